@@ -1,0 +1,69 @@
+"""Every error that a user can cause or mend.
+
+    PT4ALError
+    ├── ConfigError              a setting or an extra parameter
+    ├── LabelStudioError         Label Studio answered with an error
+    │   ├── AuthError            it refused the token
+    │   └── Unreachable          it did not answer; retried with backoff
+    ├── LabelConfigUnsupported   the project's labeling config
+    ├── ImageUnreadable          one image; its task is set aside, the rest goes on
+    ├── TrainingImpossible       the labels or the machine do not allow training
+    └── StoreCorrupt             an artefact on disk is not what its manifest says
+
+Each message says what happened, each ``remedy`` what to change and where. ``status`` is the HTTP status that the
+server answers with.
+"""
+
+
+class PT4ALError(Exception):
+    """Root of the tree. ``remedy`` names what the user changes, and where."""
+
+    status = 500
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".strip()
+
+
+class ConfigError(PT4ALError):
+    """A setting has an unknown name or a value that is not allowed."""
+
+    status = 400
+
+
+class LabelStudioError(PT4ALError):
+    """Label Studio answered a request with an error."""
+
+    status = 502
+
+
+class AuthError(LabelStudioError):
+    """Label Studio refused the token."""
+
+
+class Unreachable(LabelStudioError):
+    """Label Studio did not answer in time; the engine retries with backoff."""
+
+    status = 503
+
+
+class LabelConfigUnsupported(PT4ALError):
+    """The labeling config holds nothing that a model here can learn."""
+
+    status = 400
+
+
+class ImageUnreadable(PT4ALError):
+    """One image cannot be used; the message is the reason shown beside its task."""
+
+
+class TrainingImpossible(PT4ALError):
+    """The labels at hand, or the machine, do not allow training."""
+
+
+class StoreCorrupt(PT4ALError):
+    """A file of the state directory is missing or differs from its manifest."""
