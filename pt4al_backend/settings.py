@@ -35,7 +35,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="ignore", populate_by_name=True)
 
-    label_studio_url: str = Field("", alias="LABEL_STUDIO_URL", description="Where Label Studio answers, as seen from the backend.")
+    label_studio_url: str = Field(
+        "", alias="LABEL_STUDIO_URL", description="Where Label Studio answers, as seen from the backend."
+    )
     label_studio_api_key: str = Field(
         "", alias="LABEL_STUDIO_API_KEY", repr=False, description="An admin's personal access token, or a legacy token."
     )
@@ -80,7 +82,9 @@ class ProjectSettings(BaseSettings):
     rounds: int = Field(10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into.")
     query_size: int | None = Field(None, ge=1, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20.")
     reserve_size: int | None = Field(None, ge=0, description="Tasks published behind the query; empty: as many as the query.")
-    control_share: float = Field(0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model.")
+    control_share: float = Field(
+        0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model."
+    )
     strategy: str = Field("pt4al", description="Rule that picks the query; `pt4al list` prints them.")
     first_query: Literal["stratified", "hardest_batch"] = Field(
         "stratified", description="Round 1: even intervals of the whole ranking, or the paper's of the hardest batch."
@@ -94,13 +98,17 @@ class ProjectSettings(BaseSettings):
         "auto", description="Weights that every round's training starts from; auto: the pretext learner's."
     )
     warm_start: bool = Field(False, description="Start from the previous round's weights instead.")
-    epochs: int | None = Field(None, ge=1, le=10_000, description="Epochs of a round's training; empty: 100 on a GPU, 30 on a CPU.")
+    epochs: int | None = Field(
+        None, ge=1, le=10_000, description="Epochs of a round's training; empty: 100 on a GPU, 30 on a CPU."
+    )
     schedule: Literal["cosine", "step"] = Field("cosine", description="Learning rate over time; the paper's is step.")
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others."
     )
     minibatch_size: int = Field(128, ge=2, le=65536, description="Images in one step of SGD; halved when memory runs out.")
-    class_weights: Literal["none", "balanced"] = Field("none", description="`balanced` weighs classes by their inverse frequency.")
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="`balanced` weighs classes by their inverse frequency."
+    )
     image_size: int | None = Field(
         None, ge=16, le=1024, description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU."
     )
