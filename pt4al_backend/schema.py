@@ -83,6 +83,7 @@ class Round(Base):
     closed_at: Mapped[float | None] = mapped_column(Float)
     model: Mapped[str] = mapped_column(Text, default="")  # trained on the labels of this and earlier rounds
     labels: Mapped[int] = mapped_column(Integer, default=0)  # labels that trained it
+    digest: Mapped[str] = mapped_column(String(64), default="")  # of those labels: equal means nothing new to learn
     control: Mapped[dict[str, Any]] = mapped_column(default=dict)  # correct, total, accuracy, low, high
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
@@ -112,5 +113,7 @@ class Publication(Base):
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
     round: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(String(8))  # "sending", "live", "old" or "pruned"
-    count: Mapped[int] = mapped_column(Integer)
+    digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers
+    picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
+    count: Mapped[int] = mapped_column(Integer)  # how many predictions were sent: answered picks need none
     at: Mapped[float] = mapped_column(Float)
