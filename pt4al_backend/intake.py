@@ -1,0 +1,124 @@
+"""Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small square.
+
+What cannot be read is set aside with its reason; the rest goes on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.fetching import Fetcher
+from pt4al_backend.images import choose_size, decode, square
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.schema import Project
+from pt4al_backend.settings import ProjectSettings, Settings
+from pt4al_backend.store import Store
+
+THREADS = 8
+CHUNK = 256  # images between two commits: so many are fetched again after a crash
+RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
+
+Fetched = tuple[int, NDArray[np.uint8] | None, str, bool]  # task id, square, problem, whether it may pass
+
+
+def has_gpu(settings: Settings) -> bool:
+    """Whether training will run on a GPU, told without importing torch."""
+    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    return settings.device == "cuda" or (settings.device == "auto" and any(Path(device).exists() for device in devices))
+
+
+class Intake:
+    """Fills one project's pixel file."""
+
+    def __init__(self, store: Store, settings: Settings, fetcher: Fetcher, project: Project, options: ProjectSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._fetcher = fetcher
+        self._project = project
+        self._options = options
+
+    def path(self) -> Path:
+        """The pixel file of the stored size."""
+        return project_dir(self._settings, self._project.id) / f"pixels-{self._project.stored_size}.u8"
+
+    def run(self, on_progress: Callable[[int, int], None]) -> None:
+        """Fetches all that is missing and due; reports (done, of) after each chunk."""
+        if self._options.image_size not in (None, self._project.image_size) and self._project.image_size:
+            self._start_over()
+        due = self._store.to_fetch(self._project.id, time.time())
+        if not due:
+            return
+        if not self._project.stored_size:
+            self._decide_size(due)
+        row = self._store.next_row(self._project.id)
+        on_progress(0, len(due))
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
+            for start in range(0, len(due), CHUNK):
+                part = due[start : start + CHUNK]
+                row = self._keep(list(pool.map(self._fetch, part)), row)
+                on_progress(start + len(part), len(due))
+
+    def _start_over(self) -> None:
+        self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
+        changes = {"image_size": None, "stored_size": None, "learner": "", "learner_pool": 0}
+        self._store.update(self._project.id, **changes)
+        for name, value in changes.items():
+            setattr(self._project, name, value)
+
+    def _decide_size(self, due: Sequence[tuple[int, str]]) -> None:
+        sides = []
+        for task_id, reference in due[:CHUNK]:
+            try:
+                sides.append(min(self._open(task_id, reference).size))
+            except ImageUnreadable:
+                continue
+            if len(sides) == 32:
+                break
+        size, stored = choose_size(sides, has_gpu(self._settings), self._options.image_size)
+        self._store.update(self._project.id, image_size=size, stored_size=stored)
+        self._project.image_size, self._project.stored_size = size, stored
+
+    def _open(self, task_id: int, reference: str) -> Image.Image:
+        data = self._fetcher.fetch(reference, task_id)
+        return decode(data, self._settings.image_max_pixels, self._project.stored_size)
+
+    def _fetch(self, task: tuple[int, str]) -> Fetched:
+        size = self._project.stored_size
+        assert size is not None  # noqa: S101 - decided before any fetch
+        try:
+            return task[0], square(self._open(*task), size), "", False
+        except ImageUnreadable as error:
+            return task[0], None, str(error), error.transient
+
+    def _keep(self, fetched: Sequence[Fetched], row: int) -> int:
+        good = [(task_id, image) for task_id, image, _, _ in fetched if image is not None]
+        bad = [(task_id, problem, passing) for task_id, image, problem, passing in fetched if image is None]
+        if good and self._project.stored_size:
+            with Pixels(self.path(), self._project.stored_size) as pixels:
+                for place, (_, image) in enumerate(good, row):
+                    pixels.write(place, image)
+                pixels.flush()
+        ids = [task_id for task_id, _ in good]
+        blank = {"problem": [""] * len(good), "retry_at": [None] * len(good)}
+        self._store.set_tasks(self._project.id, {"id": ids, "row": range(row, row + len(good)), **blank})
+        again = time.time() + RETRY_SECONDS
+        self._store.set_tasks(
+            self._project.id,
+            {
+                "id": [task_id for task_id, _, _ in bad],
+                "problem": [problem for _, problem, _ in bad],
+                "retry_at": [again if passing else None for _, _, passing in bad],
+            },
+        )
+        return row + len(good)
+
+
+def project_dir(settings: Settings, project_id: int) -> Path:
+    """Folder of a project's artefacts."""
+    return settings.data_dir / "projects" / str(project_id)

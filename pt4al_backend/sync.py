@@ -1,0 +1,100 @@
+"""Step 1 of the engine: what Label Studio holds (tasks, images, answers) becomes the state's.
+
+Increments go by ``updated_at``, which Label Studio moves on for every new, changed or deleted annotation of a task.
+A full pass now and then catches what increments cannot show: deleted tasks.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.label_config import ClassificationConfig
+from pt4al_backend.label_studio.labels import answer_of, image_of
+from pt4al_backend.schema import Project
+from pt4al_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Looked at again in each increment: a slow transaction may commit an older ``updated_at`` after a newer one was seen.
+OVERLAP = timedelta(seconds=10)
+
+Json = dict[str, Any]
+
+
+class Sync:
+    """Brings one project's tasks and answers up to date in the store."""
+
+    def __init__(self, store: Store, client: LabelStudio, project: Project, config: ClassificationConfig) -> None:
+        self._store = store
+        self._client = client
+        self._project = project
+        self._config = config
+
+    def increment(self) -> None:
+        """Takes over every task that changed since the last look; of a new project, all tasks."""
+        since = self._project.synced_until
+        known = self._store.task_images(self._project.id)
+        overlap = (datetime.fromisoformat(since) - OVERLAP).isoformat().replace("+00:00", "Z") if since else None
+        for page in self._client.task_pages(self._project.id, updated_since=overlap):
+            self._take(page, known)
+            since = max([since, *(str(task["updated_at"]) for task in page)])
+        if since != self._project.synced_until:
+            self._store.update(self._project.id, synced_until=since)
+            self._project.synced_until = since
+
+    def full(self) -> None:
+        """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one."""
+        present = {int(i) for i in self._client.task_ids(self._project.id)}
+        known = self._store.task_images(self._project.id)
+        self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
+        if present - known.keys():
+            for page in self._client.task_pages(self._project.id):
+                self._take(page, known)
+        else:
+            answered = set()
+            for page in self._client.task_pages(self._project.id, only_answered=True):
+                self._take(page, known)
+                answered.update(int(task["id"]) for task in page)
+            gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
+            self._store.put_answers(self._project.id, gone)
+        self._store.update(self._project.id, full_sync_at=time.time())
+        self._project.full_sync_at = time.time()
+
+    def _take(self, page: Iterable[Mapping[str, Any]], known: dict[int, str]) -> None:
+        before = self._store.answers(self._project.id)
+        tasks, answers = [], []
+        for task in page:
+            task_id = int(task["id"])
+            image, problem = self._image(task)
+            if known.get(task_id) != image:
+                tasks.append({"id": task_id, "image": image, "problem": problem})
+                known[task_id] = image
+            answer = self._answer(task)
+            old = before.get(task_id, ("", "", False, ""))
+            if (answer["answer"], answer["label"], answer["accepted"], answer["note"]) != old:
+                answers.append(answer)
+        self._store.put_tasks(self._project.id, tasks)
+        self._store.put_answers(self._project.id, answers)
+
+    def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
+        try:
+            return image_of(task.get("data") or {}, self._config), ""
+        except ImageUnreadable as error:
+            return "", str(error)
+
+    def _answer(self, task: Mapping[str, Any]) -> Json:
+        answer = answer_of(task.get("annotations") or [], self._config)
+        return {
+            "id": int(task["id"]),
+            "answer": "" if answer.kind == "none" else answer.kind,
+            "label": answer.label or "",
+            "accepted": answer.accepted,
+            "note": answer.problem or "",
+        }
+
+
+_NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": ""}
