@@ -1,0 +1,162 @@
+"""The plan of a round: how many tasks it asks for, which ones, and in which order they are served.
+
+Pure: arrays in, arrays out. The live engine and the benchmark plan their rounds here; they differ in who answers.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.ranking import rank, shrink, split
+from pt4al_backend.sampling import interleave, lowest, queue_scores, uniform_order
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.strategies import STRATEGIES, Pool, Strategy
+
+Ids = NDArray[np.int64]
+
+QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
+SMALLEST_QUERY = 20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Sizes that a pool of this size gets. ``query`` counts the control picks among it."""
+
+    rounds: int
+    query: int
+    control: int
+    reserve: int
+    notice: str = ""
+
+
+def schedule(pool: int, settings: ProjectSettings) -> Schedule:
+    """Fits the settings to a pool of ``pool`` usable tasks; says in ``notice`` what had to shrink."""
+    asked = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
+    rounds, query = shrink(pool, settings.rounds, asked)
+    notice = ""
+    if pool and (rounds, query) != (settings.rounds, asked):
+        notice = (
+            f"{pool} usable images are too few for {settings.rounds} rounds of {asked}: "
+            f"there will be {rounds} of {query}. Import more images, or lower rounds or query_size."
+        )
+    control = math.ceil(settings.control_share * query) if query > 1 else 0
+    reserve = query if settings.reserve_size is None else settings.reserve_size
+    return Schedule(rounds, query, control, reserve, notice)
+
+
+def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
+    """The strategy that the settings name."""
+    return STRATEGIES[settings.strategy](rounds=rounds, first_query=settings.first_query, sampler=settings.sampler)
+
+
+def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
+    """Cuts a pool into batches: the batch number 1..``rounds`` of each task.
+
+    By pretext loss, hardest first (PT4AL, section 4.2). Without losses (all NaN: the pretext means nothing here) the
+    batches are slices of a uniform order, which is the safer order: each then looks like the pool.
+    """
+    batches = np.zeros(len(ids), np.int64)
+    known = bool(np.isfinite(losses).all())
+    order = rank(losses, ids) if known else lowest(uniform_order(ids, seed), ids, len(ids))
+    batches[order] = split(len(ids), rounds)
+    return batches
+
+
+def draw_controls(free: Ids, count: int, seed: int) -> Ids:
+    """The next ``count`` control picks: a draw from the pool without replacement that no model had a say in.
+
+    ``free`` are the tasks that nobody answered. All draws of a project go along one random order of the task ids.
+    """
+    return free[lowest(uniform_order(free, seed), free, count)]
+
+
+def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
+    """Tasks kept for the control picks of this and the sweep's later rounds.
+
+    A query must not take them: it prefers tasks of some kinds, so what it leaves would no longer look like the pool,
+    and the control picks would measure the model with bias.
+    """
+    rounds_left = plan.rounds - (round_number - 1) % plan.rounds
+    return draw_controls(free, plan.control * rounds_left, seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Tasks in the order to ask them, with the strategy's scores and, where the model gave one, its posteriors' row."""
+
+    ids: Ids
+    scores: NDArray[np.float64]
+    rows: Ids  # row of the scored candidates, -1: not scored
+
+
+def choose(
+    strategy: Strategy,
+    pool: Pool,
+    round_number: int,
+    query: int,
+    count: int,
+    scored: Ids,
+    posteriors: NDArray[np.floating] | None,
+    rng: np.random.Generator,
+) -> Choice:
+    """Picks ``count`` tasks of ``pool``, best first, of which the first ``query`` are the query.
+
+    ``scored`` are ids with one row of ``posteriors`` each; those no longer in the pool are passed over. If they do not
+    suffice, the strategy goes on without a model over what it did not score.
+    """
+    if posteriors is None or not len(scored):
+        found = strategy.query(pool, round_number, query, count, np.empty(0, np.int64), None, rng)
+        return Choice(pool.ids[found.positions], found.scores, np.full(len(found.positions), -1, np.int64))
+    sorter = np.argsort(pool.ids)
+    place = np.searchsorted(pool.ids, scored, sorter=sorter)
+    inside = (
+        (place < len(pool.ids)) & (pool.ids[sorter[np.minimum(place, len(pool.ids) - 1)]] == scored)
+        if len(pool.ids)
+        else scored < 0
+    )
+    rows = np.flatnonzero(inside)
+    candidates = sorter[place[rows]].astype(np.int64)
+    found = strategy.query(pool, round_number, query, count, candidates, posteriors[rows], rng)
+    row_of = np.full(len(pool.ids), -1, np.int64)
+    row_of[candidates] = rows
+    first = Choice(pool.ids[found.positions], found.scores, row_of[found.positions])
+    missing = count - len(first.ids)
+    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, candidates]))
+    if missing <= 0 or not len(rest):
+        return first
+    left = Pool(pool.ids[rest], pool.losses[rest], pool.batches[rest])
+    more = choose(strategy, left, round_number, max(query - len(first.ids), 0), missing, scored[:0], None, rng)
+    after = np.ones(len(more.ids))  # behind what the model was unsure of
+    return Choice(*(np.concatenate(pair) for pair in ((first.ids, more.ids), (first.scores, after), (first.rows, more.rows))))
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """A round's picks as they are served: ids, kinds, scores that ascend, rows of posteriors or -1."""
+
+    ids: Ids
+    kinds: list[str]
+    scores: NDArray[np.float64]
+    rows: Ids
+
+
+def line_up(choice: Choice, query: int, controls: Ids) -> Line:
+    """Mixes ``controls`` evenly into the first ``query`` picks of ``choice``; what follows is the reserve.
+
+    A control pick takes the score of the pick behind it, so its place tells an annotator nothing.
+    """
+    n = min(query, len(choice.ids))
+    is_control = np.concatenate([interleave(n, len(controls)), np.zeros(len(choice.ids) - n, np.bool_)])
+    ids = np.empty(len(is_control), np.int64)
+    ids[is_control], ids[~is_control] = controls, choice.ids
+    rows = np.full(len(ids), -1, np.int64)
+    rows[~is_control] = choice.rows
+    scores = np.ones(len(ids))
+    scores[~is_control] = choice.scores
+    for place in np.flatnonzero(is_control)[::-1]:
+        scores[place] = scores[place + 1] if place + 1 < len(scores) else 1.0
+    kinds = ["control" if control else "query" for control in is_control[: n + len(controls)]]
+    kinds += ["reserve"] * (len(ids) - len(kinds))
+    return Line(ids, kinds, queue_scores(scores), rows)
