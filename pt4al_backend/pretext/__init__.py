@@ -1,0 +1,25 @@
+"""Pretext tasks, one file each: what ranks the pool before anyone has labelled anything.
+
+The registry names classes without importing them, so that a process that only checks a setting stays free of torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from pt4al_backend.pretext.base import Pretext
+
+#: Name of each pretext task -> "module:class".
+PRETEXTS: dict[str, str] = {
+    "rotation": "pt4al_backend.pretext.rotation:Rotation",
+}
+
+
+def load(name: str) -> "type[Pretext]":
+    """Imports a pretext task's class, and torch with it.
+
+    Raises:
+        KeyError: no such pretext task.
+    """
+    module, attribute = PRETEXTS[name].split(":")
+    return cast("type[Pretext]", getattr(importlib.import_module(module), attribute))

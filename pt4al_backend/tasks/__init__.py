@@ -1,0 +1,25 @@
+"""Main tasks, one file each: what the annotators' labels teach.
+
+The registry names classes without importing them, so that a process that only looks up a task stays free of torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from pt4al_backend.tasks.base import Task
+
+#: Name of each main task -> "module:class".
+TASKS: dict[str, str] = {
+    "classification": "pt4al_backend.tasks.classification:Classification",
+}
+
+
+def load(name: str) -> "type[Task]":
+    """Imports a main task's class, and torch with it.
+
+    Raises:
+        KeyError: no such task.
+    """
+    module, attribute = TASKS[name].split(":")
+    return cast("type[Task]", getattr(importlib.import_module(module), attribute))
