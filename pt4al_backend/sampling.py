@@ -90,9 +90,9 @@ def uniform_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
 
     It depends on the id and ``seed`` alone, so tasks that come or go leave the order of the others as it was.
     """
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    start = _mix(np.array([seed & _WORD], dtype=np.uint64) + golden)
-    words = _mix(start + _mix(ids.astype(np.uint64) + golden))
+    # SplitMix64 is a hash of a counter: the id is the counter, and the hashed seed where it starts from.
+    start = _mix(np.array([seed & _WORD], dtype=np.uint64))
+    words = _mix(start + ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -1,0 +1,134 @@
+"""What every registered strategy promises. A new strategy is tested by being registered."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pt4al_backend.ranking import rank, split
+from pt4al_backend.strategies import STRATEGIES, Pool, Query, Strategy, register
+
+ROUNDS = 4
+POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
+
+
+def build(name: str) -> Strategy:
+    return STRATEGIES[name](rounds=ROUNDS, first_query="stratified", sampler="margin")
+
+
+@dataclass
+class Case:
+    strategy: Strategy
+    pool: Pool
+    posteriors: NDArray[np.float64] | None  # of the whole pool, as the model would give them
+    round: int
+    query_size: int
+    k: int
+    seed: int
+
+    def ask(self, pool: Pool | None = None, k: int | None = None) -> Query:
+        pool, k = pool or self.pool, self.k if k is None else k
+        candidates = self.strategy.candidates(pool, self.round, k)
+        posteriors = None
+        if self.posteriors is not None:
+            by_id = dict(zip(self.pool.ids.tolist(), self.posteriors, strict=True))
+            rows = [by_id[i] for i in pool.ids[candidates].tolist()]
+            posteriors = np.array(rows).reshape(len(rows), self.posteriors.shape[1])
+        rng = np.random.default_rng(self.seed)
+        return self.strategy.query(pool, self.round, self.query_size, k, candidates, posteriors, rng)
+
+
+@st.composite
+def cases(draw: st.DrawFn, name: str) -> Case:
+    n = draw(st.integers(0, 50))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    ids = rng.choice(1000, n, replace=False) + 1
+    losses = np.round(rng.exponential(size=n), 1)  # ties among them
+    batches = np.empty(n, dtype=np.int64)
+    batches[rank(losses, ids)] = split(n, ROUNDS)
+    if draw(st.booleans()):
+        losses[:] = np.nan
+    # What earlier rounds took away: any batch may be thin or gone.
+    kept = rng.random(n) < draw(st.sampled_from([1.0, 0.5])) * (batches != draw(st.integers(0, ROUNDS)))
+    pool = Pool(ids[kept], losses[kept], batches[kept])
+    classes = draw(st.integers(2, 5))
+    posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
+    query_size = draw(st.integers(0, 20))
+    strategy = STRATEGIES[name](
+        rounds=ROUNDS,
+        first_query=draw(st.sampled_from(["stratified", "hardest_batch"])),
+        sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy"])),
+    )
+    k = query_size + draw(st.integers(0, 40))
+    return Case(strategy, pool, posteriors, draw(st.integers(1, 2 * ROUNDS + 1)), query_size, k, draw(st.integers(0, 9)))
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(data=st.data())
+def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
+    case = data.draw(cases(name))
+    pool, n = case.pool, len(case.pool.ids)
+    query = case.ask()
+
+    # min(k, n) distinct tasks of the pool: all of a small one, none of an empty one, none for k = 0.
+    assert query.positions.dtype == np.int64
+    assert len(query.positions) == len(set(query.positions.tolist())) == min(case.k, n)
+    assert set(query.positions.tolist()) <= set(range(n))
+
+    # Scores are Label Studio's range and, within a batch, ascend with the order of asking.
+    assert query.scores.shape == query.positions.shape
+    assert np.all((query.scores >= 0) & (query.scores <= 1))
+    for batch in np.unique(pool.batches):
+        assert np.all(np.diff(query.scores[pool.batches[query.positions] == batch]) >= 0)
+
+    # With a model, a strategy that asks for candidates picks among them, and they suffice.
+    candidates = case.strategy.candidates(pool, case.round, case.k)
+    assert len(candidates) == len(set(candidates.tolist()))
+    if case.posteriors is not None and len(candidates):
+        assert set(query.positions.tolist()) <= set(candidates.tolist())
+
+    # The same seed asks the same, in whatever order the pool comes.
+    assert np.array_equal(case.ask().positions, query.positions)
+    shuffled = np.random.default_rng(1).permutation(n)
+    other = Pool(pool.ids[shuffled], pool.losses[shuffled], pool.batches[shuffled])
+    assert other.ids[case.ask(other).positions].tolist() == pool.ids[query.positions].tolist()
+
+    # The reserve changes nothing about the query.
+    assert set(case.ask(k=case.query_size).positions.tolist()) == set(query.positions[: case.query_size].tolist())
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_strategy_is_registered_under_its_name_and_described(name: str) -> None:
+    assert STRATEGIES[name].name == name
+    assert STRATEGIES[name].__doc__
+    assert isinstance(STRATEGIES[name].uses_ranking, bool)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
+    nothing = np.empty(0, dtype=np.int64)
+    unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
+    asked = [
+        build(name).query(pool, 1, 5, 10, nothing, None, np.random.default_rng(0)).positions.tolist() for pool in (POOL, unranked)
+    ]
+    assert (asked[0] != asked[1]) == STRATEGIES[name].uses_ranking
+
+
+@pytest.mark.parametrize("name", sorted(name for name in STRATEGIES if build(name).candidates(POOL, 1, 5).size))
+def test_posteriors_of_other_tasks_than_the_candidates_are_refused(name: str) -> None:
+    candidates = build(name).candidates(POOL, 1, 5)
+    with pytest.raises(ValueError, match="candidates but posteriors of 3"):
+        build(name).query(POOL, 1, 5, 5, candidates, np.full((3, 2), 0.5), np.random.default_rng(0))
+
+
+def test_a_pool_of_unequal_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 ids, 2 losses and 3 batches"):
+        Pool(np.arange(3), np.zeros(2), np.ones(3, dtype=np.int64))
+
+
+def test_a_taken_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'random' already"):
+        register(STRATEGIES["random"])
