@@ -7,7 +7,7 @@ Accuracy in % after the first query, CIFAR-10, small ResNet-9, rotation loss, me
     50,000, 1,000, fresh, the authors' losses   4   51.8 ± 1.0   53.0 ± 1.3     34.4 ± 1.1
     20,000, 500, fresh, minus random            6                +1.7 ± 1.6
     20,000, 500, pretext, minus random          4                -.6 ± 1.7      -11.7 ± 3.1
-    50,000, 1,000, fresh, as the paper reports  20  47.5 ± 3.2                  55.2 ± 2.0
+    50,000, 1,000, fresh, ResNet-18, the paper  20  47.5 ± 3.2                  55.2 ± 2.0
 
 Of the 17 points that the hardest batch loses in the second row, about 6 go to unequal class counts and 10 to hardness.
 """
