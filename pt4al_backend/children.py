@@ -75,7 +75,7 @@ def run(folder: Path, on_progress: Callable[[Json], None], on_tick: Callable[[],
             log.warning("The training process was killed by signal %s; attempt %s resumes it.", -status, attempt + 2)
     raise TrainingImpossible(
         f"The training process was killed {RESTARTS + 1} times.",
-        "Is the machine short of memory? Lower minibatch_size or image_size.",
+        "Short of memory? Lower minibatch_size or image_size.",
     )
 
 

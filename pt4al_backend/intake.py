@@ -43,10 +43,6 @@ class Intake:
         self._project = project
         self._options = options
 
-    def path(self) -> Path:
-        """The pixel file of the stored size."""
-        return project_dir(self._settings, self._project.id) / f"pixels-{self._project.stored_size}.u8"
-
     def run(self, on_progress: Callable[[int, int], None]) -> None:
         """Fetches all that is missing and due; reports (done, of) after each chunk."""
         if self._options.image_size not in (None, self._project.image_size) and self._project.image_size:
@@ -100,7 +96,7 @@ class Intake:
         good = [(task_id, image) for task_id, image, _, _ in fetched if image is not None]
         bad = [(task_id, problem, passing) for task_id, image, problem, passing in fetched if image is None]
         if good and self._project.stored_size:
-            with Pixels(self.path(), self._project.stored_size) as pixels:
+            with Pixels(pixel_path(self._settings, self._project), self._project.stored_size) as pixels:
                 for place, (_, image) in enumerate(good, row):
                     pixels.write(place, image)
                 pixels.flush()
@@ -122,3 +118,8 @@ class Intake:
 def project_dir(settings: Settings, project_id: int) -> Path:
     """Folder of a project's artefacts."""
     return settings.data_dir / "projects" / str(project_id)
+
+
+def pixel_path(settings: Settings, project: Project) -> Path:
+    """The pixel file of a project's stored size."""
+    return project_dir(settings, project.id) / f"pixels-{project.stored_size}.u8"

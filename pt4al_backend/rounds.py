@@ -18,6 +18,7 @@ Ids = NDArray[np.int64]
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
+ROOM = 0.01  # of the scores' range, kept free for picks that are added behind the line
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,11 @@ def choose(
     left = Pool(pool.ids[rest], pool.losses[rest], pool.batches[rest])
     more = choose(strategy, left, round_number, max(query - len(first.ids), 0), missing, scored[:0], None, rng)
     after = np.ones(len(more.ids))  # behind what the model was unsure of
-    return Choice(*(np.concatenate(pair) for pair in ((first.ids, more.ids), (first.scores, after), (first.rows, more.rows))))
+    return Choice(
+        np.concatenate([first.ids, more.ids]),
+        np.concatenate([first.scores, after]),
+        np.concatenate([first.rows, more.rows]),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,4 +164,9 @@ def line_up(choice: Choice, query: int, controls: Ids) -> Line:
         scores[place] = scores[place + 1] if place + 1 < len(scores) else 1.0
     kinds = ["control" if control else "query" for control in is_control[: n + len(controls)]]
     kinds += ["reserve"] * (len(ids) - len(kinds))
-    return Line(ids, kinds, queue_scores(scores), rows)
+    return Line(ids, kinds, queue_scores(np.minimum(scores, 1.0 - ROOM)), rows)
+
+
+def behind(last: float, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Squeezes ascending ``scores`` into the room above ``last``, the score of the queue's end so far, up to 1."""
+    return last + (1.0 - last) * (np.arange(1, len(scores) + 1) / (len(scores) + 1))

@@ -18,6 +18,7 @@ from pt4al_backend.errors import ConfigError
 PAPER: dict[str, Any] = {
     "rounds": 10,
     "control_share": 0.0,
+    "reserve_size": 0,
     "first_query": "hardest_batch",
     "strategy": "pt4al",
     "sampler": "least_confidence",

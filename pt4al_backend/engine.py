@@ -1,0 +1,292 @@
+"""The round engine: one idempotent function moves a project forward from whatever state is on disk.
+
+Webhooks, the button, the command line and the poll only ask for it, so that lost, doubled or reordered events change
+nothing but the delay. While a child process trains, the engine keeps serving: it takes over answers, and lengthens
+the queue when it runs short.
+"""
+
+import errno
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossible
+from pt4al_backend.fetching import Fetcher
+from pt4al_backend.intake import Intake
+from pt4al_backend.label_studio import label_config
+from pt4al_backend.label_studio.access import client_for
+from pt4al_backend.label_studio.queue import ServedQueue
+from pt4al_backend.label_studio.registration import Registration
+from pt4al_backend.learning import Labels, Learning
+from pt4al_backend.querying import Querying, Scored
+from pt4al_backend.schema import Project
+from pt4al_backend.settings import Settings, project_settings
+from pt4al_backend.store import Store
+from pt4al_backend.sync import Sync
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS = 60.0  # after a training that failed; doubles up to an hour
+LAST_RETRY_SECONDS = 3600.0
+PROGRESS_SECONDS = 0.5  # between two writes of the progress
+SERVE_SECONDS = 1.0  # between two looks at the answers while a child works
+
+
+class Engine:
+    """Reconciles projects. One per worker process; training runs in one child at a time, so projects take turns."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._device = Lock()
+        self._failures: dict[int, tuple[int, float]] = {}  # project -> trainings failed in a row, when to try again
+
+    def asked(self, project_id: int, train: bool = False) -> None:
+        """Heeds one request. If another thread or process holds the project, that one sees the request and heeds it."""
+        self._store.ask(project_id, train=train)
+        while True:
+            with self._store.lease(project_id) as held:
+                project = self._store.project(project_id)
+                if not held or project is None:
+                    return
+                handled = self._guarded(project)
+            project = self._store.project(project_id)
+            if project is None or project.asked == handled:
+                return
+
+    def _guarded(self, project: Project) -> int:
+        """Runs one reconcile; an error is stored where the user looks. Returns the last request that it saw."""
+        run = Reconcile(self._settings, self._store, project, self._device)
+        failures, not_before = self._failures.get(project.id, (0, 0.0))
+        run.may_train = time.time() >= not_before or project.train_asked > project.train_done
+        try:
+            run()
+        except PT4ALError as error:
+            log.warning("Project %s: %s", project.id, error)
+            self._failed(project.id, error.message, error.remedy)
+        except OSError as error:
+            log.exception("Project %s", project.id)
+            remedy = f"Free space below {self._settings.data_dir}." if error.errno == errno.ENOSPC else "See the worker's log."
+            self._failed(project.id, f"The machine refused: {error.strerror or error}.", remedy)
+        except Exception as error:
+            log.exception("Project %s", project.id)
+            self._failed(project.id, f"Internal error: {type(error).__name__}.", "See the worker's log, and report it.")
+        else:
+            if not run.withheld:
+                self._store.update(project.id, error="", remedy="", error_at=None)
+        if run.training_failed:
+            wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
+            self._failures[project.id] = (failures + 1, time.time() + wait)
+        elif run.trained:
+            self._failures.pop(project.id, None)
+        return run.handled
+
+    def _failed(self, project_id: int, message: str, remedy: str) -> None:
+        self._store.update(project_id, phase="blocked", progress={}, error=message, remedy=remedy, error_at=time.time())
+
+
+class Reconcile:
+    """One pass over one project: sync, images, rank, query, publish, train; each step does only what is missing."""
+
+    def __init__(self, settings: Settings, store: Store, project: Project, device: Lock) -> None:
+        self._settings = settings
+        self._store = store
+        self._project = project
+        self._device = device
+        self._reported = 0.0
+        self._looked = time.monotonic()
+        self.handled = project.asked
+        self.may_train = True
+        self.withheld = False  # a training is due, but the last one failed a moment ago
+        self.training_failed = False
+        self.trained = False
+
+    def __call__(self) -> None:
+        self._connect()
+        self._sync()
+        self._querying.start()
+        self._publish()
+        self._take_in()
+        self._rank()
+        self._querying.open_first()
+        self._publish()
+        while self._learn():
+            self._publish()
+        self._rest()
+
+    # steps
+
+    def _connect(self) -> None:
+        self._options = project_settings(self._project.params)
+        self._client = client_for(self._settings, self._project)
+        remote = self._client.project(self._project.id)
+        title, config_text = str(remote.get("title") or ""), str(remote.get("label_config") or "")
+        self._full_due = (
+            time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
+            or config_text != self._project.label_config  # labels may have become unknown, or known
+        )
+        self._config = label_config.parse(config_text)
+        self._store.connect(self._project.id, title=title, label_config=config_text)
+        self._task_number = int(remote.get("task_number") or 0)
+        self._queue = ServedQueue(
+            self._store, self._client, self._project, self._config, show_predictions=self._options.show_predictions
+        )
+        self._querying = Querying(self._store, self._project, self._options)
+        self._learning = Learning(self._store, self._settings, self._project, self._options, self._config)
+        registration = Registration(self._settings, self._client, self._project.id)
+        if self._full_due:
+            self._notice("webhook", registration.mend_webhook())
+        served, sampling = str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
+        self._notice("queue", self._queue.keep_served(served, sampling, registration.titles))
+
+    def _sync(self) -> None:
+        sync = Sync(self._store, self._client, self._project, self._config)
+        if not self._project.synced_until:
+            self._phase("syncing", {})
+        sync.increment()
+        if self._full_due or self._store.counts(self._project.id)["tasks"] != self._task_number:
+            sync.full()
+        self._notice("schedule", self._querying.schedule(self._querying.pool()).notice)
+
+    def _publish(self) -> None:
+        picks = self._store.picks(self._project.id, self._project.round)
+        if picks:
+            self._queue.publish(self._project.round, picks, set(self._store.answers(self._project.id)))
+
+    def _take_in(self) -> None:
+        hostnames = [self._project.hostname] if self._project.hostname else []
+
+        def on_progress(done: int, total: int) -> None:
+            self._phase("fetching images", {"done": done, "total": total})
+            self._keep_serving()
+
+        with Fetcher(self._settings, self._client.url, self._client.authorization, hostnames) as fetcher:
+            Intake(self._store, self._settings, fetcher, self._project, self._options).run(on_progress)
+
+    def _rank(self, *, anew: bool = False) -> None:
+        """Nothing to rank by is no obstacle: the safer order needs no losses, and the notice says so."""
+        if not (anew or self._learning.is_unranked()) or not self.may_train:
+            return
+        with self._device_taken():
+            self._learning.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
+        self.trained = True
+        quality = self._project.quality
+        self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
+
+    def _learn(self) -> bool:
+        """Trains when the round is answered or the button was pressed, and opens the next round; True if it did."""
+        labels = self._learning.labels()
+        if not self._is_due(labels):
+            return False
+        if not self.may_train:
+            self.withheld = True
+            return False
+        if len(labels.classes) < 2:
+            reason = "Labels of fewer than two classes so far: the next round follows the ranking, without a model."
+            self._notice("classes", reason)
+            self._querying.open_next(Scored(), {"labels": len(labels.train)})
+        else:
+            self._notice("classes", "")
+            self._train(labels)
+        self._store.update(self._project.id, train_done=self._project.train_asked)
+        self._project.train_done = self._project.train_asked
+        return True
+
+    def _is_due(self, labels: Labels) -> bool:
+        if self._querying.is_answered():
+            return True
+        if self._project.train_asked <= self._project.train_done:
+            return False
+        current = self._store.round(self._project.id, self._project.round)
+        before = self._store.round(self._project.id, self._project.round - 1)
+        if current is None or current.state != "open":
+            return False  # heeded once the pool is ranked
+        if not labels.train or (before is not None and before.digest == labels.digest):
+            self._notice("button", "Start Training was pressed, but there is no label that the last model has not seen.")
+            self._store.update(self._project.id, train_done=self._project.train_asked)
+            return False
+        self._notice("button", "")
+        return True
+
+    def _train(self, labels: Labels) -> None:
+        following = self._project.round + 1
+
+        def candidates() -> NDArray[np.int64]:
+            self._querying.cut_batches(following)
+            return self._querying.candidates(following)
+
+        if self._learning.outgrown():
+            self._rank(anew=True)
+        try:
+            with self._device_taken():
+                scored, closed = self._learning.train(labels, candidates, self._on_progress, self._keep_serving)
+        except TrainingImpossible:
+            self.training_failed = True
+            raise
+        self._phase("publishing", {})
+        self._querying.open_next(scored, closed)
+        self.trained = True
+        self._learning.forget_old_models()
+
+    def _rest(self) -> None:
+        pool = self._querying.pool()
+        open_picks = sum(self._querying.unanswered())
+        if not len(pool):
+            self._phase("waiting for tasks", {})
+        elif open_picks or not pool.answered.all():
+            self._phase("labelling", {})
+        else:
+            self._phase("exhausted", {})
+        if self._project.synced_until:
+            self._queue.prune(datetime.fromisoformat(self._project.synced_until).timestamp())
+
+    # while a child works
+
+    @contextmanager
+    def _device_taken(self) -> Iterator[None]:
+        while not self._device.acquire(timeout=SERVE_SECONDS):
+            self._phase("waiting for the device", {})
+            self._keep_serving()
+        try:
+            yield
+        finally:
+            self._device.release()
+
+    def _on_progress(self, event: dict[str, Any]) -> None:
+        now = time.monotonic()
+        if note := event.get("note"):
+            self._notice("training", str(note))
+        if now - self._reported >= PROGRESS_SECONDS:
+            self._reported = now
+            self._phase(str(event.get("phase", "training")), {key: value for key, value in event.items() if key != "phase"})
+
+    def _keep_serving(self) -> None:
+        """Takes over answers and lengthens the queue; Label Studio being away does not stop a training."""
+        if time.monotonic() - self._looked < SERVE_SECONDS:
+            return
+        current = self._store.project(self._project.id)
+        if current is not None and current.asked != self.handled:
+            self.handled, self._project.asked = current.asked, current.asked
+            self._project.train_asked = current.train_asked
+            try:
+                Sync(self._store, self._client, self._project, self._config).increment()
+                if self._querying.lengthen(self._learning.scored()):
+                    self._publish()
+            except LabelStudioError as error:
+                log.warning("Project %s, while it trains: %s", self._project.id, error)
+        self._looked = time.monotonic()
+
+    def _phase(self, phase: str, progress: dict[str, Any]) -> None:
+        self._store.update(self._project.id, phase=phase, progress=progress)
+
+    def _notice(self, topic: str, sentence: str) -> None:
+        if self._project.notices.get(topic, "") != sentence:
+            self._project.notices = {**self._project.notices, topic: sentence}
+            self._store.notice(self._project.id, topic, sentence)

@@ -1,0 +1,156 @@
+"""Step 5 of the engine: telling Label Studio what to serve, in which order.
+
+Predictions under a fresh model version, then one PATCH that makes Label Studio sort by them: annotators see the old order
+or the new one, never a mixture. What is about to be sent is written down first, so that after a crash nothing is sent
+twice: what already arrived is found by counting the version's predictions.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from pt4al_backend.errors import LabelStudioError
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.label_config import ClassificationConfig
+from pt4al_backend.label_studio.labels import prediction
+from pt4al_backend.schema import Pick, Project, Publication
+from pt4al_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+SAMPLING = "Uncertainty sampling"  # serves the lowest score of the project's model version first
+VIEW = "PT4AL queue"
+PREFIX = "pt4al-"
+KEPT_VERSIONS = 4  # older ones are deleted in idle time: it takes Label Studio seconds
+IDLE_SECONDS = 600.0
+
+
+def _digest(picks: Sequence[Pick]) -> str:
+    text = ";".join(f"{pick.task_id}:{pick.score!r}" for pick in picks)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ServedQueue:
+    """One project's queue in Label Studio."""
+
+    def __init__(
+        self, store: Store, client: LabelStudio, project: Project, config: ClassificationConfig, *, show_predictions: bool
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._project = project
+        self._config = config
+        self._show = show_predictions
+
+    def publish(self, round_number: int, picks: Sequence[Pick], answered: set[int]) -> bool:
+        """Makes Label Studio serve ``picks`` in their order; True if anything had to be sent.
+
+        Picks that only follow those that are live join their version; anything else becomes a new version.
+
+        Raises:
+            LabelStudioError: Label Studio dropped predictions, or did not answer; the old order stays.
+        """
+        live = next((p for p in self._store.publications(self._project.id, "live") if p.round == round_number), None)
+        if live is not None and _digest(picks[: live.picks]) == live.digest:
+            return self._extend(live, picks, answered)
+        self._replace(round_number, picks, answered)
+        return True
+
+    def _extend(self, live: Publication, picks: Sequence[Pick], answered: set[int]) -> bool:
+        new = [pick for pick in picks[live.picks :] if pick.task_id not in answered]
+        if len(picks) == live.picks:
+            return False
+        arrived = self._client.model_versions(self._project.id).get(live.version, 0)
+        if arrived < live.count + len(new):
+            self._send(live.version, new)
+        covered = {"digest": _digest(picks), "picks": len(picks), "count": live.count + len(new)}
+        self._store.set_publication(self._project.id, live.version, **covered)
+        return True
+
+    def _replace(self, round_number: int, picks: Sequence[Pick], answered: set[int]) -> None:
+        open_picks = [pick for pick in picks if pick.task_id not in answered]
+        digest = _digest(picks)
+        versions = self._client.model_versions(self._project.id)
+        version = ""
+        for left in self._store.publications(self._project.id, "sending"):
+            arrived = versions.get(left.version, 0)
+            if left.digest == digest and arrived in (0, left.count):
+                version = left.version  # of a crash: nothing or all of it arrived
+            else:
+                self._store.set_publication(self._project.id, left.version, state="old")
+        if not version:
+            version = self._fresh_version(round_number, versions)
+            self._store.announce(
+                Publication(
+                    project_id=self._project.id,
+                    version=version,
+                    round=round_number,
+                    state="sending",
+                    digest=digest,
+                    picks=len(picks),
+                    count=len(open_picks),
+                    at=time.time(),
+                )
+            )
+        if not versions.get(version, 0):
+            self._store.set_publication(self._project.id, version, count=len(open_picks))
+            self._send(version, open_picks)
+        if open_picks:
+            self.switch(version)
+        self._store.go_live(self._project.id, version)
+        self._project.served_version = version
+
+    def _fresh_version(self, round_number: int, taken: dict[str, int]) -> str:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        names = (f"{PREFIX}r{round_number}-{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+        known = {p.version for p in self._store.publications(self._project.id, "sending", "live", "old", "pruned")}
+        return next(name for name in names if name not in taken and name not in known)
+
+    def _send(self, version: str, picks: Sequence[Pick]) -> None:
+        predictions = []
+        for pick in picks:
+            # a control pick shows nothing: an answer in sight would bias the measure
+            shown = self._show and pick.kind != "control" and pick.label in self._config.labels
+            label = pick.label if shown else None
+            predictions.append(prediction(self._config, pick.task_id, label, pick.score, pick.confidence, version))
+        created = self._client.import_predictions(self._project.id, predictions)
+        if created != len(predictions):
+            raise LabelStudioError(
+                f"Label Studio took {created} of {len(predictions)} predictions of version {version}.",
+                "Was the labeling config changed meanwhile? The queue is sent again with the next look.",
+            )
+
+    def switch(self, version: str) -> None:
+        """Makes Label Studio sort by a version that it holds predictions of."""
+        self._client.update_project(self._project.id, sampling=SAMPLING, model_version=version)
+
+    def keep_served(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
+        """Mends a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
+
+        Connecting or editing a backend sets the project's model version to the backend's title, which no prediction
+        has: Label Studio then serves at random.
+        """
+        wanted = self._project.served_version
+        if not wanted or (served_now == wanted and sampling == SAMPLING):
+            return ""
+        if served_now == wanted:
+            return f"The project's task sampling is {sampling!r}, so the queue's order is not used; the next round sets it back."
+        if not served_now or served_now.startswith(PREFIX) or served_now in backend_titles():
+            self.switch(wanted)
+            return ""
+        return (
+            f"The project serves predictions of {served_now!r}, not PT4AL's queue {wanted!r}. "
+            "To serve the queue, choose that version in Settings > Predictions."
+        )
+
+    def prune(self, last_answer_at: float) -> None:
+        """Deletes versions that were replaced long ago, if nobody has answered for ten minutes."""
+        old = self._store.publications(self._project.id, "old")[:-1]
+        if len(old) < KEPT_VERSIONS or time.time() - last_answer_at < IDLE_SECONDS:
+            return
+        present = self._client.model_versions(self._project.id)
+        for publication in old:
+            if publication.version in present and publication.version != self._project.served_version:
+                self._client.delete_model_version(self._project.id, publication.version)
+            self._store.set_publication(self._project.id, publication.version, state="pruned")
