@@ -24,12 +24,12 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.access import client_for
 from pt4al_backend.label_studio.queue import ServedQueue
 from pt4al_backend.label_studio.registration import Registration
-from pt4al_backend.learning import Labels, Learning
 from pt4al_backend.querying import Querying, Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings, project_settings
 from pt4al_backend.store import Store
 from pt4al_backend.sync import Sync
+from pt4al_backend.trainer import Labels, Trainer
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Reconcile:
             self._store, self._client, self._project, self._config, show_predictions=self._options.show_predictions
         )
         self._querying = Querying(self._store, self._project, self._options)
-        self._learning = Learning(self._store, self._settings, self._project, self._options, self._config)
+        self._trainer = Trainer(self._store, self._settings, self._project, self._options, self._config)
         registration = Registration(self._settings, self._client, self._project.id)
         if self._full_due:
             self._notice("webhook", registration.mend_webhook())
@@ -172,17 +172,17 @@ class Reconcile:
 
     def _rank(self, *, anew: bool = False) -> None:
         """Nothing to rank by is no obstacle: the safer order needs no losses, and the notice says so."""
-        if not (anew or self._learning.is_unranked()) or not self.may_train:
+        if not (anew or self._trainer.is_unranked()) or not self.may_train:
             return
         with self._device_taken():
-            self._learning.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
+            self._trainer.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
         self.trained = True
         quality = self._project.quality
         self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
 
     def _learn(self) -> bool:
         """Trains when the round is answered or the button was pressed, and opens the next round; True if it did."""
-        labels = self._learning.labels()
+        labels = self._trainer.labels()
         if not self._is_due(labels):
             return False
         if not self.may_train:
@@ -222,18 +222,18 @@ class Reconcile:
             self._querying.cut_batches(following)
             return self._querying.candidates(following)
 
-        if self._learning.outgrown():
+        if self._trainer.outgrown():
             self._rank(anew=True)
         try:
             with self._device_taken():
-                scored, closed = self._learning.train(labels, candidates, self._on_progress, self._keep_serving)
+                scored, closed = self._trainer.train(labels, candidates, self._on_progress, self._keep_serving)
         except TrainingImpossible:
             self.training_failed = True
             raise
         self._phase("publishing", {})
         self._querying.open_next(scored, closed)
         self.trained = True
-        self._learning.forget_old_models()
+        self._trainer.forget_old_models()
 
     def _rest(self) -> None:
         pool = self._querying.pool()
@@ -277,7 +277,7 @@ class Reconcile:
             self._project.train_asked = current.train_asked
             try:
                 Sync(self._store, self._client, self._project, self._config).increment()
-                if self._querying.lengthen(self._learning.scored()):
+                if self._querying.lengthen(self._trainer.scored()):
                     self._publish()
             except LabelStudioError as error:
                 log.warning("Project %s, while it trains: %s", self._project.id, error)

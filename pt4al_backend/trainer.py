@@ -1,0 +1,229 @@
+"""Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
+
+Every training is a job in a folder of its own (see ``children``). A folder that is already there is gone on with, so a
+restart loses at most one epoch; its result is taken over in steps that can be repeated.
+"""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+
+from pt4al_backend import artefacts, children
+from pt4al_backend.intake import pixel_path, project_dir
+from pt4al_backend.label_studio.label_config import ClassificationConfig
+from pt4al_backend.querying import Querying, Scored
+from pt4al_backend.ranking import insert
+from pt4al_backend.schema import Project
+from pt4al_backend.settings import ProjectSettings, Settings
+from pt4al_backend.store import Store, Tasks
+
+GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained anew
+KEPT_MODELS = 3
+
+Ids = NDArray[np.int64]
+Json = dict[str, Any]
+OnProgress = Callable[[Json], None]
+OnTick = Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What annotators said so far, split into what trains the model and what measures it."""
+
+    train: dict[int, str]
+    control: dict[int, str]
+    digest: str
+
+    @property
+    def classes(self) -> set[str]:
+        """Classes that the training labels hold."""
+        return set(self.train.values())
+
+
+class Trainer:
+    """Trains and scores for one project."""
+
+    def __init__(
+        self, store: Store, settings: Settings, project: Project, options: ProjectSettings, config: ClassificationConfig
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._project = project
+        self._options = options
+        self._config = config
+        self._folder = project_dir(settings, project.id)
+
+    # the pretext learner
+
+    def outgrown(self) -> bool:
+        """Whether the pool has grown so much that the pretext learner should be trained anew."""
+        return bool(self._project.learner) and len(self._fetched()) > GROWTH * self._project.learner_pool
+
+    def is_unranked(self) -> bool:
+        """Whether fetched images wait for a pretext loss."""
+        return bool(np.isnan(self._fetched().losses).any())
+
+    def rank(self, querying: Querying, on_progress: OnProgress, on_tick: OnTick, *, anew: bool = False) -> None:
+        """Trains the pretext learner if there is none, or ``anew``; else scores late arrivals and gives them a batch."""
+        number = int(Path(self._project.learner).parent.name.removeprefix("rank-")) if self._project.learner else 0
+        folder = self._folder / f"rank-{number + 1}"
+        if anew or not number or folder.exists():
+            self._train_learner(folder, querying, on_progress, on_tick)
+        if self.is_unranked():
+            self._score_arrivals(on_progress, on_tick)
+
+    def _train_learner(self, folder: Path, querying: Querying, on_progress: OnProgress, on_tick: OnTick) -> None:
+        if children.job_of(folder) is None:
+            tasks = self._fetched()
+            children.prepare(folder, self._job("rank", learner=None), rows=tasks.rows, ids=tasks.ids)
+        result = children.run(folder, on_progress, on_tick)
+        ids = np.load(folder / "ids.npy")
+        self._store.set_tasks(self._project.id, {"id": ids, "loss": np.load(result / "losses.npy")})
+        self._project.quality = artefacts.manifest(result)["quality"]
+        querying.cut_batches(max(self._project.round, 1), anew=True)
+        old = self._project.learner
+        learner = str(result.relative_to(self._settings.data_dir))
+        self._change(learner=learner, learner_pool=len(ids), quality=self._project.quality)
+        if old:
+            shutil.rmtree((self._settings.data_dir / old).parent, ignore_errors=True)
+
+    def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
+        folder = self._folder / "score"
+        shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
+        tasks = self._fetched()
+        late = tasks.where(np.isnan(tasks.losses))
+        children.prepare(folder, self._job("rank", learner=str(self._learner())), rows=late.rows)
+        losses = np.load(children.run(folder, on_progress, on_tick) / "losses.npy")
+        ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
+        last = int(ranked.batches.max()) if len(ranked) else 1
+        first_open = min(self._project.round % last + 1, last)
+        batches = insert(losses, ranked.losses, ranked.batches, first_open)
+        self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
+        shutil.rmtree(folder)
+
+    # the model of a round
+
+    def labels(self) -> Labels:
+        """Usable labels of fetched images; control picks are never trained on."""
+        tasks = self._fetched()
+        usable = set(tasks.ids[tasks.labelled].tolist())
+        control = set(self._store.control_ids(self._project.id).tolist())
+        train, measure = {}, {}
+        for task_id, (_, label, accepted, _) in sorted(self._store.answers(self._project.id).items()):
+            if task_id not in usable or label not in self._config.labels:
+                continue
+            if task_id in control:
+                measure[task_id] = label
+            elif self._options.train_on_accepted or not accepted:
+                train[task_id] = label
+        text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._config.labels}"
+        return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
+
+    def train(
+        self, labels: Labels, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick
+    ) -> tuple[Scored, Json]:
+        """Trains this round's model; returns what it scored, and the columns that close the round.
+
+        Raises:
+            TrainingImpossible: the child said why.
+        """
+        folder = self._folder / f"learn-{self._project.round}"
+        job = children.job_of(folder)
+        if job is not None and (folder / "failed").exists() and job["digest"] != labels.digest:
+            shutil.rmtree(folder)  # it failed on other labels or settings; one that was cut short goes on with what it had
+            job = None
+        if job is None:
+            job = self._prepare(folder, labels, candidates())
+        try:
+            result = children.run(folder, on_progress, on_tick)
+        except Exception:
+            (folder / "failed").touch()
+            raise
+        manifest = artefacts.manifest(result)
+        closed = {
+            "model": str(result.relative_to(self._settings.data_dir)),
+            "labels": int(manifest["train_size"]),
+            "digest": job["digest"],
+            "control": with_interval(manifest["control"]),
+            "seconds": manifest["seconds"],
+        }
+        return Scored.read(folder, tuple(manifest["classes"])), closed
+
+    def _prepare(self, folder: Path, labels: Labels, candidates: Ids) -> Json:
+        tasks = self._fetched()
+        classes = list(self._config.labels)
+        row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
+
+        def targets(chosen: dict[int, str]) -> dict[str, NDArray[np.int64]]:
+            rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
+            return {"rows": rows, "targets": np.array([classes.index(label) for label in chosen.values()], np.int64)}
+
+        learner = str(self._learner()) if self._project.learner else None
+        previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
+        job = {**self._job("learn", learner=learner), "classes": classes, "previous": previous, "digest": labels.digest}
+        children.prepare(
+            folder,
+            job,
+            train=targets(labels.train),
+            control=targets(labels.control),
+            candidates=np.array([row_of[i] for i in candidates.tolist()], np.int64),
+            candidate_ids=candidates,
+        )
+        return job
+
+    def scored(self) -> Scored:
+        """What the last good model scored, for lengthening its round."""
+        if not self._project.model:
+            return Scored()
+        result = self._settings.data_dir / self._project.model
+        return Scored.read(result.parent, tuple(artefacts.manifest(result)["classes"]))
+
+    def forget_old_models(self) -> None:
+        """Deletes the folders of models that are no longer served."""
+        folders = sorted(self._folder.glob("learn-*"), key=lambda folder: int(folder.name.removeprefix("learn-")))
+        for folder in folders[:-KEPT_MODELS]:
+            if folder / "result" != self._settings.data_dir / self._project.model:
+                shutil.rmtree(folder)
+
+    # shared
+
+    def _fetched(self) -> Tasks:
+        tasks = self._store.tasks(self._project.id)
+        return tasks.where((tasks.rows >= 0) & ~tasks.aside)
+
+    def _learner(self) -> Path:
+        return self._settings.data_dir / self._project.learner
+
+    def _job(self, kind: str, *, learner: str | None) -> Json:
+        return {
+            "kind": kind,
+            "project": self._project.id,
+            "settings": self._options.model_dump(mode="json"),
+            "device": self._settings.device,
+            "pretrained": self._settings.pretrained,
+            "pixels": str(pixel_path(self._settings, self._project)),
+            "stored_size": self._project.stored_size,
+            "size": self._project.image_size,
+            "learner": learner,
+        }
+
+    def _change(self, **columns: Any) -> None:
+        self._store.update(self._project.id, **columns)
+        for name, value in columns.items():
+            setattr(self._project, name, value)
+
+
+def with_interval(control: Json) -> Json:
+    """Adds accuracy and its 95 % Wilson interval to counts of correct answers on the control picks."""
+    if not control["total"]:
+        return control
+    interval = binomtest(control["correct"], control["total"]).proportion_ci(0.95, method="wilson")
+    accuracy = control["correct"] / control["total"]
+    return {**control, "accuracy": accuracy, "low": float(interval.low), "high": float(interval.high)}
