@@ -1,0 +1,80 @@
+# Everything that a fresh Debian or Ubuntu with Python 3.11 or newer, git and make needs comes from here.
+#   make demo        the whole loop on real images, in a real Label Studio   (IMAGES=folder ROUNDS=3 STAY=1)
+#   make test        the whole test suite, lint and types
+#   make test-fast   the part that needs no Label Studio
+#   make bench       the numbers of the README
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+LABEL_STUDIO_VERSION := 1.23.2
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+LABEL_STUDIO := .venv-label-studio
+BIN := $(VENV)/bin
+# Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
+DEBIAN := chromium postgresql redis-server
+
+IMAGES ?=
+ROUNDS ?= 3
+STAY ?= 1
+DEMO := .demo
+
+.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast lint bench image-check clean
+
+setup: $(VENV)/.done
+setup-label-studio: $(LABEL_STUDIO)/.done
+
+define make-venv
+@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or newer is needed: apt-get install python3" >&2; exit 1; }
+@$(PYTHON) -m venv $(1) || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+endef
+
+$(VENV)/.done: pyproject.toml
+	$(call make-venv,$(VENV))
+	@echo "Installing the backend; torch alone is some gigabytes, about two minutes …"
+	@$(BIN)/pip install --quiet --editable '.[demo,postgresql,dev]'
+	@touch $@
+
+$(LABEL_STUDIO)/.done: Makefile
+	$(call make-venv,$(LABEL_STUDIO))
+	@echo "Installing Label Studio $(LABEL_STUDIO_VERSION), about one minute …"
+	@$(LABEL_STUDIO)/bin/pip install --quiet label-studio==$(LABEL_STUDIO_VERSION)
+	@touch $@
+
+# Needs root; without it the tests that want these packages are skipped, and say so.
+setup-system:
+	@missing=$$(for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [[ -n "$$missing" ]]; then \
+	  sudo=$$([[ $$(id -u) = 0 ]] || echo sudo -n); \
+	  { $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; } \
+	    || echo "Could not install $$missing: the tests that need them will be skipped." >&2; \
+	fi
+
+demo: setup setup-label-studio
+	@$(BIN)/pt4al demo --folder $(DEMO) --rounds $(ROUNDS) $(if $(IMAGES),--images '$(IMAGES)') \
+	  --label-studio $(LABEL_STUDIO)/bin/label-studio $(if $(filter 0,$(STAY)),--no-stay,--stay)
+
+clean-demo:
+	rm -rf $(DEMO)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: setup setup-label-studio setup-system lint
+	PT4AL_REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest
+
+test-fast: setup lint
+	$(BIN)/pytest -m 'not label_studio'
+
+bench: setup setup-label-studio
+	$(BIN)/python -m pt4al_backend.bench
+
+image-check:
+	docker/check.sh
+
+clean: clean-demo
+	rm -rf $(VENV) $(LABEL_STUDIO)
