@@ -27,6 +27,9 @@ from pt4al_backend.tasks.base import Task
 from pt4al_backend.training import Checkpoint, Objective, Progress, Report, Training, score, scoring_size
 
 WEIGHTS = "weights.pt"
+CHECKPOINT = "checkpoint.pt"
+
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -151,29 +154,37 @@ def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
     return task, manifest
 
 
-def _notes(report: Report) -> Callable[[str], None]:
+def _notes(report: Report) -> Note:
     return lambda text: report(Progress("prepare", 0, 0, 0, 0, text))
 
 
-def _train_learner(job: Job, images: Images, report: Report) -> Pretext:
+def _from_imagenet(job: Job, body: Body, note: Note) -> bool:
+    if body.form != Form("imagenet", 64):
+        note("ImageNet weights fit images above 64 pixels at width 64 only.")
+        return False
+    weights = pretrained.imagenet(job.pretrained, note)
+    if weights is None:
+        return False
+    body.load_imagenet(weights)
+    return True
+
+
+def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str]:
     body = Body(job.form())
-    weights = None
-    if body.form == Form("imagenet", 64) and job.settings.init in ("auto", "imagenet"):
-        weights = pretrained.imagenet(job.pretrained, _notes(report))
-        if weights is not None:
-            body.load_imagenet(weights)
+    wanted = job.settings.init == "imagenet" or (job.settings.init == "auto" and body.form == Form("imagenet", 64))
+    used = "imagenet" if wanted and _from_imagenet(job, body, _notes(report)) else "fresh"
     learner = pretext.load(job.settings.pretext)(body)
     Training(
         learner,
         images,
-        learner.recipe(len(images), job.settings, job.device, fresh=weights is None),
+        learner.recipe(len(images), job.settings, job.device, fresh=used == "fresh"),
         device=job.device,
         seed=job.settings.seed,
         phase="pretext",
         report=report,
-        checkpoint=Checkpoint(job.folder / "checkpoint.pt", job.fingerprint),
+        checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
     ).run()
-    return learner
+    return learner, used
 
 
 def rank(job: Job, report: Report) -> None:
@@ -190,7 +201,7 @@ def rank(job: Job, report: Report) -> None:
     with Pixels(job.pixels, job.stored_size) as pixels:
         images = Images(pixels, rows, Centre(job.size))
         start = time.monotonic()
-        learner = load_learner(job.learner) if job.learner else _train_learner(job, images, report)
+        learner, init = (load_learner(job.learner), "pretext") if job.learner else _train_learner(job, images, report)
         trained = time.monotonic()
         scores = score(learner, images, scoring_size(job.device, job.size, learner.views), device=job.device, report=report)
         scored = time.monotonic()
@@ -202,6 +213,7 @@ def rank(job: Job, report: Report) -> None:
         "kind": "ranking",
         "pretext": learner.name,
         "trained": job.learner is None,
+        "init": init,
         "quality": asdict(learner.quality(scores)),
         "seconds": {"train": trained - start, "score": scored - trained},
         "images": len(rows),
@@ -210,4 +222,127 @@ def rank(job: Job, report: Report) -> None:
         np.save(folder / "losses.npy", losses)
         if job.learner is None:
             save_weights(learner, folder)
-    Checkpoint(job.folder / "checkpoint.pt", job.fingerprint).remove()
+
+
+def _from_previous(job: Job, task: Task, note: Note) -> bool:
+    if job.previous is None:
+        return False
+    try:
+        previous, _ = load_model(job.previous)
+    except StoreCorrupt as error:
+        note(str(error))
+        return False
+    if previous.body.form != task.body.form or previous.name != task.name:
+        note("The previous model has another form; its weights cannot be taken over.")
+        return False
+    if previous.classes == task.classes:
+        task.model.load_state_dict(previous.model.state_dict())
+    else:
+        note("The classes have changed since the previous model: its last layer starts afresh.")
+        task.body.load_state_dict(previous.body.state_dict())
+    return True
+
+
+def _from_pretext(job: Job, task: Task, note: Note) -> bool:
+    if job.learner is None:
+        return False
+    try:
+        learner = load_learner(job.learner)
+    except StoreCorrupt as error:
+        note(str(error))
+        return False
+    if learner.body.form != task.body.form:
+        note("The pretext learner has another form; its weights are taken over again once it has been retrained.")
+        return False
+    task.body.load_state_dict(learner.body.state_dict())
+    return True
+
+
+#: Where initial weights come from; each says whether it could give them.
+SOURCES: dict[str, Callable[[Job, Task, Note], bool]] = {
+    "previous": _from_previous,
+    "pretext": _from_pretext,
+    "imagenet": lambda job, task, note: _from_imagenet(job, task.body, note),
+}
+
+#: Which sources each value of the setting ``init`` tries, in order, before fresh weights. The manifest says what was used.
+ORDER: dict[str, tuple[str, ...]] = {
+    "auto": ("pretext",),
+    "pretext": ("pretext",),
+    "imagenet": ("imagenet", "pretext"),
+    "fresh": (),
+}
+
+
+def _initialise(job: Job, task: Task, note: Note) -> str:
+    """Gives the task its initial weights; returns their source."""
+    wanted = ORDER[job.settings.init]
+    for source in ("previous", *wanted) if job.settings.warm_start else wanted:
+        if SOURCES[source](job, task, note):
+            return source
+    if job.settings.init != "fresh":
+        note(f"Training starts from fresh weights: there are none for init={job.settings.init}.")
+    return "fresh"
+
+
+def learn(job: Job, report: Report) -> None:
+    """Trains the main task on the labels at hand, from its initial weights, then scores control picks and candidates.
+
+    Writes ``result/``: the model's weights, ``candidates.npy`` and ``control.npy`` float32 posteriors in the order of
+    the job's rows, and in the manifest everything that loading the model elsewhere takes.
+
+    Raises:
+        TrainingImpossible: fewer than two classes, a loss that is not finite, or too little memory.
+        StoreCorrupt: the image store is damaged.
+    """
+    torch.manual_seed(job.settings.seed)
+    rows, targets = job.labelled("train.npz")
+    control_rows, control_targets = job.labelled("control.npz")
+    task = tasks.load("classification")(Body(job.form()), job.classes, job.size)
+    task.learn_from(targets, job.settings)
+    used = _initialise(job, task, _notes(report))
+    recipe = task.recipe(len(rows), job.settings, job.device, fresh=used == "fresh")
+    with Pixels(job.pixels, job.stored_size) as pixels:
+        start = time.monotonic()
+        Training(
+            task,
+            Images(pixels, rows, task.prepare, targets),
+            recipe,
+            device=job.device,
+            seed=job.settings.seed,
+            report=report,
+            checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
+        ).run()
+        trained = time.monotonic()
+        # One pass over both: two short passes would fill up two last minibatches.
+        scored_rows = np.concatenate([control_rows, job.rows("candidates.npy")])
+        scores = score(
+            task,
+            Images(pixels, scored_rows, Centre(job.size)),
+            scoring_size(job.device, job.size, task.views),
+            device=job.device,
+            report=report,
+        )
+        scored = time.monotonic()
+    if not np.isfinite(scores).all():
+        raise TrainingImpossible("The model's posteriors are not all finite.", "Set learning_rate in the extra params to less.")
+    control, candidates = np.split(scores, [len(control_rows)])
+    manifest = {
+        **job.describe(task.body.form),
+        "kind": "model",
+        "task": task.name,
+        "classes": job.classes,
+        "init": used,
+        "recipe": asdict(recipe),
+        "seconds": {"train": trained - start, "score": scored - trained},
+        "train_size": len(rows),
+        "control": task.metrics(control, control_targets),
+    }
+    with artefacts.writing(job.folder / "result", **manifest) as folder:
+        np.save(folder / "candidates.npy", candidates)
+        np.save(folder / "control.npy", control)
+        save_weights(task, folder)
+
+
+#: What each kind of job does.
+KINDS: dict[str, Callable[[Job, Report], None]] = {"rank": rank, "learn": learn}

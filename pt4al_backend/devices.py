@@ -1,0 +1,48 @@
+"""Where training runs, and in which precision."""
+
+import functools
+from pathlib import Path
+
+import torch
+
+from pt4al_backend.errors import TrainingImpossible
+
+
+def choose(name: str) -> torch.device:
+    """``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
+
+    Raises:
+        TrainingImpossible: ``cuda`` was asked for and PyTorch finds no GPU.
+    """
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        raise TrainingImpossible("No CUDA device was found.", "Set PT4AL_DEVICE=auto or cpu, or mend the GPU's driver.")
+    return torch.device("cuda")
+
+
+@functools.cache
+def _has_bf16(kind: str) -> bool:
+    """Whether bfloat16 runs in hardware; emulated it is slower than float32."""
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """bfloat16 where the hardware has it, else float32: 1.5 to 2 times faster on a CPU with AVX-512-BF16."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bf16(device.type))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or in PyTorch's CPU allocator, which only says so in words."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    words = str(error)
+    return isinstance(error, RuntimeError) and any(
+        sign in words for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+    )

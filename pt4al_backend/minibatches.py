@@ -1,0 +1,124 @@
+"""Minibatches of the pool: read ahead by one, halved when memory runs out.
+
+Training and scoring share ``stream``. Nothing here grows with the pool: two minibatches are in memory at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pt4al_backend.devices import is_out_of_memory
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.pixels import Pixels
+
+#: uint8 images [m, 3, S, S] first, then whatever the loss compares the model's answer with.
+Minibatch = tuple[Tensor, ...]
+#: Prepares stored squares, uint8 [m, stored, stored, 3] -> uint8 [m, S, S, 3], on the CPU.
+Prepare = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+Cut = Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
+
+
+def cut_evenly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Parts of at most ``size`` and about equal length, none of one element: BatchNorm needs two (3 with size 2 and odd n)."""
+    parts = max(1, min(-(-len(order) // size), len(order) // 2))
+    return np.array_split(order, parts)
+
+
+def cut_exactly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    """Parts of ``size``, the last one shorter."""
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+class Data(Protocol):
+    """What a loop draws minibatches from."""
+
+    def __len__(self) -> int: ...
+
+    def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
+        """Reads the images at ``positions`` (0..len-1), prepared for the model; called from a background thread."""
+
+
+class Images:
+    """Rows of the image store, with targets or without.
+
+    Args:
+        pixels: the store.
+        rows: int64 [n], the row of each position.
+        prepare: what is done to the stored squares on the CPU.
+        targets: int64 [n], or None for images alone.
+    """
+
+    def __init__(
+        self, pixels: Pixels, rows: NDArray[np.int64], prepare: Prepare, targets: NDArray[np.int64] | None = None
+    ) -> None:
+        self._pixels, self._rows, self._prepare, self._targets = pixels, rows, prepare, targets
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
+        squares = self._prepare(self._pixels.read(self._rows[positions]), rng)
+        images = torch.from_numpy(np.ascontiguousarray(squares)).permute(0, 3, 1, 2)
+        return (images,) if self._targets is None else (images, torch.from_numpy(self._targets[positions]))
+
+
+def _read_ahead(
+    data: Data, parts: list[NDArray[np.int64]], seeds: tuple[int, ...], done: int
+) -> Iterator[tuple[NDArray[np.int64], Minibatch, np.random.Generator]]:
+    """Each part's minibatch and its own random numbers; the next one is read in a thread while the caller works."""
+
+    def read(part: NDArray[np.int64], offset: int) -> tuple[NDArray[np.int64], Minibatch, np.random.Generator]:
+        rng = np.random.default_rng([*seeds, offset])
+        return part, data.minibatch(part, rng), rng
+
+    offsets = done + np.cumsum([0, *map(len, parts)])
+    with ThreadPoolExecutor(1, "minibatches") as thread:
+        ahead = thread.submit(read, parts[0], int(offsets[0]))
+        for part, offset in zip(parts[1:], offsets[1:].tolist(), strict=False):
+            this, ahead = ahead, thread.submit(read, part, offset)
+            yield this.result()
+        yield ahead.result()
+
+
+def stream(
+    data: Data,
+    order: NDArray[np.int64],
+    size: int,
+    *,
+    cut: Cut,
+    seeds: tuple[int, ...],
+    step: Callable[[NDArray[np.int64], Minibatch, np.random.Generator, int], None],
+    retreat: Callable[[int], None],
+) -> int:
+    """Calls ``step(part, minibatch, rng, done)`` along ``order``; returns the minibatch size that it ended with.
+
+    When memory runs out the size is halved, ``retreat(size)`` is told, and the step that failed is repeated on
+    smaller parts; what was done stays done. Random numbers hang on ``seeds`` and on the images done before, so that
+    a minibatch is the same whenever it is read.
+
+    Raises:
+        TrainingImpossible: memory runs out with two images as well.
+    """
+    done = 0
+    while done < len(order):
+        try:
+            for part, minibatch, rng in _read_ahead(data, cut(order[done:], size), seeds, done):
+                step(part, minibatch, rng, done)
+                done += len(part)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if size <= 2:
+                raise TrainingImpossible(
+                    "Memory is too short for two images at a time.", "Set a smaller image_size or width, or use a larger machine."
+                ) from error
+            size = max(2, size // 2)
+            retreat(size)
+        if torch.cuda.is_available() and done < len(order):  # out of memory: the error held the tensors until here
+            torch.cuda.empty_cache()
+    return size

@@ -1,0 +1,48 @@
+"""A saved model, loaded to answer for single images: what /predict asks of the web process."""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend.augmentation import Centre
+from pt4al_backend.devices import autocast
+from pt4al_backend.learning import load_model
+from pt4al_backend.tasks.base import Task
+
+#: Images of one forward pass; more would only hold memory.
+_TOGETHER = 32
+
+
+class Predictor:
+    """A model of the main task. ``size`` is what it sees, ``stored_size`` what it is given, in pixels a side."""
+
+    def __init__(self, task: Task, size: int, stored_size: int, device: torch.device) -> None:
+        self._task, self._device = task, device
+        self._centre = Centre(size)
+        self.classes = list(task.classes)
+        self.size = size
+        self.stored_size = stored_size
+        task.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """Loads the artefact that a training left.
+
+        Raises:
+            StoreCorrupt: it is damaged, or no model.
+        """
+        task, manifest = load_model(folder)
+        return cls(task, manifest["size"], manifest["stored_size"], torch.device(device))
+
+    def posteriors(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Stored squares, uint8 [n, stored, stored, 3], to posteriors, float32 [n, classes]."""
+        parts = [np.empty((0, len(self.classes)), dtype=np.float32)]
+        for start in range(0, len(squares), _TOGETHER):
+            images = np.ascontiguousarray(self._centre(squares[start : start + _TOGETHER]))
+            tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(self._device)
+            with torch.inference_mode(), autocast(self._device):
+                parts.append(self._task.scores(tensor).cpu().numpy())
+        return np.concatenate(parts)

@@ -1,0 +1,91 @@
+"""Rotation (Gidaris 2018): which of four orientations is this view? The pretext task of PT4AL for classification.
+
+The pretext loss of an image is the mean cross-entropy over its four orientations (PT4AL, section 3.1; nats, ln 4 =
+1.386 is guessing), by the network in evaluation mode, without augmentation, in float64. As in the paper the learner is
+scored on the images that it learned from, so the loss mixes hardness with memory, and the accuracy is optimistic.
+
+Not as in the official code: losses stay numbers (it sorts them as strings); the four views of an image go through
+the network together, in training (it makes four passes, so that BatchNorm sees one orientation mixture at a time) and
+in scoring; the learner of the last epoch is kept (it selects on training accuracy); images are RGB throughout (it
+reads BGR); the learning rate climbs and falls within the given epochs (it has milestones that 15 epochs never reach).
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pt4al_backend.minibatches import Minibatch
+from pt4al_backend.networks import Body, Classifier
+from pt4al_backend.pretext.base import Pretext, Quality, spread
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.training import Recipe, few_images
+
+VIEWS = 4
+
+#: Accuracy below which the learner has learned nothing; chance is 0.25.
+LEAST_ACCURACY = 0.35
+#: Spread of the losses, in nats, below which their order is noise.
+LEAST_SPREAD = 1e-3
+
+
+def rotations(images: Tensor) -> Tensor:
+    """The four orientations of square images: [m, 3, S, S] -> [4 m, 3, S, S], orientation by orientation."""
+    return torch.cat([torch.rot90(images, quarter, (2, 3)) for quarter in range(VIEWS)])
+
+
+def _orientations(images: Tensor) -> Tensor:
+    return torch.arange(VIEWS, device=images.device).repeat_interleave(len(images))
+
+
+class Rotation(Pretext):
+    """Cross-entropy over four orientations. ``scores`` columns: loss in nats, share of the four views recognised."""
+
+    name = "rotation"
+    views = VIEWS
+    outputs = 2
+
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.model = Classifier(body, VIEWS)
+
+    def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
+        """15 epochs by default; the rate climbs to 0.1 (0.01 for ImageNet weights) in 30 % of them, then a cosine to 0.
+
+        Minibatches of 64 images (256 views) on a CPU, 256 images (the paper's) on a GPU.
+        """
+        return Recipe(
+            epochs=settings.pretext_epochs,
+            minibatch_size=few_images(64 if device.type == "cpu" else 256, images),
+            learning_rate=settings.learning_rate or (0.1 if fresh else 0.01),
+            warmup=0.3,
+        )
+
+    def loss(self, minibatch: Minibatch, _: np.random.Generator) -> Tensor:
+        (images,) = minibatch
+        return F.cross_entropy(self.model(rotations(images)), _orientations(images))
+
+    def scores(self, images: Tensor) -> Tensor:
+        logits = self.model(rotations(images)).double()
+        orientations = _orientations(images)
+        losses = F.cross_entropy(logits, orientations, reduction="none").view(VIEWS, -1).mean(0)
+        recognised = (logits.argmax(1) == orientations).double().view(VIEWS, -1).mean(0)
+        return torch.stack([losses, recognised], 1)
+
+    def quality(self, scores: NDArray[Any]) -> Quality:
+        accuracy, between = float(scores[:, 1].mean()), spread(scores[:, 0])
+        reason = ""
+        if accuracy < LEAST_ACCURACY:
+            reason = (
+                f"The rotation learner recognises {accuracy:.0%} of the orientations where guessing gives 25 %: the images "
+                "have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
+            )
+        elif between < LEAST_SPREAD:
+            reason = (
+                f"The rotation losses of the images hardly differ (by {between:.1e}): the images are too alike, "
+                "or the learner has learned them by heart; fewer pretext_epochs may help."
+            )
+        return Quality(accuracy, 1 / VIEWS, between, not reason, reason)

@@ -1,0 +1,100 @@
+"""ImageNet weights of ResNet-18, if they are at hand or quickly reachable.
+
+They are looked for where torchvision keeps them (``TORCH_HOME``), then at torchvision's address. Without an answer
+within three seconds the work goes on without them: many backends have no way to the internet.
+"""
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+import torch
+from torch import Tensor
+from torchvision.models import ResNet18_Weights
+
+#: Where torchvision's weights come from; the eight digits are the start of the file's SHA-256.
+URL: str = ResNet18_Weights.IMAGENET1K_V1.url
+
+#: Seconds until an answer must have begun, and until the whole file (45 MB) must be here.
+ANSWER_SECONDS = 3.0
+DOWNLOAD_SECONDS = 120.0
+
+
+def path() -> Path:
+    """Where the weights lie, or would."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[-1]
+
+
+def _is_intact(file: Path) -> bool:
+    if not file.is_file():
+        return False
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rsplit("-", 1)[-1])
+
+
+def at_hand() -> bool:
+    """Whether the weights are on this machine, undamaged."""
+    return _is_intact(path())
+
+
+def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
+    part = target.with_suffix(f".{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with requests.get(url, stream=True, timeout=(ANSWER_SECONDS, ANSWER_SECONDS)) as response:
+            response.raise_for_status()
+            answered.set()
+            with part.open("wb") as file:
+                for piece in response.iter_content(1 << 20):
+                    if given_up.is_set():
+                        return
+                    file.write(piece)
+        part.replace(target)
+    except (requests.RequestException, OSError) as error:
+        failure.append(type(error).__name__)
+    finally:
+        part.unlink(missing_ok=True)
+        answered.set()
+
+
+def _fetch(url: str, target: Path) -> str:
+    """Downloads, or says why not. In a thread of its own: looking up a name has no time limit that a caller can set."""
+    answered, given_up, failure = threading.Event(), threading.Event(), list[str]()
+    thread = threading.Thread(target=_download, args=(url, target, answered, given_up, failure), daemon=True)
+    start = time.monotonic()
+    thread.start()
+    if answered.wait(ANSWER_SECONDS):
+        thread.join(max(0.0, DOWNLOAD_SECONDS - (time.monotonic() - start)))
+    given_up.set()
+    if failure:
+        return failure[0]
+    return "" if target.is_file() else "no answer in time"
+
+
+def imagenet(mode: str, note: Callable[[str], None], url: str = URL) -> dict[str, Tensor] | None:
+    """torchvision's state dict of ResNet-18, or None with the reason given to ``note``.
+
+    Args:
+        mode: ``auto`` may download; ``off`` does not even look.
+        note: told what to do if there are none.
+        url: where they come from.
+    """
+    target = path()
+    if mode == "off":
+        note("ImageNet weights are switched off (PT4AL_PRETRAINED=off).")
+        return None
+    if not _is_intact(target):
+        problem = _fetch(url, target)
+        if problem or not _is_intact(target):
+            note(
+                f"No ImageNet weights: {problem or 'the file is damaged'}. To use them, put {target.name} "
+                f"from {url} into {target.parent}."
+            )
+            return None
+    weights: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)
+    return weights

@@ -1,0 +1,303 @@
+"""The loop that pretext learner and main task share: training, scoring, checkpoints.
+
+An ``Objective`` holds a model and says what its loss and its scores are; everything else is here and asks no
+questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was killed and goes
+on from its checkpoint draws what it would have drawn.
+"""
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pt4al_backend.devices import autocast
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.minibatches import Data, Minibatch, cut_evenly, cut_exactly, stream
+
+#: Learning rate over a training as a factor of the highest; the argument is the part of the training done, 0..1.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "cosine": lambda done: 0.5 * (1 + math.cos(math.pi * done)),
+    "step": lambda done: 1.0 if done < 0.8 else 0.1,  # the paper's: x 0.1 at epoch 160 of 200
+}
+
+#: Largest part of the wall clock that checkpoints may take; epochs of small pools pass faster than a disk flushes.
+CHECKPOINT_SHARE = 0.05
+
+
+#: Steps of SGD that a training takes at least, where the number of epochs is ours to choose.
+LEAST_STEPS = 200
+
+
+def few_images(minibatch_size: int, images: int) -> int:
+    """The minibatch size for few images: at least four steps an epoch, down to 8 images a step."""
+    return min(minibatch_size, max(8, images // 4))
+
+
+def enough_epochs(epochs: int, images: int, minibatch_size: int) -> int:
+    """``epochs``, or as many more as make up the least number of steps."""
+    return max(epochs, math.ceil(LEAST_STEPS / math.ceil(images / minibatch_size)))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an objective is trained: SGD with Nesterov momentum. ``warmup`` is the part of the training that the rate climbs."""
+
+    epochs: int
+    minibatch_size: int
+    learning_rate: float
+    schedule: str = "cosine"
+    warmup: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+
+    def rate(self, done: float) -> float:
+        """The learning rate when the part ``done`` (0..1) of the training is done."""
+        climb = min(1.0, done / self.warmup) if self.warmup else 1.0
+        return self.learning_rate * climb * SCHEDULES[self.schedule](done)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a piece of work stands: ``done`` of ``total`` images of epoch ``epoch`` of ``epochs``; ``note`` for the user."""
+
+    phase: str
+    epoch: int
+    epochs: int
+    done: int
+    total: int
+    note: str = ""
+
+
+Report = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """Reports to nobody."""
+
+
+class Objective(ABC):
+    """What is learned: a model, the loss of a minibatch, the scores of images."""
+
+    model: nn.Module
+    views: int = 1  #: forward passes that one image takes
+    outputs: int  #: columns of ``scores``
+
+    @abstractmethod
+    def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
+        """The scalar that training lowers; augments on the device where the objective does."""
+
+    @abstractmethod
+    def scores(self, images: Tensor) -> Tensor:
+        """What is kept of each image: [m, 3, S, S] -> [m, k]; the model is in evaluation mode, nothing is random."""
+
+
+class Checkpoint:
+    """One training's state on disk, replaced atomically; ``fingerprint`` names the work that it belongs to."""
+
+    def __init__(self, path: Path, fingerprint: str) -> None:
+        self._path, self._fingerprint = path, fingerprint
+        self._saved, self._took = -math.inf, 0.0
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The state saved last. None if there is none.
+
+        Raises:
+            ValueError: unreadable, or of another piece of work.
+        """
+        if not self._path.exists():
+            return None
+        try:
+            state = torch.load(self._path, map_location=device, weights_only=True)
+        except Exception as error:  # a damaged archive surfaces as any of a dozen types
+            raise ValueError(f"the checkpoint cannot be read ({type(error).__name__})") from error
+        if not isinstance(state, dict) or state.get("fingerprint") != self._fingerprint:
+            raise ValueError("the checkpoint belongs to other data or settings")
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Writes ``state``, unless checkpoints have taken more than their share of the time lately."""
+        start = time.monotonic()
+        if start - self._saved < self._took / CHECKPOINT_SHARE:
+            return
+        part = self._path.with_suffix(".part")
+        with part.open("wb") as file:
+            torch.save({"fingerprint": self._fingerprint, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._path)
+        self._saved = time.monotonic()
+        self._took = self._saved - start
+
+    def remove(self) -> None:
+        """Deletes the file; the work is done."""
+        self._path.unlink(missing_ok=True)
+
+
+class Training:
+    """One objective's training.
+
+    Args:
+        objective: what is learned; its model ends with the last epoch's weights.
+        data: what it learns from.
+        recipe: how.
+        device: where.
+        seed: of the order and the augmentation; the initial weights are the caller's.
+        phase: what progress is reported as.
+        report: told of every minibatch, and of what the user should know.
+        checkpoint: saved after each epoch and resumed from; None trains in one go.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        data: Data,
+        recipe: Recipe,
+        *,
+        device: torch.device,
+        seed: int = 0,
+        phase: str = "train",
+        report: Report = silent,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        if len(data) < 2:
+            raise TrainingImpossible(f"Training needs two images or more, there is {len(data)}.", "Import more images.")
+        self._objective, self._data, self._recipe, self._device = objective, data, recipe, device
+        self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
+        self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimizer = torch.optim.SGD(
+            self._model.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=True,
+            fused=True,
+        )
+        self._epoch = 0
+        self._size = recipe.minibatch_size
+        self._loss = torch.zeros((), device=device)
+
+    def run(self) -> float:
+        """Trains to the end; returns the mean loss of the last epoch run, nan if the checkpoint was at the end.
+
+        Raises:
+            TrainingImpossible: the loss is no longer finite, or memory is too short.
+        """
+        self._resume()
+        loss = math.nan
+        self._model.train()
+        while self._epoch < self._recipe.epochs:
+            loss = self._run_epoch()
+            if not math.isfinite(loss):
+                raise TrainingImpossible(
+                    f"The loss became {loss} in epoch {self._epoch + 1} of {self._recipe.epochs}.",
+                    f"Set learning_rate in the extra params to less than {self._recipe.learning_rate:g}.",
+                )
+            self._epoch += 1
+            if self._checkpoint is not None:
+                self._checkpoint.save(self._state())
+        return loss
+
+    def _run_epoch(self) -> float:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._data))
+        self._loss.zero_()
+        self._size = stream(
+            self._data,
+            order,
+            self._size,
+            cut=cut_evenly,
+            seeds=(self._seed, self._epoch),
+            step=self._step,
+            retreat=self._retreat,
+        )
+        return float(self._loss) / len(order)  # one transfer an epoch: asking for each step's loss would stall a GPU
+
+    def _step(self, part: NDArray[np.int64], minibatch: Minibatch, rng: np.random.Generator, done: int) -> None:
+        middle = (self._epoch + (done + len(part) / 2) / len(self._data)) / self._recipe.epochs
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._recipe.rate(middle)
+        self._optimizer.zero_grad()
+        on_device = tuple(tensor.to(self._device, non_blocking=True) for tensor in minibatch)
+        with autocast(self._device):
+            loss = self._objective.loss(on_device, rng)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        self._loss += loss.detach() * len(part)
+        self._tell(done + len(part))
+
+    def _retreat(self, size: int) -> None:
+        self._tell(0, f"Memory ran out: going on with minibatches of {size} images.")
+
+    def _tell(self, done: int, note: str = "") -> None:
+        self._report(Progress(self._phase, self._epoch + 1, self._recipe.epochs, done, len(self._data), note))
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch,
+            "size": self._size,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def _resume(self) -> None:
+        if self._checkpoint is None:
+            return
+        try:
+            state = self._checkpoint.load(self._device)
+        except ValueError as error:
+            self._tell(0, f"Starting from the first epoch: {error}.")
+            return
+        if state is not None:
+            self._model.load_state_dict(state["model"])
+            self._optimizer.load_state_dict(state["optimizer"])
+            self._epoch, self._size = state["epoch"], state["size"]
+            self._tell(0, f"Going on after epoch {self._epoch} of {self._recipe.epochs}.")
+
+
+def scoring_size(device: torch.device, size: int, views: int) -> int:
+    """Images in a minibatch of scoring: at most 256 views of 64 pixels on a CPU (more is slower there), 2,048 on a GPU."""
+    limit = 2**20 // size**2 if device.type == "cpu" else 2**26 // size**2
+    return max(2, min(limit, 256 if device.type == "cpu" else 2048) // views)
+
+
+def score(
+    objective: Objective,
+    data: Data,
+    minibatch_size: int,
+    *,
+    device: torch.device,
+    phase: str = "score",
+    report: Report = silent,
+) -> NDArray[Any]:
+    """The scores of all of ``data``, [n, k], in its order.
+
+    Every forward pass has ``minibatch_size`` images, the last one filled up with black: kernels are chosen by shape,
+    and an image's score must not hang on how many others are scored with it.
+    """
+    objective.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    size = minibatch_size
+    parts: list[NDArray[Any]] = []
+
+    def step(part: NDArray[np.int64], minibatch: Minibatch, _: np.random.Generator, done: int) -> None:
+        images = minibatch[0]
+        full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype)
+        full[: len(part)] = images
+        with torch.inference_mode(), autocast(device):
+            parts.append(objective.scores(full.to(device, non_blocking=True))[: len(part)].cpu().numpy())
+        report(Progress(phase, 1, 1, done + len(part), len(data)))
+
+    def retreat(smaller: int) -> None:
+        nonlocal size
+        size = smaller
+        report(Progress(phase, 1, 1, 0, len(data), f"Memory ran out: scoring {smaller} images at a time."))
+
+    stream(data, np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
+    return np.concatenate(parts) if parts else np.empty((0, objective.outputs), dtype=np.float64)
