@@ -139,6 +139,10 @@ class Annotator:
         """Deletes an annotation; its task is asked for again."""
         self._call("DELETE", f"/api/annotations/{annotation_id}/")
 
+    def change_data(self, task_id: int, data: Mapping[str, Any]) -> None:
+        """Replaces the data of a task."""
+        self._call("PATCH", f"/api/tasks/{task_id}/", json={"data": dict(data)})
+
     def delete_task(self, task_id: int) -> None:
         """Deletes a task with all that hangs on it."""
         self._call("DELETE", f"/api/tasks/{task_id}/")
@@ -153,8 +157,12 @@ class Annotator:
 
     def enable_legacy_tokens(self) -> str:
         """Switches legacy tokens on for the organization; returns this user's."""
-        self._call("POST", "/api/jwt/settings", json={"api_tokens_enabled": True, "legacy_api_tokens_enabled": True})
+        self.set_tokens(personal=True, legacy=True)
         return str(self._call("GET", "/api/current-user/token")["token"])
+
+    def set_tokens(self, *, personal: bool, legacy: bool) -> None:
+        """Switches the two kinds of token on or off for the organization."""
+        self._call("POST", "/api/jwt/settings", json={"api_tokens_enabled": personal, "legacy_api_tokens_enabled": legacy})
 
     def _form(self, path: str) -> None:
         self._session.cookies.clear()

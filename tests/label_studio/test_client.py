@@ -1,0 +1,68 @@
+"""What the calls ask for; what Label Studio makes of them is asked in tests/integration/test_client.py."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+
+from pt4al_backend.label_studio.client import LabelStudio
+from tests.servers import Reply, Request, stub_server
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+def filters(request: Request) -> dict[str, Any]:
+    query = json.loads(parse_qs(urlsplit(request.path).query)["query"][0])
+    return dict(query["filters"])
+
+
+def task_list(ids: list[int]) -> Callable[[Request], Reply]:
+    """A project with these tasks; the first of them is deleted after each page."""
+    present = list(ids)
+
+    def answer(request: Request) -> Reply:
+        last = filters(request)["items"][0]["value"]
+        size = int(parse_qs(urlsplit(request.path).query)["page_size"][0])
+        page = [{"id": task_id, "annotations": []} for task_id in present if task_id > last][:size]
+        present.pop(0)
+        return Reply(200, {"tasks": page})
+
+    return answer
+
+
+def test_tasks_deleted_between_pages_hide_no_other_task() -> None:
+    with stub_server(task_list([3, 5, 8, 13, 21])) as (url, seen):
+        pages = [[task["id"] for task in page] for page in LabelStudio(url, TOKEN).task_pages(1, page_size=2)]
+    assert pages == [[3, 5], [8, 13], [21]]
+    assert len(seen) == 3
+
+
+def test_ids_come_as_one_array() -> None:
+    with stub_server(task_list([3, 5, 8])) as (url, _):
+        ids = LabelStudio(url, TOKEN).task_ids(1)
+    assert ids.dtype == np.int64
+    assert ids.tolist() == [3, 5, 8]
+
+
+def test_a_project_without_tasks_has_no_pages_and_no_ids() -> None:
+    with stub_server(lambda _: Reply(200, {"tasks": []})) as (url, _):
+        client = LabelStudio(url, TOKEN)
+        assert list(client.task_pages(1)) == []
+        assert client.task_ids(1).tolist() == []
+
+
+def test_a_time_without_decimals_is_asked_for_with_those_that_label_studio_wants() -> None:
+    with stub_server(lambda _: Reply(200, {"tasks": []})) as (url, seen):
+        client = LabelStudio(url, TOKEN)
+        list(client.task_pages(1, updated_since="2026-11-21T09:19:51Z"))
+        list(client.task_pages(1, updated_since="2026-11-21T09:19:51.223753Z"))
+    asked = [filters(request)["items"][0]["value"] for request in seen]
+    assert asked == ["2026-11-21T09:19:51.000000Z", "2026-11-21T09:19:51.223753Z"]
+
+
+def test_no_predictions_are_no_request() -> None:
+    with stub_server(lambda _: Reply(200, {"created": 0})) as (url, seen):
+        assert LabelStudio(url, TOKEN).import_predictions(1, []) == 0
+    assert seen == []
