@@ -105,6 +105,10 @@ class Store:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
+    def close(self) -> None:
+        """Closes the connections."""
+        self._reader.dispose()
+
     @contextmanager
     def _reading(self) -> Iterator[Session]:
         with Session(self._reader, expire_on_commit=False) as session, session.begin():
