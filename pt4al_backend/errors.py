@@ -58,7 +58,14 @@ class LabelConfigUnsupported(PT4ALError):
 
 
 class ImageUnreadable(PT4ALError):
-    """One image cannot be used; the message is the reason shown beside its task."""
+    """One image cannot be used; the message is the reason shown beside its task.
+
+    ``transient`` says that another try may succeed later: its host failed or was too slow, not the image.
+    """
+
+    def __init__(self, message: str, remedy: str = "", *, transient: bool = False) -> None:
+        super().__init__(message, remedy)
+        self.transient = transient
 
 
 class TrainingImpossible(PT4ALError):
