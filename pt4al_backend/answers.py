@@ -1,0 +1,70 @@
+"""Answers to /predict: what was published for a task, or what the last good model says of one that nobody asked for.
+
+A control pick is never answered, in whichever round it was drawn: an answer in sight would bias what it measures.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pt4al_backend.errors import LabelConfigUnsupported
+from pt4al_backend.label_studio.label_config import ClassificationConfig, parse
+from pt4al_backend.label_studio.labels import choice_result
+from pt4al_backend.live import LiveModel
+from pt4al_backend.schema import Pick, Project
+from pt4al_backend.settings import Settings, project_settings
+from pt4al_backend.store import Store
+
+Json = dict[str, Any]
+
+#: Score of a task outside the queue. Label Studio serves the lowest first, so a stored answer never jumps the queue.
+LAST = 1.0
+
+
+class Answers:
+    """Predictions for tasks of any project. Safe to share between threads."""
+
+    def __init__(self, settings: Settings, store: Store, live: LiveModel | None = None) -> None:
+        self._store = store
+        self._live = live or LiveModel(settings)
+
+    def of(self, project: Project, tasks: Sequence[Mapping[str, Any]], deadline: float) -> list[Json]:
+        """One prediction for each task, in their order; those that ``deadline`` overtakes are empty."""
+        ids: list[Any] = [task.get("id") for task in tasks]
+        known = [i for i in ids if isinstance(i, int)]
+        picks = self._store.picks_of(project.id, project.round, known) if project.round else {}
+        shown = self._shown(project, tasks, picks, deadline)
+        return [
+            {
+                "result": shown.get(i, []),
+                "score": picks[i].score if i in picks else LAST,
+                "model_version": project.served_version or "",
+            }
+            for i in ids
+        ]
+
+    def _shown(
+        self, project: Project, tasks: Sequence[Mapping[str, Any]], picks: Mapping[int, Pick], deadline: float
+    ) -> dict[int, list[Json]]:
+        """Regions to show, by task id; a task that shows nothing is left out."""
+        config = _config(project)
+        if config is None or not project_settings(project.params).show_predictions:
+            return {}
+        hidden = set(self._store.control_ids(project.id).tolist())
+        open_tasks = [task for task in tasks if isinstance(task.get("id"), int) and task["id"] not in hidden]
+        found: dict[int, tuple[str, float]] = {
+            task["id"]: (pick.label, pick.confidence or 0.0)
+            for task in open_tasks
+            if (pick := picks.get(task["id"])) is not None and pick.label
+        }
+        if project.model:
+            unseen = [task for task in open_tasks if task["id"] not in found]
+            found |= self._live.labels(project, config, unseen, deadline)
+        known = set(config.labels)
+        return {i: [choice_result(config, label, odds)] for i, (label, odds) in found.items() if label in known}
+
+
+def _config(project: Project) -> ClassificationConfig | None:
+    try:
+        return parse(project.label_config or "")
+    except LabelConfigUnsupported:
+        return None  # it was changed in Label Studio meanwhile; the engine reports it

@@ -1,0 +1,157 @@
+"""The last good model in the web process: it labels tasks that are not in the queue, when somebody opens one.
+
+Images are fetched by a few threads, the model is loaded and run by a single one, so that neither the event loop nor the
+training on the same machine waits for it. Torch is imported when the first model is loaded, not before.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as Late
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.artefacts import MANIFEST
+from pt4al_backend.errors import ImageUnreadable, PT4ALError
+from pt4al_backend.fetching import Fetcher
+from pt4al_backend.images import decode, square
+from pt4al_backend.label_studio.access import client_for
+from pt4al_backend.label_studio.label_config import ClassificationConfig
+from pt4al_backend.label_studio.labels import image_of
+from pt4al_backend.schema import Project
+from pt4al_backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+CHUNK = 32  # images between two looks at the clock
+FETCHERS = 8
+FETCH_SHARE = 0.8  # of the time left, so that a host that does not answer leaves some for the images that came
+MODELS = 4  # kept in memory: the last used
+
+Task = Mapping[str, Any]
+
+
+class Model(Protocol):
+    """What of a loaded model is used here."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+
+    @property
+    def stored_size(self) -> int: ...
+
+    def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
+        """uint8 [n, S, S, 3] -> [n, C]."""
+        ...
+
+
+class Fetch(Protocol):
+    """The file behind a task's image reference."""
+
+    def fetch(self, reference: object, task_id: int) -> bytes: ...
+
+
+def _load(folder: Path) -> Model:
+    import torch
+
+    from pt4al_backend.predictor import Predictor
+
+    torch.set_num_threads(1)  # the other cores answer webhooks, and train
+    model: Model = Predictor.load(folder, device="cpu")
+    return model
+
+
+class LiveModel:
+    """Labels tasks with the last good model of their project, as far as a deadline allows. Safe to share between threads."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        load: Callable[[Path], Model] = _load,
+        fetcher: Callable[[Project], Fetch] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # an image that comes after the deadline is of no use, and would hold up the next request
+        self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
+        self._load = load
+        self._fetcher = fetcher or self._connect
+        self._clock = clock
+        self._models: OrderedDict[tuple[Path, int], Model] = OrderedDict()
+        self._fetchers: dict[int, tuple[tuple[str, str], Fetch]] = {}
+        self._fetching = ThreadPoolExecutor(FETCHERS, thread_name_prefix="predict-fetch")
+        self._thinking = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
+
+    def labels(
+        self, project: Project, config: ClassificationConfig, tasks: Sequence[Task], deadline: float
+    ) -> dict[int, tuple[str, float]]:
+        """(label, posterior) of the tasks that could be looked at in time, by id. Never raises: the rest is left out."""
+        found: dict[int, tuple[str, float]] = {}
+        try:
+            for start in range(0, len(tasks), CHUNK):
+                if self._clock() >= deadline:
+                    break
+                found |= self._chunk(project, config, tasks[start : start + CHUNK], deadline)
+        except Late:
+            log.info("Project %s: /predict ran out of time after %s of %s tasks.", project.id, len(found), len(tasks))
+        except PT4ALError as error:
+            log.warning("Project %s: /predict answers without the model. %s", project.id, error)
+        except Exception:
+            log.exception("Project %s: /predict answers without the model.", project.id)
+        return found
+
+    def _chunk(
+        self, project: Project, config: ClassificationConfig, tasks: Sequence[Task], deadline: float
+    ) -> dict[int, tuple[str, float]]:
+        model = self._wait(self._thinking.submit(self._model, self._settings.data_dir / project.model), deadline)
+        fetcher = self._of(project)
+        size = model.stored_size
+        pending = {self._fetching.submit(self._square, fetcher, config, task, size): task["id"] for task in tasks}
+        done, late = wait(pending, timeout=FETCH_SHARE * max(deadline - self._clock(), 0.0))
+        for future in late:
+            future.cancel()
+        squares = {pending[future]: future.result() for future in done}
+        images = {i: image for i, image in squares.items() if image is not None}
+        if not images:
+            return {}
+        posteriors = self._wait(self._thinking.submit(model.posteriors, np.stack(list(images.values()))), deadline)
+        best = posteriors.argmax(axis=1)
+        return {i: (model.classes[k], float(row[k])) for i, k, row in zip(images, best, posteriors, strict=True)}
+
+    def _wait(self, future: "Future[Any]", deadline: float) -> Any:
+        return future.result(timeout=max(deadline - self._clock(), 0.0))
+
+    def _model(self, folder: Path) -> Model:
+        """Runs in the model's own thread, so that nothing else touches the cache."""
+        manifest = folder / MANIFEST
+        key = (folder, manifest.stat().st_mtime_ns if manifest.exists() else 0)  # a folder may be written anew
+        if key not in self._models:
+            self._models[key] = self._load(folder)
+        self._models.move_to_end(key)
+        while len(self._models) > MODELS:
+            self._models.popitem(last=False)
+        return self._models[key]
+
+    def _square(self, fetcher: Fetch, config: ClassificationConfig, task: Task, size: int) -> NDArray[np.uint8] | None:
+        try:
+            data = fetcher.fetch(image_of(task.get("data") or {}, config), task["id"])
+            return square(decode(data, self._settings.image_max_pixels, size), size)
+        except ImageUnreadable:
+            return None  # the engine sets it aside, with its reason
+
+    def _of(self, project: Project) -> Fetch:
+        key = (project.hostname, project.access_token)
+        known, fetcher = self._fetchers.get(project.id, (None, None))
+        if fetcher is None or known != key:
+            fetcher = self._fetcher(project)
+            self._fetchers[project.id] = (key, fetcher)
+        return fetcher
+
+    def _connect(self, project: Project) -> Fetch:
+        client = client_for(self._settings, project)
+        return Fetcher(self._settings, client.url, client.authorization, [project.hostname] if project.hostname else [])

@@ -1,0 +1,138 @@
+"""The ASGI app that Label Studio, monitoring and people talk to.
+
+>>> uvicorn.run(create_app(server_settings()), host="127.0.0.1", port=9090)
+"""
+
+import logging
+import sqlite3
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from redis.exceptions import RedisError
+from sqlalchemy.exc import DBAPIError
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pt4al_backend import __version__
+from pt4al_backend.errors import PT4ALError
+from pt4al_backend.jobs import Queue
+from pt4al_backend.server import pages, protocol
+from pt4al_backend.server.auth import BasicAuth, SameSite
+from pt4al_backend.server.metrics import Metrics, Timed
+from pt4al_backend.server.status import ProjectStatus, Statuses
+from pt4al_backend.serving import BadRequest, Serving
+from pt4al_backend.settings import Settings, project_settings, server_settings
+from pt4al_backend.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class HttpError(PT4ALError):
+    """What the framework itself refuses: no such route, no such method."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(f"{message}.", "The routes are listed at /docs.")
+        self.status = status
+
+
+class StateUnavailable(PT4ALError):
+    """The state or the queue could not be read or written."""
+
+    status = 503
+
+
+def create_app(settings: Settings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
+    """Makes the app; what is not given is opened as the environment says.
+
+    Raises:
+        ConfigError: a setting of the server, or of the projects, has a value that is not allowed.
+    """
+    settings = settings or server_settings()
+    project_settings()
+    serving = Serving(settings, store or Store.open(settings), queue or Queue(settings))
+    statuses = Statuses(serving.store)
+    metrics = Metrics(statuses)
+    app = FastAPI(title="PT4AL backend", version=__version__, summary="Active learning for Label Studio")
+    app.include_router(protocol.router(serving, statuses, metrics))
+    app.include_router(pages.router(statuses))
+
+    @app.get("/api/projects", tags=["Status"])
+    def projects() -> list[ProjectStatus]:
+        """Where every connected project stands."""
+        return statuses.all()
+
+    @app.get("/api/projects/{project}", tags=["Status"])
+    def project(project: str) -> ProjectStatus:
+        """Where a project stands."""
+        return statuses.find(project)
+
+    @app.get("/metrics", tags=["Status"])
+    def metrics_page() -> Response:
+        """Counts and gauges in Prometheus' text format."""
+        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    for kind in (PT4ALError, HTTPException, RequestValidationError, RecursionError, DBAPIError, sqlite3.Error, RedisError):
+        app.add_exception_handler(kind, _answer)
+    app.add_middleware(LastResort)
+    app.add_middleware(SameSite)
+    app.add_middleware(BasicAuth, settings=settings)
+    app.add_middleware(Timed, metrics=metrics)
+    return app
+
+
+def _answer(request: Request, error: Exception) -> Response:
+    """Every error but the unexpected ones, as what the client can read: a page for a browser, JSON for the rest."""
+    known = _known(error)
+    if known.status >= 500 or (known.status == 400 and request.url.path.endswith("/setup")):
+        log.warning("%s %s: %s", request.method, request.url.path, known)
+    headers = getattr(error, "headers", None) or {}
+    if known.status == 413:
+        headers = {**headers, "Connection": "close"}  # the rest of the body is not read
+    if pages.wants_page(request):
+        return pages.error_page(known, headers)
+    return protocol.refused(request, known, headers)
+
+
+def _known(error: Exception) -> PT4ALError:
+    if isinstance(error, PT4ALError):
+        return error
+    if isinstance(error, HTTPException):
+        return HttpError(str(error.detail), error.status_code)
+    if isinstance(error, RequestValidationError):
+        return BadRequest("The query of the address is not what this route takes.", "See /docs.")
+    if isinstance(error, RecursionError):
+        return BadRequest("The body is nested too deeply.", "Send JSON as Label Studio does.")
+    # the database's own words: SQLAlchemy's would quote the values, the token among them
+    cause = getattr(error, "orig", None) or error
+    return StateUnavailable(
+        f"The state cannot be read or written ({type(cause).__name__}: {cause}).",
+        "Check that the disk of PT4AL_DATA_DIR has space, and that PT4AL_DATABASE_URL and PT4AL_REDIS_URL, if set, answer.",
+    )
+
+
+class LastResort:
+    """Answers where nothing else did: the client learns that something broke, the log learns what."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except Exception:
+            log.exception("%s %s failed.", scope.get("method"), scope.get("path"))
+            if started:
+                raise
+            body = {"error": "Internal error.", "remedy": "See the log of the web process, and report it."}
+            await JSONResponse(body, 500)(scope, receive, note)

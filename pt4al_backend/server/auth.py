@@ -1,0 +1,62 @@
+"""Who may ask: basic auth on every route but /health, and no posts from other sites' pages.
+
+Both wrap the whole app, so that no route, no documentation page and no 404 is left out.
+"""
+
+import base64
+import binascii
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pt4al_backend.settings import Settings
+
+OPEN = "/health"  # Label Studio and container engines probe it; it tells nothing
+
+
+class BasicAuth:
+    """Asks for the user and password of the settings, if they name any."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}".encode()
+        self._is_on = bool(settings.basic_auth_user)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._is_on and scope["path"] != OPEN and not self._admits(Headers(scope=scope)):
+            body = {
+                "error": "This backend asks for a user name and a password.",
+                "remedy": "Give those of BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, Settings > Model > Edit.",
+            }
+            refusal = JSONResponse(body, 401, {"WWW-Authenticate": 'Basic realm="PT4AL backend", charset="UTF-8"'})
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _admits(self, headers: Headers) -> bool:
+        scheme, _, encoded = headers.get("authorization", "").partition(" ")
+        try:
+            given = base64.b64decode(encoded.strip(), validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return scheme.lower() == "basic" and hmac.compare_digest(given, self._wanted)
+
+
+class SameSite:
+    """Refuses posts that a page of another site made a browser send, with the credentials that the browser remembers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            headers = Headers(scope=scope)
+            origin = headers.get("origin")  # browsers add it, Label Studio does not
+            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+                body = {"error": "Posts from pages of other sites are refused.", "remedy": "Send the request without an Origin."}
+                await JSONResponse(body, 403)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

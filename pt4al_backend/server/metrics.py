@@ -1,0 +1,110 @@
+"""What monitoring reads at /metrics: requests, webhooks, and where each project stands. One registry for each app."""
+
+import time
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pt4al_backend.server.status import ProjectStatus, Statuses
+from pt4al_backend.serving import EVENTS
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
+
+
+class Metrics:
+    """Counts, and the page that shows them."""
+
+    def __init__(self, statuses: Statuses) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._seconds = Histogram(
+            "pt4al_http_request_seconds",
+            "Time to answer, by route and status.",
+            ("route", "status"),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._events = Counter("pt4al_webhooks", "Webhooks taken, by event.", ("action",), registry=self._registry)
+        self._registry.register(_Projects(statuses))
+
+    def count_event(self, action: str) -> None:
+        """Counts a webhook. Events that Label Studio is not known to send share one label: it could be any text."""
+        self._events.labels(action if action in EVENTS else "other").inc()
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Notes how long an answer took."""
+        self._seconds.labels(route, str(status)).observe(seconds)
+
+    def page(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Projects(Collector):
+    """Reads the projects' state when it is asked for."""
+
+    def __init__(self, statuses: Statuses) -> None:
+        self._statuses = statuses
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())  # else registering would read the state to learn the names
+
+    def collect(self) -> Iterator[Metric]:
+        found = self._statuses.all()
+        for name, text, value in GAUGES:
+            family = GaugeMetricFamily(f"pt4al_{name}", text, labels=("project",))
+            for status in found:
+                number = value(status)
+                if number is not None:
+                    family.add_metric((str(status.id),), number)
+            yield family
+        phases = GaugeMetricFamily("pt4al_phase", "1 for the phase that the project is in.", labels=("project", "phase"))
+        for status in found:
+            phases.add_metric((str(status.id), status.phase), 1)
+        yield phases
+
+
+#: Name, help and reading of each project's gauges; None leaves a project out.
+GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
+    ("round", "Number of the open round.", lambda status: status.round),
+    ("tasks", "Tasks of the pool.", lambda status: status.tasks["tasks"]),
+    ("labels", "Labelled tasks.", lambda status: status.tasks["labelled"]),
+    ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
+    ("set_aside", "Tasks that are left out.", lambda status: status.aside_total),
+    ("control_accuracy", "Accuracy of the newest model on the control picks.", lambda status: status.control.accuracy),
+    ("control_accuracy_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
+    ("control_accuracy_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
+    ("error", "1 if the project is blocked by an error.", lambda status: float(status.error is not None)),
+    ("webhook_timestamp_seconds", "When the last event came.", lambda status: status.webhook_at),
+)
+
+
+class Timed:
+    """Times every request, by the route's pattern: a path of its own for each project would be without end."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.observe(route, status, time.perf_counter() - started)

@@ -1,0 +1,120 @@
+"""Pages for people: the list of projects, a project's status. Rendered here, with nothing loaded from elsewhere."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pt4al_backend import __version__
+from pt4al_backend.errors import PT4ALError
+from pt4al_backend.server.status import ProjectStatus, Statuses
+
+REFRESH_SECONDS = 3
+
+#: What each phase of the engine means to a person; others are shown as they are.
+PHASES = {
+    "connected": "Connected; a worker will look at the project in a moment",
+    "syncing": "Reading tasks and answers from Label Studio",
+    "fetching images": "Fetching images",
+    "pretext": "Training the pretext learner that ranks the images",
+    "publishing": "Publishing the new order",
+    "labelling": "Waiting for labels",
+    "waiting for tasks": "Waiting for tasks: import images into the project",
+    "waiting for the device": "Waiting for another project's training",
+    "exhausted": "Every image is labelled or set aside",
+    "blocked": "Blocked by an error",
+}
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for something to look at."""
+    return request.method == "GET" and "text/html" in request.headers.get("accept", "")
+
+
+def error_page(error: PT4ALError, headers: Mapping[str, str]) -> Response:
+    """An error for a person."""
+    return _page("error.html", error.status, headers, error=error)
+
+
+def router(statuses: Statuses) -> APIRouter:
+    """The routes, for one app."""
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/")
+    def home(request: Request) -> Response:
+        if not wants_page(request):
+            return JSONResponse({"status": "UP"})  # old Label Studio releases probe the root
+        return _page("projects.html", projects=statuses.all())
+
+    @routes.get("/projects/{project}")
+    def project(project: str) -> Response:
+        return _page("project.html", project=statuses.find(project), refresh=REFRESH_SECONDS)
+
+    @routes.get("/projects/{project}/status")
+    def status(project: str) -> Response:
+        """The part of the page that changes."""
+        return _page("status.html", project=statuses.find(project))
+
+    return routes
+
+
+def _page(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    text = _templates.get_template(template).render(nonce=nonce, version=__version__, **values)
+    allowed = f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; "
+    guards = {
+        "Content-Security-Policy": allowed + "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-store",
+    }
+    return HTMLResponse(text, status, {**(headers or {}), **guards})
+
+
+def _date(seconds: float | None) -> str:
+    """A time, by the minute."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC") if seconds else "—"
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    if whole < 90:
+        return f"{whole} s"
+    if whole < 90 * 60:
+        return f"{round(whole / 60)} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.1f} %"
+
+
+def _done(project: ProjectStatus) -> float | None:
+    """Share of the phase that is done, if it has one."""
+    part = {name: project.progress.get(name) for name in ("epoch", "epochs", "done", "total")}
+    if not isinstance(part["done"], int) or not isinstance(part["total"], int) or part["total"] <= 0:
+        return None
+    share = part["done"] / part["total"]
+    if isinstance(part["epoch"], int) and isinstance(part["epochs"], int) and part["epochs"] > 0:
+        share = (part["epoch"] - 1 + share) / part["epochs"]
+    return min(max(share, 0.0), 1.0)
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters.update(date=_date, duration=_duration, percent=_percent, done=_done)
+    found.globals["phases"] = PHASES
+    return found
+
+
+_templates = _environment()

@@ -1,0 +1,228 @@
+"""Where a project stands: all that a status page shows, as /api/projects/{id} gives it. Holds no token and no address."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from pt4al_backend import rounds
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.schema import Pick, Project, Round
+from pt4al_backend.serving import BadRequest, UnknownProject, project_number
+from pt4al_backend.settings import ProjectSettings, project_settings
+from pt4al_backend.store import Store
+
+FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the state
+ASIDE_SHOWN = 100
+ASIDE_COUNTED = 10_000
+
+
+class Control(BaseModel):
+    """The model on the control picks, which it was never trained on. ``low`` and ``high`` bound the 95 % interval."""
+
+    correct: int = 0
+    total: int = 0
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class RoundStatus(BaseModel):
+    """One round, and the model that its labels trained."""
+
+    number: int
+    state: str = Field(description="starting, open or closed")
+    batch: int = Field(description="PT4AL's batch that it asks from; 0 before the ranking")
+    opened_at: float
+    closed_at: float | None
+    labels: int = Field(description="labels that trained its model")
+    control: Control
+    seconds: dict[str, float]
+
+
+class Share(BaseModel):
+    """Picks of one kind in the open round."""
+
+    asked: int = 0
+    answered: int = 0
+
+
+class Aside(BaseModel):
+    """One task that is left out, and why."""
+
+    task: int
+    reason: str
+
+
+class Trouble(BaseModel):
+    """The last error, and what to do about it."""
+
+    message: str
+    remedy: str
+    at: float | None
+
+
+class ProjectStatus(BaseModel):
+    """One project. Times are seconds since 1970 in UTC."""
+
+    id: int
+    title: str
+    phase: str
+    progress: dict[str, Any] = Field(description="epoch, epochs, done, total, as far as the phase has them")
+    eta_seconds: float | None = Field(description="until the phase is done")
+    round: int
+    rounds: int = Field(description="rounds of a sweep over the batches")
+    batch_sizes: list[int] = Field(description="tasks in b_1, b_2, …; empty before the ranking")
+    query_size: int = Field(description="tasks that a round asks for, control picks among them")
+    control_size: int
+    reserve_size: int
+    labels_in: int = Field(description="answered tasks of the open round, skips among them")
+    labels_missing: int = Field(description="tasks that the open round still waits for")
+    picks: dict[str, Share] = Field(description="by kind: query, control, reserve")
+    tasks: dict[str, int] = Field(description="tasks, fetched, scored, labelled, skipped, aside")
+    model_version: str = Field(description="the version that Label Studio serves; empty before the first")
+    control: Control = Field(description="of the newest model")
+    history: list[RoundStatus]
+    aside_total: int
+    aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks that are left out")
+    pretext: dict[str, Any] = Field(description="whether the pretext loss means anything here")
+    notices: dict[str, str]
+    error: Trouble | None
+    webhook_at: float | None = Field(description="the last event since the web process started")
+    settings: dict[str, Any]
+
+
+class Statuses:
+    """Status of every project, looked up at most once a second. Safe to share between threads."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._clock = clock
+        self._lock = Lock()
+        self._looked: dict[int, tuple[float, ProjectStatus]] = {}
+        self._batches: dict[int, tuple[object, list[int]]] = {}
+        self._events: dict[int, float] = {}
+
+    def note_event(self, project_id: int) -> None:
+        """Remembers when a webhook came; in memory, as the write would wait behind the worker's."""
+        self._events[project_id] = self._clock()
+
+    def all(self) -> list[ProjectStatus]:
+        """Every connected project, by id."""
+        found = [self.of(project_id) for project_id in self._store.project_ids()]
+        return [status for status in found if status is not None]
+
+    def of(self, project_id: int) -> ProjectStatus | None:
+        """One project; None if it never connected."""
+        with self._lock:
+            looked, status = self._looked.get(project_id, (0.0, None))
+            if status is None or not 0 <= self._clock() - looked < FRESH_SECONDS:
+                project = self._store.project(project_id)
+                if project is None:
+                    self._looked.pop(project_id, None)
+                    return None
+                status = self._look(project)
+                self._looked[project_id] = self._clock(), status
+            return status
+
+    def find(self, reference: str) -> ProjectStatus:
+        """The project that an address names.
+
+        Raises:
+            UnknownProject: nobody connected it, or it is no project's id at all.
+        """
+        try:
+            status = self.of(project_number(reference))
+        except BadRequest:
+            status = None
+        if status is None:
+            raise UnknownProject(reference)
+        return status
+
+    def _look(self, project: Project) -> ProjectStatus:
+        counts = self._store.counts(project.id)
+        past = self._store.rounds(project.id)
+        picks = self._store.picks(project.id, project.round) if project.round else []
+        options = _options(project)
+        plan = rounds.schedule(counts["tasks"] - counts["aside"], options)
+        total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
+        shares, missing = _shares(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
+        asked = shares["query"].asked + shares["control"].asked
+        eta = project.progress.get("eta")
+        return ProjectStatus(
+            id=project.id,
+            title=project.title or f"Project {project.id}",
+            phase=project.phase,
+            progress={key: value for key, value in project.progress.items() if key != "eta"},
+            eta_seconds=float(eta) if isinstance(eta, int | float) else None,
+            round=project.round,
+            rounds=plan.rounds,
+            batch_sizes=self._batch_sizes(project, counts),
+            query_size=plan.query,
+            control_size=plan.control,
+            reserve_size=plan.reserve,
+            labels_in=asked - missing,
+            labels_missing=missing,
+            picks=shares,
+            tasks=counts,
+            model_version=project.served_version,
+            control=next((_control(each) for each in reversed(past) if each.control), Control()),
+            history=[_round(each) for each in past],
+            aside_total=total,
+            aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
+            pretext=project.quality,
+            notices={topic: sentence for topic, sentence in project.notices.items() if sentence},
+            error=Trouble(message=project.error, remedy=project.remedy, at=project.error_at) if project.error else None,
+            webhook_at=self._events.get(project.id),
+            settings=options.model_dump(mode="json"),
+        )
+
+    def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
+        """Reads the whole pool, so only when a ranking or an import can have changed them."""
+        key = (project.learner, project.round, counts["tasks"], counts["scored"], counts["aside"])
+        known, sizes = self._batches.get(project.id, (None, []))
+        if known != key:
+            batches = self._store.tasks(project.id).batches
+            sizes = np.bincount(batches)[1:].tolist() if len(batches) else []
+            self._batches[project.id] = key, sizes
+        return sizes
+
+
+def _options(project: Project) -> ProjectSettings:
+    try:
+        return project_settings(project.params)
+    except ConfigError:
+        return project_settings()  # an older version of the backend took them; the engine reports it
+
+
+def _shares(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> tuple[dict[str, Share], int]:
+    """The open round's picks by kind, and how many it waits for: those set aside are not waited for."""
+    done = set(answered)
+    asked, have = Counter[str](), Counter[str]()
+    missing = 0
+    for pick in picks:
+        asked[pick.kind] += 1
+        have[pick.kind] += pick.task_id in done
+        missing += pick.kind != "reserve" and pick.task_id not in done and pick.task_id not in aside
+    return {kind: Share(asked=asked[kind], answered=have[kind]) for kind in ("query", "control", "reserve")}, missing
+
+
+def _control(each: Round) -> Control:
+    return Control(**{name: each.control[name] for name in Control.model_fields if name in each.control})
+
+
+def _round(each: Round) -> RoundStatus:
+    return RoundStatus(
+        number=each.number,
+        state=each.state,
+        batch=each.batch,
+        opened_at=each.opened_at,
+        closed_at=each.closed_at,
+        labels=each.labels,
+        control=_control(each),
+        seconds={name: float(value) for name, value in each.seconds.items() if isinstance(value, int | float)},
+    )
