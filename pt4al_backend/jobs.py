@@ -23,11 +23,14 @@ class Queue:
             settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._huey = SqliteHuey(filename=str(settings.data_dir / "queue.sqlite3"), **options)
         self._settings = settings
-        self._reconcile = self._huey.task(name="reconcile")(work or self._only_asked)
 
-    @staticmethod
-    def _only_asked(_project_id: int, _train: bool) -> None:
-        raise RuntimeError("this process only asks; a worker process reconciles")
+        # Huey names a task by the module of its function: this wrapper gives web and worker the same name for it
+        def reconcile(project_id: int, train: bool) -> None:
+            if work is None:
+                raise RuntimeError("this process only asks; a worker process reconciles")
+            work(project_id, train)
+
+        self._reconcile = self._huey.task(name="reconcile")(reconcile)
 
     def ask(self, project_id: int, *, train: bool = False) -> None:
         """Asks a worker to reconcile a project; ``train``: someone pressed Start Training."""

@@ -1,0 +1,88 @@
+"""Settings: where they come from, and what is said of those that are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.settings import PAPER, ProjectSettings, project_settings, server_settings
+
+
+def test_extra_params_win_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_ROUNDS", "7")
+    monkeypatch.setenv("PT4AL_QUERY_SIZE", "50")
+    found = project_settings({"query_size": 30})
+    assert (found.rounds, found.query_size, found.control_share) == (7, 30, 0.1)
+
+
+@pytest.mark.parametrize("given", [None, "", {}, "{}"])
+def test_no_extra_params_are_the_defaults(given: object) -> None:
+    assert project_settings(given) == ProjectSettings()  # type: ignore[arg-type]
+
+
+def test_extra_params_may_be_json_text() -> None:
+    assert project_settings('{"rounds": 4}').rounds == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"querysize": 3}, ["'querysize'", "query_size"]),
+        ({"rounds": "many"}, ["'rounds'", "'many'", "integer"]),
+        ({"rounds": 0}, ["'rounds'", "0", "greater than or equal to 1"]),
+        ({"control_share": 2}, ["'control_share'", "2", "0.5"]),
+        ({"first_query": "best"}, ["'first_query'", "'best'", "stratified", "hardest_batch"]),
+        ({"strategy": "magic"}, ["'strategy'", "'magic'", "pt4al", "random"]),
+        ({"pretext": "magic"}, ["'pretext'", "'magic'", "rotation"]),
+        ({"query_size": float("nan")}, ["'query_size'", "nan"]),
+        ("[1]", ["[1]", "object"]),
+        ("{", ["JSON"]),
+    ],
+)
+def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, named: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given)  # type: ignore[arg-type]
+    for word in named:
+        assert word in str(refused.value)
+    assert refused.value.remedy or "there are" in refused.value.message
+
+
+def test_the_paper_preset_sets_everything_as_published_and_yields_to_what_is_given() -> None:
+    published = project_settings({"preset": "paper"})
+    assert {key: getattr(published, key) for key in PAPER} == PAPER
+    assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
+
+
+def test_the_paper_preset_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_PRESET", "paper")
+    assert project_settings().first_query == "hardest_batch"
+
+
+def test_a_token_needs_the_host_that_it_is_for() -> None:
+    with pytest.raises(ConfigError, match="LABEL_STUDIO_URL") as refused:
+        server_settings(LABEL_STUDIO_API_KEY="a-secret-token")
+    assert "a-secret-token" not in str(refused.value)
+
+
+def test_basic_auth_needs_both_halves() -> None:
+    with pytest.raises(ConfigError, match="BASIC_AUTH_PASS") as refused:
+        server_settings(BASIC_AUTH_USER="user")
+    assert "both" in str(refused.value)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://label-studio.example/")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-1")
+    monkeypatch.setenv("BASIC_AUTH_USER", "user")
+    monkeypatch.setenv("BASIC_AUTH_PASS", "password-1")
+    monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql://user:password-2@host/db")
+    settings = server_settings(data_dir=tmp_path)
+    assert settings.label_studio_url == "http://label-studio.example"
+    for secret in ("token-1", "password-1", "password-2"):
+        assert secret not in repr(settings)
+
+
+def test_a_refused_value_that_may_be_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_PORT", "http")
+    with pytest.raises(ConfigError, match="'port': 'http' is not allowed"):
+        server_settings()
