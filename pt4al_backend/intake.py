@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,18 +101,16 @@ class Intake:
                 for place, (_, image) in enumerate(good, row):
                     pixels.write(place, image)
                 pixels.flush()
-        ids = [task_id for task_id, _ in good]
-        blank = {"problem": [""] * len(good), "retry_at": [None] * len(good)}
-        self._store.set_tasks(self._project.id, {"id": ids, "row": range(row, row + len(good)), **blank})
+        ids, rows = [task_id for task_id, _ in good], range(row, row + len(good))
+        read: dict[str, Sequence[Any]] = {"id": ids, "row": rows, "problem": [""] * len(good), "retry_at": [None] * len(good)}
+        self._store.set_tasks(self._project.id, read)
         again = time.time() + RETRY_SECONDS
-        self._store.set_tasks(
-            self._project.id,
-            {
-                "id": [task_id for task_id, _, _ in bad],
-                "problem": [problem for _, problem, _ in bad],
-                "retry_at": [again if passing else None for _, _, passing in bad],
-            },
-        )
+        unread: dict[str, Sequence[Any]] = {
+            "id": [task_id for task_id, _, _ in bad],
+            "problem": [problem for _, problem, _ in bad],
+            "retry_at": [again if passing else None for _, _, passing in bad],
+        }
+        self._store.set_tasks(self._project.id, unread)
         return row + len(good)
 
 

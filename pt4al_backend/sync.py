@@ -55,7 +55,7 @@ class Sync:
             for page in self._client.task_pages(self._project.id):
                 self._take(page, known)
         else:
-            answered = set()
+            answered: set[int] = set()
             for page in self._client.task_pages(self._project.id, only_answered=True):
                 self._take(page, known)
                 answered.update(int(task["id"]) for task in page)
