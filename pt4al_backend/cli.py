@@ -1,0 +1,362 @@
+"""The command line, ``pt4al``. What a command needs is imported when it runs: ``pt4al --help`` answers at once."""
+
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from pt4al_backend import __version__
+from pt4al_backend.errors import ConfigError, PT4ALError
+
+if TYPE_CHECKING:
+    from pt4al_backend.server.status import Control, ProjectStatus
+    from pt4al_backend.settings import Settings
+    from pt4al_backend.store import Store
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+WATCH_SECONDS = 1.0
+SHOWN = 20  # skipped files that `rank` names
+
+
+class Commands(TyperGroup):
+    """Says what went wrong, and what to change, in one line instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; exit status 1 if it raises one of our errors."""
+        try:
+            return super().invoke(ctx)
+        except PT4ALError as error:
+            err.print(Text(f"Error: {error}", "red"), soft_wrap=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="PT4AL active learning beside Label Studio: the labels that teach a model most come first.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); the README has the table."""
+
+
+def _settings(**overrides: Any) -> "Settings":
+    from pt4al_backend.settings import server_settings
+
+    return server_settings(**{name: value for name, value in overrides.items() if value is not None})
+
+
+def _store(settings: "Settings") -> "Store":
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pt4al_backend.store import Store
+
+    remedy = "Check PT4AL_DATABASE_URL." if settings.database_url else f"Check the data folder, {settings.data_dir}."
+    try:
+        return Store.open(settings)
+    except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:  # their words may hold the database's password
+        raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", remedy) from error
+
+
+# the processes
+
+Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when standard input closes.")]
+
+
+def _log(name: str) -> None:
+    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)-7s {name:<6} %(message)s", stream=sys.stderr)
+    for library in ("huey", "alembic", "urllib3", "uvicorn"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        remedy = "End what listens there, or set PT4AL_PORT (and PT4AL_HOST) to another address."
+        raise ConfigError(f"The web process cannot listen on {host}:{port} ({error.strerror}).", remedy) from error
+
+
+@app.command()
+def start() -> None:
+    """Runs the web process and a worker, and restarts them when they die."""
+    from pt4al_backend.supervisor import Supervisor
+
+    _log("start")
+    settings = _settings()  # a setting that is wrong is said once, and not by each process
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    command = [sys.executable, "-m", "pt4al_backend.cli"]
+    commands = {name: [*command, name, "--supervised"] for name in ("web", "worker")}
+    raise typer.Exit(Supervisor(commands).run())
+
+
+@app.command()
+def web(supervised: Supervised = False) -> None:
+    """Runs the web process: Label Studio's requests, the status page, the metrics."""
+    import uvicorn
+
+    from pt4al_backend.server.app import create_app
+    from pt4al_backend.supervisor import end_with_parent
+
+    _log("web")
+    if supervised:
+        end_with_parent()
+    settings = _settings()
+    with _listen(settings.host, settings.port) as listener:
+        served = create_app(settings, _store(settings))
+        config = uvicorn.Config(served, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        logging.getLogger(__name__).info("Listening on %s:%s.", settings.host, settings.port)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@app.command()
+def worker(supervised: Supervised = False) -> None:
+    """Runs a worker: looks after the projects, trains in child processes."""
+    from pt4al_backend.engine import Engine
+    from pt4al_backend.jobs import Queue
+    from pt4al_backend.supervisor import end_with_parent
+
+    _log("worker")
+    if supervised:
+        end_with_parent()
+    settings = _settings()
+    store = _store(settings)
+    logging.getLogger(__name__).info("Waiting for work.")
+    Queue(settings, work=Engine(settings, store).asked).consume(store.project_ids)
+
+
+# looking
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+) -> None:
+    """Shows where every project stands."""
+    from pt4al_backend.server.status import Statuses
+
+    statuses = Statuses(_store(_settings()))
+    if not watch:
+        out.print(_overview(statuses.all()))
+        return
+    try:
+        with Live(_overview(statuses.all()), console=out, auto_refresh=False) as live:
+            while True:
+                live.update(_overview(statuses.all()), refresh=True)
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return
+
+
+def _overview(projects: "list[ProjectStatus]") -> Group:
+    if not projects:
+        return Group("No project has connected this backend yet: Settings > Model in Label Studio.")
+    table = Table("Project", "Phase", "Progress", "ETA", "Round", "Labels in", "missing", "Accuracy on control picks")
+    lines = []
+    for each in projects:
+        table.add_row(
+            Text(f"{each.id} {each.title}"),
+            Text(each.phase),
+            _progress(each.progress),
+            "" if each.eta_seconds is None else _duration(each.eta_seconds),
+            f"{each.round}",
+            f"{each.labels_in}",
+            f"{each.labels_missing}",
+            _accuracy(each.control),
+        )
+        lines += [Text(f"Project {each.id}: {sentence}", "yellow") for sentence in each.notices.values()]
+        if each.error:
+            lines.append(Text(f"Project {each.id}: {each.error.message} {each.error.remedy}".strip(), "red"))
+    return Group(table, *lines)
+
+
+def _progress(progress: dict[str, Any]) -> str:
+    parts = []
+    if progress.get("epochs", 0) > 1:
+        parts.append(f"epoch {progress.get('epoch')} of {progress['epochs']}")
+    if progress.get("total"):
+        parts.append(f"{progress.get('done', 0):,} of {progress['total']:,}")
+    return ", ".join(parts)
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def _accuracy(control: "Control") -> str:
+    if control.accuracy is None or control.low is None or control.high is None:
+        return ""
+    return f"{control.accuracy:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks)"
+
+
+@app.command()
+def doctor(
+    project: Annotated[int | None, typer.Option(help="Look at this project alone; else at all that are connected.")] = None,
+) -> None:
+    """Checks everything that has to be right, and says what to change. Ends with 1 if something fails."""
+    from pt4al_backend.doctor import examine
+
+    colours = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+    failures = 0
+    for finding in examine(_settings(), project):
+        failures += finding.level == "fail"
+        line = Text.assemble((f"{finding.level.upper():<5}", colours[finding.level]), f"{finding.topic}: {finding.text}")
+        if finding.remedy:
+            line.append(f" → {finding.remedy}", "bold")
+        out.print(line, soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_() -> None:
+    """Prints the strategies, pretext tasks and main tasks that settings may name."""
+    from pt4al_backend import pretext, strategies, tasks
+
+    families: dict[str, dict[str, type[Any]]] = {
+        "strategy": dict(strategies.STRATEGIES),
+        "pretext": {name: pretext.load(name) for name in pretext.PRETEXTS},
+        "main task": {name: tasks.load(name) for name in tasks.TASKS},
+    }
+    table = Table("Setting", "Value", "What it is")
+    for family, members in families.items():
+        for name, member in members.items():
+            table.add_row(family, name, Text((sys.modules[member.__module__].__doc__ or "").partition("\n")[0]))
+    out.print(table)
+
+
+# doing
+
+
+@app.command()
+def train(project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")]) -> None:
+    """Trains now on the labels that are in: Start Training from the command line."""
+    from pt4al_backend.jobs import Queue
+
+    settings = _settings()
+    known = _store(settings).project_ids()
+    if project not in known:
+        there = f"Connected are {', '.join(map(str, known))}." if known else "No project is."
+        raise ConfigError(f"Project {project} never connected this backend. {there}", "Connect it in Settings > Model.")
+    Queue(settings).ask(project, train=True)
+    out.print(f"A worker was asked to train project {project}; `pt4al status --watch` shows how it goes.")
+
+
+@app.command()
+def rank(
+    images: Annotated[list[str], typer.Argument(help="Image files, folders with all below them, or patterns.")],
+    to: Annotated[Path, typer.Option("--out", help="File to write; one of that name is replaced.")],
+    field: Annotated[str, typer.Option(help="Image field of the labeling config.")] = "image",
+    url_prefix: Annotated[
+        str | None,
+        typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of the pretext learner.")] = None,
+    first_query: Annotated[str | None, typer.Option(help="stratified or hardest_batch.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+) -> None:
+    """Ranks images before import and writes tasks for Label Studio, best first. Nothing is uploaded, no label is needed.
+
+    The order is that in which PT4AL asks as long as it has no model, query after query (2 % of the images each, at least
+    20, PT4AL_QUERY_SIZE sets it). "stratified" takes even intervals of the whole ranking by pretext loss each time: any
+    first part of the file is a sample of all degrees of hardness. "hardest_batch" goes from the hardest batch to the
+    easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them in the file's order.
+
+    Each task's data holds pt4al_loss, pt4al_rank (1 is the hardest), pt4al_batch and pt4al_query besides the image.
+
+    Without --url-prefix the images are addressed as files of the machine that Label Studio runs on. It serves them with
+    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and a Local Files storage of the project that covers the folder. For
+    another document root: --url-prefix "/data/local-files/?d=path/below/the/root". For a bucket: --url-prefix
+    s3://bucket/folder. For a web server: --url-prefix https://images.example/folder.
+    """
+    from pt4al_backend import offline
+    from pt4al_backend.settings import project_settings
+
+    settings = _settings(device=device)
+    given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
+    options = project_settings({name: value for name, value in given.items() if value is not None})
+    if not to.parent.is_dir():
+        raise ConfigError(f"There is no folder {to.parent} to write {to.name} into.", "Make it, or change --out.")
+    files = offline.Files.find(images)
+    with _reporting() as report:
+        ranked = offline.rank(files, settings, options, field=field, prefix=url_prefix, report=report)
+    offline.write(to, ranked.tasks)
+    for path, reason in ranked.skipped[:SHOWN]:
+        err.print(Text(f"Skipped {path}: {reason}", "yellow"), soft_wrap=True)
+    if len(ranked.skipped) > SHOWN:
+        err.print(Text(f"… and {len(ranked.skipped) - SHOWN} more.", "yellow"))
+    if not ranked.meaningful:
+        err.print(Text(f"The order is uniformly random instead. {ranked.reason}", "yellow"), soft_wrap=True)
+    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {len(ranked.skipped)} files skipped."), soft_wrap=True)
+
+
+@contextmanager
+def _reporting() -> Iterator[Callable[[dict[str, Any]], None]]:
+    """Shows progress events, each phase on a line of its own."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
+    with Progress(*columns, console=err) as shown:
+        phases: dict[str, TaskID] = {}
+
+        def report(event: dict[str, Any]) -> None:
+            if event.get("note"):
+                shown.console.print(Text(str(event["note"]), "yellow"))
+            total, epochs = event.get("total") or 0, event.get("epochs") or 1
+            if not total:
+                return
+            phase = str(event["phase"])
+            if phase not in phases:
+                phases[phase] = shown.add_task(phase, detail="")
+            done = (event.get("epoch", 1) - 1) * total + event["done"]
+            left = "" if event.get("eta") is None else f", {_duration(event['eta'])} left"
+            shown.update(phases[phase], total=epochs * total, completed=done, detail=_progress(event) + left)
+
+        yield report
+
+
+@app.command()
+def demo(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder with one sub-folder for each class; else handwritten digits.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds to label.")] = 3,
+    stay: Annotated[bool, typer.Option(help="Stay up afterwards, so that a person can look.")] = True,
+    folder: Annotated[Path, typer.Option(help="Where everything goes that the demo writes.")] = Path(".demo"),
+    label_studio: Annotated[Path, typer.Option(help="Label Studio's command.")] = Path("label-studio"),
+) -> None:
+    """Shows the whole loop on a Label Studio of its own, with two annotators who know the labels."""
+    import_module("pt4al_backend.demo").run(images=images, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)
+
+
+if __name__ == "__main__":
+    app()
