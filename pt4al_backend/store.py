@@ -18,7 +18,21 @@ import numpy as np
 from alembic import command
 from alembic.config import Config
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Connection, Engine, and_, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    and_,
+    bindparam,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -222,18 +236,25 @@ class Store:
         self._upsert(Task, rows, ["image", "problem", *blank])
 
     def put_answers(self, project_id: int, answers: Sequence[Mapping[str, Any]]) -> None:
-        """Sets answer, label, accepted and note of known tasks (``id`` names the task)."""
-        for part in _sliced(answers):
-            with self._writing() as session:
-                session.execute(update(Task), [{"project_id": project_id, **answer} for answer in part])
+        """Sets answer, label, accepted and note of tasks (``id`` names the task)."""
+        self._update_tasks(project_id, answers)
 
     def set_tasks(self, project_id: int, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-        """Sets columns of known tasks; ``columns["id"]`` names them."""
+        """Sets columns of tasks; ``columns["id"]`` names them. Tasks that were deleted meanwhile are passed over."""
         plain = {name: (v.tolist() if isinstance(v, np.ndarray) else list(v)) for name, v in columns.items()}
-        rows = [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
+        self._update_tasks(project_id, [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)])
+
+    def _update_tasks(self, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        if not rows:
+            return
+        # not the ORM's bulk update, which fails if a row is gone
+        table = Task.__table__
+        assert isinstance(table, Table)  # noqa: S101 - tells mypy
+        changes = {name: bindparam(f"new_{name}") for name in rows[0] if name != "id"}
+        statement = update(table).where(table.c.project_id == project_id, table.c.id == bindparam("new_id")).values(changes)
         for part in _sliced(rows):
             with self._writing() as session:
-                session.execute(update(Task), [{"project_id": project_id, **row} for row in part])
+                session.connection().execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in part])
 
     def clear_tasks(self, project_id: int, **values: Any) -> None:
         """Sets columns of every task of a project to the same values."""

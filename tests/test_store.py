@@ -91,6 +91,15 @@ def test_a_task_that_gets_another_image_forgets_the_old_one_and_keeps_its_answer
     assert store.to_fetch(1, time.time()) == [(1, "/data/upload/other.png")]
 
 
+def test_a_task_that_was_deleted_meanwhile_does_not_stop_the_others(store: Store) -> None:
+    store.connect(1)
+    store.put_tasks(1, tasks(1, 2))
+    store.set_tasks(1, {"id": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
+    store.put_answers(1, [{"id": i, "answer": "skip", "label": "", "accepted": False, "note": ""} for i in (3, 2)])
+    assert store.tasks(1).losses.tolist() == [0.5, 0.25]
+    assert store.tasks(1).answered.tolist() == [False, True]
+
+
 def test_a_loss_keeps_all_its_digits(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(1))
