@@ -250,7 +250,7 @@ class Store:
         # not the ORM's bulk update, which fails if a row is gone
         table = Task.__table__
         assert isinstance(table, Table)  # noqa: S101 - tells mypy
-        changes = {name: bindparam(f"new_{name}") for name in rows[0] if name != "id"}
+        changes: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0] if name != "id"}
         statement = update(table).where(table.c.project_id == project_id, table.c.id == bindparam("new_id")).values(changes)
         for part in _sliced(rows):
             with self._writing() as session:
