@@ -1,0 +1,124 @@
+"""Training in a child process: progress comes back, errors come back, and a killed child is gone on with."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from pt4al_backend import children
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.settings import ProjectSettings
+
+SIZE = 32
+
+
+@pytest.fixture
+def pixels(tmp_path: Path) -> Path:
+    path = tmp_path / "pixels.u8"
+    rng = np.random.default_rng(0)
+    with Pixels(path, SIZE) as file:
+        for row in range(24):
+            image = rng.integers(0, 60, (SIZE, SIZE, 3), np.uint8)
+            image[: SIZE // 2] += np.uint8(150 if row % 2 else 60)  # two classes, both with an upright
+            file.write(row, image)
+        file.flush()
+    return path
+
+
+def job(pixels: Path, kind: str, **more: Any) -> dict[str, Any]:
+    options = ProjectSettings(width=8, pretext_epochs=2, epochs=2, minibatch_size=8, init="fresh")
+    settings = options.model_dump(mode="json")
+    common = {
+        "settings": settings,
+        "device": "cpu",
+        "pretrained": "off",
+        "pixels": str(pixels),
+        "stored_size": SIZE,
+        "size": SIZE,
+    }
+    return {"kind": kind, "project": 1, "learner": None, "previous": None, "digest": "", **common, **more}
+
+
+def rows(*numbers: int) -> np.ndarray[Any, Any]:
+    return np.array(numbers, np.int64)
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
+    folder, events, ticks = tmp_path / "rank", [], []
+    children.prepare(folder, job(pixels, "rank"), rows=np.arange(24))
+    result = children.run(folder, events.append, lambda: ticks.append(1))
+    assert np.isfinite(np.load(result / "losses.npy")).all()
+    assert {"phase", "epoch", "epochs", "eta"} <= events[-1].keys()
+    assert ticks
+    assert children.result_of(folder) == result
+
+
+def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
+    folder, events = tmp_path / "rank", []
+    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+    children.run(folder, nothing, nothing)
+    children.run(folder, events.append, nothing)
+    assert events == []
+
+
+def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pixels: Path) -> None:
+    folder, killed = tmp_path / "learn", threading.Event()
+    targets = {"rows": np.arange(16), "targets": np.arange(16) % 2}
+    control = {"rows": rows(16, 17), "targets": rows(0, 1)}
+    description = job(pixels, "learn", classes=["dark", "light"])
+    children.prepare(folder, description, train=targets, control=control, candidates=np.arange(18, 24))
+
+    def kill_once(event: dict[str, Any]) -> None:
+        if event.get("epoch") and not killed.is_set():
+            killed.set()
+            for child in psutil.Process().children():
+                if str(folder) in child.cmdline():
+                    os.kill(child.pid, signal.SIGKILL)
+
+    result = children.run(folder, kill_once, nothing)
+    assert killed.is_set()
+    posteriors = np.load(result / "candidates.npy")
+    assert posteriors.shape == (6, 2)
+    np.testing.assert_allclose(posteriors.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
+    folder = tmp_path / "learn"
+    one_class = {"rows": rows(0, 2, 4), "targets": rows(0, 0, 0)}
+    none = {"rows": rows(), "targets": rows()}
+    children.prepare(folder, job(pixels, "learn", classes=["dark", "light"]), train=one_class, control=none, candidates=rows())
+    with pytest.raises(TrainingImpossible, match="class"):
+        children.run(folder, nothing, nothing)
+
+
+def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path) -> None:
+    folder = tmp_path / "rank"
+    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+    (folder / "rows.npy").write_bytes(b"not an array")
+    with pytest.raises(TrainingImpossible) as crashed:
+        children.run(folder, nothing, nothing)
+    assert str(folder) in str(crashed.value)
+
+
+def test_no_secret_reaches_the_child(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
+    folder = tmp_path / "rank"
+    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+
+    def look(_event: dict[str, Any]) -> None:
+        seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
+
+    children.run(folder, look, nothing)
+    assert seen
+    assert not any("token-of-the-admin" in environment for environment in seen)
