@@ -253,9 +253,8 @@ def _is_public(text: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address in NAT64:
             return _is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
-        if inner:
-            return _is_public(str(inner))
+        if address.sixtofour:
+            return _is_public(str(address.sixtofour))
         return address in GLOBAL_UNICAST and address.is_global
     return address.is_global and not address.is_multicast
 
