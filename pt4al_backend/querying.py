@@ -218,6 +218,6 @@ class Querying:
         else:
             choice = self._choose(pool, free, number, 0, plan.reserve, scored, plan)
         line = rounds.line_up(choice, 0, np.empty(0, np.int64))
-        line = Line(line.ids, line.kinds, rounds.behind(picks[-1].score if picks else 0.0, line.scores), line.rows)
+        line = Line(line.ids, line.kinds, rounds.behind(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
         self._store.add_picks(self._picks(number, len(picks), line, scored))
         return bool(len(line.ids))

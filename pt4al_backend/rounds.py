@@ -167,6 +167,9 @@ def line_up(choice: Choice, query: int, controls: Ids) -> Line:
     return Line(ids, kinds, queue_scores(np.minimum(scores, 1.0 - ROOM)), rows)
 
 
-def behind(last: float, scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Squeezes ascending ``scores`` into the room above ``last``, the score of the queue's end so far, up to 1."""
-    return last + (1.0 - last) * (np.arange(1, len(scores) + 1) / (len(scores) + 1))
+def behind(last: float, count: int) -> NDArray[np.float64]:
+    """``count`` ascending scores above ``last``, the score of the queue's end so far.
+
+    They take half of the room up to 1, so that a queue can be lengthened some thirty times before scores get too near.
+    """
+    return last + (1.0 - last) / 2 * np.arange(1, count + 1) / max(count, 1)
