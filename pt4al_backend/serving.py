@@ -104,7 +104,7 @@ class Serving:
             of the version it hears here, so any other word would make it store the same prediction at every look.
 
         Raises:
-            LabelConfigUnsupported, ConfigError: nothing was changed.
+            LabelConfigUnsupported, ConfigError, BadRequest: nothing was changed.
         """
         label_config.parse(config)
         fields: Json = {"label_config": config}
@@ -112,10 +112,10 @@ class Serving:
             project_settings(said["extra_params"])
             fields["params"] = _object(said["extra_params"])
         if "hostname" in said:
-            fields["hostname"] = str(said["hostname"] or "").rstrip("/")
+            fields["hostname"] = _line(said["hostname"], "hostname").rstrip("/")
         if "access_token" in said:
-            # a secret that nobody needs is not kept
-            fields["access_token"] = "" if self.settings.label_studio_api_key else str(said["access_token"] or "")
+            token = _line(said["access_token"], "access_token")
+            fields["access_token"] = "" if self.settings.label_studio_api_key else token  # a secret of no use is not kept
         known = self.store.project(project_id)
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
             self.store.connect(project_id, **fields)
@@ -150,3 +150,9 @@ def hosted() -> Serving:
 
 def _object(extra_params: Any) -> Json:
     return dict(json.loads(extra_params) if isinstance(extra_params, str) and extra_params else extra_params or {})
+
+
+def _line(text: str | None, key: str) -> str:
+    if text and not text.isprintable():
+        raise BadRequest(f"{key}: it holds characters that cannot be printed.", "Send JSON as Label Studio does.")
+    return text or ""

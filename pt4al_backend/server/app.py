@@ -5,12 +5,15 @@
 
 import logging
 import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -27,6 +30,9 @@ from pt4al_backend.settings import Settings, project_settings, server_settings
 from pt4al_backend.store import Store
 
 log = logging.getLogger(__name__)
+
+#: What the state and the queue raise when they cannot be read or written.
+STATE_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error, RedisError)
 
 
 class HttpError(PT4ALError):
@@ -51,10 +57,18 @@ def create_app(settings: Settings | None = None, store: Store | None = None, que
     """
     settings = settings or server_settings()
     project_settings()
-    serving = Serving(settings, store or Store.open(settings), queue or Queue(settings))
-    statuses = Statuses(serving.store)
+    opened = store or Store.open(settings)
+    serving = Serving(settings, opened, queue or Queue(settings))
+    statuses = Statuses(opened)
     metrics = Metrics(statuses)
-    app = FastAPI(title="PT4AL backend", version=__version__, summary="Active learning for Label Studio")
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        if store is None:
+            opened.close()
+
+    app = FastAPI(title="PT4AL backend", version=__version__, summary="Active learning for Label Studio", lifespan=lifespan)
     app.include_router(protocol.router(serving, statuses, metrics))
     app.include_router(pages.router(statuses))
 
@@ -73,7 +87,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None, que
         """Counts and gauges in Prometheus' text format."""
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    for kind in (PT4ALError, HTTPException, RequestValidationError, RecursionError, DBAPIError, sqlite3.Error, RedisError):
+    for kind in (PT4ALError, HTTPException, RequestValidationError, RecursionError, *STATE_ERRORS):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(LastResort)
     app.add_middleware(SameSite)

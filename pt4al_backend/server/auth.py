@@ -22,7 +22,9 @@ class BasicAuth:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self._app = app
-        self._wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}".encode()
+        wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
+        # Label Studio sends Latin-1, browsers UTF-8
+        self._wanted = (wanted.encode(), wanted.encode("latin-1", "ignore"))
         self._is_on = bool(settings.basic_auth_user)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +44,8 @@ class BasicAuth:
             given = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             return False
-        return scheme.lower() == "basic" and hmac.compare_digest(given, self._wanted)
+        matches = [hmac.compare_digest(given, wanted) for wanted in self._wanted]
+        return scheme.lower() == "basic" and any(matches)
 
 
 class SameSite:

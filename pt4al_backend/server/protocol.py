@@ -30,6 +30,7 @@ PREDICTING = 8  # requests that may wait for a model or for images at a time; we
 BODY_SECONDS = 60.0
 LONGEST_REFUSAL = 1000
 PLAIN = "'(),;:=$!*/"  # characters that an address shows as they are
+LEGIBLE = str.maketrans({'"': "'", "<": "(", ">": ")", "…": "..."})  # for some of those that it does not
 
 Json = dict[str, Any]
 Id = Annotated[int, Strict(), Field(gt=0, le=LARGEST_ID)]
@@ -147,7 +148,8 @@ def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> 
     """
     is_setup = request.method == "POST" and request.url.path.endswith("/setup") and error.status == 400
     if is_setup and request.headers.get("user-agent", "").startswith("heartex/"):
-        return RedirectResponse(f"setup?refused={quote_plus(str(error)[:LONGEST_REFUSAL], safe=PLAIN)}", 303)
+        words = str(error)[:LONGEST_REFUSAL].replace(" > ", " / ").translate(LEGIBLE)
+        return RedirectResponse(f"setup?refused={quote_plus(words, safe=PLAIN)}", 303)
     return JSONResponse({"error": error.message, "remedy": error.remedy}, error.status, dict(headers))
 
 
@@ -187,7 +189,9 @@ def router(serving: Serving, statuses: Statuses, metrics: Metrics) -> APIRouter:
         def work(body: bytes) -> bytes:
             asked = parse(Predict, body)
             tasks = [{"id": task.id, "data": task.data} for task in asked.tasks]
-            return pydantic_core.to_json({"results": model.predict(tasks, project=asked.project, deadline=deadline)})
+            return pydantic_core.to_json(
+                {"results": model.predict(tasks, project=project_number(asked.project), deadline=deadline)}
+            )
 
         body = await read(request, limit)
         return Response(await to_thread.run_sync(partial(work, body), limiter=predicting), media_type="application/json")

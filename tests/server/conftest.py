@@ -1,0 +1,71 @@
+"""An app on a state of its own, a client that talks to it in this process, and a queue that tells what was asked."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
+
+from pt4al_backend.jobs import Queue
+from pt4al_backend.server.app import create_app
+from pt4al_backend.settings import Settings
+from pt4al_backend.store import Store
+
+
+class Asked(Queue):
+    """A queue that keeps what was asked, as (project, train)."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, bool]] = []
+
+    def ask(self, project_id: int, *, train: bool = False) -> None:
+        self.asked.append((project_id, train))
+
+
+class Client:
+    """Sends requests to an app, in one event loop of its own."""
+
+    def __init__(self, app: FastAPI, portal: BlockingPortal, **options: Any) -> None:
+        self._portal = portal
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://backend", **options)
+
+    def get(self, url: str, **options: Any) -> httpx.Response:
+        return self._portal.call(partial(self._client.get, url, **options))
+
+    def post(self, url: str, **options: Any) -> httpx.Response:
+        return self._portal.call(partial(self._client.post, url, **options))
+
+    def page(self, url: str) -> httpx.Response:
+        """As a browser asks."""
+        return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = Store.open(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def queue() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def connect_client(settings: Settings, store: Store, queue: Asked) -> Iterator[Callable[..., Client]]:
+    """Makes clients of apps; keyword arguments are settings, ``auth`` goes to the client."""
+    with start_blocking_portal() as portal:
+
+        def make(auth: tuple[str, str] | None = None, **changes: Any) -> Client:
+            return Client(create_app(settings.model_copy(update=changes), store, queue), portal, auth=auth)
+
+        yield make
+
+
+@pytest.fixture
+def client(connect_client: Callable[..., Client]) -> Client:
+    return connect_client()

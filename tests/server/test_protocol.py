@@ -1,0 +1,329 @@
+"""What Label Studio asks of the backend, and what it hears."""
+
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from pt4al_backend.settings import Settings
+from pt4al_backend.store import Store
+from tests.server.bodies import CONFIG, TOKEN, event, predict, setup
+from tests.server.conftest import Asked, Client
+from tests.server.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+
+LABEL_STUDIO = {"User-Agent": "heartex/1.23.2"}
+
+
+def test_health_says_up(client: Client) -> None:
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["status"], answer.json()["model_class"]) == (200, "UP", "PT4AL")
+
+
+# /setup
+
+
+def test_setup_registers_the_project_and_asks_for_a_look(client: Client, store: Store, queue: Asked) -> None:
+    answer = client.post("/setup", json=setup(extra_params={"rounds": 5}))
+    assert (answer.status_code, answer.json()) == (200, {"model_version": ""})
+    project = store.project(PROJECT)
+    assert project is not None
+    assert (project.label_config, project.params, project.access_token) == (CONFIG, {"rounds": 5}, TOKEN)
+    assert project.hostname == "http://label-studio.example:8080"
+    assert queue.asked == [(PROJECT, False)]
+
+
+def test_the_same_setup_again_writes_nothing_and_asks_for_nothing(client: Client, settings: Settings, queue: Asked) -> None:
+    client.post("/setup", json=setup(extra_params={"rounds": 5}))
+    with closing(sqlite3.connect(settings.data_dir / "state.sqlite3")) as observer:
+        before = observer.execute("PRAGMA data_version").fetchone()
+        for _ in range(3):
+            assert client.post("/setup", json=setup(extra_params={"rounds": 5})).status_code == 200
+        assert observer.execute("PRAGMA data_version").fetchone() == before
+        client.post("/setup", json=setup(extra_params={"rounds": 6}))
+        assert observer.execute("PRAGMA data_version").fetchone() != before
+    assert len(queue.asked) == 2
+
+
+def test_setup_keeps_where_the_project_stands_and_tells_the_version_published(client: Client, store: Store) -> None:
+    open_round(store, pick(1))
+    assert client.post("/setup", json=setup()).json() == {"model_version": VERSION}
+    project = store.project(PROJECT)
+    assert project is not None
+    assert (project.round, project.served_version) == (1, VERSION)
+
+
+def test_extra_params_as_text_are_those_as_an_object(client: Client, store: Store) -> None:
+    client.post("/setup", json=setup(extra_params='{"rounds": 4}'))
+    project = store.project(PROJECT)
+    assert project is not None
+    assert project.params == {"rounds": 4}
+
+
+def test_clearing_the_extra_params_brings_back_the_defaults(client: Client, store: Store) -> None:
+    client.post("/setup", json=setup(extra_params={"rounds": 4}))
+    client.post("/setup", json=setup(extra_params=None))
+    project = store.project(PROJECT)
+    assert project is not None
+    assert project.params == {}
+
+
+def test_the_token_is_not_kept_when_the_admin_set_one(connect_client: Callable[..., Client], store: Store) -> None:
+    client = connect_client(label_studio_url="http://ls.example", label_studio_api_key="the-admins")
+    client.post("/setup", json=setup())
+    project = store.project(PROJECT)
+    assert project is not None
+    assert project.access_token == ""
+
+
+REFUSED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"extra_params": {"k": 1}}, ["'k'", "query_size", "Extra params"]),
+    ({"extra_params": {"rounds": 0}}, ["'rounds'", "0", "greater than or equal to 1"]),
+    ({"extra_params": "{"}, ["JSON"]),
+    ({"extra_params": "[" * 5000}, []),
+    ({"schema": "<View/>"}, ["no image", "Labeling Interface"]),
+    ({"schema": CONFIG.replace("toName", 'choice="multiple" toName')}, ["several choices"]),
+    ({"schema": "no xml"}, ["XML"]),
+    ({"schema": None}, ["schema"]),
+    ({"hostname": 7}, ["hostname"]),
+    ({"hostname": "http://a\x00b"}, ["hostname"]),
+    ({"extra_params": [1]}, ["extra_params"]),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), REFUSED)
+def test_a_refused_setup_says_why_and_changes_nothing(
+    client: Client, store: Store, queue: Asked, fields: dict[str, Any], words: list[str]
+) -> None:
+    assert client.post("/setup", json=setup("4.1795241480", **fields)).status_code == 400
+    assert store.project(4) is None
+    client.post("/setup", json=setup(extra_params={"rounds": 5}))
+    answer = client.post("/setup", json=setup(**fields))
+    assert answer.status_code == 400
+    for word in words:
+        assert word in answer.json()["error"] + answer.json()["remedy"]
+    project = store.project(PROJECT)
+    assert project is not None
+    assert (project.label_config, project.params) == (CONFIG, {"rounds": 5})
+    assert queue.asked == [(PROJECT, False)]
+
+
+def test_label_studio_learns_the_reason_from_the_address_that_it_shows_to_its_user(client: Client) -> None:
+    led = client.post("/setup", json=setup(extra_params={"k": 1}), headers=LABEL_STUDIO)
+    assert led.status_code == 303
+    answer = client.get(str(led.url.join(led.headers["location"])))
+    assert answer.status_code == 400
+    assert "Unknown+setting+'k'" in str(answer.url)
+    assert "Settings+/+Model" in str(answer.url)
+
+
+@pytest.mark.parametrize(
+    "project", ["", "x", "3; drop table projects", "-3", "0", "3e2", "²", None, 3.5, True, -3, 2**63, "9" * 30, [], {}]
+)
+def test_what_is_no_project_id_is_refused(client: Client, store: Store, project: object) -> None:
+    for path in ("/setup", "/predict", "/train", "/versions"):
+        body = {**setup(), "tasks": [], "project": project}
+        answer = client.post(path, json=body)
+        assert answer.status_code == 400, path
+        assert "not a project's id" in answer.json()["error"]
+    assert store.project_ids() == []
+
+
+# /webhook and /train
+
+
+@pytest.fixture
+def connected(client: Client, queue: Asked) -> Client:
+    client.post("/setup", json=setup())
+    queue.asked.clear()
+    return client
+
+
+@pytest.mark.parametrize(
+    "action", ["TASKS_CREATED", "ANNOTATION_CREATED", "ANNOTATIONS_DELETED", "PROJECT_UPDATED", "SOMETHING_NEW"]
+)
+def test_every_event_asks_for_a_look(connected: Client, queue: Asked, action: str) -> None:
+    answer = connected.post("/webhook", json=event(action))
+    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+    assert queue.asked == [(PROJECT, False)]
+
+
+def test_the_button_asks_for_a_training(connected: Client, queue: Asked) -> None:
+    connected.post("/webhook", json=event("START_TRAINING"))
+    for project in (3, "3", "3.1795241480", {"id": 3}):
+        assert connected.post("/train", json={"project": project}).status_code == 200
+    assert queue.asked == [(PROJECT, True)] * 5
+
+
+def test_a_doubled_event_is_as_good_as_one(connected: Client, queue: Asked, store: Store) -> None:
+    before = vars(store.project(PROJECT))
+    for _ in range(2):
+        assert connected.post("/webhook", json=event()).status_code == 200
+    after = vars(store.project(PROJECT))
+    assert {key: value for key, value in after.items() if key != "_sa_instance_state"} == {
+        key: value for key, value in before.items() if key != "_sa_instance_state"
+    }
+    assert queue.asked == [(PROJECT, False)] * 2
+
+
+def test_an_event_of_an_unknown_project_is_refused_by_name(connected: Client, queue: Asked) -> None:
+    for path, body in (("/webhook", event(project=77)), ("/train", {"project": 77}), ("/versions", {"project": "77.1"})):
+        answer = connected.post(path, json=body)
+        assert answer.status_code == 404
+        assert "'77'" in answer.json()["error"]
+        assert "Settings > Model" in answer.json()["remedy"]
+    assert queue.asked == []
+
+
+@pytest.mark.parametrize(
+    ("body", "word"),
+    [
+        (b"", "JSON"),
+        (b"{", "JSON"),
+        (b"\xff\xfe", "JSON"),
+        (b"[]", "object"),
+        (b"null", "object"),
+        (b"{}", "action"),
+        (b'{"action": "ANNOTATION_CREATED"}', "project"),
+        (b'{"action": 7, "project": {"id": 3}}', "action"),
+        (b'{"action": NaN, "project": {"id": 3}}', "action"),
+        (b'{"action": "ANNOTATION_CREATED", "project": 3}', "project"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {}}', "project.id"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {"id": "3"}}', "project.id"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {"id": 3.0}}', "project.id"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {"id": NaN}}', "project.id"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {"id": true}}', "project.id"),
+        (b'{"action": "ANNOTATION_CREATED", "project": {"id": 9223372036854775808}}', "project.id"),
+        (b'{"action": "a", "project": {"id": 3}, "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "recursion"),
+        (b"[" * 1_000_000, "recursion"),
+    ],
+)
+def test_a_malformed_event_is_refused_with_the_key(connected: Client, queue: Asked, body: bytes, word: str) -> None:
+    answer = connected.post("/webhook", content=body)
+    assert answer.status_code == 400
+    assert word in answer.json()["error"]
+    assert queue.asked == []
+
+
+def test_an_event_of_10_mb_is_taken(connected: Client, queue: Asked) -> None:
+    body = json.dumps(event("TASKS_CREATED", tasks=[{"id": i, "data": {"image": "x" * 500}} for i in range(20_000)]))
+    assert len(body) > 10_000_000
+    assert connected.post("/webhook", content=body).status_code == 200
+    assert queue.asked == [(PROJECT, False)]
+
+
+def test_a_body_beyond_the_limit_is_refused_unread(connect_client: Callable[..., Client], queue: Asked, store: Store) -> None:
+    open_round(store)
+    client = connect_client(webhook_max_bytes=1000)
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while sent < 1_000_000:
+            sent += 100
+            yield b" " * 100
+
+    for path in ("/webhook", "/setup", "/predict", "/train", "/versions"):
+        sent = 0
+        answers = [client.post(path, content=endless()), client.post(path, content=b" " * 1001)]
+        assert [answer.status_code for answer in answers] == [413, 413], path
+        assert "1,000 bytes" in answers[0].json()["error"]
+        assert sent < 2000
+    assert queue.asked == []
+
+
+# /versions
+
+
+def test_versions_of_one_project_and_of_all(client: Client, store: Store) -> None:
+    open_round(store, pick(1))
+    assert client.post("/versions", json={"project": "3.1795241480"}).json() == {"versions": [VERSION]}
+    assert client.get("/versions").json() == {"versions": [VERSION]}
+
+
+# /predict
+
+
+def test_predict_answers_every_task_in_order(client: Client, store: Store) -> None:
+    open_round(store, pick(1), pick(2, "control", "a", 0.9), pick(3, "query", "b", 0.4))
+    answer = client.post("/predict", json=predict(3, 9, 2, 1, 3))
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result["score"] for result in results] == [0.003, 1.0, 0.002, 0.001, 0.003]
+    shown = [{"from_name": "c", "to_name": "image", "type": "choices", "value": {"choices": ["b"]}, "score": 0.4}]
+    assert [result["result"] for result in results] == [shown, [], [], [], shown]
+    assert {result["model_version"] for result in results} == {VERSION}
+
+
+def test_predict_of_a_whole_project_answers_for_each_task(client: Client, store: Store) -> None:
+    open_round(store, *(pick(i) for i in range(1, 901)))
+    results = client.post("/predict", json=predict(*range(12_019, 0, -1))).json()["results"]
+    assert len(results) == 12_019
+    assert results[-1]["score"] == 0.001
+
+
+def test_a_control_pick_of_an_earlier_round_stays_hidden(client: Client, store: Store) -> None:
+    open_round(store, pick(1, "control"), pick(2))
+    open_round(store, pick(1, "query", "a", 0.8, 2), pick(2, "query", "a", 0.8, 2), number=2)
+    results = client.post("/predict", json=predict(1, 2)).json()["results"]
+    assert [bool(result["result"]) for result in results] == [False, True]
+
+
+def test_predictions_can_be_switched_off(client: Client, store: Store) -> None:
+    open_round(store, pick(1, "query", "a", 0.8))
+    client.post("/setup", json=setup(extra_params={"show_predictions": False}))
+    assert client.post("/predict", json=predict(1)).json()["results"] == [
+        {"result": [], "score": 0.001, "model_version": VERSION}
+    ]
+
+
+def test_an_answer_that_the_labeling_config_no_longer_has_is_not_shown(client: Client, store: Store) -> None:
+    open_round(store, pick(1, "query", "gone", 0.8))
+    assert client.post("/predict", json=predict(1)).json()["results"][0]["result"] == []
+
+
+def test_predict_for_an_unknown_project_is_empty(client: Client) -> None:
+    assert (
+        client.post("/predict", json=predict(5, 6, project="9.1")).json()["results"]
+        == [{"result": [], "score": 1.0, "model_version": ""}] * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "word"),
+    [(None, "tasks"), ({}, "tasks"), ([1], "tasks.0"), ([{}], "tasks.0.id"), ([{"id": "x"}], "tasks.0.id"),
+     ([{"id": 1, "data": []}], "tasks.0.data"), ([{"id": 2**64}], "tasks.0.id")],
+)  # fmt: skip
+def test_predict_names_what_is_wrong_with_its_tasks(client: Client, tasks: object, word: str) -> None:
+    answer = client.post("/predict", json={**predict(), "tasks": tasks})
+    assert answer.status_code == 400
+    assert word in answer.json()["error"]
+
+
+# all of them
+
+
+def test_no_answer_holds_a_secret(connect_client: Callable[..., Client], store: Store) -> None:
+    client = connect_client(
+        auth=("lead", "a-password"),
+        basic_auth_user="lead",
+        basic_auth_pass="a-password",
+        database_url="sqlite:///never-opened-secret",
+    )
+    open_round(store, pick(1))
+    add_tasks(store, 1, 2)
+    answers = [client.post("/setup", json=setup(extra_params={"rounds": 5}))]
+    answers += [client.post("/setup", json=setup(hostname=7, access_token=[TOKEN])), client.post("/webhook", json=event())]
+    answers += [client.post("/predict", json=predict(1, 2)), client.post("/webhook", json=event(project=5))]
+    answers += [
+        client.get(path) for path in ("/", "/health", "/versions", "/metrics", "/api/projects", "/api/projects/3", "/nope")
+    ]
+    answers += [client.page(path) for path in ("/", "/projects/3", "/projects/3/status", "/openapi.json", "/docs")]
+    project = store.project(PROJECT)
+    assert project is not None
+    assert project.access_token == TOKEN
+    for answer in answers:
+        for secret in (TOKEN, "a-password", "never-opened-secret"):
+            assert secret not in answer.text + str(answer.headers)
