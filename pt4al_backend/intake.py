@@ -23,6 +23,7 @@ from pt4al_backend.store import Store
 
 THREADS = 8
 CHUNK = 256  # images between two commits: so many are fetched again after a crash
+SAMPLE = 32  # images that decide the size of all
 RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
 
 Fetched = tuple[int, NDArray[np.uint8] | None, str, bool]  # task id, square, problem, whether it may pass
@@ -52,7 +53,7 @@ class Intake:
         if not due:
             return
         if not self._project.stored_size:
-            self._decide_size(due)
+            due = self._decide_size(due)
         row = self._store.next_row(self._project.id)
         on_progress(0, len(due))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
@@ -68,18 +69,25 @@ class Intake:
         for name, value in changes.items():
             setattr(self._project, name, value)
 
-    def _decide_size(self, due: Sequence[tuple[int, str]]) -> None:
-        sides = []
-        for task_id, reference in due[:CHUNK]:
+    def _decide_size(self, due: Sequence[tuple[int, str]]) -> Sequence[tuple[int, str]]:
+        """Decides by the first readable images; sets aside the others before them, and returns what is left to fetch."""
+        sides: list[int] = []
+        unread: list[Fetched] = []
+        for task_id, reference in due:
             try:
                 sides.append(min(self._open(task_id, reference).size))
-            except ImageUnreadable:
-                continue
-            if len(sides) == 32:
+            except ImageUnreadable as error:
+                unread.append((task_id, None, str(error), error.transient))
+            if len(sides) == SAMPLE:
                 break
+        self._keep(unread, 0)
+        if not sides:
+            return []
         size, stored = choose_size(sides, has_gpu(self._settings), self._options.image_size)
         self._store.update(self._project.id, image_size=size, stored_size=stored)
         self._project.image_size, self._project.stored_size = size, stored
+        aside = {task_id for task_id, *_ in unread}
+        return [task for task in due if task[0] not in aside]
 
     def _open(self, task_id: int, reference: str) -> Image.Image:
         data = self._fetcher.fetch(reference, task_id)
