@@ -99,8 +99,7 @@ class Supervisor:
         A child that a signal killed (by the kernel, short of memory, for instance) is always started again. One that
         ends by itself ``ATTEMPTS`` times in a row without having come up would only do so again.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             while not self._stopped:
                 for child in self._children:
@@ -113,6 +112,8 @@ class Supervisor:
             return 0
         finally:
             self._end()
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
         self._stopped = number  # and no more: the handler may have interrupted a line of the log

@@ -1,0 +1,173 @@
+"""The command line: what it says, and what it says when something is wrong."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pt4al_backend import cli
+from pt4al_backend.jobs import Queue
+from pt4al_backend.pretext import PRETEXTS
+from pt4al_backend.schema import Pick, Round
+from pt4al_backend.settings import Settings
+from pt4al_backend.store import Store
+from pt4al_backend.strategies import STRATEGIES
+from pt4al_backend.tasks import TASKS
+from tests.servers import stub_server, wait_until
+
+COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
+
+
+@pytest.fixture
+def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Runs a command on the test's own state; the terminal is wide enough that no table breaks a line."""
+    monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(cli.app, arguments)
+
+    return invoke
+
+
+def test_every_command_is_in_the_help(run: Any) -> None:
+    shown = run("--help").output
+    assert all(re.search(rf"\b{command}\b", shown) for command in COMMANDS)
+
+
+def test_help_needs_neither_torch_nor_a_database() -> None:
+    code = "import sys, pt4al_backend.cli; print({'torch', 'sqlalchemy', 'fastapi', 'requests'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("command", [["start"], ["web"], ["worker"], ["status"], ["doctor"], ["train", "1"]])
+def test_a_wrong_setting_is_one_line_that_says_what_to_change(
+    run: Any, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_POLL_SECONDS", "-1")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "poll_seconds" in result.stderr
+    assert "environment" in result.stderr
+
+
+def test_no_secret_is_in_an_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a-secret-token")
+    result = run("status")
+    assert result.exit_code == 1
+    assert "LABEL_STUDIO_URL" in result.stderr
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY")
+    monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql+psycopg://pt4al:a-secret-token@127.0.0.1:1/pt4al?connect_timeout=2")
+    result = run("status")
+    assert result.exit_code == 1
+    assert "PT4AL_DATABASE_URL" in result.stderr
+    assert "a-secret-token" not in result.output
+
+
+def test_a_port_in_use_is_one_line_that_says_what_to_change(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with stub_server(lambda request: pytest.fail("nobody asks")) as (url, _):
+        monkeypatch.setenv("PT4AL_PORT", url.rpartition(":")[2])
+        result = run("web")
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert "PT4AL_PORT" in result.stderr
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    """A state with one project in round 2, of which one pick of two is answered."""
+    store = Store.open(settings)
+    progress = {"epoch": 3, "epochs": 15, "done": 120, "total": 1797, "eta": 95.2}
+    store.connect(7, title="Kittens", phase="training", progress=progress)
+    store.put_tasks(7, [{"id": number, "image": f"{number}.png", "problem": ""} for number in range(1, 31)])
+    store.turn_round(7, Round(project_id=7, number=1, state="open"), [])
+    picks = [
+        Pick(project_id=7, round=2, task_id=task, position=task, kind=kind, score=0.1)
+        for task, kind in ((1, "query"), (2, "control"))
+    ]
+    closed = {"control": {"correct": 9, "total": 10, "accuracy": 0.9, "low": 0.596, "high": 0.982}}
+    store.turn_round(7, Round(project_id=7, number=2, state="open"), picks, closed=closed)
+    store.put_answers(7, [{"id": 1, "answer": "label", "label": "cat", "accepted": False, "note": ""}])
+    return store
+
+
+def test_status_shows_where_each_project_stands(run: Any, store: Store) -> None:
+    store.connect(8, title="Puppies", error="Label Studio refuses the token.", remedy="Set another.")
+    store.notice(8, "pretext", "The images have no upright sense.")
+    shown = run("status").output
+    kittens = next(line for line in shown.splitlines() if "Kittens" in line)
+    for part in ("training", "epoch 3 of 15", "120 of 1,797", "0:01:35", "90.0% (59.6% to 98.2%, 10 picks)"):
+        assert part in kittens
+    cells = [cell.strip() for cell in re.split("[│┃]", kittens)]
+    assert cells[5:8] == ["2", "1", "1"]  # round, labels in, missing
+    assert "Label Studio refuses the token. Set another." in shown
+    assert "The images have no upright sense." in shown
+
+
+def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
+    assert "Settings > Model" in run("status").output
+
+
+def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, settings: Settings) -> None:
+    command = [sys.executable, "-m", "pt4al_backend.cli", "status", "--watch"]
+    environment = {"PT4AL_DATA_DIR": str(settings.data_dir), "COLUMNS": "250", "FORCE_COLOR": "1"}
+    with (settings.data_dir / "shown").open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, env=environment)
+    try:
+        wait_until(lambda: "training" in (settings.data_dir / "shown").read_text(), 60, "the phase is shown")
+        store.update(7, phase="labelling")
+        wait_until(lambda: "labelling" in (settings.data_dir / "shown").read_text(), 60, "the new phase is shown")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_train_asks_a_worker(run: Any, store: Store, settings: Settings) -> None:
+    result = run("train", "7")
+    assert result.exit_code == 0
+    assert "7" in result.output
+    assert Queue(settings).waiting() == 1
+
+
+def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store: Store, settings: Settings) -> None:
+    result = run("train", "9")
+    assert result.exit_code == 1
+    assert "9" in result.stderr
+    assert "7" in result.stderr
+    assert Queue(settings).waiting() == 0
+
+
+def test_list_prints_all_that_settings_may_name(run: Any) -> None:
+    shown = run("list").output
+    for name in (*STRATEGIES, *PRETEXTS, *TASKS):
+        line = next(line for line in shown.splitlines() if f" {name} " in line)
+        assert len(line.split("│")[3].strip()) > 10
+
+
+def test_demo_passes_on_what_it_was_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "pt4al_backend.demo", SimpleNamespace(run=lambda **options: told.update(options)))
+    result = run(
+        "demo", "--images", "photos", "--rounds", "2", "--no-stay", "--folder", "d", "--label-studio", "bin/label-studio"
+    )
+    assert result.exit_code == 0, result.output
+    assert told == {
+        "images": Path("photos"),
+        "rounds": 2,
+        "stay": False,
+        "folder": Path("d"),
+        "label_studio": Path("bin/label-studio"),
+    }
+
+
+def test_the_version_is_printed(run: Any) -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", run("--version").output)
