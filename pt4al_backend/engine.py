@@ -115,9 +115,11 @@ class Reconcile:
         self._publish()
         self._take_in()
         self._rank()
-        self._querying.open_first()
+        self._querying.open_first(self._trainer.scored)
         self._publish()
         while self._learn():
+            self._publish()
+        if self._querying.lengthen(self._trainer.scored):  # whoever holds the rest of the query must not stop the others
             self._publish()
         self._rest()
 
@@ -277,7 +279,7 @@ class Reconcile:
             self._project.train_asked = current.train_asked
             try:
                 Sync(self._store, self._client, self._project, self._config).increment()
-                if self._querying.lengthen(self._trainer.scored()):
+                if self._querying.lengthen(self._trainer.scored):
                     self._publish()
             except LabelStudioError as error:
                 log.warning("Project %s, while it trains: %s", self._project.id, error)

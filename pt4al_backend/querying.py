@@ -1,6 +1,7 @@
 """Step 4 of the engine: which tasks the open round asks for, from the first control picks to the last reserve."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,25 +82,33 @@ class Querying:
         line = rounds.line_up(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
         self._turn(1, "starting", line, Scored())
 
-    def open_first(self) -> None:
-        """Gives a round that is starting its query, now that the pool is ranked; and a round that was left empty, too."""
+    def open_first(self, scored: Callable[[], Scored]) -> None:
+        """Gives a round that is starting its query, now that the pool is ranked.
+
+        A round that asks for nothing, because the pool was exhausted or its query deleted, gets one as well, by what the
+        last model ``scored``.
+        """
         current = self._store.round(self._project.id, self._project.round)
         if current is None:
             return
         picks = self._store.picks(self._project.id, current.number)
-        if current.state == "starting" or (current.state == "open" and not picks):
+        if current.state == "starting":
             controls = np.array([pick.task_id for pick in picks if pick.kind == "control"], np.int64)
             self._open(current.number, Scored(), controls)
+        elif current.state == "open" and all(pick.kind == "reserve" for pick in picks) and not self.pool().answered.all():
+            self._open(current.number, scored(), np.empty(0, np.int64))
 
     def open_next(self, scored: Scored, closed: dict[str, Any]) -> None:
         """Closes the open round, ``closed`` being columns of it, and opens the next on what the new model scored."""
         self._open(self._project.round + 1, scored, np.empty(0, np.int64), closed)
 
-    def _open(self, number: int, scored: Scored, controls: Ids, closed: dict[str, Any] | None = None) -> None:
+    def _open(self, number: int, scored: Scored, served: Ids, closed: dict[str, Any] | None = None) -> None:
+        """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
         pool = self.pool()
         plan = self.schedule(pool)
         drawn, free = self._controls(pool, plan, number)
-        controls = controls if len(controls) else drawn
+        kept = served[np.isin(served, pool.ids)]
+        controls = np.concatenate([kept, drawn[~np.isin(drawn, kept)]])[: max(plan.control, len(kept))]
         free = np.setdiff1d(free, controls)
         size = max(plan.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + plan.reserve, scored, plan)
@@ -198,7 +207,7 @@ class Querying:
         positions = strategy.candidates(asked, number, plan.query + 2 * plan.reserve)
         return chosen.ids[positions]
 
-    def lengthen(self, scored: Scored) -> bool:
+    def lengthen(self, scored: Callable[[], Scored]) -> bool:
         """Adds to the reserve when less than half of it is left, so that nobody waits for a model; True if it did."""
         pool = self.pool()
         plan = self.schedule(pool)
@@ -212,12 +221,14 @@ class Querying:
         current = self._store.round(self._project.id, number)
         if not len(free) or current is None:
             return False
+        said = Scored()
         if current.state == "starting":
             ids = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
             choice = Choice(ids, np.ones(len(ids)), np.full(len(ids), -1, np.int64))
         else:
-            choice = self._choose(pool, free, number, 0, plan.reserve, scored, plan)
+            said = scored()
+            choice = self._choose(pool, free, number, 0, plan.reserve, said, plan)
         line = rounds.line_up(choice, 0, np.empty(0, np.int64))
         line = Line(line.ids, line.kinds, rounds.behind(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
-        self._store.add_picks(self._picks(number, len(picks), line, scored))
+        self._store.add_picks(self._picks(number, len(picks), line, said))
         return bool(len(line.ids))
