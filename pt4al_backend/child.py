@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pt4al_backend import artefacts
-from pt4al_backend.errors import PT4ALError
-from pt4al_backend.learning import KINDS, Job
+from pt4al_backend.errors import PT4ALError, StoreCorrupt
+from pt4al_backend.learning import CHECKPOINT, KINDS, Job
 from pt4al_backend.training import Progress
 
 EXIT_ERROR = 3
@@ -79,8 +79,10 @@ def _remedy(error: OSError, folder: Path) -> str:
 
 def _is_done(job: Job) -> bool:
     """Whether an orphan has done this very job in the meantime."""
-    result = job.folder / "result"
-    return artefacts.is_complete(result) and artefacts.manifest(result).get("fingerprint") == job.fingerprint
+    try:
+        return bool(artefacts.manifest(job.folder / "result").get("fingerprint") == job.fingerprint)
+    except StoreCorrupt:
+        return False
 
 
 def run(folder: Path, channel: Channel) -> int:
@@ -91,7 +93,7 @@ def run(folder: Path, channel: Channel) -> int:
             job = Job.read(folder)
             if not _is_done(job):
                 KINDS[job.kind](job, channel.report)
-            (folder / "checkpoint.pt").unlink(missing_ok=True)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
         except PT4ALError as error:
             channel.send({"error": error.message, "remedy": error.remedy})
             return EXIT_ERROR

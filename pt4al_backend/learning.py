@@ -15,21 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, devices, pretext, pretrained, tasks
+from pt4al_backend import __version__, artefacts, devices, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
-from pt4al_backend.errors import ConfigError, StoreCorrupt, TrainingImpossible
+from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.minibatches import Images
 from pt4al_backend.networks import MEAN, STD, Body, Form
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Checkpoint, Objective, Progress, Report, Training, score, scoring_size
+from pt4al_backend.training import Checkpoint, Progress, Report, Training, score, scoring_size
+from pt4al_backend.weights import Sources
 
-WEIGHTS = "weights.pt"
 CHECKPOINT = "checkpoint.pt"
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,15 @@ class Job:
         with np.load(self.folder / name, allow_pickle=False) as arrays:
             return arrays["rows"].astype(np.int64), arrays["targets"].astype(np.int64)
 
+    def sources(self, report: Report) -> Sources:
+        """Where this job's initial weights may come from."""
+
+        def note(text: str) -> None:
+            report(Progress("preparing", 0, 0, 0, 0, text))
+
+        init, warm_start = self.settings.init, self.settings.warm_start
+        return Sources(init, warm_start, self.learner, self.previous, self.pretrained, note)
+
     def describe(self, form: Form) -> dict[str, Any]:
         """What a manifest says of a network and its pixels, enough to load it elsewhere."""
         return {
@@ -105,74 +111,9 @@ class Job:
         }
 
 
-def save_weights(objective: Objective, folder: Path) -> None:
-    """Writes the model's weights as a state dict on the CPU."""
-    torch.save({name: value.cpu() for name, value in objective.model.state_dict().items()}, folder / WEIGHTS)
-
-
-def load_weights(objective: Objective, folder: Path) -> None:
-    """Reads them back.
-
-    Raises:
-        StoreCorrupt: they are not this model's.
-    """
-    try:
-        objective.model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged archive surfaces as any of a dozen types
-        raise StoreCorrupt(
-            f"The weights of {folder.name} cannot be loaded ({type(error).__name__}).",
-            f"Delete {folder}; it is made again by the next training.",
-        ) from error
-
-
-def load_learner(folder: Path) -> Pretext:
-    """The pretext learner in an artefact of ``rank``.
-
-    Raises:
-        StoreCorrupt: the artefact is damaged, or of a version with other pretext tasks.
-    """
-    manifest = artefacts.manifest(folder)
-    if manifest.get("pretext") not in pretext.PRETEXTS:
-        raise StoreCorrupt(f"{folder.name} is no pretext learner.", f"Delete {folder}; it is made again by the next training.")
-    learner = pretext.load(manifest["pretext"])(Body(Form(**manifest["network"])))
-    load_weights(learner, folder)
-    return learner
-
-
-def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
-    """The main task's model in an artefact of ``learn``, and its manifest.
-
-    Raises:
-        StoreCorrupt: the artefact is damaged, or of a version with other tasks.
-    """
-    manifest = artefacts.manifest(folder)
-    if manifest.get("task") not in tasks.TASKS:
-        raise StoreCorrupt(f"{folder.name} is no model.", f"Delete {folder}; it is made again by the next training.")
-    body = Body(Form(**manifest["network"]))
-    task = tasks.load(manifest["task"])(body, tuple(manifest["classes"]), manifest["size"])
-    load_weights(task, folder)
-    return task, manifest
-
-
-def _notes(report: Report) -> Note:
-    return lambda text: report(Progress("prepare", 0, 0, 0, 0, text))
-
-
-def _from_imagenet(job: Job, body: Body, note: Note) -> bool:
-    if body.form != Form("imagenet", 64):
-        note("ImageNet weights fit images above 64 pixels at width 64 only.")
-        return False
-    weights = pretrained.imagenet(job.pretrained, note)
-    if weights is None:
-        return False
-    body.load_imagenet(weights)
-    return True
-
-
 def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str]:
     body = Body(job.form())
-    wanted = job.settings.init == "imagenet" or (job.settings.init == "auto" and body.form == Form("imagenet", 64))
-    used = "imagenet" if wanted and _from_imagenet(job, body, _notes(report)) else "fresh"
+    used = job.sources(report).give_learner(body)
     learner = pretext.load(job.settings.pretext)(body)
     Training(
         learner,
@@ -201,7 +142,7 @@ def rank(job: Job, report: Report) -> None:
     with Pixels(job.pixels, job.stored_size) as pixels:
         images = Images(pixels, rows, Centre(job.size))
         start = time.monotonic()
-        learner, init = (load_learner(job.learner), "pretext") if job.learner else _train_learner(job, images, report)
+        learner, init = (weights.load_learner(job.learner), "pretext") if job.learner else _train_learner(job, images, report)
         trained = time.monotonic()
         scores = score(learner, images, scoring_size(job.device, job.size, learner.views), device=job.device, report=report)
         scored = time.monotonic()
@@ -221,68 +162,7 @@ def rank(job: Job, report: Report) -> None:
     with artefacts.writing(job.folder / "result", **manifest) as folder:
         np.save(folder / "losses.npy", losses)
         if job.learner is None:
-            save_weights(learner, folder)
-
-
-def _from_previous(job: Job, task: Task, note: Note) -> bool:
-    if job.previous is None:
-        return False
-    try:
-        previous, _ = load_model(job.previous)
-    except StoreCorrupt as error:
-        note(str(error))
-        return False
-    if previous.body.form != task.body.form or previous.name != task.name:
-        note("The previous model has another form; its weights cannot be taken over.")
-        return False
-    if previous.classes == task.classes:
-        task.model.load_state_dict(previous.model.state_dict())
-    else:
-        note("The classes have changed since the previous model: its last layer starts afresh.")
-        task.body.load_state_dict(previous.body.state_dict())
-    return True
-
-
-def _from_pretext(job: Job, task: Task, note: Note) -> bool:
-    if job.learner is None:
-        return False
-    try:
-        learner = load_learner(job.learner)
-    except StoreCorrupt as error:
-        note(str(error))
-        return False
-    if learner.body.form != task.body.form:
-        note("The pretext learner has another form; its weights are taken over again once it has been retrained.")
-        return False
-    task.body.load_state_dict(learner.body.state_dict())
-    return True
-
-
-#: Where initial weights come from; each says whether it could give them.
-SOURCES: dict[str, Callable[[Job, Task, Note], bool]] = {
-    "previous": _from_previous,
-    "pretext": _from_pretext,
-    "imagenet": lambda job, task, note: _from_imagenet(job, task.body, note),
-}
-
-#: Which sources each value of the setting ``init`` tries, in order, before fresh weights. The manifest says what was used.
-ORDER: dict[str, tuple[str, ...]] = {
-    "auto": ("pretext",),
-    "pretext": ("pretext",),
-    "imagenet": ("imagenet", "pretext"),
-    "fresh": (),
-}
-
-
-def _initialise(job: Job, task: Task, note: Note) -> str:
-    """Gives the task its initial weights; returns their source."""
-    wanted = ORDER[job.settings.init]
-    for source in ("previous", *wanted) if job.settings.warm_start else wanted:
-        if SOURCES[source](job, task, note):
-            return source
-    if job.settings.init != "fresh":
-        note(f"Training starts from fresh weights: there are none for init={job.settings.init}.")
-    return "fresh"
+            weights.save(learner, folder)
 
 
 def learn(job: Job, report: Report) -> None:
@@ -300,7 +180,7 @@ def learn(job: Job, report: Report) -> None:
     control_rows, control_targets = job.labelled("control.npz")
     task = tasks.load("classification")(Body(job.form()), job.classes, job.size)
     task.learn_from(targets, job.settings)
-    used = _initialise(job, task, _notes(report))
+    used = job.sources(report).give_task(task)
     recipe = task.recipe(len(rows), job.settings, job.device, fresh=used == "fresh")
     with Pixels(job.pixels, job.stored_size) as pixels:
         start = time.monotonic()
@@ -341,7 +221,7 @@ def learn(job: Job, report: Report) -> None:
     with artefacts.writing(job.folder / "result", **manifest) as folder:
         np.save(folder / "candidates.npy", candidates)
         np.save(folder / "control.npy", control)
-        save_weights(task, folder)
+        weights.save(task, folder)
 
 
 #: What each kind of job does.

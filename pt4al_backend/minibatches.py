@@ -3,8 +3,9 @@
 Training and scoring share ``stream``. Nothing here grows with the pool: two minibatches are in memory at a time.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Protocol
 
 import numpy as np
@@ -69,7 +70,7 @@ class Images:
 
 def _read_ahead(
     data: Data, parts: list[NDArray[np.int64]], seeds: tuple[int, ...], done: int
-) -> Iterator[tuple[NDArray[np.int64], Minibatch, np.random.Generator]]:
+) -> Generator[tuple[NDArray[np.int64], Minibatch, np.random.Generator]]:
     """Each part's minibatch and its own random numbers; the next one is read in a thread while the caller works."""
 
     def read(part: NDArray[np.int64], offset: int) -> tuple[NDArray[np.int64], Minibatch, np.random.Generator]:
@@ -107,9 +108,10 @@ def stream(
     done = 0
     while done < len(order):
         try:
-            for part, minibatch, rng in _read_ahead(data, cut(order[done:], size), seeds, done):
-                step(part, minibatch, rng, done)
-                done += len(part)
+            with closing(_read_ahead(data, cut(order[done:], size), seeds, done)) as minibatches:
+                for part, minibatch, rng in minibatches:
+                    step(part, minibatch, rng, done)
+                    done += len(part)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

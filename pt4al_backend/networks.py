@@ -37,6 +37,10 @@ class Form:
         return cls("small" if size <= SMALL else "imagenet", width)
 
 
+#: The form that torchvision's ImageNet weights fit.
+IMAGENET = Form("imagenet", 64)
+
+
 def _stage(channels: int, planes: int, stride: int) -> nn.Sequential:
     shortcut = None
     if stride != 1 or channels != planes:

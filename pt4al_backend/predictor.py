@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.devices import autocast
-from pt4al_backend.learning import load_model
 from pt4al_backend.tasks.base import Task
+from pt4al_backend.weights import load_model
 
 #: Images of one forward pass; more would only hold memory.
 _TOGETHER = 32

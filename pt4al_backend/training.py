@@ -5,6 +5,7 @@ questions about the kind. All randomness hangs on (seed, epoch, images done), so
 on from its checkpoint draws what it would have drawn.
 """
 
+import io
 import math
 import os
 import time
@@ -100,6 +101,13 @@ class Objective(ABC):
         """What is kept of each image: [m, 3, S, S] -> [m, k]; the model is in evaluation mode, nothing is random."""
 
 
+def archive(state: dict[str, Any]) -> memoryview:
+    """PyTorch's archive of ``state``, in memory: writing it then fails as files do, with an OSError that says why."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getbuffer()
+
+
 class Checkpoint:
     """One training's state on disk, replaced atomically; ``fingerprint`` names the work that it belongs to."""
 
@@ -129,17 +137,17 @@ class Checkpoint:
         if start - self._saved < self._took / CHECKPOINT_SHARE:
             return
         part = self._path.with_suffix(".part")
-        with part.open("wb") as file:
-            torch.save({"fingerprint": self._fingerprint, **state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._path)
+        try:
+            with part.open("wb") as file:
+                file.write(archive({"fingerprint": self._fingerprint, **state}))
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(self._path)
+        except OSError:
+            part.unlink(missing_ok=True)  # on a full disk every byte counts
+            raise
         self._saved = time.monotonic()
         self._took = self._saved - start
-
-    def remove(self) -> None:
-        """Deletes the file; the work is done."""
-        self._path.unlink(missing_ok=True)
 
 
 class Training:
@@ -164,7 +172,7 @@ class Training:
         *,
         device: torch.device,
         seed: int = 0,
-        phase: str = "train",
+        phase: str = "training",
         report: Report = silent,
         checkpoint: Checkpoint | None = None,
     ) -> None:
@@ -274,7 +282,7 @@ def score(
     minibatch_size: int,
     *,
     device: torch.device,
-    phase: str = "score",
+    phase: str = "scoring",
     report: Report = silent,
 ) -> NDArray[Any]:
     """The scores of all of ``data``, [n, k], in its order.

@@ -4,7 +4,6 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -18,7 +17,7 @@ class Quality:
     """Whether a ranking means anything.
 
     ``accuracy`` of the pretext task over the scored images and ``chance``, its value without learning, both 0..1 or
-    None where the task has no accuracy; ``spread``, 90th less 10th percentile of the losses; ``reason`` is a sentence
+    None where the task has no accuracy; ``spread``, the standard deviation of the losses; ``reason`` is a sentence
     for the user, empty if the ranking is meaningful.
     """
 
@@ -49,9 +48,3 @@ class Pretext(Objective):
     @abstractmethod
     def quality(self, scores: NDArray[Any]) -> Quality:
         """What the scores of a pool, [n, k], say about the ranking by them."""
-
-
-def spread(losses: NDArray[np.float64]) -> float:
-    """90th less 10th percentile."""
-    low, high = np.quantile(losses, [0.1, 0.9])
-    return float(high - low)

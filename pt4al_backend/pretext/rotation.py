@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from pt4al_backend.minibatches import Minibatch
 from pt4al_backend.networks import Body, Classifier
-from pt4al_backend.pretext.base import Pretext, Quality, spread
+from pt4al_backend.pretext.base import Pretext, Quality
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.training import Recipe, few_images
 
@@ -28,8 +28,9 @@ VIEWS = 4
 
 #: Accuracy below which the learner has learned nothing; chance is 0.25.
 LEAST_ACCURACY = 0.35
-#: Spread of the losses, in nats, below which their order is noise.
-LEAST_SPREAD = 1e-3
+#: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
+#: knows its pool by heart has tiny losses, and still orders them.
+LEAST_SPREAD = 0.01
 
 
 def rotations(images: Tensor) -> Tensor:
@@ -76,16 +77,14 @@ class Rotation(Pretext):
         return torch.stack([losses, recognised], 1)
 
     def quality(self, scores: NDArray[Any]) -> Quality:
-        accuracy, between = float(scores[:, 1].mean()), spread(scores[:, 0])
+        losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
+        spread = float(losses.std())
         reason = ""
         if accuracy < LEAST_ACCURACY:
             reason = (
                 f"The rotation learner recognises {accuracy:.0%} of the orientations where guessing gives 25 %: the images "
                 "have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
             )
-        elif between < LEAST_SPREAD:
-            reason = (
-                f"The rotation losses of the images hardly differ (by {between:.1e}): the images are too alike, "
-                "or the learner has learned them by heart; fewer pretext_epochs may help."
-            )
-        return Quality(accuracy, 1 / VIEWS, between, not reason, reason)
+        elif spread < LEAST_SPREAD * float(losses.mean()):
+            reason = f"The rotation losses of the images hardly differ (by {spread:.1e}): the images are too alike to be ranked."
+        return Quality(accuracy, 1 / VIEWS, spread, not reason, reason)
