@@ -3,6 +3,7 @@
 What cannot be read is set aside with its reason; the rest goes on.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,7 +50,7 @@ class Intake:
         """Fetches all that is missing and due; reports (done, of) after each chunk."""
         if self._options.image_size not in (None, self._project.image_size) and self._project.image_size:
             self._start_over()
-        due = self._store.to_fetch(self._project.id, time.time())
+        due: Sequence[tuple[int, str]] = self._store.to_fetch(self._project.id, time.time())
         if not due:
             return
         if not self._project.stored_size:
@@ -63,6 +64,11 @@ class Intake:
                 on_progress(start + len(part), len(due))
 
     def _start_over(self) -> None:
+        """Another image size was asked for: squares, ranking and half-done trainings of the old size go."""
+        folder = project_dir(self._settings, self._project.id)
+        for pattern in ("pixels-*.u8", "rank-*", "score", f"learn-{self._project.round}"):
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
         changes = {"image_size": None, "stored_size": None, "learner": "", "learner_pool": 0}
         self._store.update(self._project.id, **changes)
