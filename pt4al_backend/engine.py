@@ -160,7 +160,7 @@ class Reconcile:
     def _publish(self) -> None:
         picks = self._store.picks(self._project.id, self._project.round)
         if picks:
-            self._queue.publish(self._project.round, picks, set(self._store.answers(self._project.id)))
+            self._queue.publish(self._project.round, picks)
 
     def _take_in(self) -> None:
         hostnames = [self._project.hostname] if self._project.hostname else []

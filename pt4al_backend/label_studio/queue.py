@@ -43,39 +43,33 @@ class ServedQueue:
         self._config = config
         self._show = show_predictions
 
-    def publish(self, round_number: int, picks: Sequence[Pick], answered: set[int]) -> bool:
-        """Makes Label Studio serve ``picks`` in their order; True if anything had to be sent.
+    def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
+        """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
 
-        Picks that only follow those that are live join their version; anything else becomes a new version.
+        Picks that only follow those that are live join their version; anything else becomes a new version. Answered
+        picks go along: whoever withdraws an answer is served the task again, in its place.
 
         Raises:
             LabelStudioError: Label Studio dropped predictions, or did not answer; the old order stays.
         """
         live = next((p for p in self._store.publications(self._project.id, "live") if p.round == round_number), None)
-        if live is not None and _digest(picks[: live.picks]) == live.digest:
-            return self._extend(live, picks, answered)
-        self._replace(round_number, picks, answered)
-        return True
+        if live is None or _digest(picks[: live.picks]) != live.digest:
+            self._replace(round_number, picks)
+        elif len(picks) > live.picks:
+            self._extend(live, picks)
 
-    def _extend(self, live: Publication, picks: Sequence[Pick], answered: set[int]) -> bool:
-        new = [pick for pick in picks[live.picks :] if pick.task_id not in answered]
-        if len(picks) == live.picks:
-            return False
-        arrived = self._client.model_versions(self._project.id).get(live.version, 0)
-        if arrived < live.count + len(new):
-            self._send(live.version, new)
-        covered = {"digest": _digest(picks), "picks": len(picks), "count": live.count + len(new)}
+    def _extend(self, live: Publication, picks: Sequence[Pick]) -> None:
+        if self._client.model_versions(self._project.id).get(live.version, 0) < len(picks):
+            self._send(live.version, picks[live.picks :])
+        covered = {"digest": _digest(picks), "picks": len(picks), "count": len(picks)}
         self._store.set_publication(self._project.id, live.version, **covered)
-        return True
 
-    def _replace(self, round_number: int, picks: Sequence[Pick], answered: set[int]) -> None:
-        open_picks = [pick for pick in picks if pick.task_id not in answered]
+    def _replace(self, round_number: int, picks: Sequence[Pick]) -> None:
         digest = _digest(picks)
         versions = self._client.model_versions(self._project.id)
         version = ""
         for left in self._store.publications(self._project.id, "sending"):
-            arrived = versions.get(left.version, 0)
-            if left.digest == digest and arrived in (0, left.count):
+            if left.digest == digest and versions.get(left.version, 0) in (0, len(picks)):
                 version = left.version  # of a crash: nothing or all of it arrived
             else:
                 self._store.set_publication(self._project.id, left.version, state="old")
@@ -89,15 +83,13 @@ class ServedQueue:
                     state="sending",
                     digest=digest,
                     picks=len(picks),
-                    count=len(open_picks),
+                    count=len(picks),
                     at=time.time(),
                 )
             )
         if not versions.get(version, 0):
-            self._store.set_publication(self._project.id, version, count=len(open_picks))
-            self._send(version, open_picks)
-        if open_picks:
-            self.switch(version)
+            self._send(version, picks)
+        self.switch(version)
         self._store.go_live(self._project.id, version)
         self._project.served_version = version
 
@@ -134,10 +126,15 @@ class ServedQueue:
         wanted = self._project.served_version
         if not wanted or (served_now == wanted and sampling == SAMPLING):
             return ""
+        if served_now in {publication.version for publication in self._store.publications(self._project.id, "sending")}:
+            return ""  # the switch went through before a crash: publish() goes on from there
         if served_now == wanted:
             return f"The project's task sampling is {sampling!r}, so the queue's order is not used; the next round sets it back."
         if not served_now or served_now.startswith(PREFIX) or served_now in backend_titles():
-            self.switch(wanted)
+            if self._client.model_versions(self._project.id).get(wanted, 0):
+                self.switch(wanted)
+            else:  # somebody deleted it: publish() sends it anew
+                self._store.set_publication(self._project.id, wanted, state="pruned")
             return ""
         return (
             f"The project serves predictions of {served_now!r}, not PT4AL's queue {wanted!r}. "
