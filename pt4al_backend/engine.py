@@ -39,6 +39,28 @@ PROGRESS_SECONDS = 0.5  # between two writes of the progress
 SERVE_SECONDS = 1.0  # between two looks at the answers while a child works
 
 
+class Retries:
+    """When a training that failed may be tried again: after a while, longer each time, or when someone presses the button."""
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[int, str], tuple[int, float, int]] = {}  # project, kind -> times, not before, presses by then
+
+    def may_run(self, project: Project, kind: str) -> bool:
+        """Whether a training of this kind ("rank" or "learn") may be tried."""
+        _, not_before, pressed = self._failed.get((project.id, kind), (0, 0.0, 0))
+        return time.time() >= not_before or project.train_asked > pressed
+
+    def failed(self, project: Project, kind: str) -> None:
+        """Notes a failure."""
+        times = self._failed.get((project.id, kind), (0, 0.0, 0))[0]
+        wait = min(FIRST_RETRY_SECONDS * 2**times, LAST_RETRY_SECONDS)
+        self._failed[project.id, kind] = times + 1, time.time() + wait, project.train_asked
+
+    def succeeded(self, project: Project, kind: str) -> None:
+        """Forgets the failures."""
+        self._failed.pop((project.id, kind), None)
+
+
 class Engine:
     """Reconciles projects. One per worker process; training runs in one child at a time, so projects take turns."""
 
@@ -46,7 +68,7 @@ class Engine:
         self._settings = settings
         self._store = store
         self._device = Lock()
-        self._failures: dict[int, tuple[int, float]] = {}  # project -> trainings failed in a row, when to try again
+        self._retries = Retries()
 
     def asked(self, project_id: int, train: bool = False) -> None:
         """Heeds one request. If another thread or process holds the project, that one sees the request and heeds it."""
@@ -63,9 +85,7 @@ class Engine:
 
     def _guarded(self, project: Project) -> int:
         """Runs one reconcile; an error is stored where the user looks. Returns the last request that it saw."""
-        run = Reconcile(self._settings, self._store, project, self._device)
-        failures, not_before = self._failures.get(project.id, (0, 0.0))
-        run.may_train = time.time() >= not_before or project.train_asked > project.train_done
+        run = Reconcile(self._settings, self._store, project, self._device, self._retries)
         try:
             run()
         except PT4ALError as error:
@@ -81,11 +101,6 @@ class Engine:
         else:
             if not run.withheld:
                 self._store.update(project.id, error="", remedy="", error_at=None)
-        if run.training_failed:
-            wait = min(FIRST_RETRY_SECONDS * 2**failures, LAST_RETRY_SECONDS)
-            self._failures[project.id] = (failures + 1, time.time() + wait)
-        elif run.trained:
-            self._failures.pop(project.id, None)
         return run.handled
 
     def _failed(self, project_id: int, message: str, remedy: str) -> None:
@@ -95,18 +110,17 @@ class Engine:
 class Reconcile:
     """One pass over one project: sync, images, rank, query, publish, train; each step does only what is missing."""
 
-    def __init__(self, settings: Settings, store: Store, project: Project, device: Lock) -> None:
+    def __init__(self, settings: Settings, store: Store, project: Project, device: Lock, retries: Retries) -> None:
         self._settings = settings
         self._store = store
         self._project = project
         self._device = device
+        self._retries = retries
         self._reported = 0.0
         self._looked = time.monotonic()
-        self.handled = project.asked
-        self.may_train = True
+        self._heeded = project.asked
+        self.handled = project.asked  # requests that came later deserve another look, whatever was seen of them meanwhile
         self.withheld = False  # a training is due, but the last one failed a moment ago
-        self.training_failed = False
-        self.trained = False
 
     def __call__(self) -> None:
         self._connect()
@@ -174,11 +188,17 @@ class Reconcile:
 
     def _rank(self, *, anew: bool = False) -> None:
         """Nothing to rank by is no obstacle: the safer order needs no losses, and the notice says so."""
-        if not (anew or self._trainer.is_unranked()) or not self.may_train:
+        if not (anew or self._trainer.is_unranked()) or not self._retries.may_run(self._project, "rank"):
             return
-        with self._device_taken():
-            self._trainer.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
-        self.trained = True
+        try:
+            with self._device_taken():
+                self._trainer.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
+        except TrainingImpossible as error:
+            log.warning("Project %s: %s", self._project.id, error)
+            self._retries.failed(self._project, "rank")
+            self._notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
+            return
+        self._retries.succeeded(self._project, "rank")
         quality = self._project.quality
         self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
 
@@ -187,7 +207,7 @@ class Reconcile:
         labels = self._trainer.labels()
         if not self._is_due(labels):
             return False
-        if not self.may_train:
+        if not self._retries.may_run(self._project, "learn"):
             self.withheld = True
             return False
         if len(labels.classes) < 2:
@@ -196,7 +216,7 @@ class Reconcile:
             self._querying.open_next(Scored(), {"labels": len(labels.train)})
         else:
             self._notice("classes", "")
-            self._train(labels)
+            self._train()
         self._store.update(self._project.id, train_done=self._project.train_asked)
         self._project.train_done = self._project.train_asked
         return True
@@ -217,7 +237,7 @@ class Reconcile:
         self._notice("button", "")
         return True
 
-    def _train(self, labels: Labels) -> None:
+    def _train(self) -> None:
         following = self._project.round + 1
 
         def candidates() -> NDArray[np.int64]:
@@ -228,13 +248,13 @@ class Reconcile:
             self._rank(anew=True)
         try:
             with self._device_taken():
-                scored, closed = self._trainer.train(labels, candidates, self._on_progress, self._keep_serving)
+                scored, closed = self._trainer.train(candidates, self._on_progress, self._keep_serving)
         except TrainingImpossible:
-            self.training_failed = True
+            self._retries.failed(self._project, "learn")
             raise
+        self._retries.succeeded(self._project, "learn")
         self._phase("publishing", {})
         self._querying.open_next(scored, closed)
-        self.trained = True
         self._trainer.forget_old_models()
 
     def _rest(self) -> None:
@@ -256,6 +276,7 @@ class Reconcile:
         while not self._device.acquire(timeout=SERVE_SECONDS):
             self._phase("waiting for the device", {})
             self._keep_serving()
+        self._notice("training", "")
         try:
             yield
         finally:
@@ -274,8 +295,8 @@ class Reconcile:
         if time.monotonic() - self._looked < SERVE_SECONDS:
             return
         current = self._store.project(self._project.id)
-        if current is not None and current.asked != self.handled:
-            self.handled, self._project.asked = current.asked, current.asked
+        if current is not None and current.asked != self._heeded:
+            self._heeded = current.asked
             self._project.train_asked = current.train_asked
             try:
                 Sync(self._store, self._client, self._project, self._config).increment()

@@ -72,9 +72,10 @@ class Trainer:
 
     def rank(self, querying: Querying, on_progress: OnProgress, on_tick: OnTick, *, anew: bool = False) -> None:
         """Trains the pretext learner if there is none, or ``anew``; else scores late arrivals and gives them a batch."""
-        number = int(Path(self._project.learner).parent.name.removeprefix("rank-")) if self._project.learner else 0
+        learner = self._learner()
+        number = int(learner.parent.name.removeprefix("rank-")) if learner else 0
         folder = self._folder / f"rank-{number + 1}"
-        if anew or not number or folder.exists():
+        if anew or folder.exists() or not artefacts.is_complete(learner):
             self._train_learner(folder, querying, on_progress, on_tick)
         if self.is_unranked():
             self._score_arrivals(on_progress, on_tick)
@@ -99,7 +100,7 @@ class Trainer:
         shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
         tasks = self._fetched()
         late = tasks.where(np.isnan(tasks.losses))
-        children.prepare(folder, self._job("rank", learner=str(self._learner())), rows=late.rows)
+        children.prepare(folder, self._job("rank", learner=self._learner()), rows=late.rows)
         losses = np.load(children.run(folder, on_progress, on_tick) / "losses.npy")
         ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
         last = int(ranked.batches.max()) if len(ranked) else 1
@@ -126,14 +127,13 @@ class Trainer:
         text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._config.labels}"
         return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
 
-    def train(
-        self, labels: Labels, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick
-    ) -> tuple[Scored, Json]:
-        """Trains this round's model; returns what it scored, and the columns that close the round.
+    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[Scored, Json]:
+        """Trains this round's model on the labels there are; returns what it scored, and the columns that close the round.
 
         Raises:
             TrainingImpossible: the child said why.
         """
+        labels = self.labels()
         folder = self._folder / f"learn-{self._project.round}"
         job = children.job_of(folder)
         if job is not None and (folder / "failed").exists() and job["digest"] != labels.digest:
@@ -165,9 +165,8 @@ class Trainer:
             rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
             return {"rows": rows, "targets": np.array([classes.index(label) for label in chosen.values()], np.int64)}
 
-        learner = str(self._learner()) if self._project.learner else None
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        job = {**self._job("learn", learner=learner), "classes": classes, "previous": previous, "digest": labels.digest}
+        job = {**self._job("learn", learner=self._learner()), "classes": classes, "previous": previous, "digest": labels.digest}
         children.prepare(
             folder,
             job,
@@ -198,10 +197,10 @@ class Trainer:
         tasks = self._store.tasks(self._project.id)
         return tasks.where((tasks.rows >= 0) & ~tasks.aside)
 
-    def _learner(self) -> Path:
-        return self._settings.data_dir / self._project.learner
+    def _learner(self) -> Path | None:
+        return self._settings.data_dir / self._project.learner if self._project.learner else None
 
-    def _job(self, kind: str, *, learner: str | None) -> Json:
+    def _job(self, kind: str, *, learner: Path | None) -> Json:
         return {
             "kind": kind,
             "project": self._project.id,
@@ -211,7 +210,7 @@ class Trainer:
             "pixels": str(pixel_path(self._settings, self._project)),
             "stored_size": self._project.stored_size,
             "size": self._project.image_size,
-            "learner": learner,
+            "learner": str(learner) if learner else None,
         }
 
     def _change(self, **columns: Any) -> None:
