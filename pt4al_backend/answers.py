@@ -29,9 +29,8 @@ class Answers:
 
     def of(self, project: Project, tasks: Sequence[Mapping[str, Any]], deadline: float) -> list[Json]:
         """One prediction for each task, in their order; those that ``deadline`` overtakes are empty."""
-        ids: list[Any] = [task.get("id") for task in tasks]
-        known = [i for i in ids if isinstance(i, int)]
-        picks = self._store.picks_of(project.id, project.round, known) if project.round else {}
+        ids = [_id(task) for task in tasks]
+        picks = self._store.picks_of(project.id, project.round, [i for i in ids if i]) if project.round else {}
         shown = self._shown(project, tasks, picks, deadline)
         return [
             {
@@ -50,7 +49,7 @@ class Answers:
         if config is None or not project_settings(project.params).show_predictions:
             return {}
         hidden = set(self._store.control_ids(project.id).tolist())
-        open_tasks = [task for task in tasks if isinstance(task.get("id"), int) and task["id"] not in hidden]
+        open_tasks = [task for task in tasks if _id(task) and task["id"] not in hidden]
         found: dict[int, tuple[str, float]] = {
             task["id"]: (pick.label, pick.confidence or 0.0)
             for task in open_tasks
@@ -68,3 +67,9 @@ def _config(project: Project) -> ClassificationConfig | None:
         return parse(project.label_config or "")
     except LabelConfigUnsupported:
         return None  # it was changed in Label Studio meanwhile; the engine reports it
+
+
+def _id(task: Mapping[str, Any]) -> int:
+    """The task's id; 0, which no task has, if another host let something else through."""
+    found = task.get("id")
+    return found if isinstance(found, int) else 0

@@ -1,7 +1,9 @@
 """An app on a state of its own, a client that talks to it in this process, and a queue that tells what was asked."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,7 +13,7 @@ from fastapi import FastAPI
 
 from pt4al_backend.jobs import Queue
 from pt4al_backend.server.app import create_app
-from pt4al_backend.settings import Settings
+from pt4al_backend.settings import Settings, server_settings
 from pt4al_backend.store import Store
 
 
@@ -43,9 +45,19 @@ class Client:
         return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
 
 
+@pytest.fixture(scope="session")
+def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated state, made once: the migrations have tests of their own."""
+    folder = tmp_path_factory.mktemp("empty-state")
+    Store.open(server_settings(data_dir=folder)).close()
+    return folder / "state.sqlite3"
+
+
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    opened = Store.open(settings)
+def store(settings: Settings, empty_state: Path) -> Iterator[Store]:
+    settings.data_dir.mkdir()
+    path = shutil.copy(empty_state, settings.data_dir)
+    opened = Store(f"sqlite:///{path}")
     yield opened
     opened.close()
 

@@ -1,0 +1,96 @@
+"""What the app answers when something goes wrong."""
+
+import logging
+import sqlite3
+
+import anyio
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.server.app import create_app
+from pt4al_backend.settings import Settings
+from pt4al_backend.store import Store
+from tests.server.bodies import TOKEN, event, setup
+from tests.server.conftest import Asked, Client
+
+
+def test_what_was_not_foreseen_is_logged_and_not_told(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: int) -> None:
+        raise ZeroDivisionError("a detail of no use to anybody outside")
+
+    monkeypatch.setattr(store, "project", broken)
+    with caplog.at_level(logging.ERROR):
+        answer = client.post("/webhook", json=event())
+    assert answer.status_code == 500
+    assert "log" in answer.json()["remedy"]
+    assert "a detail" not in answer.text
+    assert "ZeroDivisionError" in caplog.text
+    monkeypatch.undo()
+    assert client.post("/setup", json=setup()).status_code == 200
+
+
+def test_a_full_disk_is_named_without_what_was_to_be_written(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_: int, **fields: object) -> None:
+        raise OperationalError("INSERT …", fields, sqlite3.OperationalError("database or disk is full"))
+
+    monkeypatch.setattr(store, "connect", full)
+    answer = client.post("/setup", json=setup())
+    assert answer.status_code == 503
+    assert "database or disk is full" in answer.json()["error"]
+    assert "PT4AL_DATA_DIR" in answer.json()["remedy"]
+    assert TOKEN not in answer.text + caplog.text
+
+
+def test_a_queue_that_cannot_be_written_is_named(client: Client, queue: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int, *, train: bool = False) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    client.post("/setup", json=setup())
+    monkeypatch.setattr(queue, "ask", full)
+    assert client.post("/webhook", json=event()).status_code == 503
+
+
+def test_what_does_not_exist_is_not_found_in_the_readers_own_format(client: Client) -> None:
+    for path in (
+        "/nowhere",
+        "/api/projects/9",
+        "/projects/9",
+        "/api/projects/3;drop",
+        "/api/projects/-1",
+        "/projects/" + "9" * 40,
+    ):
+        answer, page = client.get(path), client.page(path)
+        assert (answer.status_code, page.status_code) == (404, 404)
+        assert answer.json()["error"]
+        assert page.headers["content-type"].startswith("text/html")
+    assert client.get("/webhook").status_code == 405
+
+
+def test_a_bad_environment_is_refused_at_the_start(
+    settings: Settings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_ROUNDS", "many")
+    with pytest.raises(ConfigError, match="rounds"):
+        create_app(settings, store, queue)
+
+
+def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: Settings) -> None:
+    app = create_app(settings)
+
+    async def live() -> None:
+        async with app.router.lifespan_context(app):
+            assert (settings.data_dir / "state.sqlite3").exists()
+            assert (settings.data_dir / "queue.sqlite3").exists()
+
+    anyio.run(live)
+    assert not (settings.data_dir / "state.sqlite3-wal").exists()
+
+
+def test_no_answer_is_taken_for_another_kind_of_file(client: Client) -> None:
+    for path in ("/", "/health", "/api/projects", "/metrics", "/nowhere", "/docs"):
+        assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"

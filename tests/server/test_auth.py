@@ -1,0 +1,83 @@
+"""Who may ask for what."""
+
+import base64
+from collections.abc import Callable
+
+import pytest
+
+from tests.server.bodies import event, predict, setup
+from tests.server.conftest import Asked, Client
+
+USER, PASSWORD = "lead", "pass:wörd"
+GETS = (
+    "/", "/versions", "/metrics", "/api/projects", "/api/projects/3", "/projects/3", "/projects/3/status", "/docs",
+    "/openapi.json", "/setup?refused=x", "/nowhere", "/health/", "/health/x", "//health",
+)  # fmt: skip
+POSTS = {"/setup": setup(), "/predict": predict(1), "/webhook": event(), "/train": {"project": 3}, "/versions": {"project": 3}}
+
+
+def basic(credentials: bytes) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(credentials).decode()}"}
+
+
+@pytest.fixture
+def guarded(connect_client: Callable[..., Client]) -> Client:
+    return connect_client(basic_auth_user=USER, basic_auth_pass=PASSWORD)
+
+
+WRONG = {
+    "none": {},
+    "empty": {"Authorization": ""},
+    "no password": basic(b"lead"),
+    "wrong password": basic(b"lead:guess"),
+    "wrong user": basic(f"admin:{PASSWORD}".encode()),
+    "nothing": basic(b""),
+    "a prefix": basic(f"{USER}:{PASSWORD}"[:-1].encode()),
+    "another scheme": {"Authorization": basic(f"{USER}:{PASSWORD}".encode())["Authorization"].replace("Basic", "Bearer")},
+    "no base64": {"Authorization": "Basic \xe4\xf6"},
+}
+
+
+@pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG.keys())
+def test_every_route_asks_for_the_credentials(guarded: Client, queue: Asked, headers: dict[str, str]) -> None:
+    raw = {key: value.encode("latin-1") for key, value in headers.items()}
+    answers = [guarded.get(path, headers=raw) for path in GETS]
+    answers += [guarded.post(path, json=body, headers=raw) for path, body in POSTS.items()]
+    for answer in answers:
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"].startswith("Basic ")
+        assert "BASIC_AUTH_USER" in answer.json()["remedy"]
+    assert queue.asked == []
+
+
+def test_health_is_open(guarded: Client) -> None:
+    assert guarded.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_the_right_credentials_open_everything(guarded: Client, encoding: str) -> None:
+    """Browsers send UTF-8; Label Studio, by way of requests, sends Latin-1."""
+    right = basic(f"{USER}:{PASSWORD}".encode(encoding))
+    assert [guarded.post(path, json=body, headers=right).status_code for path, body in POSTS.items()] == [200] * len(POSTS)
+    assert not {guarded.get(path, headers=right).status_code for path in GETS} & {401, 403, 500}
+
+
+def test_without_settings_nothing_is_asked(client: Client) -> None:
+    assert [client.post(path, json=body).status_code for path, body in POSTS.items()] == [200] * len(POSTS)
+
+
+def test_a_page_of_another_site_cannot_make_a_browser_post(client: Client, store: object, queue: Asked) -> None:
+    client.post("/setup", json=setup())
+    queue.asked.clear()
+    for origin in ("https://evil.example", "http://backend.evil.example", "null"):
+        answer = client.post("/train", json={"project": 3}, headers={"Origin": origin, "Content-Type": "text/plain"})
+        assert answer.status_code == 403
+    assert queue.asked == []
+    assert client.post("/train", json={"project": 3}, headers={"Origin": "http://backend"}).status_code == 200
+
+
+def test_the_protocol_takes_json_under_any_content_type(client: Client) -> None:
+    client.post("/setup", json=setup())
+    body = b'{"action": "ANNOTATION_CREATED", "project": {"id": 3}}'
+    for kind in ("text/plain", "application/x-www-form-urlencoded", ""):
+        assert client.post("/webhook", content=body, headers={"Content-Type": kind}).status_code == 200

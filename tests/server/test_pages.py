@@ -1,0 +1,70 @@
+"""The pages that people look at."""
+
+import re
+
+import pytest
+
+from pt4al_backend.store import Store
+from tests.server.bodies import setup
+from tests.server.conftest import Client
+from tests.server.rounds import PROJECT, add_tasks, open_round, pick
+
+HOSTILE = '<script>alert("x")</script>'
+
+
+def test_the_root_is_a_page_for_browsers_and_a_probe_for_programs(client: Client) -> None:
+    assert client.get("/").json() == {"status": "UP"}
+    assert "No project is connected yet" in client.page("/").text
+    client.post("/setup", json=setup())
+    assert 'href="/projects/3"' in client.page("/").text
+
+
+@pytest.fixture
+def shown(client: Client, store: Store) -> str:
+    open_round(store, pick(1), pick(2, "control"))
+    add_tasks(store, 1, 2, 3)
+    measured = {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3006, "high": 0.9544}
+    open_round(store, pick(3, round_number=2), number=2, closed={"labels": 2, "control": measured})
+    store.set_tasks(PROJECT, {"id": [2], "problem": [HOSTILE]})
+    progress = {"epoch": 3, "epochs": 10, "done": 1, "total": 2, "eta": 150}
+    store.update(PROJECT, title=HOSTILE, phase="training", progress=progress, error=HOSTILE, remedy="Set it right.", error_at=1.0)
+    store.notice(PROJECT, "pretext", HOSTILE)
+    return client.page("/projects/3").text
+
+
+def test_the_page_shows_the_status(shown: str) -> None:
+    text = " ".join(shown.split())
+    for words in ("epoch 3 of 10", "about 2 min left", 'value="25.0"', "75.0 %", "30.1 % to 95.4 %", "3 of 4", "Set it right."):
+        assert words in text
+    assert "1 tasks are left out" in text
+
+
+def test_what_others_wrote_is_shown_as_text(shown: str) -> None:
+    assert shown.count("&lt;script&gt;alert") == 5
+    assert HOSTILE not in shown
+
+
+def test_the_page_loads_and_runs_nothing_but_its_own(client: Client, shown: str) -> None:
+    answer = client.page("/projects/3")
+    policy = answer.headers["Content-Security-Policy"]
+    nonces = re.findall(r'<(?:style|script) nonce="([^"]+)">', answer.text)
+    assert len(nonces) == 2
+    assert {f"'nonce-{nonce}'" for nonce in nonces} <= set(policy.replace(";", " ").split())
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', answer.text)
+    assert nonces[0] != re.findall(r'nonce="([^"]+)"', client.page("/projects/3").text)[0]
+
+
+def test_the_part_that_refreshes_is_the_part_of_the_page(client: Client, shown: str) -> None:
+    part = client.get("/projects/3/status").text
+    assert "<html" not in part
+    assert part.strip() in shown
+
+
+@pytest.mark.parametrize("phase", ["connected", "fetching images", "exhausted", "something new"])
+def test_every_phase_has_words(client: Client, store: Store, phase: str) -> None:
+    client.post("/setup", json=setup())
+    store.update(PROJECT, phase=phase, progress={"done": 7, "total": 0})
+    assert client.page("/projects/3").status_code == 200

@@ -1,0 +1,100 @@
+"""What people and programs learn of a project."""
+
+from typing import Any
+
+import pytest
+
+from pt4al_backend.server.status import Statuses
+from pt4al_backend.store import Store
+from tests.server.bodies import event, setup
+from tests.server.conftest import Client
+from tests.server.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+
+
+def answer(task_id: int, kind: str = "label", label: str = "a") -> dict[str, Any]:
+    return {"id": task_id, "answer": kind, "label": label, "accepted": False, "note": ""}
+
+
+@pytest.fixture
+def busy(store: Store) -> Store:
+    """Round 2 of a pool of 60: two of four asked tasks are answered, one image is broken, a model was measured."""
+    picks = [pick(i) for i in range(1, 4)] + [pick(4, "control"), pick(5, "reserve")]
+    open_round(store, *picks)
+    add_tasks(store, *range(1, 61))
+    measured = {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3, "high": 0.95}
+    second = [pick(i, round_number=2) for i in (11, 12, 13)]
+    second += [pick(14, "control", round_number=2), pick(15, "reserve", round_number=2)]
+    open_round(store, *second, number=2, closed={"labels": 3, "control": measured, "seconds": {"train": 7.5}})
+    store.set_tasks(PROJECT, {"id": list(range(1, 61)), "row": list(range(60)), "loss": [1.0] * 60, "batch": [1, 2, 2] * 20})
+    store.set_tasks(PROJECT, {"id": [20], "row": [None], "problem": ["The image file is empty."]})
+    store.put_answers(PROJECT, [answer(1), answer(2), answer(11), answer(14, "skip", ""), answer(15)])
+    store.update(
+        PROJECT, title="Digits", phase="training", progress={"epoch": 3, "epochs": 10, "done": 5, "total": 10, "eta": 42.5}
+    )
+    return store
+
+
+def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) -> None:
+    found = client.get("/api/projects/3").json()
+    assert (found["title"], found["phase"], found["eta_seconds"]) == ("Digits", "training", 42.5)
+    assert found["progress"] == {"epoch": 3, "epochs": 10, "done": 5, "total": 10}
+    assert (found["round"], found["batch_sizes"]) == (2, [20, 40])
+    assert (found["labels_in"], found["labels_missing"]) == (2, 2)
+    assert found["picks"] == {
+        "query": {"asked": 3, "answered": 1},
+        "control": {"asked": 1, "answered": 1},
+        "reserve": {"asked": 1, "answered": 1},
+    }
+    assert found["tasks"] == {"tasks": 60, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
+    assert found["model_version"] == VERSION
+    assert found["control"] == {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3, "high": 0.95}
+    assert [(each["number"], each["state"], each["labels"]) for each in found["history"]] == [(1, "closed", 3), (2, "open", 0)]
+    assert (found["aside_total"], found["aside"]) == (1, [{"task": 20, "reason": "The image file is empty."}])
+    assert found["error"] is None
+    assert (found["query_size"], found["control_size"], found["reserve_size"], found["rounds"]) == (20, 2, 20, 2)
+    assert client.get("/api/projects").json() == [found]
+
+
+def test_a_task_that_was_set_aside_is_not_waited_for(client: Client, busy: Store) -> None:
+    busy.set_tasks(PROJECT, {"id": [12], "problem": ["Gone."]})
+    assert client.get("/api/projects/3").json()["labels_missing"] == 1
+
+
+def test_the_last_error_comes_with_what_to_do(client: Client, busy: Store) -> None:
+    busy.update(PROJECT, error="Label Studio refuses the token.", remedy="Set LABEL_STUDIO_API_KEY.", error_at=1.5)
+    busy.notice(PROJECT, "pretext", "The ranking means nothing here.")
+    found = client.get("/api/projects/3").json()
+    assert found["error"] == {"message": "Label Studio refuses the token.", "remedy": "Set LABEL_STUDIO_API_KEY.", "at": 1.5}
+    assert found["notices"] == {"pretext": "The ranking means nothing here."}
+
+
+def test_the_status_shows_the_settings_in_force(client: Client) -> None:
+    client.post("/setup", json=setup(extra_params={"rounds": 4}))
+    found = client.get("/api/projects/3").json()["settings"]
+    assert (found["rounds"], found["strategy"]) == (4, "pt4al")
+
+
+def test_a_project_without_tasks_has_a_status(client: Client) -> None:
+    client.post("/setup", json=setup())
+    found = client.get("/api/projects/3").json()
+    assert (found["phase"], found["query_size"], found["history"], found["webhook_at"]) == ("connected", 0, [], None)
+
+
+def test_the_status_tells_when_the_last_event_came(client: Client) -> None:
+    client.post("/setup", json=setup())
+    client.post("/webhook", json=event())
+    assert client.get("/api/projects/3").json()["webhook_at"] > 1_700_000_000
+
+
+def test_many_viewers_share_one_look_for_a_second(busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_800_000_000.0]
+    statuses = Statuses(busy, clock=lambda: now[0])
+    assert statuses.find("3").phase == "training"
+    busy.update(PROJECT, phase="publishing", progress={})
+    now[0] += 0.5
+    assert statuses.find("3").phase == "training"
+    now[0] += 0.6
+    assert statuses.find("3").phase == "publishing"
+    busy.forget(PROJECT)
+    now[0] += 2
+    assert statuses.of(PROJECT) is None
