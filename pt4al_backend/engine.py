@@ -144,11 +144,9 @@ class Reconcile:
         self._client = client_for(self._settings, self._project)
         remote = self._client.project(self._project.id)
         title, config_text = str(remote.get("title") or ""), str(remote.get("label_config") or "")
-        self._full_due = (
-            time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
-            or config_text != self._project.label_config  # labels may have become unknown, or known
-        )
         self._config = label_config.parse(config_text)
+        self._config_text = config_text
+        self._full_due = time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
         self._store.connect(self._project.id, title=title, label_config=config_text)
         self._task_number = int(remote.get("task_number") or 0)
         self._queue = ServedQueue(
@@ -166,9 +164,12 @@ class Reconcile:
         sync = Sync(self._store, self._client, self._project, self._config)
         if not self._project.synced_until:
             self._phase("syncing", {})
-        sync.increment()
+        reread = self._config_text != self._project.config_read
+        sync.increment(reread=reread)
         if self._full_due or self._store.counts(self._project.id)["tasks"] != self._task_number:
             sync.full()
+        if reread:
+            self._store.update(self._project.id, config_read=self._config_text)
         self._notice("schedule", self._querying.schedule(self._querying.pool()).notice)
 
     def _publish(self) -> None:

@@ -39,6 +39,7 @@ class Project(Base):
 
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
+    config_read: Mapped[str] = mapped_column(Text, default="")  # the labeling config that images and labels were read by
     image_size: Mapped[int | None] = mapped_column(Integer)
     stored_size: Mapped[int | None] = mapped_column(Integer)
 

@@ -34,9 +34,12 @@ class Sync:
         self._project = project
         self._config = config
 
-    def increment(self) -> None:
-        """Takes over every task that changed since the last look; of a new project, all tasks."""
-        since = self._project.synced_until
+    def increment(self, *, reread: bool = False) -> None:
+        """Takes over every task that changed since the last look; all tasks of a new project.
+
+        ``reread``: all tasks, because the labeling config names another field for the image, or other labels.
+        """
+        since = "" if reread else self._project.synced_until
         known = self._store.task_images(self._project.id)
         overlap = (datetime.fromisoformat(since) - OVERLAP).isoformat().replace("+00:00", "Z") if since else None
         for page in self._client.task_pages(self._project.id, updated_since=overlap):
