@@ -26,6 +26,7 @@ THREADS = 8
 CHUNK = 256  # images between two commits: so many are fetched again after a crash
 SAMPLE = 32  # images that decide the size of all
 RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
+LOOK_AGAIN_SECONDS = 3600.0  # before any other image is: its file or its storage may have been put right
 
 Fetched = tuple[int, NDArray[np.uint8] | None, str, bool]  # task id, square, problem, whether it may pass
 
@@ -118,11 +119,11 @@ class Intake:
         ids, rows = [task_id for task_id, _ in good], range(row, row + len(good))
         read: dict[str, Sequence[Any]] = {"id": ids, "row": rows, "problem": [""] * len(good), "retry_at": [None] * len(good)}
         self._store.set_tasks(self._project.id, read)
-        again = time.time() + RETRY_SECONDS
+        now = time.time()
         unread: dict[str, Sequence[Any]] = {
             "id": [task_id for task_id, _, _ in bad],
             "problem": [problem for _, problem, _ in bad],
-            "retry_at": [again if passing else None for _, _, passing in bad],
+            "retry_at": [now + (RETRY_SECONDS if passing else LOOK_AGAIN_SECONDS) for _, _, passing in bad],
         }
         self._store.set_tasks(self._project.id, unread)
         return row + len(good)
