@@ -116,7 +116,7 @@ def start() -> None:
     settings = _settings()  # a setting that is wrong is said once, and not by each process
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "pt4al_backend.cli"]
-    commands = {name: [*command, name, "--supervised"] for name in ("web", "worker")}
+    commands = {name: [*command, part, "--supervised"] for name, part in (("web process", "web"), ("worker", "worker"))}
     raise typer.Exit(Supervisor(commands).run())
 
 

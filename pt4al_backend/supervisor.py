@@ -58,7 +58,7 @@ class _Child:
         self.exits += status >= 0
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (self.deaths - 1), LAST_PAUSE_SECONDS)
         self.next_start = now + pause
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         log.warning("The %s %s; it is started again in %g s.", self.name, how, pause)
 
     def ask_to_end(self) -> None:
