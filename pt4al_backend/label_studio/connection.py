@@ -31,7 +31,7 @@ _USE_PERSONAL = (
 )
 _LEGACY_OFF = (
     "Label Studio has legacy tokens switched off by default since 1.23: set LABEL_STUDIO_API_KEY to a personal access "
-    "token, or let an admin enable legacy tokens under Organization > Access Token Settings."
+    "token, or let an admin enable legacy tokens under Organization > API Tokens Settings."
 )
 _SET_URL = "Set LABEL_STUDIO_URL to the address of Label Studio's start page, such as http://label-studio.example:8080."
 
