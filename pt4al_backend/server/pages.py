@@ -22,6 +22,9 @@ PHASES = {
     "syncing": "Reading tasks and answers from Label Studio",
     "fetching images": "Fetching images",
     "pretext": "Training the pretext learner that ranks the images",
+    "prepare": "Preparing the training",
+    "training": "Training the model",
+    "scoring": "Scoring images",
     "publishing": "Publishing the new order",
     "labelling": "Waiting for labels",
     "waiting for tasks": "Waiting for tasks: import images into the project",
@@ -90,7 +93,7 @@ def _duration(seconds: float) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "—" if share is None else f"{100 * share:.1f} %"
+    return "—" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _done(project: ProjectStatus) -> float | None:
