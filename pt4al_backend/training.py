@@ -30,7 +30,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
     "step": lambda done: 1.0 if done < 0.8 else 0.1,  # the paper's: x 0.1 at epoch 160 of 200
 }
 
-#: Largest part of the wall clock that checkpoints may take; epochs of small pools pass faster than a disk flushes.
+#: Part of the wall clock that checkpoints may take: an epoch over few labels passes faster than a disk flushes.
 CHECKPOINT_SHARE = 0.05
 
 
@@ -98,7 +98,7 @@ class Objective(ABC):
 
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
-        """What is kept of each image: [m, 3, S, S] -> [m, k]; the model is in evaluation mode, nothing is random."""
+        """What is kept of each image: [m, 3, S, S] -> float32 or float64 [m, outputs], in evaluation mode, nothing random."""
 
 
 def archive(state: dict[str, Any]) -> memoryview:
@@ -109,10 +109,16 @@ def archive(state: dict[str, Any]) -> memoryview:
 
 
 class Checkpoint:
-    """One training's state on disk, replaced atomically; ``fingerprint`` names the work that it belongs to."""
+    """One training's state on disk, replaced atomically.
 
-    def __init__(self, path: Path, fingerprint: str) -> None:
-        self._path, self._fingerprint = path, fingerprint
+    Args:
+        path: the file.
+        fingerprint: of the work that the state belongs to.
+        share: largest part of the wall clock that saving may take.
+    """
+
+    def __init__(self, path: Path, fingerprint: str, share: float = CHECKPOINT_SHARE) -> None:
+        self._path, self._fingerprint, self._share = path, fingerprint, share
         self._saved, self._took = -math.inf, 0.0
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -134,7 +140,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Writes ``state``, unless checkpoints have taken more than their share of the time lately."""
         start = time.monotonic()
-        if start - self._saved < self._took / CHECKPOINT_SHARE:
+        if start - self._saved < self._took / self._share:
             return
         part = self._path.with_suffix(".part")
         try:
