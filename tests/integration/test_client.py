@@ -105,7 +105,7 @@ def test_a_restart_is_survived_and_legacy_tokens_can_be_off(own_label_studio: Ca
     admin.set_tokens(personal=True, legacy=False)
     with pytest.raises(AuthError, match="legacy token authentication has been disabled") as caught:
         client.whoami()
-    assert "Access Token Settings" in caught.value.remedy
+    assert "API Tokens Settings" in caught.value.remedy
     assert admin.enable_legacy_tokens() == server.token
     assert client.whoami()["email"] == server.email
 
