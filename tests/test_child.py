@@ -1,0 +1,202 @@
+"""The training child, as the worker knows it: a folder in, lines out, a result in the folder."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend import artefacts, child
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.predictor import Predictor
+from tests import pools
+from tests.images import CLASSES
+
+POOL = 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return pools.arrows(tmp_path / "pixels", POOL)
+
+
+class Lines:
+    """A channel that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def send(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+
+    def report(self, progress: Any) -> None:
+        self.send(vars(progress))
+
+
+def run(folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Does a job in this process."""
+    lines = Lines()
+    return child.run(folder, lines), lines.lines
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    """Does a job as the worker does."""
+    return subprocess.Popen([sys.executable, "-m", "pt4al_backend.child", str(folder)], stdout=subprocess.PIPE)
+
+
+def losses(folder: Path) -> Any:
+    return np.load(folder / "result" / "losses.npy")
+
+
+def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: Path, store: Path) -> None:
+    rows = np.random.default_rng(0).permutation(POOL)
+    ranking = pools.ranking(tmp_path / "ranking", store, rows, settings={"pretext_epochs": 4})
+    process = start(ranking)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {line["phase"] for line in lines} == {"pretext", "scoring"}
+    assert all({"epoch", "epochs", "done", "total", "eta"} <= line.keys() for line in lines)
+    manifest = artefacts.manifest(ranking / "result")
+    assert manifest["quality"].keys() == {"accuracy", "chance", "spread", "meaningful", "reason"}
+    assert not (ranking / child.CHECKPOINT).exists()
+
+    late = pools.ranking(tmp_path / "late", store, rows[40:43], learner=str(ranking / "result"))
+    assert run(late)[0] == 0
+    np.testing.assert_array_equal(losses(late), losses(ranking)[40:43])
+
+    lesson = pools.lesson(
+        tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), learner=str(ranking / "result"), settings={"epochs": 15}
+    )
+    assert run(lesson)[0] == 0
+    manifest = artefacts.manifest(lesson / "result")
+    assert manifest["init"] == "pretext"
+    assert manifest["train_size"] == 40
+    assert manifest["control"]["total"] == 20
+    assert manifest["control"]["correct"] >= 14
+    assert np.load(lesson / "result" / "control.npy").shape == (20, len(CLASSES))
+
+    predictor = Predictor.load(lesson / "result")
+    assert (predictor.classes, predictor.size, predictor.stored_size) == (list(CLASSES), pools.SIZE, pools.SIZE)
+    with Pixels(store, pools.SIZE) as pixels:
+        answers = predictor.posteriors(pixels.read(np.arange(5)))
+    np.testing.assert_allclose(answers, np.load(lesson / "result" / "candidates.npy"), atol=0.03)
+    assert predictor.posteriors(np.empty((0, pools.SIZE, pools.SIZE, 3), np.uint8)).shape == (0, len(CLASSES))
+
+
+def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 300})
+    process = start(folder)
+    assert process.stdout is not None
+    while json.loads(process.stdout.readline())["epoch"] < 3:
+        pass
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    job = json.loads((folder / "job.json").read_text())
+    assert not (folder / "result").exists()
+
+    job["device"] = "auto"  # any change makes it another job, whose first epochs are its own
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in (child.CHECKPOINT, "rows.npy"):
+        (other / name).write_bytes((folder / name).read_bytes())
+    job["settings"]["pretext_epochs"] = 2
+    (other / "job.json").write_text(json.dumps(job))
+    code, lines = run(other)
+    assert code == 0
+    assert "other data or settings" in lines[0]["note"]
+
+    process = start(folder)
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert first["note"].startswith("Going on after epoch")
+
+
+def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 1000})
+    process = start(folder)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == child.EXIT_ORPHANED
+    assert not (folder / "result").exists()
+
+
+def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Path) -> None:
+    one_class = np.arange(0, 30, len(CLASSES))
+    code, lines = run(pools.lesson(tmp_path / "lesson", store, one_class, np.arange(1)))
+    assert code == child.EXIT_ERROR
+    assert "only 'red'" in lines[-1]["error"]
+    assert lines[-1]["remedy"]
+
+
+def test_a_store_that_is_too_short_is_told(tmp_path: Path, store: Path) -> None:
+    code, lines = run(pools.ranking(tmp_path / "ranking", store, np.arange(POOL + 5)))
+    assert code == child.EXIT_ERROR
+    assert "image store" in lines[-1]["error"]
+
+
+def test_an_unreadable_job_is_told(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"kind": "rank"}')
+    code, lines = run(tmp_path)
+    assert code == child.EXIT_ERROR
+    assert "settings" in lines[-1]["error"]
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    (folder / "checkpoint.part").symlink_to("/dev/full")
+    code, lines = run(folder)
+    assert code == child.EXIT_ERROR
+    assert "No space left" in lines[-1]["error"]
+    assert "Free space" in lines[-1]["remedy"]
+    assert run(folder)[0] == 0
+
+
+def test_a_job_that_is_done_is_not_done_again_but_another_in_its_place_is(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    assert run(folder)[0] == 0
+    made = (folder / "result" / "losses.npy").stat().st_mtime_ns
+    assert run(folder) == (0, [])
+    assert (folder / "result" / "losses.npy").stat().st_mtime_ns == made
+    np.save(folder / "rows.npy", np.arange(30))
+    assert run(folder)[0] == 0
+    assert losses(folder).shape == (30,)
+
+
+def test_a_child_waits_for_an_orphan_that_holds_the_job(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    with (folder / "lock").open("w") as orphan:
+        fcntl.flock(orphan, fcntl.LOCK_EX)
+        outcome: list[int] = []
+        thread = threading.Thread(target=lambda: outcome.append(run(folder)[0]))
+        thread.start()
+        while f"{os.fstat(orphan.fileno()).st_ino} " not in waiting_locks():
+            pass
+        assert not (folder / "result").exists()
+    thread.join()
+    assert outcome == [0]
+
+
+def waiting_locks() -> str:
+    """The kernel's list of locks that somebody waits for."""
+    return "".join(f"{line} " for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+
+
+def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: Path, store: Path) -> None:
+    folder = pools.lesson(tmp_path / "lesson", store, np.arange(9), np.arange(0))
+    np.save(folder / "candidates.npy", np.arange(0))
+    assert run(folder)[0] == 0
+    assert np.load(folder / "result" / "candidates.npy").shape == (0, len(CLASSES))
+    assert artefacts.manifest(folder / "result")["control"] == {"correct": 0, "total": 0}
