@@ -49,7 +49,6 @@ class Project(Base):
     model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
-    webhook_at: Mapped[float | None] = mapped_column(Float)
 
 
 class Task(Base):
@@ -116,5 +115,4 @@ class Publication(Base):
     state: Mapped[str] = mapped_column(String(8))  # "sending", "live", "old" or "pruned"
     digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers
     picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
-    count: Mapped[int] = mapped_column(Integer)  # how many predictions were sent: answered picks need none
     at: Mapped[float] = mapped_column(Float)

@@ -167,7 +167,7 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None) -> Pro
     if isinstance(params, str):
         try:
             params = json.loads(params)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"The extra params are not JSON ({error}).", 'Write an object such as {"rounds": 10}.') from error
     if not isinstance(params, Mapping):
         raise ConfigError(f"The extra params are {params!r}, not an object.", 'Write an object such as {"rounds": 10}.')

@@ -66,7 +66,7 @@ class Tasks:
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)  # a parameter may be a token
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

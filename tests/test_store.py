@@ -151,9 +151,7 @@ def test_turning_a_round_closes_the_old_one_and_replaces_a_starting_one(store: S
 def test_one_version_is_live_at_a_time(store: Store) -> None:
     store.connect(1)
     for at, version in enumerate(("a", "b")):
-        store.announce(
-            Publication(project_id=1, version=version, round=1, state="sending", digest="", picks=1, count=1, at=float(at))
-        )
+        store.announce(Publication(project_id=1, version=version, round=1, state="sending", digest="", picks=1, at=float(at)))
         store.go_live(1, version)
     assert [p.version for p in store.publications(1, "live")] == ["b"]
     assert [p.version for p in store.publications(1, "old")] == ["a"]

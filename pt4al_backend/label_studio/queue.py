@@ -59,10 +59,10 @@ class ServedQueue:
             self._extend(live, picks)
 
     def _extend(self, live: Publication, picks: Sequence[Pick]) -> None:
-        if self._client.model_versions(self._project.id).get(live.version, 0) < len(picks):
-            self._send(live.version, picks[live.picks :])
-        covered = {"digest": _digest(picks), "picks": len(picks), "count": len(picks)}
-        self._store.set_publication(self._project.id, live.version, **covered)
+        # until the new picks have arrived nothing is live for sure: a crash in between makes the next look replace the version
+        self._store.set_publication(self._project.id, live.version, digest="")
+        self._send(live.version, picks[live.picks :])
+        self._store.set_publication(self._project.id, live.version, digest=_digest(picks), picks=len(picks))
 
     def _replace(self, round_number: int, picks: Sequence[Pick]) -> None:
         digest = _digest(picks)
@@ -83,7 +83,6 @@ class ServedQueue:
                     state="sending",
                     digest=digest,
                     picks=len(picks),
-                    count=len(picks),
                     at=time.time(),
                 )
             )

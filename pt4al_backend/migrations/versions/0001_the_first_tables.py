@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("lease_until", sa.Float(), nullable=False),
         sa.Column("synced_until", sa.String(length=40), nullable=False),
         sa.Column("full_sync_at", sa.Float(), nullable=False),
+        sa.Column("config_read", sa.Text(), nullable=False),
         sa.Column("image_size", sa.Integer(), nullable=True),
         sa.Column("stored_size", sa.Integer(), nullable=True),
         sa.Column("learner", sa.Text(), nullable=False),
@@ -39,7 +40,6 @@ def upgrade() -> None:
         sa.Column("model", sa.Text(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("served_version", sa.String(length=64), nullable=False),
-        sa.Column("webhook_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -66,7 +66,6 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=8), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("picks", sa.Integer(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.ForeignKeyConstraint(["project_id"], ["projects.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("project_id", "version"),
