@@ -107,7 +107,9 @@ def main() -> NoReturn:
     """Entry point of the process."""
     channel = Channel()
     os.nice(NICENESS)
-    sys.exit(run(Path(sys.argv[1]), channel))
+    status = run(Path(sys.argv[1]), channel)
+    sys.stderr.flush()
+    os._exit(status)  # everything is on the disk; the interpreter would take another half a second to take torch apart
 
 
 if __name__ == "__main__":

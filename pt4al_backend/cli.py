@@ -101,10 +101,14 @@ def _log(name: str) -> None:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
     except OSError as error:
         remedy = "End what listens there, or set PT4AL_PORT (and PT4AL_HOST) to another address."
         raise ConfigError(f"The web process cannot listen on {host}:{port} ({error.strerror}).", remedy) from error
+    # Head and body of an answer are two writes; on a kept connection the second would wait 40 ms for the first's receipt.
+    # asyncio sets this for sockets of its own making alone; those accepted here inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 @app.command()
