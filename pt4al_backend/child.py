@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pt4al_backend import artefacts
+from pt4al_backend.devices import share_cores
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.learning import CHECKPOINT, KINDS, Job
 from pt4al_backend.training import Progress
@@ -107,6 +108,7 @@ def main() -> NoReturn:
     """Entry point of the process."""
     channel = Channel()
     os.nice(NICENESS)
+    share_cores()
     status = run(Path(sys.argv[1]), channel)
     sys.stderr.flush()
     os._exit(status)  # everything is on the disk; the interpreter would take another half a second to take torch apart

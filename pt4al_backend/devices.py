@@ -1,6 +1,7 @@
 """Where training runs, and in which precision."""
 
 import functools
+import os
 from pathlib import Path
 
 import torch
@@ -19,6 +20,26 @@ def choose(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise TrainingImpossible("No CUDA device was found.", "Set PT4AL_DEVICE=auto or cpu, or mend the GPU's driver.")
     return torch.device("cuda")
+
+
+def cores() -> int:
+    """CPU cores that this process may use: those it is bound to, or fewer if its container has a quota."""
+    bound = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(bound, int(quota) // int(period)))
+    except (OSError, ValueError):  # no container, or no quota ("max")
+        return bound
+
+
+def share_cores() -> None:
+    """Leaves a core to others, unless ``OMP_NUM_THREADS`` says how many threads PyTorch has.
+
+    PyTorch's threads wait for the slowest of them at every layer: where another process takes one of two cores now and
+    then, two threads are three times slower than one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, cores() - 1))
 
 
 @functools.cache
