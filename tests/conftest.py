@@ -1,13 +1,16 @@
 """Fixtures that tests of several folders share."""
 
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.settings import ProjectSettings, Settings
 from tests import databases
+from tests.servers import LabelStudioServer, label_studio_command
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +43,51 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def settings(tmp_path: Path) -> Settings:
     """Settings of a server whose state lies in the test's own folder."""
     return Settings(data_dir=tmp_path / "data", device="cpu", pretrained="off")
+
+
+@pytest.fixture(scope="session")
+def label_studio_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of a Label Studio that has run once, so that those which start from it need no migrations."""
+    command = label_studio_command()
+    if not command.exists():
+        reason = f"{command} does not exist: `make setup` installs Label Studio"
+        if os.environ.get("PT4AL_REQUIRE_LABEL_STUDIO") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    server = LabelStudioServer(tmp_path_factory.mktemp("label-studio-template"))
+    server.start()
+    server.stop()
+    return server.data
+
+
+@pytest.fixture(scope="session")
+def label_studio(label_studio_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabelStudioServer]:
+    """The Label Studio that the tests of a session share; each makes its own project."""
+    server = LabelStudioServer(tmp_path_factory.mktemp("label-studio"), template=label_studio_template)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_label_studio(label_studio_template: Path, tmp_path: Path) -> Iterator[Callable[..., LabelStudioServer]]:
+    """Makes Label Studios that a test may stop, kill and set up differently; keyword arguments are environment variables."""
+    servers: list[LabelStudioServer] = []
+
+    def make(**settings: str) -> LabelStudioServer:
+        server = LabelStudioServer(tmp_path / f"label-studio-{len(servers)}", template=label_studio_template, settings=settings)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def lead(label_studio: LabelStudioServer) -> Annotator:
+    """The admin of the shared Label Studio, logged in."""
+    annotator = Annotator(label_studio.url, label_studio.email, label_studio.password)
+    annotator.log_in()
+    return annotator

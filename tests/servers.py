@@ -80,7 +80,7 @@ class Server:
                 start_new_session=True,
             )
         try:
-            wait_until(self._is_healthy, START_SECONDS, f"{self.name} answers {self.url}/health")
+            wait_until(self.is_up, START_SECONDS, f"{self.name} answers {self.url}/health")
         except BaseException:
             self.kill()
             raise
@@ -97,14 +97,25 @@ class Server:
         """The end of the output."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def _is_healthy(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise AssertionError(f"{self.name} ended with {self._process.returncode}:\n{self.tail()}")
+    def is_up(self) -> bool:
+        """Whether it answers; fails if it has ended."""
+        self.check()
         try:
             return requests.get(f"{self.url}/health", timeout=5).status_code == 200
         except requests.RequestException:
             return False
+
+    def check(self) -> None:
+        """Fails if the command has ended by itself."""
+        assert self._process is not None, f"{self.name} is not running"
+        assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.tail()}"
+
+    def kill_alone(self) -> None:
+        """Ends the command at once, and leaves its children behind."""
+        os.kill(self.pid, signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(15)
+        self._process = None
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
