@@ -39,4 +39,4 @@ def test_training_leaves_a_core_to_others_unless_told_how_many_threads(monkeypat
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert 1 <= devices.cores()
+    assert devices.cores() >= 1
