@@ -200,6 +200,7 @@ class Reconcile:
             self._notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
             return
         self._retries.succeeded(self._project, "rank")
+        self._catch_up()
         quality = self._project.quality
         self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
 
@@ -255,8 +256,13 @@ class Reconcile:
             raise
         self._retries.succeeded(self._project, "learn")
         self._phase("publishing", {})
+        self._catch_up()
         self._querying.open_next(scored, closed)
         self._trainer.forget_old_models()
+
+    def _catch_up(self) -> None:
+        """Takes over what was answered meanwhile, webhook or not: it must not be asked again."""
+        Sync(self._store, self._client, self._project, self._config).increment()
 
     def _rest(self) -> None:
         pool = self._querying.pool()
@@ -300,7 +306,7 @@ class Reconcile:
             self._heeded = current.asked
             self._project.train_asked = current.train_asked
             try:
-                Sync(self._store, self._client, self._project, self._config).increment()
+                self._catch_up()
                 if self._querying.lengthen(self._trainer.scored):
                     self._publish()
             except LabelStudioError as error:
