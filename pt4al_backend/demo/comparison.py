@@ -1,0 +1,154 @@
+"""How good the rounds' models are on images that were never in the pool, beside models of randomly drawn labels.
+
+The random query gets as many training labels as PT4AL's, from the same pool, the same initial weights and recipe. It is
+nested, as rounds are: each size holds the smaller ones.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from pt4al_backend import children
+from pt4al_backend.images import decode, square
+from pt4al_backend.pixels import Pixels
+
+SEEDS = (1, 2, 3)
+TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
+
+Json = dict[str, Any]
+Targets = NDArray[np.int64]
+Squares = NDArray[np.uint8]
+
+
+@dataclass
+class Row:
+    """One round: training labels, the backend's measurement on the control picks, test accuracies."""
+
+    number: int
+    labels: int
+    control: Json
+    accuracy: float | None = None
+    random: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Squares uint8 [n, S, S, 3] with their classes as numbers, in the order of the project's classes."""
+
+    squares: Squares
+    targets: Targets
+
+
+def split(files: Sequence[tuple[Path, str]], classes: Sequence[str], size: int, max_pixels: int) -> Split:
+    """Decodes files into squares of ``size`` as the backend does."""
+    with ThreadPoolExecutor() as threads:
+        squares = list(threads.map(lambda path: square(decode(path.read_bytes(), max_pixels, size), size), (p for p, _ in files)))
+    number = {name: i for i, name in enumerate(classes)}
+    return Split(np.stack(squares), np.array([number[label] for _, label in files], np.int64))
+
+
+def accuracy(model: Path, test: Split) -> float:
+    """Share of the test images that a round's model gets right. Nothing was chosen by it: each round keeps its last epoch."""
+    from pt4al_backend.predictor import Predictor  # imports torch
+
+    predictor = Predictor.load(model)
+    right = np.array(predictor.classes)[predictor.posteriors(test.squares).argmax(1)] == np.array(predictor.classes)[test.targets]
+    return float(right.mean())
+
+
+class RandomQuery:
+    """Models of randomly drawn labels. ``job`` is a round's own, which says all that PT4AL's models got."""
+
+    def __init__(self, folder: Path, job: Json, pool: Split, test: Split) -> None:
+        self._folder = folder
+        self._job = job
+        self._pool = pool
+        self._test = test
+        self._pixels = folder / "pixels.u8"
+        folder.mkdir(parents=True)
+        with Pixels(self._pixels, int(job["stored_size"])) as pixels:
+            for row, each in enumerate([*pool.squares, *test.squares]):
+                pixels.write(row, each)
+            pixels.flush()
+
+    def measure(self, sizes: Sequence[int], seed: int, on_done: Callable[[], None]) -> list[float]:
+        """Test accuracy of a model of each of ``sizes`` (ascending), drawn and trained with ``seed``."""
+        os.environ["OMP_NUM_THREADS"] = "1"  # for the trainings, which inherit it
+        order = np.random.default_rng(seed).permutation(len(self._pool.targets))
+
+        def train(size: int) -> float:
+            found = self._train(order[:size], self._folder / f"seed-{seed}-labels-{size}", seed)
+            on_done()
+            return found
+
+        with ThreadPoolExecutor(TOGETHER) as threads:
+            return list(threads.map(train, sizes))
+
+    def _train(self, rows: NDArray[np.int64], folder: Path, seed: int) -> float:
+        job = {
+            **self._job,
+            "kind": "learn",
+            "settings": {**self._job["settings"], "seed": seed, "warm_start": False},
+            "pixels": str(self._pixels),
+            "previous": None,
+        }
+        none = np.empty(0, np.int64)
+        tests = len(self._pool.targets) + np.arange(len(self._test.targets))
+        children.prepare(
+            folder,
+            job,
+            train={"rows": rows, "targets": self._pool.targets[rows]},
+            control={"rows": none, "targets": none},
+            candidates=tests,
+        )
+        result = children.run(folder, lambda _event: None, lambda: None)
+        return float((np.load(result / "candidates.npy").argmax(1) == self._test.targets).mean())
+
+
+def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:
+    """One line for each round."""
+    shown = Table("Round", "Labels that trained", "Control picks: accuracy (95 % interval)", title="Rounds", title_justify="left")
+    shown.add_column(f"{tested:,} test images: {strategy}", justify="right")
+    shown.add_column("the same: random query", justify="right")
+    for row in rows:
+        own = "no model" if row.accuracy is None else f"{row.accuracy:.1%}"
+        shown.add_row(str(row.number), str(row.labels), _control(row.control), own, _random(row.random))
+    return shown
+
+
+def _control(control: Mapping[str, Any]) -> str:
+    if not control.get("total"):
+        return "none"
+    return (
+        f"{control['accuracy']:.0%} ({control['low']:.0%} to {control['high']:.0%}), {control['correct']} of {control['total']}"
+    )
+
+
+def _random(accuracies: Sequence[float]) -> str:
+    if not accuracies:
+        return ""
+    mean = f"{np.mean(accuracies):.1%}"
+    return f"{mean} ({min(accuracies):.1%} to {max(accuracies):.1%})" if len(accuracies) > 1 else mean
+
+
+def caution(rows: Sequence[Row], tested: int, strategy: str) -> str:
+    """What the table does not show: how little it is."""
+    drawn = max((len(row.random) for row in rows), default=0)
+    last = next((row for row in reversed(rows) if row.accuracy is not None and row.random), None)
+    if last is None or last.accuracy is None:
+        return "No model could be compared."
+    difference = 100 * (last.accuracy - float(np.mean(last.random)))
+    error = 100 * float(np.sqrt(last.accuracy * (1 - last.accuracy) / tested))
+    draws = f"{drawn} random draw" + ("s (mean, lowest to highest)" if drawn > 1 else "")
+    return (
+        f"One run of {strategy} against {draws} with the same labels, initial weights and recipe. "
+        f"After the last round it is {difference:+.1f} points from random; chance in the {tested:,} test images alone "
+        f"moves such a figure by ±{1.96 * error:.1f}. So this shows that the loop works, not which query is better."
+    )

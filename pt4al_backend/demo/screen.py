@@ -1,0 +1,113 @@
+"""What the demo shows: lines that stay, with the time, and below them where the backend and the annotators stand."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+#: The engine's phases in words; others are shown as they are.
+PHASES = {
+    "connected": "Waiting for a worker",
+    "syncing": "Reading the tasks",
+    "fetching images": "Fetching images from Label Studio",
+    "prepare": "Getting ready to train",
+    "pretext": "Training the pretext learner",
+    "training": "Training the round's model",
+    "scoring": "Scoring images",
+    "waiting for the device": "Waiting for another training",
+    "publishing": "Publishing the new order",
+    "labelling": "Waiting for labels",
+    "exhausted": "Every image is labelled",
+    "blocked": "Blocked by an error",
+}
+BAR = 32
+
+Status = Mapping[str, Any]
+
+
+class Screen:
+    """Lines that stay, and a part that changes as long as `live` is open; without a terminal there are only the lines."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._start = time.monotonic()
+        self._live: Live | None = None
+        self._rounds = 0
+        self._rows: dict[str, RenderableType] = {}
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the demo began."""
+        return time.monotonic() - self._start
+
+    @contextmanager
+    def live(self, rounds: int) -> Iterator[None]:
+        """Shows the changing part; ``rounds`` is how many there will be."""
+        self._rounds = rounds
+        with Live(console=self.console, transient=True, refresh_per_second=8) as self._live:
+            yield
+        self._live = None
+
+    def say(self, text: str | Text) -> None:
+        """Prints a line that stays."""
+        line = Text.assemble((f"{duration(self.elapsed)}  ", "dim"), text)
+        self.console.print(line, soft_wrap=True)
+
+    def work(self, what: str, done: float = 0, total: float = 0, eta: float | None = None, detail: str = "") -> None:
+        """Shows what is being done, how far, and how long it still takes (seconds)."""
+        parts = [detail] if detail else []
+        if eta is not None:
+            parts.append(f"{duration(eta)} left")
+        self._show("work", what, done, total, ", ".join(parts))
+
+    def backend(self, status: Status) -> None:
+        """Shows where the backend stands, as /api/projects/{id} tells it."""
+        phase, progress = str(status["phase"]), status["progress"]
+        total, epochs = progress.get("total") or 0, progress.get("epochs") or 1
+        done = (max(progress.get("epoch", 1), 1) - 1) * total + progress.get("done", 0)
+        detail = f"{progress.get('done', 0):,} of {total:,}" if total else ""
+        if epochs > 1:
+            detail = f"epoch {progress['epoch']} of {epochs}"
+        self.work(PHASES.get(phase, phase), done, epochs * total, status["eta_seconds"], detail)
+        asked = status["labels_in"] + status["labels_missing"]
+        if status["round"]:
+            labels = f"{status['labels_in']} of {asked} labels"
+            self._show("round", f"Round {status['round']} of {self._rounds}", status["labels_in"], asked, labels)
+
+    def annotator(self, text: str) -> None:
+        """Shows what an annotator did last."""
+        self._rows["annotator"] = Text(text, "dim")
+        self._update()
+
+    def clear(self) -> None:
+        """Empties the changing part."""
+        self._rows.clear()
+        self._update()
+
+    def _show(self, row: str, what: str, done: float, total: float, detail: str) -> None:
+        grid = Table.grid(padding=(0, 1))
+        grid.add_column(width=34)
+        grid.add_column(width=BAR)
+        grid.add_column()
+        bar: RenderableType = ProgressBar(total, done, width=BAR) if total else Spinner("dots")
+        grid.add_row(Text(what), bar, Text(detail, "cyan"))
+        self._rows[row] = grid
+        self._update()
+
+    def _update(self) -> None:
+        if self._live is not None:
+            self._live.update(Group(*self._rows.values()))
+
+
+def duration(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    text = str(timedelta(seconds=round(seconds)))
+    return text.removeprefix("0:").removeprefix("0") if seconds < 3600 else text

@@ -1,0 +1,277 @@
+"""The demo from start to end. Everything that it starts ends with it, and all that it writes lies in one folder."""
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from pt4al_backend import children
+from pt4al_backend.demo import comparison, servers
+from pt4al_backend.demo import images as demo_images
+from pt4al_backend.demo.comparison import RandomQuery, Row, Split
+from pt4al_backend.demo.folder import fresh
+from pt4al_backend.demo.images import Images
+from pt4al_backend.demo.labelling import Backend, Labelling
+from pt4al_backend.demo.screen import Screen, duration
+from pt4al_backend.demo.servers import Server
+from pt4al_backend.images import choose_size
+from pt4al_backend.intake import has_gpu, pixel_path
+from pt4al_backend.label_studio.annotator import FILES_PER_REQUEST, Annotator
+from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.settings import Settings, project_settings, server_settings
+from pt4al_backend.store import Store
+
+TITLE = "PT4AL demo"
+LEAD, SECOND = "ada@example.com", "ben@example.com"
+QUERY = 40
+SECONDS = 285.0  # no further random draw is begun that would end after this
+LOOK_SECONDS = 1.0
+
+#: Pixels that the pretext learner looks at on a CPU, over all its epochs: about a minute and a half on two cores.
+PRETEXT_PIXELS = 20_000_000
+LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Connected:
+    """A project that is connected, and who works in it."""
+
+    id: int
+    annotators: dict[str, Annotator]
+    label_studio: Server
+    backend: Server
+    labels: dict[int, str]
+    password: str
+
+    def check(self) -> None:
+        """Raises `ServerFailed` if a server has ended."""
+        self.label_studio.check()
+        self.backend.check()
+
+
+def run(*, folder: Path, rounds: int, images: Path | None, label_studio: Path, stay: bool) -> None:
+    """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and stays up if asked to.
+
+    Args:
+        images: a folder with one sub-folder for each class; None for handwritten digits.
+        label_studio: Label Studio's command.
+
+    Raises:
+        PT4ALError: something stands in the way, and what to change.
+        KeyboardInterrupt: it was ended before it was through.
+    """
+    screen = Screen(Console(highlight=False))
+    folder = folder.absolute()
+    with ExitStack() as stack:
+        stack.enter_context(_ended_by_sigterm())
+        lock = stack.enter_context(fresh(folder))
+        settings = _settings(folder / "backend")
+        found = _images(folder, images, settings, screen)
+        connected = _connect(stack, folder, lock, found, settings, label_studio, screen)
+        rows = _work(connected, folder, found, settings, rounds, screen)
+        _report(rows, len(found.test), connected, screen)
+        if stay:
+            _stay(connected, screen)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _settings(data_dir: Path) -> Settings:
+    """The backend's, as far as the demo reads its files; what the environment says of other installations is left out."""
+    elsewhere = ("label_studio_url", "label_studio_api_key", "basic_auth_user", "basic_auth_pass", "database_url", "redis_url")
+    return server_settings(data_dir=data_dir, **dict.fromkeys(elsewhere, ""))
+
+
+def _images(folder: Path, given: Path | None, settings: Settings, screen: Screen) -> Images:
+    source = given.absolute() if given else demo_images.digits(folder / "images")
+    with screen.live(0):
+        found = demo_images.find(
+            source,
+            max_pixels=settings.image_max_pixels,
+            on_progress=lambda done, total: screen.work("Reading images", done, total),
+        )
+    what = f"the images of {source}" if given else "handwritten digits, 1,797 scans"
+    parts = f"{len(found.pool):,} for the pool, {len(found.test):,} held out for the test, {len(found.classes)} classes"
+    screen.say(f"Images: {parts}; {what}.")
+    for path, reason in list(found.unreadable.items())[: demo_images.SHOWN]:
+        screen.say(Text(f"Left out: {path}: {reason}", "yellow"))
+    if len(found.unreadable) > demo_images.SHOWN:
+        screen.say(Text(f"Left out: {len(found.unreadable) - demo_images.SHOWN} more.", "yellow"))
+    return found
+
+
+def _connect(
+    stack: ExitStack, folder: Path, lock: IO[bytes], found: Images, settings: Settings, command: Path, screen: Screen
+) -> Connected:
+    password = secrets.token_urlsafe(9)
+    studio = servers.label_studio(command, folder / "label-studio", LEAD, password)
+    _start(stack, studio, lock, screen)
+    ada, ben = Annotator(studio.url, LEAD, password), Annotator(studio.url, SECOND, secrets.token_urlsafe(12))
+    ada.log_in()
+    ben.sign_up()
+    screen.say(f"Label Studio runs at {studio.url}; log in as {LEAD} with the password {password}")
+    backend = servers.backend(folder / "backend", studio.url, ada.create_personal_access_token())
+    _start(stack, backend, lock, screen)
+    project_id = ada.create_project(TITLE, found.label_config(), description="Made by `make demo`.")
+    with screen.live(0):
+        ids = _upload(ada, project_id, found, screen)
+    params = _params(found, settings)
+    ada.connect_backend(project_id, backend.url, extra_params=params)
+    screen.say(f"{len(ids):,} images are imported, and the backend is connected. Its page: {backend.url}/projects/{project_id}")
+    screen.say(f"Other than the defaults: {', '.join(f'{name} = {value}' for name, value in params.items()) or 'nothing'}.")
+    labels = dict(zip(ids, (label for _, label in found.pool), strict=True))
+    return Connected(project_id, {"Ada": ada, "Ben": ben}, studio, backend, labels, password)
+
+
+def _start(stack: ExitStack, server: Server, lock: IO[bytes], screen: Screen) -> None:
+    stack.enter_context(server.running(lock))
+    with screen.live(0):
+        server.wait(lambda: screen.work(f"{server.name} starts"))
+
+
+def _upload(annotator: Annotator, project_id: int, found: Images, screen: Screen) -> list[int]:
+    ids: list[int] = []
+    paths = [path for path, _ in found.pool]
+    while len(ids) < len(paths):
+        screen.work("Importing images", len(ids), len(paths))
+        ids += annotator.upload_images(project_id, _request(paths[len(ids) :]))
+    return ids
+
+
+def _request(paths: Sequence[Path]) -> list[Path]:
+    """As many of the first files as Label Studio takes in one request."""
+    taken: list[Path] = []
+    size = 0
+    for path in paths[:FILES_PER_REQUEST]:
+        size += path.stat().st_size
+        if taken and size > LARGEST_REQUEST:
+            break
+        taken.append(path)
+    return taken
+
+
+def _params(found: Images, settings: Settings) -> Json:
+    """Extra params that let the demo end in time; what the environment sets stays as it is."""
+    options = project_settings()
+    digits = all(name.isdecimal() for name in found.classes) and set(found.sides) == {demo_images.DIGIT_PIXELS}
+    params: Json = {"query_size": max(10, min(QUERY, len(found.pool) // options.rounds))}
+    if digits:
+        params["image_size"] = 16  # the scans have 8 x 8 pixels
+    if not has_gpu(settings):
+        size, _ = choose_size(found.sides, False, params.get("image_size"))
+        epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * size**2)))
+        if epochs < options.pretext_epochs:
+            params["pretext_epochs"] = epochs
+    return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
+
+
+def _work(connected: Connected, folder: Path, found: Images, settings: Settings, rounds: int, screen: Screen) -> list[Row]:
+    store = Store.open(settings)
+    rows: list[Row] = []
+    job: Json = {}
+    test: Split | None = None
+
+    def on_closed(closed: Json) -> None:
+        nonlocal test
+        row = Row(closed["number"], closed["labels"], closed["control"])
+        rows.append(row)
+        trained = store.round(connected.id, row.number)
+        if trained is None or not trained.model:
+            screen.say(f"Round {row.number}: no model, as its labels are of one class only.")
+            return
+        model = settings.data_dir / trained.model
+        job.update(children.job_of(model.parent) or {})
+        test = test or comparison.split(found.test, found.classes, int(job["stored_size"]), settings.image_max_pixels)
+        row.accuracy = comparison.accuracy(model, test)
+        screen.say(f"Round {row.number}: its model gets {row.accuracy:.1%} of the test images right.")
+
+    config = parse(found.label_config())
+    backend = Backend(connected.backend.url, connected.id)
+    labelling = Labelling(backend, connected.annotators, connected.id, config, connected.labels, screen, connected.check)
+    with screen.live(rounds):
+        labelling.run(rounds, on_closed)
+        if test is not None:
+            screen.clear()
+            _compare(rows, RandomQuery(folder / "random", job, _pool(store, settings, connected, found), test), screen)
+    return rows
+
+
+def _pool(store: Store, settings: Settings, connected: Connected, found: Images) -> Split:
+    """The pool as the backend keeps it."""
+    project = store.project(connected.id)
+    assert project is not None  # noqa: S101 - it has trained
+    assert project.stored_size  # noqa: S101
+    tasks = store.tasks(connected.id)
+    tasks = tasks.where(tasks.rows >= 0)
+    number = {name: i for i, name in enumerate(found.classes)}
+    with Pixels(pixel_path(settings, project), project.stored_size) as pixels:
+        squares = pixels.read(tasks.rows)
+    return Split(squares, np.array([number[connected.labels[i]] for i in tasks.ids.tolist()], np.int64))
+
+
+def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
+    """Random queries of the rounds' sizes: one draw at least, further ones as time allows."""
+    trained = [row for row in rows if row.accuracy is not None]
+    sizes = [row.labels for row in trained]
+    screen.say(f"For comparison: random queries of {', '.join(map(str, sizes))} labels, trained alike.")
+    done, total = 0, len(sizes) * len(comparison.SEEDS)
+
+    def on_done() -> None:
+        nonlocal done
+        done += 1
+        screen.work("Random queries", done, total)
+
+    for seed in comparison.SEEDS:
+        began = screen.elapsed
+        for row, accuracy in zip(trained, query.measure(sizes, seed, on_done), strict=True):
+            row.random.append(accuracy)
+        if screen.elapsed + (screen.elapsed - began) > SECONDS:
+            return
+
+
+def _report(rows: Sequence[Row], tested: int, connected: Connected, screen: Screen) -> None:
+    screen.console.print()
+    screen.console.print(comparison.table(rows, tested, "PT4AL"))
+    screen.console.print(Text(comparison.caution(rows, tested, "PT4AL"), "italic"))
+    screen.console.print(Text(f"\nAll of it took {duration(screen.elapsed)}."))
+    studio = connected.label_studio.url
+    lines: list[tuple[str, str]] = [
+        ("Label Studio", f"{studio}  (log in as {LEAD}, password {connected.password})"),
+        ("Label stream", f"{studio}/projects/{connected.id}/data?labeling=1"),
+        ("Status page", f"{connected.backend.url}/projects/{connected.id}"),
+    ]
+    for name, text in lines:
+        screen.console.print(Text.assemble((f"{name:<14}", "bold"), text), soft_wrap=True)
+
+
+def _stay(connected: Connected, screen: Screen) -> None:
+    screen.console.print("Both stay up until Ctrl-C.")
+    try:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            connected.check()
+    except KeyboardInterrupt:
+        screen.console.print("Ending …")
