@@ -145,9 +145,8 @@ def label_the_second_query(story: Story, second: Annotator) -> None:
     loop = story.loop
     story.second_order = [task_id for task_id in loop.order("control", "query") if task_id != story.held]
     for pick in loop.picks():
-        story.shown[pick.task_id] = [
-            p for p in loop.lead.task(pick.task_id)["predictions"] if p["model_version"] == loop.served()
-        ]
+        predictions = loop.lead.task(pick.task_id)["predictions"]
+        story.shown[pick.task_id] = [shown for shown in predictions if shown["model_version"] == loop.project.served_version]
     story.after_swap = loop.next(second)
     loop.annotate(story.after_swap, by=second)
     story.second_served = loop.work(4, [second, loop.lead])
@@ -238,12 +237,15 @@ def test_asking_again_changes_nothing(story: Story) -> None:
     before = everything()
     backend = Reply(200, {"status": "UP", "model_class": "Stub", "model_version": loop.served()})
     with stub_server(lambda _: backend) as (url, seen):
-        loop.lead.connect_backend(loop.id, url)
-        loop.ask()  # connecting changed the model version, which is mended
+        loop.lead.connect_backend(loop.id, url, title="Backend")
+        loop.client.update_project(loop.id, model_version="Backend")  # as Settings > Model offers: served at random
+        loop.ask()
+        assert loop.served() == loop.project.served_version
         mended = events(seen)
+        assert mended == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
         loop.ask()
         Engine(loop.settings, loop.store).asked(loop.id)
-        assert events(seen) == mended  # Label Studio reports every change of a project
+        assert events(seen) == mended
     assert everything() == before
 
 
