@@ -154,11 +154,21 @@ class Reconcile:
         )
         self._querying = Querying(self._store, self._project, self._options)
         self._trainer = Trainer(self._store, self._settings, self._project, self._options, self._config)
-        registration = Registration(self._settings, self._client, self._project.id)
-        if self._full_due:
-            self._notice("webhook", registration.mend_webhook())
+        self._registration = Registration(self._settings, self._client, self._project.id)
+        self._register()
         served, sampling = str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
-        self._notice("queue", self._queue.keep_served(served, sampling, registration.titles))
+        self._notice("queue", self._queue.keep_served(served, sampling, self._registration.titles))
+
+    def _register(self) -> None:
+        """A project is looked at as soon as Label Studio asks /setup; it makes connection and webhook a moment later."""
+        if self._full_due or self._project.notices.get("webhook"):
+            self._notice("webhook", self._registration.mend_webhook())
+        if self._full_due and not self._project.view_made:
+            try:
+                self._project.view_made = self._registration.add_view()
+            except LabelStudioError as error:  # a convenience: the queue is served without it
+                log.warning("Project %s: %s", self._project.id, error)
+            self._store.update(self._project.id, view_made=self._project.view_made)
 
     def _sync(self) -> None:
         sync = Sync(self._store, self._client, self._project, self._config)
@@ -273,6 +283,8 @@ class Reconcile:
             self._phase("labelling", {})
         else:
             self._phase("exhausted", {})
+        if self._project.notices.get("webhook"):
+            self._notice("webhook", self._registration.mend_webhook())
         if self._project.synced_until:
             self._queue.prune(datetime.fromisoformat(self._project.synced_until).timestamp())
 

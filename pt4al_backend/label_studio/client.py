@@ -136,6 +136,10 @@ class LabelStudio(Connection):
         """Tabs of a project's Data Manager: id, data, ..."""
         return list(self.request("GET", "/api/dm/views/", params={"project": project_id}))
 
+    def columns(self, project_id: int) -> list[Json]:
+        """Columns that the Data Manager has for a project's tasks: id, visibility_defaults, ..."""
+        return list(self.request("GET", "/api/dm/columns", params={"project": project_id})["columns"])
+
     def create_view(self, project_id: int, title: str, **data: Any) -> Json:
         """Adds a tab to a project's Data Manager, unless one of this title is there.
 

@@ -1,12 +1,16 @@
-"""What Label Studio keeps about this backend: its entry under Settings > Model, and the webhook that goes with it."""
+"""What Label Studio keeps about this backend: its entry under Settings > Model, the webhook that goes with it, a tab."""
 
 import base64
 from typing import Any
 
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.queue import VIEW
 from pt4al_backend.settings import Settings
 
 Json = dict[str, Any]
+
+#: Columns that the tab shows although Label Studio hides them by default.
+SHOWN = ("predictions_score", "predictions_model_versions")
 
 
 class Registration:
@@ -26,7 +30,7 @@ class Registration:
         return [str(backend.get("title") or "") for backend in self.backends()]
 
     def mend_webhook(self) -> str:
-        """Gives the webhook the header that basic auth asks for; returns a notice if there is no webhook.
+        """Gives the webhook the header that basic auth asks for; returns a notice if there is no webhook to give it to.
 
         Label Studio sends the credentials of the connection with every request but the webhook's. They go only to a
         webhook beside a backend entry that holds the same user name: another backend must not learn the password.
@@ -35,18 +39,52 @@ class Registration:
         ours = [backend for backend in backends if self._is_ours(backend)]
         urls = {str(backend["url"]).rstrip("/") + "/webhook" for backend in ours}
         found = [hook for hook in hooks if hook["url"] in urls]
+        header = self.header()
+        if header and not ours:
+            return (
+                f"Label Studio has no connection with the user name {self._settings.basic_auth_user!r} for this project, so its "
+                f"webhook cannot be let in, and it is looked at every {self._settings.poll_seconds:g} s. "
+                "Give the user name and the password of this backend under Settings > Model > Edit."
+            )
         if ours and not found:
             return (
                 f"Label Studio has no webhook for this project, so it is looked at every {self._settings.poll_seconds:g} s. "
                 "Set ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false for Label Studio if the backend has a private "
                 "address, use a host name with a dot, then remove the backend under Settings > Model and connect it again."
             )
-        header = self.header()
         for hook in found:
             if header and (hook.get("headers") or {}).get("Authorization") != header:
                 headers = {**(hook.get("headers") or {}), "Authorization": header}
                 self._client.update_webhook(hook["id"], url=hook["url"], send_payload=hook["send_payload"], headers=headers)
         return ""
+
+    def add_view(self) -> bool:
+        """Adds a tab to the Data Manager that shows the queue in its order; False while the Data Manager has no tab at all.
+
+        Its first tab appears when somebody opens it; ours would take that one's place.
+        """
+        if not self._client.views(self._project_id):
+            return False
+        columns = self._client.columns(self._project_id)
+        hidden = {
+            place: [f"tasks:{column['id']}" for column in columns if not self._is_shown(column, place)]
+            for place in ("explore", "labeling")
+        }
+        waiting = [
+            {"filter": "filter:tasks:predictions_score", "operator": "empty", "type": "Number", "value": False},
+            {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0},
+        ]
+        self._client.create_view(
+            self._project_id,
+            VIEW,
+            ordering=["tasks:predictions_score"],
+            filters={"conjunction": "and", "items": waiting},
+            hiddenColumns=hidden,
+        )
+        return True
+
+    def _is_shown(self, column: Json, place: str) -> bool:
+        return (place == "explore" and column["id"] in SHOWN) or bool((column.get("visibility_defaults") or {}).get(place, True))
 
     def header(self) -> str:
         """The Authorization header of basic auth; empty if it is off."""

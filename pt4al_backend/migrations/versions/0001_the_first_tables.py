@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("train_done", sa.Integer(), nullable=False),
         sa.Column("lease_owner", sa.String(length=64), nullable=False),
         sa.Column("lease_until", sa.Float(), nullable=False),
+        sa.Column("view_made", sa.Boolean(), nullable=False),
         sa.Column("synced_until", sa.String(length=40), nullable=False),
         sa.Column("full_sync_at", sa.Float(), nullable=False),
         sa.Column("config_read", sa.Text(), nullable=False),
