@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, devices, pretext, tasks, weights
+from pt4al_backend import __version__, artefacts, devices, holdout, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.holdout import Scale
 from pt4al_backend.minibatches import Images
 from pt4al_backend.networks import MEAN, STD, Body, Form
 from pt4al_backend.pixels import Pixels
@@ -128,10 +129,18 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
     return learner, used
 
 
+def _held_out(job: Job, images: int) -> NDArray[np.bool_]:
+    if job.learner is not None or job.settings.preset == "paper":
+        return np.zeros(images, dtype=np.bool_)
+    return holdout.choose(images, np.random.default_rng(job.settings.seed))
+
+
 def rank(job: Job, report: Report) -> None:
     """Trains the pretext learner on the pool, unless the job brings one, and scores every image with it.
 
-    Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, the learner's weights if it was trained.
+    A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
+    the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, and what a trained learner
+    needs to score later imports.
 
     Raises:
         TrainingImpossible: too few images, or losses that are not finite.
@@ -139,13 +148,18 @@ def rank(job: Job, report: Report) -> None:
     """
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
+    held = _held_out(job, len(rows))
     with Pixels(job.pixels, job.stored_size) as pixels:
-        images = Images(pixels, rows, Centre(job.size))
         start = time.monotonic()
-        learner, init = (weights.load_learner(job.learner), "pretext") if job.learner else _train_learner(job, images, report)
+        if job.learner is None:
+            learner, init = _train_learner(job, Images(pixels, rows[~held], Centre(job.size)), report)
+        else:
+            learner, init = weights.load_learner(job.learner), "pretext"
         trained = time.monotonic()
-        scores = score(learner, images, scoring_size(job.device, job.size, learner.views), device=job.device, report=report)
-        scored = time.monotonic()
+        images = Images(pixels, rows, Centre(job.size))
+        size = scoring_size(job.device, job.size, learner.views)
+        scores = score(learner, images, size, device=job.device, report=report)
+        seconds = {"train": trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
     if not np.isfinite(losses).all():
         raise TrainingImpossible("The pretext losses are not all finite.", "Set learning_rate in the extra params to less.")
@@ -153,16 +167,21 @@ def rank(job: Job, report: Report) -> None:
         **job.describe(learner.body.form),
         "kind": "ranking",
         "pretext": learner.name,
-        "trained": job.learner is None,
         "init": init,
-        "quality": asdict(learner.quality(scores)),
-        "seconds": {"train": trained - start, "score": scored - trained},
+        "quality": asdict(learner.quality(scores[held] if held.any() else scores)),
+        "seconds": seconds,
         "images": len(rows),
+        "held_out": int(held.sum()),
     }
     with artefacts.writing(job.folder / "result", **manifest) as folder:
-        np.save(folder / "losses.npy", losses)
         if job.learner is None:
+            scale = Scale.of(losses, held)
+            scale.save(folder)
             weights.save(learner, folder)
+            losses[held] = scale(losses[held])
+        else:
+            losses = Scale.load(job.learner)(losses)
+        np.save(folder / "losses.npy", losses)
 
 
 def learn(job: Job, report: Report) -> None:

@@ -68,10 +68,6 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert manifest["quality"].keys() == {"accuracy", "chance", "spread", "meaningful", "reason"}
     assert not (ranking / child.CHECKPOINT).exists()
 
-    late = pools.ranking(tmp_path / "late", store, rows[40:43], learner=str(ranking / "result"))
-    assert run(late)[0] == 0
-    np.testing.assert_array_equal(losses(late), losses(ranking)[40:43])
-
     lesson = pools.lesson(
         tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), learner=str(ranking / "result"), settings={"epochs": 15}
     )
@@ -89,6 +85,25 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
         answers = predictor.posteriors(pixels.read(np.arange(5)))
     np.testing.assert_allclose(answers, np.load(lesson / "result" / "candidates.npy"), atol=0.03)
     assert predictor.posteriors(np.empty((0, pools.SIZE, pools.SIZE, 3), np.uint8)).shape == (0, len(CLASSES))
+
+
+def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learner_knows_by_heart(tmp_path: Path) -> None:
+    store = pools.noise(tmp_path / "noise", 140)
+    ranking = pools.ranking(tmp_path / "ranking", store, np.arange(100), settings={"pretext_epochs": 15})
+    late = pools.ranking(tmp_path / "late", store, np.arange(100, 140), learner=str(ranking / "result"))
+    assert run(ranking)[0] == run(late)[0] == 0
+    places = np.searchsorted(np.sort(losses(ranking)), losses(late)) / 100
+    assert 0.3 < places.mean() < 0.7
+    assert not artefacts.manifest(ranking / "result")["quality"]["meaningful"]
+
+
+def test_the_paper_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path, store: Path) -> None:
+    settings = {"preset": "paper", "epochs": 2}
+    ranking = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings=settings)
+    again = pools.ranking(tmp_path / "again", store, np.arange(40, 45), settings=settings, learner=str(ranking / "result"))
+    assert run(ranking)[0] == run(again)[0] == 0
+    np.testing.assert_array_equal(losses(again), losses(ranking)[40:45])
+    assert artefacts.manifest(ranking / "result")["held_out"] == 0
 
 
 def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, store: Path) -> None:

@@ -47,4 +47,4 @@ class Pretext(Objective):
 
     @abstractmethod
     def quality(self, scores: NDArray[Any]) -> Quality:
-        """What the scores of a pool, [n, k], say about the ranking by them."""
+        """What the scores of images, [n, k], say about the ranking by them; best of images that the learner has not seen."""

@@ -2,7 +2,7 @@
 
 The pretext loss of an image is the mean cross-entropy over its four orientations (PT4AL, section 3.1; nats, ln 4 =
 1.386 is guessing), by the network in evaluation mode, without augmentation, in float64. As in the paper the learner is
-scored on the images that it learned from, so the loss mixes hardness with memory, and the accuracy is optimistic.
+scored on the images that it learned from, so the loss mixes hardness with memory; ``holdout`` says what is done about it.
 
 Not as in the official code: losses stay numbers (it sorts them as strings); the four views of an image go through
 the network together, in training (it makes four passes, so that BatchNorm sees one orientation mixture at a time) and
