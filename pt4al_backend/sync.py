@@ -7,7 +7,7 @@ A full pass now and then catches what increments cannot show: deleted tasks.
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pt4al_backend.errors import ImageUnreadable
@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: Looked at again in each increment: a slow transaction may commit an older ``updated_at`` after a newer one was seen.
 OVERLAP = timedelta(seconds=10)
+#: After so long every slow transaction has committed and was seen by a poll. Without this, all tasks of an import would
+#: be read with every look until somebody labels one: at 10,000 tasks, seconds of Label Studio's time for each.
+SETTLED = timedelta(minutes=2)
 
 Json = dict[str, Any]
 
@@ -41,8 +44,7 @@ class Sync:
         """
         since = "" if reread else self._project.synced_until
         known = self._store.task_images(self._project.id)
-        overlap = (datetime.fromisoformat(since) - OVERLAP).isoformat().replace("+00:00", "Z") if since else None
-        for page in self._client.task_pages(self._project.id, updated_since=overlap):
+        for page in self._client.task_pages(self._project.id, updated_since=_seen_until(since) if since else None):
             self._take(page, known)
             since = max([since, *(str(task["updated_at"]) for task in page)])
         if since != self._project.synced_until:
@@ -98,6 +100,14 @@ class Sync:
             "accepted": answer.accepted,
             "note": answer.problem or "",
         }
+
+
+def _seen_until(newest: str) -> str:
+    """From when on tasks are read, ``newest`` being the newest change that was seen."""
+    moment = datetime.fromisoformat(newest)
+    if datetime.now(UTC) - moment < SETTLED:
+        moment -= OVERLAP
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 _NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": ""}
