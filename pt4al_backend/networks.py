@@ -1,11 +1,7 @@
-"""Networks: ResNet-18 (He et al. 2016) in two forms and any width.
+"""Networks: ResNet-18 (He et al. 2016) from torchvision's blocks, in two forms and any width.
 
-The body has torchvision's architecture and parameter names, so that torchvision's ImageNet weights load into the
-ImageNet form at width 64 (a test compares both networks). torchvision itself is not imported: it brings in the
-compiler of PyTorch, more than a second at every start of a training child.
-
-A body takes pixels as they are stored (uint8, or float in 0..255) and normalises them itself: a saved model needs
-nothing else.
+The body keeps torchvision's parameter names, so that its ImageNet weights load into the ImageNet form at width 64. It
+takes pixels as they are stored (uint8, or float in 0..255) and normalises them itself: a saved model needs nothing else.
 """
 
 from dataclasses import dataclass
@@ -13,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 #: Mean and standard deviation of ImageNet's RGB channels in 0..1, what torchvision's weights expect.
 MEAN = (0.485, 0.456, 0.406)
@@ -44,28 +41,11 @@ class Form:
 IMAGENET = Form("imagenet", 64)
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: [n, channels, s, s] to [n, planes, s / stride, s / stride]."""
-
-    def __init__(self, channels: int, planes: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, planes, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.downsample: nn.Module = nn.Identity()
-        if stride != 1 or channels != planes:
-            self.downsample = nn.Sequential(nn.Conv2d(channels, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
-
-    def forward(self, x: Tensor) -> Tensor:
-        residual = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        result: Tensor = self.relu(residual + self.downsample(x))
-        return result
-
-
 def _stage(channels: int, planes: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(Block(channels, planes, stride), Block(planes, planes, 1))
+    shortcut = None
+    if stride != 1 or channels != planes:
+        shortcut = nn.Sequential(nn.Conv2d(channels, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+    return nn.Sequential(BasicBlock(channels, planes, stride, shortcut), BasicBlock(planes, planes))
 
 
 class Body(nn.Module):

@@ -15,9 +15,10 @@ from typing import Any
 import requests
 import torch
 from torch import Tensor
+from torchvision.models import ResNet18_Weights
 
-#: torchvision's ``ResNet18_Weights.IMAGENET1K_V1``; the eight digits are the start of the file's SHA-256.
-URL = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
+#: Where torchvision's weights come from; the eight digits are the start of the file's SHA-256.
+URL: str = ResNet18_Weights.IMAGENET1K_V1.url
 
 #: Seconds until an answer must have begun, and until the whole file (45 MB) must be here.
 ANSWER_SECONDS = 3.0

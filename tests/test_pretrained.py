@@ -21,14 +21,7 @@ def archive() -> bytes:
 
 
 CONTENT = archive()
-URL = pretrained.URL
 NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
-
-
-def test_the_address_is_torchvisions() -> None:
-    from torchvision.models import ResNet18_Weights
-
-    assert ResNet18_Weights.IMAGENET1K_V1.url == URL
 
 
 @pytest.fixture(autouse=True)
