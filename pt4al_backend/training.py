@@ -33,7 +33,6 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 #: Part of the wall clock that checkpoints may take: an epoch over few labels passes faster than a disk flushes.
 CHECKPOINT_SHARE = 0.05
 
-
 #: Steps of SGD that a training takes at least, where the number of epochs is ours to choose.
 LEAST_STEPS = 200
 
@@ -50,7 +49,10 @@ def enough_epochs(epochs: int, images: int, minibatch_size: int) -> int:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an objective is trained: SGD with Nesterov momentum. ``warmup`` is the part of the training that the rate climbs."""
+    """How an objective is trained: SGD with Nesterov momentum (the official code has plain momentum).
+
+    ``warmup`` is the part of the training, 0..1, in which the rate climbs.
+    """
 
     epochs: int
     minibatch_size: int
@@ -251,7 +253,8 @@ class Training:
         self._tell(0, f"Memory ran out: going on with minibatches of {size} images.")
 
     def _tell(self, done: int, note: str = "") -> None:
-        self._report(Progress(self._phase, self._epoch + 1, self._recipe.epochs, done, len(self._data), note))
+        epochs = self._recipe.epochs
+        self._report(Progress(self._phase, min(self._epoch + 1, epochs), epochs, done, len(self._data), note))
 
     def _state(self) -> dict[str, Any]:
         return {
