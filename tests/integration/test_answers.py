@@ -1,0 +1,153 @@
+"""What annotators do with a task, and what the loop makes of it; no webhook tells it: looking is enough."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.label_config import parse
+from tests.images import LABEL_CONFIG
+from tests.integration.loop import Loop
+from tests.servers import LabelStudioServer
+
+pytestmark = pytest.mark.label_studio
+
+CONFIG = parse(LABEL_CONFIG)
+
+
+@pytest.fixture(scope="module")
+def second(label_studio: LabelStudioServer) -> Annotator:
+    annotator = Annotator(label_studio.url, "answers@example.com", "a-long-password-2")
+    annotator.sign_up()
+    return annotator
+
+
+@pytest.fixture(scope="module")
+def loop(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+    """A long first round, which no test here answers to the end."""
+    params = {"rounds": 1, "query_size": 24, "control_share": 0.1, "pretext_epochs": 1, "train_on_accepted": False}
+    with Loop(label_studio, lead, tmp_path_factory.mktemp("answers"), params) as loop:
+        loop.add(30)
+        loop.ask()
+        yield loop
+
+
+@pytest.fixture
+def task(loop: Loop) -> int:
+    """A task of the query that nobody has seen yet."""
+    return next(task_id for task_id in loop.order("query") if task_id not in loop.store.answers(loop.id))
+
+
+def answer(loop: Loop, task: int) -> str:
+    """How the state has it: "label", "skip" or ""."""
+    return loop.store.answers(loop.id).get(task, ("",))[0]
+
+
+def test_a_label_trains(loop: Loop, task: int) -> None:
+    loop.annotate(task)
+    open_before = loop.store.counts(loop.id)["labelled"]
+    loop.ask()
+    assert loop.store.counts(loop.id)["labelled"] == open_before + 1
+    assert loop.labels().train[task] == loop.truth[task]
+
+
+def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: int) -> None:
+    loop.lead.skip(task)
+    loop.ask()
+    assert answer(loop, task) == "skip"
+    assert task not in loop.labels().train
+    served = loop.work(1, [loop.lead])
+    assert served != [task]
+
+
+def test_a_deleted_annotation_is_asked_for_again_in_its_place(loop: Loop) -> None:
+    loop.ask()
+    first = next(task_id for task_id in loop.order() if task_id not in loop.store.answers(loop.id))
+    annotation = loop.annotate(first)
+    loop.ask()
+    assert answer(loop, first) == "label"
+    loop.lead.delete_annotation(annotation)
+    loop.ask()
+    assert answer(loop, first) == ""
+    assert loop.work(1, [loop.lead]) == [first]
+    loop.ask()
+
+
+def test_a_corrected_annotation_trains_with_its_new_label(loop: Loop, task: int) -> None:
+    annotation = loop.annotate(task, "red")
+    loop.ask()
+    loop.lead.change_annotation(annotation, CONFIG, "blue")
+    loop.ask()
+    assert loop.labels().train[task] == "blue"
+
+
+def test_an_answer_that_came_and_went_between_two_looks_is_none(loop: Loop, task: int) -> None:
+    loop.lead.delete_annotation(loop.annotate(task))
+    loop.ask()
+    assert answer(loop, task) == ""
+
+
+def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop: Loop, task: int, second: Annotator) -> None:
+    loop.annotate(task, "red")
+    loop.annotate(task, "green", by=second)
+    loop.ask()
+    assert loop.labels().train[task] == "green"
+    loop.annotate(task, "red")
+    loop.ask()
+    assert loop.labels().train[task] == "red"
+
+
+def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say_so(loop: Loop, task: int) -> None:
+    shown = loop.lead.task(task)["predictions"][0]
+    loop.lead.annotate(task, CONFIG, "green", accepting=shown["id"])
+    loop.ask()
+    assert answer(loop, task) == "label"
+    assert task not in loop.labels().train
+    loop.params["train_on_accepted"] = True
+    assert loop.labels().train[task] == "green"
+    loop.params["train_on_accepted"] = False
+
+
+def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
+    control = loop.order("control")[1]
+    loop.annotate(control)
+    loop.ask()
+    labels = loop.labels()
+    assert labels.control[control] == loop.truth[control]
+    assert control not in labels.train
+
+
+def test_a_task_that_gets_another_image_keeps_its_answer_and_is_looked_at_anew(loop: Loop, task: int) -> None:
+    loop.annotate(task)
+    loop.ask()
+    other = loop.store.task_images(loop.id)[loop.order("reserve")[0]]
+    rows = dict(zip(loop.store.tasks(loop.id).ids.tolist(), loop.store.tasks(loop.id).rows.tolist(), strict=True))
+    loop.lead.change_data(task, {"image": other})
+    loop.ask()
+    tasks = loop.store.tasks(loop.id)
+    assert tasks.rows[tasks.ids == task] > max(rows.values())
+    assert answer(loop, task) == "label"
+
+
+def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1}
+    with Loop(label_studio, lead, tmp_path_factory.mktemp("button"), params) as loop:
+        loop.add(20)
+        pressed = loop.ask(train=True)
+        assert (pressed.round, pressed.train_done) == (1, 1)
+        assert "no label that the last model has not seen" in pressed.notices["button"]
+        answered = loop.order("query")[:4]
+        left = loop.order("query")[4:]
+        loop.annotate_all(answered)
+        assert loop.ask().round == 1
+        pressed = loop.ask(train=True)
+        assert (pressed.round, pressed.error) == (2, "")
+        assert "button" not in pressed.notices
+        assert artefacts.manifest(loop.settings.data_dir / pressed.model)["train_size"] == 4
+        assert set(left) <= set(loop.store.tasks(loop.id).ids[~loop.store.tasks(loop.id).answered].tolist())
+        again = loop.ask(train=True)
+        assert (again.round, again.model) == (2, pressed.model)
+        assert "no label that the last model has not seen" in again.notices["button"]
