@@ -6,9 +6,10 @@ nested, as rounds are: each size holds the smaller ones.
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class RandomQuery:
         self._pool = pool
         self._test = test
         self._pixels = folder / "pixels.u8"
+        self._ended = Event()
         folder.mkdir(parents=True)
         with Pixels(self._pixels, int(job["stored_size"])) as pixels:
             for row, each in enumerate([*pool.squares, *test.squares]):
@@ -89,7 +91,12 @@ class RandomQuery:
             return found
 
         with ThreadPoolExecutor(TOGETHER) as threads:
-            return list(threads.map(train, sizes))
+            try:
+                return list(threads.map(train, sizes))
+            except BaseException:  # Ctrl-C: leaving waits for the trainings, so they have to end
+                self._ended.set()
+                threads.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _train(self, rows: NDArray[np.int64], folder: Path, seed: int) -> float:
         job = {
@@ -108,34 +115,38 @@ class RandomQuery:
             control={"rows": none, "targets": none},
             candidates=tests,
         )
-        result = children.run(folder, lambda _event: None, lambda: None)
+        result = children.run(folder, lambda _event: None, self._end_if_asked)
         return float((np.load(result / "candidates.npy").argmax(1) == self._test.targets).mean())
+
+    def _end_if_asked(self) -> None:
+        if self._ended.is_set():
+            raise CancelledError
 
 
 def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:
-    """One line for each round."""
-    shown = Table("Round", "Labels that trained", "Control picks: accuracy (95 % interval)", title="Rounds", title_justify="left")
-    shown.add_column(f"{tested:,} test images: {strategy}", justify="right")
-    shown.add_column("the same: random query", justify="right")
+    """One line for each round; it fits 80 columns."""
+    title = f"Accuracy on {tested:,} test images that were never in the pool, and on the control picks (95 % interval)"
+    shown = Table("Round", "Labels", title=title, title_justify="left")
+    shown.add_column(f"Test: {strategy}", justify="right")
+    shown.add_column("Test: random query", justify="right")
+    shown.add_column("Control picks")
     for row in rows:
         own = "no model" if row.accuracy is None else f"{row.accuracy:.1%}"
-        shown.add_row(str(row.number), str(row.labels), _control(row.control), own, _random(row.random))
+        shown.add_row(str(row.number), str(row.labels), own, _random(row.random), _control(row.control))
     return shown
 
 
 def _control(control: Mapping[str, Any]) -> str:
     if not control.get("total"):
         return "none"
-    return (
-        f"{control['accuracy']:.0%} ({control['low']:.0%} to {control['high']:.0%}), {control['correct']} of {control['total']}"
-    )
+    return f"{control['correct']}/{control['total']}, {control['low']:.0%} to {control['high']:.0%}"
 
 
 def _random(accuracies: Sequence[float]) -> str:
     if not accuracies:
         return ""
     mean = f"{np.mean(accuracies):.1%}"
-    return f"{mean} ({min(accuracies):.1%} to {max(accuracies):.1%})" if len(accuracies) > 1 else mean
+    return f"{mean} ({100 * min(accuracies):.1f} to {100 * max(accuracies):.1f})" if len(accuracies) > 1 else mean
 
 
 def caution(rows: Sequence[Row], tested: int, strategy: str) -> str:
@@ -148,7 +159,8 @@ def caution(rows: Sequence[Row], tested: int, strategy: str) -> str:
     error = 100 * float(np.sqrt(last.accuracy * (1 - last.accuracy) / tested))
     draws = f"{drawn} random draw" + ("s (mean, lowest to highest)" if drawn > 1 else "")
     return (
-        f"One run of {strategy} against {draws} with the same labels, initial weights and recipe. "
+        f"Labels are those that trained; the control picks come on top. One run of {strategy} against {draws} with as many "
+        "labels, the same initial weights and recipe. "
         f"After the last round it is {difference:+.1f} points from random; chance in the {tested:,} test images alone "
         f"moves such a figure by ±{1.96 * error:.1f}. So this shows that the loop works, not which query is better."
     )

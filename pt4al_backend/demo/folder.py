@@ -1,5 +1,6 @@
 """The one folder that the demo writes to. It starts afresh each time, and never deletes a folder that it did not make."""
 
+import errno
 import fcntl
 import shutil
 from collections.abc import Iterator
@@ -31,10 +32,11 @@ def fresh(folder: Path) -> Iterator[IO[bytes]]:
                     shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
             yield lock
     except OSError as error:
-        if error.filename is None or not Path(str(error.filename)).is_relative_to(folder):
+        is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not is_full and (error.filename is None or not Path(str(error.filename)).is_relative_to(folder)):
             raise
         raise ConfigError(
-            f"The demo cannot write {error.filename} ({error.strerror}).", "Free space, or give another --folder."
+            f"The demo cannot write to {error.filename or folder} ({error.strerror}).", "Free space, or give another --folder."
         ) from error
 
 

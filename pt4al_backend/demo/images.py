@@ -3,7 +3,7 @@
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,13 +26,17 @@ Labelled = tuple[Path, str]
 
 @dataclass(frozen=True)
 class Images:
-    """A pool and a test set: pairs of a file and its label. ``sides`` are the shorter sides of the pool's images, in pixels."""
+    """A pool and a test set: pairs of a file and its label.
+
+    ``sides`` are the shorter sides of the pool's images, in pixels; ``params`` settings that suit them.
+    """
 
     classes: tuple[str, ...]
     pool: Sequence[Labelled]
     test: Sequence[Labelled]
     sides: Sequence[int]
-    unreadable: dict[Path, str] = field(default_factory=dict)
+    unreadable: Mapping[Path, str] = field(default_factory=dict)
+    params: Mapping[str, int] = field(default_factory=dict)
 
     def label_config(self) -> str:
         """A labeling config that asks which class an image shows; digits are their own hotkeys."""

@@ -77,8 +77,8 @@ class Screen:
         if epochs > 1:
             detail = f"epoch {progress['epoch']} of {epochs}"
         self.work(PHASES.get(phase, phase), done, epochs * total, status["eta_seconds"], detail)
-        asked = status["labels_in"] + status["labels_missing"]
-        if status["round"]:
+        if 0 < status["round"] <= self._rounds:
+            asked = status["labels_in"] + status["labels_missing"]
             labels = f"{status['labels_in']} of {asked} labels"
             self._show("round", f"Round {status['round']} of {self._rounds}", status["labels_in"], asked, labels)
 

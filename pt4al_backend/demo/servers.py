@@ -50,7 +50,7 @@ class Server:
         self.url = url
         self.log = log
         self._command = [sys.executable, "-m", "pt4al_backend.demo.guard", *command]
-        self._environment = dict(environment)
+        self.environment = dict(environment)
         self._guard: subprocess.Popen[bytes] | None = None
 
     @contextmanager
@@ -64,7 +64,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self.log.parent,
-                env=self._environment,
+                env=self.environment,
                 start_new_session=True,
                 pass_fds=[lock.fileno()],
             )
@@ -148,8 +148,8 @@ def label_studio(command: Path, folder: Path, email: str, password: str) -> Serv
     return Server("Label Studio", [str(found), *arguments], url, folder / "log.txt", environment)
 
 
-def backend(folder: Path, label_studio_url: str, token: str) -> Server:
-    """The backend on its embedded defaults, with its data in ``folder``."""
+def backend(folder: Path, label_studio_url: str, token: str, **settings: str) -> Server:
+    """The backend on its embedded defaults, with its data in ``folder``; ``settings`` are other environment variables."""
     port = free_port(PREFERRED["backend"])
     environment = {
         **_inherited(),
@@ -160,6 +160,7 @@ def backend(folder: Path, label_studio_url: str, token: str) -> Server:
         "PT4AL_DATA_DIR": str(folder),
         "PT4AL_HOST": HOST,
         "PT4AL_PORT": str(port),
+        **settings,
     }
     command = [sys.executable, "-m", "pt4al_backend.cli", "start"]
     return Server("The backend", command, f"http://{HOST}:{port}", folder / "log.txt", environment)

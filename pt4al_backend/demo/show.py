@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -34,7 +34,7 @@ from pt4al_backend.store import Store
 
 TITLE = "PT4AL demo"
 LEAD, SECOND = "ada@example.com", "ben@example.com"
-QUERY = 40
+QUERY, SMALLEST_QUERY = 40, 10
 SECONDS = 285.0  # no further random draw is begun that would end after this
 LOOK_SECONDS = 1.0
 
@@ -75,16 +75,23 @@ def run(*, folder: Path, rounds: int, images: Path | None, label_studio: Path, s
     """
     screen = Screen(Console(highlight=False))
     folder = folder.absolute()
+    is_through = False
     with ExitStack() as stack:
         stack.enter_context(_ended_by_sigterm())
         lock = stack.enter_context(fresh(folder))
         settings = _settings(folder / "backend")
-        found = _images(folder, images, settings, screen)
-        connected = _connect(stack, folder, lock, found, settings, label_studio, screen)
-        rows = _work(connected, folder, found, settings, rounds, screen)
-        _report(rows, len(found.test), connected, screen)
-        if stay:
-            _stay(connected, screen)
+        try:
+            found = _images(folder, images, settings, screen)
+            connected = _connect(stack, folder, lock, found, settings, label_studio, screen)
+            rows = _work(connected, folder, found, settings, rounds, screen)
+            _report(rows, len(found.test), connected, screen)
+            is_through = True
+            if stay:
+                _stay(connected, screen)
+        except KeyboardInterrupt:
+            screen.console.print("Ending …")
+            if not is_through:
+                raise
 
 
 @contextmanager
@@ -113,6 +120,8 @@ def _images(folder: Path, given: Path | None, settings: Settings, screen: Screen
             max_pixels=settings.image_max_pixels,
             on_progress=lambda done, total: screen.work("Reading images", done, total),
         )
+    if not given:  # the scans have 8 x 8 pixels, and no more to learn after some epochs
+        found = replace(found, params={"image_size": 16, "pretext_epochs": 6})
     what = f"the images of {source}" if given else "handwritten digits, 1,797 scans"
     parts = f"{len(found.pool):,} for the pool, {len(found.test):,} held out for the test, {len(found.classes)} classes"
     screen.say(f"Images: {parts}; {what}.")
@@ -176,15 +185,11 @@ def _request(paths: Sequence[Path]) -> list[Path]:
 def _params(found: Images, settings: Settings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
-    digits = all(name.isdecimal() for name in found.classes) and set(found.sides) == {demo_images.DIGIT_PIXELS}
-    params: Json = {"query_size": max(10, min(QUERY, len(found.pool) // options.rounds))}
-    if digits:
-        params["image_size"] = 16  # the scans have 8 x 8 pixels
-    if not has_gpu(settings):
-        size, _ = choose_size(found.sides, False, params.get("image_size"))
-        epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * size**2)))
-        if epochs < options.pretext_epochs:
-            params["pretext_epochs"] = epochs
+    params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
+    size, _ = choose_size(found.sides, False, params.get("image_size"))
+    epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * size**2)))
+    if epochs < params.get("pretext_epochs", options.pretext_epochs) and not has_gpu(settings):
+        params["pretext_epochs"] = epochs
     return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
 
 
@@ -253,14 +258,17 @@ def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
 
 
 def _report(rows: Sequence[Row], tested: int, connected: Connected, screen: Screen) -> None:
+    name = project_settings().strategy  # the environment's, if it sets one
+    strategy = "PT4AL" if name == "pt4al" else name
     screen.console.print()
-    screen.console.print(comparison.table(rows, tested, "PT4AL"))
-    screen.console.print(Text(comparison.caution(rows, tested, "PT4AL"), "italic"))
+    screen.console.print(comparison.table(rows, tested, strategy))
+    screen.console.print(Text(comparison.caution(rows, tested, strategy), "italic"))
     screen.console.print(Text(f"\nAll of it took {duration(screen.elapsed)}."))
     studio = connected.label_studio.url
-    lines: list[tuple[str, str]] = [
+    lines = [
         ("Label Studio", f"{studio}  (log in as {LEAD}, password {connected.password})"),
-        ("Label stream", f"{studio}/projects/{connected.id}/data?labeling=1"),
+        # not ?labeling=1: in a fresh browser that address means "Label Tasks As Displayed", which ignores the order
+        ("Label stream", f"{studio}/projects/{connected.id}/data  (press Label All Tasks)"),
         ("Status page", f"{connected.backend.url}/projects/{connected.id}"),
     ]
     for name, text in lines:
@@ -269,9 +277,6 @@ def _report(rows: Sequence[Row], tested: int, connected: Connected, screen: Scre
 
 def _stay(connected: Connected, screen: Screen) -> None:
     screen.console.print("Both stay up until Ctrl-C.")
-    try:
-        while True:
-            time.sleep(LOOK_SECONDS)
-            connected.check()
-    except KeyboardInterrupt:
-        screen.console.print("Ending …")
+    while True:
+        time.sleep(LOOK_SECONDS)
+        connected.check()
