@@ -169,7 +169,8 @@ def status(
     """Shows where every project stands."""
     from pt4al_backend.server.status import Statuses
 
-    statuses = Statuses(_store(_settings()))
+    settings = _settings()
+    statuses = Statuses(_store(settings), data_dir=settings.data_dir)
     if not watch:
         out.print(_overview(statuses.all()))
         return

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossible
 from pt4al_backend.fetching import Fetcher
@@ -27,7 +28,7 @@ from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.querying import Querying, Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings, project_settings
-from pt4al_backend.store import Store
+from pt4al_backend.store import REMEDY, Store
 from pt4al_backend.sync import Sync
 from pt4al_backend.trainer import Labels, Trainer
 
@@ -93,8 +94,12 @@ class Engine:
             self._failed(project.id, error.message, error.remedy)
         except OSError as error:
             log.exception("Project %s", project.id)
-            remedy = f"Free space below {self._settings.data_dir}." if error.errno == errno.ENOSPC else "See the worker's log."
+            full = f"Free space on the disk that holds {self._settings.data_dir} (PT4AL_DATA_DIR)."
+            remedy = full if error.errno in (errno.ENOSPC, errno.EDQUOT) else "See the worker's log."
             self._failed(project.id, f"The machine refused: {error.strerror or error}.", remedy)
+        except DBAPIError as error:
+            log.exception("Project %s", project.id)
+            self._failed(project.id, f"The state cannot be read or written ({error.orig}).", REMEDY)
         except Exception as error:
             log.exception("Project %s", project.id)
             self._failed(project.id, f"Internal error: {type(error).__name__}.", "See the worker's log, and report it.")
@@ -210,9 +215,9 @@ class Reconcile:
             self._notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
             return
         self._retries.succeeded(self._project, "rank")
-        self._catch_up()
         quality = self._project.quality
         self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
+        self._catch_up()
 
     def _learn(self) -> bool:
         """Trains when the round is answered or the button was pressed, and opens the next round; True if it did."""
@@ -242,8 +247,13 @@ class Reconcile:
         before = self._store.round(self._project.id, self._project.round - 1)
         if current is None or current.state != "open":
             return False  # heeded once the pool is ranked
-        if not labels.train or (before is not None and before.digest == labels.digest):
-            self._notice("button", "Start Training was pressed, but there is no label that the last model has not seen.")
+        reason = ""
+        if len(labels.classes) < 2:
+            reason = "a model needs labels of two classes or more"
+        elif before is not None and before.digest == labels.digest:
+            reason = "there is no label that the last model has not seen"
+        if reason:
+            self._notice("button", f"Start Training was pressed, but {reason}.")
             self._store.update(self._project.id, train_done=self._project.train_asked)
             return False
         self._notice("button", "")

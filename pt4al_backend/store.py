@@ -4,6 +4,7 @@ Large writes go in slices of ``SLICE`` rows, so that on SQLite no writer holds t
 the web process must acknowledge a webhook while the worker writes.
 """
 
+import logging
 import os
 import time
 import uuid
@@ -34,13 +35,19 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from pt4al_backend.schema import Base, Pick, Project, Publication, Round, Task
 from pt4al_backend.settings import Settings
 
+log = logging.getLogger(__name__)
+
 SLICE = 500
 LEASE_SECONDS = 15.0
+
+#: What to do when the state cannot be read or written.
+REMEDY = "Check that the disk of PT4AL_DATA_DIR has space, and that PT4AL_DATABASE_URL and PT4AL_REDIS_URL, if set, answer."
 
 T = TypeVar("T")
 
@@ -211,7 +218,10 @@ class Store:
 
         def renew() -> None:
             while not released.wait(LEASE_SECONDS / 4):
-                take(Project.lease_owner == owner, time.time() + LEASE_SECONDS)
+                try:
+                    take(Project.lease_owner == owner, time.time() + LEASE_SECONDS)
+                except DBAPIError:  # a full disk, or a database that restarts: the next one may come in time
+                    log.exception("The lease of project %s could not be renewed.", project_id)
 
         thread = Thread(target=renew, name=f"lease-{project_id}", daemon=True)
         thread.start()

@@ -27,7 +27,7 @@ from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.status import ProjectStatus, Statuses
 from pt4al_backend.serving import BadRequest, Serving
 from pt4al_backend.settings import Settings, project_settings, server_settings
-from pt4al_backend.store import Store
+from pt4al_backend.store import REMEDY, Store
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None, que
     project_settings()
     opened = store or Store.open(settings)
     serving = Serving(settings, opened, queue or Queue(settings))
-    statuses = Statuses(opened)
+    statuses = Statuses(opened, data_dir=settings.data_dir)
     metrics = Metrics(statuses)
 
     @asynccontextmanager
@@ -122,7 +122,7 @@ def _known(error: Exception) -> PT4ALError:
     cause = getattr(error, "orig", None) or error
     return StateUnavailable(
         f"The state cannot be read or written ({type(cause).__name__}: {cause}).",
-        "Check that the disk of PT4AL_DATA_DIR has space, and that PT4AL_DATABASE_URL and PT4AL_REDIS_URL, if set, answer.",
+        REMEDY,
     )
 
 

@@ -1,8 +1,10 @@
 """Where a project stands: all that a status page shows, as /api/projects/{id} gives it. Holds no token and no address."""
 
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -19,6 +21,7 @@ from pt4al_backend.store import Store
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the state
 ASIDE_SHOWN = 100
 ASIDE_COUNTED = 10_000
+FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
 class Control(BaseModel):
@@ -99,9 +102,10 @@ class ProjectStatus(BaseModel):
 class Statuses:
     """Status of every project, looked up at most once a second. Safe to share between threads."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float] = time.time, *, data_dir: Path | None = None) -> None:
         self._store = store
         self._clock = clock
+        self._data_dir = data_dir
         self._lock = Lock()
         self._looked: dict[int, tuple[float, ProjectStatus]] = {}
         self._batches: dict[int, tuple[object, list[int]]] = {}
@@ -176,10 +180,20 @@ class Statuses:
             aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
             pretext=project.quality,
             notices={topic: sentence for topic, sentence in project.notices.items() if sentence},
-            error=Trouble(message=project.error, remedy=project.remedy, at=project.error_at) if project.error else None,
+            error=self._trouble(project),
             webhook_at=self._events.get(project.id),
             settings=options.model_dump(mode="json"),
         )
+
+    def _trouble(self, project: Project) -> Trouble | None:
+        """What stops the project. A full disk is seen here: nothing about it can be written where the state lies."""
+        if self._data_dir is not None and (free := shutil.disk_usage(self._data_dir).free) < FULL_BYTES:
+            return Trouble(
+                message=f"The disk that holds {self._data_dir} is full: {free / 2**20:.0f} MiB are left.",
+                remedy="Free space on it, or let PT4AL_DATA_DIR name a larger one. Then everything goes on by itself.",
+                at=None,
+            )
+        return Trouble(message=project.error, remedy=project.remedy, at=project.error_at) if project.error else None
 
     def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
         """Reads the whole pool, so only when a ranking or an import can have changed them."""
