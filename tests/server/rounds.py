@@ -44,7 +44,6 @@ def open_round(store: Store, *picks: Pick, number: int = 1, closed: dict[str, An
                 state="sending",
                 digest="d",
                 picks=len(picks),
-                count=len(picks),
                 at=1.0,
             )
         )
