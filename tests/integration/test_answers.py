@@ -138,7 +138,7 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
         loop.add(20)
         pressed = loop.ask(train=True)
         assert (pressed.round, pressed.train_done) == (1, 1)
-        assert "no label that the last model has not seen" in pressed.notices["button"]
+        assert "labels of two classes or more" in pressed.notices["button"]
         answered = loop.order("query")[:4]
         left = loop.order("query")[4:]
         loop.annotate_all(answered)

@@ -141,6 +141,15 @@ def test_with_labels_of_one_class_the_round_goes_on_without_a_model(plain: Loop,
     plain.annotate(plain.order()[0], "red")
 
 
+def test_start_training_with_labels_of_one_class_leaves_the_round_open(plain: Loop, broken: Broken) -> None:
+    fresh_round(plain)
+    before = plain.order()
+    plain.annotate(before[0], "red")
+    after = plain.ask(train=True)
+    assert "labels of two classes or more" in after.notices["button"]
+    assert plain.order() == before
+
+
 def test_a_deleted_task_keeps_no_round_open(plain: Loop, broken: Broken) -> None:
     fresh_round(plain)
     before = plain.project.round
