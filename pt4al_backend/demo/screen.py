@@ -59,7 +59,7 @@ class Screen:
     def say(self, text: str | Text) -> None:
         """Prints a line that stays."""
         line = Text.assemble((f"{duration(self.elapsed)}  ", "dim"), text)
-        self.console.print(line, soft_wrap=True)
+        self.console.print(line)
 
     def work(self, what: str, done: float = 0, total: float = 0, eta: float | None = None, detail: str = "") -> None:
         """Shows what is being done, how far, and how long it still takes (seconds)."""
