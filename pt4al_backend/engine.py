@@ -196,7 +196,7 @@ class Reconcile:
         hostnames = [self._project.hostname] if self._project.hostname else []
 
         def on_progress(done: int, total: int) -> None:
-            self._phase("fetching images", {"done": done, "total": total})
+            self._on_progress({"phase": "fetching images", "done": done, "total": total})
             self._keep_serving()
 
         with Fetcher(self._settings, self._client.url, self._client.authorization, hostnames) as fetcher:

@@ -48,21 +48,24 @@ class Intake:
         self._options = options
 
     def run(self, on_progress: Callable[[int, int], None]) -> None:
-        """Fetches all that is missing and due; reports (done, of) after each chunk."""
+        """Fetches all that is missing and due; reports (done, of) after each image, so that nobody waits for a slow host."""
         if self._options.image_size not in (None, self._project.image_size) and self._project.image_size:
             self._start_over()
-        due: Sequence[tuple[int, str]] = self._store.to_fetch(self._project.id, time.time())
+        due = self._store.to_fetch(self._project.id, time.time())
         if not due:
             return
-        if not self._project.stored_size:
-            due = self._decide_size(due)
         row = self._store.next_row(self._project.id)
         on_progress(0, len(due))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
             for start in range(0, len(due), CHUNK):
                 part = due[start : start + CHUNK]
-                row = self._keep(list(pool.map(self._fetch, part)), row)
-                on_progress(start + len(part), len(due))
+                if not self._project.stored_size:
+                    self._decide_size(pool, part)
+                fetched = []
+                for done, each in enumerate(pool.map(self._fetch, part), start + 1):
+                    fetched.append(each)
+                    on_progress(done, len(due))
+                row = self._keep(fetched, row)
 
     def _start_over(self) -> None:
         """Another image size was asked for: squares, ranking and half-done trainings of the old size go."""
@@ -76,37 +79,34 @@ class Intake:
         for name, value in changes.items():
             setattr(self._project, name, value)
 
-    def _decide_size(self, due: Sequence[tuple[int, str]]) -> Sequence[tuple[int, str]]:
-        """Decides by the first readable images; sets aside the others before them, and returns what is left to fetch."""
-        sides: list[int] = []
-        unread: list[Fetched] = []
-        for task_id, reference in due:
-            try:
-                sides.append(min(self._open(task_id, reference).size))
-            except ImageUnreadable as error:
-                unread.append((task_id, None, str(error), error.transient))
-            if len(sides) == SAMPLE:
-                break
-        self._keep(unread, 0)
-        if not sides:
-            return []
-        size, stored = choose_size(sides, has_gpu(self._settings), self._options.image_size)
-        self._store.update(self._project.id, image_size=size, stored_size=stored)
-        self._project.image_size, self._project.stored_size = size, stored
-        aside = {task_id for task_id, *_ in unread}
-        return [task for task in due if task[0] not in aside]
+    def _decide_size(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
+        """Decides by the first images that can be read; leaves it open if there is none among ``part``."""
+        for start in range(0, len(part), SAMPLE):
+            sides = [side for side in pool.map(self._side, part[start : start + SAMPLE]) if side]
+            if sides:
+                size, stored = choose_size(sides, has_gpu(self._settings), self._options.image_size)
+                self._store.update(self._project.id, image_size=size, stored_size=stored)
+                self._project.image_size, self._project.stored_size = size, stored
+                return
+
+    def _side(self, task: tuple[int, str]) -> int:
+        try:
+            return min(self._open(*task).size)
+        except ImageUnreadable:
+            return 0
 
     def _open(self, task_id: int, reference: str) -> Image.Image:
         data = self._fetcher.fetch(reference, task_id)
         return decode(data, self._settings.image_max_pixels, self._project.stored_size)
 
     def _fetch(self, task: tuple[int, str]) -> Fetched:
-        size = self._project.stored_size
-        assert size is not None  # noqa: S101 - decided before any fetch
         try:
-            return task[0], square(self._open(*task), size), "", False
+            image = self._open(*task)
         except ImageUnreadable as error:
             return task[0], None, str(error), error.transient
+        if not self._project.stored_size:
+            return task[0], None, "A moment ago it could not be read. It is tried again later.", True
+        return task[0], square(image, self._project.stored_size), "", False
 
     def _keep(self, fetched: Sequence[Fetched], row: int) -> int:
         good = [(task_id, image) for task_id, image, _, _ in fetched if image is not None]
