@@ -53,7 +53,6 @@ class Backend:
     ) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        self.data = folder / "data"
         folder.mkdir(parents=True, exist_ok=True)
         inherited = {
             key: value for key, value in os.environ.items() if not key.startswith(("LABEL_STUDIO_", "PT4AL_", "BASIC_AUTH_"))
@@ -63,12 +62,13 @@ class Backend:
             "OMP_NUM_THREADS": "1",  # small networks: threads only get into each other's way
             "LABEL_STUDIO_URL": url or label_studio.url,
             "LABEL_STUDIO_API_KEY": label_studio.token if token is None else token,
-            "PT4AL_DATA_DIR": str(self.data),
+            "PT4AL_DATA_DIR": str(folder / "data"),
             "PT4AL_PORT": str(port),
             "PT4AL_DEVICE": "cpu",
             "PT4AL_PRETRAINED": "off",
             **environment,
         }
+        self.data = Path(variables["PT4AL_DATA_DIR"])
         user, password = variables.get("BASIC_AUTH_USER", ""), variables.get("BASIC_AUTH_PASS", "")
         self.login = (user, password) if user else None
         command = [sys.executable, "-m", "pt4al_backend.cli"]

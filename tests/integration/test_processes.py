@@ -1,0 +1,302 @@
+"""The backend's processes against a real Label Studio: what is killed, stopped or full goes on where it was."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+import requests
+
+from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.label_config import parse
+from tests import image_server
+from tests.backend import SECONDS, Backend, now, wait_for_end
+from tests.images import LABEL_CONFIG, arrow, class_of, encoded, save
+from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
+
+CONFIG = parse(LABEL_CONFIG)
+PARAMS = {"rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34, "pretext_epochs": 2, "epochs": 2, "width": 8}
+POLL = {"PT4AL_POLL_SECONDS": "1"}
+
+
+class Gate:
+    """Stands between the backend and Label Studio, and lets one answer get lost when a test says so."""
+
+    def __init__(self, label_studio: str) -> None:
+        self._label_studio = label_studio
+        self._catches: Callable[[Request], bool] | None = None
+        self._instead: Callable[[], None] = lambda: None
+        self.caught = Event()
+
+    def set_trap(self, catches: Callable[[Request], bool], instead: Callable[[], None]) -> None:
+        """Lets the next request of this kind through to Label Studio, but calls ``instead`` in place of its answer."""
+        self.caught.clear()
+        self._catches, self._instead = catches, instead
+
+    def wait(self) -> None:
+        """Waits until the trap has shut."""
+        wait_until(self.caught.is_set, SECONDS, "the request that the test waits for")
+
+    def answer(self, request: Request) -> Reply:
+        headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length", "Connection")}
+        said = requests.request(
+            request.method,
+            self._label_studio + request.path,
+            headers=headers,
+            data=request.body,
+            timeout=60,
+            allow_redirects=False,
+        )
+        if self._catches is not None and self._catches(request):
+            self._catches = None
+            self._instead()
+            self.caught.set()
+        return Reply(said.status_code, said.text, {"Content-Type": said.headers.get("Content-Type", "text/plain")})
+
+
+def imports_predictions(request: Request) -> bool:
+    return request.method == "POST" and request.path.endswith("/import/predictions")
+
+
+def switches_version(request: Request) -> bool:
+    return request.method == "PATCH" and "model_version" in request.json
+
+
+class Project:
+    """A project of arrows, and the people who answer in it."""
+
+    def __init__(self, lead: Annotator, label_studio: LabelStudioServer, title: str) -> None:
+        self.lead = lead
+        self.client = LabelStudio(label_studio.url, label_studio.token)
+        self.id = lead.create_project(title[:50], LABEL_CONFIG)
+        self.given: dict[int, str] = {}
+
+    def answer(self, count: int = 1) -> None:
+        """Answers the next tasks as they are served."""
+        for _ in range(count):
+            task = self.lead.next_task(self.id)
+            assert task is not None
+            label = class_of(task["id"])
+            self.lead.annotate(task["id"], CONFIG, label)
+            self.given[int(task["id"])] = label
+
+    def served(self) -> str:
+        return str(self.client.project(self.id)["model_version"])
+
+    def versions(self) -> dict[str, int]:
+        """Predictions in Label Studio by version; fails if a task has two of one version."""
+        found = self.client.request("GET", "/api/predictions/", params={"project": self.id})
+        pairs = Counter((each["task"], each["model_version"]) for each in found)
+        assert set(pairs.values()) <= {1}, "something was published twice"
+        return dict(Counter(version for _, version in pairs))
+
+
+def asked(status: dict[str, Any]) -> int:
+    """Tasks of the open round's queue."""
+    return sum(int(share["asked"]) for share in status["picks"].values())
+
+
+def resumed_after(backend: Backend, project: int, epoch: int = 0) -> int:
+    """Waits until a training says that it goes on after a later epoch than this; returns that epoch."""
+
+    def said() -> int:
+        words = backend.status(project).get("notices", {}).get("training", "")
+        number = int(words.split()[4]) if words.startswith("Going on after epoch") else 0
+        return number if number > epoch else 0
+
+    return wait_until(said, SECONDS, f"a training goes on after an epoch later than {epoch}\n{backend.worker_log()}")
+
+
+@pytest.fixture
+def images() -> Iterator[image_server.Server]:
+    server = image_server.Server()
+    yield server
+    server.close()
+
+
+def project_with_images(lead: Annotator, label_studio: LabelStudioServer, folder: Path, title: str, count: int = 24) -> Project:
+    project = Project(lead, label_studio, title)
+    lead.upload_images(project.id, save(folder / "images", [arrow(number) for number in range(count)]))
+    return project
+
+
+def test_two_rounds_are_driven_by_webhooks_alone_and_doubled_ones_change_nothing(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    project = project_with_images(lead, label_studio, tmp_path, "Driven by webhooks")
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600") as backend:
+        backend.both.start()
+        lead.connect_backend(project.id, backend.url, extra_params=PARAMS)
+        again = {"project": project.id, "url": f"{backend.url}/webhook?again", "send_payload": True}
+        project.client.request("POST", "/api/webhooks/", json={**again, "send_for_all_actions": True})
+        for number in (1, 2):
+            status = backend.wait_for(project.id, phase="labelling", round=number, labels_in=0)
+            assert project.versions()[project.served()] == asked(status)
+            project.answer(6)
+        status = backend.wait_for(project.id, phase="labelling", round=3)
+        assert [each["labels"] + each["control"]["total"] for each in status["history"]] == [6, 12, 0]
+        assert len(project.versions()) == 4  # the first control picks, and the query of each round
+        assert status["tasks"]["labelled"] == 12
+        # late imports and deletions come by webhook too
+        lead.upload_images(project.id, save(tmp_path / "images", [arrow(24)], 24))
+        wait_until(lambda: backend.status(project.id)["tasks"]["scored"] == 25, SECONDS, "the late import is ranked")
+
+
+def test_label_studio_restarts_and_loses_its_webhook_and_the_round_goes_on(
+    own_label_studio: Callable[..., LabelStudioServer], tmp_path: Path
+) -> None:
+    server = own_label_studio()
+    lead = Annotator(server.url, server.email, server.password)
+    lead.log_in()
+    project = project_with_images(lead, server, tmp_path, "Label Studio comes and goes")
+    with Backend(tmp_path / "backend", server, **POLL) as backend:
+        backend.start_apart()
+        lead.connect_backend(project.id, backend.url, extra_params={**PARAMS, "epochs": 200})
+        backend.wait_for(project.id, phase="labelling", labels_missing=6)
+        (webhook,) = project.client.webhooks(project.id)
+        project.client.request("DELETE", f"/api/webhooks/{webhook['id']}/")
+        project.answer(2)
+        backend.wait_for(project.id, labels_in=2)
+
+        server.kill()
+        error = backend.wait_for(project.id, phase="blocked")["error"]
+        assert f"Label Studio at {server.url} does not answer" in error["message"]
+        assert error["remedy"]
+        server.start()
+        backend.wait_for(project.id, phase="labelling", error=None)
+
+        project.answer(4)
+        backend.wait_for_checkpoint(backend.job(project.id, "learn-1"))
+        server.kill()
+        backend.wait_for(project.id, phase="blocked")
+        server.start()
+        status = backend.wait_for(project.id, phase="labelling", round=2, error=None)
+        assert project.served() == status["model_version"]
+        assert project.versions()[project.served()] == asked(status)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of a few megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a disk that is small enough to be filled")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Fills a disk to the last byte; returns the file that takes the space."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(2**16))
+    return filler
+
+
+def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
+    label_studio: LabelStudioServer, lead: Annotator, small_disk: Path, tmp_path: Path
+) -> None:
+    project = project_with_images(lead, label_studio, tmp_path, "On a full disk")
+    with Backend(tmp_path / "backend", label_studio, PT4AL_DATA_DIR=str(small_disk / "data"), **POLL) as backend:
+        backend.start_apart()
+        lead.connect_backend(project.id, backend.url, extra_params=PARAMS)
+        backend.wait_for(project.id, phase="labelling", labels_missing=6)
+
+        filler = fill(small_disk)
+        project.answer(6)
+        status = wait_until(lambda: (seen := backend.status(project.id)).get("error") and seen, SECONDS, "an error is shown")
+        assert "PT4AL_DATA_DIR" in status["error"]["remedy"]
+        assert status["round"] == 1
+        filler.unlink()
+        status = backend.wait_for(project.id, phase="labelling", round=2, error=None)
+        assert status["history"][0]["labels"] + status["history"][0]["control"]["total"] == 6
+
+
+def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_label(
+    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path
+) -> None:
+    project = Project(lead, label_studio, "Killed at any moment")
+    addresses = [f"/{number}.png" for number in range(24)]
+    images.answers |= {address: image_server.reply(encoded(arrow(number))) for number, address in enumerate(addresses)}
+    reached, released, send = Event(), Event(), images.answers[addresses[10]]
+
+    def held(handler: image_server.Handler) -> None:
+        reached.set()
+        released.wait(SECONDS)
+        send(handler)
+
+    images.answers[addresses[10]] = held
+    lead.import_tasks(project.id, [{"data": {"image": images.url + address}} for address in addresses])
+    gate = Gate(label_studio.url)
+    with (
+        stub_server(gate.answer) as (url, _),
+        Backend(tmp_path, label_studio, url=url, PT4AL_IMAGE_HOSTS="127.0.0.1", **POLL) as backend,
+    ):
+        # the worker, after Label Studio took the first control picks and before the worker heard of it
+        gate.set_trap(imports_predictions, backend.worker.kill_alone)
+        backend.start_apart()
+        params = {**PARAMS, "pretext_epochs": 150, "epochs": 150}
+        lead.connect_backend(project.id, backend.url, extra_params=params)
+        gate.wait()
+        (first,) = project.versions()
+        assert project.served() != first
+
+        # the worker, while it fetches images
+        backend.worker.start()
+        wait_until(reached.is_set, SECONDS, "the image that is held back is asked for")
+        assert (project.served(), list(project.versions())) == (first, [first])
+        assert backend.status(project.id)["tasks"]["fetched"] == 0
+        backend.worker.kill_alone()
+        released.set()
+
+        # the worker, while its child trains the pretext learner: the child ends too
+        backend.worker.start()
+        orphan = backend.wait_for_checkpoint(backend.job(project.id, "rank-1"))
+        assert backend.status(project.id)["tasks"]["fetched"] == 24
+        backend.worker.kill_alone()
+        wait_for_end(orphan)
+
+        # the child itself
+        backend.worker.start()
+        epoch = resumed_after(backend, project.id)
+        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "rank-1"), since=now()).pid, signal.SIGKILL)
+        resumed_after(backend, project.id, epoch)
+        status = backend.wait_for(project.id, phase="labelling", round=1, labels_missing=6)
+        assert project.versions()[project.served()] == asked(status) == 12
+
+        # the web process, while labels arrive
+        project.answer(2)
+        backend.web.kill_alone()
+        project.answer(2)
+        backend.web.start()
+        backend.wait_for(project.id, labels_in=4, labels_missing=2)
+
+        # the child, while it trains the model; then the worker, after Label Studio switched to the new order
+        gate.set_trap(switches_version, backend.worker.kill_alone)
+        project.answer(2)
+        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "learn-1")).pid, signal.SIGKILL)
+        resumed_after(backend, project.id)
+        gate.wait()
+        second = project.served()
+        project.answer()
+        backend.worker.start()
+        status = backend.wait_for(project.id, phase="labelling", round=2, labels_in=1)
+        assert second == project.served() == status["model_version"]
+        assert project.versions()[second] == asked(status)
+        assert len(project.versions()) == 3
+        closed = status["history"][0]
+        assert closed["labels"] + closed["control"]["total"] == 6
+        assert status["tasks"]["labelled"] == len(project.given) == 7
+        assert status["error"] is None
