@@ -1,5 +1,7 @@
 """What people and programs learn of a project."""
 
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,6 +68,17 @@ def test_the_last_error_comes_with_what_to_do(client: Client, busy: Store) -> No
     found = client.get("/api/projects/3").json()
     assert found["error"] == {"message": "Label Studio refuses the token.", "remedy": "Set LABEL_STUDIO_API_KEY.", "at": 1.5}
     assert found["notices"] == {"pretext": "The ranking means nothing here."}
+
+
+def test_a_full_disk_is_told_although_nothing_can_be_written_about_it(
+    client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get("/api/projects/3").json()["error"] is None
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    full = Statuses(busy, data_dir=Path("/var/lib/pt4al")).find("3").error
+    assert full is not None
+    assert "/var/lib/pt4al" in full.message
+    assert "PT4AL_DATA_DIR" in full.remedy
 
 
 def test_the_status_shows_the_settings_in_force(client: Client) -> None:
