@@ -5,6 +5,7 @@ restart loses at most one epoch; its result is taken over in steps that can be r
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from pt4al_backend import artefacts, children
+from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.intake import pixel_path, project_dir
 from pt4al_backend.label_studio.label_config import ClassificationConfig
 from pt4al_backend.querying import Querying, Scored
@@ -23,6 +25,8 @@ from pt4al_backend.ranking import insert
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import ProjectSettings, Settings
 from pt4al_backend.store import Store, Tasks
+
+log = logging.getLogger(__name__)
 
 GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained anew
 KEPT_MODELS = 3
@@ -178,11 +182,15 @@ class Trainer:
         return job
 
     def scored(self) -> Scored:
-        """What the last good model scored, for lengthening its round."""
+        """What the last good model scored, for lengthening its round; nothing if its files are gone or damaged."""
         if not self._project.model:
             return Scored()
         result = self._settings.data_dir / self._project.model
-        return Scored.read(result.parent, tuple(artefacts.manifest(result)["classes"]))
+        try:
+            return Scored.read(result.parent, tuple(artefacts.manifest(result)["classes"]))
+        except (StoreCorrupt, OSError) as error:
+            log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
+            return Scored()
 
     def forget_old_models(self) -> None:
         """Deletes the folders of models that are no longer served."""

@@ -137,7 +137,7 @@ class ServedQueue:
             return ""
         return (
             f"The project serves predictions of {served_now!r}, not PT4AL's queue {wanted!r}. "
-            "To serve the queue, choose that version in Settings > Predictions."
+            "The next round serves the queue again; to do so now, choose that version in Settings > Predictions."
         )
 
     def prune(self, last_answer_at: float) -> None:
