@@ -1,0 +1,64 @@
+"""How much memory the processes of a backend have held at most: the kernel keeps the peak of each."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+SECONDS = 0.5  # between two looks: a process takes its peak with it
+
+#: What the command line of each of the backend's processes holds.
+ROLES = {"pt4al_backend.child": "training child", "web": "web process", "worker": "worker"}
+
+
+class Footprint:
+    """A context in which the peak resident set (RSS) of each of the backend's processes is noted, which this process started.
+
+    It holds the libraries that a process shares with others in full, whoever else runs.
+    """
+
+    def __init__(self) -> None:
+        self._root = psutil.Process()
+        self._largest: dict[str, int] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def look(self) -> dict[str, int]:
+        """Bytes by role, the largest so far."""
+        for process in self._processes():
+            try:
+                role, peak = _role(process.cmdline()), _peak(process.pid)
+            except (psutil.Error, OSError):
+                continue  # it ended meanwhile
+            if role:
+                self._largest[role] = max(peak, self._largest.get(role, 0))
+        return dict(self._largest)
+
+    def _watch(self) -> None:
+        while not self._over.wait(SECONDS):
+            self.look()
+
+    def _processes(self) -> list[psutil.Process]:
+        try:
+            return list(self._root.children(recursive=True))
+        except psutil.Error:
+            return []
+
+
+def _role(command: list[str]) -> str:
+    return next((role for word, role in ROLES.items() if word in command), "")
+
+
+def _peak(pid: int) -> int:
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status.get("VmHWM", "0 kB").split()[0]) * 1024  # a process that is ending has no memory any more

@@ -1,0 +1,52 @@
+"""What a table was measured on: without that its numbers mean nothing."""
+
+import os
+import platform
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The hardware, and how busy it already was."""
+
+    processor: str
+    cores: int
+    memory: int
+    load: float
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """This machine, now; cores are those that this process may use."""
+        return cls(_processor(), len(os.sched_getaffinity(0)), psutil.virtual_memory().total, os.getloadavg()[0])
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return " ".join(line.partition(":")[2].split())
+    return platform.machine()
+
+
+def heading(machine: Machine, command: str, label_studio: str, seconds: float) -> str:
+    """The lines above a table: where, when, with what, and how to do it again."""
+    import torch  # not before the measurements: other processes of theirs import this module
+
+    from pt4al_backend import devices
+
+    device = devices.choose("auto")
+    trained_on = f"training on {torch.cuda.get_device_name(device) if device.type == 'cuda' else 'the CPU'}"
+    software = [f"Python {platform.python_version()}", f"torch {version('torch')}"]
+    software += [f"Label Studio {label_studio} on SQLite"] if label_studio else []
+    date = time.strftime("%Y-%m-%d", time.gmtime())
+    return (
+        f"`{command}`, {date}, {seconds:.0f} s: {machine.cores} cores of {machine.processor}, "
+        f"{machine.memory / GIB:.0f} GiB, {trained_on}; {', '.join(software)}; "
+        f"load average before the start {machine.load:.1f}.\n"
+    )

@@ -1,0 +1,162 @@
+"""What PT4AL costs over random picks at the default settings: pretext training, scoring and querying.
+
+Random picks train a model in every round as well; that is the run that the extra cost is set against. The paper's table
+of wall clocks (CIFAR-10, one GPU) has 136 minutes for random picks and 216 for PT4AL: 59 %.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts, devices, rounds, tasks
+from pt4al_backend.bench.numbers.life import CONFIG
+from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures
+from pt4al_backend.bench.numbers.table import Line
+from pt4al_backend.bench.numbers.workbench import Workbench
+from pt4al_backend.intake import pixel_path
+from pt4al_backend.label_studio import label_config
+from pt4al_backend.networks import Body, Form
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.querying import Querying
+from pt4al_backend.schema import Project
+from pt4al_backend.settings import Settings, project_settings, server_settings
+from pt4al_backend.store import Store
+from pt4al_backend.trainer import Trainer
+
+BOUND_PERCENT = 10.0
+PROJECT = 1
+
+
+@dataclass
+class Spent:
+    """Seconds of one run. Random picks take ``starting`` (of the rounds' training children) and ``training`` as well."""
+
+    pretext: float = 0.0
+    scoring: float = 0.0
+    querying: float = 0.0
+    starting: float = 0.0
+    training: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """What random picks do without, in percent of what they take."""
+        return 100 * (self.pretext + self.scoring + self.querying) / (self.starting + self.training)
+
+
+class Run:
+    """All rounds of a sweep, by the engine's own parts, with every label known and without Label Studio."""
+
+    def __init__(self, folder: Path, pictures: Pictures, count: int) -> None:
+        settings = server_settings(data_dir=folder, pretrained="off")
+        self._store = Store.open(settings)
+        self._store.connect(PROJECT, label_config=CONFIG, image_size=pictures.size, stored_size=pictures.size)
+        project = self._store.project(PROJECT)
+        assert project is not None  # noqa: S101 - just made
+        self._project: Project = project
+        self._pictures = pictures
+        self._take_in(settings, count)
+        options = project_settings()
+        self._querying = Querying(self._store, project, options)
+        self._trainer = Trainer(self._store, settings, project, options, label_config.parse(CONFIG))
+        self._folder = folder
+        self.rounds = self._querying.schedule(self._querying.pool()).rounds
+        self.spent = Spent()
+
+    def _take_in(self, settings: Settings, count: int) -> None:
+        """Task k + 1 shows picture k, in row k of the pixel file."""
+        self._store.put_tasks(PROJECT, [{"id": k + 1, "image": f"{k}.png", "problem": ""} for k in range(count)])
+        self._store.set_tasks(PROJECT, {"id": range(1, count + 1), "row": range(count)})
+        with Pixels(pixel_path(settings, self._project), self._pictures.size) as pixels:
+            for k in range(count):
+                pixels.write(k, self._pictures.square(k))
+
+    def __call__(self) -> Spent:
+        """Ranks the pool, then trains and queries round by round."""
+        self._querying.start()
+        took = _seconds(lambda: self._trainer.rank(self._querying, _ignore, _idle))
+        scoring = float(artefacts.manifest(self._folder / self._project.learner)["seconds"]["score"])
+        self.spent.pretext, self.spent.scoring = took - scoring, scoring
+        self.spent.querying += _seconds(lambda: self._querying.open_first(self._trainer.scored))
+        for _ in range(self.rounds):
+            self._round()
+        self._store.close()
+        return self.spent
+
+    def _round(self) -> None:
+        answered = {"answer": "label", "accepted": False, "note": ""}
+        asked = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != "reserve"]
+        self._store.put_answers(PROJECT, [{"id": i, "label": self._pictures.label(i - 1), **answered} for i in asked])
+        began = time.perf_counter()
+        scored, closed = self._trainer.train(self._candidates, _ignore, _idle)
+        took = time.perf_counter() - began
+        self.spent.scoring += closed["seconds"]["score"]
+        self.spent.training += closed["seconds"]["train"]
+        self.spent.starting += took - closed["seconds"]["score"] - closed["seconds"]["train"]
+        self.spent.querying += _seconds(lambda: self._querying.open_next(scored, closed))
+
+    def _candidates(self) -> NDArray[np.int64]:
+        following = self._project.round + 1
+        self._querying.cut_batches(following)
+        return self._querying.candidates(following)
+
+
+def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:
+    """What a run over ``larger`` images takes if one over ``count`` took ``spent``: the same speeds, more of everything.
+
+    The rounds' trainings grow with the labels and with the epochs that the recipe gives to so many.
+    """
+    times = larger / count
+    training = spent.training * _steps(larger, size) / _steps(count, size)
+    return Spent(spent.pretext * times, spent.scoring * times, spent.querying * times, spent.starting, training)
+
+
+def _steps(count: int, size: int) -> int:
+    """Images that the trainings of all rounds together take, each counted once an epoch."""
+    options, device = project_settings(), devices.choose("auto")
+    task = tasks.load("classification")(Body(Form.of(size, 16)), CLASSES, size)
+    plan = rounds.schedule(count, options)
+    labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
+    return sum(n * task.recipe(n, options, device, fresh=False).epochs for n in labels)
+
+
+def measure(bench: Workbench) -> list[Line]:
+    """The share, what it is made of, and what it comes to in a pool as large as that of the other measurements."""
+    count, larger, size = bench.sizes.images, bench.sizes.large, bench.pictures.size
+    run = Run(bench.folder / "overhead", bench.pictures, count)
+    spent = run()
+    what = "PT4AL's extra cost over random picks, of random's wall clock"
+    paper = f"{run.rounds} rounds at the default settings; the paper's: 59 %"
+    return [
+        Line(f"{what}, {count:,} images of {size} px", spent.share, "%", BOUND_PERCENT, note=paper),
+        Line("— pretext training", spent.pretext, "s"),
+        Line("— scoring", spent.scoring, "s"),
+        Line("— querying", spent.querying, "s"),
+        Line("— against the rounds' trainings", spent.training, "s"),
+        Line("— and the starts of their training children", spent.starting, "s"),
+        Line(
+            f"{what}, {larger:,} images of {size} px",
+            enlarged(spent, count, larger, size).share,
+            "%",
+            BOUND_PERCENT,
+            note="computed from the speeds above",
+        ),
+    ]
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _ignore(_: dict[str, Any]) -> None:
+    return
+
+
+def _idle() -> None:
+    return

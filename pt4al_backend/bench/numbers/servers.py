@@ -1,0 +1,61 @@
+"""The processes that are measured, as an admin starts them: Label Studio, and the backend's web process and worker."""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pt4al_backend.demo import servers
+from pt4al_backend.demo.servers import Server
+from pt4al_backend.errors import PT4ALError
+from pt4al_backend.label_studio.annotator import Annotator
+
+EMAIL = "bench@example.com"
+
+
+class BenchmarkFailed(PT4ALError):
+    """What was to be measured did not come about."""
+
+
+def await_(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    """Returns when ``condition`` holds.
+
+    Raises:
+        BenchmarkFailed: it does not within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(f"Not within {seconds:g} s: {what}.")
+        time.sleep(0.05)
+
+
+@contextmanager
+def label_studio(command: Path, folder: Path) -> Iterator[Annotator]:
+    """Label Studio on SQLite, and its admin, signed in."""
+    password = secrets.token_urlsafe(16)
+    with _running(servers.label_studio(command, folder, EMAIL, password), folder) as server:
+        lead = Annotator(server.url, EMAIL, password)
+        lead.log_in()
+        yield lead
+
+
+@contextmanager
+def backend(folder: Path, label_studio_url: str, token: str) -> Iterator[str]:
+    """``pt4al start`` at its defaults, for images that this machine serves; gives its address."""
+    settings = {"PT4AL_IMAGE_HOSTS": servers.HOST, "PT4AL_PRETRAINED": "off"}
+    with _running(servers.backend(folder, label_studio_url, token, **settings), folder) as server:
+        yield server.url
+
+
+@contextmanager
+def _running(server: Server, folder: Path) -> Iterator[Server]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("wb") as lock, server.running(lock):
+        server.wait(_idle)
+        yield server
+
+
+def _idle() -> None:
+    return
