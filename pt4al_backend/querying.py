@@ -18,6 +18,9 @@ from pt4al_backend.strategies import Pool
 
 Ids = NDArray[np.int64]
 
+#: Label Studio says "no more tasks" when all that is left of a queue is in other annotators' hands: one for each of many.
+LEAST_LEFT = 20
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -208,12 +211,15 @@ class Querying:
         return chosen.ids[positions]
 
     def lengthen(self, scored: Callable[[], Scored]) -> bool:
-        """Adds to the reserve when less than half of it is left, so that nobody waits for a model; True if it did."""
+        """Adds to the reserve when little of it is left, so that nobody waits for a model; True if it did.
+
+        Little is less than half, and in a small reserve less than ``LEAST_LEFT``.
+        """
         pool = self.pool()
         plan = self.schedule(pool)
         number = self._project.round
         asked, reserve = self.unanswered()
-        if not number or not plan.reserve or asked + reserve >= max(plan.reserve // 2, 1):
+        if not number or asked + reserve >= max(plan.reserve // 2, min(plan.reserve, LEAST_LEFT)):
             return False
         picks = self._store.picks(self._project.id, number)
         _, free = self._controls(pool, plan, number)

@@ -315,8 +315,11 @@ def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: St
     assert min(project.picks()) >= 13
 
 
-def test_the_reserve_is_lengthened_when_less_than_half_of_it_is_left(store: Store) -> None:
-    project = Round(store, 100, rounds=2, query_size=10, control_share=0, reserve_size=10)
+@pytest.mark.parametrize(("reserve", "enough"), [(60, 30), (30, 20), (8, 8)])
+def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_needs_is_left(
+    store: Store, reserve: int, enough: int
+) -> None:
+    project = Round(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
     project.rank()
     project.querying.start()
     project.querying.open_first(Scored)
@@ -324,14 +327,14 @@ def test_the_reserve_is_lengthened_when_less_than_half_of_it_is_left(store: Stor
     scored = project.score()
     project.turn(scored)
     project.answer(project.picks("query"))
-    project.answer(project.picks("reserve")[:5])
+    project.answer(project.picks("reserve")[: reserve - enough])
     assert not project.querying.lengthen(lambda: scored)
     before = project.picks()
-    project.answer(project.picks("reserve")[5:6])
+    project.answer(project.picks("reserve")[reserve - enough :][:1])
     assert project.querying.lengthen(lambda: scored)
-    assert project.picks()[:20] == before
-    added: list[Pick] = store.picks(PROJECT, 2)[20:]
-    assert len(added) == 10
+    assert project.picks()[: 10 + reserve] == before
+    added: list[Pick] = store.picks(PROJECT, 2)[10 + reserve :]
+    assert len(added) == reserve
     assert {pick.kind for pick in added} == {"reserve"}
     assert all(pick.label for pick in added)  # scored ahead, so the order is the model's
     assert not {pick.task_id for pick in added} & store.answers(PROJECT).keys()

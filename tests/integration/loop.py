@@ -16,6 +16,7 @@ from pt4al_backend.intake import project_dir
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.querying import Querying
 from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.settings import project_settings, server_settings
 from pt4al_backend.store import Store
@@ -109,6 +110,10 @@ class Loop:
     def order(self, *kinds: str) -> list[int]:
         """Their tasks."""
         return [pick.task_id for pick in self.picks(*kinds)]
+
+    def querying(self) -> Querying:
+        """The rounds as the engine sees them."""
+        return Querying(self.store, self.project, project_settings(self.params))
 
     def labels(self) -> Labels:
         """What would train and measure a model now."""

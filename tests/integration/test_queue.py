@@ -18,7 +18,7 @@ from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_u
 
 pytestmark = pytest.mark.label_studio
 
-TASKS, QUERY, CONTROLS, RESERVE = 40, 8, 2, 6
+TASKS, QUERY, CONTROLS, RESERVE = 60, 8, 2, 6
 PARAMS = {"rounds": 4, "query_size": QUERY, "control_share": CONTROLS / QUERY, "reserve_size": RESERVE}
 
 
@@ -42,6 +42,8 @@ class Story:
     after_swap: int = 0
     second_order: list[int] = field(default_factory=list)
     second_served: list[int] = field(default_factory=list)
+    others_wait: bool = False
+    others_go_on: int = 0
     shown: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
 
 
@@ -83,6 +85,7 @@ def story(
         with loop.asking(), loop.held("learn-1"):
             label_while_the_model_trains(story)
         label_the_second_query(story, second)
+        keep_one_task_for_long(story, second)
         yield story
 
 
@@ -135,7 +138,7 @@ def label_the_first_query(story: Story, second: Annotator) -> None:
 
 def label_while_the_model_trains(story: Story) -> None:
     loop = story.loop
-    story.while_training = loop.work(RESERVE - 2, [loop.lead])  # with the one held, less than half of the reserve is left
+    story.while_training = loop.work(RESERVE - 2, [loop.lead])
     lengthened(loop, QUERY + RESERVE)
     story.while_training += loop.work(3, [loop.lead])
     story.training_order = [task_id for task_id in loop.order("reserve") if task_id != story.held]
@@ -150,6 +153,17 @@ def label_the_second_query(story: Story, second: Annotator) -> None:
     story.after_swap = loop.next(second)
     loop.annotate(story.after_swap, by=second)
     story.second_served = loop.work(4, [second, loop.lead])
+
+
+def keep_one_task_for_long(story: Story, second: Annotator) -> None:
+    loop = story.loop
+    loop.ask()
+    loop.next(second)
+    left = sum(loop.querying().unanswered()) - 1
+    loop.work(left, [loop.lead])
+    story.others_wait = loop.lead.next_task(loop.id) is None
+    loop.ask()
+    story.others_go_on = loop.next()
 
 
 def test_control_picks_are_served_before_any_image_is_fetched(story: Story) -> None:
@@ -196,6 +210,11 @@ def test_the_new_order_is_that_of_the_new_models_confidence_in_the_second_batch(
     in_batch = [pick.confidence for pick in query if batches[pick.task_id] == 2]
     assert in_batch == sorted(in_batch)
     assert loop.round.batch == 2
+
+
+def test_one_who_keeps_a_task_of_the_query_does_not_stop_the_others(story: Story) -> None:
+    assert story.others_wait  # what Label Studio does when all that is left of a queue is in others' hands
+    assert story.others_go_on in story.loop.order("reserve")
 
 
 def test_control_picks_show_nothing_and_the_query_shows_the_models_answer(story: Story) -> None:
