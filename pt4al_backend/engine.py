@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 60.0  # after a training that failed; doubles up to an hour
 LAST_RETRY_SECONDS = 3600.0
 PROGRESS_SECONDS = 0.5  # between two writes of the progress
+SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see rounds.cut
 SERVE_SECONDS = 1.0  # between two looks at the answers while a child works
 
 
@@ -216,7 +217,7 @@ class Reconcile:
             return
         self._retries.succeeded(self._project, "rank")
         quality = self._project.quality
-        self._notice("pretext", "" if quality.get("meaningful") else str(quality.get("reason", "")))
+        self._notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")
         self._catch_up()
 
     def _learn(self) -> bool:

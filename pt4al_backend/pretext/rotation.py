@@ -82,8 +82,8 @@ class Rotation(Pretext):
         reason = ""
         if accuracy < LEAST_ACCURACY:
             reason = (
-                f"The rotation learner recognises {accuracy:.0%} of the orientations where guessing gives 25 %: the images "
-                "have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
+                f"The rotation learner recognises {100 * accuracy:.0f} % of the orientations where guessing gives 25 %: the "
+                "images have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
             )
         elif spread < LEAST_SPREAD * float(losses.mean()):
             reason = f"The rotation losses of the images hardly differ (by {spread:.1e}): the images are too alike to be ranked."
