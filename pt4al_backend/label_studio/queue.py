@@ -119,8 +119,8 @@ class ServedQueue:
     def keep_served(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
         """Mends a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
 
-        Connecting or editing a backend sets the project's model version to the backend's title, which no prediction
-        has: Label Studio then serves at random.
+        Where the backend itself is chosen for live predictions, the project's model version becomes its title, which no
+        prediction has: Label Studio then serves at random. A version that was deleted leaves the project without one.
         """
         wanted = self._project.served_version
         if not wanted or (served_now == wanted and sampling == SAMPLING):
