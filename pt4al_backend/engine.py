@@ -182,7 +182,7 @@ class Reconcile:
             self._phase("syncing", {})
         reread = self._config_text != self._project.config_read
         sync.increment(reread=reread)
-        if self._full_due or self._store.counts(self._project.id)["tasks"] != self._task_number:
+        if self._store.counts(self._project.id)["tasks"] != self._task_number:
             sync.full()
         if reread:
             self._store.update(self._project.id, config_read=self._config_text)
@@ -296,6 +296,8 @@ class Reconcile:
             self._phase("exhausted", {})
         if self._project.notices.get("webhook"):
             self._notice("webhook", self._registration.mend_webhook())
+        if self._full_due:  # last of all, so that no round waits for it
+            Sync(self._store, self._client, self._project, self._config).full()
         if self._project.synced_until:
             self._queue.prune(datetime.fromisoformat(self._project.synced_until).timestamp())
 

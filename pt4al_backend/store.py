@@ -192,11 +192,6 @@ class Store:
             changes["train_asked"] = Project.train_asked + 1
         self.update(project_id, **changes)
 
-    def forget(self, project_id: int) -> None:
-        """Deletes a project with all its rows; its artefacts are the caller's."""
-        with self._writing() as session:
-            session.execute(delete(Project).where(Project.id == project_id))
-
     @contextmanager
     def lease(self, project_id: int) -> Iterator[bool]:
         """Holds a project for one reconcile. Gives False if another process holds it.
@@ -346,11 +341,6 @@ class Store:
         """One round, or None."""
         with self._reading() as session:
             return session.get(Round, (project_id, number))
-
-    def update_round(self, project_id: int, number: int, **fields: Any) -> None:
-        """Sets columns of one round."""
-        with self._writing() as session:
-            session.execute(update(Round).where(Round.project_id == project_id, Round.number == number).values(**fields))
 
     def turn_round(
         self, project_id: int, opened: Round, picks: Sequence[Pick], *, closed: Mapping[str, Any] | None = None, **project: Any

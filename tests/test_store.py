@@ -218,13 +218,3 @@ def test_a_reader_is_not_held_up_by_a_writer(store: Store) -> None:
     for writer in writers:
         writer.join()
     assert not failures
-
-
-def test_forgetting_a_project_leaves_the_others(store: Store) -> None:
-    for project_id in (1, 2):
-        store.connect(project_id)
-        store.put_tasks(project_id, tasks(1, 2))
-    store.forget(1)
-    assert store.project_ids() == [2]
-    assert len(store.tasks(1)) == 0
-    assert len(store.tasks(2)) == 2
