@@ -161,6 +161,7 @@ def caution(rows: Sequence[Row], tested: int, strategy: str) -> str:
     return (
         f"Labels are those that trained; the control picks come on top. One run of {strategy} against {draws} with as many "
         "labels, the same initial weights and recipe. "
-        f"After the last round it is {difference:+.1f} points from random; chance in the {tested:,} test images alone "
-        f"moves such a figure by ±{1.96 * error:.1f}. So this shows that the loop works, not which query is better."
+        f"After the last round it is {difference:+.1f} points from random; the choice of {tested:,} test images alone "
+        f"moves such a figure by ±{1.96 * error:.1f}, the draw of so few labels by more. "
+        "One run on a small project shows that the loop works; it does not tell which query is better."
     )

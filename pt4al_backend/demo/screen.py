@@ -17,7 +17,7 @@ from rich.text import Text
 PHASES = {
     "connected": "Waiting for a worker",
     "syncing": "Reading the tasks",
-    "fetching images": "Fetching images from Label Studio",
+    "fetching images": "Fetching images",
     "prepare": "Getting ready to train",
     "pretext": "Training the pretext learner",
     "training": "Training the round's model",
@@ -28,7 +28,7 @@ PHASES = {
     "exhausted": "Every image is labelled",
     "blocked": "Blocked by an error",
 }
-BAR = 32
+BAR = 22
 
 Status = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ class Screen:
     def say(self, text: str | Text) -> None:
         """Prints a line that stays."""
         line = Text.assemble((f"{duration(self.elapsed)}  ", "dim"), text)
-        self.console.print(line)
+        self.console.print(line, soft_wrap=not self.console.is_terminal)  # a log keeps its lines
 
     def work(self, what: str, done: float = 0, total: float = 0, eta: float | None = None, detail: str = "") -> None:
         """Shows what is being done, how far, and how long it still takes (seconds)."""
@@ -94,7 +94,7 @@ class Screen:
 
     def _show(self, row: str, what: str, done: float, total: float, detail: str) -> None:
         grid = Table.grid(padding=(0, 1))
-        grid.add_column(width=34)
+        grid.add_column(width=29)
         grid.add_column(width=BAR)
         grid.add_column()
         bar: RenderableType = ProgressBar(total, done, width=BAR) if total else Spinner("dots")
