@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -154,8 +153,3 @@ SHOWN = ("phase", "progress", "round", "labels_in", "labels_missing", "tasks", "
 def wait_for_end(process: psutil.Process, timeout: float = SECONDS) -> None:
     """Waits until a process of somebody else's is gone."""
     wait_until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, timeout, f"{process.pid} ends")
-
-
-def now() -> float:
-    """The time that files are stamped with."""
-    return time.time()

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
 from tests import image_server
-from tests.backend import SECONDS, Backend, now, wait_for_end
+from tests.backend import SECONDS, Backend, wait_for_end
 from tests.images import LABEL_CONFIG, arrow, class_of, encoded, save
 from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
@@ -267,11 +268,12 @@ def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_la
         assert backend.status(project.id)["tasks"]["fetched"] == 24
         backend.worker.kill_alone()
         wait_for_end(orphan)
+        assert not (backend.job(project.id, "rank-1") / "result").exists(), "the orphan went on to the end"
 
         # the child itself
         backend.worker.start()
         epoch = resumed_after(backend, project.id)
-        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "rank-1"), since=now()).pid, signal.SIGKILL)
+        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "rank-1"), since=time.time()).pid, signal.SIGKILL)
         resumed_after(backend, project.id, epoch)
         status = backend.wait_for(project.id, phase="labelling", round=1, labels_missing=6)
         assert project.versions()[project.served()] == asked(status) == 12
