@@ -11,24 +11,17 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event, Thread
 from typing import Any, TypeVar
 
 import numpy as np
-from alembic import command
-from alembic.config import Config
 from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
-    Connection,
-    Engine,
     Table,
     and_,
     bindparam,
-    create_engine,
     delete,
-    event,
     func,
     insert,
     select,
@@ -38,6 +31,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from pt4al_backend import database
 from pt4al_backend.schema import Base, Pick, Project, Publication, Round, Task
 from pt4al_backend.settings import Settings
 
@@ -72,27 +66,6 @@ class Tasks:
         return Tasks(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)  # a parameter may be a token
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _on_connect(connection: Any, _record: Any) -> None:
-            connection.isolation_level = None  # SQLAlchemy's begin event, not the driver, opens transactions
-            cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-
-        @event.listens_for(engine, "begin")
-        def _on_begin(connection: Connection) -> None:
-            # a transaction that reads first and writes later would fail, not wait, when another writer was quicker
-            writes = connection.get_execution_options().get("writes", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
 def _sliced(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), SLICE):
         yield items[start : start + SLICE]
@@ -102,7 +75,7 @@ class Store:
     """All reading and writing of the state. Safe to share between threads."""
 
     def __init__(self, url: str) -> None:
-        self._reader = _engine(url)
+        self._reader = database.engine(url)
         self._writer = self._reader.execution_options(writes=True)
 
     @classmethod
@@ -117,14 +90,8 @@ class Store:
         return store
 
     def migrate(self) -> None:
-        """Brings the tables to the newest migration. Several processes may start at once: the first one migrates."""
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self._writer.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(76480401)")
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        """Brings the tables to the newest migration."""
+        database.migrate(self._writer)
 
     def close(self) -> None:
         """Closes the connections."""

@@ -108,6 +108,3 @@ def test_many_viewers_share_one_look_for_a_second(busy: Store, monkeypatch: pyte
     assert statuses.find("3").phase == "training"
     now[0] += 0.6
     assert statuses.find("3").phase == "publishing"
-    busy.forget(PROJECT)
-    now[0] += 2
-    assert statuses.of(PROJECT) is None
