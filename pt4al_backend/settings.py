@@ -30,6 +30,8 @@ PAPER: dict[str, Any] = {
     "minibatch_size": 128,
 }
 
+EXTRA_PARAMS = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
+
 
 class Settings(BaseSettings):
     """The server's settings, from the environment alone."""
@@ -69,6 +71,11 @@ class Settings(BaseSettings):
         object.__setattr__(self, "label_studio_url", self.label_studio_url.rstrip("/"))
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
             raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
+        if ":" in self.basic_auth_user or any(ord(letter) > 255 for letter in self.basic_auth_user + self.basic_auth_pass):
+            raise ValueError(
+                "BASIC_AUTH_USER and BASIC_AUTH_PASS may hold Latin-1 characters only, which is what Label Studio sends, "
+                "and the user name no colon"
+            )
         if self.label_studio_api_key and not self.label_studio_url:
             raise ValueError("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: a token is only sent to a host that you name")
         return self
@@ -81,8 +88,12 @@ class ProjectSettings(BaseSettings):
 
     preset: Literal["default", "paper"] = Field("default", description="`paper` sets everything as published.")
     rounds: int = Field(10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into.")
-    query_size: int | None = Field(None, ge=1, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20.")
-    reserve_size: int | None = Field(None, ge=0, description="Tasks published behind the query; empty: as many as the query.")
+    query_size: int | None = Field(
+        None, ge=1, le=1_000_000, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20."
+    )
+    reserve_size: int | None = Field(
+        None, ge=0, le=1_000_000, description="Tasks published behind the query; empty: as many as the query."
+    )
     control_share: float = Field(
         0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model."
     )
@@ -116,7 +127,7 @@ class ProjectSettings(BaseSettings):
     width: int | None = Field(None, ge=8, le=256, description="Channels of the first stage; empty: 64 on a GPU, 16 on a CPU.")
     show_predictions: bool = Field(True, description="Show the model's answer in the editor; control picks never show one.")
     train_on_accepted: bool = Field(True, description="Train on predictions that an annotator submitted unchanged.")
-    seed: int = Field(0, ge=0, description="Seed of everything random.")
+    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of everything random.")
 
     @model_validator(mode="before")
     @classmethod
@@ -128,9 +139,9 @@ def _explain(model: type[BaseSettings], error: ValidationError) -> ConfigError:
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"Unknown setting {key!r}; the settings are {', '.join(model.model_fields)}.")
-        elif not key:
+        if model is Settings and key in Settings.model_fields:
+            key = f"PT4AL_{key.upper()}"
+        if not key:
             lines.append(f"{problem['msg'].removeprefix('Value error, ')}.")
         else:
             secret = any(word in key.lower() for word in ("key", "pass", "url"))
@@ -138,7 +149,7 @@ def _explain(model: type[BaseSettings], error: ValidationError) -> ConfigError:
             lines.append(f"Setting {key!r}: {shown} is not allowed. {problem['msg']}.")
     where = "Change it in the environment."
     if model is ProjectSettings:
-        where = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
+        where = EXTRA_PARAMS
     return ConfigError(" ".join(lines), where)
 
 
@@ -171,8 +182,12 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None) -> Pro
             raise ConfigError(f"The extra params are not JSON ({error}).", 'Write an object such as {"rounds": 10}.') from error
     if not isinstance(params, Mapping):
         raise ConfigError(f"The extra params are {params!r}, not an object.", 'Write an object such as {"rounds": 10}.')
+    unknown = [str(key) for key in params if key not in ProjectSettings.model_fields]
+    if unknown:  # checked here, because pydantic-settings takes keys of its own, which read files
+        known_keys = ", ".join(ProjectSettings.model_fields)
+        raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; the settings are {known_keys}.", EXTRA_PARAMS)
     try:
-        settings = ProjectSettings(**{str(key): value for key, value in params.items()})
+        settings = ProjectSettings(**params)
     except ValidationError as error:
         raise _explain(ProjectSettings, error) from None
     for key, value, known in (("strategy", settings.strategy, STRATEGIES), ("pretext", settings.pretext, PRETEXTS)):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.settings import PAPER, ProjectSettings, project_settings, server_settings
+from pt4al_backend.settings import ProjectSettings, project_settings, server_settings
 
 
 def test_extra_params_win_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +28,12 @@ def test_extra_params_may_be_json_text() -> None:
     ("given", "named"),
     [
         ({"querysize": 3}, ["'querysize'", "query_size"]),
+        ({"_cli_parse_args": True}, ["'_cli_parse_args'", "rounds"]),
+        ({"_env_file": "/etc/passwd"}, ["'_env_file'", "rounds"]),
+        ({"_env_prefix": ""}, ["'_env_prefix'", "rounds"]),
+        ({3: 4}, ["'3'", "rounds"]),
+        ({"seed": 10**26}, ["'seed'", "9223372036854775807"]),
+        ({"query_size": 10**20}, ["'query_size'", "1000000"]),
         ({"rounds": "many"}, ["'rounds'", "'many'", "integer"]),
         ({"rounds": 0}, ["'rounds'", "0", "greater than or equal to 1"]),
         ({"control_share": 2}, ["'control_share'", "2", "0.5"]),
@@ -47,9 +53,12 @@ def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, name
     assert refused.value.remedy or "there are" in refused.value.message
 
 
-def test_the_paper_preset_sets_everything_as_published_and_yields_to_what_is_given() -> None:
+def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given() -> None:
+    """PT4AL, sections 4.3 and 5.1: ten rounds, the hardest batch first, top-1 posterior, 200 epochs in steps, from scratch."""
     published = project_settings({"preset": "paper"})
-    assert {key: getattr(published, key) for key in PAPER} == PAPER
+    assert (published.rounds, published.first_query, published.sampler) == (10, "hardest_batch", "least_confidence")
+    assert (published.init, published.epochs, published.schedule, published.warm_start) == ("fresh", 200, "step", False)
+    assert (published.control_share, published.reserve_size) == (0, 0)
     assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
 
 
@@ -70,6 +79,13 @@ def test_basic_auth_needs_both_halves() -> None:
     assert "both" in str(refused.value)
 
 
+@pytest.mark.parametrize(("user", "password"), [("user", "пароль"), ("us:er", "password")])
+def test_credentials_that_label_studio_cannot_send_are_refused(user: str, password: str) -> None:
+    with pytest.raises(ConfigError, match="Latin-1") as refused:
+        server_settings(BASIC_AUTH_USER=user, BASIC_AUTH_PASS=password)
+    assert password not in str(refused.value)
+
+
 def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LABEL_STUDIO_URL", "http://label-studio.example/")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-1")
@@ -84,5 +100,5 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 def test_a_refused_value_that_may_be_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_PORT", "http")
-    with pytest.raises(ConfigError, match="'port': 'http' is not allowed"):
+    with pytest.raises(ConfigError, match="'PT4AL_PORT': 'http' is not allowed"):
         server_settings()
