@@ -10,6 +10,7 @@ SHELL := bash
 LABEL_STUDIO_VERSION := 1.23.2
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+SUDO := $(shell [[ $$(id -u) = 0 ]] || echo sudo -n)
 VENV := .venv
 LABEL_STUDIO := .venv-label-studio
 BIN := $(VENV)/bin
@@ -28,7 +29,10 @@ setup-label-studio: $(LABEL_STUDIO)/.done
 
 define make-venv
 @[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or newer is needed: apt-get install python3" >&2; exit 1; }
-@$(PYTHON) -m venv $(1) || { echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+  || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq $(PYTHON)-venv >/dev/null; } \
+  || { echo "Python's venv module is missing: apt-get install $(PYTHON)-venv" >&2; exit 1; }
+@$(PYTHON) -m venv $(1)
 endef
 
 $(VENV)/.done: pyproject.toml
@@ -47,8 +51,7 @@ $(LABEL_STUDIO)/.done: Makefile
 setup-system:
 	@missing=$$(for p in $(DEBIAN); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
 	if [[ -n "$$missing" ]]; then \
-	  sudo=$$([[ $$(id -u) = 0 ]] || echo sudo -n); \
-	  { $$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq $$missing >/dev/null; } \
+	  { $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; } \
 	    || echo "Could not install $$missing: the tests that need them will be skipped." >&2; \
 	fi
 

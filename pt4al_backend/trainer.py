@@ -1,7 +1,7 @@
 """Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
 
 Every training is a job in a folder of its own (see ``children``). A folder that is already there is gone on with, so a
-restart loses at most one epoch; its result is taken over in steps that can be repeated.
+restart loses what came after its last checkpoint; its result is taken over in steps that can be repeated.
 """
 
 import hashlib
