@@ -39,7 +39,7 @@ class HttpError(PT4ALError):
     """What the framework itself refuses: no such route, no such method."""
 
     def __init__(self, message: str, status: int) -> None:
-        super().__init__(f"{message}.", "The routes are listed at /docs.")
+        super().__init__(f"{message}.", "The routes are listed at /openapi.json.")
         self.status = status
 
 
@@ -68,7 +68,14 @@ def create_app(settings: Settings | None = None, store: Store | None = None, que
         if store is None:
             opened.close()
 
-    app = FastAPI(title="PT4AL backend", version=__version__, summary="Active learning for Label Studio", lifespan=lifespan)
+    app = FastAPI(
+        title="PT4AL backend",
+        version=__version__,
+        summary="Active learning for Label Studio",
+        lifespan=lifespan,
+        docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
+        redoc_url=None,
+    )
     app.include_router(protocol.router(serving, statuses, metrics))
     app.include_router(pages.router(statuses))
 
@@ -115,7 +122,7 @@ def _known(error: Exception) -> PT4ALError:
     if isinstance(error, HTTPException):
         return HttpError(str(error.detail), error.status_code)
     if isinstance(error, RequestValidationError):
-        return BadRequest("The query of the address is not what this route takes.", "See /docs.")
+        return BadRequest("The query of the address is not what this route takes.", "See /openapi.json.")
     if isinstance(error, RecursionError):
         return BadRequest("The body is nested too deeply.", "Send JSON as Label Studio does.")
     # the database's own words: SQLAlchemy's would quote the values, the token among them

@@ -71,6 +71,17 @@ def test_what_does_not_exist_is_not_found_in_the_readers_own_format(client: Clie
     assert client.get("/webhook").status_code == 405
 
 
+def test_an_error_and_the_home_page_lead_to_the_list_of_routes(client: Client) -> None:
+    remedy = client.get("/nowhere").json()["remedy"]
+    assert "/openapi.json" in remedy
+    assert 'href="/openapi.json"' in client.page("/").text
+    assert "/webhook" in client.get("/openapi.json").json()["paths"]
+
+
+def test_no_page_needs_the_internet(client: Client) -> None:
+    assert [client.page(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
+
+
 def test_a_bad_environment_is_refused_at_the_start(
     settings: Settings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,5 +103,5 @@ def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: Settings) ->
 
 
 def test_no_answer_is_taken_for_another_kind_of_file(client: Client) -> None:
-    for path in ("/", "/health", "/api/projects", "/metrics", "/nowhere", "/docs"):
+    for path in ("/", "/health", "/api/projects", "/metrics", "/nowhere", "/openapi.json"):
         assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
