@@ -89,14 +89,3 @@ def is_complete(folder: Path | None) -> bool:
     except StoreCorrupt:
         return False
     return True
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces one small file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path)

@@ -25,7 +25,6 @@ log = logging.getLogger(__name__)
 
 RESTARTS = 3  # a child that a signal killed is started again so often
 TICK_SECONDS = 0.5
-EXPECTED_FAILURE = 3  # exit status of a child that has said what is wrong
 
 Json = dict[str, Any]
 
