@@ -128,7 +128,7 @@ def _what_else(data: bytes) -> tuple[str, str]:
     if start.startswith((b"<svg", b"<?xml", b"<!--", b"<!doctype svg")) and b"<svg" in start:
         return "The image is an SVG drawing, which has no pixels.", "Convert it to PNG and import that."
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
-        return "The URL leads to a web page, not to an image file.", "Give the URL of the image itself."
+        return "The file is a web page, not an image.", "Name the image itself, not a page that shows it or asks to sign in."
     return "The file is not an image that can be read here, or its beginning is damaged.", READABLE
 
 

@@ -177,7 +177,7 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
         (os.urandom(2000), "not an image"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
         (b"<?xml version='1.0'?>\n<!-- drawn -->\n<svg/>", "SVG"),
-        (b"\n<!DOCTYPE html><html><img src='x.svg'></html>", "web page"),
+        (b"\n<!DOCTYPE html><html><img src='x.svg'></html>", "is a web page, not an image"),
         (encoded(Image.new("RGB", (1, 1)), "PNG"), "only 1 x 1"),
         (encoded(Image.new("RGB", (300, 3)), "PNG"), "only 300 x 3"),
         (png(0, 5), "damaged"),
