@@ -27,6 +27,7 @@ from pt4al_backend.jobs import Queue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.access import client_for
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.connection import checked_url
 from pt4al_backend.label_studio.labels import image_of
 from pt4al_backend.label_studio.queue import SAMPLING
 from pt4al_backend.label_studio.registration import Registration
@@ -60,7 +61,7 @@ class Finding:
 
 def examine(settings: Settings, project_id: int | None = None) -> Iterator[Finding]:
     """Makes all checks, one finding each: of the server, then of every connected project or of the one given."""
-    yield _checked("Data folder", lambda: _data_folder(settings))
+    yield _attempt("Data folder", lambda: _data_folder(settings))
     store = _attempt("State", lambda: _open(settings))
     if isinstance(store, Finding):
         yield store
@@ -68,13 +69,13 @@ def examine(settings: Settings, project_id: int | None = None) -> Iterator[Findi
         where = "the database that PT4AL_DATABASE_URL names" if settings.database_url else "SQLite in the data folder"
         count = len(store.project_ids()) if store else 0
         yield Finding("ok", "State", f"{where}, {count} connected project{'' if count == 1 else 's'}")
-        yield _checked("Worker", lambda: _worker(settings, store))
-    yield _checked("Device", lambda: _device(settings))
-    yield _checked("ImageNet weights", lambda: _weights(settings))
-    label_studio = _checked("Label Studio", lambda: _label_studio(settings))
+        yield _attempt("Worker", lambda: _worker(settings, store))
+    yield _attempt("Device", lambda: _device(settings))
+    yield _attempt("ImageNet weights", lambda: _weights(settings))
+    label_studio = _attempt("Label Studio", lambda: _label_studio(settings))
     yield label_studio
     if label_studio.level == "ok":
-        yield _checked("Token", lambda: _token(settings))
+        yield _attempt("Token", lambda: _token(settings))
     known = store.project_ids() if isinstance(store, Store) else []
     for number in [project_id] if project_id is not None else known:
         project = store.project(number) if isinstance(store, Store) else None
@@ -111,10 +112,6 @@ def _attempt(topic: str, work: Callable[[], T]) -> T | Finding:
         )
     except Exception as error:
         return Finding("fail", topic, f"The check failed ({type(error).__name__}).", "Please report this.")
-
-
-def _checked(topic: str, check: Callable[[], Finding]) -> Finding:
-    return _attempt(topic, check)
 
 
 # the server
@@ -226,6 +223,7 @@ def _label_studio(settings: Settings) -> Finding:
         return Finding(
             "warn", "Label Studio", "No address is set; the one that Label Studio gives on connecting is used.", remedy
         )
+    url = checked_url(url)
     try:
         response = requests.get(f"{url}/api/version", timeout=ANSWER_SECONDS, allow_redirects=False)
         release = response.json().get("release") if response.ok else None
@@ -258,7 +256,7 @@ def _project(project: Project) -> Iterator[Finding]:
     topic = f"Project {project.id}"
     if project.error:
         yield Finding("fail", topic, f"The last error: {project.error}", project.remedy)
-    yield _checked(topic, lambda: _params(topic, project))
+    yield _attempt(topic, lambda: _params(topic, project))
 
 
 def _in_label_studio(settings: Settings, project: Project) -> Iterator[Finding]:
@@ -271,7 +269,7 @@ def _in_label_studio(settings: Settings, project: Project) -> Iterator[Finding]:
     if isinstance(remote, Finding):
         yield remote
         return
-    yield _checked(topic, lambda: _image(topic, settings, client, project, remote))
+    yield _attempt(topic, lambda: _image(topic, settings, client, project, remote))
     yield _served(topic, project, remote)
     registration = Registration(settings, client, project.id)
     backends = _attempt(topic, registration.backends)
@@ -339,8 +337,8 @@ def _registered(
             text = f"The backend {_shown(url)} is connected without this backend's user name."
             yield Finding("warn", topic, text, "If it is this one: Settings > Model > Edit, basic authentication.")
             continue
-        yield _checked(topic, lambda url=url, backend=backend: _reachable(topic, url, backend))  # type: ignore[misc]
-        yield _checked(topic, lambda url=url: _webhook(topic, url, registration.header(), hooks))  # type: ignore[misc]
+        yield _attempt(topic, lambda url=url, backend=backend: _reachable(topic, url, backend))  # type: ignore[misc]
+        yield _attempt(topic, lambda url=url: _webhook(topic, url, registration.header(), hooks))  # type: ignore[misc]
 
 
 def _reachable(topic: str, url: str, backend: Json) -> Finding:

@@ -162,6 +162,13 @@ def test_a_label_studio_that_is_down_leaves_the_other_checks(world: World) -> No
     assert {each.topic for each in found} >= {"Data folder", "State", "Device", "ImageNet weights", "Project 7"}
 
 
+def test_an_address_without_http_is_said_to_need_it(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"label_studio_url": "127.0.0.1:8080"})
+    said = faults(world.findings(), "Label Studio")
+    assert "needs http:// or https://" in said
+    assert "LABEL_STUDIO_URL" in said
+
+
 def test_a_label_studio_that_never_answers_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = world.findings()
     monkeypatch.setattr(doctor, "LIMIT_SECONDS", 0.5)

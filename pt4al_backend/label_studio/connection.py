@@ -57,7 +57,7 @@ class Connection:
     def __init__(
         self, url: str, token: str, *, timeout: tuple[float, float] = (3.05, 60.0), adapter: BaseAdapter | None = None
     ) -> None:
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self._token = token.strip()
         if not self._token:
             raise AuthError("No token for Label Studio is set.", _USE_PERSONAL)
@@ -224,7 +224,12 @@ def _retry(methods: set[str]) -> Retry:
     )
 
 
-def _checked_url(url: str) -> str:
+def checked_url(url: str) -> str:
+    """An address of Label Studio, without a slash at its end.
+
+    Raises:
+        LabelStudioError: it cannot be one.
+    """
     url = url.strip().rstrip("/")
     try:
         parts = urlsplit(url)
@@ -233,7 +238,7 @@ def _checked_url(url: str) -> str:
         valid = False
     if not valid or "@" in parts.netloc or parts.query or parts.fragment:
         shown = repr(url) if "@" not in url else "What is set"
-        raise LabelStudioError(f"{shown} is not an address: http:// or https://, a host and perhaps a path.", _SET_URL)
+        raise LabelStudioError(f"{shown} is not an address: it needs http:// or https://, a host and perhaps a path.", _SET_URL)
     return url
 
 
