@@ -38,12 +38,23 @@ class Commands(TyperGroup):
     """Says what went wrong, and what to change, in one line instead of a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command; exit status 1 if it raises one of our errors."""
+        """Runs the command; exit status 1 if it raises one of our errors, or the disk's."""
         try:
             return super().invoke(ctx)
         except PT4ALError as error:
-            err.print(Text(f"Error: {error}", "red"), soft_wrap=True)
-            raise typer.Exit(1) from None
+            problem = error
+        except BrokenPipeError:  # of `pt4al status | head`: the framework ends quietly
+            raise
+        except OSError as error:
+            problem = _of_disk(error)
+        err.print(Text(f"Error: {problem}", "red"), soft_wrap=True)
+        raise typer.Exit(1)
+
+
+def _of_disk(error: OSError) -> ConfigError:
+    reason = error.strerror or type(error).__name__
+    what = f"{error.filename} cannot be used ({reason})." if error.filename else f"The system refuses: {reason}."
+    return ConfigError(what, "Check free space and permissions; PT4AL_DATA_DIR names the folder of the state.")
 
 
 app = typer.Typer(
@@ -80,10 +91,10 @@ def _store(settings: "Settings") -> "Store":
 
     from pt4al_backend.store import Store
 
-    remedy = "Check PT4AL_DATABASE_URL." if settings.database_url else f"Check the data folder, {settings.data_dir}."
+    remedy = "Check PT4AL_DATABASE_URL." if settings.database_url else f"Check PT4AL_DATA_DIR, the folder {settings.data_dir}."
     try:
         return Store.open(settings)
-    except (SQLAlchemyError, ModuleNotFoundError, OSError) as error:  # their words may hold the database's password
+    except (SQLAlchemyError, ModuleNotFoundError) as error:  # their words may hold the database's password
         raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", remedy) from error
 
 
@@ -308,9 +319,13 @@ def rank(
     from pt4al_backend import offline
     from pt4al_backend.settings import project_settings
 
-    settings = _settings(device=device)
     given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
-    options = project_settings({name: value for name, value in given.items() if value is not None})
+    try:
+        settings = _settings(device=device)
+        options = project_settings({name: value for name, value in given.items() if value is not None})
+    except ConfigError as error:
+        remedy = "Change the option (--device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
+        raise ConfigError(error.message, remedy) from error
     if not to.parent.is_dir():
         raise ConfigError(f"There is no folder {to.parent} to write {to.name} into.", "Make it, or change --out.")
     files = offline.Files.find(images)

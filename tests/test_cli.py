@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
@@ -19,7 +20,7 @@ from pt4al_backend.settings import Settings
 from pt4al_backend.store import Store
 from pt4al_backend.strategies import STRATEGIES
 from pt4al_backend.tasks import TASKS
-from tests.servers import stub_server, wait_until
+from tests.servers import free_port, stub_server, wait_until
 
 COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
 
@@ -54,8 +55,24 @@ def test_a_wrong_setting_is_one_line_that_says_what_to_change(
     result = run(*command)
     assert result.exit_code == 1
     assert len(result.stderr.strip().splitlines()) == 1
-    assert "poll_seconds" in result.stderr
+    assert "poll_seconds" in result.stderr.lower()
     assert "environment" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "web", "worker", "status", "train 1", "rank"])
+def test_a_data_folder_that_cannot_be_made_is_one_line_that_names_it(
+    run: Any, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PT4AL_DATA_DIR", str(tmp_path / "file" / "data"))
+    monkeypatch.setenv("PT4AL_PORT", str(free_port()))
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    given = ["rank", str(tmp_path), "--out", str(tmp_path / "tasks.json")] if command == "rank" else command.split()
+    result = run(*given)
+    assert result.exit_code == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert str(tmp_path / "file") in result.stderr
+    assert "PT4AL_DATA_DIR" in result.stderr
 
 
 def test_no_secret_is_in_an_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,3 +189,5 @@ def test_an_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, dat
     assert result.exit_code == 1
     assert flag[1] in result.stderr
     assert "allowed" in result.stderr
+    assert flag[0] in result.stderr
+    assert "Label Studio" not in result.stderr
