@@ -49,7 +49,17 @@ def exchanges(seen: list[Request]) -> int:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "label-studio:8080", "127.0.0.1:8080", "ftp://host", "//host", "http://", "http://host:port", "http://me:secret@host", "http://host/?a=1"],
+    [
+        "",
+        "label-studio:8080",
+        "127.0.0.1:8080",
+        "ftp://host",
+        "//host",
+        "http://",
+        "http://host:port",
+        "http://me:secret@host",
+        "http://host/?a=1",
+    ],
 )
 def test_an_address_that_cannot_be_one_is_refused_with_the_variable_to_change(url: str) -> None:
     with pytest.raises(LabelStudioError) as caught:
