@@ -13,21 +13,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-#: The engine's phases in words; others are shown as they are.
-PHASES = {
-    "connected": "Waiting for a worker",
-    "syncing": "Reading the tasks",
-    "fetching images": "Fetching images",
-    "prepare": "Getting ready to train",
-    "pretext": "Training the pretext learner",
-    "training": "Training the round's model",
-    "scoring": "Scoring images",
-    "waiting for the device": "Waiting for another training",
-    "publishing": "Publishing the new order",
-    "labelling": "Waiting for labels",
-    "exhausted": "Every image is labelled",
-    "blocked": "Blocked by an error",
-}
+from pt4al_backend.phases import PHASES
+
 BAR = 22
 
 Status = Mapping[str, Any]

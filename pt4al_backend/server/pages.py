@@ -12,26 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.phases import PHASES
 from pt4al_backend.server.status import ProjectStatus, Statuses
 
 REFRESH_SECONDS = 3
-
-#: What each phase of the engine means to a person; others are shown as they are.
-PHASES = {
-    "connected": "Connected; a worker will look at the project in a moment",
-    "syncing": "Reading tasks and answers from Label Studio",
-    "fetching images": "Fetching images",
-    "pretext": "Training the pretext learner that ranks the images",
-    "prepare": "Preparing the training",
-    "training": "Training the model",
-    "scoring": "Scoring images",
-    "publishing": "Publishing the new order",
-    "labelling": "Waiting for labels",
-    "waiting for tasks": "Waiting for tasks: import images into the project",
-    "waiting for the device": "Waiting for another project's training",
-    "exhausted": "Every image is labelled or set aside",
-    "blocked": "Blocked by an error",
-}
 
 
 def wants_page(request: Request) -> bool:
