@@ -22,7 +22,7 @@ from pt4al_backend.demo.folder import MARKER, fresh
 from pt4al_backend.demo.labelling import Labelling
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server, ServerFailed, free_port, label_studio
-from pt4al_backend.errors import ConfigError, PT4ALError
+from pt4al_backend.errors import ConfigError, PT4ALError, Unreachable
 from pt4al_backend.label_studio.label_config import parse
 from tests.servers import wait_until
 
@@ -145,6 +145,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) 
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file"), fresh(tmp_path / "file" / "demo"):
         pass
+
+
+def test_a_folder_whose_parent_cannot_be_made_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigError, match="/proc/x/y") as refused, fresh(Path("/proc/x/y")):
+        pass
+    assert "--folder" in refused.value.remedy
 
 
 # the servers
@@ -331,6 +337,35 @@ def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: p
     with pytest.raises(PT4ALError, match="The disk is full") as ended:
         labelling(project, {"Ada": Person(project, "Ada")}).run(1, lambda _each: None)
     assert ended.value.remedy == "Free space."
+
+
+def test_a_backend_that_does_not_answer_for_a_while_does_not_end_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    project = Project([[5, 3, 17, 21]], controls=1)
+    status, looks = project.status, iter(range(1_000_000))
+
+    def restarting() -> dict[str, Any]:
+        if next(looks) % 3 < 2:
+            raise Unreachable("The backend does not tell.")
+        return status()
+
+    monkeypatch.setattr(project, "status", restarting)
+    closed = labelling(project, {"Ada": Person(project, "Ada")}).run(1, lambda _each: None)
+    assert [each["number"] for each in closed] == [1]
+
+
+def test_a_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 100_000, 50))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    project = Project([[5, 3]], controls=1)
+
+    def gone() -> dict[str, Any]:
+        raise Unreachable("The backend does not tell.")
+
+    monkeypatch.setattr(project, "status", gone)
+    with pytest.raises(Unreachable):
+        labelling(project, {"Ada": Person(project, "Ada")}).run(1, lambda _each: None)
 
 
 # the table

@@ -22,7 +22,7 @@ def fresh(folder: Path) -> Iterator[IO[bytes]]:
     """
     marker = folder / MARKER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         if not marker.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} holds files that are not the demo's; it empties its folder.", "Give another --folder.")
         with marker.open("ab") as lock:
@@ -38,6 +38,13 @@ def fresh(folder: Path) -> Iterator[IO[bytes]]:
         raise ConfigError(
             f"The demo cannot write to {error.filename or folder} ({error.strerror}).", "Free space, or give another --folder."
         ) from error
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # which may name a folder above
+        raise ConfigError(f"The demo cannot make {folder} ({error.strerror}).", "Give another --folder.") from error
 
 
 def _hold(lock: IO[bytes], folder: Path) -> None:

@@ -73,6 +73,9 @@ class Labelling:
         closed: list[Json] = []
         while len(closed) < rounds:
             status = self._look()
+            if status is None:
+                time.sleep(LOOK_SECONDS)
+                continue
             done = [each for each in status["history"] if each["state"] == "closed"]
             for each in done[len(closed) : rounds]:
                 closed.append(each)
@@ -83,15 +86,31 @@ class Labelling:
                 time.sleep(LOOK_SECONDS)
         return closed
 
-    def _look(self) -> Json:
-        status = self._backend.status()
-        self._screen.backend(status)
+    def _look(self) -> Json | None:
+        """Where the project stands; None while the backend does not answer: its supervisor starts it again.
+
+        Raises:
+            PT4ALError: the trouble lasts.
+        """
         self._check()
-        error, now = status["error"], time.monotonic()
-        self._trouble_since = (self._trouble_since or now) if error else None
-        if error and self._trouble_since and now - self._trouble_since > TROUBLE_SECONDS:
-            raise PT4ALError(f"The backend is stuck: {error['message']}", error["remedy"])
+        try:
+            status = self._backend.status()
+        except Unreachable as unreachable:
+            self._trouble(unreachable)
+            return None
+        self._screen.backend(status)
+        error = status["error"]
+        self._trouble(PT4ALError(f"The backend is stuck: {error['message']}", error["remedy"]) if error else None)
         return status
+
+    def _trouble(self, error: PT4ALError | None) -> None:
+        now = time.monotonic()
+        if error is None:
+            self._trouble_since = None
+        elif self._trouble_since is None:
+            self._trouble_since = now
+        elif now - self._trouble_since > TROUBLE_SECONDS:
+            raise error
 
     def _answer(self, status: Json) -> bool:
         """Answers what the open round asks for and nobody has answered; False if there is nothing to do now."""
