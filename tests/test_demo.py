@@ -5,14 +5,17 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+import requests
 from PIL import Image
 from rich.console import Console
 
@@ -21,7 +24,7 @@ from pt4al_backend.demo.comparison import Row
 from pt4al_backend.demo.folder import MARKER, fresh
 from pt4al_backend.demo.labelling import Labelling
 from pt4al_backend.demo.screen import Screen, duration
-from pt4al_backend.demo.servers import Server, ServerFailed, free_port, label_studio
+from pt4al_backend.demo.servers import Server, ServerFailed, free_port, label_studio, started
 from pt4al_backend.errors import ConfigError, PT4ALError, Unreachable
 from pt4al_backend.label_studio.label_config import parse
 from tests.servers import wait_until
@@ -166,6 +169,13 @@ def test_a_port_in_use_is_passed_over() -> None:
     assert free_port(port) == port
 
 
+def test_no_port_is_given_twice() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    found = [free_port(port) for _ in range(3)]
+    assert len(set(found)) == 3
+
+
 def test_a_missing_label_studio_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-command"):
         label_studio(Path("no-such-command"), tmp_path, "ada@example.com", "secret")
@@ -185,9 +195,55 @@ def test_what_is_meant_for_other_installations_does_not_reach_the_servers(
     assert environment["PT4AL_SAMPLER"] == "margin"
 
 
+LISTENS = r"Listening on (\S+)\.\s"
+
+#: Takes its port late: it goes to another one if that is taken, as Label Studio does, or ends, as the backend does.
+LATE = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+try:
+    server = HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+except OSError:
+    if sys.argv[2] == "ends":
+        raise
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+print("Listening on %s:%s." % server.server_address, flush=True)
+server.serve_forever()
+"""
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """Answers as a server of another installation does."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+
+@pytest.mark.parametrize("how", ["ends", "goes elsewhere"])
+def test_a_stranger_that_takes_the_port_is_not_taken_for_the_server(tmp_path: Path, how: str) -> None:
+    stranger = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+    threading.Thread(target=stranger.serve_forever, daemon=True).start()
+    ports = iter([stranger.server_port, free_port(9090)])
+
+    def make() -> Server:
+        port = next(ports)
+        return Server("x", [sys.executable, "-c", LATE, str(port), how], port, tmp_path / "log.txt", os.environ, LISTENS)
+
+    with fresh(tmp_path / "demo") as lock, started(make, lock, lambda _server: None) as server:
+        assert server.url != f"http://127.0.0.1:{stranger.server_port}"
+        assert requests.get(server.url, timeout=30).status_code == 200
+    stranger.shutdown()
+    stranger.server_close()
+
+
 def test_a_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('the port is taken'); raise SystemExit(7)"]
-    server = Server("The server", command, f"http://127.0.0.1:{free_port(9090)}", tmp_path / "log.txt", os.environ)
+    server = Server("The server", command, free_port(9090), tmp_path / "log.txt", os.environ, LISTENS)
     with fresh(tmp_path / "demo") as lock, server.running(lock), pytest.raises(ServerFailed) as failed:
         server.wait(lambda: None)
     assert "status 7" in failed.value.message
@@ -201,7 +257,7 @@ from pt4al_backend.demo.folder import fresh
 from pt4al_backend.demo.servers import Server
 folder = Path(sys.argv[1])
 command = [sys.executable, "-c", sys.argv[2], str(folder / "pids")]
-with fresh(folder / "demo") as lock, Server("x", command, "http://127.0.0.1:1", folder / "log.txt", os.environ).running(lock):
+with fresh(folder / "demo") as lock, Server("x", command, 1, folder / "log.txt", os.environ, "").running(lock):
     time.sleep(600)
 """
 

@@ -4,7 +4,7 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -136,14 +136,13 @@ def _connect(
     stack: ExitStack, folder: Path, lock: IO[bytes], found: Images, settings: Settings, command: Path, screen: Screen
 ) -> Connected:
     password = secrets.token_urlsafe(9)
-    studio = servers.label_studio(command, folder / "label-studio", LEAD, password)
-    _start(stack, studio, lock, screen)
+    studio = _start(stack, lambda: servers.label_studio(command, folder / "label-studio", LEAD, password), lock, screen)
     ada, ben = Annotator(studio.url, LEAD, password), Annotator(studio.url, SECOND, secrets.token_urlsafe(12))
     ada.log_in()
     ben.sign_up()
     screen.say(f"Label Studio runs at {studio.url}; log in as {LEAD} with the password {password}")
-    backend = servers.backend(folder / "backend", studio.url, ada.create_personal_access_token())
-    _start(stack, backend, lock, screen)
+    token = ada.create_personal_access_token()
+    backend = _start(stack, lambda: servers.backend(folder / "backend", studio.url, token), lock, screen)
     project_id = ada.create_project(TITLE, found.label_config(), description="Made by `make demo`.")
     with screen.live(0):
         ids = _upload(ada, project_id, found, screen)
@@ -155,10 +154,9 @@ def _connect(
     return Connected(project_id, {"Ada": ada, "Ben": ben}, studio, backend, labels, password)
 
 
-def _start(stack: ExitStack, server: Server, lock: IO[bytes], screen: Screen) -> None:
-    stack.enter_context(server.running(lock))
+def _start(stack: ExitStack, make: Callable[[], Server], lock: IO[bytes], screen: Screen) -> Server:
     with screen.live(0):
-        server.wait(lambda: screen.work(f"{server.name} starts"))
+        return stack.enter_context(servers.started(make, lock, lambda server: screen.work(f"{server.name} starts")))
 
 
 def _upload(annotator: Annotator, project_id: int, found: Images, screen: Screen) -> list[int]:
