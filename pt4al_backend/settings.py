@@ -86,7 +86,9 @@ class ProjectSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="forbid")
 
-    preset: Literal["default", "paper"] = Field("default", description="`paper` sets rounds, query, initial weights, epochs and schedule as published.")
+    preset: Literal["default", "paper"] = Field(
+        "default", description="`paper` sets rounds, query, initial weights, epochs and schedule as published."
+    )
     rounds: int = Field(10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into.")
     query_size: int | None = Field(
         None, ge=1, le=1_000_000, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20."
