@@ -71,7 +71,7 @@ test: setup setup-label-studio setup-system lint
 	PT4AL_REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest
 
 test-fast: setup lint
-	$(BIN)/pytest -m 'not label_studio'
+	$(BIN)/pytest -m 'not label_studio' -n 2
 
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench

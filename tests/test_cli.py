@@ -29,7 +29,8 @@ COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank
 def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command on the test's own state; the terminal is wide enough that no table breaks a line."""
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
-    monkeypatch.setenv("COLUMNS", "250")
+    for console in (cli.out, cli.err):
+        monkeypatch.setattr(console, "width", 250)
 
     def invoke(*arguments: str) -> Result:
         return CliRunner().invoke(cli.app, arguments)
