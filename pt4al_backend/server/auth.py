@@ -1,6 +1,6 @@
 """Who may ask: basic auth on every route but /health, and no posts from other sites' pages.
 
-Both wrap the whole app, so that no route, no documentation page and no 404 is left out.
+Both wrap the whole app, so that no route, no list of routes and no 404 is left out.
 """
 
 import base64
