@@ -6,7 +6,7 @@ declaration of entities, so that a small config cannot grow into a large one nor
 
 import re
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import ClassVar, Literal, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -37,6 +37,36 @@ class ClassificationConfig:
     to_name: str
     image_key: str
     labels: tuple[str, ...]
+
+    task: ClassVar[str] = "classification"
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """A project in which annotators outline the classes of an image.
+
+    Attributes:
+        from_name: name of the tag that lists the classes: ``<BrushLabels>``, ``<PolygonLabels>``, ``<BitmaskLabels>`` or
+            ``<Labels>``.
+        to_name: name of the ``<Image>``.
+        image_key: field of a task's data that holds the image's address.
+        labels: what annotations hold, in the config's order; a class's index is its id in masks.
+        shape: what predictions are drawn with.
+        tool: name of the ``<Brush>``, ``<Polygon>`` or ``<Bitmask>`` beside ``<Labels>``; "" if one tag is both.
+    """
+
+    from_name: str
+    to_name: str
+    image_key: str
+    labels: tuple[str, ...]
+    shape: Literal["brush", "polygon", "bitmask"]
+    tool: str = ""
+
+    task: ClassVar[str] = "segmentation"
+
+
+#: What a project can be about.
+LabelConfig = ClassificationConfig | SegmentationConfig
 
 
 def parse(label_config_xml: str) -> ClassificationConfig:

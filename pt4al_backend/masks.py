@@ -1,0 +1,107 @@
+"""Masks of class ids in files: what annotators drew, and what a model says an image shows.
+
+A mask is uint8 [height, width]: the index of each pixel's class, or ``UNLABELLED``. It is kept as a PNG whose name tells
+its size and its content, so that the same mask is the same file and the state holds only names.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from pt4al_backend.errors import StoreCorrupt
+
+#: The id of a pixel that nobody gave a class.
+UNLABELLED = 255
+#: So many classes a mask can tell apart.
+MOST_CLASSES = 255
+
+_SCORES = "scores"
+
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """Class ids uint8 [height, width], and of a model's mask the mean top-1 posterior of each class's pixels, by id."""
+
+    ids: NDArray[np.uint8]
+    scores: Mapping[int, float] = field(default_factory=dict)
+
+
+def size_of(name: str) -> tuple[int, int]:
+    """(width, height) of the mask of that name. An annotation without any region has no size of its own: (1, 1)."""
+    width, _, height = name.partition("-")[0].partition("x")
+    return int(width), int(height)
+
+
+def _encoded(mask: Mask) -> bytes:
+    text = PngInfo()
+    if mask.scores:
+        text.add_text(_SCORES, json.dumps({str(key): round(float(value), 6) for key, value in sorted(mask.scores.items())}))
+    buffer = BytesIO()
+    Image.fromarray(mask.ids).save(buffer, "PNG", pnginfo=text, compress_level=1)
+    return buffer.getvalue()
+
+
+class Masks:
+    """The masks of one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def put(self, mask: Mask) -> str:
+        """Keeps a mask and returns its name.
+
+        Raises:
+            OSError: the disk is full or failing.
+        """
+        data = _encoded(mask)
+        height, width = mask.ids.shape
+        name = f"{width}x{height}-{hashlib.sha256(data).hexdigest()[:40]}"
+        path = self._path(name)
+        if not path.exists():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part = path.with_suffix(f".{os.getpid()}.part")
+            try:
+                part.write_bytes(data)
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+        return name
+
+    def get(self, name: str) -> Mask:
+        """The mask of that name.
+
+        Raises:
+            StoreCorrupt: it is missing or damaged.
+        """
+        path = self._path(name)
+        try:
+            with Image.open(path, formats=("PNG",)) as image:
+                ids = np.asarray(image, dtype=np.uint8)
+                scores = json.loads(str(image.info.get(_SCORES, "{}")))
+            if (ids.shape[1], ids.shape[0]) != size_of(name):
+                raise ValueError("another size than its name says")
+            return Mask(ids, {int(key): float(value) for key, value in scores.items()})
+        except Exception as error:  # a damaged PNG surfaces as any of a dozen types
+            raise StoreCorrupt(
+                f"The mask {path.name} is missing or damaged ({type(error).__name__}).",
+                f"Stop the backend, delete {self._folder} and start it again: the annotations are read anew.",
+            ) from error
+
+    def prune(self, wanted: Collection[str]) -> None:
+        """Deletes the masks that are not among ``wanted``."""
+        keep = {self._path(name) for name in wanted}
+        for path in self._folder.glob("*.png"):
+            if path not in keep:
+                path.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.png"
