@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from pt4al_backend.frames import SMALL, Shape
 from pt4al_backend.minibatches import Prepare
-from pt4al_backend.networks import SMALL
 
 #: Augments uint8 images [m, 3, S, S] on the device.
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
@@ -29,14 +29,15 @@ _PARTS = 4
 
 
 class Centre:
-    """The central squares, nothing random: uint8 [m, stored, stored, 3] -> [m, size, size, 3]."""
+    """The centre of stored frames, nothing random: uint8 [m, *stored, 3] -> [m, *shape, 3]."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
 
     def __call__(self, images: NDArray[np.uint8], _: np.random.Generator | None = None) -> NDArray[np.uint8]:
-        start = (images.shape[1] - self._size) // 2
-        return images[:, start : start + self._size, start : start + self._size]
+        height, width = self._shape
+        top, left = (images.shape[1] - height) // 2, (images.shape[2] - width) // 2
+        return images[:, top : top + height, left : left + width]
 
 
 def unchanged(images: Tensor, _: np.random.Generator) -> Tensor:
@@ -61,22 +62,22 @@ def crop_and_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
 class ResizedCrops:
     """Random resized crops, mirrored half of the time: the paper's recipe for 224 pixels, by albumentations.
 
-    Takes uint8 [m, stored, stored, 3] and a generator, gives uint8 [m, size, size, 3].
+    Takes uint8 [m, *stored, 3] and a generator, gives uint8 [m, *shape, 3].
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
         import albumentations
 
-        self._size = size
+        self._shape = shape
         self._parts: list[Any] = [
-            albumentations.Compose([albumentations.RandomResizedCrop(size=(size, size)), albumentations.HorizontalFlip(p=0.5)])
+            albumentations.Compose([albumentations.RandomResizedCrop(size=shape), albumentations.HorizontalFlip(p=0.5)])
             for _ in range(_PARTS)
         ]
         self._threads = ThreadPoolExecutor(_PARTS, "augmentation")
 
     def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        result = np.empty((len(images), self._size, self._size, 3), dtype=np.uint8)
+        result = np.empty((len(images), *self._shape, 3), dtype=np.uint8)
 
         def augment(part: int, seed: int) -> None:
             self._parts[part].set_random_seed(seed)
@@ -87,6 +88,6 @@ class ResizedCrops:
         return result
 
 
-def of_size(size: int) -> tuple[Prepare, Augment]:
-    """What training does to images of ``size`` pixels: first on the CPU to stored squares, then to tensors on the device."""
-    return (Centre(size), crop_and_flip) if size <= SMALL else (ResizedCrops(size), unchanged)
+def of_shape(shape: Shape) -> tuple[Prepare, Augment]:
+    """What training does to images of a shape: first on the CPU to stored frames, then to tensors on the device."""
+    return (Centre(shape), crop_and_flip) if min(shape) <= SMALL else (ResizedCrops(shape), unchanged)

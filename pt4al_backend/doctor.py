@@ -20,12 +20,11 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from pt4al_backend.errors import ConfigError, ImageUnreadable, PT4ALError
-from pt4al_backend.fetching import Fetcher
 from pt4al_backend.images import decode
 from pt4al_backend.intake import has_gpu
 from pt4al_backend.jobs import Queue
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.access import client_for
+from pt4al_backend.label_studio.access import client_for, fetcher_for
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.connection import checked_url
 from pt4al_backend.label_studio.labels import image_of
@@ -294,8 +293,7 @@ def _image(topic: str, settings: Settings, client: LabelStudio, project: Project
     if not tasks:
         return Finding("warn", topic, "There is no task yet.", "Import images.")
     problem = ""
-    hostnames = [project.hostname] if project.hostname else []
-    with Fetcher(settings, client.url, client.authorization, hostnames) as fetcher:
+    with fetcher_for(settings, project) as fetcher:
         for task in tasks[:IMAGES]:
             try:
                 image = decode(fetcher.fetch(image_of(task.get("data") or {}, config), task["id"]), settings.image_max_pixels)

@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossible
-from pt4al_backend.fetching import Fetcher
 from pt4al_backend.intake import Intake
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.access import client_for
+from pt4al_backend.label_studio.access import client_for, fetcher_for
 from pt4al_backend.label_studio.queue import ServedQueue
 from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.querying import Querying, Scored
@@ -194,14 +193,12 @@ class Reconcile:
             self._queue.publish(self._project.round, picks)
 
     def _take_in(self) -> None:
-        hostnames = [self._project.hostname] if self._project.hostname else []
-
         def on_progress(done: int, total: int) -> None:
             self._on_progress({"phase": "fetching images", "done": done, "total": total})
             self._keep_serving()
 
-        with Fetcher(self._settings, self._client.url, self._client.authorization, hostnames) as fetcher:
-            Intake(self._store, self._settings, fetcher, self._project, self._options).run(on_progress)
+        with fetcher_for(self._settings, self._project) as fetcher:
+            Intake(self._store, self._settings, fetcher, self._project, self._options, self._config.task).run(on_progress)
 
     def _rank(self, *, anew: bool = False) -> None:
         """Nothing to rank by is no obstacle: the safer order needs no losses, and the notice says so."""

@@ -1,4 +1,4 @@
-"""Checks and decodes image files from anywhere, into squares of RGB pixels.
+"""Checks and decodes image files from anywhere.
 
 Every image becomes 8-bit RGB, upright (EXIF orientation applied), the first frame if it is animated. Transparency is
 composited on white, as Label Studio's page shows it. 16-bit grey keeps its high byte, as browsers show it; 32-bit
@@ -6,14 +6,12 @@ integer and float grey, whose range nobody states, is stretched from the image's
 """
 
 import threading
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
-from PIL.Image import Resampling
 
 from pt4al_backend.errors import ImageUnreadable
 
@@ -21,10 +19,7 @@ from pt4al_backend.errors import ImageUnreadable
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000")
 READABLE = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF and JPEG 2000 are read."
 MIN_SIDE = 4
-SMALL, STEP = 64, 8  # images up to SMALL pixels are trained on at their own size, rounded to a multiple of STEP
-SMALLEST = 32
-GPU_SIZE, CPU_SIZE = 224, 96
-MARGIN = 8 / 7  # stored side over training side of larger images: 256 over 224, the room that random crops need
+ORIENTATION = 0x0112  # EXIF tag; 5 to 8 lie on their side
 
 #: Larger images are decoded one at a time: each takes up to a gigabyte meanwhile, whatever the number of threads.
 LARGE = 16_000_000
@@ -35,7 +30,12 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def decode(data: bytes, max_pixels: int, size_hint: int | None = None) -> Image.Image:
-    """Decodes an image file to 8-bit RGB.
+    """Decodes an image file to 8-bit RGB; arguments and errors are those of ``decode_sized``."""
+    return decode_sized(data, max_pixels, size_hint)[0]
+
+
+def decode_sized(data: bytes, max_pixels: int, size_hint: int | None = None) -> tuple[Image.Image, tuple[int, int]]:
+    """Decodes an image file to 8-bit RGB, and tells its own size, upright: (width, height) in pixels.
 
     Args:
         max_pixels: largest width times height; checked in the header, before any pixel is decoded.
@@ -51,40 +51,18 @@ def decode(data: bytes, max_pixels: int, size_hint: int | None = None) -> Image.
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             _check_size(image.width, image.height, max_pixels)
             with _large if image.width * image.height > LARGE else nullcontext():
+                size = image.size
                 if size_hint:
                     image.draft(None, (2 * size_hint, 2 * size_hint))
                 image.load()
-                _turn_upright(image)
-                return _to_rgb(image)
+                lies = _turn_upright(image)
+                return _to_rgb(image), (size[1], size[0]) if lies else size
     except (ImageUnreadable, MemoryError):
         raise
     except UnidentifiedImageError:
         raise ImageUnreadable(*_what_else(data)) from None
     except Exception as error:  # crafted and damaged files make the decoders raise nearly anything
         raise ImageUnreadable(f"The image file is damaged or ends too early ({_brief(error)}).", "Import it again.") from None
-
-
-def square(image: Image.Image, size: int) -> NDArray[np.uint8]:
-    """The centre of an RGB image as uint8 [size, size, 3]: shorter side scaled to ``size``, the longer one cropped.
-
-    Bilinear with antialiasing; an image that is ``size`` x ``size`` already keeps its very pixels.
-    """
-    return np.asarray(ImageOps.fit(image, (size, size), Resampling.BILINEAR), dtype=np.uint8)
-
-
-def choose_size(shorter_sides: Sequence[int], gpu: bool, asked: int | None = None) -> tuple[int, int]:
-    """The side that networks are trained at, and the side that images are stored at, in pixels.
-
-    The training side is ``asked`` if given. Else it is the pool's own if that is small (median shorter side up to 64:
-    the nearest multiple of 8, at least 32), or 224 with a GPU, the side of ImageNet's weights, and 96 without. Larger
-    images are stored with a margin, which random crops need. No images at all count as large ones.
-    """
-    size = asked or (GPU_SIZE if gpu else CPU_SIZE)
-    if not asked and len(shorter_sides):
-        median = float(np.median(shorter_sides))
-        if median <= SMALL:
-            size = max(SMALLEST, STEP * round(median / STEP))
-    return size, size if size <= SMALL else round(size * MARGIN)
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
@@ -116,10 +94,14 @@ def _stretched(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.asarray(np.rint((values - low) * scale), dtype=np.uint8)
 
 
-def _turn_upright(image: Image.Image) -> None:
+def _turn_upright(image: Image.Image) -> bool:
+    """Applies the EXIF orientation; True if that exchanged width and height."""
     # A damaged EXIF block says nothing about the pixels: they are left as they lie.
     with suppress(Exception):
+        lies = image.getexif().get(ORIENTATION) in (5, 6, 7, 8)
         ImageOps.exif_transpose(image, in_place=True)
+        return lies
+    return False
 
 
 def _what_else(data: bytes) -> tuple[str, str]:

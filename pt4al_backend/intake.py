@@ -1,4 +1,4 @@
-"""Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small square.
+"""Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small frame.
 
 What cannot be read is set aside with its reason; the rest goes on.
 """
@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from PIL import Image
 
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.fetching import Fetcher
-from pt4al_backend.images import choose_size, decode, square
+from pt4al_backend.frames import KEEP, choose
+from pt4al_backend.images import decode_sized
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import ProjectSettings, Settings
@@ -24,11 +26,21 @@ from pt4al_backend.store import Store
 
 THREADS = 8
 CHUNK = 256  # images between two commits: so many are fetched again after a crash
-SAMPLE = 32  # images that decide the size of all
+SAMPLE = 32  # images that decide the shape of all
+SIDES = ("image_height", "image_width", "stored_height", "stored_width")
 RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
 LOOK_AGAIN_SECONDS = 3600.0  # before any other image is: its file or its storage may have been put right
 
-Fetched = tuple[int, NDArray[np.uint8] | None, str, bool]  # task id, square, problem, whether it may pass
+
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """What became of one task's image: its frame and its size (width, height), or why there is none and whether that may pass."""
+
+    task_id: int
+    frame: NDArray[np.uint8] | None = None
+    size: tuple[int, int] = (0, 0)
+    problem: str = ""
+    passing: bool = False
 
 
 def has_gpu(settings: Settings) -> bool:
@@ -38,18 +50,21 @@ def has_gpu(settings: Settings) -> bool:
 
 
 class Intake:
-    """Fills one project's pixel file."""
+    """Fills one project's pixel file with frames for the main task ``task``."""
 
-    def __init__(self, store: Store, settings: Settings, fetcher: Fetcher, project: Project, options: ProjectSettings) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str
+    ) -> None:
         self._store = store
         self._settings = settings
         self._fetcher = fetcher
         self._project = project
         self._options = options
+        self._task = task
 
     def run(self, on_progress: Callable[[int, int], None]) -> None:
         """Fetches all that is missing and due; reports (done, of) after each image, so that nobody waits for a slow host."""
-        if self._options.image_size not in (None, self._project.image_size) and self._project.image_size:
+        if self._project.stored_shape and self._fits_no_more():
             self._start_over()
         due = self._store.to_fetch(self._project.id, time.time())
         if not due:
@@ -59,71 +74,90 @@ class Intake:
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
             for start in range(0, len(due), CHUNK):
                 part = due[start : start + CHUNK]
-                if not self._project.stored_size:
-                    self._decide_size(pool, part)
+                if not self._project.stored_shape:
+                    self._decide_shape(pool, part)
                 fetched = []
                 for done, each in enumerate(pool.map(self._fetch, part), start + 1):
                     fetched.append(each)
                     on_progress(done, len(due))
                 row = self._keep(fetched, row)
 
+    def _fits_no_more(self) -> bool:
+        return self._project.task != self._task or self._options.image_size not in (None, self._project.asked_size)
+
     def _start_over(self) -> None:
-        """Another image size was asked for: squares, ranking and half-done trainings of the old size go."""
+        """Another image size was asked for, or another task: frames, ranking and half-done trainings of the old shape go."""
         folder = project_dir(self._settings, self._project.id)
         for pattern in ("pixels-*.u8", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
-        changes = {"image_size": None, "stored_size": None, "learner": "", "learner_pool": 0}
-        self._store.update(self._project.id, **changes)
-        for name, value in changes.items():
+        self._change(**dict.fromkeys(SIDES), learner="", learner_pool=0)
+
+    def _change(self, **columns: Any) -> None:
+        self._store.update(self._project.id, **columns)
+        for name, value in columns.items():
             setattr(self._project, name, value)
 
-    def _decide_size(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
+    def _decide_shape(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
         """Decides by the first images that can be read; leaves it open if there is none among ``part``."""
         for start in range(0, len(part), SAMPLE):
-            sides = [side for side in pool.map(self._side, part[start : start + SAMPLE]) if side]
-            if sides:
-                size, stored = choose_size(sides, has_gpu(self._settings), self._options.image_size)
-                self._store.update(self._project.id, image_size=size, stored_size=stored)
-                self._project.image_size, self._project.stored_size = size, stored
+            sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
+            if sizes:
+                asked = self._options.image_size
+                image, stored = choose(self._task, sizes, gpu=has_gpu(self._settings), asked=asked)
+                shapes = {
+                    "image_height": image[0],
+                    "image_width": image[1],
+                    "stored_height": stored[0],
+                    "stored_width": stored[1],
+                }
+                self._change(task=self._task, asked_size=asked, **shapes)
                 return
 
-    def _side(self, task: tuple[int, str]) -> int:
+    def _size(self, task: tuple[int, str]) -> tuple[int, int] | None:
         try:
-            return min(self._open(*task).size)
+            return self._open(*task)[1]
         except ImageUnreadable:
-            return 0
+            return None
 
-    def _open(self, task_id: int, reference: str) -> Image.Image:
+    def _open(self, task_id: int, reference: str) -> tuple[Image.Image, tuple[int, int]]:
         data = self._fetcher.fetch(reference, task_id)
-        return decode(data, self._settings.image_max_pixels, self._project.stored_size)
+        hint = max(self._project.stored_shape or (0,))
+        return decode_sized(data, self._settings.image_max_pixels, hint)
 
     def _fetch(self, task: tuple[int, str]) -> Fetched:
         try:
-            image = self._open(*task)
+            image, size = self._open(*task)
         except ImageUnreadable as error:
-            return task[0], None, str(error), error.transient
-        if not self._project.stored_size:
-            return task[0], None, "A moment ago it could not be read. It is tried again later.", True
-        return task[0], square(image, self._project.stored_size), "", False
+            return Fetched(task[0], problem=str(error), passing=error.transient)
+        shape = self._project.stored_shape
+        if not shape:
+            return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", passing=True)
+        return Fetched(task[0], KEEP[self._task](image, shape), size)
 
     def _keep(self, fetched: Sequence[Fetched], row: int) -> int:
-        good = [(task_id, image) for task_id, image, _, _ in fetched if image is not None]
-        bad = [(task_id, problem, passing) for task_id, image, problem, passing in fetched if image is None]
-        if good and self._project.stored_size:
-            with Pixels(pixel_path(self._settings, self._project), self._project.stored_size) as pixels:
-                for place, (_, image) in enumerate(good, row):
-                    pixels.write(place, image)
+        good = [(each, each.frame) for each in fetched if each.frame is not None]
+        bad = [each for each in fetched if each.frame is None]
+        if good and self._project.stored_shape:
+            with Pixels(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
+                for place, (_, frame) in enumerate(good, row):
+                    pixels.write(place, frame)
                 pixels.flush()
-        ids, rows = [task_id for task_id, _ in good], range(row, row + len(good))
-        read: dict[str, Sequence[Any]] = {"id": ids, "row": rows, "problem": [""] * len(good), "retry_at": [None] * len(good)}
+        read: dict[str, Sequence[Any]] = {
+            "id": [each.task_id for each, _ in good],
+            "row": range(row, row + len(good)),
+            "width": [each.size[0] for each, _ in good],
+            "height": [each.size[1] for each, _ in good],
+            "problem": [""] * len(good),
+            "retry_at": [None] * len(good),
+        }
         self._store.set_tasks(self._project.id, read)
         now = time.time()
         unread: dict[str, Sequence[Any]] = {
-            "id": [task_id for task_id, _, _ in bad],
-            "problem": [problem for _, problem, _ in bad],
-            "retry_at": [now + (RETRY_SECONDS if passing else LOOK_AGAIN_SECONDS) for _, _, passing in bad],
+            "id": [each.task_id for each in bad],
+            "problem": [each.problem for each in bad],
+            "retry_at": [now + (RETRY_SECONDS if each.passing else LOOK_AGAIN_SECONDS) for each in bad],
         }
         self._store.set_tasks(self._project.id, unread)
         return row + len(good)
@@ -135,5 +169,5 @@ def project_dir(settings: Settings, project_id: int) -> Path:
 
 
 def pixel_path(settings: Settings, project: Project) -> Path:
-    """The pixel file of a project's stored size."""
-    return project_dir(settings, project.id) / f"pixels-{project.stored_size}.u8"
+    """The pixel file of a project's stored shape."""
+    return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

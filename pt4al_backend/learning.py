@@ -6,7 +6,7 @@ Both read a job and write an artefact; neither knows Label Studio, the store or 
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pt4al_backend import __version__, artefacts, devices, holdout, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.frames import Shape
 from pt4al_backend.holdout import Scale
 from pt4al_backend.minibatches import Images
 from pt4al_backend.networks import MEAN, STD, Body, Form
@@ -32,7 +33,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Job:
-    """What to do, as the worker wrote it into a folder. ``size`` is the training size, ``stored_size`` that of the store."""
+    """What to do, as the worker wrote it into a folder. ``shape`` is what networks see, ``stored`` the store's."""
 
     folder: Path
     kind: str
@@ -40,8 +41,8 @@ class Job:
     device: torch.device
     pretrained: str
     pixels: Path
-    size: int
-    stored_size: int
+    shape: Shape
+    stored: Shape
     learner: Path | None
     previous: Path | None
     classes: tuple[str, ...]
@@ -67,8 +68,8 @@ class Job:
                 device=devices.choose(given["device"]),
                 pretrained=given["pretrained"],
                 pixels=Path(given["pixels"]),
-                size=int(given["size"]),
-                stored_size=int(given["stored_size"]),
+                shape=_shape(given["shape"]),
+                stored=_shape(given["stored"]),
                 learner=Path(given["learner"]) if given.get("learner") else None,
                 previous=Path(given["previous"]) if given.get("previous") else None,
                 classes=tuple(given.get("classes", ())),
@@ -79,7 +80,7 @@ class Job:
 
     def form(self) -> Form:
         """The network's form for this job: width 64 on a GPU and 16 on a CPU unless set."""
-        return Form.of(self.size, self.settings.width or (64 if self.device.type == "cuda" else 16))
+        return Form.of(self.shape, self.settings.width or (64 if self.device.type == "cuda" else 16))
 
     def rows(self, name: str) -> NDArray[np.int64]:
         """An array of rows beside the job."""
@@ -104,12 +105,17 @@ class Job:
         return {
             "fingerprint": self.fingerprint,
             "settings": self.settings.model_dump(mode="json"),
-            "size": self.size,
-            "stored_size": self.stored_size,
+            "shape": self.shape,
+            "stored": self.stored,
             "normalisation": {"mean": MEAN, "std": STD, "within": "network"},
             "network": asdict(form),
             "device": self.device.type,
         }
+
+
+def _shape(sides: Sequence[int]) -> Shape:
+    height, width = sides
+    return int(height), int(width)
 
 
 def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str]:
@@ -149,15 +155,15 @@ def rank(job: Job, report: Report) -> None:
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
     held = _held_out(job, len(rows))
-    with Pixels(job.pixels, job.stored_size) as pixels:
+    with Pixels(job.pixels, job.stored) as pixels:
         start = time.monotonic()
         if job.learner is None:
-            learner, init = _train_learner(job, Images(pixels, rows[~held], Centre(job.size)), report)
+            learner, init = _train_learner(job, Images(pixels, rows[~held], Centre(job.shape)), report)
         else:
             learner, init = weights.load_learner(job.learner), "pretext"
         trained = time.monotonic()
-        images = Images(pixels, rows, Centre(job.size))
-        size = scoring_size(job.device, job.size, learner.views)
+        images = Images(pixels, rows, Centre(job.shape))
+        size = scoring_size(job.device, job.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
         seconds = {"train": trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
@@ -197,11 +203,11 @@ def learn(job: Job, report: Report) -> None:
     torch.manual_seed(job.settings.seed)
     rows, targets = job.labelled("train.npz")
     control_rows, control_targets = job.labelled("control.npz")
-    task = tasks.load("classification")(Body(job.form()), job.classes, job.size)
+    task = tasks.load("classification")(Body(job.form()), job.classes, job.shape)
     task.learn_from(targets, job.settings)
     used = job.sources(report).give_task(task)
     recipe = task.recipe(len(rows), job.settings, job.device, fresh=used == "fresh")
-    with Pixels(job.pixels, job.stored_size) as pixels:
+    with Pixels(job.pixels, job.stored) as pixels:
         start = time.monotonic()
         Training(
             task,
@@ -217,8 +223,8 @@ def learn(job: Job, report: Report) -> None:
         scored_rows = np.concatenate([control_rows, job.rows("candidates.npy")])
         scores = score(
             task,
-            Images(pixels, scored_rows, Centre(job.size)),
-            scoring_size(job.device, job.size, task.views),
+            Images(pixels, scored_rows, Centre(job.shape)),
+            scoring_size(job.device, job.shape, task.views),
             device=job.device,
             report=report,
         )

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as Late
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
-from pt4al_backend.fetching import Fetcher
-from pt4al_backend.images import decode, square
-from pt4al_backend.label_studio.access import client_for
+from pt4al_backend.frames import Shape, crop
+from pt4al_backend.images import decode
+from pt4al_backend.label_studio.access import fetcher_for
 from pt4al_backend.label_studio.label_config import ClassificationConfig
 from pt4al_backend.label_studio.labels import image_of
 from pt4al_backend.schema import Project
@@ -43,7 +44,7 @@ class Model(Protocol):
     def classes(self) -> Sequence[str]: ...
 
     @property
-    def stored_size(self) -> int: ...
+    def stored(self) -> Shape: ...
 
     def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
         """uint8 [n, S, S, 3] -> [n, C]."""
@@ -80,7 +81,7 @@ class LiveModel:
         # an image that comes after the deadline is of no use, and would hold up the next request
         self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
         self._load = load
-        self._fetcher = fetcher or self._connect
+        self._fetcher = fetcher or partial(fetcher_for, self._settings)
         self._clock = clock
         self._models: OrderedDict[tuple[Path, int], Model] = OrderedDict()
         self._fetchers: dict[int, tuple[tuple[str, str], Fetch]] = {}
@@ -110,8 +111,8 @@ class LiveModel:
     ) -> dict[int, tuple[str, float]]:
         model = self._wait(self._thinking.submit(self._model, self._settings.data_dir / project.model), deadline)
         fetcher = self._of(project)
-        size = model.stored_size
-        pending = {self._fetching.submit(self._square, fetcher, config, task, size): task["id"] for task in tasks}
+        shape = model.stored
+        pending = {self._fetching.submit(self._frame, fetcher, config, task, shape): task["id"] for task in tasks}
         done, late = wait(pending, timeout=FETCH_SHARE * max(deadline - self._clock(), 0.0))
         for future in late:
             future.cancel()
@@ -137,10 +138,10 @@ class LiveModel:
             self._models.popitem(last=False)
         return self._models[key]
 
-    def _square(self, fetcher: Fetch, config: ClassificationConfig, task: Task, size: int) -> NDArray[np.uint8] | None:
+    def _frame(self, fetcher: Fetch, config: ClassificationConfig, task: Task, shape: Shape) -> NDArray[np.uint8] | None:
         try:
             data = fetcher.fetch(image_of(task.get("data") or {}, config), task["id"])
-            return square(decode(data, self._settings.image_max_pixels, size), size)
+            return crop(decode(data, self._settings.image_max_pixels, max(shape)), shape)
         except ImageUnreadable:
             return None  # the engine sets it aside, with its reason
 
@@ -151,7 +152,3 @@ class LiveModel:
             fetcher = self._fetcher(project)
             self._fetchers[project.id] = (key, fetcher)
         return fetcher
-
-    def _connect(self, project: Project) -> Fetch:
-        client = client_for(self._settings, project)
-        return Fetcher(self._settings, client.url, client.authorization, [project.hostname] if project.hostname else [])

@@ -17,9 +17,9 @@ from pt4al_backend.devices import is_out_of_memory
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.pixels import Pixels
 
-#: uint8 images [m, 3, S, S] first, then whatever the loss compares the model's answer with.
+#: uint8 images [m, 3, H, W] first, then whatever the loss compares the model's answer with.
 Minibatch = tuple[Tensor, ...]
-#: Prepares stored squares, uint8 [m, stored, stored, 3] -> uint8 [m, S, S, 3], on the CPU.
+#: Prepares stored frames, uint8 [m, *stored, 3] -> uint8 [m, H, W, 3], on the CPU.
 Prepare = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 Cut = Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
 
@@ -50,7 +50,7 @@ class Images:
     Args:
         pixels: the store.
         rows: int64 [n], the row of each position.
-        prepare: what is done to the stored squares on the CPU.
+        prepare: what is done to the stored frames on the CPU.
         targets: int64 [n], or None for images alone.
     """
 
@@ -63,8 +63,8 @@ class Images:
         return len(self._rows)
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
-        squares = self._prepare(self._pixels.read(self._rows[positions]), rng)
-        images = torch.from_numpy(np.ascontiguousarray(squares)).permute(0, 3, 1, 2)
+        frames = self._prepare(self._pixels.read(self._rows[positions]), rng)
+        images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         return (images,) if self._targets is None else (images, torch.from_numpy(self._targets[positions]))
 
 

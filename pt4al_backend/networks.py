@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
+from pt4al_backend.frames import SMALL, Shape
+
 #: Mean and standard deviation of ImageNet's RGB channels in 0..1, what torchvision's weights expect.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-
-#: Largest training size in pixels that the stem without downsampling serves.
-SMALL = 64
 
 
 @dataclass(frozen=True)
@@ -32,9 +31,9 @@ class Form:
     name: str = "resnet18"
 
     @classmethod
-    def of(cls, size: int, width: int) -> "Form":
-        """The form for images of ``size`` pixels a side."""
-        return cls("small" if size <= SMALL else "imagenet", width)
+    def of(cls, shape: Shape, width: int) -> "Form":
+        """The form for images of a shape."""
+        return cls("small" if min(shape) <= SMALL else "imagenet", width)
 
 
 #: The form that torchvision's ImageNet weights fit.

@@ -24,7 +24,8 @@ from PIL import Image
 
 from pt4al_backend import artefacts, children, rounds
 from pt4al_backend.errors import ConfigError, ImageUnreadable, TrainingImpossible
-from pt4al_backend.images import FORMATS, choose_size, decode, square
+from pt4al_backend.frames import KEEP, Shape, choose
+from pt4al_backend.images import FORMATS, decode
 from pt4al_backend.intake import has_gpu
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.ranking import rank as by_loss
@@ -35,6 +36,7 @@ from pt4al_backend.strategies import Pool
 LOCAL_FILES = "/data/local-files/?d="
 CHUNK = 256  # images decoded ahead
 SAMPLE = 32  # images that decide the training size
+TASK = "classification"  # decides how images are framed; no labeling config is known here
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
 Json = dict[str, Any]
@@ -166,24 +168,25 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
 
 
 class _Reader:
-    """Decodes files once, into the pixel file; ``size`` and ``stored_size`` are known afterwards."""
+    """Decodes files once, into the pixel file; ``shape`` and ``stored`` are known afterwards."""
 
     def __init__(self, settings: Settings, options: ProjectSettings, paths: Sequence[Path]) -> None:
         self._settings = settings
         self._options = options
         self._paths = paths
-        self.size, self.stored_size = 0, 0
+        self.shape: Shape = (0, 0)
+        self.stored: Shape = (0, 0)
 
     def read(self, target: Path, report: Report) -> tuple[list[Path], Skipped]:
         """Fills ``target``, row by row, with what can be read; returns (the files of the rows, the others with reasons)."""
         kept: list[Path] = []
         skipped: Skipped = []
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
-            self._decide_size(pool)
+            self._decide_shape(pool)
             self._check_space(target.parent)
-            with Pixels(target, self.stored_size) as pixels:
+            with Pixels(target, self.stored) as pixels:
                 for chunk in _chunks(self._paths):
-                    for path, (image, problem) in zip(chunk, pool.map(self._square, chunk), strict=True):
+                    for path, (image, problem) in zip(chunk, pool.map(self._frame, chunk), strict=True):
                         if image is None:
                             skipped.append((path, problem))
                             continue
@@ -192,13 +195,13 @@ class _Reader:
                     report({"phase": "reading images", "done": len(kept) + len(skipped), "total": len(self._paths)})
         return kept, skipped
 
-    def _decide_size(self, pool: ThreadPoolExecutor) -> None:
+    def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
         sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
-        sides = [side for side in pool.map(self._shorter_side, sample) if side]
-        self.size, self.stored_size = choose_size(sides, has_gpu(self._settings), self._options.image_size)
+        sizes = [size for size in pool.map(self._size, sample) if size]
+        self.shape, self.stored = choose(TASK, sizes, gpu=has_gpu(self._settings), asked=self._options.image_size)
 
     def _check_space(self, folder: Path) -> None:
-        needed = len(self._paths) * self.stored_size**2 * 3 + SPARE_BYTES
+        needed = len(self._paths) * self.stored[0] * self.stored[1] * 3 + SPARE_BYTES
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise ConfigError(
@@ -206,15 +209,15 @@ class _Reader:
                 f"Free space, or let PT4AL_DATA_DIR name a larger disk than {self._settings.data_dir} is on.",
             )
 
-    def _shorter_side(self, path: Path) -> int:
+    def _size(self, path: Path) -> tuple[int, int] | None:
         try:
-            return min(self._open(path, None).size)
+            return self._open(path, None).size
         except ImageUnreadable:
-            return 0
+            return None
 
-    def _square(self, path: Path) -> tuple[NDArray[np.uint8] | None, str]:
+    def _frame(self, path: Path) -> tuple[NDArray[np.uint8] | None, str]:
         try:
-            return square(self._open(path, self.stored_size), self.stored_size), ""
+            return KEEP[TASK](self._open(path, max(self.stored)), self.stored), ""
         except ImageUnreadable as error:
             return None, str(error)
 
@@ -244,8 +247,8 @@ def _losses(
         "device": settings.device,
         "pretrained": settings.pretrained,
         "pixels": str(work / "pixels.u8"),
-        "size": reader.size,
-        "stored_size": reader.stored_size,
+        "shape": reader.shape,
+        "stored": reader.stored,
         "learner": None,
     }
     children.prepare(work / "job", job, rows=np.arange(images, dtype=np.int64))

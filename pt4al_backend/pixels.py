@@ -1,6 +1,6 @@
-"""The pool's decoded images: one file of uint8 RGB squares, written once, read at random by every epoch.
+"""The pool's decoded images: one file of uint8 RGB frames, written once, read at random by every epoch.
 
-Each image is fetched and decoded once; training and scoring read its square from here. Which rows hold an image is
+Each image is fetched and decoded once; training and scoring read its frame from here. Which rows hold an image is
 the state's knowledge, not the file's: a row that was never written reads as black if a later row was.
 """
 
@@ -13,19 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.frames import Shape
 
 
 class Pixels:
-    """Squares of ``size`` x ``size`` RGB pixels, row k at byte ``k * size * size * 3`` of the file at ``path``.
+    """Frames of RGB pixels, all of one shape (height, width), row k at byte ``k * height * width * 3`` of the file at ``path``.
 
     Opens the file, or creates it with its folder. Reading and writing are safe from several threads and processes as
     long as no two write the same row.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, shape: Shape) -> None:
         self.path = path
-        self.size = size
-        self._row_bytes = size * size * 3
+        self.shape = (*shape, 3)
+        self._row_bytes = shape[0] * shape[1] * 3
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
@@ -47,14 +48,14 @@ class Pixels:
         return os.fstat(self._file).st_size // self._row_bytes
 
     def write(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Writes one square, uint8 [size, size, 3], at ``row``, which may lie past the end.
+        """Writes one frame, uint8 [height, width, 3], at ``row``, which may lie past the end.
 
         Raises:
             ValueError: another shape or type, or a negative row.
             OSError: the disk is full or failing.
         """
-        if image.shape != (self.size, self.size, 3) or image.dtype != np.uint8:
-            raise ValueError(f"expected uint8 [{self.size}, {self.size}, 3], got {image.dtype} {list(image.shape)}")
+        if image.shape != self.shape or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {list(self.shape)}, got {image.dtype} {list(image.shape)}")
         if row < 0:
             raise ValueError(f"row {row} is negative")
         left = memoryview(image.tobytes())
@@ -69,7 +70,7 @@ class Pixels:
         os.fsync(self._file)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Reads squares: uint8 [m, size, size, 3] for int64 [m] row numbers in any order.
+        """Reads frames: uint8 [m, height, width, 3] for int64 [m] row numbers in any order.
 
         Plain reads, not a memory map: mapped pages count as the worker's memory, and that must stay flat in the pool.
 
@@ -77,13 +78,14 @@ class Pixels:
             ValueError: a negative row.
             StoreCorrupt: the file ends before the end of a row.
         """
-        squares = np.empty((len(rows), self.size, self.size, 3), dtype=np.uint8)
-        for square, row in zip(squares, rows.tolist(), strict=True):
+        frames = np.empty((len(rows), *self.shape), dtype=np.uint8)
+        for frame, row in zip(frames, rows.tolist(), strict=True):
             if row < 0:
                 raise ValueError(f"row {row} is negative")
-            if os.preadv(self._file, [square.data], row * self._row_bytes) != self._row_bytes:
+            if os.preadv(self._file, [frame.data], row * self._row_bytes) != self._row_bytes:
+                height, width, _ = self.shape
                 raise StoreCorrupt(
-                    f"The image store {self.path.name} ends before row {row}: it has {self.rows} rows of {self.size} pixels.",
+                    f"The image store {self.path.name} ends before row {row}: it has {self.rows} of {width} x {height} pixels.",
                     f"Stop the backend, delete {self.path} and start it again: the images are fetched anew.",
                 )
-        return squares
+        return frames

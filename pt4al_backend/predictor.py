@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.devices import autocast
+from pt4al_backend.frames import Shape
 from pt4al_backend.tasks.base import Task
 from pt4al_backend.weights import load_model
 
@@ -17,14 +18,14 @@ _TOGETHER = 32
 
 
 class Predictor:
-    """A model of the main task. ``size`` is what it sees, ``stored_size`` what it is given, in pixels a side."""
+    """A model of the main task. ``shape`` is what it sees, ``stored`` what it is given."""
 
-    def __init__(self, task: Task, size: int, stored_size: int, device: torch.device) -> None:
+    def __init__(self, task: Task, shape: Shape, stored: Shape, device: torch.device) -> None:
         self._task, self._device = task, device
-        self._centre = Centre(size)
+        self._centre = Centre(shape)
         self.classes = list(task.classes)
-        self.size = size
-        self.stored_size = stored_size
+        self.shape = shape
+        self.stored = stored
         task.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
     @classmethod
@@ -35,13 +36,13 @@ class Predictor:
             StoreCorrupt: it is damaged, or no model.
         """
         task, manifest = load_model(folder)
-        return cls(task, manifest["size"], manifest["stored_size"], torch.device(device))
+        return cls(task, tuple(manifest["shape"]), tuple(manifest["stored"]), torch.device(device))
 
-    def posteriors(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Stored squares, uint8 [n, stored, stored, 3], to posteriors, float32 [n, classes]."""
+    def posteriors(self, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Stored frames, uint8 [n, *stored, 3], to posteriors, float32 [n, classes]."""
         parts = [np.empty((0, len(self.classes)), dtype=np.float32)]
-        for start in range(0, len(squares), _TOGETHER):
-            images = np.ascontiguousarray(self._centre(squares[start : start + _TOGETHER]))
+        for start in range(0, len(frames), _TOGETHER):
+            images = np.ascontiguousarray(self._centre(frames[start : start + _TOGETHER]))
             tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(self._device)
             with torch.inference_mode(), autocast(self._device):
                 parts.append(self._task.scores(tensor).cpu().numpy())

@@ -5,6 +5,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from pt4al_backend.frames import Shape
+
 
 class Base(DeclarativeBase):
     """Root of the tables. Times are seconds since 1970 in UTC."""
@@ -41,8 +43,12 @@ class Project(Base):
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
     config_read: Mapped[str] = mapped_column(Text, default="")  # the labeling config that images and labels were read by
-    image_size: Mapped[int | None] = mapped_column(Integer)
-    stored_size: Mapped[int | None] = mapped_column(Integer)
+    task: Mapped[str] = mapped_column(String(32), default="")  # the main task that the images are stored for
+    asked_size: Mapped[int | None] = mapped_column(Integer)  # the setting image_size that the shapes were chosen by
+    image_height: Mapped[int | None] = mapped_column(Integer)  # of the frames that networks are trained on
+    image_width: Mapped[int | None] = mapped_column(Integer)
+    stored_height: Mapped[int | None] = mapped_column(Integer)  # of the frames in the pixel file
+    stored_width: Mapped[int | None] = mapped_column(Integer)
 
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
@@ -50,6 +56,16 @@ class Project(Base):
     model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
+
+    @property
+    def image_shape(self) -> Shape | None:
+        """Shape of the frames that networks are trained on; None before the first image was read."""
+        return (self.image_height, self.image_width) if self.image_height and self.image_width else None
+
+    @property
+    def stored_shape(self) -> Shape | None:
+        """Shape of the frames in the pixel file; None before the first image was read."""
+        return (self.stored_height, self.stored_width) if self.stored_height and self.stored_width else None
 
 
 class Task(Base):
@@ -61,6 +77,8 @@ class Task(Base):
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     image: Mapped[str] = mapped_column(Text, default="")
     row: Mapped[int | None] = mapped_column(Integer)  # place in the pixel file
+    width: Mapped[int | None] = mapped_column(Integer)  # of the image as it was fetched, upright
+    height: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str] = mapped_column(Text, default="")  # why it is set aside
     retry_at: Mapped[float | None] = mapped_column(Float)  # when a passing problem is looked at again
     loss: Mapped[float | None] = mapped_column(Float(53))

@@ -216,8 +216,8 @@ class Trainer:
             "device": self._settings.device,
             "pretrained": self._settings.pretrained,
             "pixels": str(pixel_path(self._settings, self._project)),
-            "stored_size": self._project.stored_size,
-            "size": self._project.image_size,
+            "stored": self._project.stored_shape,
+            "shape": self._project.image_shape,
             "learner": str(learner) if learner else None,
         }
 

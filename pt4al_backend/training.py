@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pt4al_backend.devices import autocast
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.frames import Shape
 from pt4al_backend.minibatches import Data, Minibatch, cut_evenly, cut_exactly, stream
 
 #: Learning rate over a training as a factor of the highest; the argument is the part of the training done, 0..1.
@@ -100,7 +101,7 @@ class Objective(ABC):
 
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
-        """What is kept of each image: [m, 3, S, S] -> float32 or float64 [m, outputs], in evaluation mode, nothing random."""
+        """What is kept of each image: [m, 3, H, W] -> float32 or float64 [m, outputs], in evaluation mode, nothing random."""
 
 
 def archive(state: dict[str, Any]) -> memoryview:
@@ -279,9 +280,9 @@ class Training:
             self._tell(0, f"Going on after epoch {self._epoch} of {self._recipe.epochs}.")
 
 
-def scoring_size(device: torch.device, size: int, views: int) -> int:
+def scoring_size(device: torch.device, shape: Shape, views: int) -> int:
     """Images in a minibatch of scoring: at most 256 views of 64 pixels on a CPU (more is slower there), 2,048 on a GPU."""
-    limit = 2**20 // size**2 if device.type == "cpu" else 2**26 // size**2
+    limit = (2**20 if device.type == "cpu" else 2**26) // (shape[0] * shape[1])
     return max(2, min(limit, 256 if device.type == "cpu" else 2048) // views)
 
 

@@ -70,7 +70,7 @@ def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
     manifest = artefacts.manifest(folder)
     with _loading(folder):
         body = Body(Form(**manifest["network"]))
-        task = tasks.load(manifest["task"])(body, tuple(manifest["classes"]), manifest["size"])
+        task = tasks.load(manifest["task"])(body, tuple(manifest["classes"]), tuple(manifest["shape"]))
         _load(task, folder)
     return task, manifest
 

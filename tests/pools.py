@@ -12,11 +12,12 @@ from pt4al_backend.settings import ProjectSettings
 from tests.images import CLASSES, arrow
 
 SIZE = 16
+SHAPE = (SIZE, SIZE)
 
 
 def arrows(path: Path, count: int, size: int = SIZE) -> Path:
     """A store of ``count`` arrows, whose classes take turns."""
-    with Pixels(path, size) as store:
+    with Pixels(path, (size, size)) as store:
         for number in range(count):
             store.write(number, np.asarray(arrow(number, size)))
         store.flush()
@@ -26,7 +27,7 @@ def arrows(path: Path, count: int, size: int = SIZE) -> Path:
 def noise(path: Path, count: int, size: int = SIZE) -> Path:
     """A store of images without a way up."""
     rng = np.random.default_rng(0)
-    with Pixels(path, size) as store:
+    with Pixels(path, (size, size)) as store:
         for number in range(count):
             store.write(number, rng.integers(0, 256, (size, size, 3), dtype=np.uint8))
         store.flush()
@@ -47,7 +48,7 @@ def job(folder: Path, kind: str, store: Path, arrays: dict[str, Any], **changes:
         else:
             np.save(folder / f"{name}.npy", value)
     settings = {"width": 8, "pretext_epochs": 2, "epochs": 2, **changes.pop("settings", {})}
-    common = {"device": "cpu", "pretrained": "off", "pixels": str(store), "size": SIZE, "stored_size": SIZE}
+    common = {"device": "cpu", "pretrained": "off", "pixels": str(store), "shape": SHAPE, "stored": SHAPE}
     given = {"kind": kind, "settings": ProjectSettings(**settings).model_dump(mode="json"), **common, **changes}
     (folder / "job.json").write_text(json.dumps(given))
     return folder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pt4al_backend.augmentation import Centre, crop_and_flip, of_size, unchanged
+from pt4al_backend.augmentation import Centre, crop_and_flip, of_shape, unchanged
 
 
 def squares(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -13,8 +13,8 @@ def squares(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.ui
 
 def test_the_centre_is_cut_out_and_nothing_is_random() -> None:
     images = squares(2, 10)
-    np.testing.assert_array_equal(Centre(6)(images), images[:, 2:8, 2:8])
-    np.testing.assert_array_equal(Centre(10)(images), images)
+    np.testing.assert_array_equal(Centre((6, 6))(images), images[:, 2:8, 2:8])
+    np.testing.assert_array_equal(Centre((10, 10))(images), images)
 
 
 def test_small_images_are_shifted_by_up_to_four_in_thirty_two_pixels_and_mirrored_half_of_the_time() -> None:
@@ -35,7 +35,7 @@ def test_small_images_are_shifted_by_up_to_four_in_thirty_two_pixels_and_mirrore
 
 @pytest.mark.parametrize(("stored", "size"), [(32, 32), (110, 96)])
 def test_the_same_random_numbers_give_the_same_augmentation(stored: int, size: int) -> None:
-    prepare, augment = of_size(size)
+    prepare, augment = of_shape((size, size))
     images = squares(6, stored)
 
     def augmented(seed: int) -> torch.Tensor:
@@ -49,5 +49,5 @@ def test_the_same_random_numbers_give_the_same_augmentation(stored: int, size: i
 
 
 def test_larger_images_are_augmented_before_the_device() -> None:
-    assert of_size(65)[1] is unchanged
-    assert of_size(64)[1] is crop_and_flip
+    assert of_shape((65, 65))[1] is unchanged
+    assert of_shape((64, 64))[1] is crop_and_flip

@@ -80,8 +80,8 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert np.load(lesson / "result" / "control.npy").shape == (20, len(CLASSES))
 
     predictor = Predictor.load(lesson / "result")
-    assert (predictor.classes, predictor.size, predictor.stored_size) == (list(CLASSES), pools.SIZE, pools.SIZE)
-    with Pixels(store, pools.SIZE) as pixels:
+    assert (predictor.classes, predictor.shape, predictor.stored) == (list(CLASSES), pools.SHAPE, pools.SHAPE)
+    with Pixels(store, pools.SHAPE) as pixels:
         answers = predictor.posteriors(pixels.read(np.arange(5)))
     np.testing.assert_allclose(answers, np.load(lesson / "result" / "candidates.npy"), atol=0.03)
     assert predictor.posteriors(np.empty((0, pools.SIZE, pools.SIZE, 3), np.uint8)).shape == (0, len(CLASSES))

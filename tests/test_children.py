@@ -22,7 +22,7 @@ SIZE = 32
 def pixels(tmp_path: Path) -> Path:
     path = tmp_path / "pixels.u8"
     rng = np.random.default_rng(0)
-    with Pixels(path, SIZE) as file:
+    with Pixels(path, (SIZE, SIZE)) as file:
         for row in range(24):
             image = rng.integers(0, 60, (SIZE, SIZE, 3), np.uint8)
             image[: SIZE // 2] += np.uint8(150 if row % 2 else 60)  # two classes, both with an upright
@@ -39,8 +39,8 @@ def job(pixels: Path, kind: str, **more: Any) -> dict[str, Any]:
         "device": "cpu",
         "pretrained": "off",
         "pixels": str(pixels),
-        "stored_size": SIZE,
-        "size": SIZE,
+        "stored": (SIZE, SIZE),
+        "shape": (SIZE, SIZE),
     }
     return {"kind": kind, "project": 1, "learner": None, "previous": None, "digest": "", **common, **more}
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.images import choose_size, decode, square
+from pt4al_backend.frames import crop
+from pt4al_backend.images import decode, decode_sized
 
 LIMIT = 1_000_000
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -239,7 +240,7 @@ def test_a_hint_shrinks_large_jpegs_to_no_less_than_twice_the_hint() -> None:
 def test_a_hint_changes_the_square_little() -> None:
     smooth = noise(16, 12).resize((1600, 1200), Image.Resampling.BICUBIC)
     data = encoded(smooth, "JPEG", quality=95)
-    full, fast = (square(decode(data, 2_000_000, hint), 64).astype(int) for hint in (None, 64))
+    full, fast = (crop(decode(data, 2_000_000, hint), (64, 64)).astype(int) for hint in (None, 64))
     assert np.abs(full - fast).mean() < 2
 
 
@@ -253,44 +254,8 @@ def test_no_file_stays_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_a_square_keeps_the_centre_of_the_longer_side() -> None:
-    image = Image.new("RGB", (30, 10), RED)
-    image.paste(BLUE, (10, 0, 20, 10))
-    found = square(image, 10)
-    assert found.shape == (10, 10, 3)
-    assert found.dtype == np.uint8
-    assert (found == BLUE).all()
-    assert (square(image.transpose(Image.Transpose.ROTATE_90), 10) == BLUE).all()
-
-
-def test_a_square_of_the_same_size_keeps_its_pixels() -> None:
-    image = noise(32, 32)
-    assert np.array_equal(square(image, 32), np.asarray(image))
-
-
-def test_a_square_is_scaled_without_aliasing() -> None:
-    stripes = Image.fromarray(np.tile(np.array([0, 255], np.uint8), (256, 128))).convert("RGB")
-    assert np.abs(square(stripes, 32).astype(int) - 128)[:, 1:-1].max() <= 2
-
-
-def test_a_very_long_image_costs_no_more_than_its_square() -> None:
-    assert square(Image.new("RGB", (500_000, 4), GREEN), 224).shape == (224, 224, 3)
-
-
-@pytest.mark.parametrize(
-    ("sides", "gpu", "asked", "expected"),
-    [
-        ([8, 8, 8], False, None, (32, 32)),
-        ([28] * 5, True, None, (32, 32)),
-        ([32, 32, 1000], False, None, (32, 32)),
-        ([50, 50], False, None, (48, 48)),
-        ([64], True, None, (64, 64)),
-        ([65], False, None, (96, 110)),
-        ([480, 640, 32], True, None, (224, 256)),
-        ([480], False, 128, (128, 146)),
-        ([32], False, 50, (50, 50)),
-        ([], False, None, (96, 110)),
-    ],
-)
-def test_the_training_size_follows_the_pool(sides: list[int], gpu: bool, asked: int | None, expected: tuple[int, int]) -> None:
-    assert choose_size(sides, gpu, asked) == expected
+def test_the_size_told_is_that_of_the_file_upright() -> None:
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    assert decode_sized(encoded(scene(1600, 1000), "JPEG"), 2_000_000, 60)[1] == (1600, 1000)
+    assert decode_sized(encoded(scene(1600, 1000), "JPEG", exif=lying), 2_000_000, 60)[1] == (1000, 1600)

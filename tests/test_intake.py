@@ -63,13 +63,15 @@ def take_in(store: Store, settings: Settings, files: Files, **params: Any) -> li
     """Runs it; returns the progress that it reported."""
     seen: list[tuple[int, int]] = []
     fetcher: Any = files
-    Intake(store, settings, fetcher, project(store), ProjectSettings(**params)).run(lambda *done: seen.append(done))
+    Intake(store, settings, fetcher, project(store), ProjectSettings(**params), "classification").run(
+        lambda *done: seen.append(done)
+    )
     return seen
 
 
 def square(store: Store, settings: Settings, task_id: int) -> Any:
     tasks = store.tasks(1)
-    stored = project(store).stored_size
+    stored = project(store).stored_shape
     assert stored is not None
     with Pixels(pixel_path(settings, project(store)), stored) as pixels:
         return pixels.read(tasks.rows[tasks.ids == task_id])[0]
@@ -103,7 +105,7 @@ def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_siz
     add_tasks(store, range(1, 101))
     files.add(range(91, 101), size=48)
     take_in(store, settings, files)
-    assert (project(store).image_size, project(store).stored_size) == (48, 48)
+    assert (project(store).image_shape, project(store).stored_shape) == ((48, 48), (48, 48))
     assert store.counts(1)["fetched"] == 10
     assert store.set_aside(1, 1) == (90, [(1, "1.png is missing.")])
 
@@ -114,11 +116,11 @@ def test_as_long_as_no_image_can_be_read_their_size_stays_open(
     monkeypatch.setattr(intake_module, "LOOK_AGAIN_SECONDS", 0.0)
     add_tasks(store, range(1, 6))
     take_in(store, settings, files)
-    assert project(store).stored_size is None
+    assert project(store).stored_shape is None
     assert store.counts(1)["aside"] == 5
     files.add(range(1, 6))  # somebody connected the storage
     take_in(store, settings, files)
-    assert project(store).stored_size == 32
+    assert project(store).stored_shape == (32, 32)
     assert store.counts(1) | {"aside": 0, "fetched": 5} == store.counts(1)
 
 
@@ -151,7 +153,7 @@ def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(store: 
     store.update(1, learner="projects/1/rank-1/result", learner_pool=3)
     (project_dir(settings, 1) / "rank-1" / "result").mkdir(parents=True)
     take_in(store, settings, files, image_size=64)
-    assert (project(store).image_size, project(store).learner) == (64, "")
+    assert (project(store).image_shape, project(store).learner) == ((64, 64), "")
     assert np.isnan(store.tasks(1).losses).all()
     assert square(store, settings, 2).shape == (64, 64, 3)
-    assert [path.name for path in project_dir(settings, 1).iterdir()] == ["pixels-64.u8"]
+    assert [path.name for path in project_dir(settings, 1).iterdir()] == ["pixels-64x64.u8"]

@@ -27,7 +27,7 @@ class Brightness:
     """A model that says "b" of bright images, as surely as they are bright."""
 
     classes: Sequence[str] = ("a", "b")
-    stored_size = 8
+    stored = (8, 8)
 
     def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
         assert images.dtype == np.uint8

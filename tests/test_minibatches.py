@@ -89,9 +89,9 @@ def test_random_numbers_hang_on_the_place_in_the_epoch_alone() -> None:
 
 
 def test_images_come_with_their_targets_as_channels_first_pixels(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SIZE) as store:
+    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         rows = np.array([4, 1, 5])
-        images, targets = Images(store, rows, Centre(12), rows * 10).minibatch(np.array([2, 0]), np.random.default_rng(0))
+        images, targets = Images(store, rows, Centre((12, 12)), rows * 10).minibatch(np.array([2, 0]), np.random.default_rng(0))
         expected = store.read(np.array([5, 4]))[:, 2:14, 2:14]
     assert images.dtype == torch.uint8
     np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
@@ -99,7 +99,7 @@ def test_images_come_with_their_targets_as_channels_first_pixels(tmp_path: Path)
 
 
 def test_a_damaged_store_is_told_from_the_background(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 3), pools.SIZE) as store:
-        images = Images(store, np.arange(9), Centre(pools.SIZE))
+    with Pixels(pools.arrows(tmp_path / "store", 3), pools.SHAPE) as store:
+        images = Images(store, np.arange(9), Centre(pools.SHAPE))
         with pytest.raises(StoreCorrupt):
             stream(images, np.arange(9), 3, cut=cut_exactly, seeds=(), step=lambda *_: None, retreat=lambda size: None)

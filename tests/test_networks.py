@@ -9,7 +9,7 @@ from pt4al_backend.networks import IMAGENET, MEAN, STD, Body, Classifier, Form
 
 @pytest.mark.parametrize(("size", "stem", "side"), [(32, "small", 4), (64, "small", 8), (96, "imagenet", 3)])
 def test_small_images_keep_their_resolution_and_larger_ones_take_the_imagenet_stem(size: int, stem: str, side: int) -> None:
-    form = Form.of(size, 8)
+    form = Form.of((size, size), 8)
     assert form.stem == stem
     assert Body(form)(torch.zeros((2, 3, size, size), dtype=torch.uint8)).shape == (2, 64, side, side)
 
@@ -36,6 +36,6 @@ def test_the_published_width_has_the_published_number_of_parameters() -> None:
 
 
 def test_logits_are_float32_under_autocast() -> None:
-    model = Classifier(Body(Form.of(16, 8)), 3)
+    model = Classifier(Body(Form.of((16, 16), 8)), 3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(torch.zeros((2, 3, 16, 16), dtype=torch.uint8)).dtype == torch.float32

@@ -34,7 +34,7 @@ def learner(tmp_path: Path) -> Path:
 @pytest.fixture
 def previous(tmp_path: Path) -> Path:
     target = tmp_path / "previous"
-    with artefacts.writing(target, task="classification", network=network(), classes=CLASSES, size=16) as folder:
+    with artefacts.writing(target, task="classification", network=network(), classes=CLASSES, shape=(16, 16)) as folder:
         weights.save(Classification(Body(FORM), CLASSES, 16), folder)
     return target
 

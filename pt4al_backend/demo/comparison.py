@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pt4al_backend import children
-from pt4al_backend.images import decode, square
+from pt4al_backend.frames import Shape, crop
+from pt4al_backend.images import decode
 from pt4al_backend.pixels import Pixels
 
 SEEDS = (1, 2, 3)
@@ -47,10 +48,14 @@ class Split:
     targets: Targets
 
 
-def split(files: Sequence[tuple[Path, str]], classes: Sequence[str], size: int, max_pixels: int) -> Split:
-    """Decodes files into squares of ``size`` as the backend does."""
+def split(files: Sequence[tuple[Path, str]], classes: Sequence[str], shape: Shape, max_pixels: int) -> Split:
+    """Decodes files into frames as the backend does."""
+
+    def read(path: Path) -> Squares:
+        return crop(decode(path.read_bytes(), max_pixels, max(shape)), shape)
+
     with ThreadPoolExecutor() as threads:
-        squares = list(threads.map(lambda path: square(decode(path.read_bytes(), max_pixels, size), size), (p for p, _ in files)))
+        squares = list(threads.map(read, (path for path, _ in files)))
     number = {name: i for i, name in enumerate(classes)}
     return Split(np.stack(squares), np.array([number[label] for _, label in files], np.int64))
 
@@ -75,7 +80,7 @@ class RandomQuery:
         self._pixels = folder / "pixels.u8"
         self._ended = Event()
         folder.mkdir(parents=True)
-        with Pixels(self._pixels, int(job["stored_size"])) as pixels:
+        with Pixels(self._pixels, tuple(job["stored"])) as pixels:
             for row, each in enumerate([*pool.squares, *test.squares]):
                 pixels.write(row, each)
             pixels.flush()

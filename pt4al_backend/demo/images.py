@@ -13,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 from pt4al_backend.errors import ConfigError, ImageUnreadable
-from pt4al_backend.images import SMALL, decode
+from pt4al_backend.frames import SMALL
+from pt4al_backend.images import decode
 
 #: What Label Studio's upload takes and the backend reads.
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}

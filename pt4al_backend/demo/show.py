@@ -24,7 +24,7 @@ from pt4al_backend.demo.images import Images
 from pt4al_backend.demo.labelling import Backend, Labelling
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
-from pt4al_backend.images import choose_size
+from pt4al_backend.frames import choose
 from pt4al_backend.intake import has_gpu, pixel_path
 from pt4al_backend.label_studio.annotator import FILES_PER_REQUEST, Annotator
 from pt4al_backend.label_studio.label_config import parse
@@ -184,8 +184,8 @@ def _params(found: Images, settings: Settings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
     params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
-    size, _ = choose_size(found.sides, False, params.get("image_size"))
-    epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * size**2)))
+    (height, width), _ = choose("classification", [(s, s) for s in found.sides], gpu=False, asked=params.get("image_size"))
+    epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
     if epochs < params.get("pretext_epochs", options.pretext_epochs) and not has_gpu(settings):
         params["pretext_epochs"] = epochs
     return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
@@ -207,7 +207,7 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
             return
         model = settings.data_dir / trained.model
         job.update(children.job_of(model.parent) or {})
-        test = test or comparison.split(found.test, found.classes, int(job["stored_size"]), settings.image_max_pixels)
+        test = test or comparison.split(found.test, found.classes, tuple(job["stored"]), settings.image_max_pixels)
         row.accuracy = comparison.accuracy(model, test)
         screen.say(f"Round {row.number}: its model gets {row.accuracy:.1%} of the test images right.")
 
@@ -226,11 +226,11 @@ def _pool(store: Store, settings: Settings, connected: Connected, found: Images)
     """The pool as the backend keeps it."""
     project = store.project(connected.id)
     assert project is not None  # noqa: S101 - it has trained
-    assert project.stored_size  # noqa: S101
+    assert project.stored_shape  # noqa: S101
     tasks = store.tasks(connected.id)
     tasks = tasks.where(tasks.rows >= 0)
     number = {name: i for i, name in enumerate(found.classes)}
-    with Pixels(pixel_path(settings, project), project.stored_size) as pixels:
+    with Pixels(pixel_path(settings, project), project.stored_shape) as pixels:
         squares = pixels.read(tasks.rows)
     return Split(squares, np.array([number[connected.labels[i]] for i in tasks.ids.tolist()], np.int64))
 

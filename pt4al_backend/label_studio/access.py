@@ -1,6 +1,7 @@
-"""Which Label Studio a project lives on, and with which token the backend asks it."""
+"""Which Label Studio a project lives on, and with which token the backend asks it and its images."""
 
 from pt4al_backend.errors import AuthError
+from pt4al_backend.fetching import Fetcher
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings
@@ -25,3 +26,13 @@ def client_for(settings: Settings, project: Project) -> LabelStudio:
             "Set LABEL_STUDIO_URL to Label Studio's address and LABEL_STUDIO_API_KEY to the personal access token of an admin.",
         )
     return LabelStudio(url, token)
+
+
+def fetcher_for(settings: Settings, project: Project) -> Fetcher:
+    """What fetches the images of ``project``: with Label Studio's token from Label Studio, by whichever of its names.
+
+    Raises:
+        AuthError, LabelStudioError: as ``client_for``.
+    """
+    client = client_for(settings, project)
+    return Fetcher(settings, client.url, client.authorization, [project.hostname] if project.hostname else [])

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import torch
 from numpy.typing import NDArray
 
+from pt4al_backend.frames import Shape
 from pt4al_backend.minibatches import Prepare
 from pt4al_backend.networks import Body
 from pt4al_backend.settings import ProjectSettings
@@ -15,7 +16,7 @@ from pt4al_backend.training import Objective, Recipe
 class Task(Objective):
     """Base of the main tasks. ``scores`` gives what predictions and queries are made of, and is kept.
 
-    ``prepare`` is what training does to stored squares on the CPU.
+    ``prepare`` is what training does to stored frames on the CPU.
     """
 
     name: ClassVar[str]
@@ -24,8 +25,8 @@ class Task(Objective):
     prepare: Prepare
 
     @abstractmethod
-    def __init__(self, body: Body, classes: tuple[str, ...], size: int) -> None:
-        """A model with a fresh head, ready to score images of ``size`` pixels."""
+    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape) -> None:
+        """A model with a fresh head, ready to score images of a shape."""
 
     @abstractmethod
     def learn_from(self, targets: NDArray[Any], settings: ProjectSettings) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from pt4al_backend import augmentation
 from pt4al_backend.augmentation import Augment
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.frames import Shape
 from pt4al_backend.minibatches import Minibatch, Prepare
 from pt4al_backend.networks import Body, Classifier
 from pt4al_backend.settings import ProjectSettings
@@ -32,11 +33,11 @@ class Classification(Task):
 
     name = "classification"
 
-    def __init__(self, body: Body, classes: tuple[str, ...], size: int) -> None:
-        self.body, self.classes, self._size = body, classes, size
+    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape) -> None:
+        self.body, self.classes, self._shape = body, classes, shape
         self.outputs = len(classes)
         self.model = Classifier(body, self.outputs)
-        self.prepare: Prepare = augmentation.Centre(size)
+        self.prepare: Prepare = augmentation.Centre(shape)
         self._augment: Augment = augmentation.unchanged
         self._weights: Tensor | None = None
 
@@ -48,7 +49,7 @@ class Classification(Task):
                 f"Training needs labels of two classes or more; there is {only}.",
                 "Label more tasks; the ranking serves meanwhile.",
             )
-        self.prepare, self._augment = augmentation.of_size(self._size)
+        self.prepare, self._augment = augmentation.of_shape(self._shape)
         if settings.class_weights == "balanced":
             self._weights = torch.from_numpy(balanced_weights(targets, len(self.classes)))
 

@@ -26,16 +26,16 @@ POOL = 21
 @pytest.fixture(params=sorted(pretext.PRETEXTS))
 def learner(request: pytest.FixtureRequest) -> Pretext:
     torch.manual_seed(0)
-    return pretext.load(request.param)(Body(Form.of(pools.SIZE, 8)))
+    return pretext.load(request.param)(Body(Form.of(pools.SHAPE, 8)))
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Pixels:
-    return Pixels(pools.arrows(tmp_path / "store", POOL), pools.SIZE)
+    return Pixels(pools.arrows(tmp_path / "store", POOL), pools.SHAPE)
 
 
 def scores(learner: Pretext, store: Pixels, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = score(learner, Images(store, rows, Centre(pools.SIZE)), 8, device=CPU)
+    result: NDArray[np.float64] = score(learner, Images(store, rows, Centre(pools.SHAPE)), 8, device=CPU)
     return result
 
 
@@ -61,7 +61,7 @@ def test_training_with_its_recipe_changes_the_shared_body_and_lowers_the_loss(le
     before = learner.body.layer4[1].conv2.weight.detach().clone()
     untrained = scores(learner, store, np.arange(POOL))[:, 0].mean()
     recipe = learner.recipe(POOL, ProjectSettings(pretext_epochs=15), CPU, fresh=True)
-    Training(learner, Images(store, np.arange(POOL), Centre(pools.SIZE)), recipe, device=CPU).run()
+    Training(learner, Images(store, np.arange(POOL), Centre(pools.SHAPE)), recipe, device=CPU).run()
     assert not torch.equal(learner.body.layer4[1].conv2.weight, before)
     assert scores(learner, store, np.arange(POOL))[:, 0].mean() < untrained
 

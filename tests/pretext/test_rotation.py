@@ -37,7 +37,7 @@ def test_the_views_are_the_four_quarter_turns() -> None:
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None:
-    rotation = Rotation(Body(Form.of(16, 8)))
+    rotation = Rotation(Body(Form.of((16, 16), 8)))
     rotation.model = Corner()
     images = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
     images[0, :, 0, 0] = 200  # upright: every view is recognised
@@ -48,9 +48,9 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None
 
 def ranked(store: Path, make: Callable[[Path, int], Path], count: int, epochs: int) -> Quality:
     torch.manual_seed(0)
-    rotation = Rotation(Body(Form.of(pools.SIZE, 8)))
-    with Pixels(make(store, count), pools.SIZE) as pixels:
-        images = Images(pixels, np.arange(count), Centre(pools.SIZE))
+    rotation = Rotation(Body(Form.of(pools.SHAPE, 8)))
+    with Pixels(make(store, count), pools.SHAPE) as pixels:
+        images = Images(pixels, np.arange(count), Centre(pools.SHAPE))
         recipe = rotation.recipe(count, ProjectSettings(pretext_epochs=epochs), CPU, fresh=True)
         Training(rotation, images, recipe, device=CPU).run()
         return rotation.quality(score(rotation, images, 32, device=CPU))
@@ -75,5 +75,5 @@ def test_images_without_a_way_up_are_not_and_the_user_is_told_why(tmp_path: Path
 def test_weights_from_elsewhere_are_trained_more_gently_unless_the_user_says_otherwise(
     fresh: bool, given: float | None, rate: float
 ) -> None:
-    recipe = Rotation(Body(Form.of(16, 8))).recipe(500, ProjectSettings(learning_rate=given), CPU, fresh=fresh)
+    recipe = Rotation(Body(Form.of((16, 16), 8))).recipe(500, ProjectSettings(learning_rate=given), CPU, fresh=fresh)
     assert recipe.learning_rate == rate

@@ -23,7 +23,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 def task(classes: tuple[str, ...] = CLASSES) -> Classification:
     torch.manual_seed(0)
-    return Classification(Body(Form.of(pools.SIZE, 8)), classes, pools.SIZE)
+    return Classification(Body(Form.of(pools.SHAPE, 8)), classes, pools.SHAPE)
 
 
 def recipe(images: int, device: torch.device = CPU, fresh: bool = True, **settings: object) -> Recipe:
@@ -38,10 +38,10 @@ def test_it_learns_what_a_person_can_see_and_scores_with_posteriors(tmp_path: Pa
     train, test = np.arange(30), np.arange(30, 60)
     learned = task()
     learned.learn_from(pools.targets(train), ProjectSettings())
-    with Pixels(pools.arrows(tmp_path / "store", 60), pools.SIZE) as pixels:
+    with Pixels(pools.arrows(tmp_path / "store", 60), pools.SHAPE) as pixels:
         images = Images(pixels, train, learned.prepare, pools.targets(train))
         Training(learned, images, recipe(len(train), fresh=True), device=CPU).run()
-        posteriors = score(learned, Images(pixels, test, Centre(pools.SIZE)), 32, device=CPU)
+        posteriors = score(learned, Images(pixels, test, Centre(pools.SHAPE)), 32, device=CPU)
     assert posteriors.dtype == np.float32
     np.testing.assert_allclose(posteriors.sum(1), 1, rtol=1e-5)
     metrics = learned.metrics(posteriors, pools.targets(test))

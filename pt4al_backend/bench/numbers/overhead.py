@@ -54,7 +54,9 @@ class Run:
     def __init__(self, folder: Path, pictures: Pictures, count: int) -> None:
         settings = server_settings(data_dir=folder, pretrained="off")
         self._store = Store.open(settings)
-        self._store.connect(PROJECT, label_config=CONFIG, image_size=pictures.size, stored_size=pictures.size)
+        side = pictures.size
+        shapes = {"image_height": side, "image_width": side, "stored_height": side, "stored_width": side}
+        self._store.connect(PROJECT, label_config=CONFIG, task="classification", **shapes)
         project = self._store.project(PROJECT)
         assert project is not None  # noqa: S101 - just made
         self._project: Project = project
@@ -71,7 +73,7 @@ class Run:
         """Task k + 1 shows picture k, in row k of the pixel file."""
         self._store.put_tasks(PROJECT, [{"id": k + 1, "image": f"{k}.png", "problem": ""} for k in range(count)])
         self._store.set_tasks(PROJECT, {"id": range(1, count + 1), "row": range(count)})
-        with Pixels(pixel_path(settings, self._project), self._pictures.size) as pixels:
+        with Pixels(pixel_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
             for k in range(count):
                 pixels.write(k, self._pictures.square(k))
 
@@ -118,7 +120,7 @@ def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:
 def _steps(count: int, size: int) -> int:
     """Images that the trainings of all rounds together take, each counted once an epoch."""
     options, device = project_settings(), devices.choose("auto")
-    task = tasks.load("classification")(Body(Form.of(size, 16)), CLASSES, size)
+    task = tasks.load("classification")(Body(Form.of((size, size), 16)), CLASSES, (size, size))
     plan = rounds.schedule(count, options)
     labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
     return sum(n * task.recipe(n, options, device, fresh=False).epochs for n in labels)

@@ -12,7 +12,7 @@ from pt4al_backend import devices, pretext
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.images import choose_size
+from pt4al_backend.frames import Shape, choose
 from pt4al_backend.minibatches import Images
 from pt4al_backend.networks import Body, Form
 from pt4al_backend.pixels import Pixels
@@ -29,19 +29,19 @@ def measure(bench: Workbench) -> list[Line]:
     """Small images, and large ones at the size that a CPU trains them at."""
     lines = []
     for side, share in SHARES.items():
-        size, stored = choose_size([side], gpu=devices.choose("auto").type == "cuda")
-        lines.append(_measure(bench, size, stored, max(32, round(share * bench.sizes.images))))
+        shape, stored = choose("classification", [(side, side)], gpu=devices.choose("auto").type == "cuda")
+        lines.append(_measure(bench, shape, stored, max(32, round(share * bench.sizes.images))))
     return lines
 
 
-def _measure(bench: Workbench, size: int, stored: int, count: int) -> Line:
+def _measure(bench: Workbench, shape: Shape, stored: Shape, count: int) -> Line:
     device = devices.choose("auto")
-    learner = pretext.load("rotation")(Body(Form.of(size, 64 if device.type == "cuda" else 16)))
-    together = scoring_size(device, size, learner.views)
+    learner = pretext.load("rotation")(Body(Form.of(shape, 64 if device.type == "cuda" else 16)))
+    together = scoring_size(device, shape, learner.views)
     count -= count % together  # a last minibatch that is filled up would be charged to the product alone
     count = max(count, together)
     with Pixels(_stored(bench, stored, count), stored) as pixels:
-        images = Images(pixels, np.arange(count), Centre(size))
+        images = Images(pixels, np.arange(count), Centre(shape))
         views = _views(images, count, together)
         product, bare = [], []
         score(learner, images, together, device=device)  # warms up
@@ -52,15 +52,15 @@ def _measure(bench: Workbench, size: int, stored: int, count: int) -> Line:
             bare.append(_forward(learner, views, device))
     share = 100 * median(b / p for b, p in zip(bare, product, strict=True))
     speeds = f"{count / median(product):,.0f} against {count / median(bare):,.0f} images/s, 4 views each, n = {count:,}"
-    what = f"pretext scoring at {size} px, share of the bare forward pass's speed"
+    what = f"pretext scoring at {shape[0]} px, share of the bare forward pass's speed"
     return Line(what, share, "%", BOUND_PERCENT, at_least=True, note=speeds)
 
 
-def _stored(bench: Workbench, size: int, count: int) -> Path:
+def _stored(bench: Workbench, shape: Shape, count: int) -> Path:
     """A pixel file of ``count`` pictures."""
-    path = bench.folder / f"scoring-{size}.u8"
-    pictures = type(bench.pictures)(size)
-    with Pixels(path, size) as pixels:
+    path = bench.folder / f"scoring-{shape[0]}.u8"
+    pictures = type(bench.pictures)(shape[0])
+    with Pixels(path, shape) as pixels:
         for k in range(count):
             pixels.write(k, pictures.square(k))
     return path
