@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.label_studio.label_config import ClassificationConfig, parse
-from pt4al_backend.label_studio.labels import choice_result
+from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.label_studio.labelling import labelling_for
+from pt4al_backend.label_studio.labels import Labelling
 from pt4al_backend.live import LiveModel
 from pt4al_backend.schema import Pick, Project
 from pt4al_backend.settings import Settings, project_settings
@@ -24,6 +25,7 @@ class Answers:
     """Predictions for tasks of any project. Safe to share between threads."""
 
     def __init__(self, settings: Settings, store: Store, live: LiveModel | None = None) -> None:
+        self._settings = settings
         self._store = store
         self._live = live or LiveModel(settings)
 
@@ -45,28 +47,28 @@ class Answers:
         self, project: Project, tasks: Sequence[Mapping[str, Any]], picks: Mapping[int, Pick], deadline: float
     ) -> dict[int, list[Json]]:
         """Regions to show, by task id; a task that shows nothing is left out."""
-        config = _config(project)
-        if config is None or not project_settings(project.params).show_predictions:
+        labelling = self._labelling(project)
+        if labelling is None or not project_settings(project.params).show_predictions:
             return {}
         hidden = set(self._store.control_ids(project.id).tolist())
         open_tasks = [task for task in tasks if _id(task) and task["id"] not in hidden]
-        found: dict[int, tuple[str, float]] = {
-            task["id"]: (pick.label, pick.confidence or 0.0)
+        sizes = self._store.sizes(project.id, [task["id"] for task in open_tasks])
+        shown = {
+            task["id"]: labelling.regions(pick.label, pick.confidence, sizes.get(task["id"]))
             for task in open_tasks
             if (pick := picks.get(task["id"])) is not None and pick.label
         }
         if project.model:
-            unseen = [task for task in open_tasks if task["id"] not in found]
-            found |= self._live.labels(project, config, unseen, deadline)
-        known = set(config.labels)
-        return {i: [choice_result(config, label, odds)] for i, (label, odds) in found.items() if label in known}
+            unseen = [task for task in open_tasks if task["id"] not in shown]
+            for i, seen in self._live.answers(project, labelling, unseen, deadline).items():
+                shown[i] = labelling.regions(seen.said, seen.confidence, seen.size)
+        return shown
 
-
-def _config(project: Project) -> ClassificationConfig | None:
-    try:
-        return parse(project.label_config or "")
-    except LabelConfigUnsupported:
-        return None  # it was changed in Label Studio meanwhile; the engine reports it
+    def _labelling(self, project: Project) -> Labelling | None:
+        try:
+            return labelling_for(self._settings, project, parse(project.label_config or ""))
+        except LabelConfigUnsupported:
+            return None  # it was changed in Label Studio meanwhile; the engine reports it
 
 
 def _id(task: Mapping[str, Any]) -> int:

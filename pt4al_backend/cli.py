@@ -197,7 +197,7 @@ def status(
 def _overview(projects: "list[ProjectStatus]") -> Group:
     if not projects:
         return Group("No project has connected this backend yet: Settings > Model in Label Studio.")
-    table = Table("Project", "Phase", "Progress", "ETA", "Round", "Labels in", "missing", "Accuracy on control picks")
+    table = Table("Project", "Phase", "Progress", "ETA", "Round", "Labels in", "missing", "On control picks")
     lines = []
     for each in projects:
         table.add_row(
@@ -208,7 +208,7 @@ def _overview(projects: "list[ProjectStatus]") -> Group:
             f"{each.round}",
             f"{each.labels_in}",
             f"{each.labels_missing}",
-            _accuracy(each.control),
+            _measured(each.control),
         )
         lines += [Text(f"Project {each.id}: {sentence}", "yellow") for sentence in each.notices.values()]
         if each.error:
@@ -229,10 +229,10 @@ def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def _accuracy(control: "Control") -> str:
-    if control.accuracy is None or control.low is None or control.high is None:
+def _measured(control: "Control") -> str:
+    if control.value is None or control.low is None or control.high is None:
         return ""
-    return f"{control.accuracy:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks)"
+    return f"{control.metric} {control.value:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks)"
 
 
 @app.command()

@@ -22,9 +22,11 @@ from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossibl
 from pt4al_backend.intake import Intake
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.access import client_for, fetcher_for
+from pt4al_backend.label_studio.labelling import labelling_for
 from pt4al_backend.label_studio.queue import ServedQueue
 from pt4al_backend.label_studio.registration import Registration
-from pt4al_backend.querying import Querying, Scored
+from pt4al_backend.querying import Querying
+from pt4al_backend.rounds import Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings, project_settings
 from pt4al_backend.store import REMEDY, Store
@@ -149,16 +151,16 @@ class Reconcile:
         self._client = client_for(self._settings, self._project)
         remote = self._client.project(self._project.id)
         title, config_text = str(remote.get("title") or ""), str(remote.get("label_config") or "")
-        self._config = label_config.parse(config_text)
+        self._labelling = labelling_for(self._settings, self._project, label_config.parse(config_text))
         self._config_text = config_text
         self._full_due = time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
         self._store.connect(self._project.id, title=title, label_config=config_text)
         self._task_number = int(remote.get("task_number") or 0)
         self._queue = ServedQueue(
-            self._store, self._client, self._project, self._config, show_predictions=self._options.show_predictions
+            self._store, self._client, self._project, self._labelling, show_predictions=self._options.show_predictions
         )
         self._querying = Querying(self._store, self._project, self._options)
-        self._trainer = Trainer(self._store, self._settings, self._project, self._options, self._config)
+        self._trainer = Trainer(self._store, self._settings, self._project, self._options, self._labelling)
         self._registration = Registration(self._settings, self._client, self._project.id)
         self._register()
         served, sampling = str(remote.get("model_version") or ""), str(remote.get("sampling") or "")
@@ -176,7 +178,7 @@ class Reconcile:
             self._store.update(self._project.id, view_made=self._project.view_made)
 
     def _sync(self) -> None:
-        sync = Sync(self._store, self._client, self._project, self._config)
+        sync = Sync(self._store, self._client, self._project, self._labelling)
         if not self._project.synced_until:
             self._phase("syncing", {})
         reread = self._config_text != self._project.config_read
@@ -198,7 +200,7 @@ class Reconcile:
             self._keep_serving()
 
         with fetcher_for(self._settings, self._project) as fetcher:
-            Intake(self._store, self._settings, fetcher, self._project, self._options, self._config.task).run(on_progress)
+            Intake(self._store, self._settings, fetcher, self._project, self._options, self._labelling.task).run(on_progress)
 
     def _rank(self, *, anew: bool = False) -> None:
         """Nothing to rank by is no obstacle: the safer order needs no losses, and the notice says so."""
@@ -225,9 +227,9 @@ class Reconcile:
         if not self._retries.may_run(self._project, "learn"):
             self.withheld = True
             return False
-        if len(labels.classes) < 2:
-            reason = "Labels of fewer than two classes so far: the next round follows the ranking, without a model."
-            self._notice("classes", reason)
+        missing = self._labelling.too_little(labels.train.values())
+        if missing:
+            self._notice("classes", f"A model needs {missing}: the next round follows the ranking, without a model.")
             self._querying.open_next(Scored(), {"labels": len(labels.train)})
         else:
             self._notice("classes", "")
@@ -246,8 +248,9 @@ class Reconcile:
         if current is None or current.state != "open":
             return False  # heeded once the pool is ranked
         reason = ""
-        if len(labels.classes) < 2:
-            reason = "a model needs labels of two classes or more"
+        missing = self._labelling.too_little(labels.train.values())
+        if missing:
+            reason = f"a model needs {missing}"
         elif before is not None and before.digest == labels.digest:
             reason = "there is no label that the last model has not seen"
         if reason:
@@ -280,7 +283,7 @@ class Reconcile:
 
     def _catch_up(self) -> None:
         """Takes over what was answered meanwhile, webhook or not: it must not be asked again."""
-        Sync(self._store, self._client, self._project, self._config).increment()
+        Sync(self._store, self._client, self._project, self._labelling).increment()
 
     def _rest(self) -> None:
         pool = self._querying.pool()
@@ -294,7 +297,7 @@ class Reconcile:
         if self._project.notices.get("webhook"):
             self._notice("webhook", self._registration.mend_webhook())
         if self._full_due:  # last of all, so that no round waits for it
-            Sync(self._store, self._client, self._project, self._config).full()
+            Sync(self._store, self._client, self._project, self._labelling).full()
         if self._project.synced_until:
             self._queue.prune(datetime.fromisoformat(self._project.synced_until).timestamp())
 

@@ -168,6 +168,11 @@ def project_dir(settings: Settings, project_id: int) -> Path:
     return settings.data_dir / "projects" / str(project_id)
 
 
+def mask_dir(settings: Settings, project_id: int) -> Path:
+    """Folder of the masks that a project's annotators drew."""
+    return project_dir(settings, project_id) / "masks"
+
+
 def pixel_path(settings: Settings, project: Project) -> Path:
     """The pixel file of a project's stored shape."""
     return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
-from pt4al_backend.frames import Shape, crop
-from pt4al_backend.images import decode
+from pt4al_backend.frames import KEEP, Shape
+from pt4al_backend.images import decode_sized
 from pt4al_backend.label_studio.access import fetcher_for
-from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.label_studio.labels import image_of
+from pt4al_backend.label_studio.labels import Labelling, image_of
+from pt4al_backend.masks import Mask
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings
 
@@ -41,14 +42,23 @@ class Model(Protocol):
     """What of a loaded model is used here."""
 
     @property
-    def classes(self) -> Sequence[str]: ...
+    def task(self) -> str: ...
 
     @property
     def stored(self) -> Shape: ...
 
-    def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
-        """uint8 [n, S, S, 3] -> [n, C]."""
+    def predict(self, frames: NDArray[np.uint8], /) -> tuple[Sequence[str | Mask], NDArray[np.float64]]:
+        """uint8 [n, *stored, 3] -> n answers with their confidences."""
         ...
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model says of one image: its answer, how sure it is, and the image's size (width, height)."""
+
+    said: str | Mask
+    confidence: float
+    size: tuple[int, int]
 
 
 class Fetch(Protocol):
@@ -88,16 +98,14 @@ class LiveModel:
         self._fetching = ThreadPoolExecutor(FETCHERS, thread_name_prefix="predict-fetch")
         self._thinking = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
 
-    def labels(
-        self, project: Project, config: ClassificationConfig, tasks: Sequence[Task], deadline: float
-    ) -> dict[int, tuple[str, float]]:
-        """(label, posterior) of the tasks that could be looked at in time, by id. Never raises: the rest is left out."""
-        found: dict[int, tuple[str, float]] = {}
+    def answers(self, project: Project, labelling: Labelling, tasks: Sequence[Task], deadline: float) -> dict[int, Seen]:
+        """What the model says of the tasks that could be looked at in time, by id. Never raises: the rest is left out."""
+        found: dict[int, Seen] = {}
         try:
             for start in range(0, len(tasks), CHUNK):
                 if self._clock() >= deadline:
                     break
-                found |= self._chunk(project, config, tasks[start : start + CHUNK], deadline)
+                found |= self._chunk(project, labelling, tasks[start : start + CHUNK], deadline)
         except Late:
             log.info("Project %s: /predict ran out of time after %s of %s tasks.", project.id, len(found), len(tasks))
         except PT4ALError as error:
@@ -106,23 +114,22 @@ class LiveModel:
             log.exception("Project %s: /predict answers without the model.", project.id)
         return found
 
-    def _chunk(
-        self, project: Project, config: ClassificationConfig, tasks: Sequence[Task], deadline: float
-    ) -> dict[int, tuple[str, float]]:
+    def _chunk(self, project: Project, labelling: Labelling, tasks: Sequence[Task], deadline: float) -> dict[int, Seen]:
         model = self._wait(self._thinking.submit(self._model, self._settings.data_dir / project.model), deadline)
+        if model.task != labelling.task:
+            return {}  # the labeling config has become another task's; the next round brings a model for it
         fetcher = self._of(project)
-        shape = model.stored
-        pending = {self._fetching.submit(self._frame, fetcher, config, task, shape): task["id"] for task in tasks}
+        pending = {self._fetching.submit(self._look, fetcher, labelling, task, model.stored): task["id"] for task in tasks}
         done, late = wait(pending, timeout=FETCH_SHARE * max(deadline - self._clock(), 0.0))
         for future in late:
             future.cancel()
-        squares = {pending[future]: future.result() for future in done}
-        images = {i: image for i, image in squares.items() if image is not None}
+        images = {pending[future]: image for future in done if (image := future.result()) is not None}
         if not images:
             return {}
-        posteriors = self._wait(self._thinking.submit(model.posteriors, np.stack(list(images.values()))), deadline)
-        best = posteriors.argmax(axis=1)
-        return {i: (model.classes[k], float(row[k])) for i, k, row in zip(images, best, posteriors, strict=True)}
+        frames = np.stack([frame for frame, _ in images.values()])
+        said, confidences = self._wait(self._thinking.submit(model.predict, frames), deadline)
+        answers = zip(images.items(), said, confidences.tolist(), strict=True)
+        return {i: Seen(answer, confidence, size) for (i, (_, size)), answer, confidence in answers}
 
     def _wait(self, future: "Future[Any]", deadline: float) -> Any:
         return future.result(timeout=max(deadline - self._clock(), 0.0))
@@ -138,12 +145,16 @@ class LiveModel:
             self._models.popitem(last=False)
         return self._models[key]
 
-    def _frame(self, fetcher: Fetch, config: ClassificationConfig, task: Task, shape: Shape) -> NDArray[np.uint8] | None:
+    def _look(
+        self, fetcher: Fetch, labelling: Labelling, task: Task, shape: Shape
+    ) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
+        """A task's image as a frame, and its own size; None if it cannot be read."""
         try:
-            data = fetcher.fetch(image_of(task.get("data") or {}, config), task["id"])
-            return crop(decode(data, self._settings.image_max_pixels, max(shape)), shape)
+            data = fetcher.fetch(image_of(task.get("data") or {}, labelling.config), task["id"])
+            image, size = decode_sized(data, self._settings.image_max_pixels, max(shape))
         except ImageUnreadable:
             return None  # the engine sets it aside, with its reason
+        return KEEP[labelling.task](image, shape), size
 
     def _of(self, project: Project) -> Fetch:
         key = (project.hostname, project.access_token)

@@ -30,7 +30,7 @@ from pt4al_backend.intake import has_gpu
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.ranking import rank as by_loss
 from pt4al_backend.settings import ProjectSettings, Settings
-from pt4al_backend.strategies import Pool
+from pt4al_backend.strategies import Pool, Request
 
 #: Where Label Studio serves files of its own machine, if it is told to; ``d`` is relative to its document root, "/" by default.
 LOCAL_FILES = "/data/local-files/?d="
@@ -160,7 +160,7 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
         number += 1
         pool = Pool(ids[left], known[left], batches[left])
         rng = np.random.default_rng([options.seed, number])
-        query = strategy.query(pool, number, plan.query, plan.query, np.empty(0, np.int64), None, rng)
+        query = strategy.query(Request(pool, number, plan.query, plan.query, rng))
         for index in left[query.positions].tolist():
             places.append(Place(index, int(rank_of[index]), int(batches[index]), number))
         left = np.delete(left, query.positions)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
-from pt4al_backend.rounds import Choice, Line, Schedule
+from pt4al_backend.rounds import Choice, Line, Schedule, Scored
+from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.store import Store, Tasks
-from pt4al_backend.strategies import Pool
+from pt4al_backend.strategies import Pool, Request
 
 Ids = NDArray[np.int64]
 
@@ -22,18 +22,16 @@ Ids = NDArray[np.int64]
 LEAST_LEFT = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """What a model said of its candidates: ids int64[m], posteriors float32[m, C], and the class names."""
+def read_scored(folder: Path) -> Scored:
+    """What a finished job says of its candidates, from what it wrote beside its model.
 
-    ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
-    posteriors: NDArray[np.floating] | None = None
-    classes: tuple[str, ...] = ()
-
-    @classmethod
-    def read(cls, folder: Path, classes: tuple[str, ...]) -> "Scored":
-        """Reads what a finished job wrote beside its model."""
-        return cls(np.load(folder / "candidate_ids.npy"), np.load(folder / "result" / "candidates.npy"), classes)
+    Raises:
+        OSError, KeyError, ValueError, BadZipFile: it is missing or damaged.
+    """
+    # opened here: np.load leaves a damaged file open
+    with (folder / "result" / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
+        confidences = {name: said[name] for name in SAMPLERS}
+        return Scored(np.load(folder / "candidate_ids.npy", allow_pickle=False), confidences, said["labels"])
 
 
 class Querying:
@@ -139,7 +137,7 @@ class Querying:
         rng = np.random.default_rng([self._options.seed, number])
         strategy = rounds.strategy_of(self._options, plan.rounds)
         asked = Pool(chosen.ids, losses, chosen.batches)
-        return rounds.choose(strategy, asked, number, query, count, scored.ids, scored.posteriors, rng)
+        return rounds.choose(strategy, Request(asked, number, query, count, rng), scored)
 
     def _turn(self, number: int, state: str, line: Line, scored: Scored, closed: dict[str, Any] | None = None) -> None:
         current = self._store.round(self._project.id, number)
@@ -161,7 +159,6 @@ class Querying:
         for place, (task_id, kind, score, row) in enumerate(
             zip(line.ids, line.kinds, line.scores, line.rows, strict=True), start
         ):
-            posterior = scored.posteriors[row] if row >= 0 and scored.posteriors is not None else None
             picks.append(
                 Pick(
                     project_id=self._project.id,
@@ -170,8 +167,8 @@ class Querying:
                     position=place,
                     kind=kind,
                     score=float(score),
-                    label=scored.classes[int(posterior.argmax())] if posterior is not None else "",
-                    confidence=float(posterior.max()) if posterior is not None else None,
+                    label=str(scored.labels[row]) if row >= 0 else "",
+                    confidence=float(scored.confidences["least_confidence"][row]) if row >= 0 else None,
                 )
             )
         return picks

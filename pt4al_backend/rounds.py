@@ -4,7 +4,8 @@ Pure: arrays in, arrays out. The live engine and the benchmark plan their rounds
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from pt4al_backend.ranking import rank, shrink, split
 from pt4al_backend.sampling import interleave, lowest, queue_scores, uniform_order
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.strategies import STRATEGIES, Pool, Strategy
+from pt4al_backend.strategies import STRATEGIES, Pool, Request, Said, Strategy
 
 Ids = NDArray[np.int64]
 
@@ -84,51 +85,45 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 
 
 @dataclass(frozen=True, eq=False)
+class Scored:
+    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none."""
+
+    ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
+    confidences: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+
+
+@dataclass(frozen=True, eq=False)
 class Choice:
-    """Tasks in the order to ask them, with the strategy's scores and, where the model gave one, its posteriors' row."""
+    """Tasks in the order to ask them, with the strategy's scores and, where the model spoke of one, its row of ``Scored``."""
 
     ids: Ids
     scores: NDArray[np.float64]
-    rows: Ids  # row of the scored candidates, -1: not scored
+    rows: Ids  # -1: not scored
 
 
-def choose(
-    strategy: Strategy,
-    pool: Pool,
-    round_number: int,
-    query: int,
-    count: int,
-    scored: Ids,
-    posteriors: NDArray[np.floating] | None,
-    rng: np.random.Generator,
-) -> Choice:
-    """Picks ``count`` tasks of ``pool``, best first, of which the first ``query`` are the query.
+def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
+    """Picks ``asked.k`` tasks, best first; ``asked.said`` is made from ``scored``, less the tasks that left the pool.
 
-    ``scored`` are ids with one row of ``posteriors`` each; those no longer in the pool are passed over. If they do not
-    suffice, the strategy goes on without a model over what it did not score.
+    If the scored tasks do not suffice, the strategy goes on without a model over those that are not.
     """
-    if posteriors is None or not len(scored):
-        found = strategy.query(pool, round_number, query, count, np.empty(0, np.int64), None, rng)
+    pool = asked.pool
+    if not len(scored.ids):
+        found = strategy.query(asked)
         return Choice(pool.ids[found.positions], found.scores, np.full(len(found.positions), -1, np.int64))
-    sorter = np.argsort(pool.ids)
-    place = np.searchsorted(pool.ids, scored, sorter=sorter)
-    inside = (
-        (place < len(pool.ids)) & (pool.ids[sorter[np.minimum(place, len(pool.ids) - 1)]] == scored)
-        if len(pool.ids)
-        else scored < 0
-    )
-    rows = np.flatnonzero(inside)
-    candidates = sorter[place[rows]].astype(np.int64)
-    found = strategy.query(pool, round_number, query, count, candidates, posteriors[rows], rng)
+    _, positions, rows = np.intersect1d(pool.ids, scored.ids, assume_unique=True, return_indices=True)
+    said = Said(positions, {name: values[rows] for name, values in scored.confidences.items()})
+    found = strategy.query(replace(asked, said=said))
     row_of = np.full(len(pool.ids), -1, np.int64)
-    row_of[candidates] = rows
+    row_of[positions] = rows
     first = Choice(pool.ids[found.positions], found.scores, row_of[found.positions])
-    missing = count - len(first.ids)
-    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, candidates]))
+    missing = asked.k - len(first.ids)
+    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, positions]))
     if missing <= 0 or not len(rest):
         return first
     left = Pool(pool.ids[rest], pool.losses[rest], pool.batches[rest])
-    more = choose(strategy, left, round_number, max(query - len(first.ids), 0), missing, scored[:0], None, rng)
+    size = max(asked.query_size - len(first.ids), 0)
+    more = choose(strategy, replace(asked, pool=left, query_size=size, k=missing), Scored())
     after = np.ones(len(more.ids))  # behind what the model was unsure of
     return Choice(
         np.concatenate([first.ids, more.ids]),
@@ -139,7 +134,7 @@ def choose(
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A round's picks as they are served: ids, kinds, scores that ascend, rows of posteriors or -1."""
+    """A round's picks as they are served: ids, kinds, scores that ascend, rows of ``Scored`` or -1."""
 
     ids: Ids
     kinds: list[str]

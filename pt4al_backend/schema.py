@@ -87,6 +87,7 @@ class Task(Base):
     label: Mapped[str] = mapped_column(Text, default="")
     accepted: Mapped[bool] = mapped_column(default=False)  # a prediction submitted unchanged
     note: Mapped[str] = mapped_column(Text, default="")  # why its label is not trained on
+    stamp: Mapped[str] = mapped_column(String(40), default="")  # of the annotations that the last four were read from
 
 
 class Round(Base):

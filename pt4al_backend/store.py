@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,7 @@ class Tasks:
     answered: NDArray[np.bool_]  # labelled or skipped
     labelled: NDArray[np.bool_]  # holds a label that training can use
     aside: NDArray[np.bool_]  # its image cannot be used
+    sizes: NDArray[np.int64]  # [n, 2] width and height of the image, 0: not fetched
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -64,6 +65,16 @@ class Tasks:
     def where(self, mask: NDArray[np.bool_]) -> "Tasks":
         """The tasks for which ``mask`` holds."""
         return Tasks(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+class Answered(NamedTuple):
+    """What annotators said of a task: "label" or "skip", and the columns that go with it."""
+
+    answer: str
+    label: str
+    accepted: bool
+    note: str
+    stamp: str
 
 
 def _sliced(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -208,7 +219,7 @@ class Store:
         self._upsert(Task, rows, ["image", "problem", *blank])
 
     def put_answers(self, project_id: int, answers: Sequence[Mapping[str, Any]]) -> None:
-        """Sets answer, label, accepted and note of tasks (``id`` names the task)."""
+        """Sets answer, label, accepted, note and stamp of tasks (``id`` names the task)."""
         self._update_tasks(project_id, answers)
 
     def set_tasks(self, project_id: int, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
@@ -255,10 +266,10 @@ class Store:
 
     def tasks(self, project_id: int) -> Tasks:
         """The whole pool as columns."""
-        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.note, Task.problem)
+        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.note, Task.problem, Task.width, Task.height)
         with self._reading() as session:
             found = session.execute(select(*wanted).where(Task.project_id == project_id).order_by(Task.id)).all()
-        ids, rows, losses, batches, answers, notes, problems = zip(*found, strict=True) if found else ((),) * 7
+        ids, rows, losses, batches, answers, notes, problems, widths, heights = zip(*found, strict=True) if found else ((),) * 9
         labelled = [answer == "label" and not note for answer, note in zip(answers, notes, strict=True)]
         return Tasks(
             ids=np.array(ids, np.int64),
@@ -268,14 +279,25 @@ class Store:
             answered=np.array([answer != "" for answer in answers], np.bool_),
             labelled=np.array(labelled, np.bool_),
             aside=np.array([problem != "" for problem in problems], np.bool_),
+            sizes=np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
         )
 
-    def answers(self, project_id: int) -> dict[int, tuple[str, str, bool, str]]:
-        """Every answered task: id -> (answer, label, accepted, note)."""
-        wanted = select(Task.id, Task.answer, Task.label, Task.accepted, Task.note)
+    def answers(self, project_id: int) -> dict[int, Answered]:
+        """Every answered task, by id."""
+        wanted = select(Task.id, Task.answer, Task.label, Task.accepted, Task.note, Task.stamp)
         with self._reading() as session:
             found = session.execute(wanted.where(Task.project_id == project_id, Task.answer != ""))
-            return {i: (answer, label, accepted, note) for i, answer, label, accepted, note in found}
+            return {i: Answered(kind, label, accepted, note, stamp) for i, kind, label, accepted, note, stamp in found}
+
+    def sizes(self, project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Width and height of the images of the given tasks, as far as they were fetched."""
+        sizes: dict[int, tuple[int, int]] = {}
+        for part in _sliced(task_ids):
+            where = (Task.project_id == project_id, Task.id.in_(part), Task.width.is_not(None))
+            with self._reading() as session:
+                found = session.execute(select(Task.id, Task.width, Task.height).where(*where))
+                sizes.update({i: (w or 0, h or 0) for i, w, h in found})
+        return sizes
 
     def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
         """How many tasks are set aside, and the first of them with their reasons (image or label)."""

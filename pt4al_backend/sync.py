@@ -4,16 +4,16 @@ Increments go by ``updated_at``, which Label Studio moves on for every new, chan
 A full pass now and then catches what increments cannot show: deleted tasks.
 """
 
+import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.label_studio.labels import answer_of, image_of
+from pt4al_backend.label_studio.labels import Labelling, image_of
 from pt4al_backend.schema import Project
 from pt4al_backend.store import Store
 
@@ -31,11 +31,11 @@ Json = dict[str, Any]
 class Sync:
     """Brings one project's tasks and answers up to date in the store."""
 
-    def __init__(self, store: Store, client: LabelStudio, project: Project, config: ClassificationConfig) -> None:
+    def __init__(self, store: Store, client: LabelStudio, project: Project, labelling: Labelling) -> None:
         self._store = store
         self._client = client
         self._project = project
-        self._config = config
+        self._labelling = labelling
 
     def increment(self, *, reread: bool = False) -> None:
         """Takes over every task that changed since the last look; all tasks of a new project.
@@ -44,8 +44,9 @@ class Sync:
         """
         since = "" if reread else self._project.synced_until
         known = self._store.task_images(self._project.id)
-        for page in self._client.task_pages(self._project.id, updated_since=_seen_until(since) if since else None):
-            self._take(page, known)
+        changed = _seen_until(since) if since else None
+        for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._labelling.page_size):
+            self._take(page, known, reread=reread)
             since = max([since, *(str(task["updated_at"]) for task in page)])
         if since != self._project.synced_until:
             self._store.update(self._project.id, synced_until=since)
@@ -57,11 +58,12 @@ class Sync:
         known = self._store.task_images(self._project.id)
         self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
         if present - known.keys():
-            for page in self._client.task_pages(self._project.id):
+            for page in self._client.task_pages(self._project.id, page_size=self._labelling.page_size):
                 self._take(page, known)
         else:
             answered: set[int] = set()
-            for page in self._client.task_pages(self._project.id, only_answered=True):
+            pages = self._client.task_pages(self._project.id, only_answered=True, page_size=self._labelling.page_size)
+            for page in pages:
                 self._take(page, known)
                 answered.update(int(task["id"]) for task in page)
             gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
@@ -69,7 +71,7 @@ class Sync:
         self._store.update(self._project.id, full_sync_at=time.time())
         self._project.full_sync_at = time.time()
 
-    def _take(self, page: Iterable[Mapping[str, Any]], known: dict[int, str]) -> None:
+    def _take(self, page: Iterable[Mapping[str, Any]], known: dict[int, str], *, reread: bool = False) -> None:
         before = self._store.answers(self._project.id)
         tasks, answers = [], []
         for task in page:
@@ -78,21 +80,20 @@ class Sync:
             if known.get(task_id) != image:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
-            answer = self._answer(task)
-            old = before.get(task_id, ("", "", False, ""))
-            if (answer["answer"], answer["label"], answer["accepted"], answer["note"]) != old:
-                answers.append(answer)
+            stamp = _stamp(task.get("annotations") or [])
+            if reread or stamp != (before[task_id].stamp if task_id in before else ""):
+                answers.append({**self._answer(task), "stamp": stamp})
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
 
     def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
         try:
-            return image_of(task.get("data") or {}, self._config), ""
+            return image_of(task.get("data") or {}, self._labelling.config), ""
         except ImageUnreadable as error:
             return "", str(error)
 
     def _answer(self, task: Mapping[str, Any]) -> Json:
-        answer = answer_of(task.get("annotations") or [], self._config)
+        answer = self._labelling.answer_of(task.get("annotations") or [])
         return {
             "id": int(task["id"]),
             "answer": "" if answer.kind == "none" else answer.kind,
@@ -110,4 +111,12 @@ def _seen_until(newest: str) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-_NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": ""}
+def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
+    """Tells whether annotations are those that were read before, without reading them: a drawing takes its time."""
+    if not annotations:
+        return ""
+    marks = sorted((int(each["id"]), str(each.get("updated_at")), bool(each.get("was_cancelled"))) for each in annotations)
+    return hashlib.sha256(repr(marks).encode()).hexdigest()[:40]
+
+
+_NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": "", "stamp": ""}

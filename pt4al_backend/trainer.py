@@ -11,17 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from pt4al_backend import artefacts, children
-from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.intake import pixel_path, project_dir
-from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.querying import Querying, Scored
+from pt4al_backend.intake import mask_dir, pixel_path, project_dir
+from pt4al_backend.label_studio.labels import Labelling
+from pt4al_backend.querying import Querying, read_scored
 from pt4al_backend.ranking import insert
+from pt4al_backend.rounds import Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import ProjectSettings, Settings
 from pt4al_backend.store import Store, Tasks
@@ -45,23 +45,19 @@ class Labels:
     control: dict[int, str]
     digest: str
 
-    @property
-    def classes(self) -> set[str]:
-        """Classes that the training labels hold."""
-        return set(self.train.values())
-
 
 class Trainer:
     """Trains and scores for one project."""
 
     def __init__(
-        self, store: Store, settings: Settings, project: Project, options: ProjectSettings, config: ClassificationConfig
+        self, store: Store, settings: Settings, project: Project, options: ProjectSettings, labelling: Labelling
     ) -> None:
         self._store = store
         self._settings = settings
         self._project = project
         self._options = options
-        self._config = config
+        self._labelling = labelling
+        self._classes = labelling.classes(options)
         self._folder = project_dir(settings, project.id)
 
     # the pretext learner
@@ -116,19 +112,23 @@ class Trainer:
     # the model of a round
 
     def labels(self) -> Labels:
-        """Usable labels of fetched images; control picks are never trained on."""
+        """Usable labels of fetched images; control picks are never trained on. A label that does not fit is set aside."""
         tasks = self._fetched()
-        usable = set(tasks.ids[tasks.labelled].tolist())
+        labelled = tasks.where(tasks.labelled)
+        usable = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
         control = set(self._store.control_ids(self._project.id).tolist())
-        train, measure = {}, {}
-        for task_id, (_, label, accepted, _) in sorted(self._store.answers(self._project.id).items()):
-            if task_id not in usable or label not in self._config.labels:
+        train, measure, misfits = {}, {}, {}
+        for task_id, said in sorted(self._store.answers(self._project.id).items()):
+            if task_id not in usable:
                 continue
-            if task_id in control:
-                measure[task_id] = label
-            elif self._options.train_on_accepted or not accepted:
-                train[task_id] = label
-        text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._config.labels}"
+            if problem := self._labelling.misfit(said.label, usable[task_id]):
+                misfits[task_id] = problem
+            elif task_id in control:
+                measure[task_id] = said.label
+            elif self._options.train_on_accepted or not said.accepted:
+                train[task_id] = said.label
+        self._store.set_tasks(self._project.id, {"id": list(misfits), "note": list(misfits.values())})
+        text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._classes}"
         return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
 
     def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[Scored, Json]:
@@ -155,27 +155,27 @@ class Trainer:
             "model": str(result.relative_to(self._settings.data_dir)),
             "labels": int(manifest["train_size"]),
             "digest": job["digest"],
-            "control": with_interval(manifest["control"]),
+            "control": manifest["control"],
             "seconds": manifest["seconds"],
         }
-        return Scored.read(folder, tuple(manifest["classes"])), closed
+        return read_scored(folder), closed
 
     def _prepare(self, folder: Path, labels: Labels, candidates: Ids) -> Json:
         tasks = self._fetched()
-        classes = list(self._config.labels)
         row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
 
-        def targets(chosen: dict[int, str]) -> dict[str, NDArray[np.int64]]:
+        def lesson(chosen: dict[int, str]) -> dict[str, NDArray[Any]]:
             rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
-            return {"rows": rows, "targets": np.array([classes.index(label) for label in chosen.values()], np.int64)}
+            return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        job = {**self._job("learn", learner=self._learner()), "classes": classes, "previous": previous, "digest": labels.digest}
+        more = {"classes": self._classes, "previous": previous, "digest": labels.digest}
+        job = {**self._job("learn", learner=self._learner()), **more}
         children.prepare(
             folder,
             job,
-            train=targets(labels.train),
-            control=targets(labels.control),
+            train=lesson(labels.train),
+            control=lesson(labels.control),
             candidates=np.array([row_of[i] for i in candidates.tolist()], np.int64),
             candidate_ids=candidates,
         )
@@ -187,8 +187,8 @@ class Trainer:
             return Scored()
         result = self._settings.data_dir / self._project.model
         try:
-            return Scored.read(result.parent, tuple(artefacts.manifest(result)["classes"]))
-        except (StoreCorrupt, OSError) as error:
+            return read_scored(result.parent)
+        except (OSError, KeyError, ValueError, BadZipFile) as error:
             log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
             return Scored()
 
@@ -211,6 +211,8 @@ class Trainer:
     def _job(self, kind: str, *, learner: Path | None) -> Json:
         return {
             "kind": kind,
+            "task": self._labelling.task,
+            "masks": str(mask_dir(self._settings, self._project.id)),
             "project": self._project.id,
             "settings": self._options.model_dump(mode="json"),
             "device": self._settings.device,
@@ -225,12 +227,3 @@ class Trainer:
         self._store.update(self._project.id, **columns)
         for name, value in columns.items():
             setattr(self._project, name, value)
-
-
-def with_interval(control: Json) -> Json:
-    """Adds accuracy and its 95 % Wilson interval to counts of correct answers on the control picks."""
-    if not control["total"]:
-        return control
-    interval = binomtest(control["correct"], control["total"]).proportion_ci(0.95, method="wilson")
-    accuracy = control["correct"] / control["total"]
-    return {**control, "accuracy": accuracy, "low": float(interval.low), "high": float(interval.high)}

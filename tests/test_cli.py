@@ -110,7 +110,7 @@ def store(settings: Settings) -> Store:
         Pick(project_id=7, round=2, task_id=task, position=task, kind=kind, score=0.1)
         for task, kind in ((1, "query"), (2, "control"))
     ]
-    closed = {"control": {"correct": 9, "total": 10, "accuracy": 0.9, "low": 0.596, "high": 0.982}}
+    closed = {"control": {"metric": "accuracy", "total": 10, "value": 0.9, "low": 0.596, "high": 0.982}}
     store.turn_round(7, Round(project_id=7, number=2, state="open"), picks, closed=closed)
     store.put_answers(7, [{"id": 1, "answer": "label", "label": "cat", "accepted": False, "note": ""}])
     return store

@@ -14,26 +14,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.errors import ImageUnreadable, PT4ALError, StoreCorrupt, Unreachable
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.live import CHUNK, MODELS, LiveModel
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings
 from tests.server.bodies import CONFIG
 
-LABELS = parse(CONFIG)
+LABELS = Choices(parse(CONFIG))
 
 
 class Brightness:
     """A model that says "b" of bright images, as surely as they are bright."""
 
-    classes: Sequence[str] = ("a", "b")
+    task = "classification"
     stored = (8, 8)
 
-    def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
+    def predict(self, images: NDArray[np.uint8], /) -> tuple[Sequence[str], NDArray[np.float64]]:
         assert images.dtype == np.uint8
         assert images.shape[1:] == (8, 8, 3)
         bright = images.mean(axis=(1, 2, 3)) / 255
-        return np.stack([1 - bright, bright], axis=1)
+        return ["b" if each > 0.5 else "a" for each in bright], np.maximum(bright, 1 - bright)
 
 
 class Images:
@@ -70,27 +71,34 @@ def soon() -> float:
 
 
 def test_it_labels_what_it_is_shown(settings: Settings) -> None:
-    found = live(settings, Images()).labels(project(), LABELS, tasks(255, 0, 51), soon())
-    assert {i: label for i, (label, _) in found.items()} == {255: "b", 0: "a", 51: "a"}
-    assert found[51][1] == pytest.approx(0.8)
+    found = live(settings, Images()).answers(project(), LABELS, tasks(255, 0, 51), soon())
+    assert {i: seen.said for i, seen in found.items()} == {255: "b", 0: "a", 51: "a"}
+    assert (found[51].confidence, found[51].size) == (pytest.approx(0.8), (10, 12))
+
+
+def test_a_model_of_another_task_says_nothing(settings: Settings) -> None:
+    class Segmenter(Brightness):
+        task = "segmentation"
+
+    assert live(settings, Images(), lambda _: Segmenter()).answers(project(), LABELS, tasks(1), soon()) == {}
 
 
 def test_an_image_that_cannot_be_read_is_left_out(settings: Settings) -> None:
     images = Images({2: ImageUnreadable("Broken.")})
-    found = live(settings, images).labels(project(), LABELS, [*tasks(1, 2, 3), {"id": 4, "data": {}}, {"id": 5}], soon())
+    found = live(settings, images).answers(project(), LABELS, [*tasks(1, 2, 3), {"id": 4, "data": {}}, {"id": 5}], soon())
     assert sorted(found) == [1, 3]
 
 
 def test_label_studio_being_away_ends_the_request_with_what_was_found(settings: Settings) -> None:
     images = Images({CHUNK + 1: Unreachable("Away.")})
-    found = live(settings, images).labels(project(), LABELS, tasks(*range(1, 3 * CHUNK)), soon())
+    found = live(settings, images).answers(project(), LABELS, tasks(*range(1, 3 * CHUNK)), soon())
     assert sorted(found) == list(range(1, CHUNK + 1))
     assert max(images.fetched) <= 2 * CHUNK
 
 
 def test_after_the_deadline_nothing_is_fetched(settings: Settings) -> None:
     images = Images()
-    assert live(settings, images).labels(project(), LABELS, tasks(1, 2), time.monotonic() - 1) == {}
+    assert live(settings, images).answers(project(), LABELS, tasks(1, 2), time.monotonic() - 1) == {}
     assert images.fetched == []
 
 
@@ -98,12 +106,12 @@ def test_when_time_runs_out_what_was_found_is_kept(settings: Settings) -> None:
     now = [0.0]
 
     class Slow(Brightness):
-        def posteriors(self, images: NDArray[np.uint8], /) -> NDArray[np.floating]:
+        def predict(self, images: NDArray[np.uint8], /) -> tuple[Sequence[str], NDArray[np.float64]]:
             now[0] += 100
-            return super().posteriors(images)
+            return super().predict(images)
 
     model = live(settings, Images(), lambda _: Slow(), clock=lambda: now[0])
-    found = model.labels(project(), LABELS, tasks(*range(1, 4 * CHUNK)), 150)
+    found = model.answers(project(), LABELS, tasks(*range(1, 4 * CHUNK)), 150)
     assert sorted(found) == list(range(1, 2 * CHUNK + 1))
 
 
@@ -117,7 +125,7 @@ def test_a_host_that_does_not_answer_costs_only_its_own_image(settings: Settings
             return super().fetch(reference, task_id)
 
     try:
-        found = live(settings, Hanging()).labels(project(), LABELS, tasks(1, 2, 3), time.monotonic() + 1.0)
+        found = live(settings, Hanging()).answers(project(), LABELS, tasks(1, 2, 3), time.monotonic() + 1.0)
     finally:
         released.set()
     assert sorted(found) == [1, 3]
@@ -132,7 +140,7 @@ def test_a_model_is_loaded_once_and_the_last_few_are_kept(settings: Settings) ->
 
     model = live(settings, Images(), load)
     for name in ("0", "0", *map(str, range(1, MODELS)), "0", "new", "0", "1"):
-        model.labels(project(name), LABELS, tasks(1), soon())
+        model.answers(project(name), LABELS, tasks(1), soon())
     assert loaded == [*map(str, range(MODELS)), "new", "1"]
 
 
@@ -149,7 +157,7 @@ def test_a_folder_that_was_written_anew_is_loaded_anew(settings: Settings) -> No
     for second in (1, 1, 2):
         (folder / "manifest.json").touch()
         os.utime(folder / "manifest.json", (second, second))
-        model.labels(project("m"), LABELS, tasks(1), soon())
+        model.answers(project("m"), LABELS, tasks(1), soon())
     assert loaded == [folder, folder]
 
 
@@ -160,11 +168,11 @@ def test_a_model_that_cannot_be_loaded_leaves_the_answers_empty(
     def load(_: Path) -> Brightness:
         raise error
 
-    assert live(settings, Images(), load).labels(project(), LABELS, tasks(1), soon()) == {}
+    assert live(settings, Images(), load).answers(project(), LABELS, tasks(1), soon()) == {}
     assert str(error) in caplog.text
 
 
 def test_without_address_or_token_the_answers_are_empty(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     model = LiveModel(settings, load=lambda _: Brightness())
-    assert model.labels(project(), LABELS, tasks(1), soon()) == {}
+    assert model.answers(project(), LABELS, tasks(1), soon()) == {}
     assert "LABEL_STUDIO_URL" in caplog.text

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.querying import Querying, Scored
-from pt4al_backend.sampling import uniform_order
+from pt4al_backend.querying import Querying
+from pt4al_backend.rounds import Scored
+from pt4al_backend.sampling import confidences, uniform_order
 from pt4al_backend.schema import Pick
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.store import Store
@@ -77,7 +78,7 @@ class Round:
         self.querying.cut_batches(self.number + 1)
         ids = self.querying.candidates(self.number + 1)
         top = 0.5 + np.random.default_rng(self.number).random(len(ids)) / 2 if confidence is None else confidence[ids]
-        return Scored(ids, np.stack([top, 1 - top], 1), ("red", "green"))
+        return Scored(ids, confidences(np.stack([top, 1 - top], 1)), np.full(len(ids), "red"))
 
     def turn(self, scored: Scored | None = None) -> None:
         self.querying.open_next(scored or self.score(), {"labels": 1, "model": f"m{self.number}"})
@@ -186,8 +187,7 @@ def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> N
         scored = project.score()
         project.turn(scored)
         assert {batches(store)[i] for i in project.picks("query")} == {number}
-        assert scored.posteriors is not None
-        confidence = dict(zip(scored.ids.tolist(), scored.posteriors.max(1).tolist(), strict=True))
+        confidence = dict(zip(scored.ids.tolist(), scored.confidences["least_confidence"].tolist(), strict=True))
         in_batch = [i for i in confidence if batches(store)[i] == number]
         assert project.picks("query") == sorted(in_batch, key=confidence.__getitem__)[:10]
         round_ = store.round(PROJECT, number)

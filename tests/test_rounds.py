@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
-from pt4al_backend.sampling import uniform_order
+from pt4al_backend.rounds import Scored
+from pt4al_backend.sampling import confidences, uniform_order
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.strategies import Pool
+from pt4al_backend.strategies import Pool, Request
 
 pools = st.integers(0, 3000)
 seeds = st.integers(0, 2**32)
@@ -34,6 +35,10 @@ def ranked(n: int, batches: int, seed: int) -> Pool:
     rng = np.random.default_rng(seed)
     ids, losses = task_ids(n, seed), rng.random(n)
     return Pool(ids, losses, rounds.cut(ids, losses, batches, seed))
+
+
+def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> Scored:
+    return Scored(ids, confidences(posteriors), np.full(len(ids), "cat"))
 
 
 @given(pools, settings())
@@ -127,8 +132,8 @@ def test_a_choice_is_as_long_as_asked_without_duplicates_and_in_the_pool(
     strategy = rounds.strategy_of(ProjectSettings(), batches)
     gone = pool.ids.max() + 1 + np.arange(3)  # scored, and deleted since
     scored = rng.permutation(np.concatenate([rng.permutation(pool.ids)[:known], gone]))
-    posteriors = rng.dirichlet(np.ones(3), len(scored))
-    choice = rounds.choose(strategy, pool, 2, query, query + reserve, scored, posteriors, rng)
+    said = model(scored, rng.dirichlet(np.ones(3), len(scored)))
+    choice = rounds.choose(strategy, Request(pool, 2, query, query + reserve, rng), said)
     assert len(choice.ids) == len(choice.scores) == len(choice.rows) == min(n, query + reserve)
     assert len(set(choice.ids.tolist())) == len(choice.ids)
     assert np.isin(choice.ids, pool.ids).all()
@@ -143,7 +148,8 @@ def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
     pool = ranked(40, 4, 3)
     posteriors = np.random.default_rng(5).dirichlet(np.ones(4), 40)
     strategy = rounds.strategy_of(ProjectSettings(), 4)
-    choice = rounds.choose(strategy, pool, 2, 10, 20, pool.ids, posteriors, np.random.default_rng(0))
+    asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
+    choice = rounds.choose(strategy, asked, model(pool.ids, posteriors))
     second = np.flatnonzero(pool.batches == 2)
     assert choice.ids[:10].tolist() == pool.ids[second[np.argsort(posteriors[second].max(1))]].tolist()
     assert np.allclose(choice.scores[:10], np.sort(posteriors[second].max(1)))
@@ -152,7 +158,7 @@ def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
 def test_without_a_model_the_choice_runs_along_the_ranking() -> None:
     pool = ranked(40, 4, 3)
     strategy = rounds.strategy_of(ProjectSettings(), 4)
-    choice = rounds.choose(strategy, pool, 3, 8, 12, np.empty(0, np.int64), None, np.random.default_rng(0))
+    choice = rounds.choose(strategy, Request(pool, 3, 8, 12, np.random.default_rng(0)), Scored())
     ranking = pool.ids[np.argsort(-pool.losses)]
     assert choice.ids[:8].tolist() == ranking[::5].tolist()
     assert len(set(choice.ids.tolist())) == 12

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.settings import Settings
 from pt4al_backend.store import Store
 from pt4al_backend.sync import Sync
 
 CHOICES = '<Choices name="c" toName="image"><Choice value="a"/><Choice value="b"/></Choices>'
-CONFIG = parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>')
+LABELLING = Choices(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
 
 
 class Studio:
@@ -27,7 +28,7 @@ class Studio:
         stamp = at.isoformat().replace("+00:00", "Z")
         self.tasks.append({"id": number, "data": {"image": f"{number}.png"}, "updated_at": stamp, "annotations": []})
 
-    def task_pages(self, _project: int, *, updated_since: str | None = None) -> Iterator[list[dict[str, Any]]]:
+    def task_pages(self, _project: int, *, page_size: int, updated_since: str | None = None) -> Iterator[list[dict[str, Any]]]:
         since = datetime.fromisoformat(updated_since) if updated_since else datetime.min.replace(tzinfo=UTC)
         page = [task for task in self.tasks if datetime.fromisoformat(task["updated_at"]) >= since]
         self.handed_out += len(page)
@@ -47,7 +48,7 @@ def look(store: Store, studio: Studio) -> int:
     project = store.project(1)
     assert project is not None
     before = studio.handed_out
-    Sync(store, studio, project, CONFIG).increment()  # type: ignore[arg-type]
+    Sync(store, studio, project, LABELLING).increment()  # type: ignore[arg-type]
     return studio.handed_out - before
 
 

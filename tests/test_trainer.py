@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Round
 from pt4al_backend.settings import ProjectSettings, Settings
 from pt4al_backend.store import Store
-from pt4al_backend.trainer import Trainer, with_interval
+from pt4al_backend.trainer import Trainer
 from tests.images import LABEL_CONFIG
 
 
@@ -32,7 +34,7 @@ def store(settings: Settings) -> Iterator[Store]:
 def trainer(store: Store, settings: Settings, config: str = LABEL_CONFIG, **params: Any) -> Trainer:
     project = store.project(1)
     assert project is not None
-    return Trainer(store, settings, project, ProjectSettings(**params), parse(config))
+    return Trainer(store, settings, project, ProjectSettings(**params), Choices(parse(config)))
 
 
 def answer(store: Store, task: int, label: str, **given: Any) -> None:
@@ -48,7 +50,7 @@ def test_labels_are_split_into_what_trains_and_what_measures(store: Store, setti
     answer(store, 6, "red")
     store.set_tasks(1, {"id": [6], "problem": ["not an image"]})
     labels = trainer(store, settings).labels()
-    assert (labels.train, labels.control, labels.classes) == ({2: "green"}, {1: "red"}, {"green"})
+    assert (labels.train, labels.control) == ({2: "green"}, {1: "red"})
 
 
 def test_accepted_predictions_train_unless_the_settings_say_no(store: Store, settings: Settings) -> None:
@@ -75,15 +77,17 @@ def test_what_a_model_would_learn_anew_has_another_digest(store: Store, settings
 def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings: Settings) -> None:
     folder = settings.data_dir / "projects" / "1" / "learn-1"
     with artefacts.writing(folder / "result", classes=["red", "green"]) as draft:
-        np.save(draft / "candidates.npy", np.array([[0.25, 0.75]], np.float32))
+        said = {name: np.array([0.75]) for name in SAMPLERS}
+        np.savez(draft / "candidates.npz", labels=np.array(["green"]), **said)
     np.save(folder / "candidate_ids.npy", np.array([7], np.int64))
     store.update(1, model="projects/1/learn-1/result")
     found = trainer(store, settings).scored()
-    assert (found.ids.tolist(), found.classes) == ([7], ("red", "green"))
-    (folder / "result" / "candidates.npy").write_bytes(b"damaged")
-    assert trainer(store, settings).scored().posteriors is None
+    assert (found.ids.tolist(), found.labels.tolist(), found.confidences["margin"].tolist()) == ([7], ["green"], [0.75])
+    for damage in (b"damaged", (folder / "result" / "candidates.npz").read_bytes()[:-40]):
+        (folder / "result" / "candidates.npz").write_bytes(damage)
+        assert not len(trainer(store, settings).scored().ids)
     shutil.rmtree(folder)
-    assert trainer(store, settings).scored().posteriors is None
+    assert not len(trainer(store, settings).scored().ids)
 
 
 def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store, settings: Settings) -> None:
@@ -92,10 +96,3 @@ def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store,
     assert not trainer(store, settings).outgrown()
     store.update(1, learner_pool=8)
     assert trainer(store, settings).outgrown()
-
-
-def test_accuracy_comes_with_its_wilson_interval() -> None:
-    found = with_interval({"correct": 8, "total": 10})
-    assert (found["correct"], found["total"], found["accuracy"]) == (8, 10, 0.8)
-    assert (found["low"], found["high"]) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    assert with_interval({"correct": 0, "total": 0}) == {"correct": 0, "total": 0}

@@ -1,18 +1,25 @@
-"""Annotations to labels, labels to predictions, for projects in which an image gets one choice.
+"""Annotations to labels, labels to predictions: what every kind of project has in common.
 
-Several annotations of a task are reconciled by majority; of equally many, the label whose newest annotation is newest wins.
+A label is a text that the state keeps: a class's name, or the name of a mask. What it takes to read one from an annotation
+and to show one in the editor is a ``Labelling``'s, of which there is one for each main task.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.label_studio.label_config import ClassificationConfig
+from pt4al_backend.errors import ImageUnreadable, LabelUnreadable
+from pt4al_backend.label_studio.label_config import LabelConfig
+from pt4al_backend.masks import Mask
+from pt4al_backend.settings import ProjectSettings
 
 #: Key of the image in tasks that were uploaded before the project had a labeling config.
 UNDEFINED = "$undefined$"
+
+Json = dict[str, Any]
+Annotation = Mapping[str, Any]
+Size = tuple[int, int]  # of an image: width, height
 
 
 @dataclass(frozen=True)
@@ -21,8 +28,8 @@ class Answer:
 
     Attributes:
         kind: "label"; "skip" if it was answered without a label that counts, which Label Studio does not ask for again; "none".
-        label: the choice, if ``kind`` is "label".
-        accepted: everybody who chose it submitted the model's prediction unchanged.
+        label: what the state keeps, if ``kind`` is "label".
+        accepted: everybody who gave it submitted the model's prediction unchanged.
         problem: a sentence for the user about an annotation that does not count, if there is one.
     """
 
@@ -32,55 +39,110 @@ class Answer:
     problem: str | None = None
 
 
-def answer_of(annotations: Iterable[Mapping[str, Any]], config: ClassificationConfig) -> Answer:
-    """Reconciles the annotations of one task."""
-    votes: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    problem: str | None = None
-    answered = False
-    for annotation in annotations:
-        answered = True
-        if annotation.get("was_cancelled"):
-            continue
-        label, trouble = _choice(annotation, config)
-        problem = problem or trouble
-        if label is not None:
-            votes[label].append(annotation)
-    if not votes:
-        return Answer("skip" if answered else "none", problem=problem)
-    label = max(votes, key=lambda each: (len(votes[each]), max(map(_age, votes[each]))))
-    return Answer("label", label, all(_is_accepted(annotation, config) for annotation in votes[label]), problem)
+class Labelling(ABC):
+    """How the labels of one project are read and shown."""
+
+    #: The main task that they teach.
+    task: str
+    #: Tasks of one page when annotations are read; whole drawings are a thousand times longer than a choice.
+    page_size: int
+
+    def __init__(self, config: LabelConfig) -> None:
+        self.config = config
+
+    def answer_of(self, annotations: Iterable[Annotation]) -> Answer:
+        """Reconciles the annotations of one task."""
+        read: list[tuple[Annotation, Any]] = []
+        problem: str | None = None
+        answered = False
+        for annotation in sorted(annotations, key=_age):
+            answered = True
+            if annotation.get("was_cancelled"):
+                continue
+            try:
+                read.append((annotation, self._read(annotation)))
+            except LabelUnreadable as error:
+                problem = problem or str(error)
+        if not read:
+            return Answer("skip" if answered else "none", problem=problem)
+        try:
+            label, givers = self._reconcile(read)
+        except LabelUnreadable as error:
+            return Answer("skip", problem=problem or str(error))
+        return Answer("label", label, all(self._is_accepted(annotation) for annotation in givers), problem)
+
+    @abstractmethod
+    def _read(self, annotation: Annotation) -> Any:
+        """What one annotation says.
+
+        Raises:
+            LabelUnreadable: nothing that counts, and why.
+        """
+
+    @abstractmethod
+    def _reconcile(self, read: Sequence[tuple[Annotation, Any]]) -> tuple[str, list[Annotation]]:
+        """The label that annotations stand for together, and those who gave it; ``read`` is not empty, the newest is last.
+
+        Raises:
+            LabelUnreadable: they cannot be brought together.
+        """
+
+    @abstractmethod
+    def classes(self, options: ProjectSettings) -> tuple[str, ...]:
+        """The classes that a model learns from the labels."""
+
+    @abstractmethod
+    def misfit(self, label: str, size: Size | None) -> str:
+        """Why a label cannot be learned from, "" if it can; ``size`` is its image's, if that was fetched."""
+
+    @abstractmethod
+    def too_little(self, labels: Collection[str]) -> str:
+        """What is missing before a model can be trained on ``labels``, "" if nothing is."""
+
+    @abstractmethod
+    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:
+        """What the editor shows of a model's answer, as regions of a prediction; none if it shows nothing.
+
+        Args:
+            said: a class's name, a mask, or the name of one that a model left.
+            confidence: the model's top-1 posterior, if known; the editor shows it.
+            size: of the image, which a mask is stretched to; nothing is drawn on an image of unknown size.
+        """
+
+    def _is_accepted(self, annotation: Annotation) -> bool:
+        """Whether an annotation repeats a prediction.
+
+        Label Studio's editor marks a region as "prediction" if it was submitted as shown, as "prediction-changed" or "manual"
+        otherwise. The link to the prediction alone would not do: it stays when the label is changed, and goes when the
+        prediction is deleted. Predictions turned into annotations in bulk have the link and no mark.
+        """
+        origins = {region.get("origin") for region in regions_by(annotation, self.config.from_name)}
+        return origins == {"prediction"} or (origins == {None} and annotation.get("parent_prediction") is not None)
 
 
-def choice_result(config: ClassificationConfig, label: str, posterior: float | None) -> dict[str, Any]:
-    """One region of a prediction, as Label Studio's editor shows it.
-
-    Args:
-        posterior: the model's probability of ``label``, if known; the editor shows it beside the choice.
-    """
-    region = {"from_name": config.from_name, "to_name": config.to_name, "type": "choices", "value": {"choices": [label]}}
-    return region if posterior is None else {**region, "score": posterior}
+def regions_by(annotation: Annotation, from_name: str) -> list[Json]:
+    """The regions of an annotation that a control made."""
+    result = annotation.get("result")
+    regions = [region for region in result if isinstance(region, dict)] if isinstance(result, list) else []
+    return [region for region in regions if region.get("from_name") == from_name]
 
 
-def prediction(
-    config: ClassificationConfig, task_id: int, label: str | None, score: float, posterior: float | None, model_version: str
-) -> dict[str, Any]:
+def prediction(task_id: int, regions: Sequence[Json], score: float, model_version: str) -> Json:
     """A prediction to import.
 
     Args:
-        label: what the editor shows; None shows nothing.
+        regions: what the editor shows.
         score: place in the queue: lowest is served first.
-        posterior: the model's probability of ``label``, if known.
 
     Raises:
         ValueError: a score that Label Studio would drop without a word, and the prediction with it.
     """
     if not 0 <= score <= 1:
         raise ValueError(f"score {score!r} of task {task_id} is not within [0, 1]")
-    result = [] if label is None else [choice_result(config, label, posterior)]
-    return {"task": task_id, "result": result, "score": score, "model_version": model_version}
+    return {"task": task_id, "result": list(regions), "score": score, "model_version": model_version}
 
 
-def image_of(task_data: Mapping[str, Any], config: ClassificationConfig) -> str:
+def image_of(task_data: Mapping[str, Any], config: LabelConfig) -> str:
     """Address of a task's image.
 
     Raises:
@@ -97,39 +159,6 @@ def image_of(task_data: Mapping[str, Any], config: ClassificationConfig) -> str:
     )
 
 
-def _choice(annotation: Mapping[str, Any], config: ClassificationConfig) -> tuple[str | None, str | None]:
-    """The label that an annotation stands for, or why it stands for none."""
-    chosen: list[Any] = []
-    for region in _regions(annotation, config):
-        value = region.get("value")
-        choices = value.get("choices") if isinstance(value, dict) else None
-        chosen.extend(choices if isinstance(choices, list) else [])
-    if not chosen:
-        return None, f"Submitted without a choice in {config.from_name!r}."
-    if len(chosen) > 1:
-        return None, f"Submitted with several choices in {config.from_name!r}: {', '.join(map(repr, chosen))}."
-    if chosen[0] not in config.labels:
-        return None, f"Submitted as {chosen[0]!r}, which is no choice of the labeling config (any more)."
-    return chosen[0], None
-
-
-def _regions(annotation: Mapping[str, Any], config: ClassificationConfig) -> list[dict[str, Any]]:
-    result = annotation.get("result")
-    regions = [region for region in result if isinstance(region, dict)] if isinstance(result, list) else []
-    return [region for region in regions if region.get("from_name") == config.from_name]
-
-
-def _is_accepted(annotation: Mapping[str, Any], config: ClassificationConfig) -> bool:
-    """Whether an annotation repeats a prediction.
-
-    Label Studio's editor marks a region as "prediction" if it was submitted as shown, as "prediction-changed" or "manual"
-    otherwise. The link to the prediction alone would not do: it stays when the choice is changed, and goes when the
-    prediction is deleted. Predictions turned into annotations in bulk have the link and no mark.
-    """
-    origins = {region.get("origin") for region in _regions(annotation, config)}
-    return origins == {"prediction"} or (origins == {None} and annotation.get("parent_prediction") is not None)
-
-
-def _age(annotation: Mapping[str, Any]) -> tuple[str, int]:
+def _age(annotation: Annotation) -> tuple[str, int]:
     """Sorts annotations, the newest last; Label Studio writes all times alike, in UTC."""
     return str(annotation.get("updated_at") or ""), int(annotation.get("id") or 0)

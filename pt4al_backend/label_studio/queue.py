@@ -6,14 +6,14 @@ twice: what already arrived is found by counting the version's predictions.
 """
 
 import hashlib
+import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.label_studio.labels import prediction
+from pt4al_backend.label_studio.labels import Json, Labelling, Size, prediction
 from pt4al_backend.schema import Pick, Project, Publication
 from pt4al_backend.store import Store
 
@@ -24,6 +24,7 @@ VIEW = "PT4AL queue"
 PREFIX = "pt4al-"
 KEPT_VERSIONS = 4  # older ones are deleted in idle time: it takes Label Studio seconds
 IDLE_SECONDS = 600.0
+PART_BYTES = 8_000_000  # of one request: Label Studio holds several times as much while it takes them in
 
 
 def _digest(picks: Sequence[Pick]) -> str:
@@ -31,16 +32,31 @@ def _digest(picks: Sequence[Pick]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _parts(predictions: Iterable[Json]) -> Iterator[list[Json]]:
+    """Cuts predictions into requests of at most ``PART_BYTES``, or of one prediction; drawings are made as they are sent."""
+    part: list[Json] = []
+    size = 0
+    for each in predictions:
+        length = len(json.dumps(each))
+        if part and size + length > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += length
+    if part:
+        yield part
+
+
 class ServedQueue:
     """One project's queue in Label Studio."""
 
     def __init__(
-        self, store: Store, client: LabelStudio, project: Project, config: ClassificationConfig, *, show_predictions: bool
+        self, store: Store, client: LabelStudio, project: Project, labelling: Labelling, *, show_predictions: bool
     ) -> None:
         self._store = store
         self._client = client
         self._project = project
-        self._config = config
+        self._labelling = labelling
         self._show = show_predictions
 
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
@@ -99,18 +115,21 @@ class ServedQueue:
         return next(name for name in names if name not in taken and name not in known)
 
     def _send(self, version: str, picks: Sequence[Pick]) -> None:
-        predictions = []
-        for pick in picks:
-            # a control pick shows nothing: an answer in sight would bias the measure
-            shown = self._show and pick.kind != "control" and pick.label in self._config.labels
-            label = pick.label if shown else None
-            predictions.append(prediction(self._config, pick.task_id, label, pick.score, pick.confidence, version))
-        created = self._client.import_predictions(self._project.id, predictions)
-        if created != len(predictions):
+        sizes = self._store.sizes(self._project.id, [pick.task_id for pick in picks])
+        created = 0
+        for part in _parts(self._prediction(pick, version, sizes.get(pick.task_id)) for pick in picks):
+            created += self._client.import_predictions(self._project.id, part)
+        if created != len(picks):
             raise LabelStudioError(
-                f"Label Studio took {created} of {len(predictions)} predictions of version {version}.",
+                f"Label Studio took {created} of {len(picks)} predictions of version {version}.",
                 "Was the labeling config changed meanwhile? The queue is sent again with the next look.",
             )
+
+    def _prediction(self, pick: Pick, version: str, size: Size | None) -> Json:
+        # a control pick shows nothing: an answer in sight would bias the measure
+        shown = self._show and pick.kind != "control"
+        regions = self._labelling.regions(pick.label, pick.confidence, size) if shown else []
+        return prediction(pick.task_id, regions, pick.score, version)
 
     def switch(self, version: str) -> None:
         """Makes Label Studio sort by a version that it holds predictions of."""

@@ -75,9 +75,9 @@ GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
     ("labels", "Labelled tasks.", lambda status: status.tasks["labelled"]),
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
     ("set_aside", "Tasks that are left out.", lambda status: status.aside_total),
-    ("control_accuracy", "Accuracy of the newest model on the control picks.", lambda status: status.control.accuracy),
-    ("control_accuracy_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
-    ("control_accuracy_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
+    ("control_score", "Accuracy, or mIoU, of the newest model on the control picks.", lambda status: status.control.value),
+    ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
+    ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
     ("error", "1 if the project is blocked by an error.", lambda status: float(status.error is not None)),
     ("webhook_timestamp_seconds", "When the last event came.", lambda status: status.webhook_at),
 )

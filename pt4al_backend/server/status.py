@@ -24,14 +24,20 @@ ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
-class Control(BaseModel):
-    """The model on the control picks, which it was never trained on. ``low`` and ``high`` bound the 95 % interval."""
+class Measured(BaseModel):
+    """A measure 0..1, None where there was nothing to measure; ``low`` and ``high`` bound its 95 % interval."""
 
-    correct: int = 0
-    total: int = 0
-    accuracy: float | None = None
+    value: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+class Control(Measured):
+    """The model on ``total`` control picks, which it was never trained on."""
+
+    metric: str = Field(default="accuracy", description="accuracy, or mIoU for segmentation")
+    total: int = 0
+    classes: dict[str, Measured] = Field(default_factory=dict, description="IoU of each class, for segmentation")
 
 
 class RoundStatus(BaseModel):

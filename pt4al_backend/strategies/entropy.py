@@ -2,10 +2,6 @@
 
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pt4al_backend import sampling
 from pt4al_backend.strategies.strategy import register
 from pt4al_backend.strategies.uncertainty import Uncertainty
 
@@ -15,7 +11,3 @@ class Entropy(Uncertainty):
     """Asks the tasks whose posteriors are nearest to uniform."""
 
     name: ClassVar[str] = "entropy"
-
-    def confidence(self, posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-        """One minus the normalised entropy."""
-        return sampling.entropy(posteriors)

@@ -2,10 +2,6 @@
 
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pt4al_backend import sampling
 from pt4al_backend.strategies.strategy import register
 from pt4al_backend.strategies.uncertainty import Uncertainty
 
@@ -15,7 +11,3 @@ class LeastConfidence(Uncertainty):
     """Asks the tasks with the lowest top-1 posterior."""
 
     name: ClassVar[str] = "least_confidence"
-
-    def confidence(self, posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The top-1 posterior."""
-        return sampling.least_confidence(posteriors)

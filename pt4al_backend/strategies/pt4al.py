@@ -22,9 +22,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.strategies.first_query import hardest_batch, stratified
-from pt4al_backend.strategies.strategy import Pool, Query, Strategy, register, require_aligned
+from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy, register
 
 
 @register
@@ -46,26 +45,16 @@ class PT4AL(Strategy):
         held = np.cumsum(np.bincount(sweep, minlength=self.rounds))
         return np.flatnonzero(sweep <= np.searchsorted(held, k)).astype(np.int64)
 
-    def query(
-        self,
-        pool: Pool,
-        round: int,
-        query_size: int,
-        k: int,
-        candidates: NDArray[np.int64],
-        posteriors: NDArray[np.floating] | None,
-        rng: np.random.Generator,
-    ) -> Query:
+    def query(self, asked: Request) -> Query:
         """Asks the lowest in confidence of b_i, then of the next batch; scores are the sampler's."""
-        sweep = self._sweep(pool, round)
-        if posteriors is None:
+        pool, sweep = asked.pool, self._sweep(asked.pool, asked.round)
+        if asked.said is None:
             if self.first_query == "hardest_batch":
-                return hardest_batch(pool, sweep, query_size, k, rng)
-            return stratified(pool, query_size, k, rng)
-        require_aligned(candidates, posteriors)
-        scores = SAMPLERS[self.sampler](posteriors)
-        best = np.lexsort((pool.ids[candidates], scores, sweep[candidates]))[: max(0, k)]
-        return Query(candidates[best], scores[best])
+                return hardest_batch(pool, sweep, asked.query_size, asked.k, asked.rng)
+            return stratified(pool, asked.query_size, asked.k, asked.rng)
+        positions, scores = asked.said.positions, asked.said.confidences[self.sampler]
+        best = np.lexsort((pool.ids[positions], scores, sweep[positions]))[: max(0, asked.k)]
+        return Query(positions[best], scores[best])
 
     def _sweep(self, pool: Pool, round: int) -> NDArray[np.int64]:
         """Each task's place in the sweep: 0 in this round's batch, 1 in the next, up to I - 1."""

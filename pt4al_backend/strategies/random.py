@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.strategies.first_query import uniform
-from pt4al_backend.strategies.strategy import Pool, Query, Strategy, register
+from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy, register
 
 
 @register
@@ -22,15 +22,6 @@ class Random(Strategy):
         """None: chance needs no scores."""
         return np.empty(0, dtype=np.int64)
 
-    def query(
-        self,
-        pool: Pool,
-        round: int,
-        query_size: int,
-        k: int,
-        candidates: NDArray[np.int64],
-        posteriors: NDArray[np.floating] | None,
-        rng: np.random.Generator,
-    ) -> Query:
-        """Asks ``k`` tasks in a uniformly random order."""
-        return uniform(pool, k, rng)
+    def query(self, asked: Request) -> Query:
+        """Asks in a uniformly random order."""
+        return uniform(asked.pool, asked.k, asked.rng)

@@ -1,10 +1,11 @@
 """What a strategy is: a rule that turns pool and model into a query, found in the registry by its name.
 
 A strategy is a class in a module of its own, marked ``@register`` and imported by the package; the contract test then
-covers it. Its answers depend on ids, losses, batches, posteriors and the generator alone, not on the pool's order.
+covers it. Its answers depend on ids, losses, batches, confidences and the generator alone, not on the pool's order.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -32,6 +33,44 @@ class Pool:
     def ranked(self) -> bool:
         """Whether every task has a loss to rank it by."""
         return bool(np.isfinite(self.losses).all())
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What a model said of candidates.
+
+    ``positions`` int64[m] into the pool; ``confidences`` float64[m] in [0, 1] by the names of ``sampling.SAMPLERS``, low
+    where the model is unsure.
+
+    Raises:
+        ValueError: not one confidence for each candidate, or one that is not finite: the model has diverged.
+    """
+
+    positions: NDArray[np.int64]
+    confidences: Mapping[str, NDArray[np.float64]]
+
+    def __post_init__(self) -> None:
+        for name, values in self.confidences.items():
+            if values.shape != self.positions.shape:
+                raise ValueError(f"{self.positions.size} candidates but {name} of {values.size}")
+            if not np.isfinite(values).all():
+                raise ValueError(f"{name} is not finite: the model has diverged")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What a round asks of a strategy.
+
+    ``k`` tasks of ``pool``, the query and the reserve behind it; the first ``query_size`` are a query in their own right.
+    ``rng`` is the only source of chance. ``said`` is None before there is a model.
+    """
+
+    pool: Pool
+    round: int
+    query_size: int
+    k: int
+    rng: np.random.Generator
+    said: Said | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,31 +112,11 @@ class Strategy(ABC):
         """Positions int64[m] that the model must score before this round's query of ``k``; empty if it asks no model."""
 
     @abstractmethod
-    def query(
-        self,
-        pool: Pool,
-        round: int,
-        query_size: int,
-        k: int,
-        candidates: NDArray[np.int64],
-        posteriors: NDArray[np.floating] | None,
-        rng: np.random.Generator,
-    ) -> Query:
-        """Picks ``k`` tasks, the query and the reserve behind it, or as many as there are.
+    def query(self, asked: Request) -> Query:
+        """Picks ``asked.k`` tasks, or as many as there are; the reserve changes nothing about the query before it.
 
-        ``candidates`` int64[m] are positions with ``posteriors`` float[m, C]; what lies outside them is not picked by a
-        strategy that asks the model. ``posteriors`` is None before there is a model. The first ``query_size`` picks are a
-        query in their own right: the reserve changes nothing about them. ``rng`` is the only source of chance.
-
-        Raises:
-            ValueError: not one row of posteriors for each candidate, or posteriors that are not finite.
+        What lies outside the candidates that the model spoke of is not picked by a strategy that asks the model.
         """
-
-
-def require_aligned(candidates: NDArray[np.int64], posteriors: NDArray[np.floating]) -> None:
-    """Raises ValueError unless there is one row of posteriors for each candidate."""
-    if len(candidates) != len(posteriors):
-        raise ValueError(f"{len(candidates)} candidates but posteriors of {len(posteriors)}")
 
 
 #: Strategies by name.

@@ -2,7 +2,6 @@
 
 # ruff: noqa: ARG002 - all strategies share one signature, and each uses what it needs
 
-from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
@@ -10,11 +9,11 @@ from numpy.typing import NDArray
 
 from pt4al_backend.sampling import lowest
 from pt4al_backend.strategies.first_query import stratified
-from pt4al_backend.strategies.strategy import Pool, Query, Strategy, require_aligned
+from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy
 
 
 class Uncertainty(Strategy):
-    """Asks the tasks of the whole pool that the model is least sure of.
+    """Asks the tasks of the whole pool that the model is least sure of, by the sampler of the same name.
 
     Without a model it asks the stratified first query, whatever ``first_query`` says, or uniformly if the pool is not
     ranked. The literature starts uniformly: for that, run round 1 with the strategy ``random``.
@@ -22,28 +21,14 @@ class Uncertainty(Strategy):
 
     uses_ranking: ClassVar[bool] = True
 
-    @abstractmethod
-    def confidence(self, posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Confidence float64[m] in [0, 1] from posteriors float[m, C]; the lowest is asked first."""
-
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
         """The whole pool."""
         return np.arange(pool.ids.size if k > 0 else 0, dtype=np.int64)
 
-    def query(
-        self,
-        pool: Pool,
-        round: int,
-        query_size: int,
-        k: int,
-        candidates: NDArray[np.int64],
-        posteriors: NDArray[np.floating] | None,
-        rng: np.random.Generator,
-    ) -> Query:
-        """Asks the ``k`` lowest in confidence; scores are the confidences."""
-        if posteriors is None:
-            return stratified(pool, query_size, k, rng)
-        require_aligned(candidates, posteriors)
-        scores = self.confidence(posteriors)
-        best = lowest(scores, pool.ids[candidates], k)
-        return Query(candidates[best], scores[best])
+    def query(self, asked: Request) -> Query:
+        """Asks the lowest in confidence; scores are the confidences."""
+        if asked.said is None:
+            return stratified(asked.pool, asked.query_size, asked.k, asked.rng)
+        positions, scores = asked.said.positions, asked.said.confidences[self.name]
+        best = lowest(scores, asked.pool.ids[positions], asked.k)
+        return Query(positions[best], scores[best])

@@ -12,9 +12,10 @@ from requests.adapters import HTTPAdapter
 
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.label_studio.labels import answer_of, image_of, prediction
+from pt4al_backend.label_studio.labels import image_of, prediction
 from tests.servers import LabelStudioServer, Reply, Request, free_port, stub_server
 
 pytestmark = pytest.mark.label_studio
@@ -24,6 +25,7 @@ LABEL_CONFIG = (
     '<Choices name="label" toName="image"><Choice value="cat"/><Choice value="dog" alias="d"/></Choices></View>'
 )
 CONFIG = parse(LABEL_CONFIG)
+CHOICES = Choices(CONFIG)
 UNCERTAINTY = "Uncertainty sampling"
 
 
@@ -49,7 +51,7 @@ def all_tasks(client: LabelStudio, project: int, **which: Any) -> dict[int, dict
 
 
 def publish(client: LabelStudio, project: int, order: list[int], version: str) -> None:
-    made = [prediction(CONFIG, task_id, "cat", place / 100, 0.5, version) for place, task_id in enumerate(order)]
+    made = [prediction(task_id, CHOICES.regions("cat", 0.5, None), place / 100, version) for place, task_id in enumerate(order)]
     assert client.import_predictions(project, made) == len(order)
     client.update_project(project, sampling=UNCERTAINTY, model_version=version)
 
@@ -118,7 +120,7 @@ def test_pages_hold_every_task_once_with_its_annotations(lead: Annotator, client
     assert [len(page) for page in pages] == [10, 10, 5]
     tasks = [task for page in pages for task in page]
     assert [task["id"] for task in tasks] == ids == client.task_ids(project).tolist()
-    answers = [answer_of(task["annotations"], CONFIG) for task in tasks]
+    answers = [CHOICES.answer_of(task["annotations"]) for task in tasks]
     assert {ids[i]: (a.kind, a.label) for i, a in enumerate(answers) if a.kind != "none"} == {
         ids[3]: ("label", "d"),
         ids[7]: ("skip", None),
@@ -161,11 +163,11 @@ def test_increments_show_every_change_and_nothing_else(lead: Annotator, client: 
 def test_predictions_join_a_version_and_invalid_ones_are_counted_out(lead: Annotator, client: LabelStudio) -> None:
     project, ids = make_project(lead, 4)
     publish(client, project, ids[:2], "v1")
-    assert client.import_predictions(project, [prediction(CONFIG, ids[2], "d", 0.9, 0.5, "v1")]) == 1
+    assert client.import_predictions(project, [prediction(ids[2], CHOICES.regions("d", 0.5, None), 0.9, "v1")]) == 1
     assert client.model_versions(project) == {"v1": 3}
-    good = prediction(CONFIG, ids[3], None, 1.0, None, "v2")
+    good = prediction(ids[3], [], 1.0, "v2")
     out_of_range = {**good, "score": 1.5}
-    value_not_alias = prediction(CONFIG, ids[3], "dog", 0.1, 0.5, "v2")
+    value_not_alias = prediction(ids[3], [{**CHOICES.regions("d", 0.5, None)[0], "value": {"choices": ["dog"]}}], 0.1, "v2")
     assert client.import_predictions(project, [good, out_of_range, value_not_alias]) == 1
     with pytest.raises(LabelStudioError, match="HTTP 400"):
         client.import_predictions(project, [good, {**good, "task": ids[3] + 1000}])
@@ -210,7 +212,7 @@ def test_an_accepted_prediction_is_known_as_such_even_after_its_version_is_gone(
     lead.annotate(ids[1], CONFIG, "cat")
 
     def accepted() -> list[bool]:
-        return [answer_of(task["annotations"], CONFIG).accepted for task in all_tasks(client, project).values()]
+        return [CHOICES.answer_of(task["annotations"]).accepted for task in all_tasks(client, project).values()]
 
     assert accepted() == [True, False]
     client.delete_model_version(project, "v1")

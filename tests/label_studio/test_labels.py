@@ -3,10 +3,12 @@ from typing import Any
 import pytest
 
 from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.label_studio.labels import Answer, answer_of, choice_result, image_of, prediction
+from pt4al_backend.label_studio.labels import Answer, image_of, prediction
 
 CONFIG = ClassificationConfig("label", "image", "photo", ("cat", "dog", "cow"))
+CHOICES = Choices(CONFIG)
 
 
 def annotation(*choices: str, minute: int = 0, origin: str | None = "manual", **fields: Any) -> dict[str, Any]:
@@ -17,33 +19,33 @@ def annotation(*choices: str, minute: int = 0, origin: str | None = "manual", **
 
 
 def test_no_annotation_is_no_answer() -> None:
-    assert answer_of([], CONFIG) == Answer("none")
+    assert CHOICES.answer_of([]) == Answer("none")
 
 
 def test_one_choice_is_the_label() -> None:
-    assert answer_of([annotation("dog")], CONFIG) == Answer("label", "dog")
+    assert CHOICES.answer_of([annotation("dog")]) == Answer("label", "dog")
 
 
 def test_skips_alone_are_a_skip_and_beside_a_label_nothing() -> None:
     skip = annotation(was_cancelled=True)
-    assert answer_of([skip, skip], CONFIG) == Answer("skip")
-    assert answer_of([annotation("dog"), skip, skip], CONFIG) == Answer("label", "dog")
+    assert CHOICES.answer_of([skip, skip]) == Answer("skip")
+    assert CHOICES.answer_of([annotation("dog"), skip, skip]) == Answer("label", "dog")
 
 
 def test_a_choice_that_was_made_before_skipping_does_not_count() -> None:
-    assert answer_of([annotation("dog", was_cancelled=True)], CONFIG) == Answer("skip")
+    assert CHOICES.answer_of([annotation("dog", was_cancelled=True)]) == Answer("skip")
 
 
 def test_the_majority_wins_over_the_newest() -> None:
     assert (
-        answer_of([annotation("dog", minute=1), annotation("dog", minute=2), annotation("cat", minute=3)], CONFIG).label == "dog"
+        CHOICES.answer_of([annotation("dog", minute=1), annotation("dog", minute=2), annotation("cat", minute=3)]).label == "dog"
     )
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_the_newest_wins_a_tie_whatever_the_order_of_the_list(order: int) -> None:
     annotations = [annotation("dog", minute=5), annotation("cat", minute=7), annotation("cow", minute=6)][::order]
-    assert answer_of(annotations, CONFIG).label == "cat"
+    assert CHOICES.answer_of(annotations).label == "cat"
 
 
 @pytest.mark.parametrize(
@@ -59,10 +61,10 @@ def test_the_newest_wins_a_tie_whatever_the_order_of_the_list(order: int) -> Non
     ],
 )
 def test_an_annotation_without_a_valid_choice_counts_as_answered_and_says_why(one: dict[str, Any], problem: str) -> None:
-    alone = answer_of([one], CONFIG)
+    alone = CHOICES.answer_of([one])
     assert alone.kind == "skip"
     assert problem in str(alone.problem)
-    beside = answer_of([one, annotation("cow")], CONFIG)
+    beside = CHOICES.answer_of([one, annotation("cow")])
     assert (beside.kind, beside.label) == ("label", "cow")
     assert problem in str(beside.problem)
 
@@ -81,24 +83,29 @@ def test_an_annotation_without_a_valid_choice_counts_as_answered_and_says_why(on
     ],
 )
 def test_labels_that_only_repeat_a_prediction_are_marked(annotations: list[dict[str, Any]], accepted: bool) -> None:
-    assert answer_of(annotations, CONFIG).accepted is accepted
+    assert CHOICES.answer_of(annotations).accepted is accepted
 
 
 def test_a_prediction_reads_back_as_the_answer_that_it_shows() -> None:
-    made = prediction(CONFIG, 12, "cow", 0.25, 0.4, "v1")
+    made = prediction(12, CHOICES.regions("cow", 0.4, None), 0.25, "v1")
     assert (made["task"], made["score"], made["model_version"]) == (12, 0.25, "v1")
-    assert made["result"] == [choice_result(CONFIG, "cow", 0.4)]
-    assert answer_of([{"result": made["result"]}], CONFIG).label == "cow"
+    assert made["result"][0]["score"] == 0.4
+    assert CHOICES.answer_of([{"result": made["result"]}]).label == "cow"
 
 
 def test_a_prediction_without_a_label_shows_nothing() -> None:
-    assert prediction(CONFIG, 12, None, 0.0, None, "v1")["result"] == []
+    assert prediction(12, [], 0.0, "v1")["result"] == []
+
+
+@pytest.mark.parametrize("said", ["", "horse"])
+def test_nothing_is_shown_of_what_is_no_choice_any_more(said: str) -> None:
+    assert CHOICES.regions(said, 0.4, (40, 30)) == []
 
 
 @pytest.mark.parametrize("score", [-0.001, 1.0000001, float("nan"), float("inf")])
 def test_scores_that_label_studio_would_drop_silently_are_refused_loudly(score: float) -> None:
     with pytest.raises(ValueError, match="task 12"):
-        prediction(CONFIG, 12, "cow", score, 0.4, "v1")
+        prediction(12, [], score, "v1")
 
 
 def test_the_image_is_the_field_that_the_config_names() -> None:

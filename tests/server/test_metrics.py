@@ -20,14 +20,14 @@ def test_the_metrics_tell_where_each_project_stands(client: Client, store: Store
     open_round(store, pick(1), pick(2))
     add_tasks(store, 1, 2, 3)
     store.set_tasks(PROJECT, {"id": [3], "problem": ["Broken."]})
-    measured = {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3, "high": 0.95}
+    measured = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
     open_round(store, pick(1, round_number=2), number=2, closed={"control": measured})
     store.put_answers(PROJECT, [{"id": 2, "answer": "label", "label": "a", "accepted": False, "note": ""}])
     store.update(PROJECT, phase="training", error="It broke.")
     found = samples(client)
     expected = {
         "round": 2, "tasks": 3, "labels": 1, "labels_missing": 1, "set_aside": 1, "error": 1,
-        "control_accuracy": 0.75, "control_accuracy_low": 0.3, "control_accuracy_high": 0.95,
+        "control_score": 0.75, "control_score_low": 0.3, "control_score_high": 0.95,
     }  # fmt: skip
     assert {name: found[(f"pt4al_{name}", ("3",))] for name in expected} == expected
     assert found[("pt4al_phase", ("3", "training"))] == 1

@@ -23,7 +23,7 @@ def test_the_root_is_a_page_for_browsers_and_a_probe_for_programs(client: Client
 def shown(client: Client, store: Store) -> str:
     open_round(store, pick(1), pick(2, "control"))
     add_tasks(store, 1, 2, 3)
-    measured = {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3006, "high": 0.9544}
+    measured = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3006, "high": 0.9544}
     open_round(store, pick(3, round_number=2), number=2, closed={"labels": 2, "control": measured})
     store.set_tasks(PROJECT, {"id": [2], "problem": [HOSTILE]})
     progress = {"epoch": 3, "epochs": 10, "done": 1, "total": 2, "eta": 150}
@@ -34,7 +34,7 @@ def shown(client: Client, store: Store) -> str:
 
 def test_the_page_shows_the_status(shown: str) -> None:
     text = " ".join(shown.split())
-    for words in ("epoch 3 of 10", "about 2 min left", 'value="25.0"', "75.0 %", "30.1 % to 95.4 %", "3 of 4", "Set it right."):
+    for words in ("epoch 3 of 10", "about 2 min left", 'value="25.0"', "75.0 %", "30.1 % to 95.4 %", "4 picks", "Set it right."):
         assert words in text
     assert "1 task is left out" in text
 

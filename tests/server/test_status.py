@@ -17,16 +17,18 @@ def answer(task_id: int, kind: str = "label", label: str = "a") -> dict[str, Any
     return {"id": task_id, "answer": kind, "label": label, "accepted": False, "note": ""}
 
 
+MEASURED = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
+
+
 @pytest.fixture
 def busy(store: Store) -> Store:
     """Round 2 of a pool of 60: two of four asked tasks are answered, one image is broken, a model was measured."""
     picks = [pick(i) for i in range(1, 4)] + [pick(4, "control"), pick(5, "reserve")]
     open_round(store, *picks)
     add_tasks(store, *range(1, 61))
-    measured = {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3, "high": 0.95}
     second = [pick(i, round_number=2) for i in (11, 12, 13)]
     second += [pick(14, "control", round_number=2), pick(15, "reserve", round_number=2)]
-    open_round(store, *second, number=2, closed={"labels": 3, "control": measured, "seconds": {"train": 7.5}})
+    open_round(store, *second, number=2, closed={"labels": 3, "control": MEASURED, "seconds": {"train": 7.5}})
     store.set_tasks(PROJECT, {"id": list(range(1, 61)), "row": list(range(60)), "loss": [1.0] * 60, "batch": [1, 2, 2] * 20})
     store.set_tasks(PROJECT, {"id": [20], "row": [None], "problem": ["The image file is empty."]})
     store.put_answers(PROJECT, [answer(1), answer(2), answer(11), answer(14, "skip", ""), answer(15)])
@@ -49,7 +51,7 @@ def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) 
     }
     assert found["tasks"] == {"tasks": 60, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
     assert found["model_version"] == VERSION
-    assert found["control"] == {"correct": 3, "total": 4, "accuracy": 0.75, "low": 0.3, "high": 0.95}
+    assert found["control"] == {**MEASURED, "classes": {}}
     assert [(each["number"], each["state"], each["labels"]) for each in found["history"]] == [(1, "closed", 3), (2, "open", 0)]
     assert (found["aside_total"], found["aside"]) == (1, [{"task": 20, "reason": "The image file is empty."}])
     assert found["error"] is None

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pt4al_backend.ranking import rank, split
-from pt4al_backend.strategies import STRATEGIES, Pool, Query, Strategy, register
+from pt4al_backend.sampling import confidences
+from pt4al_backend.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, register
 
 ROUNDS = 4
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
@@ -32,13 +33,13 @@ class Case:
     def ask(self, pool: Pool | None = None, k: int | None = None) -> Query:
         pool, k = pool or self.pool, self.k if k is None else k
         candidates = self.strategy.candidates(pool, self.round, k)
-        posteriors = None
+        said = None
         if self.posteriors is not None:
             by_id = dict(zip(self.pool.ids.tolist(), self.posteriors, strict=True))
             rows = [by_id[i] for i in pool.ids[candidates].tolist()]
-            posteriors = np.array(rows).reshape(len(rows), self.posteriors.shape[1])
+            said = Said(candidates, confidences(np.array(rows).reshape(len(rows), self.posteriors.shape[1])))
         rng = np.random.default_rng(self.seed)
-        return self.strategy.query(pool, self.round, self.query_size, k, candidates, posteriors, rng)
+        return self.strategy.query(Request(pool, self.round, self.query_size, k, rng, said))
 
 
 @st.composite
@@ -109,19 +110,19 @@ def test_every_strategy_is_registered_under_its_name_and_described(name: str) ->
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
-    nothing = np.empty(0, dtype=np.int64)
     unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
-    asked = [
-        build(name).query(pool, 1, 5, 10, nothing, None, np.random.default_rng(0)).positions.tolist() for pool in (POOL, unranked)
-    ]
+    asked = [build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)]
     assert (asked[0] != asked[1]) == STRATEGIES[name].uses_ranking
 
 
-@pytest.mark.parametrize("name", sorted(name for name in STRATEGIES if build(name).candidates(POOL, 1, 5).size))
-def test_posteriors_of_other_tasks_than_the_candidates_are_refused(name: str) -> None:
-    candidates = build(name).candidates(POOL, 1, 5)
-    with pytest.raises(ValueError, match="candidates but posteriors of 3"):
-        build(name).query(POOL, 1, 5, 5, candidates, np.full((3, 2), 0.5), np.random.default_rng(0))
+def test_confidences_of_other_tasks_than_the_candidates_are_refused() -> None:
+    with pytest.raises(ValueError, match="10 candidates but margin of 3"):
+        Said(np.arange(10), {"margin": np.full(3, 0.5)})
+
+
+def test_a_model_that_has_diverged_is_refused() -> None:
+    with pytest.raises(ValueError, match="margin is not finite"):
+        Said(np.arange(2), {"margin": np.array([0.5, np.nan])})
 
 
 def test_a_pool_of_unequal_columns_is_refused() -> None:

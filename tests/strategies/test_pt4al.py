@@ -5,11 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.ranking import rank, split
-from pt4al_backend.strategies import Pool, Query
+from pt4al_backend.sampling import confidences
+from pt4al_backend.strategies import Pool, Query, Request, Said
 from pt4al_backend.strategies.pt4al import PT4AL
 
 N, ROUNDS, K = 200, 10, 4
-NONE = np.empty(0, dtype=np.int64)
 
 
 def ranked_pool(seed: int = 0) -> Pool:
@@ -37,8 +37,8 @@ def paper(sampler: str = "least_confidence") -> PT4AL:
 
 def ask(strategy: PT4AL, pool: Pool, round: int, k: int, posteriors: NDArray[np.float64] | None, query_size: int = K) -> Query:
     candidates = strategy.candidates(pool, round, k)
-    rows = None if posteriors is None else posteriors[candidates]
-    return strategy.query(pool, round, query_size, k, candidates, rows, np.random.default_rng(0))
+    said = None if posteriors is None else Said(candidates, confidences(posteriors[candidates]))
+    return strategy.query(Request(pool, round, query_size, k, np.random.default_rng(0), said))
 
 
 def hardest_first(pool: Pool) -> list[int]:
@@ -152,6 +152,6 @@ def test_a_pool_that_is_not_ranked_is_asked_uniformly(first_query: str) -> None:
     asked = np.zeros(N)
     for seed in range(200):
         pool = Pool(ranked.ids, np.full(N, np.nan), ranked.batches)
-        asked[strategy.query(pool, 1, 20, 20, NONE, None, np.random.default_rng(seed)).positions] += 1
+        asked[strategy.query(Request(pool, 1, 20, 20, np.random.default_rng(seed))).positions] += 1
     # Each batch is asked 200 * 20 / 10 = 400 times, with a standard deviation of 18.
     assert np.all(np.abs(np.bincount(ranked.batches, asked)[1:] - 400) < 80)

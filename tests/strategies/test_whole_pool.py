@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pt4al_backend.ranking import split
-from pt4al_backend.strategies import STRATEGIES, Pool, Strategy
+from pt4al_backend.sampling import confidences
+from pt4al_backend.strategies import STRATEGIES, Pool, Request, Said, Strategy
 
-NONE = np.empty(0, dtype=np.int64)
 POOL = Pool(np.arange(1, 101), np.linspace(5, 0, 100), split(100, 10))
 UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
 
@@ -24,14 +24,14 @@ def test_asks_what_its_own_measure_says_in_any_batch(name: str, order: list[int]
     strategy = build(name)
     candidates = strategy.candidates(pool, 1, 2)
     assert candidates.tolist() == [0, 1, 2, 3]
-    query = strategy.query(pool, 1, 2, 4, candidates, posteriors, np.random.default_rng(0))
+    query = strategy.query(Request(pool, 1, 2, 4, np.random.default_rng(0), Said(candidates, confidences(posteriors))))
     assert query.positions.tolist() == order
     assert query.scores[-1] == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy"])
 def test_without_a_model_the_ranking_is_asked_at_even_intervals(name: str) -> None:
-    query = build(name).query(POOL, 1, 10, 10, NONE, None, np.random.default_rng(0))
+    query = build(name).query(Request(POOL, 1, 10, 10, np.random.default_rng(0)))
     assert query.positions.tolist() == list(range(0, 100, 10))
 
 
@@ -39,7 +39,7 @@ def test_without_a_model_the_ranking_is_asked_at_even_intervals(name: str) -> No
 def test_without_model_and_ranking_every_task_is_as_likely_as_any_other(name: str) -> None:
     asked = np.zeros(100)
     for seed in range(400):
-        asked[build(name).query(UNRANKED, 1, 5, 25, NONE, None, np.random.default_rng(seed)).positions] += 1
+        asked[build(name).query(Request(UNRANKED, 1, 5, 25, np.random.default_rng(seed))).positions] += 1
     # 400 draws of 25 in 100: 100 each, with a standard deviation of 8.7.
     assert np.all(np.abs(asked - 100) < 40)
     assert asked.std() > 4

@@ -20,6 +20,7 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.intake import pixel_path
 from pt4al_backend.label_studio import label_config
+from pt4al_backend.label_studio.labelling import labelling_for
 from pt4al_backend.networks import Body, Form
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.querying import Querying
@@ -64,7 +65,9 @@ class Run:
         self._take_in(settings, count)
         options = project_settings()
         self._querying = Querying(self._store, project, options)
-        self._trainer = Trainer(self._store, settings, project, options, label_config.parse(CONFIG))
+        self._trainer = Trainer(
+            self._store, settings, project, options, labelling_for(settings, project, label_config.parse(CONFIG))
+        )
         self._folder = folder
         self.rounds = self._querying.schedule(self._querying.pool()).rounds
         self.spent = Spent()

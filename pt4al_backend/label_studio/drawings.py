@@ -1,0 +1,72 @@
+"""Labels of projects in which annotators draw the classes of an image.
+
+A label is the name of a mask. Several annotations of a task are reconciled pixel by pixel (see ``outlines``).
+"""
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.frames import restore_ids
+from pt4al_backend.label_studio import outlines
+from pt4al_backend.label_studio.label_config import SegmentationConfig
+from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size
+from pt4al_backend.masks import Mask, Masks, size_of
+from pt4al_backend.settings import ProjectSettings
+
+log = logging.getLogger(__name__)
+
+Ids = NDArray[np.uint8]
+
+#: Size of the mask of an annotation that draws nothing: it fits any image.
+NO_SIZE = (1, 1)
+LEAST_LABELS = 2  # a training needs two images
+
+
+class Drawings(Labelling):
+    """A label is the name of a mask among ``drawn``; what the last model left lies among ``predicted()``."""
+
+    task = "segmentation"
+    page_size = 50
+    config: SegmentationConfig
+
+    def __init__(self, config: SegmentationConfig, drawn: Masks, predicted: Callable[[], Masks], max_pixels: int) -> None:
+        super().__init__(config)
+        self._drawn, self._predicted, self._max_pixels = drawn, predicted, max_pixels
+
+    def _read(self, annotation: Annotation) -> Ids:
+        return outlines.mask_of(annotation, self.config, self._max_pixels)
+
+    def _reconcile(self, read: Sequence[tuple[Annotation, Ids]]) -> tuple[str, list[Annotation]]:
+        mask = outlines.reconcile([ids for _, ids in read])
+        return self._drawn.put(Mask(mask)), [annotation for annotation, _ in read]
+
+    def classes(self, options: ProjectSettings) -> tuple[str, ...]:
+        labels = self.config.labels
+        needs_background = options.unlabelled == "background" and options.background not in labels
+        return (*labels, options.background) if needs_background else labels
+
+    def misfit(self, label: str, size: Size | None) -> str:
+        drawn = size_of(label)
+        if size is None or drawn in (NO_SIZE, size):
+            return ""
+        return (
+            f"Drawn on an image of {drawn[0]} x {drawn[1]} pixels, but the image has {size[0]} x {size[1]}. "
+            "Was it replaced? Draw the annotation anew."
+        )
+
+    def too_little(self, labels: Collection[str]) -> str:
+        return "" if len(labels) >= LEAST_LABELS else "two labelled images or more"
+
+    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
+        if not said or size is None:
+            return []
+        try:
+            mask = self._predicted().get(said) if isinstance(said, str) else said
+        except StoreCorrupt as error:
+            log.warning("A prediction is served without its drawing. %s", error)
+            return []
+        return outlines.regions_of(Mask(restore_ids(mask.ids, size), mask.scores), self.config)
