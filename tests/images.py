@@ -6,7 +6,10 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+
+from pt4al_backend.masks import UNLABELLED
 
 #: Classes, and the colour that tells them.
 COLOURS = {"red": (200, 60, 50), "green": (60, 170, 70), "blue": (50, 80, 200)}
@@ -30,13 +33,24 @@ def arrow(number: int, size: int = 32) -> Image.Image:
     rng = np.random.default_rng(number)
     ground = rng.integers(150, 200, (size, size, 3), dtype=np.uint8)
     image = Image.fromarray(ground)
-    draw = ImageDraw.Draw(image)
+    _paint(image, number, COLOURS[class_of(number)])
+    return image
+
+
+def _paint(image: Image.Image, number: int, colour: tuple[int, int, int]) -> None:
+    size, draw = image.width, ImageDraw.Draw(image)
+    rng = np.random.default_rng([number])
     width = size * (0.34 - 0.02 * (number % 8))
     x, y = size * (0.5 + rng.uniform(-0.1, 0.1)), size * (0.5 + rng.uniform(-0.1, 0.1))
-    colour = COLOURS[class_of(number)]
     draw.polygon([(x, y - width), (x - width, y), (x + width, y)], fill=colour)
     draw.rectangle([x - width / 4, y, x + width / 4, y + width], fill=colour)
-    return image
+
+
+def arrow_ids(number: int, class_id: int, size: int = 32) -> NDArray[np.uint8]:
+    """The mask of an arrow: ``class_id`` where it is, unlabelled around it."""
+    ground = Image.new("RGB", (size, size))
+    _paint(ground, number, (1, 1, 1))
+    return np.where(np.asarray(ground)[:, :, 0] > 0, class_id, UNLABELLED).astype(np.uint8)
 
 
 def flat(number: int, size: int = 32) -> Image.Image:

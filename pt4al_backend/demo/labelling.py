@@ -10,6 +10,7 @@ import requests
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import ClassificationConfig
 
 LOOK_SECONDS = 0.5  # between two looks at the backend
@@ -58,7 +59,7 @@ class Labelling:
         self._backend = backend
         self._turns = cycle(annotators.items())
         self._project_id = project_id
-        self._config = config
+        self._choices = Choices(config)
         self._labels = labels
         self._screen = screen
         self._check = check
@@ -136,7 +137,7 @@ class Labelling:
         if task is None:
             raise PT4ALError(f"Label Studio has no task for {name}, though round {number} is not answered.")
         label = self._labels[int(task["id"])]
-        annotator.annotate(int(task["id"]), self._config, label)
+        annotator.annotate(int(task["id"]), self._choices.regions(label, None, None))
         self._given[number] = self._given.get(number, 0) + 1
         self._screen.annotator(f"{name} labelled task {task['id']}: {label}")
         if self._given[number] % 4 == 0:

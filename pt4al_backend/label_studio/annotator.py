@@ -5,7 +5,7 @@
 >>> project_id = lead.create_project("Digits", label_config)
 >>> lead.connect_backend(project_id, "http://localhost:9090")
 >>> while (task := lead.next_task(project_id)) is not None:
-...     lead.annotate(task["id"], config, "7")
+...     lead.annotate(task["id"], Choices(config).regions("7", None, None))
 """
 
 import json
@@ -18,7 +18,6 @@ from typing import Any
 import requests
 
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
-from pt4al_backend.label_studio.label_config import ClassificationConfig
 
 Json = dict[str, Any]
 
@@ -113,22 +112,23 @@ class Annotator:
         """A task as the editor opens it, with predictions and annotations."""
         return dict(self._call("GET", f"/api/tasks/{task_id}"))
 
-    def annotate(self, task_id: int, config: ClassificationConfig, label: str, *, accepting: int | None = None) -> int:
-        """Submits a choice; returns the annotation's id.
+    def annotate(self, task_id: int, regions: Sequence[Json], *, accepting: int | None = None) -> int:
+        """Submits what was chosen or drawn; returns the annotation's id.
 
         Args:
+            regions: as ``Labelling.regions`` makes them.
             accepting: id of the prediction that was shown and is submitted unchanged.
         """
-        region = {"from_name": config.from_name, "to_name": config.to_name, "type": "choices", "value": {"choices": [label]}}
-        body: Json = {"result": [{**region, "origin": "manual" if accepting is None else "prediction"}], "lead_time": 1.0}
+        origin = "manual" if accepting is None else "prediction"
+        body: Json = {"result": [{**region, "origin": origin} for region in regions], "lead_time": 1.0}
         if accepting is not None:
             body["parent_prediction"] = accepting
         return int(self._call("POST", f"/api/tasks/{task_id}/annotations/", json=body)["id"])
 
-    def change_annotation(self, annotation_id: int, config: ClassificationConfig, label: str) -> None:
-        """Submits another choice in place of the one before."""
-        region = {"from_name": config.from_name, "to_name": config.to_name, "type": "choices", "value": {"choices": [label]}}
-        self._call("PATCH", f"/api/annotations/{annotation_id}/", json={"result": [{**region, "origin": "manual"}]})
+    def change_annotation(self, annotation_id: int, regions: Sequence[Json]) -> None:
+        """Submits something else in place of what an annotation said."""
+        body = {"result": [{**region, "origin": "manual"} for region in regions]}
+        self._call("PATCH", f"/api/annotations/{annotation_id}/", json=body)
 
     def skip(self, task_id: int) -> int:
         """Skips a task; returns the id of the annotation that says so."""

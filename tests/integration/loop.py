@@ -8,24 +8,26 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from pt4al_backend.engine import Engine
-from pt4al_backend.intake import project_dir
+from pt4al_backend.intake import mask_dir, project_dir
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.labelling import labelling_for
+from pt4al_backend.label_studio.labels import Labelling
+from pt4al_backend.masks import UNLABELLED, Masks
 from pt4al_backend.querying import Querying
 from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.settings import project_settings, server_settings
 from pt4al_backend.store import Store
 from pt4al_backend.trainer import Labels, Trainer
-from tests.images import LABEL_CONFIG, arrow, class_of, save
+from tests.images import CLASSES, arrow, class_of, save
+from tests.kinds import CLASSIFICATION, Kind
 from tests.servers import LabelStudioServer, wait_until
-
-#: Trainings of a second or two.
-TINY = {"width": 8, "epochs": 6, "pretext_epochs": 8}
 
 #: For anything that takes a training of this size, on a machine that is busy otherwise.
 SECONDS = 120.0
@@ -36,7 +38,8 @@ class Loop:
 
     Args:
         folder: takes state and images.
-        params: extra params of the connection, beside `TINY`.
+        params: extra params of the connection, beside those of its kind.
+        kind: what it is about.
         settings: of the server.
     """
 
@@ -47,20 +50,21 @@ class Loop:
         folder: Path,
         params: dict[str, Any] | None = None,
         *,
-        label_config: str = LABEL_CONFIG,
+        kind: Kind = CLASSIFICATION,
         **settings: Any,
     ) -> None:
         self.lead = lead
         self.folder = folder
-        self.params = {**TINY, **(params or {})}
+        self.kind = kind
+        self.params = {**kind.params, **(params or {})}
         self.client = LabelStudio(label_studio.url, label_studio.token)
-        self.truth: dict[int, str] = {}
-        self.id = lead.create_project(folder.name[:40].ljust(3, "_"), label_config)
+        self.numbers: dict[int, int] = {}  # task -> number of its image
+        self.id = lead.create_project(folder.name[:40].ljust(3, "_"), kind.label_config)
         place = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token, "data_dir": folder / "state"}
         self.settings = server_settings(**{**place, "device": "cpu", "pretrained": "off", **settings})
         self.store = Store.open(self.settings)
         self.engine = Engine(self.settings, self.store)
-        self.connect(label_config)
+        self.connect()
         self._environment = pytest.MonkeyPatch()
 
     def __enter__(self) -> Self:
@@ -71,20 +75,25 @@ class Loop:
         self._environment.undo()
         self.store.close()
 
-    def connect(self, config: str = LABEL_CONFIG, **params: Any) -> None:
+    def connect(self, config: str = "", **params: Any) -> None:
         """What Label Studio's request to /setup does."""
         self.params |= params
-        fields = {"label_config": config, "params": self.params, "hostname": self.client.url, "access_token": ""}
+        fields = {
+            "label_config": config or self.kind.label_config,
+            "params": self.params,
+            "hostname": self.client.url,
+            "access_token": "",
+        }
         self.store.connect(self.id, **fields)
 
     # images
 
     def add(self, count: int, draw: Callable[[int], Image.Image] = arrow) -> list[int]:
         """Imports drawn images; returns the tasks' ids."""
-        first = len(self.truth)
+        first = len(self.numbers)
         paths = save(self.folder / "images", [draw(number) for number in range(first, first + count)], first)
         ids = self.lead.upload_images(self.id, paths)
-        self.truth |= {task_id: class_of(number) for number, task_id in enumerate(ids, first)}
+        self.numbers |= {task_id: number for number, task_id in enumerate(ids, first)}
         return ids
 
     # the state
@@ -115,10 +124,25 @@ class Loop:
         """The rounds as the engine sees them."""
         return Querying(self.store, self.project, project_settings(self.params))
 
+    def labelling(self) -> Labelling:
+        """How the engine reads and shows labels."""
+        return labelling_for(self.settings, self.project, label_config.parse(self.project.label_config))
+
     def labels(self) -> Labels:
         """What would train and measure a model now."""
-        config = label_config.parse(self.project.label_config)
-        return Trainer(self.store, self.settings, self.project, project_settings(self.params), config).labels()
+        return Trainer(self.store, self.settings, self.project, project_settings(self.params), self.labelling()).labels()
+
+    def class_in(self, label: str) -> str:
+        """The class that a label of the state stands for, or the one that its mask shows."""
+        if self.kind is CLASSIFICATION:
+            return label
+        ids = Masks(mask_dir(self.settings, self.id)).get(label).ids
+        (shown,) = set(np.unique(ids).tolist()) - {UNLABELLED}
+        return CLASSES[shown]
+
+    def truth(self, task_id: int) -> str:
+        """The class of what a task's image shows."""
+        return class_of(self.numbers[task_id])
 
     def versions(self) -> dict[str, int]:
         """Predictions in Label Studio by model version."""
@@ -166,8 +190,12 @@ class Loop:
 
     def annotate(self, task_id: int, label: str = "", by: Annotator | None = None) -> int:
         """Answers a task truly, or with ``label``; returns the annotation's id."""
-        config = label_config.parse(self.project.label_config)
-        return (by or self.lead).annotate(task_id, config, label or self.truth[task_id])
+        return (by or self.lead).annotate(task_id, self.regions(task_id, label))
+
+    def regions(self, task_id: int, label: str = "") -> list[dict[str, Any]]:
+        """What a person submits for a task who sees what is there, or ``label`` in its stead."""
+        number = self.numbers[task_id]
+        return self.kind.regions(label or self.truth(task_id), number)
 
     def annotate_all(self, ids: Iterable[int], label: str = "") -> None:
         """Answers several tasks."""

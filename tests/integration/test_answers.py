@@ -6,14 +6,11 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.label_config import parse
-from tests.images import LABEL_CONFIG
 from tests.integration.loop import Loop
+from tests.kinds import KINDS
 from tests.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
-
-CONFIG = parse(LABEL_CONFIG)
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +20,13 @@ def second(label_studio: LabelStudioServer) -> Annotator:
     return annotator
 
 
-@pytest.fixture(scope="module")
-def loop(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+def loop(
+    request: pytest.FixtureRequest, label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Loop]:
     """A long first round, which no test here answers to the end."""
     params = {"rounds": 1, "query_size": 24, "control_share": 0.1, "pretext_epochs": 1, "train_on_accepted": False}
-    with Loop(label_studio, lead, tmp_path_factory.mktemp("answers"), params) as loop:
+    with Loop(label_studio, lead, tmp_path_factory.mktemp(f"answers-{request.param.name}"), params, kind=request.param) as loop:
         loop.add(30)
         loop.ask()
         yield loop
@@ -41,7 +40,8 @@ def task(loop: Loop) -> int:
 
 def answer(loop: Loop, task: int) -> str:
     """How the state has it: "label", "skip" or ""."""
-    return loop.store.answers(loop.id).get(task, ("",))[0]
+    said = loop.store.answers(loop.id).get(task)
+    return said.answer if said else ""
 
 
 def test_a_label_trains(loop: Loop, task: int) -> None:
@@ -49,7 +49,7 @@ def test_a_label_trains(loop: Loop, task: int) -> None:
     open_before = loop.store.counts(loop.id)["labelled"]
     loop.ask()
     assert loop.store.counts(loop.id)["labelled"] == open_before + 1
-    assert loop.labels().train[task] == loop.truth[task]
+    assert loop.class_in(loop.labels().train[task]) == loop.truth(task)
 
 
 def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: int) -> None:
@@ -77,9 +77,9 @@ def test_a_deleted_annotation_is_asked_for_again_in_its_place(loop: Loop) -> Non
 def test_a_corrected_annotation_trains_with_its_new_label(loop: Loop, task: int) -> None:
     annotation = loop.annotate(task, "red")
     loop.ask()
-    loop.lead.change_annotation(annotation, CONFIG, "blue")
+    loop.lead.change_annotation(annotation, loop.regions(task, "blue"))
     loop.ask()
-    assert loop.labels().train[task] == "blue"
+    assert loop.class_in(loop.labels().train[task]) == "blue"
 
 
 def test_an_answer_that_came_and_went_between_two_looks_is_none(loop: Loop, task: int) -> None:
@@ -92,20 +92,20 @@ def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop
     loop.annotate(task, "red")
     loop.annotate(task, "green", by=second)
     loop.ask()
-    assert loop.labels().train[task] == "green"
+    assert loop.class_in(loop.labels().train[task]) == "green"
     loop.annotate(task, "red")
     loop.ask()
-    assert loop.labels().train[task] == "red"
+    assert loop.class_in(loop.labels().train[task]) == "red"
 
 
 def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say_so(loop: Loop, task: int) -> None:
     shown = loop.lead.task(task)["predictions"][0]
-    loop.lead.annotate(task, CONFIG, "green", accepting=shown["id"])
+    loop.lead.annotate(task, loop.regions(task, "green"), accepting=shown["id"])
     loop.ask()
     assert answer(loop, task) == "label"
     assert task not in loop.labels().train
     loop.params["train_on_accepted"] = True
-    assert loop.labels().train[task] == "green"
+    assert loop.class_in(loop.labels().train[task]) == "green"
     loop.params["train_on_accepted"] = False
 
 
@@ -114,7 +114,7 @@ def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
     loop.annotate(control)
     loop.ask()
     labels = loop.labels()
-    assert labels.control[control] == loop.truth[control]
+    assert loop.class_in(labels.control[control]) == loop.truth(control)
     assert control not in labels.train
 
 

@@ -114,7 +114,7 @@ def test_a_restart_is_survived_and_legacy_tokens_can_be_off(own_label_studio: Ca
 
 def test_pages_hold_every_task_once_with_its_annotations(lead: Annotator, client: LabelStudio) -> None:
     project, ids = make_project(lead, 25)
-    lead.annotate(ids[3], CONFIG, "d")
+    lead.annotate(ids[3], CHOICES.regions("d", None, None))
     lead.skip(ids[7])
     pages = list(client.task_pages(project, page_size=10))
     assert [len(page) for page in pages] == [10, 10, 5]
@@ -142,9 +142,9 @@ def test_increments_show_every_change_and_nothing_else(lead: Annotator, client: 
         return tasks
 
     assert changed() == []
-    annotation = lead.annotate(ids[0], CONFIG, "cat")
+    annotation = lead.annotate(ids[0], CHOICES.regions("cat", None, None))
     assert changed() == [ids[0]]
-    lead.change_annotation(annotation, CONFIG, "d")
+    lead.change_annotation(annotation, CHOICES.regions("d", None, None))
     assert changed() == [ids[0]]
     lead.delete_annotation(annotation)
     assert changed() == [ids[0]]
@@ -194,13 +194,13 @@ def test_two_annotators_are_served_in_score_order_and_the_new_order_after_a_swap
         task = annotator.next_task(project)
         assert task is not None
         served.append(task["id"])
-        annotator.annotate(task["id"], CONFIG, "cat")
+        annotator.annotate(task["id"], CHOICES.regions("cat", None, None))
     assert served == order[:4]
     publish(client, project, [ids[4], ids[6], ids[3], ids[1]], "v2")
     rest = []
     while (task := second.next_task(project)) is not None:
         rest.append(task["id"])
-        second.annotate(task["id"], CONFIG, "cat")
+        second.annotate(task["id"], CHOICES.regions("cat", None, None))
     assert rest == [ids[4], ids[6], ids[3], ids[1]]
 
 
@@ -208,8 +208,8 @@ def test_an_accepted_prediction_is_known_as_such_even_after_its_version_is_gone(
     project, ids = make_project(lead, 2)
     publish(client, project, ids, "v1")
     (shown,) = lead.task(ids[0])["predictions"]
-    lead.annotate(ids[0], CONFIG, "cat", accepting=shown["id"])
-    lead.annotate(ids[1], CONFIG, "cat")
+    lead.annotate(ids[0], CHOICES.regions("cat", None, None), accepting=shown["id"])
+    lead.annotate(ids[1], CHOICES.regions("cat", None, None))
 
     def accepted() -> list[bool]:
         return [CHOICES.answer_of(task["annotations"]).accepted for task in all_tasks(client, project).values()]
@@ -241,7 +241,7 @@ def test_connecting_a_backend_makes_a_webhook_whose_header_can_be_set(lead: Anno
             sent = [request for request in seen if request.path == "/webhook"]
             return [(request.json["action"], "Authorization" in request.headers) for request in sent]
 
-        lead.annotate(ids[0], CONFIG, "cat")
+        lead.annotate(ids[0], CHOICES.regions("cat", None, None))
         assert actions() == [("ANNOTATION_CREATED", False)]
         changes = {"url": webhook["url"], "send_payload": True, "headers": {"Authorization": login}}
         client.update_webhook(webhook["id"], **changes)

@@ -8,6 +8,7 @@ import requests
 
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
 from tests.backend import SECONDS, Backend
@@ -16,7 +17,7 @@ from tests.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 
-CONFIG = parse(LABEL_CONFIG)
+CHOICES = Choices(parse(LABEL_CONFIG))
 PARAMS = {"rounds": 2, "query_size": 4, "control_share": 0.5, "pretext_epochs": 2, "epochs": 2, "width": 8}
 
 #: What arrives within a test's time has arrived by webhook.
@@ -55,7 +56,7 @@ def project_with_images(lead: Annotator, folder: Path, count: int = 12) -> int:
 def answer_next(annotator: Annotator, project: int) -> int:
     task = annotator.next_task(project)
     assert task is not None
-    annotator.annotate(task["id"], CONFIG, class_of(task["id"]))
+    annotator.annotate(task["id"], CHOICES.regions(class_of(task["id"]), None, None))
     return int(task["id"])
 
 

@@ -47,7 +47,7 @@ def plain(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: py
     with Loop(label_studio, lead, tmp_path_factory.mktemp("plain"), params) as loop:
         loop.add(80, flat)
         odd = save_files(loop.folder / "odd", [("cmyk.jpg", cmyk()), ("deep.png", sixteen_bits())])
-        loop.truth |= dict.fromkeys(loop.lead.upload_images(loop.id, odd), "red")
+        loop.numbers |= dict.fromkeys(loop.lead.upload_images(loop.id, odd), 0)
         yield loop
 
 

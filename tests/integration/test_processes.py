@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
 from tests import image_server
@@ -24,7 +25,7 @@ from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_u
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 
-CONFIG = parse(LABEL_CONFIG)
+CHOICES = Choices(parse(LABEL_CONFIG))
 PARAMS = {"rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34, "pretext_epochs": 2, "epochs": 2, "width": 8}
 POLL = {"PT4AL_POLL_SECONDS": "1"}
 
@@ -87,7 +88,7 @@ class Project:
             task = self.lead.next_task(self.id)
             assert task is not None
             label = class_of(task["id"])
-            self.lead.annotate(task["id"], CONFIG, label)
+            self.lead.annotate(task["id"], CHOICES.regions(label, None, None))
             self.given[int(task["id"])] = label
 
     def served(self) -> str:

@@ -12,8 +12,9 @@ from pt4al_backend import artefacts
 from pt4al_backend.engine import Engine
 from pt4al_backend.label_studio.annotator import Annotator
 from tests.image_server import Handler, Server, reply
-from tests.images import arrow, class_of, encoded
+from tests.images import arrow, encoded
 from tests.integration.loop import SECONDS, Loop
+from tests.kinds import KINDS
 from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = pytest.mark.label_studio
@@ -61,21 +62,22 @@ def images() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
 def story(
+    request: pytest.FixtureRequest,
     label_studio: LabelStudioServer,
     lead: Annotator,
     second: Annotator,
     images: Server,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
-    folder = tmp_path_factory.mktemp("stream")
-    with Loop(label_studio, lead, folder, PARAMS, image_hosts="127.0.0.1") as loop:
+    folder = tmp_path_factory.mktemp(f"stream-{request.param.name}")
+    with Loop(label_studio, lead, folder, PARAMS, kind=request.param, image_hosts="127.0.0.1") as loop:
         story = Story(loop)
         may_fetch = Event()
         urls = serve_arrows(images, may_fetch)
         ids = lead.import_tasks(loop.id, [{"data": {"image": url}} for url in urls])
-        loop.truth = {task_id: class_of(number) for number, task_id in enumerate(ids)}
+        loop.numbers = {task_id: number for number, task_id in enumerate(ids)}
         with loop.asking():
             label_before_any_image_is_there(story)
             may_fetch.set()
@@ -223,8 +225,8 @@ def test_control_picks_show_nothing_and_the_query_shows_the_models_answer(story:
         assert all(shown["result"] == [] for shown in story.shown[task_id])
     for pick in loop.picks("query"):
         (shown,) = story.shown[pick.task_id]
-        (region,) = shown["result"]
-        assert region["value"]["choices"] == [pick.label]
+        said = loop.labelling().regions(pick.label, pick.confidence, (32, 32))
+        assert [(region["type"], region["value"]) for region in shown["result"]] == [(r["type"], r["value"]) for r in said]
         assert shown["score"] == pytest.approx(pick.score)
 
 

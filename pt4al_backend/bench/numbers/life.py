@@ -17,6 +17,7 @@ from pt4al_backend.bench.numbers.servers import BenchmarkFailed, await_
 from pt4al_backend.jobs import Queue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings, server_settings
@@ -139,7 +140,7 @@ class Life:
 
     def _label(self, task_id: int) -> Json:
         label = self.site.pictures.label(self._ids.index(task_id))
-        number = self.site.lead.annotate(task_id, label_config.parse(CONFIG), label)
+        number = self.site.lead.annotate(task_id, Choices(label_config.parse(CONFIG)).regions(label, None, None))
         return dict(self.site.client.request("GET", f"/api/annotations/{number}/"))
 
     @property

@@ -1,0 +1,43 @@
+"""The kinds of project that the loop is tested with: what their config says, and what a person who knows submits."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pt4al_backend.label_studio import label_config, outlines
+from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.label_studio.label_config import SegmentationConfig
+from pt4al_backend.masks import Mask
+from tests.images import CLASSES, LABEL_CONFIG, arrow_ids
+
+#: Trainings of a second or two.
+TINY = {"width": 8, "epochs": 6, "pretext_epochs": 8}
+
+LABELS = "".join(f'<Label value="{name}"/>' for name in CLASSES)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of project; ``label_config`` asks for the classes of arrows, ``params`` keep its trainings short."""
+
+    name: str
+    label_config: str
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def regions(self, label: str, number: int) -> list[dict[str, Any]]:
+        """What a person submits who sees an arrow of class ``label`` in the image with this number."""
+        config = label_config.parse(self.label_config)
+        if isinstance(config, SegmentationConfig):
+            return outlines.regions_of(Mask(arrow_ids(number, config.labels.index(label))), config)
+        return Choices(config).regions(label, None, None)
+
+
+def _drawn(tag: str) -> str:
+    return f'<View><Image name="image" value="$image"/><{tag} name="colour" toName="image">{LABELS}</{tag}></View>'
+
+
+CLASSIFICATION = Kind("classification", LABEL_CONFIG, TINY)
+BRUSH = Kind("segmentation", _drawn("BrushLabels"), {**TINY, "epochs": 20, "pretext": "rotation"})
+POLYGON = Kind("polygons", _drawn("PolygonLabels"), BRUSH.params)
+
+#: One for each main task.
+KINDS = (CLASSIFICATION, BRUSH)
