@@ -55,7 +55,9 @@ class Querying:
 
     def unanswered(self) -> tuple[int, int]:
         """(asked and still open, of the reserve and still open) of this round; tasks that are gone or set aside count as done."""
-        pool = self.pool()
+        return self._unanswered(self.pool())
+
+    def _unanswered(self, pool: Tasks) -> tuple[int, int]:
         waiting = set(pool.ids[~pool.answered].tolist())
         picks = [pick for pick in self._store.picks(self._project.id, self._project.round) if pick.task_id in waiting]
         reserve = sum(pick.kind == "reserve" for pick in picks)
@@ -81,7 +83,7 @@ class Querying:
         reserve = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
         line = rounds.line_up(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
-        self._turn(1, "starting", line, Scored())
+        self._turn(1, "starting", line, Scored(), plan)
 
     def open_first(self, scored: Callable[[], Scored]) -> None:
         """Gives a round that is starting its query, now that the pool is ranked.
@@ -113,7 +115,7 @@ class Querying:
         free = np.setdiff1d(free, controls)
         size = max(plan.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + plan.reserve, scored, plan)
-        self._turn(number, "open", rounds.line_up(choice, size, controls), scored, closed)
+        self._turn(number, "open", rounds.line_up(choice, size, controls), scored, plan, closed)
 
     def _controls(self, pool: Tasks, plan: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
@@ -139,13 +141,15 @@ class Querying:
         asked = Pool(chosen.ids, losses, chosen.batches)
         return rounds.choose(strategy, Request(asked, number, query, count, rng), scored)
 
-    def _turn(self, number: int, state: str, line: Line, scored: Scored, closed: dict[str, Any] | None = None) -> None:
+    def _turn(
+        self, number: int, state: str, line: Line, scored: Scored, plan: Schedule, closed: dict[str, Any] | None = None
+    ) -> None:
         current = self._store.round(self._project.id, number)
         opened = Round(
             project_id=self._project.id,
             number=number,
             state=state,
-            batch=self.batch_of(number),
+            batch=(number - 1) % plan.rounds + 1,
             opened_at=current.opened_at if current else time.time(),
         )
         picks = self._picks(number, 0, line, scored)
@@ -174,10 +178,6 @@ class Querying:
         return picks
 
     # between rounds
-
-    def batch_of(self, number: int) -> int:
-        """PT4AL's batch that a round asks from: 1..I, then from the start again."""
-        return (number - 1) % self.schedule(self.pool()).rounds + 1
 
     def cut_batches(self, number: int, *, anew: bool = False) -> None:
         """Cuts the pool into batches before round ``number``: at the start of a sweep over what is left, or ``anew`` over all."""
@@ -215,7 +215,7 @@ class Querying:
         pool = self.pool()
         plan = self.schedule(pool)
         number = self._project.round
-        asked, reserve = self.unanswered()
+        asked, reserve = self._unanswered(pool)
         if not number or asked + reserve >= max(plan.reserve // 2, min(plan.reserve, LEAST_LEFT)):
             return False
         picks = self._store.picks(self._project.id, number)

@@ -98,7 +98,7 @@ class Round(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     state: Mapped[str] = mapped_column(String(8), default="open")  # "starting", "open" or "closed"
-    batch: Mapped[int] = mapped_column(Integer, default=0)
+    batch: Mapped[int] = mapped_column(Integer, default=0)  # PT4AL's batch that it asks from: 1..I, then from the start again
     opened_at: Mapped[float] = mapped_column(Float, default=0.0)
     closed_at: Mapped[float | None] = mapped_column(Float)
     model: Mapped[str] = mapped_column(Text, default="")  # trained on the labels of this and earlier rounds
