@@ -68,6 +68,7 @@ class Sync:
                 answered.update(int(task["id"]) for task in page)
             gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
             self._store.put_answers(self._project.id, gone)
+        self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
         self._store.update(self._project.id, full_sync_at=time.time())
         self._project.full_sync_at = time.time()
 

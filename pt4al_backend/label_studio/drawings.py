@@ -4,7 +4,7 @@ A label is the name of a mask. Several annotations of a task are reconciled pixe
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Drawings(Labelling):
         self._drawn, self._predicted, self._max_pixels = drawn, predicted, max_pixels
 
     def _read(self, annotation: Annotation) -> Ids:
-        return outlines.mask_of(annotation, self.config, self._max_pixels)
+        return outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels)
 
     def _reconcile(self, read: Sequence[tuple[Annotation, Ids]]) -> tuple[str, list[Annotation]]:
         mask = outlines.reconcile([ids for _, ids in read])
@@ -60,6 +60,9 @@ class Drawings(Labelling):
 
     def too_little(self, labels: Collection[str]) -> str:
         return "" if len(labels) >= LEAST_LABELS else "two labelled images or more"
+
+    def keep_only(self, labels: Iterable[str]) -> None:
+        self._drawn.prune({label for label in labels if label})
 
     def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
         if not said or size is None:

@@ -109,6 +109,9 @@ class Labelling(ABC):
             size: of the image, which a mask is stretched to; nothing is drawn on an image of unknown size.
         """
 
+    def keep_only(self, labels: Iterable[str]) -> None:  # noqa: B027 - most labels are kept in the state alone
+        """Deletes what is kept beside the state of labels other than these."""
+
     def _is_accepted(self, annotation: Annotation) -> bool:
         """Whether an annotation repeats a prediction.
 

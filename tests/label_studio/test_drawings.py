@@ -1,0 +1,139 @@
+"""Labels that are drawn: what the state keeps of them, and what the editor shows of a model's masks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.frames import fit_ids
+from pt4al_backend.label_studio import outlines
+from pt4al_backend.label_studio.drawings import Drawings
+from pt4al_backend.label_studio.label_config import SegmentationConfig
+from pt4al_backend.label_studio.labels import Answer
+from pt4al_backend.masks import UNLABELLED, Mask, Masks
+from pt4al_backend.settings import ProjectSettings
+
+CONFIG = SegmentationConfig("classes", "image", "image", ("sky", "road"), "brush")
+SKY, ROAD = 0, 1
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Masks:
+    return Masks(tmp_path / "drawn")
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Masks:
+    return Masks(tmp_path / "predicted")
+
+
+@pytest.fixture
+def drawings(drawn: Masks, predicted: Masks) -> Drawings:
+    return Drawings(CONFIG, drawn, lambda: predicted, 1_000_000)
+
+
+def half(left: int, right: int, width: int = 40, height: int = 30) -> Any:
+    """A mask of two halves."""
+    ids = np.full((height, width), left, np.uint8)
+    ids[:, width // 2 :] = right
+    return ids
+
+
+def annotation(ids: Any, minute: int = 0, origin: str = "manual", **fields: Any) -> dict[str, Any]:
+    regions = [{**region, "origin": origin} for region in outlines.regions_of(Mask(ids), CONFIG)] if ids is not None else []
+    return {"id": minute, "result": regions, "updated_at": f"2026-11-21T09:{minute:02d}:00Z", "was_cancelled": False, **fields}
+
+
+def test_what_was_drawn_is_kept_to_the_pixel(drawings: Drawings, drawn: Masks) -> None:
+    ids = half(SKY, UNLABELLED)
+    answer = drawings.answer_of([annotation(ids)])
+    assert (answer.kind, answer.accepted, answer.problem) == ("label", False, None)
+    assert np.array_equal(drawn.get(str(answer.label)).ids, ids)
+
+
+def test_the_same_drawing_is_the_same_label(drawings: Drawings) -> None:
+    one, again, other = (drawings.answer_of([annotation(half(SKY, b))]).label for b in (ROAD, ROAD, SKY))
+    assert one == again != other
+
+
+def test_annotators_are_reconciled_pixel_by_pixel(drawings: Drawings, drawn: Masks) -> None:
+    both = [annotation(half(SKY, ROAD), 1), annotation(half(ROAD, ROAD), 2)]
+    assert np.array_equal(drawn.get(str(drawings.answer_of(both).label)).ids, half(ROAD, ROAD))  # of a tie the newest
+    three = [*both, annotation(half(SKY, SKY), 3)]
+    assert np.array_equal(drawn.get(str(drawings.answer_of(three[::-1]).label)).ids, half(SKY, ROAD))
+
+
+def test_an_annotation_without_a_region_counts_and_fits_any_image(drawings: Drawings) -> None:
+    answer = drawings.answer_of([annotation(None)])
+    assert answer.kind == "label"
+    assert drawings.misfit(str(answer.label), (640, 480)) == ""
+
+
+def test_skips_and_what_cannot_be_read_are_no_labels(drawings: Drawings) -> None:
+    assert drawings.answer_of([]) == Answer("none")
+    assert drawings.answer_of([annotation(half(SKY, ROAD), was_cancelled=True)]) == Answer("skip")
+    broken = annotation(half(SKY, ROAD))
+    broken["result"][0]["value"]["rle"] = broken["result"][0]["value"]["rle"][:20]
+    answer = drawings.answer_of([broken])
+    assert (answer.kind, answer.label) == ("skip", None)
+    assert broken["result"][0]["id"] in str(answer.problem)
+
+
+def test_annotators_of_images_of_different_sizes_are_set_aside(drawings: Drawings) -> None:
+    answer = drawings.answer_of([annotation(half(SKY, ROAD)), annotation(half(SKY, ROAD, 50), 1)])
+    assert answer.kind == "skip"
+    assert "different sizes" in str(answer.problem)
+
+
+def test_a_drawing_of_another_size_than_the_image_is_told(drawings: Drawings) -> None:
+    label = str(drawings.answer_of([annotation(half(SKY, ROAD))]).label)
+    assert drawings.misfit(label, (40, 30)) == ""
+    assert "40 x 30 pixels, but the image has 80 x 60" in drawings.misfit(label, (80, 60))
+
+
+def test_a_drawing_that_only_repeats_a_prediction_is_marked(drawings: Drawings) -> None:
+    assert drawings.answer_of([annotation(half(SKY, ROAD), origin="prediction")]).accepted
+    assert not drawings.answer_of([annotation(half(SKY, ROAD), origin="prediction-changed")]).accepted
+
+
+def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Masks) -> None:
+    old, new = (str(drawings.answer_of([annotation(half(SKY, b))]).label) for b in (SKY, ROAD))
+    drawings.keep_only([new, ""])
+    assert np.array_equal(drawn.get(new).ids, half(SKY, ROAD))
+    with pytest.raises(StoreCorrupt):
+        drawn.get(old)
+
+
+@pytest.mark.parametrize(
+    ("params", "classes"),
+    [
+        ({}, ("sky", "road", "background")),
+        ({"background": "road"}, ("sky", "road")),
+        ({"unlabelled": "ignore"}, ("sky", "road")),
+    ],
+)
+def test_unlabelled_pixels_are_a_class_unless_the_settings_say_otherwise(
+    drawings: Drawings, params: dict[str, Any], classes: tuple[str, ...]
+) -> None:
+    assert drawings.classes(ProjectSettings(**params)) == classes
+
+
+def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: Drawings, predicted: Masks) -> None:
+    name = predicted.put(Mask(fit_ids(half(SKY, 2, 400, 300), (96, 128)), {SKY: 0.75}))
+    (region,) = drawings.regions(name, 0.9, (400, 300))
+    assert (region["original_width"], region["original_height"], region["score"]) == (400, 300, 0.75)
+    back = outlines.mask_of({"result": [region]}, CONFIG, max_pixels=1_000_000)
+    assert (back == half(SKY, UNLABELLED, 400, 300)).mean() > 0.98
+
+
+def test_nothing_is_shown_of_a_mask_that_is_gone_nor_on_an_image_of_unknown_size(
+    drawings: Drawings, predicted: Masks, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = predicted.put(Mask(half(SKY, ROAD)))
+    assert drawings.regions(name, 0.9, None) == []
+    assert drawings.regions("", None, (40, 30)) == []
+    predicted.prune([])
+    assert drawings.regions(name, 0.9, (40, 30)) == []
+    assert "without its drawing" in caplog.text
