@@ -1,0 +1,192 @@
+"""Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
+
+A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
+and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on where it was.
+
+All of the test images are handed to the training as control picks, so that measure and interval are the live engine's.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend import __version__, artefacts, children, learning, rounds
+from pt4al_backend.frames import Shape
+from pt4al_backend.learning import Job
+from pt4al_backend.querying import read_scored
+from pt4al_backend.rounds import Scored
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.strategies import Pool, Request, Strategy
+from pt4al_backend.training import Report, silent
+
+Ids = NDArray[np.int64]
+Json = dict[str, Any]
+
+RECORDS = "rounds.jsonl"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A data set with all its labels.
+
+    Attributes:
+        task: the main task.
+        classes: what a model learns.
+        pixels: the image store: the pool's frames first, then those of the test images.
+        shape: of the frames that networks see.
+        stored: of the frames in the store.
+        labels: of the pool, then of the test images: names of classes, or of masks.
+        pool: how many images the pool has.
+        masks: folder of the masks, if labels are masks.
+    """
+
+    task: str
+    classes: tuple[str, ...]
+    pixels: Path
+    shape: Shape
+    stored: Shape
+    labels: NDArray[np.str_]
+    pool: int
+    masks: Path | None = None
+
+    def lesson(self, rows: Ids) -> dict[str, NDArray[Any]]:
+        """Rows with their labels, as a job holds them."""
+        return {"rows": rows, "labels": self.labels[rows]}
+
+    @property
+    def test(self) -> Ids:
+        """Rows of the test images."""
+        return np.arange(self.pool, len(self.labels), dtype=np.int64)
+
+
+class Run:
+    """One strategy with one seed.
+
+    Args:
+        folder: takes the run, or holds a part of it.
+        truth: the data set.
+        options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
+        ranking: folder of the ranking, shared by runs of the same pretext task and seed.
+        first: strategy of the first query, where the strategy itself has a use for a model only.
+        device: where it trains.
+    """
+
+    def __init__(
+        self, folder: Path, truth: Truth, options: ProjectSettings, ranking: Path, *, first: str = "", device: str = "auto"
+    ) -> None:
+        self._folder, self._truth, self._ranking, self._device = folder, truth, ranking, device
+        self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        self._first = first
+        self._plan = rounds.schedule(truth.pool, self._options)
+        self._records = folder / RECORDS
+        self._asked: list[Ids] = []
+
+    def records(self) -> list[Json]:
+        """The rounds that were run so far."""
+        if not self._records.exists():
+            return []
+        return [json.loads(line) for line in self._records.read_text().splitlines()]
+
+    def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
+        """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        done = self.records()
+        self._asked = [np.array(each["query"], np.int64) for each in done]
+        yield from done
+        losses = self._losses(report)
+        for number in range(len(done) + 1, count + 1):
+            if not go_on():
+                return
+            record = self._round(number, losses, report)
+            with self._records.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+            yield record
+
+    def _round(self, number: int, losses: NDArray[np.float64], report: Report) -> Json:
+        began = time.perf_counter()
+        batches = rounds.cut(np.arange(self._truth.pool), losses, self._plan.rounds, self._options.seed)
+        query = self._query(number, losses, batches)
+        took = time.perf_counter() - began
+        self._asked.append(query)
+        manifest = self._learn(number, losses, batches, report)
+        return {
+            "strategy": self._options.strategy,
+            "seed": self._options.seed,
+            "round": number,
+            "labels": manifest["train_size"],
+            **manifest["control"],
+            "seconds": {"rank": self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
+            "query": query.tolist(),
+            "init": manifest["init"],
+            "settings": self._options.model_dump(mode="json", exclude_defaults=True),
+            "version": __version__,
+            "torch": torch.__version__,
+            "device": manifest["device"],
+        }
+
+    def _query(self, number: int, losses: NDArray[np.float64], batches: Ids) -> Ids:
+        left = self._left()
+        scored = Scored() if number == 1 else read_scored(self._learned(number - 1))
+        pool = Pool(left, losses[left], batches[left])
+        rng = np.random.default_rng([self._options.seed, number])
+        asked = Request(pool, number, self._plan.query, self._plan.query, rng)
+        return rounds.choose(self._strategy(number), asked, scored).ids
+
+    def _learn(self, number: int, losses: NDArray[np.float64], batches: Ids, report: Report) -> Json:
+        folder = self._learned(number)
+        if children.result_of(folder) is None:
+            left = self._left()
+            pool = Pool(left, losses[left], batches[left])
+            candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
+            train = np.concatenate(self._asked)
+            job = {**self._job("learn"), "learner": str(self._ranking / "result"), "classes": self._truth.classes}
+            control = self._truth.lesson(self._truth.test)
+            arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
+            children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
+            learning.learn(Job.read(folder), report)
+        return artefacts.manifest(folder / "result")
+
+    def _losses(self, report: Report) -> NDArray[np.float64]:
+        """The pool's pretext losses, NaN if they mean nothing."""
+        if children.result_of(self._ranking) is None:
+            children.prepare(self._ranking, {**self._job("rank"), "learner": None}, rows=np.arange(self._truth.pool))
+            learning.rank(Job.read(self._ranking), report)
+        losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
+        meaningful = artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]
+        return losses if meaningful else np.full_like(losses, np.nan)
+
+    def _seconds_of_ranking(self) -> float:
+        return float(sum(artefacts.manifest(self._ranking / "result")["seconds"].values()))
+
+    def _left(self) -> Ids:
+        return np.setdiff1d(np.arange(self._truth.pool), np.concatenate([np.empty(0, np.int64), *self._asked]))
+
+    def _learned(self, number: int) -> Path:
+        return self._folder / f"learn-{number}"
+
+    def _strategy(self, number: int) -> Strategy:
+        options = self._options
+        if number == 1 and self._first:
+            options = options.model_copy(update={"strategy": self._first})
+        return rounds.strategy_of(options, self._plan.rounds)
+
+    def _job(self, kind: str) -> Json:
+        return {
+            "kind": kind,
+            "task": self._truth.task,
+            "masks": str(self._truth.masks) if self._truth.masks else None,
+            "settings": self._options.model_dump(mode="json"),
+            "device": self._device,
+            "pretrained": "off",
+            "pixels": str(self._truth.pixels),
+            "stored": self._truth.stored,
+            "shape": self._truth.shape,
+            "previous": None,
+        }
