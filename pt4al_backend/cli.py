@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +32,15 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 WATCH_SECONDS = 1.0
+
+
+class Task(StrEnum):
+    """The main tasks, as the command line names them."""
+
+    classification = "classification"
+    segmentation = "segmentation"
+
+
 SHOWN = 20  # skipped files that `rank` names
 
 
@@ -292,6 +302,7 @@ def train(project: Annotated[int, typer.Argument(help="Label Studio's number of 
 def rank(
     images: Annotated[list[str], typer.Argument(help="Image files, folders with all below them, or patterns.")],
     to: Annotated[Path, typer.Option("--out", help="File to write; one of that name is replaced.")],
+    task: Annotated[Task, typer.Option(help="What the images will be labelled for.")] = Task.classification,
     field: Annotated[str, typer.Option(help="Image field of the labeling config.")] = "image",
     url_prefix: Annotated[
         str | None,
@@ -330,7 +341,7 @@ def rank(
         raise ConfigError(f"There is no folder {to.parent} to write {to.name} into.", "Make it, or change --out.")
     files = offline.Files.find(images)
     with _reporting() as report:
-        ranked = offline.rank(files, settings, options, field=field, prefix=url_prefix, report=report)
+        ranked = offline.rank(files, settings, options, task=task.value, field=field, prefix=url_prefix, report=report)
     offline.write(to, ranked.tasks)
     for path, reason in ranked.skipped[:SHOWN]:
         err.print(Text(f"Skipped {path}: {reason}", "yellow"), soft_wrap=True)

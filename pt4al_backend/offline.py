@@ -36,7 +36,6 @@ from pt4al_backend.strategies import Pool, Request
 LOCAL_FILES = "/data/local-files/?d="
 CHUNK = 256  # images decoded ahead
 SAMPLE = 32  # images that decide the training size
-TASK = "classification"  # decides how images are framed; no labeling config is known here
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
 Json = dict[str, Any]
@@ -95,10 +94,20 @@ class Files:
         return prefix + joint + (str(below) if is_cloud else quote(os.fsencode(below)))
 
 
-def rank(files: Files, settings: Settings, options: ProjectSettings, *, field: str, prefix: str | None, report: Report) -> Ranked:
+def rank(
+    files: Files,
+    settings: Settings,
+    options: ProjectSettings,
+    *,
+    task: str,
+    field: str,
+    prefix: str | None,
+    report: Report,
+) -> Ranked:
     """Decodes the images, trains the pretext learner on them in a child process, and puts them in order.
 
     Args:
+        task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
         field: name of the image field in a task's data.
         prefix: what stands before a file's path in a task; None: `LOCAL_FILES`.
         report: told of progress: phase, done, total, and from the child epoch, epochs, eta, note.
@@ -110,7 +119,7 @@ def rank(files: Files, settings: Settings, options: ProjectSettings, *, field: s
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
         work = Path(name)
-        reader = _Reader(settings, options, files.paths)
+        reader = _Reader(task, settings, options, files.paths)
         kept, skipped = reader.read(work / "pixels.u8", report)
         if len(kept) < 2:
             first = f" {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
@@ -170,7 +179,8 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
 class _Reader:
     """Decodes files once, into the pixel file; ``shape`` and ``stored`` are known afterwards."""
 
-    def __init__(self, settings: Settings, options: ProjectSettings, paths: Sequence[Path]) -> None:
+    def __init__(self, task: str, settings: Settings, options: ProjectSettings, paths: Sequence[Path]) -> None:
+        self.task = task
         self._settings = settings
         self._options = options
         self._paths = paths
@@ -198,7 +208,7 @@ class _Reader:
     def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
         sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
         sizes = [size for size in pool.map(self._size, sample) if size]
-        self.shape, self.stored = choose(TASK, sizes, gpu=has_gpu(self._settings), asked=self._options.image_size)
+        self.shape, self.stored = choose(self.task, sizes, gpu=has_gpu(self._settings), asked=self._options.image_size)
 
     def _check_space(self, folder: Path) -> None:
         needed = len(self._paths) * self.stored[0] * self.stored[1] * 3 + SPARE_BYTES
@@ -217,7 +227,7 @@ class _Reader:
 
     def _frame(self, path: Path) -> tuple[NDArray[np.uint8] | None, str]:
         try:
-            return KEEP[TASK](self._open(path, max(self.stored)), self.stored), ""
+            return KEEP[self.task](self._open(path, max(self.stored)), self.stored), ""
         except ImageUnreadable as error:
             return None, str(error)
 
@@ -243,6 +253,8 @@ def _losses(
     """Pretext losses float64 [images], and the manifest's word on whether they mean anything."""
     job = {
         "kind": "rank",
+        "task": reader.task,
+        "masks": None,
         "settings": options.model_dump(mode="json"),
         "device": settings.device,
         "pretrained": settings.pretrained,

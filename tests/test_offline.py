@@ -129,7 +129,8 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Path, tmp_path: Path, task: str) -> None:
     (lake / "a" / "broken.png").write_bytes(b"no image")
     to = tmp_path / "tasks.json"
     arguments = [
@@ -143,10 +144,12 @@ def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Pa
         "https://images.example",
         "--epochs",
         "1",
+        "--task",
+        task,
     ]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    data = [task["data"] for task in json.loads(to.read_text())]
+    data = [each["data"] for each in json.loads(to.read_text())]
     assert sorted(each["photo"] for each in data) == sorted(
         f"https://images.example/{folder}/{number}.png" for folder in "ab" for number in range(12)
     )
@@ -172,7 +175,15 @@ def test_a_disk_too_small_is_noticed_before_the_work(
 ) -> None:
     monkeypatch.setattr(offline, "SPARE_BYTES", 10**18)
     with pytest.raises(ConfigError, match="PT4AL_DATA_DIR"):
-        offline.rank(Files.find([str(lake)]), settings, ProjectSettings(), field="image", prefix=None, report=lambda event: None)
+        offline.rank(
+            Files.find([str(lake)]),
+            settings,
+            ProjectSettings(),
+            task="classification",
+            field="image",
+            prefix=None,
+            report=lambda event: None,
+        )
 
 
 def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
