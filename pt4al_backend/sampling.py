@@ -73,6 +73,11 @@ SAMPLERS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
 }
 
 
+def confidences(posteriors: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    """All confidences float64[n] of posteriors float[n, C], by their names in ``SAMPLERS``."""
+    return {name: confidence(posteriors) for name, confidence in SAMPLERS.items()}
+
+
 def lowest(scores: NDArray[np.float64], ids: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Indices int64[min(k, n)] of the ``k`` lowest ``scores`` float64[n], lowest first, equal scores by lower id."""
     return np.lexsort((ids, scores))[: max(0, k)].astype(np.int64)
