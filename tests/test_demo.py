@@ -436,9 +436,9 @@ def shown(rows: list[Row], tested: int = 450) -> str:
 
 
 def test_the_table_shows_each_round_and_says_how_little_it_is() -> None:
-    control = {"correct": 6, "total": 8, "accuracy": 0.75, "low": 0.41, "high": 0.93}
+    control = {"metric": "accuracy", "value": 0.75, "low": 0.41, "high": 0.93, "total": 8}
     text = shown([Row(1, 36, control, 0.604, [0.70, 0.60, 0.65]), Row(2, 72, {}, 0.824, [0.78, 0.80, 0.82])])
-    assert "6/8, 41% to 93%" in text
+    assert "75% of 8, 41% to 93%" in text
     assert "60.4%" in text
     assert "65.0% (60.0 to 70.0)" in text
     assert "3 random draws" in text

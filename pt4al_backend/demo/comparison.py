@@ -25,7 +25,7 @@ SEEDS = (1, 2, 3)
 TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
 
 Json = dict[str, Any]
-Targets = NDArray[np.int64]
+Labels = NDArray[np.str_]
 Squares = NDArray[np.uint8]
 
 
@@ -42,13 +42,13 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Squares uint8 [n, S, S, 3] with their classes as numbers, in the order of the project's classes."""
+    """Squares uint8 [n, S, S, 3] with the names of their classes."""
 
     squares: Squares
-    targets: Targets
+    labels: Labels
 
 
-def split(files: Sequence[tuple[Path, str]], classes: Sequence[str], shape: Shape, max_pixels: int) -> Split:
+def split(files: Sequence[tuple[Path, str]], shape: Shape, max_pixels: int) -> Split:
     """Decodes files into frames as the backend does."""
 
     def read(path: Path) -> Squares:
@@ -56,17 +56,15 @@ def split(files: Sequence[tuple[Path, str]], classes: Sequence[str], shape: Shap
 
     with ThreadPoolExecutor() as threads:
         squares = list(threads.map(read, (path for path, _ in files)))
-    number = {name: i for i, name in enumerate(classes)}
-    return Split(np.stack(squares), np.array([number[label] for _, label in files], np.int64))
+    return Split(np.stack(squares), np.array([label for _, label in files]))
 
 
 def accuracy(model: Path, test: Split) -> float:
     """Share of the test images that a round's model gets right. Nothing was chosen by it: each round keeps its last epoch."""
     from pt4al_backend.predictor import Predictor  # imports torch
 
-    predictor = Predictor.load(model)
-    right = np.array(predictor.classes)[predictor.posteriors(test.squares).argmax(1)] == np.array(predictor.classes)[test.targets]
-    return float(right.mean())
+    answers, _ = Predictor.load(model).predict(test.squares)
+    return float((np.array(answers) == test.labels).mean())
 
 
 class RandomQuery:
@@ -88,7 +86,7 @@ class RandomQuery:
     def measure(self, sizes: Sequence[int], seed: int, on_done: Callable[[], None]) -> list[float]:
         """Test accuracy of a model of each of ``sizes`` (ascending), drawn and trained with ``seed``."""
         os.environ["OMP_NUM_THREADS"] = "1"  # for the trainings, which inherit it
-        order = np.random.default_rng(seed).permutation(len(self._pool.targets))
+        order = np.random.default_rng(seed).permutation(len(self._pool.labels))
 
         def train(size: int) -> float:
             found = self._train(order[:size], self._folder / f"seed-{seed}-labels-{size}", seed)
@@ -111,17 +109,17 @@ class RandomQuery:
             "pixels": str(self._pixels),
             "previous": None,
         }
-        none = np.empty(0, np.int64)
-        tests = len(self._pool.targets) + np.arange(len(self._test.targets))
+        tests = len(self._pool.labels) + np.arange(len(self._test.labels))
         children.prepare(
             folder,
             job,
-            train={"rows": rows, "targets": self._pool.targets[rows]},
-            control={"rows": none, "targets": none},
+            train={"rows": rows, "labels": self._pool.labels[rows]},
+            control={"rows": np.empty(0, np.int64), "labels": np.empty(0, np.str_)},
             candidates=tests,
         )
         result = children.run(folder, lambda _event: None, self._end_if_asked)
-        return float((np.load(result / "candidates.npy").argmax(1) == self._test.targets).mean())
+        with np.load(result / "candidates.npz") as said:
+            return float((said["labels"] == self._test.labels).mean())
 
     def _end_if_asked(self) -> None:
         if self._ended.is_set():
@@ -144,7 +142,7 @@ def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:
 def _control(control: Mapping[str, Any]) -> str:
     if not control.get("total"):
         return "none"
-    return f"{control['correct']}/{control['total']}, {control['low']:.0%} to {control['high']:.0%}"
+    return f"{control['value']:.0%} of {control['total']}, {control['low']:.0%} to {control['high']:.0%}"
 
 
 def _random(accuracies: Sequence[float]) -> str:

@@ -207,7 +207,7 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
             return
         model = settings.data_dir / trained.model
         job.update(children.job_of(model.parent) or {})
-        test = test or comparison.split(found.test, found.classes, tuple(job["stored"]), settings.image_max_pixels)
+        test = test or comparison.split(found.test, tuple(job["stored"]), settings.image_max_pixels)
         row.accuracy = comparison.accuracy(model, test)
         screen.say(f"Round {row.number}: its model gets {row.accuracy:.1%} of the test images right.")
 
@@ -218,21 +218,20 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
         labelling.run(rounds, on_closed)
         if test is not None:
             screen.clear()
-            _compare(rows, RandomQuery(folder / "random", job, _pool(store, settings, connected, found), test), screen)
+            _compare(rows, RandomQuery(folder / "random", job, _pool(store, settings, connected), test), screen)
     return rows
 
 
-def _pool(store: Store, settings: Settings, connected: Connected, found: Images) -> Split:
+def _pool(store: Store, settings: Settings, connected: Connected) -> Split:
     """The pool as the backend keeps it."""
     project = store.project(connected.id)
     assert project is not None  # noqa: S101 - it has trained
     assert project.stored_shape  # noqa: S101
     tasks = store.tasks(connected.id)
     tasks = tasks.where(tasks.rows >= 0)
-    number = {name: i for i, name in enumerate(found.classes)}
     with Pixels(pixel_path(settings, project), project.stored_shape) as pixels:
         squares = pixels.read(tasks.rows)
-    return Split(squares, np.array([number[connected.labels[i]] for i in tasks.ids.tolist()], np.int64))
+    return Split(squares, np.array([connected.labels[i] for i in tasks.ids.tolist()]))
 
 
 def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
