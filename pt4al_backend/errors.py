@@ -7,7 +7,7 @@
     │   └── Unreachable          it did not answer; retried with backoff
     ├── LabelConfigUnsupported   the project's labeling config
     ├── ImageUnreadable          one image; its task is set aside, the rest goes on
-    ├── LabelUnreadable          one annotation; its task is set aside, the rest goes on
+    ├── LabelUnreadable          one annotation; it does not count, the rest goes on
     ├── TrainingImpossible       the labels or the machine do not allow training
     └── StoreCorrupt             an artefact on disk is not what its manifest says
 
@@ -70,7 +70,7 @@ class ImageUnreadable(PT4ALError):
 
 
 class LabelUnreadable(PT4ALError):
-    """One annotation cannot be learned from; the message is the reason shown beside its task."""
+    """What one annotation says cannot be read; the message is shown beside its task."""
 
 
 class TrainingImpossible(PT4ALError):
