@@ -3,9 +3,7 @@
 from pathlib import Path
 
 
-def run(
-    *, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool
-) -> None:
+def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:
     """Runs the demo; see `pt4al_backend.demo.show.run`, which is imported here and not before.
 
     ``guard`` lies in this package too, and runs beside each server for as long as that does: it must stay small.

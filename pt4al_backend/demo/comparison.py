@@ -163,7 +163,7 @@ def caution(rows: Sequence[Row], strategy: str) -> str:
     return (
         f"Labels are those that trained; the control picks come on top. One run of {strategy} against {draws} with as many "
         "labels, the same initial weights and recipe. "
-        f"After the last round it is {difference:+.1f} points from random; the choice of {last.test['total']:,} test images alone "
-        f"moves such a figure by ±{error:.1f}, the draw of so few labels by more. "
+        f"After the last round it is {difference:+.1f} points from random; the choice of {last.test['total']:,} test images "
+        f"alone moves such a figure by ±{error:.1f}, the draw of so few labels by more. "
         "One run on a small project shows that the loop works; it does not tell which query is better."
     )

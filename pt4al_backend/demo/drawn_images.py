@@ -168,5 +168,5 @@ def _names(masks: Path, used: Mapping[Path, set[int]]) -> dict[int, str]:
 
 
 def _colour(number: int) -> str:
-    hue = number * (math.sqrt(5) - 1) / 2 % 1  # no two alike, however many there are
+    hue = (0.58 + number * (math.sqrt(5) - 1) / 2) % 1  # no two alike, however many there are
     return "#" + "".join(f"{round(255 * part):02x}" for part in colorsys.hsv_to_rgb(hue, 0.75, 0.95 - 0.25 * (number % 2)))

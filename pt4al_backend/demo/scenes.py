@@ -57,9 +57,11 @@ def scene(rng: _Rng) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     width = rng.uniform(0.16, 0.3)
     if rng.random() < 0.85:
         _road(canvas, horizon, near, far, width)
-    things: list[tuple[float, Callable[[_Canvas, _Rng, float, float, float], None], float]] = []
-    for draw, least, most, nearest in ((_house, 0, 2, 0.5), (_tree, 1, 4, 0.75)):
-        things += [(rng.uniform(0.04, nearest), draw, rng.uniform(0, 1)) for _ in range(rng.integers(least, most + 1))]
+    things: list[tuple[float, _Draw, float]] = []  # how near, what, where
+    for _ in range(rng.integers(0, 3)):
+        things.append((rng.uniform(0.04, 0.5), _house, rng.random()))
+    for _ in range(rng.integers(1, 5)):
+        things.append((rng.uniform(0.04, 0.75), _tree, rng.random()))
     if rng.random() < 0.3:
         depth = rng.uniform(0.35, 0.85)
         things.append((depth, _car, far + (near - far) * depth + rng.uniform(-0.06, 0.06)))
@@ -74,19 +76,23 @@ class _Canvas:
     def __init__(self) -> None:
         size = (WIDTH * _FINE, HEIGHT * _FINE)
         self.picture, self.ids = Image.new("RGB", size), Image.new("L", size)
-        self._pens = ImageDraw.Draw(self.picture), ImageDraw.Draw(self.ids)
+        self._brush, self._pen = ImageDraw.Draw(self.picture), ImageDraw.Draw(self.ids)
 
     def rectangle(self, kind: int, colour: _Colour, left: float, top: float, right: float, bottom: float) -> None:
         self.polygon(kind, colour, [(left, top), (right, top), (right, bottom), (left, bottom)])
 
     def polygon(self, kind: int, colour: _Colour, points: _Points) -> None:
         placed = [(x * WIDTH * _FINE, y * HEIGHT * _FINE) for x, y in points]
-        for pen, fill in zip(self._pens, (colour, kind), strict=True):
-            pen.polygon(placed, fill=fill)
+        self._brush.polygon(placed, fill=colour)
+        self._pen.polygon(placed, fill=kind)
 
     def ellipse(self, kind: int, colour: _Colour, x: float, y: float, across: float, down: float) -> None:
         turns = np.linspace(0, 2 * math.pi, 40)
         self.polygon(kind, colour, [(x + across * math.cos(turn), y + down * math.sin(turn)) for turn in turns])
+
+
+#: Draws a thing that stands at x and base, its size in proportion.
+_Draw = Callable[[_Canvas, _Rng, float, float, float], None]
 
 
 def _road(canvas: _Canvas, horizon: float, near: float, far: float, width: float) -> None:
@@ -154,7 +160,7 @@ def _noise(rng: _Rng, grain: int) -> NDArray[np.float64]:
     """Noise [96, 128] of deviation 1 with grains of so many pixels."""
     rough = rng.normal(size=(HEIGHT // grain + 2, WIDTH // grain + 2)).astype(np.float32)
     smooth = np.asarray(Image.fromarray(rough).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float64)
-    return smooth / smooth.std()
+    return np.asarray(smooth / smooth.std())
 
 
 def _pick(rng: _Rng, colours: tuple[_Colour, ...]) -> _Colour:

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -60,9 +60,7 @@ class Connected:
         self.backend.check()
 
 
-def run(
-    *, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool
-) -> None:
+def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:
     """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and stays up if asked to.
 
     Args:
@@ -121,10 +119,7 @@ def _images(
         raise ConfigError("MASKS (--masks) is given without images.", "Name their folder as well: IMAGES (--images).")
     with screen.live(0):
         reader = Reader(settings.image_max_pixels, lambda done, total: screen.work("Reading images", done, total))
-        if images:
-            found = kind.given(images.absolute(), masks and masks.absolute(), reader)
-        else:
-            found = kind.made(folder, reader)
+        found = kind.given(images.absolute(), masks and masks.absolute(), reader) if images else kind.made(folder, reader)
     parts = f"{len(found.pool):,} for the pool, {len(found.test):,} held out for the test, {len(found.classes)} classes"
     screen.say(f"Images: {parts}; {found.source}.")
     for path, reason in list(found.unreadable.items())[:SHOWN]:
