@@ -1,7 +1,7 @@
 """Augmentation, and the crop that stands for it in evaluation.
 
-Images that train at up to 64 pixels are augmented as tensors on the device, larger ones by albumentations on the CPU
-(which looks up its own version on the network at import unless told not to).
+Images that train at up to 64 pixels are augmented as tensors on the device, larger ones and those with masks by
+albumentations on the CPU (which looks up its own version on the network at import unless told not to).
 """
 
 import os
@@ -16,13 +16,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pt4al_backend.frames import SMALL, Shape
+from pt4al_backend.masks import UNLABELLED
 from pt4al_backend.minibatches import Prepare
+from pt4al_backend.networks import MEAN
 
 #: Augments uint8 images [m, 3, S, S] on the device.
 Augment = Callable[[Tensor, np.random.Generator], Tensor]
 
 #: Pixels of padding in which a crop moves, for 32 pixels a side: the paper's CIFAR recipe. Scaled with the side.
 PADDING = 4 / 32
+
+#: Of whole images: side of the enlarged over that of the stored, largest shift as a part of the side, largest change of light.
+SCALE, SHIFT, LIGHT = (0.5, 2.0), 0.25, 0.3
 
 #: Parts that a minibatch of larger images is augmented in, each in a thread; fixed, so that results do not hang on the machine.
 _PARTS = 4
@@ -59,6 +64,36 @@ def crop_and_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
     return picked.permute(0, 3, 1, 2)
 
 
+class _Transforms:
+    """albumentations' transforms, each image by itself, in threads: the same for the same random numbers.
+
+    ``choose`` is given the module and gives the transforms.
+    """
+
+    def __init__(self, shape: Shape, choose: Callable[[Any], list[Any]]) -> None:
+        os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+        import albumentations
+
+        self._shape = shape
+        self._parts: list[Any] = [albumentations.Compose(choose(albumentations)) for _ in range(_PARTS)]
+        self._threads = ThreadPoolExecutor(_PARTS, "augmentation")
+
+    def __call__(self, rng: np.random.Generator, **given: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+        """Transforms ``image`` [m, H, W, 3], and ``mask`` [m, H, W] alike if there is one, into the shape."""
+        count = len(given["image"])
+        made = {name: np.empty((count, *self._shape, *arrays.shape[3:]), np.uint8) for name, arrays in given.items()}
+
+        def transform(part: int, seed: int) -> None:
+            self._parts[part].set_random_seed(seed)
+            for k in range(part, count, _PARTS):
+                result = self._parts[part](**{name: arrays[k] for name, arrays in given.items()})
+                for name, arrays in made.items():
+                    arrays[k] = result[name]
+
+        list(self._threads.map(transform, range(_PARTS), rng.integers(0, 2**31, _PARTS).tolist()))
+        return made
+
+
 class ResizedCrops:
     """Random resized crops, mirrored half of the time: the paper's recipe for 224 pixels, by albumentations.
 
@@ -66,26 +101,42 @@ class ResizedCrops:
     """
 
     def __init__(self, shape: Shape) -> None:
-        os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-        import albumentations
-
-        self._shape = shape
-        self._parts: list[Any] = [
-            albumentations.Compose([albumentations.RandomResizedCrop(size=shape), albumentations.HorizontalFlip(p=0.5)])
-            for _ in range(_PARTS)
-        ]
-        self._threads = ThreadPoolExecutor(_PARTS, "augmentation")
+        self._transforms = _Transforms(shape, lambda a: [a.RandomResizedCrop(size=shape), a.HorizontalFlip(p=0.5)])
 
     def __call__(self, images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        result = np.empty((len(images), *self._shape, 3), dtype=np.uint8)
+        return self._transforms(rng, image=images)["image"]
 
-        def augment(part: int, seed: int) -> None:
-            self._parts[part].set_random_seed(seed)
-            for k in range(part, len(images), _PARTS):
-                result[k] = self._parts[part](image=images[k])["image"]
 
-        list(self._threads.map(augment, range(_PARTS), rng.integers(0, 2**31, _PARTS).tolist()))
-        return result
+class Scenes:
+    """Whole images and their masks alike, for segmentation: enlarged or made smaller, moved, mirrored, in another light.
+
+    Takes and gives uint8 [m, H, W, 3], [m, H, W] and a generator. What the geometry brings in from outside the frame is
+    ``MEAN`` in the image and ``UNLABELLED`` in the mask.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self._transforms = _Transforms(
+            shape,
+            lambda a: [
+                a.HorizontalFlip(p=0.5),
+                a.Affine(
+                    scale=SCALE,
+                    translate_percent=(-SHIFT, SHIFT),
+                    keep_ratio=True,
+                    balanced_scale=True,
+                    fill=tuple(round(255 * value) for value in MEAN),
+                    fill_mask=UNLABELLED,
+                    p=1.0,
+                ),
+                a.ColorJitter(brightness=LIGHT, contrast=LIGHT, saturation=LIGHT, hue=0.0, p=0.8),
+            ],
+        )
+
+    def __call__(
+        self, images: NDArray[np.uint8], masks: NDArray[np.uint8], rng: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        made = self._transforms(rng, image=images, mask=masks)
+        return made["image"], made["mask"]
 
 
 def of_shape(shape: Shape) -> tuple[Prepare, Augment]:

@@ -202,16 +202,16 @@ def _weights(settings: Settings) -> Finding:
     use = "they are used for images above 64 pixels at width 64, the GPU's default"
     if settings.pretrained == "off":
         return Finding("ok", "ImageNet weights", "switched off (PT4AL_PRETRAINED=off)")
-    path = pretrained.path()
-    if pretrained.at_hand():
+    path, address = pretrained.path("resnet18"), pretrained.URLS["resnet18"]
+    if pretrained.at_hand("resnet18"):
         return Finding("ok", "ImageNet weights", f"{path}; {use}")
     try:
-        response = requests.head(pretrained.URL, timeout=ANSWER_SECONDS, allow_redirects=True)
+        response = requests.head(address, timeout=ANSWER_SECONDS, allow_redirects=True)
         if response.ok:
             return Finding("ok", "ImageNet weights", f"not here yet, downloaded when first needed; {use}")
     except requests.RequestException:
         pass
-    remedy = f"Put {path.name} from {pretrained.URL} into {path.parent}, or set PT4AL_PRETRAINED=off."
+    remedy = f"Put {path.name} from {address} into {path.parent}, or set PT4AL_PRETRAINED=off."
     return Finding("warn", "ImageNet weights", f"neither here nor to be had; {use}.", remedy)
 
 

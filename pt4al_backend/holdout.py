@@ -8,7 +8,7 @@ orientations, and not one more than chance on others. So a part of the pool is h
   the losses of unseen images (the held out, and every later import) on the scale of the seen: to the seen loss of
   the same quantile. The held-out images are a uniform sample, so both samples are equally hard.
 
-The paper holds nothing out, and trains and scores on the same images; nor does ``preset = "paper"``.
+The paper holds nothing out, and trains and scores on the same images: a share of 0, which ``preset = "paper"`` sets.
 """
 
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 FILE = "scale.npz"
 
-#: Part of the pool that is held out, and between how many images; never more than a quarter.
-SHARE, LEAST, MOST = 0.1, 16, 500
+#: So many images are held out, if any; never more than a quarter of the pool.
+LEAST, MOST = 16, 500
 
 
-def choose(images: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of ``images`` images are held out: bool [images], drawn uniformly."""
-    count = min(max(round(SHARE * images), LEAST), MOST, images // 4)
+def choose(images: int, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which of ``images`` images are held out, about the ``share`` of them: bool [images], drawn uniformly."""
+    count = min(max(round(share * images), LEAST), MOST, images // 4) if share else 0
     held = np.zeros(images, dtype=np.bool_)
     held[rng.choice(images, count, replace=False)] = True
     return held

@@ -5,8 +5,10 @@ Both read a job and write an artefact; neither knows Label Studio, the store or 
 
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, devices, holdout, pretext, tasks, weights
+from pt4al_backend import __version__, artefacts, devices, holdout, networks, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.examination import Examination
 from pt4al_backend.frames import Shape
 from pt4al_backend.holdout import Scale
-from pt4al_backend.minibatches import Images
-from pt4al_backend.networks import MEAN, STD, Body, Form
+from pt4al_backend.masks import Masks
+from pt4al_backend.minibatches import Images, Targets
+from pt4al_backend.networks import MEAN, STD, Form
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.training import Checkpoint, Progress, Report, Training, score, scoring_size
+from pt4al_backend.tasks.base import Task
+from pt4al_backend.training import Checkpoint, Progress, Recipe, Report, Training, infer, score, scoring_size
 from pt4al_backend.weights import Sources
 
 CHECKPOINT = "checkpoint.pt"
@@ -37,12 +42,14 @@ class Job:
 
     folder: Path
     kind: str
+    task: str
     settings: ProjectSettings
     device: torch.device
     pretrained: str
     pixels: Path
     shape: Shape
     stored: Shape
+    masks: Path | None
     learner: Path | None
     previous: Path | None
     classes: tuple[str, ...]
@@ -64,12 +71,14 @@ class Job:
             return cls(
                 folder=folder,
                 kind=given["kind"],
+                task=given["task"],
                 settings=ProjectSettings(**given["settings"]),
                 device=devices.choose(given["device"]),
                 pretrained=given["pretrained"],
                 pixels=Path(given["pixels"]),
                 shape=_shape(given["shape"]),
                 stored=_shape(given["stored"]),
+                masks=Path(given["masks"]) if given.get("masks") else None,
                 learner=Path(given["learner"]) if given.get("learner") else None,
                 previous=Path(given["previous"]) if given.get("previous") else None,
                 classes=tuple(given.get("classes", ())),
@@ -79,17 +88,29 @@ class Job:
             raise ConfigError(f"The job in {folder.name} cannot be read ({type(error).__name__}: {error}).") from error
 
     def form(self) -> Form:
-        """The network's form for this job: width 64 on a GPU and 16 on a CPU unless set."""
-        return Form.of(self.shape, self.settings.width or (64 if self.device.type == "cuda" else 16))
+        """The form of this job's bodies."""
+        return tasks.load(self.task).form(self.shape, self.settings, self.device)
 
     def rows(self, name: str) -> NDArray[np.int64]:
         """An array of rows beside the job."""
         return np.asarray(np.load(self.folder / name, allow_pickle=False), dtype=np.int64)
 
-    def labelled(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and targets beside the job."""
-        with np.load(self.folder / name, allow_pickle=False) as arrays:
-            return arrays["rows"].astype(np.int64), arrays["targets"].astype(np.int64)
+    def labelled(self, name: str, task: Task, scratch: Path) -> tuple[NDArray[np.int64], Targets]:
+        """Rows beside the job, and the targets that their labels are to the task."""
+        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
+            rows, labels = arrays["rows"].astype(np.int64), arrays["labels"].tolist()
+        return rows, task.targets(labels, Masks(self.masks) if self.masks else None, scratch / f"{name}.u8")
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder beside the job, for as long as it is worked on."""
+        folder = self.folder / "scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def sources(self, report: Report) -> Sources:
         """Where this job's initial weights may come from."""
@@ -104,6 +125,7 @@ class Job:
         """What a manifest says of a network and its pixels, enough to load it elsewhere."""
         return {
             "fingerprint": self.fingerprint,
+            "task": self.task,
             "settings": self.settings.model_dump(mode="json"),
             "shape": self.shape,
             "stored": self.stored,
@@ -119,9 +141,9 @@ def _shape(sides: Sequence[int]) -> Shape:
 
 
 def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str]:
-    body = Body(job.form())
+    body = networks.build(job.form())
     used = job.sources(report).give_learner(body)
-    learner = pretext.load(job.settings.pretext)(body)
+    learner = pretext.load(job.settings.pretext or tasks.PRETEXT[job.task])(body)
     Training(
         learner,
         images,
@@ -136,9 +158,8 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
 
 
 def _held_out(job: Job, images: int) -> NDArray[np.bool_]:
-    if job.learner is not None or job.settings.preset == "paper":
-        return np.zeros(images, dtype=np.bool_)
-    return holdout.choose(images, np.random.default_rng(job.settings.seed))
+    share = job.settings.pretext_holdout if job.learner is None else 0.0
+    return holdout.choose(images, share, np.random.default_rng(job.settings.seed))
 
 
 def rank(job: Job, report: Report) -> None:
@@ -191,62 +212,72 @@ def rank(job: Job, report: Report) -> None:
 
 
 def learn(job: Job, report: Report) -> None:
-    """Trains the main task on the labels at hand, from its initial weights, then scores control picks and candidates.
+    """Trains the main task on the labels at hand, from its initial weights, then looks at control picks and candidates.
 
-    Writes ``result/``: the model's weights, ``candidates.npy`` and ``control.npy`` float32 posteriors in the order of
-    the job's rows, and in the manifest everything that loading the model elsewhere takes.
+    Reads ``rows`` and ``labels`` of ``train.npz`` and ``control.npz``. Writes ``result/``: the model's weights;
+    ``candidates.npz``, confidences and answers in the order of ``candidates.npy``; ``masks/``, the answers that are masks;
+    and in the manifest how the control picks were answered, and everything that loading the model elsewhere takes.
 
     Raises:
-        TrainingImpossible: fewer than two classes, a loss that is not finite, or too little memory.
-        StoreCorrupt: the image store is damaged.
+        TrainingImpossible: fewer than two classes, an unknown label, a loss that is not finite, or too little memory.
+        StoreCorrupt: the image store or a mask is damaged.
     """
     torch.manual_seed(job.settings.seed)
-    rows, targets = job.labelled("train.npz")
-    control_rows, control_targets = job.labelled("control.npz")
-    task = tasks.load("classification")(Body(job.form()), job.classes, job.shape)
-    task.learn_from(targets, job.settings)
-    used = job.sources(report).give_task(task)
-    recipe = task.recipe(len(rows), job.settings, job.device, fresh=used == "fresh")
-    with Pixels(job.pixels, job.stored) as pixels:
+    task = tasks.load(job.task)(networks.build(job.form()), job.classes, job.shape, job.settings)
+    with Pixels(job.pixels, job.stored) as pixels, job.scratch() as scratch:
+        rows, targets = job.labelled("train", task, scratch)
+        control = job.labelled("control", task, scratch)
         start = time.monotonic()
-        Training(
-            task,
-            Images(pixels, rows, task.prepare, targets),
-            recipe,
-            device=job.device,
-            seed=job.settings.seed,
-            report=report,
-            checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
-        ).run()
+        recipe, used = _train(job, task, pixels, (rows, targets), report)
         trained = time.monotonic()
-        # One pass over both: two short passes would fill up two last minibatches.
-        scored_rows = np.concatenate([control_rows, job.rows("candidates.npy")])
-        scores = score(
-            task,
-            Images(pixels, scored_rows, Centre(job.shape)),
-            scoring_size(job.device, job.shape, task.views),
-            device=job.device,
-            report=report,
-        )
+        examination = _examine(job, task, pixels, control, scratch / "masks", report)
         scored = time.monotonic()
-    if not np.isfinite(scores).all():
-        raise TrainingImpossible("The model's posteriors are not all finite.", "Set learning_rate in the extra params to less.")
-    control, candidates = np.split(scores, [len(control_rows)])
-    manifest = {
-        **job.describe(task.body.form),
-        "kind": "model",
-        "task": task.name,
-        "classes": job.classes,
-        "init": used,
-        "recipe": asdict(recipe),
-        "seconds": {"train": trained - start, "score": scored - trained},
-        "train_size": len(rows),
-        "control": task.metrics(control, control_targets),
-    }
-    with artefacts.writing(job.folder / "result", **manifest) as folder:
-        np.save(folder / "candidates.npy", candidates)
-        np.save(folder / "control.npy", control)
-        weights.save(task, folder)
+        manifest = {
+            **job.describe(task.body.form),
+            "kind": "model",
+            "classes": job.classes,
+            "init": used,
+            "recipe": asdict(recipe),
+            "seconds": {"train": trained - start, "score": scored - trained},
+            "train_size": len(rows),
+            "control": examination.control(),
+        }
+        with artefacts.writing(job.folder / "result", **manifest) as folder:
+            examination.save(folder)
+            if (scratch / "masks").exists():
+                (scratch / "masks").rename(folder / "masks")
+            weights.save(task, folder)
+
+
+def _train(
+    job: Job, task: Task, pixels: Pixels, labelled: tuple[NDArray[np.int64], Targets], report: Report
+) -> tuple[Recipe, str]:
+    rows, targets = labelled
+    lesson = task.lesson(pixels, rows, targets)
+    used = job.sources(report).give_task(task)
+    recipe = task.recipe(len(rows), job.device, fresh=used == "fresh")
+    Training(
+        task,
+        lesson,
+        recipe,
+        device=job.device,
+        seed=job.settings.seed,
+        report=report,
+        checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
+    ).run()
+    return recipe, used
+
+
+def _examine(
+    job: Job, task: Task, pixels: Pixels, control: tuple[NDArray[np.int64], Targets], masks: Path, report: Report
+) -> Examination:
+    """One pass over both: two short passes would fill up two last minibatches."""
+    rows, truths = control
+    candidates = job.rows("candidates.npy")
+    examination = Examination(task, truths, len(rows), len(candidates), job.settings.sampler, masks)
+    images = Images(pixels, np.concatenate([rows, candidates]), Centre(job.shape))
+    infer(task.model, task.look, images, task.together(job.device), examination.take, device=job.device, report=report)
+    return examination
 
 
 #: What each kind of job does.

@@ -6,7 +6,7 @@ Training and scoring share ``stream``. Nothing here grows with the pool: two min
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from pt4al_backend.pixels import Pixels
 Minibatch = tuple[Tensor, ...]
 #: Prepares stored frames, uint8 [m, *stored, 3] -> uint8 [m, H, W, 3], on the CPU.
 Prepare = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
+#: Prepares stored frames and their masks uint8 [m, H, W] alike.
+PreparePairs = Callable[[NDArray[np.uint8], NDArray[np.uint8], np.random.Generator], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 Cut = Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
 
 
@@ -44,6 +46,12 @@ class Data(Protocol):
         """Reads the images at ``positions`` (0..len-1), prepared for the model; called from a background thread."""
 
 
+class Targets(Protocol):
+    """What a model's answers are compared with, one for each of some images; a numpy array is one."""
+
+    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[Any]: ...
+
+
 class Images:
     """Rows of the image store, with targets or without.
 
@@ -51,21 +59,36 @@ class Images:
         pixels: the store.
         rows: int64 [n], the row of each position.
         prepare: what is done to the stored frames on the CPU.
-        targets: int64 [n], or None for images alone.
+        targets: n of them, or None for images alone.
     """
 
-    def __init__(
-        self, pixels: Pixels, rows: NDArray[np.int64], prepare: Prepare, targets: NDArray[np.int64] | None = None
-    ) -> None:
+    def __init__(self, pixels: Pixels, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
         self._pixels, self._rows, self._prepare, self._targets = pixels, rows, prepare, targets
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
-        frames = self._prepare(self._pixels.read(self._rows[positions]), rng)
-        images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
+        images = _channels_first(self._prepare(self._pixels.read(self._rows[positions]), rng))
         return (images,) if self._targets is None else (images, torch.from_numpy(self._targets[positions]))
+
+
+class Pairs:
+    """Rows of the image store with a mask for each, prepared together: whatever moves the image moves its mask."""
+
+    def __init__(self, pixels: Pixels, rows: NDArray[np.int64], masks: Targets, prepare: PreparePairs) -> None:
+        self._pixels, self._rows, self._masks, self._prepare = pixels, rows, masks, prepare
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
+        frames, masks = self._prepare(self._pixels.read(self._rows[positions]), self._masks[positions], rng)
+        return _channels_first(frames), torch.from_numpy(masks)
+
+
+def _channels_first(frames: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
 
 
 def _read_ahead(

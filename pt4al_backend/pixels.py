@@ -1,7 +1,8 @@
-"""The pool's decoded images: one file of uint8 RGB frames, written once, read at random by every epoch.
+"""The pool's decoded images: one file of uint8 frames, written once, read at random by every epoch.
 
 Each image is fetched and decoded once; training and scoring read its frame from here. Which rows hold an image is
-the state's knowledge, not the file's: a row that was never written reads as black if a later row was.
+the state's knowledge, not the file's: a row that was never written reads as black if a later row was. A segmenter's masks
+are kept in such a file as well, while it trains.
 """
 
 import os
@@ -19,14 +20,14 @@ from pt4al_backend.frames import Shape
 class Pixels:
     """Frames of RGB pixels, all of one shape (height, width), row k at byte ``k * height * width * 3`` of the file at ``path``.
 
-    Opens the file, or creates it with its folder. Reading and writing are safe from several threads and processes as
-    long as no two write the same row.
+    ``channels`` may be another number than 3. Opens the file, or creates it with its folder. Reading and writing are safe
+    from several threads and processes as long as no two write the same row.
     """
 
-    def __init__(self, path: Path, shape: Shape) -> None:
+    def __init__(self, path: Path, shape: Shape, channels: int = 3) -> None:
         self.path = path
-        self.shape = (*shape, 3)
-        self._row_bytes = shape[0] * shape[1] * 3
+        self.shape = (*shape, channels)
+        self._row_bytes = shape[0] * shape[1] * channels
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
 
@@ -48,7 +49,7 @@ class Pixels:
         return os.fstat(self._file).st_size // self._row_bytes
 
     def write(self, row: int, image: NDArray[np.uint8]) -> None:
-        """Writes one frame, uint8 [height, width, 3], at ``row``, which may lie past the end.
+        """Writes one frame, uint8 [height, width, channels], at ``row``, which may lie past the end.
 
         Raises:
             ValueError: another shape or type, or a negative row.
@@ -70,7 +71,7 @@ class Pixels:
         os.fsync(self._file)
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Reads frames: uint8 [m, height, width, 3] for int64 [m] row numbers in any order.
+        """Reads frames: uint8 [m, height, width, channels] for int64 [m] row numbers in any order.
 
         Plain reads, not a memory map: mapped pages count as the worker's memory, and that must stay flat in the pool.
 

@@ -1,4 +1,4 @@
-"""ImageNet weights of ResNet-18, if they are at hand or quickly reachable.
+"""ImageNet weights of torchvision's networks, if they are at hand or quickly reachable.
 
 They are looked for where torchvision keeps them (``TORCH_HOME``), then at torchvision's address. Without an answer
 within three seconds the work goes on without them: many backends have no way to the internet.
@@ -15,19 +15,31 @@ from typing import Any
 import requests
 import torch
 from torch import Tensor
-from torchvision.models import ResNet18_Weights
+from torchvision.models import (
+    MobileNet_V2_Weights,
+    ResNet18_Weights,
+    ResNet34_Weights,
+    ResNet50_Weights,
+    ResNet101_Weights,
+)
 
-#: Where torchvision's weights come from; the eight digits are the start of the file's SHA-256.
-URL: str = ResNet18_Weights.IMAGENET1K_V1.url
+#: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
+URLS: dict[str, str] = {
+    "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
+    "resnet34": ResNet34_Weights.IMAGENET1K_V1.url,
+    "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
+    "resnet101": ResNet101_Weights.IMAGENET1K_V1.url,
+    "mobilenet_v2": MobileNet_V2_Weights.IMAGENET1K_V1.url,
+}
 
-#: Seconds until an answer must have begun, and until the whole file (45 MB) must be here.
+#: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must be here.
 ANSWER_SECONDS = 3.0
 DOWNLOAD_SECONDS = 120.0
 
 
-def path() -> Path:
-    """Where the weights lie, or would."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / URL.rsplit("/", 1)[-1]
+def path(network: str) -> Path:
+    """Where the weights of a network lie, or would."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / URLS[network].rsplit("/", 1)[-1]
 
 
 def _is_intact(file: Path) -> bool:
@@ -37,9 +49,9 @@ def _is_intact(file: Path) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rsplit("-", 1)[-1])
 
 
-def at_hand() -> bool:
-    """Whether the weights are on this machine, undamaged."""
-    return _is_intact(path())
+def at_hand(network: str) -> bool:
+    """Whether the weights of a network are on this machine, undamaged."""
+    return _is_intact(path(network))
 
 
 def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
@@ -76,24 +88,24 @@ def _fetch(url: str, target: Path) -> str:
     return "" if target.is_file() else "no answer in time"
 
 
-def imagenet(mode: str, note: Callable[[str], None], url: str = URL) -> dict[str, Tensor] | None:
-    """torchvision's state dict of ResNet-18, or None with the reason given to ``note``.
+def imagenet(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tensor] | None:
+    """torchvision's state dict of a network of ``URLS``, or None with the reason given to ``note``.
 
     Args:
+        network: its name.
         mode: ``auto`` may download; ``off`` does not even look.
         note: told what to do if there are none.
-        url: where they come from.
     """
-    target = path()
+    target = path(network)
     if mode == "off":
         note("ImageNet weights are switched off (PT4AL_PRETRAINED=off).")
         return None
     if not _is_intact(target):
-        problem = _fetch(url, target)
+        problem = _fetch(URLS[network], target)
         if problem or not _is_intact(target):
             note(
                 f"No ImageNet weights: {problem or 'the file is damaged'}. To use them, put {target.name} "
-                f"from {url} into {target.parent}."
+                f"from {URLS[network]} into {target.parent}."
             )
             return None
     weights: dict[str, Any] = torch.load(target, map_location="cpu", weights_only=True)

@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pt4al_backend.errors import ConfigError
 
-#: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1.
+#: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1, 5.4. Minibatches and
+#: learning rates are each task's own, which for fresh weights are the paper's in classification.
 PAPER: dict[str, Any] = {
     "rounds": 10,
     "control_share": 0.0,
@@ -26,8 +27,9 @@ PAPER: dict[str, Any] = {
     "warm_start": False,
     "schedule": "step",
     "epochs": 200,
-    "learning_rate": 0.1,
-    "minibatch_size": 128,
+    "pretext_holdout": 0.0,
+    "encoder": "resnet101",
+    "architecture": "deeplabv3",
 }
 
 EXTRA_PARAMS = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
@@ -106,8 +108,32 @@ class ProjectSettings(BaseSettings):
     sampler: Literal["least_confidence", "margin", "entropy"] = Field(
         "least_confidence", description="What a low score means inside a batch; least confidence is the paper's."
     )
-    pretext: str = Field("rotation", description="Pretext task that ranks the pool; `pt4al list` prints them.")
+    pretext: str | None = Field(
+        None,
+        description="Pretext task that ranks the pool; `pt4al list` prints them; empty: rotation for classification, "
+        "colorization for segmentation.",
+    )
     pretext_epochs: int = Field(15, ge=1, le=1000, description="Epochs of the pretext learner over the pool.")
+    pretext_holdout: float = Field(
+        0.1,
+        ge=0,
+        le=0.25,
+        description="Share of the pool that the pretext learner does not train on, which tells what it has learned.",
+    )
+    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] | None = Field(
+        None, description="Segmentation: the network under the segmenter; empty: resnet101 on a GPU, resnet18 on a CPU."
+    )
+    architecture: Literal["deeplabv3plus", "deeplabv3"] = Field("deeplabv3plus", description="Segmentation: the segmenter.")
+    unlabelled: Literal["background", "ignore"] = Field(
+        "background", description="Segmentation: pixels that nobody gave a class are the background's, or teach nothing."
+    )
+    background: str = Field("background", min_length=1, description="Segmentation: name of the class of unlabelled pixels.")
+    uncertain_share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Segmentation: share of an image's pixels, the least certain, that its confidence is the mean of.",
+    )
     init: Literal["auto", "pretext", "imagenet", "fresh"] = Field(
         "auto", description="Weights that every round's training starts from; auto: the pretext learner's."
     )
@@ -119,14 +145,21 @@ class ProjectSettings(BaseSettings):
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others."
     )
-    minibatch_size: int = Field(128, ge=2, le=65536, description="Images in one step of SGD; halved when memory runs out.")
+    minibatch_size: int | None = Field(
+        None,
+        ge=2,
+        le=65536,
+        description="Images in one step of SGD; empty: 128, 8 for segmentation; halved when memory runs out.",
+    )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="`balanced` weighs classes by their inverse frequency."
     )
     image_size: int | None = Field(
         None, ge=16, le=1024, description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU."
     )
-    width: int | None = Field(None, ge=8, le=256, description="Channels of the first stage; empty: 64 on a GPU, 16 on a CPU.")
+    width: int | None = Field(
+        None, ge=8, le=256, description="Classification: channels of the first stage; empty: 64 on a GPU, 16 on a CPU."
+    )
     show_predictions: bool = Field(True, description="Show the model's answer in the editor; control picks never show one.")
     train_on_accepted: bool = Field(True, description="Train on predictions that an annotator submitted unchanged.")
     seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of everything random.")
@@ -193,6 +226,6 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None) -> Pro
     except ValidationError as error:
         raise _explain(ProjectSettings, error) from None
     for key, value, known in (("strategy", settings.strategy, STRATEGIES), ("pretext", settings.pretext, PRETEXTS)):
-        if value not in known:
+        if value is not None and value not in known:
             raise ConfigError(f"Setting {key!r}: {value!r} is not allowed; there are {', '.join(sorted(known))}.")
     return settings

@@ -1,8 +1,8 @@
-"""The loop that pretext learner and main task share: training, scoring, checkpoints.
+"""The loop that pretext learner and main task share: training, inference, checkpoints.
 
-An ``Objective`` holds a model and says what its loss and its scores are; everything else is here and asks no
-questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was killed and goes
-on from its checkpoint draws what it would have drawn.
+A ``Trainable`` holds a model and says what its loss is, an ``Objective`` what its scores are as well; everything else is
+here and asks no questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was
+killed and goes on from its checkpoint draws what it would have drawn.
 """
 
 import io
@@ -88,16 +88,21 @@ def silent(_: Progress) -> None:
     """Reports to nobody."""
 
 
-class Objective(ABC):
-    """What is learned: a model, the loss of a minibatch, the scores of images."""
+class Trainable(ABC):
+    """What is learned: a model, and the loss of a minibatch."""
 
     model: nn.Module
-    views: int = 1  #: forward passes that one image takes
-    outputs: int  #: columns of ``scores``
 
     @abstractmethod
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
         """The scalar that training lowers; augments on the device where the objective does."""
+
+
+class Objective(Trainable):
+    """Something learned whose model gives every image a row of scores."""
+
+    views: int = 1  #: forward passes that one image takes
+    outputs: int  #: columns of ``scores``
 
     @abstractmethod
     def scores(self, images: Tensor) -> Tensor:
@@ -175,7 +180,7 @@ class Training:
 
     def __init__(
         self,
-        objective: Objective,
+        objective: Trainable,
         data: Data,
         recipe: Recipe,
         *,
@@ -280,10 +285,55 @@ class Training:
             self._tell(0, f"Going on after epoch {self._epoch} of {self._recipe.epochs}.")
 
 
-def scoring_size(device: torch.device, shape: Shape, views: int) -> int:
-    """Images in a minibatch of scoring: at most 256 views of 64 pixels on a CPU (more is slower there), 2,048 on a GPU."""
+def scoring_size(device: torch.device, shape: Shape, views: int, classes: int = 0) -> int:
+    """Images in a minibatch of inference: at most 256 views of 64 pixels on a CPU (more is slower there), 2,048 on a GPU.
+
+    ``classes`` are those that each pixel has a posterior for. A segmenter's minibatches are smaller: its feature maps are
+    larger than a classifier's, and its posteriors are held several times while they are reduced.
+    """
     limit = (2**20 if device.type == "cpu" else 2**26) // (shape[0] * shape[1])
     return max(2, min(limit, 256 if device.type == "cpu" else 2048) // views)
+
+
+Look = Callable[[Tensor], tuple[Tensor, ...]]
+Take = Callable[[NDArray[np.int64], tuple[NDArray[Any], ...]], None]
+
+
+def infer(
+    model: nn.Module,
+    look: Look,
+    data: Data,
+    minibatch_size: int,
+    take: Take,
+    *,
+    device: torch.device,
+    phase: str = "scoring",
+    report: Report = silent,
+) -> None:
+    """Looks at all of ``data``, in its order: ``look`` gives tensors of a row for each image, ``take`` gets them as arrays.
+
+    ``take`` is told the positions that the rows belong to. Every forward pass has ``minibatch_size`` images, the last one
+    filled up with black: kernels are chosen by shape, and what is said of an image must not hang on how many others are
+    looked at with it.
+    """
+    model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    size = minibatch_size
+
+    def step(part: NDArray[np.int64], minibatch: Minibatch, _: np.random.Generator, done: int) -> None:
+        images = minibatch[0]
+        full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype)
+        full[: len(part)] = images
+        with torch.inference_mode(), autocast(device):
+            rows = tuple(tensor[: len(part)].cpu().numpy() for tensor in look(full.to(device, non_blocking=True)))
+        take(part, rows)
+        report(Progress(phase, 1, 1, done + len(part), len(data)))
+
+    def retreat(smaller: int) -> None:
+        nonlocal size
+        size = smaller
+        report(Progress(phase, 1, 1, 0, len(data), f"Memory ran out: scoring {smaller} images at a time."))
+
+    stream(data, np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
 
 
 def score(
@@ -295,27 +345,20 @@ def score(
     phase: str = "scoring",
     report: Report = silent,
 ) -> NDArray[Any]:
-    """The scores of all of ``data``, [n, k], in its order.
-
-    Every forward pass has ``minibatch_size`` images, the last one filled up with black: kernels are chosen by shape,
-    and an image's score must not hang on how many others are scored with it.
-    """
-    objective.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    size = minibatch_size
+    """The scores of all of ``data``, [n, k], in its order."""
     parts: list[NDArray[Any]] = []
 
-    def step(part: NDArray[np.int64], minibatch: Minibatch, _: np.random.Generator, done: int) -> None:
-        images = minibatch[0]
-        full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype)
-        full[: len(part)] = images
-        with torch.inference_mode(), autocast(device):
-            parts.append(objective.scores(full.to(device, non_blocking=True))[: len(part)].cpu().numpy())
-        report(Progress(phase, 1, 1, done + len(part), len(data)))
+    def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+        parts.append(rows[0])
 
-    def retreat(smaller: int) -> None:
-        nonlocal size
-        size = smaller
-        report(Progress(phase, 1, 1, 0, len(data), f"Memory ran out: scoring {smaller} images at a time."))
-
-    stream(data, np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
+    infer(
+        objective.model,
+        lambda images: (objective.scores(images),),
+        data,
+        minibatch_size,
+        take,
+        device=device,
+        phase=phase,
+        report=report,
+    )
     return np.concatenate(parts) if parts else np.empty((0, objective.outputs), dtype=np.float64)

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from pt4al_backend import artefacts, pretext, pretrained, tasks
+from pt4al_backend import artefacts, networks, pretext, pretrained, tasks
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.networks import IMAGENET, Body, Form
+from pt4al_backend.networks import Body
 from pt4al_backend.pretext.base import Pretext
+from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Objective, archive
+from pt4al_backend.training import Trainable, archive
 
 WEIGHTS = "weights.pt"
 
@@ -28,7 +29,7 @@ ORDER: dict[str, tuple[str, ...]] = {
 Note = Callable[[str], None]
 
 
-def save(objective: Objective, folder: Path) -> None:
+def save(objective: Trainable, folder: Path) -> None:
     """Writes the model's weights as a state dict on the CPU."""
     (folder / WEIGHTS).write_bytes(archive({name: value.cpu() for name, value in objective.model.state_dict().items()}))
 
@@ -44,8 +45,12 @@ def _loading(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _load(objective: Objective, folder: Path) -> None:
+def _load(objective: Trainable, folder: Path) -> None:
     objective.model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+
+
+def _body(manifest: dict[str, Any]) -> Body:
+    return networks.build(networks.form_of(manifest["network"]))
 
 
 def load_learner(folder: Path) -> Pretext:
@@ -56,7 +61,7 @@ def load_learner(folder: Path) -> Pretext:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        learner = pretext.load(manifest["pretext"])(Body(Form(**manifest["network"])))
+        learner = pretext.load(manifest["pretext"])(_body(manifest))
         _load(learner, folder)
     return learner
 
@@ -69,8 +74,8 @@ def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        body = Body(Form(**manifest["network"]))
-        task = tasks.load(manifest["task"])(body, tuple(manifest["classes"]), tuple(manifest["shape"]))
+        settings = ProjectSettings(**manifest["settings"])
+        task = tasks.load(manifest["task"])(_body(manifest), tuple(manifest["classes"]), tuple(manifest["shape"]), settings)
         _load(task, folder)
     return task, manifest
 
@@ -97,7 +102,7 @@ class Sources:
 
     def give_learner(self, body: Body) -> str:
         """Initial weights of the pretext learner; returns their source, ``imagenet`` (where they fit) or ``fresh``."""
-        wanted = self.init == "imagenet" or (self.init == "auto" and body.form == IMAGENET)
+        wanted = self.init == "imagenet" or (self.init == "auto" and body.form.imagenet is not None)
         return "imagenet" if wanted and self._from_imagenet(body) else "fresh"
 
     def give_task(self, task: Task) -> str:
@@ -116,10 +121,10 @@ class Sources:
         return "fresh"
 
     def _from_imagenet(self, body: Body) -> bool:
-        if body.form != IMAGENET:
+        if body.form.imagenet is None:
             self.note("ImageNet weights fit images above 64 pixels at width 64 only.")
             return False
-        weights = pretrained.imagenet(self.pretrained, self.note)
+        weights = pretrained.imagenet(body.form.imagenet, self.pretrained, self.note)
         if weights is None:
             return False
         body.load_imagenet(weights)

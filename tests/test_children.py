@@ -13,6 +13,7 @@ import pytest
 from pt4al_backend import children
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.pixels import Pixels
+from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.settings import ProjectSettings
 
 SIZE = 32
@@ -35,6 +36,7 @@ def job(pixels: Path, kind: str, **more: Any) -> dict[str, Any]:
     options = ProjectSettings(width=8, pretext_epochs=2, epochs=2, minibatch_size=8, init="fresh")
     settings = options.model_dump(mode="json")
     common = {
+        "task": "classification",
         "settings": settings,
         "device": "cpu",
         "pretrained": "off",
@@ -73,8 +75,9 @@ def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
 
 def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pixels: Path) -> None:
     folder, killed = tmp_path / "learn", threading.Event()
-    targets = {"rows": np.arange(16), "targets": np.arange(16) % 2}
-    control = {"rows": rows(16, 17), "targets": rows(0, 1)}
+    labels = np.array(["dark", "light"] * 12)
+    targets = {"rows": np.arange(16), "labels": labels[:16]}
+    control = {"rows": rows(16, 17), "labels": labels[16:18]}
     description = job(pixels, "learn", classes=["dark", "light"])
     children.prepare(folder, description, train=targets, control=control, candidates=np.arange(18, 24))
 
@@ -87,15 +90,14 @@ def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pixels: Path) ->
 
     result = children.run(folder, kill_once, nothing)
     assert killed.is_set()
-    posteriors = np.load(result / "candidates.npy")
-    assert posteriors.shape == (6, 2)
-    np.testing.assert_allclose(posteriors.sum(axis=1), 1, atol=1e-5)
+    with np.load(result / "candidates.npz") as said:
+        assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
 
 
 def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "learn"
-    one_class = {"rows": rows(0, 2, 4), "targets": rows(0, 0, 0)}
-    none = {"rows": rows(), "targets": rows()}
+    one_class = {"rows": rows(0, 2, 4), "labels": np.array(["dark"] * 3)}
+    none = {"rows": rows(), "labels": np.array([], np.str_)}
     children.prepare(folder, job(pixels, "learn", classes=["dark", "light"]), train=one_class, control=none, candidates=rows())
     with pytest.raises(TrainingImpossible, match="class"):
         children.run(folder, nothing, nothing)

@@ -11,17 +11,20 @@ from pt4al_backend.holdout import Scale, choose
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("images", "held"), [(2, 0), (20, 5), (100, 16), (1_000, 100), (50_000, 500)])
-def test_a_tenth_is_held_out_within_bounds(images: int, held: int) -> None:
-    chosen = choose(images, np.random.default_rng(1))
+@pytest.mark.parametrize(
+    ("images", "share", "held"),
+    [(2, 0.1, 0), (20, 0.1, 5), (100, 0.1, 16), (1_000, 0.1, 100), (50_000, 0.1, 500), (1_000, 0.25, 250), (1_000, 0, 0)],
+)
+def test_a_share_is_held_out_within_bounds(images: int, share: float, held: int) -> None:
+    chosen = choose(images, share, np.random.default_rng(1))
     assert chosen.shape == (images,)
     assert chosen.sum() == held
-    assert (chosen == choose(images, np.random.default_rng(1))).all()
+    assert (chosen == choose(images, share, np.random.default_rng(1))).all()
 
 
 def pool() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Losses of 1,000 equally hard images, those of the held out a hundred times as large."""
-    held = choose(1_000, np.random.default_rng(2))
+    held = choose(1_000, 0.1, np.random.default_rng(2))
     return RNG.exponential(size=1_000) * np.where(held, 1.0, 0.01), held
 
 

@@ -4,14 +4,19 @@ import hashlib
 import http.server
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
+import torchvision
+from torch import Tensor
 
 from pt4al_backend import pretrained
+from pt4al_backend.networks import EncoderForm, build
+from pt4al_backend.settings import ProjectSettings
 
 
 def archive() -> bytes:
@@ -28,8 +33,15 @@ NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of torchvision's, and a small file in the place of its weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setattr(pretrained, "URL", f"http://nowhere.invalid/{NAME}")
+    monkeypatch.setitem(pretrained.URLS, "resnet18", f"http://nowhere.invalid/{NAME}")
     return tmp_path / "hub" / "checkpoints" / NAME
+
+
+def imagenet(note: Callable[[str], None], mode: str = "auto", url: str = "") -> dict[str, Tensor] | None:
+    """The weights from ``url``."""
+    if url:
+        pretrained.URLS["resnet18"] = url
+    return pretrained.imagenet("resnet18", mode, note)
 
 
 @contextmanager
@@ -66,24 +78,24 @@ def test_weights_at_hand_are_used_without_asking_anybody(home: Path) -> None:
     home.parent.mkdir(parents=True)
     home.write_bytes(CONTENT)
     notes: list[str] = []
-    weights = pretrained.imagenet("auto", notes.append, "http://nowhere.invalid/")
+    weights = imagenet(notes.append)
     assert weights is not None
     assert weights["conv1.weight"].tolist() == [1, 1, 1]
-    assert pretrained.at_hand()
+    assert pretrained.at_hand("resnet18")
     assert notes == []
 
 
 def test_reachable_weights_are_fetched_once_and_kept(home: Path) -> None:
     with serving(CONTENT) as url:
-        assert pretrained.imagenet("auto", pytest.fail, url) is not None
-    assert pretrained.imagenet("auto", pytest.fail, url) is not None
+        assert imagenet(pytest.fail, url=url) is not None
+    assert imagenet(pytest.fail, url=url) is not None
     assert [file.name for file in home.parent.iterdir()] == [NAME]
 
 
 def test_a_file_with_another_checksum_is_not_used() -> None:
     notes: list[str] = []
     with serving(b"something else") as url:
-        assert pretrained.imagenet("auto", notes.append, url) is None
+        assert imagenet(notes.append, url=url) is None
     assert "damaged" in notes[0]
 
 
@@ -91,7 +103,7 @@ def test_a_server_that_never_answers_is_given_up(home: Path, monkeypatch: pytest
     monkeypatch.setattr(pretrained, "ANSWER_SECONDS", 0.2)
     notes: list[str] = []
     with serving(CONTENT, answer=threading.Event()) as url:
-        assert pretrained.imagenet("auto", notes.append, url) is None
+        assert imagenet(notes.append, url=url) is None
     assert str(home.parent) in notes[0]
     assert NAME in notes[0]
 
@@ -100,14 +112,28 @@ def test_no_way_there_is_a_note_with_the_remedy(home: Path) -> None:
     with serving(CONTENT) as url:
         pass
     notes: list[str] = []
-    assert pretrained.imagenet("auto", notes.append, url) is None
+    assert imagenet(notes.append, url=url) is None
     assert "ConnectionError" in notes[0]
-    assert not pretrained.at_hand()
+    assert not pretrained.at_hand("resnet18")
 
 
 def test_switched_off_nobody_is_asked(home: Path) -> None:
     notes: list[str] = []
     with serving(CONTENT) as url:
-        assert pretrained.imagenet("off", notes.append, url) is None
+        assert imagenet(notes.append, "off", url) is None
     assert "PT4AL_PRETRAINED=off" in notes[0]
     assert not home.exists()
+
+
+@pytest.mark.parametrize("network", sorted(set(pretrained.URLS) - {"resnet50", "resnet101"}))
+def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> None:
+    reference = torchvision.models.get_model(network, weights=None).eval()
+    body = build(EncoderForm(network, "deeplabv3plus"))
+    body.load_imagenet(reference.state_dict())
+    first = next(reference.parameters())
+    assert any(torch.equal(first, parameter) for parameter in body.parameters())
+
+
+def test_every_network_that_a_project_may_choose_has_an_address() -> None:
+    assert set(get_args(get_args(ProjectSettings.model_fields["encoder"].annotation)[0])) == set(pretrained.URLS)
+    assert len(set(map(pretrained.path, pretrained.URLS))) == len(pretrained.URLS)

@@ -40,6 +40,9 @@ def test_extra_params_may_be_json_text() -> None:
         ({"first_query": "best"}, ["'first_query'", "'best'", "stratified", "hardest_batch"]),
         ({"strategy": "magic"}, ["'strategy'", "'magic'", "pt4al", "random"]),
         ({"pretext": "magic"}, ["'pretext'", "'magic'", "rotation"]),
+        ({"pretext_holdout": 0.5}, ["'pretext_holdout'", "0.5", "0.25"]),
+        ({"encoder": "vgg16"}, ["'encoder'", "'vgg16'", "resnet101", "mobilenet_v2"]),
+        ({"uncertain_share": 0}, ["'uncertain_share'", "0", "greater than 0"]),
         ({"query_size": float("nan")}, ["'query_size'", "nan"]),
         ("[1]", ["[1]", "object"]),
         ("{", ["JSON"]),
@@ -58,7 +61,8 @@ def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given()
     published = project_settings({"preset": "paper"})
     assert (published.rounds, published.first_query, published.sampler) == (10, "hardest_batch", "least_confidence")
     assert (published.init, published.epochs, published.schedule, published.warm_start) == ("fresh", 200, "step", False)
-    assert (published.control_share, published.reserve_size) == (0, 0)
+    assert (published.control_share, published.reserve_size, published.pretext_holdout) == (0, 0, 0)
+    assert (published.architecture, published.encoder) == ("deeplabv3", "resnet101")
     assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
 
 

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 #: Name of each main task -> "module:class".
 TASKS: dict[str, str] = {
     "classification": "pt4al_backend.tasks.classification:Classification",
+    "segmentation": "pt4al_backend.tasks.segmentation:Segmentation",
 }
+
+#: The pretext task that ranks the pool of each main task where the setting ``pretext`` names none: the paper's.
+PRETEXT: dict[str, str] = {"classification": "rotation", "segmentation": "colorization"}
 
 
 def load(name: str) -> "type[Task]":

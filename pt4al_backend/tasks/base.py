@@ -1,45 +1,108 @@
-"""What a main task is: an objective with the annotators' labels as its targets."""
+"""What a main task is: a model that is trained on the annotators' labels, and what it says of images."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
-from pt4al_backend.minibatches import Prepare
-from pt4al_backend.networks import Body
+from pt4al_backend.masks import Mask, Masks
+from pt4al_backend.minibatches import Data, Targets
+from pt4al_backend.networks import Body, Form
+from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.training import Objective, Recipe
+from pt4al_backend.training import Recipe, Trainable
+
+#: What a model says of an image: the name of a class, or a mask at the size of the frame.
+Answer = str | Mask
+#: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``sampling.SAMPLERS``.
+Confidences = dict[str, NDArray[np.float64]]
 
 
-class Task(Objective):
-    """Base of the main tasks. ``scores`` gives what predictions and queries are made of, and is kept.
-
-    ``prepare`` is what training does to stored frames on the CPU.
-    """
+class Task(Trainable):
+    """Base of the main tasks. Nothing outside its subclasses asks which of them it is."""
 
     name: ClassVar[str]
-    classes: tuple[str, ...]
+    #: Candidates whose answers are kept, the least confident; None keeps all.
+    most_answers: ClassVar[int | None] = None
     body: Body
-    prepare: Prepare
+    classes: tuple[str, ...]
+
+    @staticmethod
+    @abstractmethod
+    def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
+        """The form of the bodies that pretext learner and main task are built on."""
 
     @abstractmethod
-    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape) -> None:
-        """A model with a fresh head, ready to score images of a shape."""
+    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
+        """A model with a fresh head, ready to look at images of a shape."""
+
+    # learning
 
     @abstractmethod
-    def learn_from(self, targets: NDArray[Any], settings: ProjectSettings) -> None:
-        """Gets ready to train on the targets: checks that they can be learned, weighs them, sets up the augmentation.
+    def targets(self, labels: Sequence[str], masks: Masks | None, file: Path) -> Targets:
+        """What labels say, one target each: class names, or names among ``masks``. ``file`` may be used to keep them in.
+
+        Raises:
+            TrainingImpossible: a label that this task does not know.
+            StoreCorrupt: a mask is missing or damaged.
+        """
+
+    @abstractmethod
+    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+        """What training draws from. Checks that the targets can be learned, and weighs the classes.
 
         Raises:
             TrainingImpossible: they cannot, and why.
         """
 
     @abstractmethod
-    def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
+    def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
         """How ``images`` labelled images are learned; ``fresh`` is False if the body has weights from elsewhere."""
 
+    # answering
+
     @abstractmethod
-    def metrics(self, scores: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        """How well the scores meet the targets; JSON."""
+    def together(self, device: torch.device) -> int:
+        """Images in a minibatch of ``look``."""
+
+    @abstractmethod
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """All that is kept of images [m, 3, H, W], in evaluation mode, nothing random: tensors of m rows."""
+
+    @abstractmethod
+    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+        """What ``look`` has seen, in words.
+
+        Raises:
+            TrainingImpossible: the model has diverged.
+        """
+
+    @abstractmethod
+    def write(self, answer: Answer, masks: Masks) -> str:
+        """An answer as the name that stands for it; a mask is put into ``masks``."""
+
+    # measuring
+
+    @abstractmethod
+    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
+        """What the metrics need of each image, [m, ...]."""
+
+    @abstractmethod
+    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
+        """How well the model did on images drawn uniformly: ``metric``, ``value``, ``low``, ``high`` (95 %), ``total``; JSON.
+
+        Without an image to measure it on, value and interval are None.
+        """
+
+
+def require_finite(posteriors: NDArray[np.floating]) -> None:
+    """Raises TrainingImpossible if a model has diverged."""
+    if not np.isfinite(posteriors).all():
+        raise TrainingImpossible("The model's posteriors are not all finite.", "Set learning_rate in the extra params to less.")

@@ -1,65 +1,74 @@
 """Classification: one class per image; cross-entropy, and the posteriors that PT4AL's query reads (paper, Eq. 2)."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn import functional as F
 
-from pt4al_backend import augmentation
-from pt4al_backend.augmentation import Augment
+from pt4al_backend import augmentation, sampling
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
-from pt4al_backend.minibatches import Minibatch, Prepare
-from pt4al_backend.networks import Body, Classifier
+from pt4al_backend.masks import Masks
+from pt4al_backend.minibatches import Data, Images, Minibatch, Targets
+from pt4al_backend.networks import Body, Classifier, Form, ResNetForm
+from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Recipe, enough_epochs, few_images
+from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
+from pt4al_backend.tasks.classes import balanced_weights, require_two
+from pt4al_backend.training import Recipe, enough_epochs, few_images, scoring_size
 
-
-def balanced_weights(targets: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Weight of each class, its inverse frequency: float32 [classes], mean 1 over the images; 0 for a class without any."""
-    counts = np.bincount(targets, minlength=classes)
-    present = counts > 0
-    weights = np.zeros(classes, dtype=np.float32)
-    weights[present] = len(targets) / (present.sum() * counts[present])
-    return weights
+#: Images in one step of SGD where the setting says nothing: the paper's.
+MINIBATCH = 128
 
 
 class Classification(Task):
-    """``scores`` are posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
+    """``look`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
 
     name = "classification"
 
-    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape) -> None:
-        self.body, self.classes, self._shape = body, classes, shape
-        self.outputs = len(classes)
-        self.model = Classifier(body, self.outputs)
-        self.prepare: Prepare = augmentation.Centre(shape)
-        self._augment: Augment = augmentation.unchanged
+    @staticmethod
+    def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
+        """ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
+        return ResNetForm.of(shape, settings.width or (64 if device.type == "cuda" else 16))
+
+    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
+        self.body, self.classes, self._shape, self._settings = body, classes, shape, settings
+        self.model = Classifier(body, len(classes))
+        self._augment: augmentation.Augment = augmentation.unchanged
         self._weights: Tensor | None = None
 
-    def learn_from(self, targets: NDArray[Any], settings: ProjectSettings) -> None:
-        present = np.unique(targets)
-        if len(present) < 2:
-            only = f"only {self.classes[int(present[0])]!r}" if len(present) else "none"
+    def targets(self, labels: Sequence[str], _masks: Masks | None, _file: Path) -> Targets:
+        number = {name: k for k, name in enumerate(self.classes)}
+        if unknown := sorted(set(labels) - number.keys()):
             raise TrainingImpossible(
-                f"Training needs labels of two classes or more; there is {only}.",
-                "Label more tasks; the ranking serves meanwhile.",
+                f"There are labels {', '.join(map(repr, unknown[:3]))}, which are no classes of this project.",
+                "Check the classes in the labeling config; label the tasks of a renamed class anew.",
             )
-        self.prepare, self._augment = augmentation.of_shape(self._shape)
-        if settings.class_weights == "balanced":
-            self._weights = torch.from_numpy(balanced_weights(targets, len(self.classes)))
+        return np.array([number[label] for label in labels], np.int64)
 
-    def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
+    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+        numbers = targets[np.arange(len(rows))]
+        counts = np.bincount(numbers, minlength=len(self.classes))
+        require_two(counts, self.classes)
+        if self._settings.class_weights == "balanced":
+            self._weights = torch.from_numpy(balanced_weights(counts))
+        prepare, self._augment = augmentation.of_shape(self._shape)
+        return Images(pixels, rows, prepare, numbers)
+
+    def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
         """The paper's optimiser; highest rate 0.1 for fresh weights, 0.05 for others (0.01 learned slower in every trial).
 
         Few labels: ``few_images`` makes the minibatches smaller and, where ``epochs`` is not set, ``enough_epochs`` adds
         epochs. The paper's step schedule has no warm-up.
         """
-        size = few_images(settings.minibatch_size, images)
+        settings = self._settings
+        size = few_images(settings.minibatch_size or MINIBATCH, images)
         return Recipe(
             epochs=settings.epochs or enough_epochs(100 if device.type == "cuda" else 30, images, size),
             minibatch_size=size,
@@ -73,8 +82,30 @@ class Classification(Task):
         weights = None if self._weights is None else self._weights.to(images.device)
         return F.cross_entropy(self.model(self._augment(images, rng)), targets, weights)
 
-    def scores(self, images: Tensor) -> Tensor:
-        return F.softmax(self.model(images), dim=1)
+    def together(self, device: torch.device) -> int:
+        return scoring_size(device, self._shape, views=1)
 
-    def metrics(self, scores: NDArray[Any], targets: NDArray[Any]) -> dict[str, float]:
-        return {"correct": int((scores.argmax(1) == targets).sum()), "total": len(targets)}
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        return (F.softmax(self.model(images), dim=1),)
+
+    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+        (posteriors,) = rows
+        require_finite(posteriors)
+        return sampling.confidences(posteriors), [self.classes[k] for k in posteriors.argmax(1).tolist()]
+
+    def write(self, answer: Answer, _masks: Masks) -> str:
+        return str(answer)
+
+    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
+        """1 for each right answer, 0 for each wrong one: [m]."""
+        right = [answer == self.classes[target] for answer, target in zip(answers, targets.tolist(), strict=True)]
+        return np.array(right, np.int64)
+
+    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
+        """Accuracy, and its Wilson interval."""
+        total = len(tallies)
+        if not total:
+            return {"metric": "accuracy", "value": None, "low": None, "high": None, "total": 0}
+        interval = binomtest(int(tallies.sum()), total).proportion_ci(0.95, method="wilson")
+        value, low, high = float(tallies.mean()), float(interval.low), float(interval.high)
+        return {"metric": "accuracy", "value": value, "low": low, "high": high, "total": total}

@@ -21,7 +21,7 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.intake import pixel_path
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.labelling import labelling_for
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.querying import Querying
 from pt4al_backend.schema import Project
@@ -123,10 +123,10 @@ def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:
 def _steps(count: int, size: int) -> int:
     """Images that the trainings of all rounds together take, each counted once an epoch."""
     options, device = project_settings(), devices.choose("auto")
-    task = tasks.load("classification")(Body(Form.of((size, size), 16)), CLASSES, (size, size))
+    task = tasks.load("classification")(build(ResNetForm.of((size, size), 16)), CLASSES, (size, size), options)
     plan = rounds.schedule(count, options)
     labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
-    return sum(n * task.recipe(n, options, device, fresh=False).epochs for n in labels)
+    return sum(n * task.recipe(n, device, fresh=False).epochs for n in labels)
 
 
 def measure(bench: Workbench) -> list[Line]:

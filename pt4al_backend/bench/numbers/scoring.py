@@ -1,59 +1,78 @@
-"""Speed of pretext scoring as the product does it, from the image store to losses, against the bare forward pass."""
+"""Speed of scoring as the product does it, from the image store to what is kept, against the bare forward pass."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from pt4al_backend import devices, pretext
+from pt4al_backend import devices, networks, pretext, tasks
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.frames import Shape, choose
 from pt4al_backend.minibatches import Images
-from pt4al_backend.networks import Body, Form
 from pt4al_backend.pixels import Pixels
-from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.pretext.rotation import rotations
-from pt4al_backend.training import score, scoring_size
+from pt4al_backend.settings import project_settings
+from pt4al_backend.training import infer, score, scoring_size
 
 BOUND_PERCENT = 90.0
 REPEATS = 5
 SHARES = {32: 1.0, 500: 0.2}  # side of the images as imported -> share of the images that are scored
+SCENES = (128, 0.1)  # the same of the images that are segmented
+CLASSES = tuple("abcdefghijk")  # as many as CamVid has
 
 
 def measure(bench: Workbench) -> list[Line]:
-    """Small images, and large ones at the size that a CPU trains them at."""
-    lines = []
-    for side, share in SHARES.items():
-        shape, stored = choose("classification", [(side, side)], gpu=devices.choose("auto").type == "cuda")
-        lines.append(_measure(bench, shape, stored, max(32, round(share * bench.sizes.images))))
-    return lines
+    """Small images, large ones at the size that a CPU trains them at, and segmentation."""
+    return [*(_ranking(bench, side, share) for side, share in SHARES.items()), _segmentation(bench, *SCENES)]
 
 
-def _measure(bench: Workbench, shape: Shape, stored: Shape, count: int) -> Line:
-    device = devices.choose("auto")
-    learner = pretext.load("rotation")(Body(Form.of(shape, 64 if device.type == "cuda" else 16)))
+def _ranking(bench: Workbench, side: int, share: float) -> Line:
+    device, shape, stored = _place("classification", side)
+    learner = pretext.load("rotation")(networks.build(tasks.load("classification").form(shape, project_settings(), device)))
     together = scoring_size(device, shape, learner.views)
-    count -= count % together  # a last minibatch that is filled up would be charged to the product alone
-    count = max(count, together)
+    count = _count(bench, share, together)
     with Pixels(_stored(bench, stored, count), stored) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
-        views = _views(images, count, together)
-        product, bare = [], []
-        score(learner, images, together, device=device)  # warms up
-        for _ in range(REPEATS):
-            began = time.perf_counter()
-            score(learner, images, together, device=device)
-            product.append(time.perf_counter() - began)
-            bare.append(_forward(learner, views, device))
-    share = 100 * median(b / p for b, p in zip(bare, product, strict=True))
-    speeds = f"{count / median(product):,.0f} against {count / median(bare):,.0f} images/s, 4 views each, n = {count:,}"
-    what = f"pretext scoring at {shape[0]} px, share of the bare forward pass's speed"
-    return Line(what, share, "%", BOUND_PERCENT, at_least=True, note=speeds)
+        views = [rotations(part) for part in _decoded(images, count, together)]
+        product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
+    return _line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
+
+
+def _segmentation(bench: Workbench, side: int, share: float) -> Line:
+    device, shape, stored = _place("segmentation", side)
+    kind, settings = tasks.load("segmentation"), project_settings()
+    task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
+    together = task.together(device)
+    count = _count(bench, share, together)
+
+    def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+        task.say(rows)
+
+    with Pixels(_stored(bench, stored, count), stored) as pixels:
+        images = Images(pixels, np.arange(count), Centre(shape))
+        views = _decoded(images, count, together)
+        product, bare = _times(
+            lambda: infer(task.model, task.look, images, together, take, device=device), task.model, views, device
+        )
+    return _line(f"segmentation scoring at {shape[1]} x {shape[0]} px", count, product, bare, f"{len(CLASSES)} classes")
+
+
+def _place(task: str, side: int) -> tuple[torch.device, Shape, Shape]:
+    device = devices.choose("auto")
+    return device, *choose(task, [(side, side)], gpu=device.type == "cuda")
+
+
+def _count(bench: Workbench, share: float, together: int) -> int:
+    """Whole minibatches: a last one that is filled up would be charged to the product alone."""
+    return max(round(share * bench.sizes.images) // together, 1) * together
 
 
 def _stored(bench: Workbench, shape: Shape, count: int) -> Path:
@@ -66,17 +85,36 @@ def _stored(bench: Workbench, shape: Shape, count: int) -> Path:
     return path
 
 
-def _views(images: Images, count: int, together: int) -> list[Tensor]:
-    """The decoded views, minibatch by minibatch, as the network takes them: nothing is left to do but the forward pass."""
+def _decoded(images: Images, count: int, together: int) -> list[Tensor]:
+    """The images, minibatch by minibatch, as the network takes them: nothing is left to do but the forward pass."""
     rng = np.random.default_rng(0)
-    parts = np.split(np.arange(count), range(together, count, together))
-    return [rotations(images.minibatch(part, rng)[0]) for part in parts]
+    return [images.minibatch(part, rng)[0] for part in np.split(np.arange(count), range(together, count, together))]
 
 
-def _forward(learner: Pretext, views: list[Tensor], device: torch.device) -> float:
-    """Seconds of the forward pass over ``views``, from host memory to host memory."""
+def _times(
+    work: Callable[[], object], model: nn.Module, views: list[Tensor], device: torch.device
+) -> tuple[list[float], list[float]]:
+    """Seconds of the product's work and of the forward pass alone, in turns."""
+    product, bare = [], []
+    work()  # warms up
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        product.append(time.perf_counter() - began)
+        bare.append(_forward(model, views, device))
+    return product, bare
+
+
+def _forward(model: nn.Module, views: list[Tensor], device: torch.device) -> float:
+    """Seconds of the forward pass over ``views``, from host memory until the last answer is there."""
     began = time.perf_counter()
     with torch.inference_mode(), devices.autocast(device):
         for part in views:
-            learner.model(part.to(device)).cpu()
+            model(part.to(device))[:1].cpu()
     return time.perf_counter() - began
+
+
+def _line(what: str, count: int, product: list[float], bare: list[float], of: str) -> Line:
+    share = 100 * median(b / p for b, p in zip(bare, product, strict=True))
+    speeds = f"{count / median(product):,.0f} against {count / median(bare):,.0f} images/s, {of}, n = {count:,}"
+    return Line(f"{what}, share of the bare forward pass's speed", share, "%", BOUND_PERCENT, at_least=True, note=speeds)

@@ -1,0 +1,177 @@
+"""Segmentation: a class for every pixel; cross-entropy by DeepLab, and confidences that are means over the pixels."""
+
+import re
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from pt4al_backend.augmentation import Scenes
+from pt4al_backend.encoders import Encoder, Segmenter
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.frames import Shape, fit_ids
+from pt4al_backend.masks import UNLABELLED, Mask, Masks
+from pt4al_backend.minibatches import Data, Minibatch, Pairs, Targets
+from pt4al_backend.networks import Body, EncoderForm, Form
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.sampling import SAMPLERS
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.tasks import overlap
+from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
+from pt4al_backend.tasks.classes import balanced_weights, require_two
+from pt4al_backend.tasks.truths import Truths
+from pt4al_backend.training import Recipe, enough_epochs, few_images, scoring_size
+
+#: Images in one step of SGD where the setting says nothing.
+MINIBATCH = 8
+
+_MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
+
+
+def doubt(posteriors: Tensor) -> tuple[Tensor, Tensor]:
+    """Confidences of pixels, float32 [m, 3, ...] in the order of ``SAMPLERS``, and their likeliest classes, int64 [m, ...].
+
+    ``posteriors`` are float32 [m, C, ...]; what the samplers do to rows of them in numpy is done here on the device.
+    """
+    top, ids = posteriors.max(1)
+    if posteriors.shape[1] == 1:
+        return torch.stack([top, top, torch.ones_like(top)], 1), ids
+    second = posteriors.scatter(1, ids[:, None], -1.0).amax(1)
+    entropy = torch.special.entr(posteriors).sum(1) / np.log(posteriors.shape[1])
+    return torch.stack([top, top - second, 1 - entropy], 1).clamp(0, 1), ids
+
+
+def mean_of_least(values: Tensor, share: float) -> Tensor:
+    """Mean over the pixels, or over the ``share`` of them with the lowest values: [m, k, H, W] -> float64 [m, k]."""
+    pixels = values.flatten(2)
+    if share < 1:
+        pixels = pixels.topk(ceil(share * pixels.shape[2]), largest=False, sorted=False).values
+    return pixels.mean(2, dtype=torch.float64)
+
+
+class Segmentation(Task):
+    """``look`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
+
+    name = "segmentation"
+    most_answers = 5000
+
+    @staticmethod
+    def form(_shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
+        """The paper's ResNet-101 on a GPU and ResNet-18 on a CPU unless set."""
+        return EncoderForm(settings.encoder or ("resnet101" if device.type == "cuda" else "resnet18"), settings.architecture)
+
+    def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
+        if not isinstance(body, Encoder):
+            raise TypeError("segmentation needs an encoder")
+        self.body, self.classes, self._shape, self._settings = body, classes, shape, settings
+        self.model = Segmenter(body, len(classes))
+        self._weights: Tensor | None = None
+
+    # learning
+
+    def targets(self, labels: Sequence[str], masks: Masks | None, file: Path) -> Targets:
+        """Masks at the size of the frame, each pixel with its nearest's id; ``settings.unlabelled`` is applied to them."""
+        instead = self._unlabelled()
+
+        def read(name: str) -> NDArray[np.uint8]:
+            if masks is None or not _MASK_NAME.fullmatch(name):
+                raise TrainingImpossible(f"The label {name!r} is no mask.", "Check that the labeling config asks for masks.")
+            ids = fit_ids(masks.get(name).ids, self._shape)
+            ids[ids == UNLABELLED] = instead
+            highest = int(ids[ids != UNLABELLED].max(initial=0))
+            if highest >= len(self.classes):
+                raise TrainingImpossible(
+                    f"The mask {name} holds a class number {highest}, where there are {len(self.classes)} classes from 0.",
+                    "Check the classes in the labeling config, then train again.",
+                )
+            return ids
+
+        return Truths(file, self._shape, labels, read)
+
+    def _unlabelled(self) -> int:
+        """The id of pixels that nobody gave a class."""
+        background = self._settings.background
+        if self._settings.unlabelled == "ignore":
+            return UNLABELLED
+        if background not in self.classes:
+            raise TrainingImpossible(
+                f"Pixels without a label are to be {background!r}, which is no class of this project.",
+                "Set unlabelled to ignore in the extra params, or background to a class.",
+            )
+        return self.classes.index(background)
+
+    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+        each = (np.bincount(targets[np.array([k])].ravel(), minlength=UNLABELLED + 1) for k in range(len(rows)))
+        counts = sum(each, np.zeros(UNLABELLED + 1, np.int64))[: len(self.classes)]
+        require_two(counts, self.classes)
+        if self._settings.class_weights == "balanced":
+            self._weights = torch.from_numpy(balanced_weights(counts))
+        return Pairs(pixels, rows, targets, Scenes(self._shape))
+
+    def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
+        settings = self._settings
+        size = few_images(settings.minibatch_size or MINIBATCH, images)
+        return Recipe(
+            epochs=settings.epochs or enough_epochs(100 if device.type == "cuda" else 30, images, size),
+            minibatch_size=size,
+            learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
+            schedule=settings.schedule,
+            warmup=0.05 if settings.schedule == "cosine" else 0.0,
+        )
+
+    def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
+        """Cross-entropy, the mean over the pixels that have a class (by weight); 0 where none has."""
+        images, masks = minibatch
+        torch.manual_seed(int(rng.integers(2**63)))  # of the decoder's dropout, so that it hangs on the step alone
+        logits, targets = self.model(images), masks.long()
+        weights = torch.ones(len(self.classes)) if self._weights is None else self._weights
+        weights = weights.to(images.device)
+        total = F.cross_entropy(logits, targets, weights, ignore_index=UNLABELLED, reduction="sum")
+        known = targets[targets != UNLABELLED]
+        return total / weights[known].sum().clamp(min=torch.finfo(torch.float32).tiny)
+
+    # answering
+
+    def together(self, device: torch.device) -> int:
+        return scoring_size(device, self._shape, views=1, classes=len(self.classes))
+
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        posteriors = F.softmax(self.model(images), dim=1)
+        values, ids = doubt(posteriors)
+        confidences = mean_of_least(values, self._settings.uncertain_share)
+        confidences[~posteriors.isfinite().flatten(1).all(1)] = torch.nan
+        areas = ids.flatten(1)
+        sums = posteriors.new_zeros(posteriors.shape[:2]).scatter_add_(1, areas, values[:, 0].flatten(1))
+        sizes = posteriors.new_zeros(posteriors.shape[:2]).scatter_add_(1, areas, torch.ones_like(values[:, 0]).flatten(1))
+        return confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
+
+    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+        confidences, ids, scores = rows
+        require_finite(confidences)
+        answers: list[Answer] = [
+            Mask(mask, {int(k): float(row[k]) for k in np.unique(mask)}) for mask, row in zip(ids, scores, strict=True)
+        ]
+        return {name: confidences[:, k] for k, name in enumerate(SAMPLERS)}, answers
+
+    def write(self, answer: Answer, masks: Masks) -> str:
+        assert isinstance(answer, Mask)  # noqa: S101 - its own
+        return masks.put(answer)
+
+    # measuring
+
+    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
+        tallies = np.zeros((len(answers), len(self.classes), 3), np.int64)
+        for k, (answer, truth) in enumerate(zip(answers, targets, strict=True)):
+            assert isinstance(answer, Mask)  # noqa: S101 - its own
+            tallies[k] = overlap.tally(answer.ids, truth, len(self.classes))
+        return tallies
+
+    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
+        """Mean intersection over union at the size of the frame, to which the annotators' masks are brought (nearest pixel)."""
+        return overlap.measured(tallies, self.classes)

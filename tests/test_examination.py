@@ -1,0 +1,52 @@
+"""What is gathered of a model's answers: in the order of the candidates, and no more masks than may be kept."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pt4al_backend.examination import Examination
+from pt4al_backend.masks import Masks
+from pt4al_backend.networks import EncoderForm, build
+from pt4al_backend.sampling import SAMPLERS
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.tasks.segmentation import Segmentation
+
+SHAPE = (32, 32)
+CONTROLS, CANDIDATES, MOST = 3, 40, 6
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Segmentation:
+    monkeypatch.setattr(Segmentation, "most_answers", MOST)
+    form = EncoderForm("mobilenet_v2", "deeplabv3plus")
+    return Segmentation(build(form), ("ground", "sun"), SHAPE, ProjectSettings())
+
+
+@pytest.mark.parametrize("size", [1, 7, 43])
+def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path: Path, task: Segmentation, size: int) -> None:
+    rng = np.random.default_rng(size)
+    count = CONTROLS + CANDIDATES
+    confidences = rng.random((count, 3))
+    confidences[:, 0] = np.linspace(1, 0, count)  # each less confident than all before: all are written, most of them in vain
+    masks = rng.integers(0, 2, (count, *SHAPE), dtype=np.uint8)
+    masks[-2] = masks[10]  # the same mask as one that is no longer wanted
+    truths = masks[:CONTROLS].copy()
+    examination = Examination(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
+    for start in range(0, count, size):
+        part = np.arange(start, min(start + size, count))
+        examination.take(part, (confidences[part], masks[part], np.full((len(part), 2), 0.5)))
+        assert len(list((tmp_path / "masks").glob("*"))) <= 2 * MOST + 1
+    examination.save(tmp_path)
+
+    with np.load(tmp_path / "candidates.npz") as said:
+        labels = said["labels"].tolist()
+        for k, name in enumerate(SAMPLERS):
+            np.testing.assert_array_equal(said[name], confidences[CONTROLS:, k])
+    assert labels[:-MOST] == [""] * (CANDIDATES - MOST)
+    for label, mask in zip(labels[-MOST:], masks[-MOST:], strict=True):
+        kept = Masks(tmp_path / "masks").get(label)
+        np.testing.assert_array_equal(kept.ids, mask)
+        assert kept.scores == {0: 0.5, 1: 0.5}
+    assert len(list((tmp_path / "masks").glob("*"))) == MOST
+    assert (examination.control()["value"], examination.control()["total"]) == (1, CONTROLS)
