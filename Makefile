@@ -1,5 +1,5 @@
 # Everything that a fresh Debian or Ubuntu with Python 3.11 or newer, git and make needs comes from here.
-#   make demo        the whole loop on real images, in a real Label Studio   (IMAGES=folder ROUNDS=3 STAY=1)
+#   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=3 STAY=1)
 #   make test        the whole test suite, lint and types
 #   make test-fast   the part that needs no Label Studio
 #   make bench       the numbers of the README
@@ -17,7 +17,9 @@ BIN := $(VENV)/bin
 # Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
 DEBIAN := chromium postgresql redis-server
 
+TASK ?= classification
 IMAGES ?=
+MASKS ?=
 ROUNDS ?= 3
 STAY ?= 1
 DEMO := .demo
@@ -56,7 +58,8 @@ setup-system:
 	fi
 
 demo: setup setup-label-studio
-	@$(BIN)/pt4al demo --folder $(DEMO) --rounds $(ROUNDS) $(if $(IMAGES),--images '$(IMAGES)') \
+	@$(BIN)/pt4al demo --folder $(DEMO) --task '$(TASK)' --rounds $(ROUNDS) \
+	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(MASKS),--masks '$(MASKS)') \
 	  --label-studio $(LABEL_STUDIO)/bin/label-studio $(if $(filter 0,$(STAY)),--no-stay,--stay)
 
 clean-demo:

@@ -377,16 +377,31 @@ def _reporting() -> Iterator[Callable[[dict[str, Any]], None]]:
 
 @app.command()
 def demo(
+    task: Annotated[Task, typer.Option(help="What the annotators do: choose a class for an image, or draw.")] = (
+        Task.classification
+    ),
     images: Annotated[
-        Path | None, typer.Option(help="Folder with one sub-folder for each class; else handwritten digits.")
+        Path | None,
+        typer.Option(
+            help="Folder of images: one sub-folder for each class; for segmentation any, with --masks. `train` and `test` in it "
+            "say what is held out. Without it: handwritten digits; drawn street scenes."
+        ),
+    ] = None,
+    masks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Segmentation: folder that has for each image a PNG of the same name whose pixels are class numbers, and "
+            "`classes.txt`, the classes' names from number 0 on, a line each. The number 255 and a class `void` stay unlabelled."
+        ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to label.")] = 3,
     stay: Annotated[bool, typer.Option(help="Stay up afterwards, so that a person can look.")] = True,
     folder: Annotated[Path, typer.Option(help="Where everything goes that the demo writes.")] = Path(".demo"),
     label_studio: Annotated[Path, typer.Option(help="Label Studio's command.")] = Path("label-studio"),
 ) -> None:
-    """Shows the whole loop on a Label Studio of its own, with two annotators who know the labels."""
-    import_module("pt4al_backend.demo").run(images=images, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)
+    """Shows the whole loop on a Label Studio of its own, with two annotators who know the answers."""
+    run = import_module("pt4al_backend.demo").run
+    run(task=task.value, images=images, masks=masks, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)
 
 
 if __name__ == "__main__":

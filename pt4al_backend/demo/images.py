@@ -1,162 +1,174 @@
-"""Images with known labels: handwritten digits, or any folder with one sub-folder for each class."""
+"""Images with known answers, for one main task: what the demo's annotators see and say.
+
+All that the demo does differently for one main task and another is here, one class for each: ``sorted_images`` and
+``drawn_images``.
+"""
 
 import os
 import random
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
-
-import numpy as np
-from PIL import Image
+from typing import Any, ClassVar, Self, TypeVar
 
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.frames import SMALL
-from pt4al_backend.images import decode
+from pt4al_backend.images import decode_sized
+from pt4al_backend.label_studio.label_config import LabelConfig, parse
+from pt4al_backend.masks import Masks
 
 #: What Label Studio's upload takes and the backend reads.
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
-HELD_OUT = 0.25  # of each class, for the test, where a folder names no test images
+HELD_OUT = 0.25  # for the test, where a folder names no test images
 SHOWN = 5  # unreadable files that an error names
-DIGIT_PIXELS = 64
 
-Labelled = tuple[Path, str]
+Json = dict[str, Any]
+Size = tuple[int, int]  # width, height
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Images:
-    """A pool and a test set: pairs of a file and its label.
+class Reader:
+    """Reads image files that may be broken; ``on_progress`` is told (done, of)."""
 
-    ``sides`` are the shorter sides of the pool's images, in pixels; ``params`` settings that suit them.
+    max_pixels: int
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None
+
+    def size(self, path: Path) -> Size:
+        """Width and height of an image.
+
+        Raises:
+            ImageUnreadable: it cannot be decoded.
+        """
+        return decode_sized(path.read_bytes(), self.max_pixels, SMALL)[1]
+
+    def read(self, paths: Sequence[Path], look: Callable[[Path], Found]) -> tuple[dict[Path, Found], dict[Path, str]]:
+        """What ``look`` gives for each file, and why it raised ImageUnreadable or OSError for the others."""
+
+        def try_to_look(path: Path) -> tuple[Found | None, str]:
+            try:
+                return look(path), ""
+            except ImageUnreadable as error:
+                return None, error.message
+            except OSError as error:
+                return None, f"It cannot be read ({error.strerror})."
+
+        found: dict[Path, Found] = {}
+        unreadable: dict[Path, str] = {}
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for done, (path, (each, reason)) in enumerate(zip(paths, threads.map(try_to_look, paths), strict=True), 1):
+                if each is None:
+                    unreadable[path] = reason
+                else:
+                    found[path] = each
+                self.on_progress(done, len(paths))
+        return found, unreadable
+
+
+@dataclass(frozen=True)
+class Images(ABC):
+    """A pool and a test set.
+
+    Attributes:
+        source: what they are, for people.
+        classes: what a model learns, in the order of the labeling config.
+        pool: files, in random order, as images come.
+        test: files that are never in the pool.
+        sizes: of the pool's images.
+        unreadable: files that were left out, and why.
+        params: settings of the project that suit them.
     """
 
+    source: str
     classes: tuple[str, ...]
-    pool: Sequence[Labelled]
-    test: Sequence[Labelled]
-    sides: Sequence[int]
+    pool: Sequence[Path]
+    test: Sequence[Path]
+    sizes: Sequence[Size]
     unreadable: Mapping[Path, str] = field(default_factory=dict)
-    params: Mapping[str, int] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
 
+    task: ClassVar[str]
+    #: Pixels that its pretext learner looks at on a CPU, over all epochs: about 40 s on two idle cores.
+    pretext_pixels: ClassVar[int]
+
+    @classmethod
+    @abstractmethod
+    def made(cls, folder: Path, reader: Reader) -> Self:
+        """Images that need no download, written into ``folder``.
+
+        Raises:
+            ConfigError: what they are made from is not installed.
+        """
+
+    @classmethod
+    @abstractmethod
+    def given(cls, images: Path, masks: Path | None, reader: Reader) -> Self:
+        """A person's own, from the folders that IMAGES and MASKS name.
+
+        Raises:
+            ConfigError: they hold nothing that a model can learn, and what to change.
+        """
+
+    @abstractmethod
     def label_config(self) -> str:
-        """A labeling config that asks which class an image shows; digits are their own hotkeys."""
-        hotkey = {name: f" hotkey={quoteattr(name)}" for name in self.classes if len(name) == 1 and name.isdecimal()}
-        choices = "\n".join(f"    <Choice value={quoteattr(name)}{hotkey.get(name, '')}/>" for name in self.classes)
-        return (
-            '<View>\n  <Image name="image" value="$image" width="320px" maxWidth="320px"/>\n'
-            '  <Choices name="label" toName="image" choice="single" showInLine="true">\n'
-            f"{choices}\n  </Choices>\n</View>\n"
-        )
+        """A labeling config that asks for the classes."""
+
+    @cached_property
+    def config(self) -> LabelConfig:
+        """What the backend reads from it."""
+        return parse(self.label_config())
+
+    @abstractmethod
+    def regions(self, path: Path) -> list[Json]:
+        """What an annotator submits who knows the answer."""
+
+    @abstractmethod
+    def words(self, path: Path) -> str:
+        """The answer, for people."""
+
+    @abstractmethod
+    def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:
+        """The answers as trainings take them: names of classes, or of masks, which are put into ``masks``."""
 
 
-def digits(folder: Path) -> Path:
-    """Writes scikit-learn's 1,797 handwritten digits (8 x 8 pixels, enlarged) as PNG files; returns ``folder``.
+def split(
+    folder: Path, find: Callable[[Path], Mapping[Path, str]], rng: random.Random
+) -> tuple[dict[Path, str], dict[Path, str]]:
+    """Pool and test of the files and their groups that ``find`` finds.
 
-    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
-
-    Raises:
-        ConfigError: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        remedy = "Install pt4al-backend[demo], or give --images."
-        raise ConfigError("The demo's digits come with scikit-learn, which is not installed.", remedy) from None
-    scans = load_digits()
-    grey = np.rint(255 - 255 / 16 * np.pad(scans.images, ((0, 0), (1, 1), (1, 1)))).astype(np.uint8)  # black on white
-    for name in map(str, range(10)):
-        (folder / name).mkdir(parents=True)
-    for i, (scan, target) in enumerate(zip(grey, scans.target, strict=True)):
-        image = Image.fromarray(scan).resize((DIGIT_PIXELS, DIGIT_PIXELS), Image.Resampling.BICUBIC)
-        image.save(folder / str(target) / f"scan-{i:04}.png")
-    return folder
-
-
-def find(folder: Path, *, max_pixels: int, seed: int = 0, on_progress: Callable[[int, int], None] | None = None) -> Images:
-    """Reads a folder: ``train/CLASS/…`` and ``test/CLASS/…`` if it has both, else ``CLASS/…`` with a quarter held out.
-
-    Files that cannot be decoded are left out and listed. The pool comes in random order, as images do.
+    A folder that has ``train`` and ``test`` says which is which; of any other a random quarter of each group is the test's,
+    one file at least, none of a single file.
 
     Raises:
-        ConfigError: no such folder, fewer than two classes, no images, a class without images on one side.
+        ConfigError: no such folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"There is no folder {folder}.", "IMAGES (--images) names a folder with one sub-folder for each class.")
-    rng = random.Random(seed)
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        pool, test = _labelled(folder / "train"), _labelled(folder / "test")
-    else:
-        pool, test = _hold_out(_labelled(folder), rng)
-    sides, unreadable = _check([*pool, *test], max_pixels, on_progress or (lambda _done, _total: None))
-    pool = [each for each in pool if each[0] in sides]
-    test = [each for each in test if each[0] in sides]
-    classes = _classes(folder, pool, test, unreadable)
-    rng.shuffle(pool)
-    return Images(classes, pool, test, [sides[path] for path, _ in pool], unreadable)
-
-
-def _labelled(folder: Path) -> list[Labelled]:
-    """Image files below each sub-folder, with its name as their label; hidden ones are passed over."""
-    found = []
-    for each in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        files = sorted(path for path in each.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-        found += [(path, each.name) for path in files if not path.name.startswith(".")]
-    return found
-
-
-def _hold_out(images: Iterable[Labelled], rng: random.Random) -> tuple[list[Labelled], list[Labelled]]:
-    pool: list[Labelled] = []
-    test: list[Labelled] = []
-    by_class: dict[str, list[Labelled]] = {}
-    for image in images:
-        by_class.setdefault(image[1], []).append(image)
-    for members in by_class.values():
+        raise ConfigError(f"There is no folder {folder}.", "IMAGES (--images) names the folder of the images.")
+    train, test = folder / "train", folder / "test"
+    if train.is_dir() and test.is_dir():
+        return dict(find(train)), dict(find(test))
+    groups: dict[str, list[Path]] = {}
+    for path, group in find(folder).items():
+        groups.setdefault(group, []).append(path)
+    pool: dict[Path, str] = {}
+    held_out: dict[Path, str] = {}
+    for group, members in groups.items():
         rng.shuffle(members)
         held = max(1, round(HELD_OUT * len(members))) if len(members) > 1 else 0
-        test += members[:held]
-        pool += members[held:]
-    return pool, test
+        held_out |= dict.fromkeys(members[:held], group)
+        pool |= dict.fromkeys(members[held:], group)
+    return pool, held_out
 
 
-def _check(
-    images: Sequence[Labelled], max_pixels: int, on_progress: Callable[[int, int], None]
-) -> tuple[dict[Path, int], dict[Path, str]]:
-    """Shorter side of each image that can be decoded, and why the others cannot."""
-
-    def side(path: Path) -> int | str:
-        try:
-            return min(decode(path.read_bytes(), max_pixels, SMALL).size)
-        except ImageUnreadable as error:
-            return error.message
-        except OSError as error:
-            return f"It cannot be read ({error.strerror})."
-
-    sides: dict[Path, int] = {}
-    unreadable: dict[Path, str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for done, ((path, _), found) in enumerate(zip(images, threads.map(side, [path for path, _ in images]), strict=True)):
-            if isinstance(found, int):
-                sides[path] = found
-            else:
-                unreadable[path] = found
-            on_progress(done + 1, len(images))
-    return sides, unreadable
+def files(folder: Path) -> list[Path]:
+    """Image files at any depth, by name; hidden ones are passed over."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
 
 
-def _classes(folder: Path, pool: Iterable[Labelled], test: Iterable[Labelled], unreadable: dict[Path, str]) -> tuple[str, ...]:
-    pools, tests = Counter(label for _, label in pool), Counter(label for _, label in test)
-    classes = sorted(pools.keys() | tests.keys())
-    reasons = "".join(f"\n{path}: {reason}" for path, reason in list(unreadable.items())[:SHOWN])
-    layout = f"Make one sub-folder for each class, with images ({', '.join(sorted(SUFFIXES))}) in it.{reasons}"
-    if not classes:
-        raise ConfigError(f"There are no images in sub-folders of {folder}.", layout)
-    if len(classes) < 2:
-        raise ConfigError(f"{folder} holds images of one class only, {classes[0]!r}.", layout)
-    for name in classes:
-        if name != " ".join(name.split()):
-            raise ConfigError(f"The class {name!r} has white space that Label Studio would change.", "Rename its folder.")
-        if not pools[name] or not tests[name]:
-            side = "pool" if not pools[name] else "test set"
-            raise ConfigError(f"The class {name!r} has no image in the {side}.", f"Add images, at least two a class.{reasons}")
-    return tuple(classes)
+def reasons(unreadable: Mapping[Path, str]) -> str:
+    """The first files that were left out, a line each, for the end of a remedy."""
+    return "".join(f"\n{path}: {reason}" for path, reason in list(unreadable.items())[:SHOWN])

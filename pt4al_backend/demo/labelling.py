@@ -1,17 +1,17 @@
-"""Two annotators who know the labels: they take turns at asking Label Studio for the next task, and answer it."""
+"""Two annotators who know the answers: they take turns at asking Label Studio for the next task, and answer it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from pt4al_backend.demo.images import Images
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
-from pt4al_backend.label_studio.label_config import ClassificationConfig
 
 LOOK_SECONDS = 0.5  # between two looks at the backend
 TROUBLE_SECONDS = 120.0  # that an error may last: the backend tries again by itself
@@ -40,7 +40,7 @@ class Backend:
 
 
 class Labelling:
-    """Labels round by round. ``labels`` holds every task's known label.
+    """Labels round by round, as ``images`` tells. ``files`` are the tasks' images.
 
     At the end of a round the annotators stop until the next one is served, so that each round holds its query and no
     more: people would go on into the reserve meanwhile.
@@ -51,16 +51,16 @@ class Labelling:
         backend: Backend,
         annotators: Mapping[str, Annotator],
         project_id: int,
-        config: ClassificationConfig,
-        labels: Mapping[int, str],
+        images: Images,
+        files: Mapping[int, Path],
         screen: Screen,
         check: Callable[[], None],
     ) -> None:
         self._backend = backend
         self._turns = cycle(annotators.items())
         self._project_id = project_id
-        self._choices = Choices(config)
-        self._labels = labels
+        self._images = images
+        self._files = files
         self._screen = screen
         self._check = check
         self._given: dict[int, int] = {}  # round -> labels given
@@ -136,9 +136,9 @@ class Labelling:
         task = annotator.next_task(self._project_id)
         if task is None:
             raise PT4ALError(f"Label Studio has no task for {name}, though round {number} is not answered.")
-        label = self._labels[int(task["id"])]
-        annotator.annotate(int(task["id"]), self._choices.regions(label, None, None))
+        file = self._files[int(task["id"])]
+        annotator.annotate(int(task["id"]), self._images.regions(file))
         self._given[number] = self._given.get(number, 0) + 1
-        self._screen.annotator(f"{name} labelled task {task['id']}: {label}")
+        self._screen.annotator(f"{name} labelled task {task['id']}: {self._images.words(file)}")
         if self._given[number] % 4 == 0:
             self._look()

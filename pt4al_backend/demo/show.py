@@ -6,29 +6,28 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
-import numpy as np
 from rich.console import Console
 from rich.text import Text
 
 from pt4al_backend import children
 from pt4al_backend.demo import comparison, servers
-from pt4al_backend.demo import images as demo_images
-from pt4al_backend.demo.comparison import RandomQuery, Row, Split
+from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
+from pt4al_backend.demo.drawn_images import DrawnImages
 from pt4al_backend.demo.folder import fresh
-from pt4al_backend.demo.images import Images
+from pt4al_backend.demo.images import SHOWN, Images, Reader
 from pt4al_backend.demo.labelling import Backend, Labelling
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
+from pt4al_backend.demo.sorted_images import SortedImages
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.frames import choose
-from pt4al_backend.intake import has_gpu, pixel_path
+from pt4al_backend.intake import has_gpu
 from pt4al_backend.label_studio.annotator import FILES_PER_REQUEST, Annotator
-from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import Settings, project_settings, server_settings
 from pt4al_backend.store import Store
 
@@ -38,8 +37,7 @@ QUERY, SMALLEST_QUERY = 40, 10
 SECONDS = 285.0  # no further random draw is begun that would end after this
 LOOK_SECONDS = 1.0
 
-#: Pixels that the pretext learner looks at on a CPU, over all its epochs: about 40 s on two idle cores.
-PRETEXT_PIXELS = 12_000_000
+KINDS: dict[str, type[Images]] = {each.task: each for each in (SortedImages, DrawnImages)}
 LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
 
 Json = dict[str, Any]
@@ -53,7 +51,7 @@ class Connected:
     annotators: dict[str, Annotator]
     label_studio: Server
     backend: Server
-    labels: dict[int, str]
+    files: dict[int, Path]
     password: str
 
     def check(self) -> None:
@@ -62,11 +60,13 @@ class Connected:
         self.backend.check()
 
 
-def run(*, folder: Path, rounds: int, images: Path | None, label_studio: Path, stay: bool) -> None:
+def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:
     """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and stays up if asked to.
 
     Args:
-        images: a folder with one sub-folder for each class; None for handwritten digits.
+        task: the main task.
+        images: a folder of images; None for some that need no download.
+        masks: a folder with their masks, for segmentation.
         label_studio: Label Studio's command.
 
     Raises:
@@ -81,7 +81,7 @@ def run(*, folder: Path, rounds: int, images: Path | None, label_studio: Path, s
         lock = stack.enter_context(fresh(folder))
         settings = _settings(folder / "backend")
         try:
-            found = _images(folder, images, settings, screen)
+            found = _images(KINDS[task], folder, images, masks, settings, screen)
             connected = _connect(stack, folder, lock, found, settings, label_studio, screen)
             rows = _work(connected, folder, found, settings, rounds, screen)
             _report(rows, len(found.test), connected, screen)
@@ -112,23 +112,20 @@ def _settings(data_dir: Path) -> Settings:
     return server_settings(data_dir=data_dir, **dict.fromkeys(elsewhere, ""))
 
 
-def _images(folder: Path, given: Path | None, settings: Settings, screen: Screen) -> Images:
-    source = given.absolute() if given else demo_images.digits(folder / "images")
+def _images(
+    kind: type[Images], folder: Path, images: Path | None, masks: Path | None, settings: Settings, screen: Screen
+) -> Images:
+    if masks and not images:
+        raise ConfigError("MASKS (--masks) is given without images.", "Name their folder as well: IMAGES (--images).")
     with screen.live(0):
-        found = demo_images.find(
-            source,
-            max_pixels=settings.image_max_pixels,
-            on_progress=lambda done, total: screen.work("Reading images", done, total),
-        )
-    if not given:  # the scans have 8 x 8 pixels, and no more to learn after some epochs
-        found = replace(found, params={"image_size": 16, "pretext_epochs": 6})
-    what = f"the images of {source}" if given else "handwritten digits, 1,797 scans"
+        reader = Reader(settings.image_max_pixels, lambda done, total: screen.work("Reading images", done, total))
+        found = kind.given(images.absolute(), masks and masks.absolute(), reader) if images else kind.made(folder, reader)
     parts = f"{len(found.pool):,} for the pool, {len(found.test):,} held out for the test, {len(found.classes)} classes"
-    screen.say(f"Images: {parts}; {what}.")
-    for path, reason in list(found.unreadable.items())[: demo_images.SHOWN]:
+    screen.say(f"Images: {parts}; {found.source}.")
+    for path, reason in list(found.unreadable.items())[:SHOWN]:
         screen.say(Text(f"Left out: {path}: {reason}", "yellow"))
-    if len(found.unreadable) > demo_images.SHOWN:
-        screen.say(Text(f"Left out: {len(found.unreadable) - demo_images.SHOWN} more.", "yellow"))
+    if len(found.unreadable) > SHOWN:
+        screen.say(Text(f"Left out: {len(found.unreadable) - SHOWN} more.", "yellow"))
     return found
 
 
@@ -150,8 +147,8 @@ def _connect(
     ada.connect_backend(project_id, backend.url, extra_params=params)
     screen.say(f"{len(ids):,} images are imported, and the backend is connected. Its page: {backend.url}/projects/{project_id}")
     screen.say(f"Other than the defaults: {', '.join(f'{name} = {value}' for name, value in params.items()) or 'nothing'}.")
-    labels = dict(zip(ids, (label for _, label in found.pool), strict=True))
-    return Connected(project_id, {"Ada": ada, "Ben": ben}, studio, backend, labels, password)
+    files = dict(zip(ids, found.pool, strict=True))
+    return Connected(project_id, {"Ada": ada, "Ben": ben}, studio, backend, files, password)
 
 
 def _start(stack: ExitStack, make: Callable[[], Server], lock: IO[bytes], screen: Screen) -> Server:
@@ -161,10 +158,9 @@ def _start(stack: ExitStack, make: Callable[[], Server], lock: IO[bytes], screen
 
 def _upload(annotator: Annotator, project_id: int, found: Images, screen: Screen) -> list[int]:
     ids: list[int] = []
-    paths = [path for path, _ in found.pool]
-    while len(ids) < len(paths):
-        screen.work("Importing images", len(ids), len(paths))
-        ids += annotator.upload_images(project_id, _request(paths[len(ids) :]))
+    while len(ids) < len(found.pool):
+        screen.work("Importing images", len(ids), len(found.pool))
+        ids += annotator.upload_images(project_id, _request(found.pool[len(ids) :]))
     return ids
 
 
@@ -184,8 +180,8 @@ def _params(found: Images, settings: Settings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
     params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
-    (height, width), _ = choose("classification", [(s, s) for s in found.sides], gpu=False, asked=params.get("image_size"))
-    epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
+    (height, width), _ = choose(found.task, found.sizes, gpu=False, asked=params.get("image_size"))
+    epochs = max(2, round(found.pretext_pixels / (len(found.pool) * height * width)))
     if epochs < params.get("pretext_epochs", options.pretext_epochs) and not has_gpu(settings):
         params["pretext_epochs"] = epochs
     return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
@@ -195,10 +191,10 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
     store = Store.open(settings)
     rows: list[Row] = []
     job: Json = {}
-    test: Split | None = None
+    exam: Exam | None = None
 
     def on_closed(closed: Json) -> None:
-        nonlocal test
+        nonlocal exam
         row = Row(closed["number"], closed["labels"], closed["control"])
         rows.append(row)
         trained = store.round(connected.id, row.number)
@@ -207,36 +203,30 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
             return
         model = settings.data_dir / trained.model
         job.update(children.job_of(model.parent) or {})
-        test = test or comparison.split(found.test, tuple(job["stored"]), settings.image_max_pixels)
-        row.accuracy = comparison.accuracy(model, test)
-        screen.say(f"Round {row.number}: its model gets {row.accuracy:.1%} of the test images right.")
+        exam = exam or Exam(found, folder / "exam", tuple(job["stored"]), settings.image_max_pixels)
+        row.test = exam.measure(model)
+        screen.say(f"Round {row.number}: {row.test['metric']} of its model on the test images: {row.test['value']:.1%}.")
 
-    config = parse(found.label_config())
     backend = Backend(connected.backend.url, connected.id)
-    labelling = Labelling(backend, connected.annotators, connected.id, config, connected.labels, screen, connected.check)
+    labelling = Labelling(backend, connected.annotators, connected.id, found, connected.files, screen, connected.check)
     with screen.live(rounds):
         labelling.run(rounds, on_closed)
-        if test is not None:
+        if exam is not None:
             screen.clear()
-            _compare(rows, RandomQuery(folder / "random", job, _pool(store, settings, connected), test), screen)
+            _compare(rows, RandomQuery(folder / "random", job, found, _pool(store, connected), exam), screen)
     return rows
 
 
-def _pool(store: Store, settings: Settings, connected: Connected) -> Split:
-    """The pool as the backend keeps it."""
-    project = store.project(connected.id)
-    assert project is not None  # noqa: S101 - it has trained
-    assert project.stored_shape  # noqa: S101
+def _pool(store: Store, connected: Connected) -> dict[int, Path]:
+    """The pool's files by the rows of their frames."""
     tasks = store.tasks(connected.id)
     tasks = tasks.where(tasks.rows >= 0)
-    with Pixels(pixel_path(settings, project), project.stored_shape) as pixels:
-        squares = pixels.read(tasks.rows)
-    return Split(squares, np.array([connected.labels[i] for i in tasks.ids.tolist()]))
+    return {row: connected.files[task_id] for row, task_id in zip(tasks.rows.tolist(), tasks.ids.tolist(), strict=True)}
 
 
 def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
     """Random queries of the rounds' sizes: one draw at least, further ones as time allows."""
-    trained = [row for row in rows if row.accuracy is not None]
+    trained = [row for row in rows if row.test]
     sizes = [row.labels for row in trained]
     screen.say(f"For comparison: random queries of {', '.join(map(str, sizes))} labels, trained alike.")
     done, total = 0, len(sizes) * len(comparison.SEEDS)
@@ -248,8 +238,8 @@ def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
 
     for seed in comparison.SEEDS:
         began = screen.elapsed
-        for row, accuracy in zip(trained, query.measure(sizes, seed, on_done), strict=True):
-            row.random.append(accuracy)
+        for row, value in zip(trained, query.measure(sizes, seed, on_done), strict=True):
+            row.random.append(value)
         if screen.elapsed + (screen.elapsed - began) > SECONDS:
             return
 
@@ -259,7 +249,7 @@ def _report(rows: Sequence[Row], tested: int, connected: Connected, screen: Scre
     strategy = "PT4AL" if name == "pt4al" else name
     screen.console.print()
     screen.console.print(comparison.table(rows, tested, strategy))
-    screen.console.print(Text(comparison.caution(rows, tested, strategy), "italic"))
+    screen.console.print(Text(comparison.caution(rows, strategy), "italic"))
     screen.console.print(Text(f"\nAll of it took {duration(screen.elapsed)}."))
     studio = connected.label_studio.url
     lines = [

@@ -1,0 +1,118 @@
+"""Images sorted into one sub-folder for each class, for classification: handwritten digits, or one's own."""
+
+import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import ClassVar, Self
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from PIL import Image
+
+from pt4al_backend.demo.images import SUFFIXES, Images, Json, Reader, files, reasons, split
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.masks import Masks
+
+DIGIT_PIXELS = 64
+
+
+@dataclass(frozen=True)
+class SortedImages(Images):
+    """``chosen`` is each image's class."""
+
+    chosen: Mapping[Path, str] = field(default_factory=dict)
+
+    task: ClassVar[str] = "classification"
+    pretext_pixels: ClassVar[int] = 12_000_000
+
+    @classmethod
+    def made(cls, folder: Path, reader: Reader) -> Self:
+        """scikit-learn's handwritten digits."""
+        found = cls.given(digits(folder / "images"), None, reader)
+        # the scans have 8 x 8 pixels, and no more to learn after some epochs
+        return replace(found, source="handwritten digits, 1,797 scans", params={"image_size": 16, "pretext_epochs": 6})
+
+    @classmethod
+    def given(cls, images: Path, masks: Path | None, reader: Reader) -> Self:
+        """``CLASS/…``, or ``train/CLASS/…`` and ``test/CLASS/…``."""
+        if masks is not None:
+            raise ConfigError("Images of a class each have no masks.", "Leave MASKS (--masks) out, or set TASK=segmentation.")
+        rng = random.Random(0)
+        pool, test = split(images, _by_class, rng)
+        sizes, unreadable = reader.read([*pool, *test], reader.size)
+        pool = {path: name for path, name in pool.items() if path in sizes}
+        test = {path: name for path, name in test.items() if path in sizes}
+        classes = _classes(images, Counter(pool.values()), Counter(test.values()), unreadable)
+        order = list(pool)
+        rng.shuffle(order)
+        known = {**pool, **test}
+        return cls(f"the images of {images}", classes, order, list(test), [sizes[path] for path in order], unreadable, {}, known)
+
+    def label_config(self) -> str:
+        """Asks which class an image shows; digits are their own hotkeys."""
+        hotkey = {name: f" hotkey={quoteattr(name)}" for name in self.classes if len(name) == 1 and name.isdecimal()}
+        choices = "\n".join(f"    <Choice value={quoteattr(name)}{hotkey.get(name, '')}/>" for name in self.classes)
+        return (
+            '<View>\n  <Image name="image" value="$image" width="320px" maxWidth="320px"/>\n'
+            '  <Choices name="label" toName="image" choice="single" showInLine="true">\n'
+            f"{choices}\n  </Choices>\n</View>\n"
+        )
+
+    def regions(self, path: Path) -> list[Json]:
+        return Choices(self.config).regions(self.chosen[path], None, None)
+
+    def words(self, path: Path) -> str:
+        return self.chosen[path]
+
+    def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:  # noqa: ARG002 - there are none
+        return [self.chosen[path] for path in paths]
+
+
+def digits(folder: Path) -> Path:
+    """Writes scikit-learn's 1,797 handwritten digits (8 x 8 pixels, enlarged) as PNG files; returns ``folder``.
+
+    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
+
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.datasets import load_digits
+    except ModuleNotFoundError:
+        remedy = "Install pt4al-backend[demo], or give --images."
+        raise ConfigError("The demo's digits come with scikit-learn, which is not installed.", remedy) from None
+    scans = load_digits()
+    grey = np.rint(255 - 255 / 16 * np.pad(scans.images, ((0, 0), (1, 1), (1, 1)))).astype(np.uint8)  # black on white
+    for name in map(str, range(10)):
+        (folder / name).mkdir(parents=True)
+    for i, (scan, target) in enumerate(zip(grey, scans.target, strict=True)):
+        image = Image.fromarray(scan).resize((DIGIT_PIXELS, DIGIT_PIXELS), Image.Resampling.BICUBIC)
+        image.save(folder / str(target) / f"scan-{i:04}.png")
+    return folder
+
+
+def _by_class(folder: Path) -> dict[Path, str]:
+    """Files below each sub-folder, with its name; hidden ones are passed over."""
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return {path: each.name for each in classes for path in files(each)}
+
+
+def _classes(folder: Path, pool: Counter[str], test: Counter[str], unreadable: Mapping[Path, str]) -> tuple[str, ...]:
+    classes = sorted(pool | test)
+    layout = f"Make one sub-folder for each class, with images ({', '.join(sorted(SUFFIXES))}) in it.{reasons(unreadable)}"
+    if not classes:
+        raise ConfigError(f"There are no images in sub-folders of {folder}.", layout)
+    if len(classes) < 2:
+        raise ConfigError(f"{folder} holds images of one class only, {classes[0]!r}.", layout)
+    for name in classes:
+        if name != " ".join(name.split()):
+            raise ConfigError(f"The class {name!r} has white space that Label Studio would change.", "Rename its folder.")
+        if not pool[name] or not test[name]:
+            side = "pool" if not pool[name] else "test set"
+            raise ConfigError(
+                f"The class {name!r} has no image in the {side}.", f"Add images, at least two a class.{reasons(unreadable)}"
+            )
+    return tuple(classes)

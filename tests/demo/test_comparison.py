@@ -1,0 +1,95 @@
+"""What the demo measures of models, and the table that it shows."""
+
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pt4al_backend.demo import comparison
+from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
+from pt4al_backend.demo.images import Images
+from pt4al_backend.frames import KEEP, Shape
+from pt4al_backend.images import decode
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.settings import ProjectSettings
+from tests.demo.folders import KINDS, READER, of_task
+
+SHAPE = (32, 32)
+
+
+def lesson(images: Images, pixels: Path, shape: Shape) -> dict[str, Any]:
+    """A round's job, as the backend writes it beside the pool's frames."""
+    with Pixels(pixels, shape) as store:
+        for row, path in enumerate(images.pool):
+            store.write(row, KEEP[images.task](decode(path.read_bytes(), READER.max_pixels), shape))
+    options = ProjectSettings(width=8, epochs=1, warm_start=True, **images.params)
+    return {
+        "kind": "learn",
+        "task": images.task,
+        "masks": "/nowhere",
+        "settings": options.model_dump(mode="json"),
+        "device": "cpu",
+        "pretrained": "off",
+        "pixels": str(pixels),
+        "stored": shape,
+        "shape": shape,
+        "learner": None,
+        "previous": "/nowhere",
+        "classes": images.classes,
+    }
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_models_of_random_labels_are_trained_as_the_rounds_were_and_measured_on_the_test_images(
+    tmp_path: Path, task: str
+) -> None:
+    images = of_task(task, tmp_path / "images", 16, size=(32, 32))
+    exam = Exam(images, tmp_path / "exam", SHAPE, READER.max_pixels)
+    pool = dict(enumerate(images.pool))
+    query = RandomQuery(tmp_path / "random", lesson(images, tmp_path / "pixels", SHAPE), images, pool, exam)
+    done: list[None] = []
+    values = query.measure([8], 1, lambda: done.append(None))
+    assert len(done) == 1
+    (model,) = (tmp_path / "random").glob("*/result")
+    measured = exam.measure(model)
+    assert measured["total"] == len(images.test)
+    assert values == [measured["value"]]
+    assert 0 <= measured["low"] <= measured["value"] <= measured["high"] <= 1
+
+
+def measured(value: float, metric: str = "accuracy") -> dict[str, Any]:
+    return {"metric": metric, "value": value, "low": value - 0.04, "high": value + 0.03, "total": 450}
+
+
+def shown(rows: list[Row], tested: int = 450) -> str:
+    text = StringIO()
+    console = Console(width=80, file=text)
+    console.print(comparison.table(rows, tested, "PT4AL"))
+    console.print(comparison.caution(rows, "PT4AL"))
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mIoU"])
+def test_the_table_shows_each_round_and_says_how_little_it_is(metric: str) -> None:
+    control = {"metric": metric, "value": 0.75, "low": 0.41, "high": 0.93, "total": 8}
+    rows = [
+        Row(1, 36, control, measured(0.604, metric), [0.70, 0.60, 0.65]),
+        Row(2, 72, {"metric": metric, "value": None, "total": 0}, measured(0.824, metric), [0.78, 0.80, 0.82]),
+    ]
+    text = shown(rows)
+    assert f"{metric} on 450 test images" in text
+    assert "75% of 8, 41% to 93%" in text
+    assert "60.4%" in text
+    assert "65.0% (60.0 to 70.0)" in text
+    assert "3 random draws" in text
+    assert "+2.4 points" in text  # 82.4 against the mean of 78, 80 and 82
+    assert "±3.5" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_round_without_a_model_is_shown_as_such() -> None:
+    text = shown([Row(1, 4, {})])
+    assert "no model" in text
+    assert "No model could be compared" in text
