@@ -21,6 +21,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from pt4al_backend import __version__
+from pt4al_backend.bench.command import app as bench
 from pt4al_backend.errors import ConfigError, PT4ALError
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(bench, name="bench")
 
 
 def _version(wanted: bool) -> None:

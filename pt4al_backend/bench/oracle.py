@@ -9,7 +9,6 @@ All of the test images are handed to the training as control picks, so that meas
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts, children, learning, rounds
-from pt4al_backend.frames import Shape
+from pt4al_backend.bench.truth import Truth
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_scored
 from pt4al_backend.rounds import Scored
@@ -30,40 +29,6 @@ Ids = NDArray[np.int64]
 Json = dict[str, Any]
 
 RECORDS = "rounds.jsonl"
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A data set with all its labels.
-
-    Attributes:
-        task: the main task.
-        classes: what a model learns.
-        pixels: the image store: the pool's frames first, then those of the test images.
-        shape: of the frames that networks see.
-        stored: of the frames in the store.
-        labels: of the pool, then of the test images: names of classes, or of masks.
-        pool: how many images the pool has.
-        masks: folder of the masks, if labels are masks.
-    """
-
-    task: str
-    classes: tuple[str, ...]
-    pixels: Path
-    shape: Shape
-    stored: Shape
-    labels: NDArray[np.str_]
-    pool: int
-    masks: Path | None = None
-
-    def lesson(self, rows: Ids) -> dict[str, NDArray[Any]]:
-        """Rows with their labels, as a job holds them."""
-        return {"rows": rows, "labels": self.labels[rows]}
-
-    @property
-    def test(self) -> Ids:
-        """Rows of the test images."""
-        return np.arange(self.pool, len(self.labels), dtype=np.int64)
 
 
 class Run:
@@ -181,7 +146,7 @@ class Run:
         return {
             "kind": kind,
             "task": self._truth.task,
-            "masks": str(self._truth.masks) if self._truth.masks else None,
+            "masks": str(self._truth.masks),
             "settings": self._options.model_dump(mode="json"),
             "device": self._device,
             "pretrained": "off",

@@ -1,0 +1,101 @@
+"""``pt4al bench``: strategies side by side on data with known labels, with an oracle in place of annotators.
+
+An arm is a name and the settings that set it apart: ``--arm 'margin={"strategy": "margin"}'``. Each arm and seed has a
+folder of its own below the output folder; what is finished there is not run again.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
+out = Console(highlight=False, soft_wrap=True, markup=False)
+
+Json = dict[str, Any]
+
+#: Of an arm: the strategy of its first query, for those that the literature starts uniformly.
+FIRST = "first"
+
+
+@app.command()
+def run(
+    to: Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")],
+    images: Annotated[Path, typer.Option(help="Folder of the images: one sub-folder for each class, or with --masks any.")],
+    arm: Annotated[list[str], typer.Option(help='Name and settings: \'random={"strategy": "random"}\'. Give it several times.')],
+    masks: Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation.")] = None,
+    common: Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON.")] = "{}",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each run.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, … of each arm.")] = 5,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    time_limit: Annotated[float, typer.Option(help="Seconds after which no further round is begun; 0: none.")] = 0.0,
+) -> None:
+    """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
+    from pt4al_backend.bench.oracle import Run
+    from pt4al_backend.settings import project_settings
+
+    began = time.monotonic()
+    truth = _truth(to / "data", images, masks, device, project_settings(common).image_size)
+    arms = dict(_arm(text, json.loads(common)) for text in arm)
+    for seed in range(seeds):
+        for name, (first, params) in arms.items():
+            options = project_settings({**params, "rounds": params.get("rounds", rounds), "seed": seed})
+            ranking = to / f"ranking-{options.pretext or truth.task}-{options.init}" / f"seed-{seed}"
+            one = Run(to / "arms" / name / f"seed-{seed}", truth, options, ranking, first=first, device=device)
+            for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
+                took = sum(record["seconds"].values())
+                out.print(
+                    f"{name}, seed {seed}: {record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
+                )
+    report(to)
+
+
+@app.command()
+def report(
+    to: Annotated[Path, typer.Argument(help="Output folder of runs.")],
+    baseline: Annotated[str, typer.Option(help="Arm that the others are compared with, seed by seed.")] = "random",
+) -> None:
+    """Prints mean ± sd over the seeds, and the paired difference to the baseline."""
+    from pt4al_backend.bench import report as tables
+    from pt4al_backend.bench.oracle import RECORDS
+
+    files = sorted((to / "arms").glob(f"*/*/{RECORDS}"))
+    if not files:
+        out.print(f"There are no finished rounds in {to}.")
+        raise typer.Exit(1)
+    records = [(path.parent.parent.name, json.loads(line)) for path in files for line in path.read_text().splitlines()]
+    out.print(tables.table(tables.values(records), baseline))
+
+
+def _arm(text: str, common: Json) -> tuple[str, tuple[str, Json]]:
+    name, _, params = text.partition("=")
+    given = {**common, **json.loads(params or "{}")}
+    return name, (str(given.pop(FIRST, "")), given)
+
+
+def _truth(folder: Path, images: Path, masks: Path | None, device: str, image_size: int | None) -> Any:
+    from pt4al_backend import artefacts
+    from pt4al_backend.bench.truth import Truth, write
+    from pt4al_backend.demo.images import Images, Reader
+    from pt4al_backend.intake import has_gpu
+    from pt4al_backend.settings import server_settings
+
+    if artefacts.is_complete(folder):
+        return Truth.load(folder)
+    from pt4al_backend.demo.drawn_images import DrawnImages
+    from pt4al_backend.demo.sorted_images import SortedImages
+
+    settings = server_settings(device=device)
+    kind: type[Images] = DrawnImages if masks else SortedImages
+    found = kind.given(images.absolute(), masks.absolute() if masks else None, Reader(settings.image_max_pixels))
+    return write(
+        folder,
+        found,
+        gpu=has_gpu(settings),
+        image_size=image_size,
+        max_pixels=settings.image_max_pixels,
+        on_progress=lambda _done, _total: None,
+    )
