@@ -288,10 +288,12 @@ class Training:
 def scoring_size(device: torch.device, shape: Shape, views: int, classes: int = 0) -> int:
     """Images in a minibatch of inference: at most 256 views of 64 pixels on a CPU (more is slower there), 2,048 on a GPU.
 
-    ``classes`` are those that each pixel has a posterior for. A segmenter's minibatches are smaller: its feature maps are
-    larger than a classifier's, and its posteriors are held several times while they are reduced.
+    A segmenter says how many ``classes`` each pixel has a logit for. Its minibatches have an eighth of the pixels, as its
+    feature maps are larger, and fewer still above 16 classes, as the logits are held several times while they are reduced.
     """
     limit = (2**20 if device.type == "cpu" else 2**26) // (shape[0] * shape[1])
+    if classes:
+        limit //= 8 * math.ceil(classes / 16)
     return max(2, min(limit, 256 if device.type == "cpu" else 2048) // views)
 
 

@@ -93,7 +93,14 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert control["total"] == 20
     assert 0.7 < control["value"] <= 1
     assert 0 < control["low"] <= control["value"] <= control["high"] <= 1
-    assert {path.name for path in lesson.iterdir()} == {"job.json", "lock", "result", "train.npz", "control.npz", "candidates.npy"}
+    assert {path.name for path in lesson.iterdir()} == {
+        "job.json",
+        "lock",
+        "result",
+        "train.npz",
+        "control.npz",
+        "candidates.npy",
+    }
 
     predictor = Predictor.load(lesson / "result")
     assert (predictor.task, predictor.classes) == (pool.task, list(pool.classes))

@@ -74,9 +74,7 @@ def same(ours: torch.nn.Module, theirs: torch.nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("init", ["auto", "pretext"])
-def test_the_pretext_learners_body_is_where_training_starts(
-    sources: Sources, learner: Path, form: Form, init: str
-) -> None:
+def test_the_pretext_learners_body_is_where_training_starts(sources: Sources, learner: Path, form: Form, init: str) -> None:
     ours = task(form)
     assert replace(sources, init=init, learner=learner).give_task(ours) == "pretext"
     assert same(ours.body, weights.load_learner(learner).body)
@@ -104,9 +102,7 @@ def test_with_other_classes_the_last_layer_starts_afresh(sources: Sources, previ
     assert "classes have changed" in notes[0]
 
 
-def test_without_warm_start_the_previous_model_is_left_alone(
-    sources: Sources, learner: Path, previous: Path, form: Form
-) -> None:
+def test_without_warm_start_the_previous_model_is_left_alone(sources: Sources, learner: Path, previous: Path, form: Form) -> None:
     assert replace(sources, learner=learner, previous=previous).give_task(task(form)) == "pretext"
 
 

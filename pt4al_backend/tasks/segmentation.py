@@ -34,17 +34,20 @@ MINIBATCH = 8
 _MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
 
 
-def doubt(posteriors: Tensor) -> tuple[Tensor, Tensor]:
+def doubt(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Confidences of pixels, float32 [m, 3, ...] in the order of ``SAMPLERS``, and their likeliest classes, int64 [m, ...].
 
-    ``posteriors`` are float32 [m, C, ...]; what the samplers do to rows of them in numpy is done here on the device.
+    What the samplers do to rows of posteriors in numpy is done here to float32 logits [m, C, ...] on the device, without
+    ever holding the posteriors: they are the exponentials over their sum.
     """
-    top, ids = posteriors.max(1)
-    if posteriors.shape[1] == 1:
-        return torch.stack([top, top, torch.ones_like(top)], 1), ids
-    second = posteriors.scatter(1, ids[:, None], -1.0).amax(1)
-    entropy = torch.special.entr(posteriors).sum(1) / np.log(posteriors.shape[1])
-    return torch.stack([top, top - second, 1 - entropy], 1).clamp(0, 1), ids
+    top, ids = logits.max(1, keepdim=True)
+    below = logits - top
+    powers = below.exp()
+    total = powers.sum(1)
+    entropy = total.log() - below.mul_(powers).sum(1) / total
+    second = powers.scatter_(1, ids, 0).amax(1)
+    least = 1 - entropy / np.log(max(logits.shape[1], 2))
+    return torch.stack([1 / total, (1 - second) / total, least], 1).clamp(0, 1), ids[:, 0]
 
 
 def mean_of_least(values: Tensor, share: float) -> Tensor:
@@ -142,13 +145,12 @@ class Segmentation(Task):
         return scoring_size(device, self._shape, views=1, classes=len(self.classes))
 
     def look(self, images: Tensor) -> tuple[Tensor, ...]:
-        posteriors = F.softmax(self.model(images), dim=1)
-        values, ids = doubt(posteriors)
+        values, ids = doubt(self.model(images))
         confidences = mean_of_least(values, self._settings.uncertain_share)
-        confidences[~posteriors.isfinite().flatten(1).all(1)] = torch.nan
-        areas = ids.flatten(1)
-        sums = posteriors.new_zeros(posteriors.shape[:2]).scatter_add_(1, areas, values[:, 0].flatten(1))
-        sizes = posteriors.new_zeros(posteriors.shape[:2]).scatter_add_(1, areas, torch.ones_like(values[:, 0]).flatten(1))
+        top, areas = values[:, 0].flatten(1), ids.flatten(1)
+        confidences[~top.isfinite().all(1)] = torch.nan  # which sorting would take for certainty
+        none = top.new_zeros((len(top), len(self.classes)))
+        sums, sizes = none.scatter_add(1, areas, top), none.scatter_add(1, areas, torch.ones_like(top))
         return confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
 
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
