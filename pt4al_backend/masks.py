@@ -76,6 +76,10 @@ class Masks:
                 part.unlink(missing_ok=True)
         return name
 
+    def has(self, name: str) -> bool:
+        """Whether there is a mask of that name."""
+        return self._path(name).exists()
+
     def get(self, name: str) -> Mask:
         """The mask of that name.
 
@@ -93,7 +97,7 @@ class Masks:
         except Exception as error:  # a damaged PNG surfaces as any of a dozen types
             raise StoreCorrupt(
                 f"The mask {path.name} is missing or damaged ({type(error).__name__}).",
-                f"Stop the backend, delete {self._folder} and start it again: the annotations are read anew.",
+                f"Delete {path}: its annotations are read anew with the next full pass.",
             ) from error
 
     def prune(self, wanted: Collection[str]) -> None:

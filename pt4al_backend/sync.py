@@ -82,7 +82,8 @@ class Sync:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
             stamp = _stamp(task.get("annotations") or [])
-            if reread or stamp != (before[task_id].stamp if task_id in before else ""):
+            old = before.get(task_id)
+            if reread or stamp != (old.stamp if old else "") or not (old is None or self._labelling.holds(old.label)):
                 answers.append({**self._answer(task), "stamp": stamp})
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)

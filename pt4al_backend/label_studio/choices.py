@@ -48,7 +48,7 @@ class Choices(Labelling):
         known = label in self.config.labels
         return "" if known else f"Submitted as {label!r}, which is no choice of the labeling config (any more)."
 
-    def too_little(self, labels: Collection[str]) -> str:
+    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:  # noqa: ARG002 - a choice is a class
         return "" if len(set(labels)) > 1 else "labels of two classes or more"
 
     def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002

@@ -14,7 +14,7 @@ from pt4al_backend.frames import restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size
-from pt4al_backend.masks import Mask, Masks, size_of
+from pt4al_backend.masks import UNLABELLED, Mask, Masks, size_of
 from pt4al_backend.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,20 @@ class Drawings(Labelling):
             "Was it replaced? Draw the annotation anew."
         )
 
-    def too_little(self, labels: Collection[str]) -> str:
-        return "" if len(labels) >= LEAST_LABELS else "two labelled images or more"
+    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:
+        if len(labels) < LEAST_LABELS:
+            return "two labelled images or more"
+        classes: set[int] = set()
+        for label in labels:
+            classes.update(np.unique(self._drawn.get(label).ids).tolist())
+            if options.unlabelled == "ignore":
+                classes.discard(UNLABELLED)
+            if len(classes) > 1:
+                return ""
+        return "labels of two classes or more"
+
+    def holds(self, label: str) -> bool:
+        return not label or self._drawn.has(label)
 
     def keep_only(self, labels: Iterable[str]) -> None:
         self._drawn.prune({label for label in labels if label})

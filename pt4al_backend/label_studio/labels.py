@@ -96,8 +96,12 @@ class Labelling(ABC):
         """Why a label cannot be learned from, "" if it can; ``size`` is its image's, if that was fetched."""
 
     @abstractmethod
-    def too_little(self, labels: Collection[str]) -> str:
+    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:
         """What is missing before a model can be trained on ``labels``, "" if nothing is."""
+
+    def holds(self, label: str) -> bool:  # noqa: ARG002 - most labels are kept in the state alone
+        """Whether all that belongs to a label is at hand; if not, the annotations are read again."""
+        return True
 
     @abstractmethod
     def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:

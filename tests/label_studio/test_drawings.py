@@ -107,6 +107,32 @@ def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Mask
 
 
 @pytest.mark.parametrize(
+    ("masks", "params", "missing"),
+    [
+        ([half(SKY, ROAD)], {}, "two labelled images"),
+        ([half(SKY, SKY), half(SKY, SKY)[:20]], {}, "two classes"),
+        ([half(SKY, UNLABELLED), half(SKY, SKY)], {}, ""),
+        ([half(SKY, UNLABELLED), half(SKY, SKY)], {"unlabelled": "ignore"}, "two classes"),
+        ([half(SKY, SKY), half(ROAD, ROAD)], {"unlabelled": "ignore"}, ""),
+    ],
+)
+def test_a_training_needs_two_images_and_two_classes(
+    drawings: Drawings, drawn: Masks, masks: list[Any], params: dict[str, Any], missing: str
+) -> None:
+    found = drawings.too_little([drawn.put(Mask(ids)) for ids in masks], ProjectSettings(**params))
+    assert missing in found
+    assert bool(found) == bool(missing)
+
+
+def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: Drawings, drawn: Masks) -> None:
+    label = drawn.put(Mask(half(SKY, ROAD)))
+    assert drawings.holds(label)
+    assert drawings.holds("")
+    drawn.prune([])
+    assert not drawings.holds(label)
+
+
+@pytest.mark.parametrize(
     ("params", "classes"),
     [
         ({}, ("sky", "road", "background")),
