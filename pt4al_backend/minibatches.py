@@ -84,7 +84,7 @@ class Pairs:
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
         frames, masks = self._prepare(self._pixels.read(self._rows[positions]), self._masks[positions], rng)
-        return _channels_first(frames), torch.from_numpy(masks)
+        return _channels_first(frames), torch.from_numpy(np.ascontiguousarray(masks))
 
 
 def _channels_first(frames: NDArray[np.uint8]) -> Tensor:

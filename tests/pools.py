@@ -97,19 +97,38 @@ SCENES = Pool(
 )
 
 
+def description(kind: str, store: Path, pool: Pool = ARROWS, **changes: Any) -> dict[str, Any]:
+    """A job on a pool, as the worker writes it; settings are added to those of the pool."""
+    settings = {**pool.settings, "pretext_epochs": 2, "epochs": 2, **changes.pop("settings", {})}
+    return {
+        "kind": kind,
+        "task": pool.task,
+        "settings": ProjectSettings(**settings).model_dump(mode="json"),
+        "device": "cpu",
+        "pretrained": "off",
+        "pixels": str(store),
+        "masks": str(store.parent / "masks"),
+        "shape": pool.shape,
+        "stored": pool.shape,
+        "classes": pool.classes,
+        **changes,
+    }
+
+
+def labelled(store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS) -> dict[str, NDArray[Any]]:
+    """Rows of a pool's store with their labels."""
+    return {"rows": rows, "labels": pool.labels(store.parent / "masks", rows)}
+
+
 def job(folder: Path, kind: str, store: Path, arrays: dict[str, Any], pool: Pool = ARROWS, **changes: Any) -> Path:
-    """Writes a job's folder as the worker does; a pair of arrays is rows and labels. Returns the folder."""
+    """Writes a job's folder as the worker does. Returns the folder."""
     folder.mkdir()
     for name, value in arrays.items():
-        if isinstance(value, tuple):
-            np.savez(folder / f"{name}.npz", rows=value[0], labels=value[1])
+        if isinstance(value, dict):
+            np.savez(folder / f"{name}.npz", **value)
         else:
             np.save(folder / f"{name}.npy", value)
-    settings = {**pool.settings, "pretext_epochs": 2, "epochs": 2, **changes.pop("settings", {})}
-    common = {"task": pool.task, "device": "cpu", "pretrained": "off", "pixels": str(store), "masks": str(store.parent / "masks")}
-    shapes = {"shape": pool.shape, "stored": pool.shape, "classes": pool.classes}
-    given = {"kind": kind, "settings": ProjectSettings(**settings).model_dump(mode="json"), **common, **shapes, **changes}
-    (folder / "job.json").write_text(json.dumps(given))
+    (folder / "job.json").write_text(json.dumps(description(kind, store, pool, **changes)))
     return folder
 
 
@@ -122,6 +141,5 @@ def lesson(
     folder: Path, store: Path, train: NDArray[np.int64], control: NDArray[np.int64], pool: Pool = ARROWS, **changes: Any
 ) -> Path:
     """A job that learns what a pool shows and looks at the first five images of the store."""
-    masks = store.parent / "masks"
-    arrays = {name: (rows, pool.labels(masks, rows)) for name, rows in (("train", train), ("control", control))}
-    return job(folder, "learn", store, {**arrays, "candidates": np.arange(5)}, pool, **changes)
+    arrays = {"train": labelled(store, train, pool), "control": labelled(store, control, pool), "candidates": np.arange(5)}
+    return job(folder, "learn", store, arrays, pool, **changes)

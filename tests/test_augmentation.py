@@ -1,10 +1,13 @@
 """Augmentation: the same for the same random numbers, and nothing but shifts, crops and mirrors."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from pt4al_backend.augmentation import Centre, crop_and_flip, of_shape, unchanged
+from pt4al_backend.augmentation import Centre, Scenes, crop_and_flip, of_shape, unchanged
+from pt4al_backend.masks import UNLABELLED
 
 
 def squares(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
@@ -51,3 +54,32 @@ def test_the_same_random_numbers_give_the_same_augmentation(stored: int, size: i
 def test_larger_images_are_augmented_before_the_device() -> None:
     assert of_shape((65, 65))[1] is unchanged
     assert of_shape((64, 64))[1] is crop_and_flip
+
+
+# images with masks
+
+
+def halves(count: int, shape: tuple[int, int] = (32, 48)) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Images that are dark on the left and light on the right, and masks that say 0 and 1 of it."""
+    masks = np.zeros((count, *shape), np.uint8)
+    masks[:, :, shape[1] // 2 :] = 1
+    return np.repeat((40 + 180 * masks)[..., None], 3, 3), masks
+
+
+def test_a_mask_moves_with_its_image_and_says_nothing_of_what_came_from_outside() -> None:
+    images, masks = Scenes((32, 48))(*halves(60), np.random.default_rng(0))
+    assert (images.shape, images.dtype, masks.shape, masks.dtype) == ((60, 32, 48, 3), np.uint8, (60, 32, 48), np.uint8)
+    assert set(np.unique(masks)) == {0, 1, UNLABELLED}
+    light = images.mean(3) > 130
+    known = masks != UNLABELLED
+    assert (light[known] == (masks[known] == 1)).mean() > 0.97
+    assert 0.5 < known.mean() < 1
+    mirrored = sum(m[:, :10][m[:, :10] != UNLABELLED].mean() > 0.5 for m in masks if (m[:, :10] != UNLABELLED).any())
+    assert 12 < mirrored < 48
+
+
+def test_the_same_random_numbers_give_the_same_images_and_masks() -> None:
+    once, again, other = (Scenes((32, 48))(*halves(6), np.random.default_rng(seed)) for seed in (3, 3, 4))
+    for k in (0, 1):
+        np.testing.assert_array_equal(once[k], again[k])
+        assert not np.array_equal(once[k], other[k])

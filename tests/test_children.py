@@ -12,39 +12,14 @@ import pytest
 
 from pt4al_backend import children
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.pixels import Pixels
 from pt4al_backend.sampling import SAMPLERS
-from pt4al_backend.settings import ProjectSettings
-
-SIZE = 32
+from tests import pools
+from tests.pools import ARROWS, SCENES, Pool, description, labelled
 
 
 @pytest.fixture
 def pixels(tmp_path: Path) -> Path:
-    path = tmp_path / "pixels.u8"
-    rng = np.random.default_rng(0)
-    with Pixels(path, (SIZE, SIZE)) as file:
-        for row in range(24):
-            image = rng.integers(0, 60, (SIZE, SIZE, 3), np.uint8)
-            image[: SIZE // 2] += np.uint8(150 if row % 2 else 60)  # two classes, both with an upright
-            file.write(row, image)
-        file.flush()
-    return path
-
-
-def job(pixels: Path, kind: str, **more: Any) -> dict[str, Any]:
-    options = ProjectSettings(width=8, pretext_epochs=2, epochs=2, minibatch_size=8, init="fresh")
-    settings = options.model_dump(mode="json")
-    common = {
-        "task": "classification",
-        "settings": settings,
-        "device": "cpu",
-        "pretrained": "off",
-        "pixels": str(pixels),
-        "stored": (SIZE, SIZE),
-        "shape": (SIZE, SIZE),
-    }
-    return {"kind": kind, "project": 1, "learner": None, "previous": None, "digest": "", **common, **more}
+    return pools.arrows(tmp_path / "pixels.u8", 24)
 
 
 def rows(*numbers: int) -> np.ndarray[Any, Any]:
@@ -57,7 +32,7 @@ def nothing(*_: object) -> None:
 
 def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
     folder, events, ticks = tmp_path / "rank", [], []
-    children.prepare(folder, job(pixels, "rank"), rows=np.arange(24))
+    children.prepare(folder, description("rank", pixels), rows=np.arange(24))
     result = children.run(folder, events.append, lambda: ticks.append(1))
     assert np.isfinite(np.load(result / "losses.npy")).all()
     assert {"phase", "epoch", "epochs", "eta"} <= events[-1].keys()
@@ -67,19 +42,18 @@ def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixe
 
 def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     folder, events = tmp_path / "rank", []
-    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+    children.prepare(folder, description("rank", pixels), rows=np.arange(8))
     children.run(folder, nothing, nothing)
     children.run(folder, events.append, nothing)
     assert events == []
 
 
-def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pixels: Path) -> None:
+@pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
+def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
     folder, killed = tmp_path / "learn", threading.Event()
-    labels = np.array(["dark", "light"] * 12)
-    targets = {"rows": np.arange(16), "labels": labels[:16]}
-    control = {"rows": rows(16, 17), "labels": labels[16:18]}
-    description = job(pixels, "learn", classes=["dark", "light"])
-    children.prepare(folder, description, train=targets, control=control, candidates=np.arange(18, 24))
+    store = pool.store(tmp_path / "pixels.u8", 24)
+    train, control = (labelled(store, chosen, pool) for chosen in (np.arange(16), rows(16, 17)))
+    children.prepare(folder, description("learn", store, pool), train=train, control=control, candidates=np.arange(18, 24))
 
     def kill_once(event: dict[str, Any]) -> None:
         if event.get("epoch") and not killed.is_set():
@@ -92,20 +66,20 @@ def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pixels: Path) ->
     assert killed.is_set()
     with np.load(result / "candidates.npz") as said:
         assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
+    assert not (folder / "scratch").exists()
 
 
 def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "learn"
-    one_class = {"rows": rows(0, 2, 4), "labels": np.array(["dark"] * 3)}
-    none = {"rows": rows(), "labels": np.array([], np.str_)}
-    children.prepare(folder, job(pixels, "learn", classes=["dark", "light"]), train=one_class, control=none, candidates=rows())
+    one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
+    children.prepare(folder, description("learn", pixels), train=one_class, control=none, candidates=rows())
     with pytest.raises(TrainingImpossible, match="class"):
         children.run(folder, nothing, nothing)
 
 
 def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "rank"
-    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+    children.prepare(folder, description("rank", pixels), rows=np.arange(8))
     (folder / "rows.npy").write_bytes(b"not an array")
     with pytest.raises(TrainingImpossible) as crashed:
         children.run(folder, nothing, nothing)
@@ -116,7 +90,7 @@ def test_no_secret_reaches_the_child(tmp_path: Path, pixels: Path, monkeypatch: 
     seen: list[str] = []
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
     folder = tmp_path / "rank"
-    children.prepare(folder, job(pixels, "rank"), rows=np.arange(8))
+    children.prepare(folder, description("rank", pixels), rows=np.arange(8))
 
     def look(_event: dict[str, Any]) -> None:
         seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
