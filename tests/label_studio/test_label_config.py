@@ -1,10 +1,15 @@
 import pytest
 
 from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.label_studio.label_config import ClassificationConfig, parse
+from pt4al_backend.label_studio.label_config import ClassificationConfig, SegmentationConfig, parse
 
 IMAGE = '<Image name="image" value="$image"/>'
 CHOICES = '<Choices name="label" toName="image"><Choice value="cat"/><Choice value="dog"/></Choices>'
+
+
+TWO = '<Label value="cat"/><Label value="dog"/>'
+BRUSH = f'<BrushLabels name="mask" toName="image">{TWO}</BrushLabels>'
+LABELS = f'<Labels name="label" toName="image">{TWO}</Labels>'
 
 
 def view(*parts: str) -> str:
@@ -35,6 +40,50 @@ def test_an_alias_stands_for_the_value_as_in_annotations() -> None:
 def test_questions_about_regions_leave_the_question_about_the_image() -> None:
     per_region = '<Choices name="part" toName="image" perRegion="true"><Choice value="x"/></Choices>'
     assert parse(view(IMAGE, per_region, CHOICES)).from_name == "label"
+
+
+@pytest.mark.parametrize("shape", ["brush", "polygon", "bitmask"])
+def test_labels_to_outline_make_a_segmentation(shape: str) -> None:
+    config = view(IMAGE, f'<{shape}labels name="mask" toName="image">{TWO}</{shape}labels>')
+    assert parse(config) == SegmentationConfig("mask", "image", "image", ("cat", "dog"), shape)
+
+
+@pytest.mark.parametrize("tag", ["Brush", "polygon", "BITMASK"])
+def test_labels_beside_a_tool_make_a_segmentation(tag: str) -> None:
+    config = view(IMAGE, LABELS, f'<{tag} name="tool" toName="image"/>')
+    assert parse(config) == SegmentationConfig("label", "image", "image", ("cat", "dog"), tag.lower(), "tool")
+
+
+def test_of_several_tools_the_first_draws_predictions() -> None:
+    tools = [f'<{tag} name="{tag}" toName="image"/>' for tag in ("Rectangle", "Polygon", "Brush")]
+    assert parse(view(tools[0], tools[1], LABELS, IMAGE, tools[2])).tool == "Polygon"
+
+
+def test_one_class_against_the_background_is_enough_to_segment() -> None:
+    assert parse(view(IMAGE, BRUSH.replace('<Label value="dog"/>', ""))).labels == ("cat",)
+
+
+def test_a_label_s_alias_stands_for_its_value_as_in_annotations() -> None:
+    assert parse(view(IMAGE, BRUSH.replace('value="cat"', 'value="A cat" alias="cat"'))).labels == ("cat", "dog")
+
+
+def test_as_many_classes_as_a_mask_can_tell_apart() -> None:
+    labels = "".join(f'<Label value="{k}"/>' for k in range(255))
+    assert len(parse(view(IMAGE, BRUSH.replace(TWO, labels))).labels) == 255
+
+
+@pytest.mark.parametrize("beside", ["RectangleLabels", "KeyPointLabels", "EllipseLabels"])
+def test_boxes_beside_a_brush_leave_a_segmentation(beside: str) -> None:
+    boxes = f'<{beside} name="prompt" toName="image" smart="true">{TWO}</{beside}>'
+    per_region = '<Choices name="part" toName="image" perRegion="true"><Choice value="x"/></Choices>'
+    config = parse(view(boxes, IMAGE, BRUSH, per_region))
+    assert isinstance(config, SegmentationConfig)
+    assert config.from_name == "mask"
+
+
+@pytest.mark.parametrize("outlines", [BRUSH, f'{LABELS}<Polygon name="p" toName="image"/>'])
+def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines: str) -> None:
+    assert parse(view(IMAGE, outlines, CHOICES.replace("label", "kind"))).task == "classification"
 
 
 @pytest.mark.parametrize(
@@ -68,8 +117,30 @@ def test_questions_about_regions_leave_the_question_about_the_image() -> None:
             "within",
             "one level",
         ),
-        (view(IMAGE, '<BrushLabels name="b" toName="image"><Label value="x"/></BrushLabels>'), "<BrushLabels>", "To classify"),
-        (view(IMAGE, '<PolygonLabels name="b" toName="image"/>'), "not supported by this version", "To classify"),
+        (view(IMAGE), "for no outlines", "to segment them <BrushLabels"),
+        (view(IMAGE, BRUSH, BRUSH.replace("Brush", "Polygon").replace("mask", "b")), "'mask', 'b'", "<BrushLabels> or <Polygon"),
+        (
+            view(IMAGE, BRUSH, LABELS, '<Polygon name="p" toName="image"/>'),
+            "several labels: 'mask', 'label'",
+            "one <BrushLabels>",
+        ),
+        (view(IMAGE, BRUSH.replace('toName="image"', 'toName="text"')), "No <BrushLabels> points to", 'toName="image"'),
+        (view(IMAGE, BRUSH.replace('toName="image"', 'toName="image,text"')), "more than the image", 'toName="image"'),
+        (view(IMAGE, BRUSH.replace('name="mask"', "")), "<BrushLabels> of the labeling config has no name", "<BrushLabels name="),
+        (view(IMAGE, BRUSH.replace("name=", 'choice="multiple" name=')), "pick several labels", 'choice="single"'),
+        (view(IMAGE, BRUSH.replace("name=", 'value="$labels" name=')), "its labels from the task's data", "<Label …>"),
+        (view(IMAGE, BRUSH.replace(TWO, "")), "offers 0 labels", "Add <Label …>"),
+        (view(IMAGE, BRUSH.replace("dog", "cat")), "'cat' more than once", "every label another"),
+        (view(IMAGE, BRUSH.replace('value="dog"', "")), "has no value", '<Label value="…"/>'),
+        (view(IMAGE, BRUSH.replace(TWO, "".join(f'<Label value="{k}"/>' for k in range(256)))), "256 labels", "Remove some"),
+        (view(IMAGE, BRUSH).replace("$image", "$images[0]"), "'$images[0]'", 'value="$image"'),
+        (view(IMAGE, LABELS), "No <Brush>, <Polygon> or <Bitmask> beside", '<Brush name="tool" toName="image"/>'),
+        (view(IMAGE, LABELS, '<Rectangle name="r" toName="image"/>'), "No <Brush>, <Polygon> or <Bitmask>", "<Brush name="),
+        (view(IMAGE, LABELS, '<Brush name="b" toName="text"/>'), "points to the image alone", 'toName="image"'),
+        (view(IMAGE, LABELS, '<Brush toName="image"/>'), "<Brush> of the labeling config has no name", "<Brush name="),
+        (view(IMAGE, '<Brush name="b" toName="image"/>'), "<Brush> without <Labels>", '<Labels name="label" toName="image">'),
+        (view(IMAGE, BRUSH.replace("Brush", "Rectangle")), "Detection (<RectangleLabels>)", "<BrushLabels"),
+        (view(IMAGE, '<KeyPoint name="k" toName="image"/>'), "Detection (<KeyPoint>)", "<Choices"),
     ],
 )
 def test_what_cannot_be_learnt_is_refused_with_what_to_change(config: str, says: str, remedy: str) -> None:
