@@ -7,6 +7,7 @@
     │   └── Unreachable          it did not answer; retried with backoff
     ├── LabelConfigUnsupported   the project's labeling config
     ├── ImageUnreadable          one image; its task is set aside, the rest goes on
+    ├── LabelUnreadable          one annotation; it does not count, the rest goes on
     ├── TrainingImpossible       the labels or the machine do not allow training
     └── StoreCorrupt             an artefact on disk is not what its manifest says
 
@@ -66,6 +67,10 @@ class ImageUnreadable(PT4ALError):
     def __init__(self, message: str, remedy: str = "", *, transient: bool = False) -> None:
         super().__init__(message, remedy)
         self.transient = transient
+
+
+class LabelUnreadable(PT4ALError):
+    """What one annotation says cannot be read; the message is shown beside its task."""
 
 
 class TrainingImpossible(PT4ALError):

@@ -1,0 +1,310 @@
+"""Annotations to masks and masks to predictions; ``recorded/drawn.json`` was drawn by hand in Label Studio 1.23.2's editor."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from pt4al_backend.errors import LabelUnreadable
+from pt4al_backend.label_studio import bitmaps, rle
+from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
+from pt4al_backend.label_studio.outlines import mask_of, reconcile, regions_of
+from pt4al_backend.masks import UNLABELLED, Mask
+
+DRAWN = json.loads((Path(__file__).parent / "recorded" / "drawn.json").read_text())
+SHAPES: tuple[Shape, ...] = ("brush", "polygon", "bitmask")
+PIXEL_BY_PIXEL: tuple[Shape, ...] = ("brush", "bitmask")
+Point = tuple[int, int]
+LABELS = ("road", "car", "tree")
+__ = UNLABELLED
+
+kinds = pytest.mark.parametrize("tool", ["", "tool"], ids=["one tag", "labels and tool"])
+
+
+def config(shape: Shape = "polygon", tool: str = "") -> SegmentationConfig:
+    return SegmentationConfig("mask", "image", "photo", LABELS, shape, tool)
+
+
+def read(*result: Any, by: SegmentationConfig | None = None, max_pixels: int = 10_000) -> NDArray[np.uint8]:
+    return mask_of({"result": list(result)}, by or config(), max_pixels=max_pixels)
+
+
+def region(outline: dict[str, Any], label: str = "road", name: str = "ab12", kind: str = "polygonlabels", **fields: Any) -> Any:
+    """A region of an image of 10 x 8 pixels."""
+    size = {"original_width": 10, "original_height": 8, "image_rotation": 0}
+    shared = {"id": name, "type": kind, "from_name": "mask", "to_name": "image", "origin": "manual"}
+    return {**shared, **size, "value": {**outline, kind: [label]}, **fields}
+
+
+def box(left: float, top: float, right: float, bottom: float) -> dict[str, Any]:
+    """The value of a polygon, in pixels of that image."""
+    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+    return {"points": [[x * 10, y * 12.5] for x, y in corners], "closed": True}
+
+
+def brush(pixels: NDArray[np.bool_], **fields: Any) -> Any:
+    return region({"format": "rle", "rle": rle.encode(pixels)}, kind="brushlabels", **fields)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "tool", "road", "erased", "car", "counts"),
+    [
+        ("brushlabels", "", (110, 72), (140, 72), (280, 160), [1694, 744]),
+        ("bitmask", "tool", (110, 72), (140, 72), (280, 160), [5594, 3050]),
+        ("polygon", "tool", (110, 72), (200, 72), (260, 150), [12656, 5072]),
+    ],
+)
+def test_what_was_drawn_in_the_editor_is_read(
+    drawn: str, tool: str, road: Point, erased: Point, car: Point, counts: list[int]
+) -> None:
+    mask = read(*DRAWN[drawn], by=SegmentationConfig("mask", "image", "photo", LABELS, "brush", tool), max_pixels=100_000)
+    assert mask.shape == (240, 400)
+    assert [mask[y, x] for x, y in (road, erased, car)] == [0, __, 1]
+    assert [(mask == class_id).sum() for class_id in (0, 1)] == counts
+
+
+@kinds
+@pytest.mark.parametrize("shape", PIXEL_BY_PIXEL)
+@given(ids=arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(2, 12)), elements=st.sampled_from([0, 1, 2, __])))
+def test_a_prediction_reads_back_pixel_by_pixel(shape: Shape, tool: str, ids: NDArray[np.uint8]) -> None:
+    by = config(shape, tool)
+    back = mask_of({"result": regions_of(Mask(ids), by)}, by, max_pixels=1000)
+    np.testing.assert_array_equal(np.broadcast_to(back, ids.shape), ids)
+
+
+def scene(height: int = 200, width: int = 320) -> NDArray[np.uint8]:
+    """A ring around a disc with a dot in it, two blobs, and background."""
+    rows, columns = np.mgrid[:height, :width] + 0.5
+    from_centre = np.hypot(columns - 90, rows - 100)
+    ids = np.full((height, width), UNLABELLED, dtype=np.uint8)
+    ids[from_centre < 80] = 0
+    ids[from_centre < 50] = 1
+    ids[from_centre < 20] = 0
+    ids[np.hypot((columns - 240) / 60, (rows - 60) / 30) < 1] = 2
+    ids[150:180, 200:300] = 2
+    return ids
+
+
+@kinds
+def test_polygons_read_back_nearly_as_they_were_with_what_is_in_holes_on_top(tool: str) -> None:
+    by = config("polygon", tool)
+    back = mask_of({"result": regions_of(Mask(scene()), by)}, by, max_pixels=100_000)
+    for class_id in range(3):
+        one, other = back == class_id, scene() == class_id
+        assert (one & other).sum() / (one | other).sum() > 0.97
+
+
+def test_a_hole_without_a_label_is_covered_as_polygons_have_none() -> None:
+    ids = scene()
+    ids[ids == 1] = UNLABELLED
+    back = read(*regions_of(Mask(ids), config()), max_pixels=100_000)
+    assert back[100, 50] == 0
+
+
+def test_polygons_are_one_for_each_part_the_largest_first_and_no_specks() -> None:
+    ids = scene()
+    ids[5, 5] = ids[190:192, 5:7] = 1
+    made = regions_of(Mask(ids), config("polygon"))
+    assert [each["value"]["polygonlabels"] for each in made] == [["road"], ["car"], ["tree"], ["tree"], ["road"]]
+
+
+@kinds
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_prediction_says_what_the_editor_asks_for(shape: Shape, tool: str) -> None:
+    made = regions_of(Mask(scene(), {0: 0.9, 2: 0.25}), config(shape, tool))
+    for each in made:
+        assert (each["to_name"], each["image_rotation"]) == ("image", 0)
+        assert (each["original_width"], each["original_height"]) == (320, 200)
+        assert each["type"] in ((shape, "labels") if tool else (f"{shape}labels",))
+        assert each["from_name"] == ("tool" if each["type"] == shape else "mask")
+    named = [each for each in made if each["type"].endswith("labels")]
+    scores = {each["value"][each["type"]][0]: each.get("score") for each in named}
+    assert scores == {"road": 0.9, "car": None, "tree": 0.25}
+    assert len({each["id"] for each in made}) == len(named)
+    json.dumps(made, allow_nan=False)
+
+
+def test_a_tool_s_result_and_that_of_its_label_have_one_id_and_one_outline() -> None:
+    tool, labels = regions_of(Mask(np.zeros((8, 10), dtype=np.uint8)), config("brush", "tool"))
+    assert tool["id"] == labels["id"]
+    assert labels["value"] == {**tool["value"], "labels": ["road"]}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_ids_that_are_no_label_show_nothing(shape: Shape) -> None:
+    ids = np.array([[3, 254, UNLABELLED]], dtype=np.uint8).repeat(8, axis=0)
+    assert regions_of(Mask(ids, {3: 0.5}), config(shape)) == []
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_mask_of_one_class_is_one_region(shape: Shape) -> None:
+    ids = np.full((8, 10), 2, dtype=np.uint8)
+    (one,) = regions_of(Mask(ids), config(shape))
+    np.testing.assert_array_equal(read(one), ids)
+
+
+def test_an_annotation_without_a_region_is_one_pixel_without_a_label() -> None:
+    np.testing.assert_array_equal(read(), np.array([[UNLABELLED]]))
+
+
+def test_the_later_of_two_regions_is_on_top() -> None:
+    low, high = region(box(0, 0, 6, 8)), region(box(4, 0, 10, 8), "car", "cd34")
+    assert read(low, high)[0].tolist() == [0] * 4 + [1] * 6
+    assert read(high, low)[0].tolist() == [0] * 6 + [1] * 4
+
+
+def test_regions_of_every_tool_are_read_whatever_predictions_are_drawn_with() -> None:
+    pixels = np.zeros((8, 10), dtype=np.bool_)
+    pixels[0] = True
+    bitmap = {"imageDataURL": bitmaps.encode(pixels[::-1])}
+    by = config("polygon", "tool")
+    outlines = [("brush", {"format": "rle", "rle": rle.encode(pixels)}), ("polygon", box(0, 3, 10, 4)), ("bitmask", bitmap)]
+    parts = []
+    for number, (kind, value) in enumerate(outlines):
+        parts.append(region(value, name=str(number), kind=kind, from_name=kind))
+        parts.append(region(value, LABELS[number], str(number), "labels"))
+    assert read(*parts, by=by)[:, 0].tolist() == [0, __, __, 1, __, __, __, 2]
+
+
+def test_a_label_s_result_may_leave_the_outline_to_the_tool_s() -> None:
+    tool = region(box(0, 0, 10, 8), kind="polygon", from_name="tool")
+    assert (read(tool, region({}, "tree", kind="labels"), by=config("polygon", "tool")) == 2).all()
+
+
+def test_results_that_outline_no_pixels_do_not_count() -> None:
+    rectangle = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0}
+    others = [
+        {"type": "relation", "from_id": "ab12", "to_id": "x", "direction": "right"},
+        region(rectangle, "road", "x", "rectanglelabels", from_name="boxes"),
+        region(rectangle, kind="rectangle", name="y", from_name="box"),
+        region(rectangle, "road", "y", "labels"),
+        region({"text": ["a remark"]}, kind="textarea", name="z", from_name="remark"),
+        region({**box(0, 0, 10, 8), "choices": ["hard"]}, kind="choices", from_name="part"),
+        "nonsense",
+    ]
+    assert read(*others).shape == (1, 1)
+    np.testing.assert_array_equal(read(*others, region(box(0, 0, 10, 8))), np.zeros((8, 10)))
+
+
+def test_polygons_beyond_the_image_are_cut_off() -> None:
+    assert read(region(box(-90, 2, 90, 3)))[:, 5].tolist() == [__, __, 0, __, __, __, __, __]
+    assert (read(region({"points": [[-1e8, -1e8], [1e8, -1e8], [1e8, 1e8], [-1e8, 1e8]]})) == 0).all()
+
+
+FULL = np.ones((8, 10), dtype=np.bool_)
+DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
+
+
+@pytest.mark.parametrize(
+    ("one", "says", "remedy"),
+    [
+        (region({"rle": rle.encode(FULL)[:7]}, kind="brushlabels"), "its RLE ends after 0 of 320 values", DRAW),
+        (brush(np.ones((8, 11), np.bool_)), "its RLE is of 352 values, not of 4 for each of 10 x 8 pixels", DRAW),
+        (region({"rle": "AAA="}, kind="brushlabels"), "its RLE is not a list of bytes", DRAW),
+        (region({"rle": None}, kind="brushlabels"), "its RLE is not a list of bytes", DRAW),
+        (region({"rle": [300] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
+        (region({"rle": [-1] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
+        (region({"rle": ["1"] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
+        (region({}, kind="brushlabels"), "it has none of rle, points, imageDataURL", DRAW),
+        (region({"points": [[0, 0], [9, 9]]}), "its polygon has 2 points; it takes three", DRAW),
+        (region({"points": None}), "its polygon has no points", DRAW),
+        (region({"points": [[0, 0], [9, 9], [0, float("nan")]]}), "a point that is not two numbers, its number 3", DRAW),
+        (region({"points": [[0, 0], [9, float("inf")], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
+        (region({"points": [[0, "0"], [9, 9], [0, 1]]}), "a point that is not two numbers, its number 1", DRAW),
+        (region({"points": [[0, 0], [9, 9, 9], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
+        (region({"points": [[0, 0], 9, [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
+        (region({"points": [[0, 0], [9, 9]] * 60_000}), "its polygon has 120,000 points", DRAW),
+        (region({"imageDataURL": "http://x"}, kind="bitmasklabels"), "its bitmap does not begin with 'data:image/png", DRAW),
+        (
+            region({"imageDataURL": bitmaps.encode(FULL.T)}, kind="bitmasklabels"),
+            "its bitmap has 8 x 10 pixels, not 10 x 8",
+            DRAW,
+        ),
+        (region(box(0, 0, 5, 5), "horse"), "'horse' is no label of the labeling config (any more)", RELABEL),
+        (region(box(0, 0, 5, 5), ["road"]), "['road'] is no label of the labeling config", RELABEL),
+        (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": []}), "it has no label", RELABEL),
+        (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": "road"}), "it has no label", RELABEL),
+        (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": ["car", "road"]}), "it has 2 labels, 'car'", RELABEL),
+        (region(box(0, 0, 5, 5), kind="polygon", from_name="tool"), "it has no label", RELABEL),
+        (region(box(0, 0, 5, 5), from_name="old"), "'old' is no tag of the labeling config (any more)", DRAW),
+        (region(box(0, 0, 5, 5), image_rotation=90), "with the image rotated by 90 degrees", "Rotate the image back"),
+        (region(box(0, 0, 5, 5), original_width=None), "are [None, 8], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_height="8"), "are [10, '8'], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_height=0), "are [10, 0], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_height=-8), "are [10, -8], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_height=8.5), "are [10, 8.5], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_height=float("inf")), "are [10, inf], not numbers of pixels", DRAW),
+        (region(box(0, 0, 5, 5), original_width=10**8), "100,000,000 x 8 pixels, more than 10,000", "PT4AL_IMAGE_MAX_PIXELS"),
+        (region(box(0, 0, 5, 5), value=None), "it has none of rle, points, imageDataURL", DRAW),
+        (region(box(0, 0, 5, 5), "x" * 10_000), f"'{'x' * 59}… is no label", RELABEL),
+    ],
+)
+def test_a_region_that_cannot_be_read_is_named_with_what_to_do(one: Any, says: str, remedy: str) -> None:
+    with pytest.raises(LabelUnreadable) as caught:
+        read(region(box(0, 0, 3, 3), name="fine"), one)
+    assert caught.value.message.startswith("Region ab12: ")
+    assert says in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_a_region_without_an_id_is_named_by_its_place() -> None:
+    with pytest.raises(LabelUnreadable, match="Region number 2: 'horse'"):
+        read(region(box(0, 0, 3, 3), name=""), region(box(0, 0, 3, 3), "horse", name=None))
+
+
+def test_regions_of_different_images_are_refused() -> None:
+    with pytest.raises(LabelUnreadable, match="Region cd34: it is of an image of 11 x 8 pixels, region ab12 of 10 x 8"):
+        read(region(box(0, 0, 3, 3)), region(box(0, 0, 3, 3), name="cd34", original_width=11))
+
+
+@pytest.mark.parametrize("result", [None, "[]", {"id": "ab12"}])
+def test_a_result_that_is_no_list_is_not_taken_for_background(result: Any) -> None:
+    with pytest.raises(LabelUnreadable, match="no list of regions"):
+        mask_of({"result": result}, config(), max_pixels=100)
+
+
+def test_so_many_regions_that_reading_takes_forever_are_refused() -> None:
+    many = [brush(FULL, name=f"r{number}") for number in range(60)]
+    assert read(*many, max_pixels=100).shape == (8, 10)
+    with pytest.raises(LabelUnreadable, match="Region r50: with it the regions cover the image too often"):
+        read(*many, max_pixels=80)
+
+
+def row(*ids: int) -> NDArray[np.uint8]:
+    return np.array([ids], dtype=np.uint8)
+
+
+NOTHING = row(UNLABELLED)
+
+
+@pytest.mark.parametrize(
+    ("masks", "agreed"),
+    [
+        ([row(0, 1)], row(0, 1)),
+        ([row(0, 1), row(2, 1)], row(2, 1)),
+        ([row(0, 1), row(0, 2), row(1, 0)], row(0, 0)),
+        ([row(0, __), row(1, __), row(1, 2)], row(1, __)),
+        ([row(2, 2), row(1, 1), row(1, 0), row(2, 0)], row(2, 0)),
+        ([row(1, 1), row(2, 2), row(2, 2), row(1, 1), row(0, 0)], row(1, 1)),
+        ([NOTHING, row(0, 1)], row(0, 1)),
+        ([row(0, 1), NOTHING], row(__, __)),
+        ([NOTHING, row(0, 1), NOTHING], row(__, __)),
+        ([NOTHING, row(0, 1), row(0, 2)], row(0, 2)),
+        ([NOTHING, NOTHING], NOTHING),
+    ],
+)
+def test_annotators_are_reconciled_by_majority_and_then_by_age(masks: list[NDArray[np.uint8]], agreed: NDArray[np.uint8]) -> None:
+    before = [mask.copy() for mask in masks]
+    np.testing.assert_array_equal(reconcile(masks), agreed)
+    np.testing.assert_array_equal(np.concatenate(masks, axis=1), np.concatenate(before, axis=1))
+
+
+def test_annotators_whose_images_differ_are_not_reconciled() -> None:
+    with pytest.raises(LabelUnreadable, match="different sizes: 2 x 1 and 3 x 1 pixels"):
+        reconcile([row(0, 1), NOTHING, row(0, 1, 2)])
