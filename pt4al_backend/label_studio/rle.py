@@ -133,13 +133,14 @@ def _packets(stream: NDArray[np.uint8], position: int, count_bits: Sequence[int]
     window = stream[origin : origin + _WINDOW + 3].astype(np.uint32)
     words = window[:-3] << 24 | window[1:-2] << 16 | window[2:-1] << 8 | window[3:]
     heads = (words[:, None] << np.arange(8, dtype=np.uint32)).ravel()  # what follows each bit, 25 bits at least
-    kinds = heads >> 29
-    sizes = np.tile(np.array(count_bits, dtype=np.uint32), 2)[kinds]
+    kinds = (heads >> 29).astype(np.intp)
+    sizes = np.array([*count_bits, *count_bits], dtype=np.uint32)[kinds]
     counts = (heads << 3 >> 32 - sizes) + 1
     single = kinds < 4
-    hops = memoryview(np.arange(heads.size) + 3 + sizes + _VALUE_BITS * np.where(single, counts, 1))
-    at, found = position & 7, []
-    while at < len(hops):
+    ends = np.arange(3, heads.size + 3, dtype=np.uint32) + sizes + _VALUE_BITS * np.where(single, counts, 1)
+    hops = memoryview(ends)
+    at, beyond, found = position & 7, len(hops), []
+    while at < beyond:
         found.append(at)
         at = hops[at]
     starts = np.array(found)
