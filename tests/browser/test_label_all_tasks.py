@@ -1,67 +1,21 @@
 """The main job as a person does it: connect the backend, press Label All Tasks, be served the published query."""
 
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.backend import SECONDS, Backend
+from tests.backend import Backend
 from tests.images import LABEL_CONFIG, arrow, class_of, save
 from tests.servers import LabelStudioServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.label_studio]
 
 PARAMS = {"rounds": 2, "query_size": 4, "control_share": 0.25, "pretext_epochs": 2, "epochs": 2, "width": 8}
-
-#: Without the latter ones Chromium asks its makers' servers for this and that.
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
-
-expect.set_options(timeout=SECONDS * 1000)
-
-
-@pytest.fixture
-def browser_page(tmp_path: Path) -> Iterator[Page]:
-    """A page of a fresh Chromium, which asks nobody but this machine."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        reason = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("PT4AL_REQUIRE_LABEL_STUDIO") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    strangers: set[str] = set()
-
-    def look(url: str) -> None:
-        if urlsplit(url).hostname not in ("127.0.0.1", None):
-            strangers.add(url)
-
-    with sync_playwright() as playwright:
-        context = playwright.chromium.launch_persistent_context(
-            tmp_path / "chromium", executable_path=chromium, args=FLAGS, viewport={"width": 1280, "height": 800}
-        )
-        context.set_default_timeout(SECONDS * 1000)
-        context.on("request", lambda request: look(request.url))
-        yield context.pages[0]
-        context.close()
-    assert not strangers
-
-
-def sign_in(page: Page, label_studio: LabelStudioServer) -> None:
-    page.goto(label_studio.url)
-    page.locator("input[name=email]").fill(label_studio.email)
-    page.locator("input[name=password]").fill(label_studio.password)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url(f"{label_studio.url}/")
 
 
 def connect(page: Page, backend: Backend, params: str) -> None:
@@ -85,16 +39,14 @@ def fact(page: Page, name: str) -> str:
 
 
 def test_label_all_tasks_serves_the_published_query(
-    browser_page: Page, label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+    signed_in_page: Page, label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
 ) -> None:
     client = LabelStudio(label_studio.url, label_studio.token)
     project = lead.create_project("Arrows in a browser", LABEL_CONFIG)
     lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
-    page = browser_page
+    page = signed_in_page
     with Backend(tmp_path / "backend", label_studio, PT4AL_POLL_SECONDS="3600") as backend:
         backend.start_apart()
-        sign_in(page, label_studio)
-
         page.goto(f"{label_studio.url}/projects/{project}/settings/ml")
         connect(page, backend, json.dumps({**PARAMS, "query-size": 4}))
         page.get_by_text("Unknown+setting+'query-size'").wait_for()
