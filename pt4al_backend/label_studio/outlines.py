@@ -94,7 +94,7 @@ def regions_of(mask: Mask, config: SegmentationConfig) -> list[Json]:
     size = {"original_width": width, "original_height": height, "image_rotation": 0}
     results = []
     for class_id, value in drawn:
-        score = {"score": mask.scores[class_id]} if class_id in mask.scores else {}
+        score = {"score": float(mask.scores[class_id])} if class_id in mask.scores else {}
         shared = {"id": uuid4().hex[:10], "to_name": config.to_name, **size, **score}
         results += [{**shared, **each} for each in _results(config, value, config.labels[class_id])]
     return results
