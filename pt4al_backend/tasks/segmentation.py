@@ -136,8 +136,8 @@ class Segmentation(Task):
         weights = torch.ones(len(self.classes)) if self._weights is None else self._weights
         weights = weights.to(images.device)
         total = F.cross_entropy(logits, targets, weights, ignore_index=UNLABELLED, reduction="sum")
-        known = targets[targets != UNLABELLED]
-        return total / weights[known].sum().clamp(min=torch.finfo(torch.float32).tiny)
+        known = F.pad(weights, (0, UNLABELLED + 1 - len(weights)))[targets].sum()
+        return total / known.clamp(min=torch.finfo(torch.float32).tiny)
 
     # answering
 
