@@ -42,7 +42,7 @@ def run(
     arms = dict(_arm(text, json.loads(common)) for text in arm)
     for seed in range(seeds):
         for name, (first, params) in arms.items():
-            options = project_settings({**params, "rounds": params.get("rounds", rounds), "seed": seed})
+            options = project_settings({**truth.params, **params, "rounds": params.get("rounds", rounds), "seed": seed})
             ranking = to / f"ranking-{options.pretext or truth.task}-{options.init}" / f"seed-{seed}"
             one = Run(to / "arms" / name / f"seed-{seed}", truth, options, ranking, first=first, device=device)
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):

@@ -35,6 +35,7 @@ class Truth:
         labels: of the pool, then of the test images: names of classes, or of masks.
         pool: how many images the pool has.
         masks: folder of the masks, if labels are masks.
+        params: settings that suit the images, as a project's extra params.
     """
 
     task: str
@@ -45,6 +46,7 @@ class Truth:
     labels: NDArray[np.str_]
     pool: int
     masks: Path
+    params: dict[str, Any]
 
     @classmethod
     def load(cls, folder: Path) -> "Truth":
@@ -57,7 +59,7 @@ class Truth:
         shape, stored = ((int(height), int(width)) for height, width in (said["shape"], said["stored"]))
         labels = np.load(folder / _LABELS, allow_pickle=False)
         task, classes, pool = str(said["task"]), tuple(said["classes"]), int(said["pool"])
-        return cls(task, classes, folder / _PIXELS, shape, stored, labels, pool, folder / _MASKS)
+        return cls(task, classes, folder / _PIXELS, shape, stored, labels, pool, folder / _MASKS, dict(said["params"]))
 
     def lesson(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Rows with their labels, as a job holds them."""
@@ -78,7 +80,7 @@ def write(folder: Path, images: Images, *, gpu: bool, image_size: int | None, ma
         return KEEP[images.task](decode(path.read_bytes(), max_pixels, max(stored)), stored)
 
     said = {"task": images.task, "classes": images.classes, "shape": shape, "stored": stored, "pool": len(images.pool)}
-    with artefacts.writing(folder, **said, source=images.source) as draft:
+    with artefacts.writing(folder, **said, params=dict(images.params), source=images.source) as draft:
         with Pixels(draft / _PIXELS, stored) as pixels, ThreadPoolExecutor(os.cpu_count()) as threads:
             for row, each in enumerate(threads.map(frame, files)):
                 pixels.write(row, each)
