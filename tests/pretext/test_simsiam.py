@@ -16,7 +16,7 @@ def noise(count: int, size: int = 32) -> Tensor:
 @pytest.fixture
 def learner() -> SimSiam:
     torch.manual_seed(0)
-    return SimSiam(Body(Form.of(32, 8)))
+    return SimSiam(Body(Form.of((32, 32), 8)))
 
 
 class Fixed(torch.nn.Module):
