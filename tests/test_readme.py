@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic.fields import FieldInfo
 
+from pt4al_backend.pretext import PRETEXTS
 from pt4al_backend.settings import ProjectSettings, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,11 @@ def test_every_setting_is_in_its_table_with_its_default_and_meaning(name: str, f
         "" if field.default in (None, "") else f"`{field.default}`".replace("False", "false").replace("True", "true")
     )
     assert meaning.startswith(str(field.description))
+
+
+def test_the_pretext_tasks_are_named_where_one_is_set() -> None:
+    row = next(line for line in README.splitlines() if line.startswith("| `pretext` |"))
+    assert set(re.findall(r"`(\w+)`", row.partition(" prints them. ")[2])) == set(PRETEXTS)
 
 
 def test_no_table_names_a_setting_that_is_gone() -> None:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 #: Name of each pretext task -> "module:class".
 PRETEXTS: dict[str, str] = {
+    "colorization": "pt4al_backend.pretext.colorization:Colorization",
+    "colorization_classes": "pt4al_backend.pretext.colorization_classes:ColorizationClasses",
+    "jigsaw": "pt4al_backend.pretext.jigsaw:Jigsaw",
     "rotation": "pt4al_backend.pretext.rotation:Rotation",
+    "simsiam": "pt4al_backend.pretext.simsiam:SimSiam",
 }
 
 

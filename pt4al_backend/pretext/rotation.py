@@ -20,22 +20,21 @@ from torch.nn import functional as F
 
 from pt4al_backend.minibatches import Minibatch
 from pt4al_backend.networks import Body, Classifier
-from pt4al_backend.pretext.base import Pretext, Quality
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.training import Recipe, few_images
+from pt4al_backend.pretext.base import Pretext, Quality, too_alike
 
 VIEWS = 4
 
 #: Accuracy below which the learner has learned nothing; chance is 0.25.
 LEAST_ACCURACY = 0.35
-#: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
-#: knows its pool by heart has tiny losses, and still orders them.
-LEAST_SPREAD = 0.01
 
 
 def rotations(images: Tensor) -> Tensor:
-    """The four orientations of square images: [m, 3, S, S] -> [4 m, 3, S, S], orientation by orientation."""
-    return torch.cat([torch.rot90(images, quarter, (2, 3)) for quarter in range(VIEWS)])
+    """The four orientations of the largest centred square: [m, 3, H, W] -> [4 m, 3, S, S], orientation by orientation."""
+    height, width = images.shape[2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    squares = images[:, :, top : top + side, left : left + side]
+    return torch.cat([torch.rot90(squares, quarter, (2, 3)) for quarter in range(VIEWS)])
 
 
 def _orientations(images: Tensor) -> Tensor:
@@ -46,24 +45,13 @@ class Rotation(Pretext):
     """Cross-entropy over four orientations. ``scores`` columns: loss in nats, share of the four views recognised."""
 
     name = "rotation"
+    rate = 0.1
     views = VIEWS
     outputs = 2
 
     def __init__(self, body: Body) -> None:
         self.body = body
         self.model = Classifier(body, VIEWS)
-
-    def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
-        """15 epochs by default; the rate climbs to 0.1 (0.01 for ImageNet weights) in 30 % of them, then a cosine to 0.
-
-        Minibatches of 64 images (256 views) on a CPU, 256 images (the paper's) on a GPU.
-        """
-        return Recipe(
-            epochs=settings.pretext_epochs,
-            minibatch_size=few_images(64 if device.type == "cpu" else 256, images),
-            learning_rate=settings.learning_rate or (0.1 if fresh else 0.01),
-            warmup=0.3,
-        )
 
     def loss(self, minibatch: Minibatch, _: np.random.Generator) -> Tensor:
         (images,) = minibatch
@@ -78,13 +66,10 @@ class Rotation(Pretext):
 
     def quality(self, scores: NDArray[Any]) -> Quality:
         losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
-        spread = float(losses.std())
-        reason = ""
+        reason = too_alike(self.name, losses)
         if accuracy < LEAST_ACCURACY:
             reason = (
                 f"The rotation learner recognises {100 * accuracy:.0f} % of the orientations where guessing gives 25 %: the "
                 "images have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
             )
-        elif spread < LEAST_SPREAD * float(losses.mean()):
-            reason = f"The rotation losses of the images hardly differ (by {spread:.1e}): the images are too alike to be ranked."
-        return Quality(accuracy, 1 / VIEWS, spread, not reason, reason)
+        return Quality(accuracy, 1 / VIEWS, float(losses.std()), not reason, reason)

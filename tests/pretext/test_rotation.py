@@ -1,24 +1,12 @@
 """Rotation: the paper's loss, and whether it means anything on a pool."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pt4al_backend.augmentation import Centre
-from pt4al_backend.minibatches import Images
 from pt4al_backend.networks import Body, Form
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.pretext.base import Quality
 from pt4al_backend.pretext.rotation import Rotation, rotations
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.training import Training, score
-from tests import pools
-
-CPU = torch.device("cpu")
 
 
 class Corner(nn.Module):
@@ -46,34 +34,16 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None
     np.testing.assert_allclose(rotation.scores(images).numpy(), [[right, 1], [wrong, 0]])
 
 
-def ranked(store: Path, make: Callable[[Path, int], Path], count: int, epochs: int) -> Quality:
-    torch.manual_seed(0)
-    rotation = Rotation(Body(Form.of(pools.SHAPE, 8)))
-    with Pixels(make(store, count), pools.SHAPE) as pixels:
-        images = Images(pixels, np.arange(count), Centre(pools.SHAPE))
-        recipe = rotation.recipe(count, ProjectSettings(pretext_epochs=epochs), CPU, fresh=True)
-        Training(rotation, images, recipe, device=CPU).run()
-        return rotation.quality(score(rotation, images, 32, device=CPU))
+def test_of_a_frame_that_is_not_square_the_middle_is_turned() -> None:
+    wide = torch.arange(12).view(1, 1, 2, 6).expand(1, 3, 2, 6)
+    assert [view[0].tolist() for view in rotations(wide)] == [view[0].tolist() for view in rotations(wide[..., 2:4])]
+    assert torch.equal(rotations(wide.transpose(2, 3)), rotations(wide.transpose(2, 3)[:, :, 2:4]))
 
 
-def test_images_with_a_way_up_are_ranked_meaningfully(tmp_path: Path) -> None:
-    quality = ranked(tmp_path / "store", pools.arrows, 80, epochs=8)
-    assert quality.meaningful
-    assert quality.reason == ""
-    assert quality.accuracy is not None
-    assert quality.accuracy > 0.6 > quality.chance == 0.25
-    assert quality.spread > 0
-
-
-def test_images_without_a_way_up_are_not_and_the_user_is_told_why(tmp_path: Path) -> None:
-    quality = ranked(tmp_path / "store", pools.noise, 200, epochs=2)
-    assert not quality.meaningful
-    assert "no upright sense" in quality.reason
-
-
-@pytest.mark.parametrize(("fresh", "given", "rate"), [(True, None, 0.1), (False, None, 0.01), (False, 0.3, 0.3)])
-def test_weights_from_elsewhere_are_trained_more_gently_unless_the_user_says_otherwise(
-    fresh: bool, given: float | None, rate: float
-) -> None:
-    recipe = Rotation(Body(Form.of((16, 16), 8))).recipe(500, ProjectSettings(learning_rate=given), CPU, fresh=fresh)
-    assert recipe.learning_rate == rate
+@pytest.mark.parametrize(("accuracy", "means"), [(0.3, "no upright sense"), (0.4, "")])
+def test_a_learner_that_hardly_tells_the_orientations_apart_ranks_nothing(accuracy: float, means: str) -> None:
+    losses = np.linspace(1, 2, 50)
+    quality = Rotation(Body(Form.of((16, 16), 8))).quality(np.stack([losses, np.full(50, accuracy)], 1))
+    assert quality.meaningful is (means == "")
+    assert means in quality.reason
+    assert (quality.accuracy, quality.chance) == (pytest.approx(accuracy), 0.25)
