@@ -31,7 +31,7 @@ def test_every_setting_is_in_its_table_with_its_default_and_meaning(name: str, f
 
 def test_the_pretext_tasks_are_named_where_one_is_set() -> None:
     row = next(line for line in README.splitlines() if line.startswith("| `pretext` |"))
-    assert set(re.findall(r"`(\w+)`", row.partition(" prints them. ")[2])) == set(PRETEXTS)
+    assert set(re.findall(r"`(\w+)`", row.partition(" for segmentation. ")[2])) == set(PRETEXTS)
 
 
 def test_no_table_names_a_setting_that_is_gone() -> None:

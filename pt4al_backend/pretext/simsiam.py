@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pt4al_backend.frames import SMALL
 from pt4al_backend.minibatches import Minibatch
-from pt4al_backend.networks import SMALL, Body
+from pt4al_backend.networks import Body
 from pt4al_backend.pretext import views
 from pt4al_backend.pretext.base import Pretext, Quality
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pretext.colorization import Colorization, lab
 from pt4al_backend.pretext.colorization_classes import ColorizationClasses, bins
 
@@ -21,7 +21,7 @@ def flat(*colours: tuple[int, int, int]) -> Tensor:
 
 @pytest.fixture(params=[Colorization, ColorizationClasses])
 def learner(request: pytest.FixtureRequest) -> Colorization:
-    learner: Colorization = request.param(Body(Form.of((16, 16), 8)))
+    learner: Colorization = request.param(build(ResNetForm.of((16, 16), 8)))
     learner.model.eval()
     return learner
 
@@ -47,7 +47,7 @@ def test_lab_is_that_of_the_cie_under_d65(colour: tuple[int, int, int], expected
 
 
 def test_the_body_sees_lightness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = Colorization(Body(Form.of((16, 16), 8)))
+    learner = Colorization(build(ResNetForm.of((16, 16), 8)))
     seen: list[Tensor] = []
     learner.body.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     learner.model.eval()
@@ -58,7 +58,7 @@ def test_the_body_sees_lightness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_loss_is_smooth_l1_of_a_and_b_in_units_of_ten() -> None:
-    learner = Colorization(Body(Form.of((16, 16), 8)))  # untrained it paints everything grey
+    learner = Colorization(build(ResNetForm.of((16, 16), 8)))  # untrained it paints everything grey
     learner.model.eval()
     loss, blindly, is_grey = learner.scores(flat(RED))[0].tolist()
     assert loss == pytest.approx((8.009 - 0.5 + 6.720 - 0.5) / 2, abs=1e-3)
@@ -75,7 +75,7 @@ def test_there_are_313_bins_ten_apart_and_all_colours_lie_near_one() -> None:
 
 
 def test_the_cross_entropy_is_over_all_bins_and_rare_colours_weigh_more() -> None:
-    learner = ColorizationClasses(Body(Form.of((16, 16), 8)))  # untrained it gives all bins the same probability
+    learner = ColorizationClasses(build(ResNetForm.of((16, 16), 8)))  # untrained it gives all bins the same probability
     learner.model.eval()
     red, blue = learner.scores(flat(RED, BLUE))[:, 0].tolist()
     assert red == pytest.approx(np.log(313))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pt4al_backend import pretext
 from pt4al_backend.minibatches import Minibatch
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import Body, ResNetForm, build
 from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.training import Training, score
@@ -65,7 +65,7 @@ class Light(nn.Module):
 
 
 def ours() -> Body:
-    return Body(Form.of((32, 32), 8))
+    return build(ResNetForm.of((32, 32), 8))
 
 
 BODIES = {"our body": ours, "another body": Light}

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pretext.jigsaw import Jigsaw, Puzzle, arrangements, tiles
 
 
@@ -49,7 +49,7 @@ def test_tiles_lie_elsewhere_each_time_in_training_and_in_the_centre_in_scoring(
 
 def test_arranging_the_features_is_arranging_the_tiles() -> None:
     torch.manual_seed(0)
-    puzzle = Puzzle(Body(Form.of((16, 16), 8))).eval()
+    puzzle = Puzzle(build(ResNetForm.of((16, 16), 8))).eval()
     cut = 255 * torch.rand(2, 9, 3, 16, 16)
     logits = puzzle(cut)
     assert logits.shape == (2, 30, 30)
@@ -59,7 +59,7 @@ def test_arranging_the_features_is_arranging_the_tiles() -> None:
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_the_arrangements() -> None:
-    jigsaw = Jigsaw(Body(Form.of((16, 16), 8)))
+    jigsaw = Jigsaw(build(ResNetForm.of((16, 16), 8)))
     logits = torch.zeros(2, 30, 30)
     logits[0] = 3 * torch.eye(30)
     jigsaw.model = lambda _: logits  # type: ignore[assignment]
@@ -69,7 +69,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_arrangements() -> None:
 
 def test_neither_brightness_nor_contrast_of_an_image_tells_anything() -> None:
     torch.manual_seed(0)
-    jigsaw = Jigsaw(Body(Form.of((16, 16), 8)))
+    jigsaw = Jigsaw(build(ResNetForm.of((16, 16), 8)))
     jigsaw.model.eval()
     image = torch.from_numpy(np.random.default_rng(0).integers(0, 100, (1, 3, 32, 32), dtype=np.uint8))
     torch.testing.assert_close(jigsaw.scores(2 * image + 40), jigsaw.scores(image), rtol=1e-4, atol=1e-5)
@@ -77,7 +77,7 @@ def test_neither_brightness_nor_contrast_of_an_image_tells_anything() -> None:
 
 @pytest.mark.parametrize(("accuracy", "means"), [(0.05, "no layout in common"), (0.1, "")])
 def test_a_learner_that_hardly_tells_arrangements_apart_ranks_nothing(accuracy: float, means: str) -> None:
-    quality = Jigsaw(Body(Form.of((16, 16), 8))).quality(np.stack([np.linspace(1, 2, 50), np.full(50, accuracy)], 1))
+    quality = Jigsaw(build(ResNetForm.of((16, 16), 8))).quality(np.stack([np.linspace(1, 2, 50), np.full(50, accuracy)], 1))
     assert quality.meaningful is (means == "")
     assert means in quality.reason
     assert quality.chance == pytest.approx(1 / 30)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pretext.rotation import Rotation, rotations
 
 
@@ -25,7 +25,7 @@ def test_the_views_are_the_four_quarter_turns() -> None:
 
 
 def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None:
-    rotation = Rotation(Body(Form.of((16, 16), 8)))
+    rotation = Rotation(build(ResNetForm.of((16, 16), 8)))
     rotation.model = Corner()
     images = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
     images[0, :, 0, 0] = 200  # upright: every view is recognised
@@ -43,7 +43,7 @@ def test_of_a_frame_that_is_not_square_the_middle_is_turned() -> None:
 @pytest.mark.parametrize(("accuracy", "means"), [(0.3, "no upright sense"), (0.4, "")])
 def test_a_learner_that_hardly_tells_the_orientations_apart_ranks_nothing(accuracy: float, means: str) -> None:
     losses = np.linspace(1, 2, 50)
-    quality = Rotation(Body(Form.of((16, 16), 8))).quality(np.stack([losses, np.full(50, accuracy)], 1))
+    quality = Rotation(build(ResNetForm.of((16, 16), 8))).quality(np.stack([losses, np.full(50, accuracy)], 1))
     assert quality.meaningful is (means == "")
     assert means in quality.reason
     assert (quality.accuracy, quality.chance) == (pytest.approx(accuracy), 0.25)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pt4al_backend.networks import Body, Form
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pretext.simsiam import SimSiam
 
 
@@ -16,7 +16,7 @@ def noise(count: int, size: int = 32) -> Tensor:
 @pytest.fixture
 def learner() -> SimSiam:
     torch.manual_seed(0)
-    return SimSiam(Body(Form.of((32, 32), 8)))
+    return SimSiam(build(ResNetForm.of((32, 32), 8)))
 
 
 class Fixed(torch.nn.Module):
