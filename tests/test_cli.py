@@ -175,11 +175,14 @@ def test_demo_passes_on_what_it_was_told(run: Any, monkeypatch: pytest.MonkeyPat
     told: dict[str, Any] = {}
     monkeypatch.setitem(sys.modules, "pt4al_backend.demo", SimpleNamespace(run=lambda **options: told.update(options)))
     result = run(
-        "demo", "--images", "photos", "--rounds", "2", "--no-stay", "--folder", "d", "--label-studio", "bin/label-studio"
+        *("demo", "--task", "segmentation", "--images", "photos", "--masks", "masks", "--rounds", "2", "--no-stay"),
+        *("--folder", "d", "--label-studio", "bin/label-studio"),
     )
     assert result.exit_code == 0, result.output
     assert told == {
+        "task": "segmentation",
         "images": Path("photos"),
+        "masks": Path("masks"),
         "rounds": 2,
         "stay": False,
         "folder": Path("d"),
