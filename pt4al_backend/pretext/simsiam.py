@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pt4al_backend.frames import SMALL
 from pt4al_backend.minibatches import Minibatch
-from pt4al_backend.networks import SMALL, Body
+from pt4al_backend.networks import Body
 from pt4al_backend.pretext import views
 from pt4al_backend.pretext.base import Pretext, Quality
 
@@ -43,7 +44,7 @@ def _pair(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
     def view() -> Tensor:
         seen = views.jittered(views.cropped(images, count, rng, least=0.2), count, rng)
-        return views.blurred(seen, count, rng) if max(images.shape[2:]) > SMALL else seen
+        return views.blurred(seen, count, rng) if min(images.shape[2:]) > SMALL else seen
 
     return torch.cat([view(), view()])
 
