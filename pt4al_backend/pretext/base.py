@@ -35,8 +35,8 @@ class Quality:
 class Pretext(Objective):
     """Base of the pretext tasks. A subclass builds ``model`` around ``body``, which the main task then starts from.
 
-    Images are uint8 [m, 3, H, W], H and W multiples of 16. Of the body a subclass knows ``features`` and that it makes a
-    feature map of them, of whatever stride.
+    Images are uint8 [m, 3, H, W] of any shape. Of the body a subclass knows ``features`` and that it makes a feature map of
+    them, of whatever stride.
 
     ``scores`` gives float64 [m, k], column 0 the pretext loss of each image; the other columns are for ``quality``.
     It draws nothing at random: an image's loss is the same however often and beside whatever it is scored.

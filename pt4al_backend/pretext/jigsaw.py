@@ -35,7 +35,7 @@ ARRANGEMENTS = 30
 #: Channels of the head's one hidden layer.
 HIDDEN = 256
 
-#: Pixels that a side of a tile is a multiple of, as a side of a frame is.
+#: Pixels that a side of a tile becomes a multiple of, which a segmentation encoder may need.
 MULTIPLE = 16
 #: Mean and standard deviation of each channel of a tile, and the least standard deviation that is brought to it.
 MEAN, STD, LEAST_STD = 128.0, 64.0, 2.0

@@ -44,7 +44,7 @@ def _pair(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
 
     def view() -> Tensor:
         seen = views.jittered(views.cropped(images, count, rng, least=0.2), count, rng)
-        return views.blurred(seen, count, rng) if max(images.shape[2:]) > SMALL else seen
+        return views.blurred(seen, count, rng) if min(images.shape[2:]) > SMALL else seen
 
     return torch.cat([view(), view()])
 

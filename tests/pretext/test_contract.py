@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pt4al_backend import pretext
+from pt4al_backend import pretext, weights
 from pt4al_backend.minibatches import Minibatch
 from pt4al_backend.networks import Body, ResNetForm, build
 from pt4al_backend.pretext.base import Pretext
@@ -123,10 +124,11 @@ def test_an_images_score_does_not_hang_on_what_it_is_scored_with(name: str, fram
 
 
 def test_losses_in_half_precision_do_not_tie(name: str) -> None:
-    learner = built(name, ours)
+    learner, frames = built(name, ours), Frames.of_noise(64, 32, 32)
+    train(learner, frames, epochs=1)
     learner.model.eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        result = learner.scores(Frames.of_noise(64, 32, 32).images)
+        result = learner.scores(frames.images)
     assert result.dtype == torch.float64
     assert len(result[:, 0].unique()) == 64
 
@@ -141,6 +143,15 @@ def test_training_changes_all_of_the_shared_body_and_the_seed_decides_how(name: 
     for was, now, same in zip(before, learner.body.parameters(), again.body.parameters(), strict=True):
         assert not torch.equal(was, now)
         assert torch.equal(now, same)
+
+
+def test_a_learner_whose_weights_are_saved_scores_later_imports_alike(learner: Pretext, tmp_path: Path) -> None:
+    frames = Frames.of_arrows(16, 32, 32)
+    train(learner, frames, epochs=1)
+    weights.save(learner, tmp_path)
+    loaded = type(learner)(Light())  # of other initial weights
+    loaded.model.load_state_dict(torch.load(tmp_path / weights.WEIGHTS, weights_only=True))
+    np.testing.assert_array_equal(scores(loaded, frames), scores(learner, frames))
 
 
 @pytest.mark.parametrize("frame", ["square", "wide"])
