@@ -50,7 +50,9 @@ def schedule(pool: int, settings: ProjectSettings) -> Schedule:
 
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     """The strategy that the settings name."""
-    return STRATEGIES[settings.strategy](rounds=rounds, first_query=settings.first_query, sampler=settings.sampler)
+    return STRATEGIES[settings.strategy](
+        rounds=rounds, first_query=settings.first_query, sampler=settings.sampler, batch_order=settings.batch_order
+    )
 
 
 def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
