@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
+from pt4al_backend.ranking import sweep
 from pt4al_backend.rounds import Choice, Line, Schedule, Scored
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Project, Round
@@ -149,7 +150,7 @@ class Querying:
             project_id=self._project.id,
             number=number,
             state=state,
-            batch=(number - 1) % plan.rounds + 1,
+            batch=int(sweep(plan.rounds, self._options.batch_order)[(number - 1) % plan.rounds]),
             opened_at=current.opened_at if current else time.time(),
         )
         picks = self._picks(number, 0, line, scored)

@@ -20,7 +20,7 @@ from pt4al_backend import artefacts, children
 from pt4al_backend.intake import mask_dir, pixel_path, project_dir
 from pt4al_backend.label_studio.labels import Labelling
 from pt4al_backend.querying import Querying, read_scored
-from pt4al_backend.ranking import insert
+from pt4al_backend.ranking import insert, sweep
 from pt4al_backend.rounds import Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import ProjectSettings, Settings
@@ -104,8 +104,8 @@ class Trainer:
         losses = np.load(children.run(folder, on_progress, on_tick) / "losses.npy")
         ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
         last = int(ranked.batches.max()) if len(ranked) else 1
-        first_open = min(self._project.round % last + 1, last)
-        batches = insert(losses, ranked.losses, ranked.batches, first_open)
+        still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
+        batches = insert(losses, ranked.losses, ranked.batches, int(still_open.min()), int(still_open.max()))
         self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
         shutil.rmtree(folder)
 

@@ -1,5 +1,6 @@
 """What every registered strategy promises. A new strategy is tested by being registered."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,10 +11,17 @@ from numpy.typing import NDArray
 
 from pt4al_backend.ranking import ORDERS, rank, split
 from pt4al_backend.sampling import confidences
-from pt4al_backend.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, register
+from pt4al_backend.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, gcn, register
 
 ROUNDS = 4
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_trainings() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gcn, "STEPS", 10)
+        yield
 
 
 def build(name: str) -> Strategy:
