@@ -57,13 +57,18 @@ def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     )
 
 
+def needs_of(settings: ProjectSettings) -> frozenset[Need]:
+    """What the strategy that the settings name needs beside confidences."""
+    return strategy_of(settings, settings.rounds).needs
+
+
 def require_fit(settings: ProjectSettings, task: str) -> None:
     """Refuses a strategy that needs what models of a main task do not say.
 
     Raises:
         ConfigError: such a strategy.
     """
-    if "posteriors" in strategy_of(settings, settings.rounds).needs and task not in POSTERIORS:
+    if "posteriors" in needs_of(settings) and task not in POSTERIORS:
         raise ConfigError(
             f"Setting 'strategy': {settings.strategy!r} needs a posterior of each class for images; {task} has them of pixels.",
             f"Another strategy by features is 'core_set'. {EXTRA_PARAMS}",
@@ -105,16 +110,16 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 class Scored:
     """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none.
 
-    What the strategy ``needs``, as ``Said`` has it: features float32[m, d], labelled float32[l, d] of the images that
-    trained the model, posteriors float32[m, C].
+    What the strategy ``needs``, as ``Said`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
+    images that trained the model, posteriors [m, C]. Of the pretext learner it is the features alone, and no confidences.
     """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     confidences: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
-    features: NDArray[np.float32] | None = None
-    labelled: NDArray[np.float32] | None = None
-    posteriors: NDArray[np.float32] | None = None
+    features: NDArray[np.floating] | None = None
+    labelled: NDArray[np.floating] | None = None
+    posteriors: NDArray[np.floating] | None = None
 
     def of(self, pool: Ids) -> tuple[Said, Ids]:
         """What was said of the tasks of a pool, and their rows here.
@@ -122,14 +127,14 @@ class Scored:
         Tasks that have left the pool since have been asked, so they count as labelled.
         """
         _, positions, rows = np.intersect1d(pool, self.ids, assume_unique=True, return_indices=True)
-        features, labelled, posteriors = self.features, self.labelled, self.posteriors
-        if features is not None and labelled is not None:
-            gone = np.setdiff1d(np.arange(len(self.ids)), rows)
-            features, labelled = features[rows], np.concatenate([labelled, features[gone]])
-        if posteriors is not None:
-            posteriors = posteriors[rows]
-        confidences = {name: values[rows] for name, values in self.confidences.items()}
-        return Said(positions, confidences, features, labelled, posteriors), rows
+        said = Said(positions, {name: values[rows] for name, values in self.confidences.items()})
+        if self.features is not None and self.labelled is not None:
+            gone = np.delete(np.arange(len(self.ids)), rows)
+            labelled = np.concatenate([self.labelled, self.features[gone]], dtype=np.float32)
+            said = replace(said, features=self.features[rows].astype(np.float32), labelled=labelled)
+        if self.posteriors is not None:
+            said = replace(said, posteriors=self.posteriors[rows].astype(np.float32))
+        return said, rows
 
     def suffices(self, needs: frozenset[Need]) -> bool:
         """Whether a model said something, and all that a strategy needs of it."""

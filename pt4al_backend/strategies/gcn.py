@@ -10,17 +10,18 @@ others; Adam, 1e-3, weight decay 5e-4, 200 steps on the whole graph. Deviations 
 """
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.special import expit
 
 from pt4al_backend.sampling import lowest, uniform_order
 from pt4al_backend.strategies.covering import Covering
 from pt4al_backend.strategies.distances import Features, neighbours, of_length_one, squares
 from pt4al_backend.strategies.request import Pool, Said
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 #: Candidates of a query, a uniform draw: the published 10,000.
 SUBSET = 10_000
@@ -59,12 +60,14 @@ class Graph(NamedTuple):
     """``features`` float32[n, d] of unit length or zero, ``joined`` sparse float32[n, n]; the first ``labelled`` nodes are."""
 
     features: Features
-    joined: sparse.csr_array
+    joined: "sparse.csr_array"
     labelled: int
 
 
 def graph_of(said: Said) -> Graph:
     """Labelled images and candidates, joined by their cosine; columns sum to one, and each node is joined with itself by 1."""
+    from scipy import sparse  # 25 MB, which processes that only look strategies up need not carry
+
     features, labelled = said.needed_features()
     nodes = of_length_one(np.concatenate([labelled, features]))
     index, distance = neighbours(nodes, NEIGHBOURS)
@@ -110,7 +113,8 @@ def gradient(parameters: Parameters, graph: Graph, smooth: Features, kept: Featu
 
 def _forward(parameters: Parameters, graph: Graph, smooth: Features, kept: Features) -> tuple[Features, NDArray[np.float32]]:
     hidden = np.maximum(smooth @ parameters.weights + parameters.bias, 0) * kept
-    return hidden, expit(graph.joined @ (hidden @ parameters.out) + parameters.out_bias)
+    logits = graph.joined @ (hidden @ parameters.out) + parameters.out_bias
+    return hidden, 0.5 + 0.5 * np.tanh(0.5 * logits)
 
 
 def _fresh(columns: int, rng: np.random.Generator) -> NDArray[np.float32]:

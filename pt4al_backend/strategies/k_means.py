@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pt4al_backend.strategies.distances import Features, closest, squares
 from pt4al_backend.strategies.seeding import seeding
@@ -38,9 +37,8 @@ def k_means(points: Features, k: int, rng: np.random.Generator) -> NDArray[np.in
 
 def _means(points: Features, clusters: NDArray[np.int64], centres: Features) -> Features:
     """The mean of each cluster; an empty one keeps its centre."""
-    sizes = np.bincount(clusters, minlength=len(centres))[:, None]
-    belongs = sparse.csr_array(
-        (np.ones(len(points), np.float32), (clusters, np.arange(len(points)))), shape=(len(centres), len(points))
-    )
-    means: Features = np.where(sizes > 0, (belongs @ points) / np.maximum(sizes, 1), centres).astype(np.float32)
+    order = np.argsort(clusters, kind="stable")
+    present, starts, sizes = np.unique(clusters[order], return_index=True, return_counts=True)
+    means = centres.copy()
+    means[present] = np.add.reduceat(points[order], starts) / sizes[:, None]
     return means

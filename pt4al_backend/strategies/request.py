@@ -20,23 +20,16 @@ class Pool:
     """The tasks that may be asked, in any order.
 
     ``ids`` int64[n] are Label Studio's; ``losses`` float64[n] the pretext losses, NaN where there is no meaningful
-    ranking; ``batches`` int64[n] the batch, 1..I, of each; ``features`` float32[n, d] the pretext learner's, where a
-    strategy that needs them has them.
-
-    Raises:
-        ValueError: columns of different lengths, or features that are not finite.
+    ranking; ``batches`` int64[n] the batch, 1..I, of each.
     """
 
     ids: NDArray[np.int64]
     losses: NDArray[np.float64]
     batches: NDArray[np.int64]
-    features: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if not self.ids.shape == self.losses.shape == self.batches.shape:
             raise ValueError(f"{self.ids.size} ids, {self.losses.size} losses and {self.batches.size} batches")
-        if self.features is not None:
-            _require_features("features", self.features, self.ids.size)
 
     @property
     def ranked(self) -> bool:
@@ -45,18 +38,17 @@ class Pool:
 
     def take(self, positions: NDArray[np.int64]) -> "Pool":
         """The pool of the tasks at these positions."""
-        features = None if self.features is None else self.features[positions]
-        return Pool(self.ids[positions], self.losses[positions], self.batches[positions], features)
+        return Pool(self.ids[positions], self.losses[positions], self.batches[positions])
 
 
 @dataclass(frozen=True, eq=False)
 class Said:
-    """What a model said of candidates.
+    """What a model said of candidates; the pretext learner, before there is a model, to a strategy that ``needs`` it then.
 
     ``positions`` int64[m] into the pool; ``confidences`` float64[m] in [0, 1] by the names of ``sampling.SAMPLERS``, low
-    where the model is unsure. What a strategy ``needs`` beside them, else None: ``features`` float32[m, d] that the model
-    tells images by, and ``labelled`` float32[l, d], those of the images that were asked before; ``posteriors``
-    float32[m, C].
+    where the model is unsure; the pretext learner has none. What a strategy ``needs`` beside them, else None:
+    ``features`` float32[m, d] that the model tells images by, and ``labelled`` float32[l, d], those of the images that
+    were asked before; ``posteriors`` float32[m, C].
 
     Raises:
         ValueError: not one row for each candidate, or one that is not finite: the model has diverged.

@@ -14,8 +14,8 @@ from pt4al_backend import ranking
 from pt4al_backend.strategies import first_query
 from pt4al_backend.strategies.request import Pool, Query, Request
 
-#: What a model can say of an image beside its confidences: ``Said.features`` with ``Said.labelled``, ``Said.posteriors``;
-#: and what the pretext learner can before there is a model: ``Pool.features``.
+#: What a model can say of images beside its confidences: ``Said.features`` with ``Said.labelled``, and ``Said.posteriors``.
+#: "pretext_features": before there is a model, the pretext learner's features of the whole pool, in the same place.
 Need = Literal["features", "posteriors", "pretext_features"]
 
 

@@ -20,7 +20,7 @@ from pt4al_backend.sampling import even_intervals
 from pt4al_backend.strategies.covering import Covering
 from pt4al_backend.strategies.distances import Features, neighbours, of_length_one
 from pt4al_backend.strategies.k_means import k_means
-from pt4al_backend.strategies.request import Query, Request, Said
+from pt4al_backend.strategies.request import Request, Said
 from pt4al_backend.strategies.strategy import Need, register
 
 MOST_CLUSTERS = 500
@@ -37,31 +37,19 @@ class TypiClust(Covering):
     name: ClassVar[str] = "typiclust"
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})
 
-    def without_model(self, asked: Request) -> Query:
-        """Clusters what the pretext learner tells images by; without it asks as the others do."""
-        pool = asked.pool
-        if pool.features is None:
-            return super().without_model(asked)
-        order = np.argsort(pool.ids)
-        nothing = np.empty((0, pool.features.shape[1]), np.float32)
-        return Query.by_place(order[_typical(pool.features[order], nothing, asked)])
-
     def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
-        return _typical(*said.needed_features(), asked)
-
-
-def _typical(features: Features, labelled: Features, asked: Request) -> NDArray[np.int64]:
-    points = of_length_one(np.concatenate([features, labelled]))
-    wanted = len(labelled) + (asked.query_size or asked.k)
-    clusters = k_means(points, max(1, min(wanted, MOST_CLUSTERS)), asked.rng)
-    of, known = np.split(clusters, [len(features)])
-    sizes, labels = np.bincount(clusters), np.bincount(known, minlength=MOST_CLUSTERS)
-    turn = np.empty(len(of), dtype=np.int64)
-    for cluster in np.unique(of):
-        members = np.flatnonzero(of == cluster)
-        turn[members[_most_typical_first(points[members])]] = np.arange(len(members))
-    order = np.lexsort((of, -sizes[of], labels[of], turn, sizes[of] <= SMALL_CLUSTER))
-    return order[: max(0, asked.k)]
+        features, labelled = said.needed_features()
+        points = of_length_one(np.concatenate([features, labelled]))
+        wanted = len(labelled) + (asked.query_size or asked.k)
+        clusters = k_means(points, max(1, min(wanted, MOST_CLUSTERS)), asked.rng)
+        of, known = np.split(clusters, [len(features)])
+        sizes, labels = np.bincount(clusters), np.bincount(known, minlength=MOST_CLUSTERS)
+        turn = np.empty(len(of), dtype=np.int64)
+        for cluster in np.unique(of):
+            members = np.flatnonzero(of == cluster)
+            turn[members[_most_typical_first(points[members])]] = np.arange(len(members))
+        order = np.lexsort((of, -sizes[of], labels[of], turn, sizes[of] <= SMALL_CLUSTER))
+        return order[: max(0, asked.k)]
 
 
 def _most_typical_first(points: Features) -> NDArray[np.int64]:

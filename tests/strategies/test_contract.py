@@ -69,7 +69,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     # What earlier rounds took away: any batch may be thin or gone.
     kept = rng.random(n) < draw(st.sampled_from([1.0, 0.5])) * (batches != draw(st.integers(0, ROUNDS)))
     features = drawn_features(draw, n + 10)
-    pool = Pool(ids[kept], losses[kept], batches[kept], features[:n][kept] if draw(st.booleans()) else None)
+    pool = Pool(ids[kept], losses[kept], batches[kept])
     classes = draw(st.integers(2, 5))
     posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
     strategy = STRATEGIES[name](

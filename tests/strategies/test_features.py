@@ -20,8 +20,8 @@ def blobs(seed: int = 0) -> NDArray[np.float32]:
     return np.abs(np.eye(BLOBS).repeat(SIZE, 0) * 5 + spread * rng.normal(size=(BLOBS * SIZE, BLOBS))).astype(np.float32)
 
 
-def unranked(n: int = BLOBS * SIZE, **columns: Any) -> Pool:
-    return Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64), **columns)
+def unranked(n: int = BLOBS * SIZE) -> Pool:
+    return Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64))
 
 
 def build(name: str, **options: Any) -> Strategy:
@@ -68,8 +68,8 @@ def test_typiclust_asks_the_most_typical_image_of_each_kind() -> None:
 
 
 def test_typiclust_takes_turns_among_the_kinds() -> None:
-    pool = unranked(features=blobs())
-    found = build("typiclust").query(Request(pool, 1, BLOBS, 3 * BLOBS, np.random.default_rng(0)))
+    said = Said(np.arange(BLOBS * SIZE), {}, blobs(), NOTHING)
+    found = build("typiclust").query(Request(unranked(), 1, BLOBS, 3 * BLOBS, np.random.default_rng(0), said))
     picks = kinds(found.positions.tolist())
     assert picks == picks[:BLOBS] * 3
     assert sorted(picks[:BLOBS]) == [0, 1, 2, 3]
@@ -81,12 +81,6 @@ def test_typiclust_asks_outliers_after_everything_else() -> None:
     assert all(pick < 2 * SIZE for pick in picks)
     everything = ask("typiclust", len(features), features, NOTHING)
     assert sorted(everything) == list(range(len(features)))
-
-
-def test_typiclust_starts_with_what_the_pretext_learner_tells_images_by() -> None:
-    pool = unranked(features=blobs())
-    found = build("typiclust").query(Request(pool, 1, BLOBS, BLOBS, np.random.default_rng(0)))
-    assert sorted(kinds(found.positions.tolist())) == [0, 1, 2, 3]
 
 
 def test_typiclust_measures_a_crowd_by_a_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,8 +151,3 @@ def test_a_graph_is_made_of_a_uniform_draw_that_each_round_makes_anew(monkeypatc
 def test_arrays_that_do_not_fit_the_candidates_are_refused(arrays: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Said(np.arange(4), {}, **arrays)
-
-
-def test_features_of_another_pool_are_refused() -> None:
-    with pytest.raises(ValueError, match="features of shape"):
-        unranked(3, features=np.ones((2, 4), np.float32))
