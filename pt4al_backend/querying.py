@@ -48,7 +48,7 @@ def read_learner(folder: Path) -> Scored:
     if features is None:
         return Scored()
     ids = np.load(folder / "ids.npy", allow_pickle=False)
-    return Scored(ids, {}, np.full(len(ids), ""), features, features[:0])
+    return Scored(ids, {}, np.full(len(ids), ""), features)
 
 
 def _load_kept(path: Path) -> NDArray[np.floating] | None:

@@ -111,7 +111,7 @@ class Scored:
     """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none.
 
     What the strategy ``needs``, as ``Said`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
-    images that trained the model, posteriors [m, C]. Of the pretext learner it is the features alone, and no confidences.
+    images that trained the model, posteriors [m, C]. The pretext learner says features alone, and learned from no label.
     """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
@@ -124,14 +124,15 @@ class Scored:
     def of(self, pool: Ids) -> tuple[Said, Ids]:
         """What was said of the tasks of a pool, and their rows here.
 
-        Tasks that have left the pool since have been asked, so they count as labelled.
+        Candidates that have left the pool since have been asked, so they count as labelled.
         """
         _, positions, rows = np.intersect1d(pool, self.ids, assume_unique=True, return_indices=True)
         said = Said(positions, {name: values[rows] for name, values in self.confidences.items()})
-        if self.features is not None and self.labelled is not None:
-            gone = np.delete(np.arange(len(self.ids)), rows)
-            labelled = np.concatenate([self.labelled, self.features[gone]], dtype=np.float32)
-            said = replace(said, features=self.features[rows].astype(np.float32), labelled=labelled)
+        if self.features is not None:
+            labelled = self.features[:0]
+            if self.labelled is not None:
+                labelled = np.concatenate([self.labelled, np.delete(self.features, rows, axis=0)])
+            said = replace(said, features=self.features[rows].astype(np.float32), labelled=labelled.astype(np.float32))
         if self.posteriors is not None:
             said = replace(said, posteriors=self.posteriors[rows].astype(np.float32))
         return said, rows
