@@ -312,7 +312,7 @@ def rank(
         typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of the pretext learner.")] = None,
-    first_query: Annotated[str | None, typer.Option(help="stratified or hardest_batch.")] = None,
+    first_query: Annotated[str | None, typer.Option(help="stratified, hardest_batch, batch:5, top_k or random.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
 ) -> None:

@@ -90,11 +90,16 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(CHANNELS, outputs, 1)
         nn.init.xavier_uniform_(self.head.weight)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The encoder's last feature map, and the logits."""
         height, width = images.shape[2:]
         below, right = -height % self.body.form.stride, -width % self.body.form.stride
         padded = F.pad(images.float(), (0, right, 0, below), mode="replicate") if below or right else images
-        decoded: Tensor = self.decoder(self.body.pyramid(padded))
+        maps = self.body.pyramid(padded)
+        decoded: Tensor = self.decoder(maps)
         with torch.autocast(decoded.device.type, enabled=False):
             logits = F.interpolate(self.head(decoded.float()), padded.shape[2:], mode="bilinear", align_corners=False)
-        return logits[:, :, :height, :width]
+        return maps[-1], logits[:, :, :height, :width]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.both(images)[1]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
+from pt4al_backend import rounds
 from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossible
 from pt4al_backend.intake import Intake
 from pt4al_backend.label_studio import label_config
@@ -152,6 +153,7 @@ class Reconcile:
         remote = self._client.project(self._project.id)
         title, config_text = str(remote.get("title") or ""), str(remote.get("label_config") or "")
         self._labelling = labelling_for(self._settings, self._project, label_config.parse(config_text))
+        rounds.require_fit(self._options, self._labelling.task)
         self._config_text = config_text
         self._full_due = time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
         self._store.connect(self._project.id, title=title, label_config=config_text)

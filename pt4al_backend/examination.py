@@ -1,4 +1,7 @@
-"""What a model says of control picks and candidates, gathered as it is said: memory grows by numbers, not by masks."""
+"""What a model says of control picks and candidates, gathered as it is said: memory grows by numbers, not by masks.
+
+What strategies want beside confidences is kept as float16, which is half of the numbers that a query then computes with.
+"""
 
 from heapq import heappush, heapreplace
 from pathlib import Path
@@ -13,20 +16,42 @@ from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.tasks.base import Answer, Task
 
 
+def half(rows: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Rounded to float16; what is too large becomes the largest."""
+    largest = np.finfo(np.float16).max
+    rounded: NDArray[np.float16] = np.clip(rows, -largest, largest).astype(np.float16)
+    return rounded
+
+
 class Examination:
-    """Takes what ``task.look`` saw of control picks first, then of candidates.
+    """Takes what ``task.study`` saw of control picks first, then of candidates, then of the images that were learned.
 
     Args:
         task: whose model answers.
         truths: what the annotators said of the control picks.
         controls, candidates: how many there are of each.
-        sampler: the confidence by which the least confident candidates are told.
+        sampler: the confidence by which the least confident candidates are told; least confidence if it is none.
         masks: where the task puts answers that are masks.
+        wants: what is kept beside confidences, of "features" and "posteriors".
     """
 
-    def __init__(self, task: Task, truths: Targets, controls: int, candidates: int, sampler: str, masks: Path) -> None:
-        self._task, self._truths, self._controls, self._sampler = task, truths, controls, sampler
+    def __init__(
+        self,
+        task: Task,
+        truths: Targets,
+        controls: int,
+        candidates: int,
+        sampler: str,
+        masks: Path,
+        wants: frozenset[str] = frozenset(),
+    ) -> None:
+        self._task, self._truths, self._controls = task, truths, controls
+        self._sampler = sampler if sampler in SAMPLERS else "least_confidence"
         self._masks = Masks(masks)
+        widths = {"posteriors": len(task.classes)} if "posteriors" in wants else {}
+        if "features" in wants:
+            widths |= {"features": task.body.features, "labelled": task.body.features}
+        self._wanted = {name: [np.empty((0, width), np.float16)] for name, width in widths.items()}
         self._tallies = [task.tally([], truths[np.empty(0, np.int64)])]
         self._confidences = {name: np.empty(candidates) for name in SAMPLERS}
         self._answers = [""] * candidates
@@ -34,14 +59,23 @@ class Examination:
         self._written = 0
 
     def take(self, positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
-        """Takes the rows of ``look`` for positions that ascend, 0..controls+candidates-1.
+        """Takes the rows of ``study`` for positions that ascend; those of the images that were learned come last.
 
         Raises:
             TrainingImpossible: the model has diverged.
             OSError: the disk is full or failing.
         """
-        confidences, answers = self._task.say(rows)
-        split = int(np.searchsorted(positions, self._controls))
+        split, end = np.searchsorted(positions, [self._controls, self._controls + len(self._answers)]).tolist()
+        features, *looked = (each[:end] for each in rows)
+        self._keep_wanted("features", features[split:])
+        self._keep_wanted("labelled", rows[0][end:])
+        if end:
+            self._take(positions[:end], tuple(looked), split)
+
+    def _take(self, positions: NDArray[np.int64], looked: tuple[NDArray[Any], ...], split: int) -> None:
+        confidences, answers = self._task.say(looked)
+        if "posteriors" in self._wanted:
+            self._keep_wanted("posteriors", self._task.posteriors(looked)[split:])
         self._tallies.append(self._task.tally(answers[:split], self._truths[positions[:split]]))
         candidates = positions[split:] - self._controls
         for name, values in confidences.items():
@@ -49,6 +83,10 @@ class Examination:
         unsure = confidences[self._sampler][split:].tolist()
         for candidate, confidence, answer in zip(candidates.tolist(), unsure, answers[split:], strict=True):
             self._keep(candidate, confidence, answer)
+
+    def _keep_wanted(self, name: str, rows: NDArray[np.floating]) -> None:
+        if name in self._wanted:
+            self._wanted[name].append(half(rows))
 
     def _keep(self, candidate: int, confidence: float, answer: Answer) -> None:
         most = self._task.most_answers
@@ -74,7 +112,12 @@ class Examination:
         return self._task.metrics(np.concatenate(self._tallies))
 
     def save(self, folder: Path) -> None:
-        """Writes ``candidates.npz``: the confidences by name, float64 [m], and ``labels``, "" where no answer is kept."""
+        """Writes ``candidates.npz``: the confidences by name, float64 [m], and ``labels``, "" where no answer is kept.
+
+        And what was wanted, float16: ``features.npy`` [m, d] with ``labelled.npy`` [l, d], ``posteriors.npy`` [m, C].
+        """
         self._prune()
         arrays: dict[str, NDArray[Any]] = {"labels": np.array(self._answers, np.str_), **self._confidences}
         np.savez_compressed(folder / "candidates.npz", **arrays)  # type: ignore[arg-type]
+        for name, parts in self._wanted.items():
+            np.save(folder / f"{name}.npy", np.concatenate(parts))

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pt4al_backend import __version__, artefacts, devices, holdout, networks, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.examination import Examination
+from pt4al_backend.examination import Examination, half
 from pt4al_backend.frames import Shape
 from pt4al_backend.holdout import Scale
 from pt4al_backend.masks import Masks
 from pt4al_backend.minibatches import Images, Targets
-from pt4al_backend.networks import MEAN, STD, Form
+from pt4al_backend.networks import MEAN, STD, Form, pooled
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.settings import ProjectSettings
@@ -38,7 +39,10 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass(frozen=True)
 class Job:
-    """What to do, as the worker wrote it into a folder. ``shape`` is what networks see, ``stored`` the store's."""
+    """What to do, as the worker wrote it into a folder. ``shape`` is what networks see, ``stored`` the store's.
+
+    ``wants`` is what a strategy wants beside losses or confidences, of "features" and "posteriors".
+    """
 
     folder: Path
     kind: str
@@ -53,6 +57,7 @@ class Job:
     learner: Path | None
     previous: Path | None
     classes: tuple[str, ...]
+    wants: frozenset[str]
     fingerprint: str
 
     @classmethod
@@ -82,6 +87,7 @@ class Job:
                 learner=Path(given["learner"]) if given.get("learner") else None,
                 previous=Path(given["previous"]) if given.get("previous") else None,
                 classes=tuple(given.get("classes", ())),
+                wants=frozenset(given.get("wants", ())),
                 fingerprint=digest.hexdigest(),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -157,6 +163,21 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
     return learner, used
 
 
+def _describe(job: Job, learner: Pretext, images: Images, report: Report) -> NDArray[np.float16]:
+    """What the learner tells images by, its body's pooled features [n, d]."""
+    parts = [np.empty((0, learner.body.features), np.float16)]
+
+    def look(images: Tensor) -> tuple[Tensor, ...]:
+        return (pooled(learner.body(images)),)
+
+    def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+        parts.append(half(rows[0]))
+
+    size = scoring_size(job.device, job.shape, 1)
+    infer(learner.model, look, images, size, take, device=job.device, report=report)
+    return np.concatenate(parts)
+
+
 def _held_out(job: Job, images: int) -> NDArray[np.bool_]:
     share = job.settings.pretext_holdout if job.learner is None else 0.0
     return holdout.choose(images, share, np.random.default_rng(job.settings.seed))
@@ -166,8 +187,8 @@ def rank(job: Job, report: Report) -> None:
     """Trains the pretext learner on the pool, unless the job brings one, and scores every image with it.
 
     A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
-    the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, and what a trained learner
-    needs to score later imports.
+    the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, what a trained learner needs to
+    score later imports, and ``features.npy`` float16 [n, d] if they are wanted.
 
     Raises:
         TrainingImpossible: too few images, or losses that are not finite.
@@ -186,6 +207,7 @@ def rank(job: Job, report: Report) -> None:
         images = Images(pixels, rows, Centre(job.shape))
         size = scoring_size(job.device, job.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
+        features = _describe(job, learner, images, report) if "features" in job.wants else None
         seconds = {"train": trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
     if not np.isfinite(losses).all():
@@ -209,14 +231,17 @@ def rank(job: Job, report: Report) -> None:
         else:
             losses = Scale.load(job.learner)(losses)
         np.save(folder / "losses.npy", losses)
+        if features is not None:
+            np.save(folder / "features.npy", features)
 
 
 def learn(job: Job, report: Report) -> None:
     """Trains the main task on the labels at hand, from its initial weights, then looks at control picks and candidates.
 
     Reads ``rows`` and ``labels`` of ``train.npz`` and ``control.npz``. Writes ``result/``: the model's weights;
-    ``candidates.npz``, confidences and answers in the order of ``candidates.npy``; ``masks/``, the answers that are masks;
-    and in the manifest how the control picks were answered, and everything that loading the model elsewhere takes.
+    ``candidates.npz``, confidences and answers in the order of ``candidates.npy``, and beside it what is wanted of these
+    and of the images in ``train.npz`` (see ``Examination.save``); ``masks/``, the answers that are masks; and in the
+    manifest how the control picks were answered, and everything that loading the model elsewhere takes.
 
     Raises:
         TrainingImpossible: fewer than two classes, an unknown label, a loss that is not finite, or too little memory.
@@ -230,7 +255,7 @@ def learn(job: Job, report: Report) -> None:
         start = time.monotonic()
         recipe, used = _train(job, task, pixels, (rows, targets), report)
         trained = time.monotonic()
-        examination = _examine(job, task, pixels, control, scratch / "masks", report)
+        examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
         manifest = {
             **job.describe(task.body.form),
@@ -269,14 +294,21 @@ def _train(
 
 
 def _examine(
-    job: Job, task: Task, pixels: Pixels, control: tuple[NDArray[np.int64], Targets], masks: Path, report: Report
+    job: Job,
+    task: Task,
+    pixels: Pixels,
+    control: tuple[NDArray[np.int64], Targets],
+    learned: NDArray[np.int64],
+    masks: Path,
+    report: Report,
 ) -> Examination:
-    """One pass over both: two short passes would fill up two last minibatches."""
+    """One pass over all: several short passes would fill up several last minibatches."""
     rows, truths = control
     candidates = job.rows("candidates.npy")
-    examination = Examination(task, truths, len(rows), len(candidates), job.settings.sampler, masks)
-    images = Images(pixels, np.concatenate([rows, candidates]), Centre(job.shape))
-    infer(task.model, task.look, images, task.together(job.device), examination.take, device=job.device, report=report)
+    examination = Examination(task, truths, len(rows), len(candidates), job.settings.sampler, masks, job.wants)
+    seen = [rows, candidates, learned] if "features" in job.wants else [rows, candidates]
+    images = Images(pixels, np.concatenate(seen), Centre(job.shape))
+    infer(task.model, task.study, images, task.together(job.device), examination.take, device=job.device, report=report)
     return examination
 
 

@@ -156,6 +156,11 @@ class ResNet18(Body):
         self.load_state_dict({**own, "mean": self.mean, "std": self.std})
 
 
+def pooled(feature_map: Tensor) -> Tensor:
+    """The mean over the places of a feature map, float32: [n, features, h, w] -> [n, features]."""
+    return feature_map.float().mean((2, 3))
+
+
 class Classifier(nn.Module):
     """A body, global average pooling and a linear layer: pixels [n, 3, H, W] to float32 logits [n, outputs].
 
@@ -170,11 +175,13 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """The pooled features, float32 [n, features]."""
-        feature_map: Tensor = self.body(images)
-        return feature_map.float().mean((2, 3))
+        return pooled(self.body(images))
 
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.features(images)
+    def logits(self, features: Tensor) -> Tensor:
+        """What the linear layer makes of pooled features."""
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.head(features)
         return logits
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.logits(self.features(images))

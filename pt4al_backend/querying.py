@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
+from pt4al_backend.ranking import sweep
 from pt4al_backend.rounds import Choice, Line, Schedule, Scored
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Project, Round
@@ -29,9 +30,29 @@ def read_scored(folder: Path) -> Scored:
         OSError, KeyError, ValueError, BadZipFile: it is missing or damaged.
     """
     # opened here: np.load leaves a damaged file open
-    with (folder / "result" / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
-        confidences = {name: said[name] for name in SAMPLERS}
-        return Scored(np.load(folder / "candidate_ids.npy", allow_pickle=False), confidences, said["labels"])
+    result = folder / "result"
+    with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
+        confidences, labels = {name: said[name] for name in SAMPLERS}, said["labels"]
+    features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
+    ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
+    return Scored(ids, confidences, labels, features, labelled, posteriors)
+
+
+def read_learner(folder: Path) -> Scored:
+    """What the pretext learner tells the pool's images by, from what a finished ranking wrote; nothing if that was not wanted.
+
+    Raises:
+        OSError, ValueError: it is damaged.
+    """
+    features = _load_kept(folder / "result" / "features.npy")
+    if features is None:
+        return Scored()
+    ids = np.load(folder / "ids.npy", allow_pickle=False)
+    return Scored(ids, {}, np.full(len(ids), ""), features)
+
+
+def _load_kept(path: Path) -> NDArray[np.floating] | None:
+    return np.load(path, allow_pickle=False) if path.exists() else None
 
 
 class Querying:
@@ -86,10 +107,9 @@ class Querying:
         self._turn(1, "starting", line, Scored(), plan)
 
     def open_first(self, scored: Callable[[], Scored]) -> None:
-        """Gives a round that is starting its query, now that the pool is ranked.
+        """Gives a round that is starting its query, now that the pool is ranked; ``scored`` is what is known of it so far.
 
-        A round that asks for nothing, because the pool was exhausted or its query deleted, gets one as well, by what the
-        last model ``scored``.
+        A round that asks for nothing, because the pool was exhausted or its query deleted, gets one as well.
         """
         current = self._store.round(self._project.id, self._project.round)
         if current is None:
@@ -97,7 +117,7 @@ class Querying:
         picks = self._store.picks(self._project.id, current.number)
         if current.state == "starting":
             controls = np.array([pick.task_id for pick in picks if pick.kind == "control"], np.int64)
-            self._open(current.number, Scored(), controls)
+            self._open(current.number, scored(), controls)
         elif current.state == "open" and all(pick.kind == "reserve" for pick in picks) and not self.pool().answered.all():
             self._open(current.number, scored(), np.empty(0, np.int64))
 
@@ -149,7 +169,7 @@ class Querying:
             project_id=self._project.id,
             number=number,
             state=state,
-            batch=(number - 1) % plan.rounds + 1,
+            batch=int(sweep(plan.rounds, self._options.batch_order)[(number - 1) % plan.rounds]),
             opened_at=current.opened_at if current else time.time(),
         )
         picks = self._picks(number, 0, line, scored)
@@ -160,6 +180,7 @@ class Querying:
 
     def _picks(self, number: int, start: int, line: Line, scored: Scored) -> list[Pick]:
         picks = []
+        confidences = scored.confidences.get("least_confidence")
         for place, (task_id, kind, score, row) in enumerate(
             zip(line.ids, line.kinds, line.scores, line.rows, strict=True), start
         ):
@@ -172,7 +193,7 @@ class Querying:
                     kind=kind,
                     score=float(score),
                     label=str(scored.labels[row]) if row >= 0 else "",
-                    confidence=float(scored.confidences["least_confidence"][row]) if row >= 0 else None,
+                    confidence=float(confidences[row]) if confidences is not None and row >= 0 else None,
                 )
             )
         return picks

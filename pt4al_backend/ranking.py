@@ -44,15 +44,56 @@ def split(n: int, batches: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(1, batches + 1, dtype=np.int64), sizes)
 
 
+#: What the setting ``batch_order`` may say.
+ORDERS = ("hard_first", "easy_first", "interleaved")
+
+
+def sweep(batches: int, order: str) -> NDArray[np.int64]:
+    """The batches 1..``batches`` int64[batches] in the order in which the rounds of a sweep ask them.
+
+    ``hard_first`` is the paper's; ``easy_first`` its ablation (section 6.3, low loss first); ``interleaved`` takes turns
+    from both ends: the hardest, the easiest, the second hardest, … In each, what is left to ask is a range of batches.
+
+    Raises:
+        ValueError: there is no such order.
+    """
+    if order not in ORDERS:
+        raise ValueError(f"there is no order {order!r} of batches")
+    numbers = np.arange(1, batches + 1, dtype=np.int64)
+    if order == "hard_first":
+        return numbers
+    if order == "easy_first":
+        return numbers[::-1]
+    mixed = np.empty_like(numbers)
+    mixed[::2], mixed[1::2] = numbers[: (batches + 1) // 2], numbers[::-1][: batches // 2]
+    return mixed
+
+
+def turns(batches: NDArray[np.int64], order: NDArray[np.int64], round: int, first: int | None = None) -> NDArray[np.int64]:
+    """How many rounds after ``round`` the batch of each task is asked, int64[n], 0 to I - 1: sweep follows sweep.
+
+    ``batches`` int64[n] are the tasks'; ``order`` int64[I] is a sweep's; ``first`` is the batch that round 1 asks, if
+    it is not the first of the order.
+    """
+    place = np.argsort(order)
+    start = 0 if first is None else place[first - 1]
+    found: NDArray[np.int64] = (place[(batches - 1) % order.size] - start - (round - 1)) % order.size
+    return found
+
+
 def insert(
-    losses: NDArray[np.float64], ranked_losses: NDArray[np.float64], ranked_batches: NDArray[np.int64], first_open: int
+    losses: NDArray[np.float64],
+    ranked_losses: NDArray[np.float64],
+    ranked_batches: NDArray[np.int64],
+    first_open: int,
+    last_open: int | None = None,
 ) -> NDArray[np.int64]:
     """Finds the batch int64[m] of late arrivals with ``losses`` float64[m] among those still to come.
 
     An arrival joins the batch of the ranked task just above its place by loss (the first task's where there is none
-    above), but never a batch before ``first_open``, whose query has gone out, nor one past the last. The ranked tasks,
-    ``ranked_losses`` float64[n] and ``ranked_batches`` int64[n], may come in any order and hold earlier late arrivals.
-    The paper's pool is fixed; this is the extension that a growing one needs.
+    above), but never a batch before ``first_open`` or after ``last_open``, whose query has gone out, nor one past the
+    last. The ranked tasks, ``ranked_losses`` float64[n] and ``ranked_batches`` int64[n], may come in any order and hold
+    earlier late arrivals. The paper's pool is fixed; this is the extension that a growing one needs.
 
     Raises:
         ValueError: a loss that is not finite.
@@ -61,12 +102,13 @@ def insert(
     _require_finite(ranked_losses)
     if not ranked_losses.size:
         return np.full(losses.size, first_open, dtype=np.int64)
-    # Batches of equal losses ascend, and earlier arrivals sit in later batches than their losses say:
-    # from first_open on, the order of batches is the order of losses again.
+    # Batches of equal losses ascend, and earlier arrivals sit in other batches than their losses say:
+    # within the open range, the order of batches is the order of losses again.
     order = np.lexsort((ranked_batches, -ranked_losses))
     above = np.searchsorted(-ranked_losses[order], -losses, side="right")
     found = ranked_batches[order][np.maximum(above - 1, 0)]
-    batches: NDArray[np.int64] = np.minimum(np.maximum(found, first_open), ranked_batches.max())
+    last = ranked_batches.max() if last_open is None else last_open
+    batches: NDArray[np.int64] = np.minimum(np.maximum(found, first_open), last)
     return batches
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.ranking import rank, shrink, split
 from pt4al_backend.sampling import interleave, lowest, queue_scores, uniform_order
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.strategies import STRATEGIES, Pool, Request, Said, Strategy
+from pt4al_backend.settings import EXTRA_PARAMS, ProjectSettings
+from pt4al_backend.strategies import STRATEGIES, Need, Request, Said, Strategy
+from pt4al_backend.tasks import POSTERIORS
 
 Ids = NDArray[np.int64]
 
@@ -50,7 +52,27 @@ def schedule(pool: int, settings: ProjectSettings) -> Schedule:
 
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     """The strategy that the settings name."""
-    return STRATEGIES[settings.strategy](rounds=rounds, first_query=settings.first_query, sampler=settings.sampler)
+    return STRATEGIES[settings.strategy](
+        rounds=rounds, first_query=settings.first_query, sampler=settings.sampler, batch_order=settings.batch_order
+    )
+
+
+def needs_of(settings: ProjectSettings) -> frozenset[Need]:
+    """What the strategy that the settings name needs beside confidences."""
+    return strategy_of(settings, settings.rounds).needs
+
+
+def require_fit(settings: ProjectSettings, task: str) -> None:
+    """Refuses a strategy that needs what models of a main task do not say.
+
+    Raises:
+        ConfigError: such a strategy.
+    """
+    if "posteriors" in needs_of(settings) and task not in POSTERIORS:
+        raise ConfigError(
+            f"Setting 'strategy': {settings.strategy!r} needs a posterior of each class for images; {task} has them of pixels.",
+            f"Another strategy by features is 'core_set'. {EXTRA_PARAMS}",
+        )
 
 
 def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
@@ -86,11 +108,39 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none."""
+    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none.
+
+    What the strategy ``needs``, as ``Said`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
+    images that trained the model, posteriors [m, C]. The pretext learner says features alone, and learned from no label.
+    """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
     confidences: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     labels: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    features: NDArray[np.floating] | None = None
+    labelled: NDArray[np.floating] | None = None
+    posteriors: NDArray[np.floating] | None = None
+
+    def of(self, pool: Ids) -> tuple[Said, Ids]:
+        """What was said of the tasks of a pool, and their rows here.
+
+        Candidates that have left the pool since have been asked, so they count as labelled.
+        """
+        _, positions, rows = np.intersect1d(pool, self.ids, assume_unique=True, return_indices=True)
+        said = Said(positions, {name: values[rows] for name, values in self.confidences.items()})
+        if self.features is not None:
+            labelled = self.features[:0]
+            if self.labelled is not None:
+                labelled = np.concatenate([self.labelled, np.delete(self.features, rows, axis=0)])
+            said = replace(said, features=self.features[rows].astype(np.float32), labelled=labelled.astype(np.float32))
+        if self.posteriors is not None:
+            said = replace(said, posteriors=self.posteriors[rows].astype(np.float32))
+        return said, rows
+
+    def suffices(self, needs: frozenset[Need]) -> bool:
+        """Whether a model said something, and all that a strategy needs of it."""
+        held = {"features": self.features, "posteriors": self.posteriors}
+        return len(self.ids) > 0 and all(held[need] is not None for need in needs & held.keys())
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,25 +155,24 @@ class Choice:
 def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
     """Picks ``asked.k`` tasks, best first; ``asked.said`` is made from ``scored``, less the tasks that left the pool.
 
-    If the scored tasks do not suffice, the strategy goes on without a model over those that are not.
+    If the scored tasks do not suffice, the strategy goes on without a model over those that are not. So it does over all
+    if the model was trained for another strategy, and did not say what this one needs.
     """
     pool = asked.pool
-    if not len(scored.ids):
+    if not scored.suffices(strategy.needs):
         found = strategy.query(asked)
         return Choice(pool.ids[found.positions], found.scores, np.full(len(found.positions), -1, np.int64))
-    _, positions, rows = np.intersect1d(pool.ids, scored.ids, assume_unique=True, return_indices=True)
-    said = Said(positions, {name: values[rows] for name, values in scored.confidences.items()})
+    said, rows = scored.of(pool.ids)
     found = strategy.query(replace(asked, said=said))
     row_of = np.full(len(pool.ids), -1, np.int64)
-    row_of[positions] = rows
+    row_of[said.positions] = rows
     first = Choice(pool.ids[found.positions], found.scores, row_of[found.positions])
     missing = asked.k - len(first.ids)
-    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, positions]))
+    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, said.positions]))
     if missing <= 0 or not len(rest):
         return first
-    left = Pool(pool.ids[rest], pool.losses[rest], pool.batches[rest])
     size = max(asked.query_size - len(first.ids), 0)
-    more = choose(strategy, replace(asked, pool=left, query_size=size, k=missing), Scored())
+    more = choose(strategy, replace(asked, pool=pool.take(rest), query_size=size, k=missing), Scored())
     after = np.ones(len(more.ids))  # behind what the model was unsure of
     return Choice(
         np.concatenate([first.ids, more.ids]),

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from pt4al_backend import rounds
 from pt4al_backend.answers import Answers
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.jobs import Queue
@@ -106,10 +107,10 @@ class Serving:
         Raises:
             LabelConfigUnsupported, ConfigError, BadRequest: nothing was changed.
         """
-        label_config.parse(config)
+        parsed = label_config.parse(config)
         fields: Json = {"label_config": config}
         if "extra_params" in said:
-            project_settings(said["extra_params"])
+            rounds.require_fit(project_settings(said["extra_params"]), parsed.task)
             fields["params"] = _object(said["extra_params"])
         if "hostname" in said:
             fields["hostname"] = _line(said["hostname"], "hostname").rstrip("/")

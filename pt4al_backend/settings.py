@@ -23,6 +23,7 @@ PAPER: dict[str, Any] = {
     "first_query": "hardest_batch",
     "strategy": "pt4al",
     "sampler": "least_confidence",
+    "batch_order": "hard_first",
     "init": "fresh",
     "warm_start": False,
     "schedule": "step",
@@ -102,11 +103,20 @@ class ProjectSettings(BaseSettings):
         0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model."
     )
     strategy: str = Field("pt4al", description="Rule that picks the query; `pt4al list` prints them.")
-    first_query: Literal["stratified", "hardest_batch"] = Field(
-        "stratified", description="Round 1: even intervals of the whole ranking, or the paper's of the hardest batch."
+    first_query: str = Field(
+        "stratified",
+        pattern=r"^(stratified|hardest_batch|top_k|random|batch:[1-9][0-9]*)$",
+        description="What is asked without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
+        "those of another batch (`batch:5`), the highest losses, or a uniform draw.",
     )
-    sampler: Literal["least_confidence", "margin", "entropy"] = Field(
-        "least_confidence", description="What a low score means inside a batch; least confidence is the paper's."
+    sampler: Literal["least_confidence", "margin", "entropy", "k_center"] = Field(
+        "least_confidence",
+        description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence), or what "
+        "covers the batch best.",
+    )
+    batch_order: Literal["hard_first", "easy_first", "interleaved"] = Field(
+        "hard_first",
+        description="Order in which PT4AL asks the batches; interleaved: the hardest, the easiest, the second hardest, …",
     )
     pretext: str | None = Field(
         None,
@@ -168,6 +178,13 @@ class ProjectSettings(BaseSettings):
     @classmethod
     def _preset(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {**PAPER, **given} if given.get("preset") == "paper" else given
+
+    @model_validator(mode="after")
+    def _batch_exists(self) -> Self:
+        number = self.first_query.partition(":")[2]
+        if number and int(number) > self.rounds:
+            raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where 'rounds' is {self.rounds}")
+        return self
 
 
 def _explain(model: type[BaseSettings], error: ValidationError) -> ConfigError:

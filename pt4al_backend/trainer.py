@@ -16,11 +16,11 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts, children
+from pt4al_backend import artefacts, children, rounds
 from pt4al_backend.intake import mask_dir, pixel_path, project_dir
 from pt4al_backend.label_studio.labels import Labelling
-from pt4al_backend.querying import Querying, read_scored
-from pt4al_backend.ranking import insert
+from pt4al_backend.querying import Querying, read_learner, read_scored
+from pt4al_backend.ranking import insert, sweep
 from pt4al_backend.rounds import Scored
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import ProjectSettings, Settings
@@ -83,7 +83,9 @@ class Trainer:
     def _train_learner(self, folder: Path, querying: Querying, on_progress: OnProgress, on_tick: OnTick) -> None:
         if children.job_of(folder) is None:
             tasks = self._fetched()
-            children.prepare(folder, self._job("rank", learner=None), rows=tasks.rows, ids=tasks.ids)
+            wants = ["features"] if "pretext_features" in rounds.needs_of(self._options) else []
+            job = {**self._job("rank", learner=None), "wants": wants}
+            children.prepare(folder, job, rows=tasks.rows, ids=tasks.ids)
         result = children.run(folder, on_progress, on_tick)
         ids = np.load(folder / "ids.npy")
         self._store.set_tasks(self._project.id, {"id": ids, "loss": np.load(result / "losses.npy")})
@@ -104,8 +106,8 @@ class Trainer:
         losses = np.load(children.run(folder, on_progress, on_tick) / "losses.npy")
         ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
         last = int(ranked.batches.max()) if len(ranked) else 1
-        first_open = min(self._project.round % last + 1, last)
-        batches = insert(losses, ranked.losses, ranked.batches, first_open)
+        still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
+        batches = insert(losses, ranked.losses, ranked.batches, int(still_open.min()), int(still_open.max()))
         self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
         shutil.rmtree(folder)
 
@@ -169,7 +171,8 @@ class Trainer:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        more = {"classes": self._classes, "previous": previous, "digest": labels.digest}
+        wants = sorted(rounds.needs_of(self._options) - {"pretext_features"})
+        more = {"classes": self._classes, "previous": previous, "digest": labels.digest, "wants": wants}
         job = {**self._job("learn", learner=self._learner()), **more}
         children.prepare(
             folder,
@@ -182,12 +185,17 @@ class Trainer:
         return job
 
     def scored(self) -> Scored:
-        """What the last good model scored, for lengthening its round; nothing if its files are gone or damaged."""
+        """What the last good model scored, or else the pretext learner for a strategy that starts with it.
+
+        Nothing if there is none, or its files are gone or damaged.
+        """
+        result, read = self._settings.data_dir / self._project.model, read_scored
         if not self._project.model:
-            return Scored()
-        result = self._settings.data_dir / self._project.model
+            if not self._project.learner or "pretext_features" not in rounds.needs_of(self._options):
+                return Scored()
+            result, read = self._settings.data_dir / self._project.learner, read_learner
         try:
-            return read_scored(result.parent)
+            return read(result.parent)
         except (OSError, KeyError, ValueError, BadZipFile) as error:
             log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
             return Scored()

@@ -18,6 +18,7 @@ from pt4al_backend.masks import Mask, Masks
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.predictor import Predictor
 from pt4al_backend.sampling import SAMPLERS
+from pt4al_backend.tasks import POSTERIORS
 from tests import pools
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
@@ -116,6 +117,40 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
         else:
             assert answer == label
     assert predictor.predict(np.empty((0, *pool.shape, 3), np.uint8))[0] == []
+
+
+def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_path: Path, pool: Pool) -> None:
+    store = pool.store(tmp_path / "pixels", POOL)
+    rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
+    wants = ["features", "posteriors"] if pool.task in POSTERIORS else ["features"]
+    lesson = pools.lesson(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
+    assert run(lesson)[0] == 0
+    kept = {path.stem: np.load(path).astype(np.float64) for path in (lesson / "result").glob("*.npy")}
+    assert kept.keys() == {*wants, "labelled"}
+    assert np.ptp(kept["features"], axis=0).max() > 0.01
+    np.testing.assert_allclose(kept["labelled"][::-1][:5], kept["features"], rtol=0.02, atol=0.02)
+    assert kept["labelled"].shape == (40, kept["features"].shape[1])
+    if "posteriors" in wants:
+        np.testing.assert_allclose(kept["posteriors"].max(1), candidates(lesson)["least_confidence"], atol=1e-3)
+        assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(lesson)["labels"].tolist()
+
+
+def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
+    store = pool.store(tmp_path / "pixels", POOL)
+    rows = np.array([3, 7, 3, *range(20)])
+    ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, wants=["features"])
+    assert run(ranking)[0] == 0
+    features = np.load(ranking / "result" / "features.npy")
+    assert len(features) == len(rows)
+    np.testing.assert_array_equal(features[0], features[2])
+    assert (features[0] != features[1]).any()
+
+
+def test_posteriors_of_images_are_not_a_segmenter_s_to_give(tmp_path: Path) -> None:
+    store = SCENES.store(tmp_path / "pixels", POOL)
+    lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
+    status, lines = run(lesson)
+    assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 
 
 def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learner_knows_by_heart(tmp_path: Path) -> None:

@@ -35,7 +35,8 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
     examination = Examination(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
     for start in range(0, count, size):
         part = np.arange(start, min(start + size, count))
-        examination.take(part, (confidences[part], masks[part], np.full((len(part), 2), 0.5)))
+        features = np.zeros((len(part), 1280), np.float32)
+        examination.take(part, (features, confidences[part], masks[part], np.full((len(part), 2), 0.5)))
         assert len(list((tmp_path / "masks").glob("*"))) <= 2 * MOST + 1
     examination.save(tmp_path)
 

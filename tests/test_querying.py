@@ -195,6 +195,37 @@ def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> N
         assert round_.batch == number
 
 
+def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None:
+    project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
+    project.rank()
+    project.querying.start()
+    project.querying.open_first(Scored)
+    for number, batch in ((2, 5), (3, 2), (4, 4), (5, 3)):
+        project.answer(project.picks("query"))
+        project.turn()
+        assert {batches(store)[i] for i in project.picks("query")} == {batch}
+        round_ = store.round(PROJECT, number)
+        assert round_ is not None
+        assert round_.batch == batch
+
+
+def test_a_strategy_that_starts_with_the_pretext_learner_asks_what_it_tells_apart(store: Store) -> None:
+    """Four kinds of images. What is held back for control picks teaches nothing, so it does not stand for its kind."""
+    project = Round(store, 84, strategy="typiclust", query_size=5, control_share=0.2, reserve_size=5, rounds=4)
+    project.rank()
+    project.querying.start()
+    (control,) = project.picks("control")
+    ids = np.arange(1, 81)  # the others came after the ranking
+    features = np.eye(4, dtype=np.float16).repeat(20, 0) + np.random.default_rng(0).random((80, 4)).astype(np.float16) / 20
+    known = Scored(ids, {}, np.full(80, ""), features)
+    project.querying.open_first(lambda: known)
+    assert project.picks("control") == [control]
+    assert sorted((i - 1) // 20 for i in project.picks("query")) == [0, 1, 2, 3]
+    assert {(pick.label, pick.confidence) for pick in store.picks(PROJECT, 1)} == {("", None)}
+    project.answer(project.picks("query", "reserve"))
+    assert project.querying.lengthen(lambda: known)
+
+
 def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: Store) -> None:
     project = Round(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
     losses = project.rank()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pt4al_backend.ranking import insert, rank, shrink, split
+from pt4al_backend.ranking import ORDERS, insert, rank, shrink, split, sweep, turns
 
 # Few distinct values, so that ties are common; among them the magnitudes that a sort of text gets wrong.
 losses = st.lists(
@@ -120,6 +120,46 @@ def test_insertion_agrees_with_the_order_of_losses_wave_after_wave(
         for loss, batch in zip(late, found, strict=True):
             assert np.all(still_open[ranked > loss] <= batch)
             assert np.all(still_open[ranked < loss] >= batch)
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"), [("hard_first", [1, 2, 3, 4, 5]), ("easy_first", [5, 4, 3, 2, 1]), ("interleaved", [1, 5, 2, 4, 3])]
+)
+def test_a_sweep_asks_the_batches_in_the_order_named(order: str, expected: list[int]) -> None:
+    assert sweep(5, order).tolist() == expected
+
+
+def test_an_unknown_order_is_refused() -> None:
+    with pytest.raises(ValueError, match="no order 'sideways'"):
+        sweep(5, "sideways")
+
+
+@given(st.integers(1, 30), st.sampled_from(ORDERS), st.integers(1, 90))
+def test_every_batch_has_one_turn_in_a_sweep_and_what_is_left_is_a_range(batches: int, order: str, round: int) -> None:
+    asked = sweep(batches, order)
+    assert sorted(asked.tolist()) == list(range(1, batches + 1))
+    left = np.sort(asked[round % batches :])
+    assert np.all(np.diff(left) == 1)
+    waits = turns(np.arange(1, batches + 1), asked, round)
+    assert waits[asked[(round - 1) % batches] - 1] == 0
+    assert sorted(waits.tolist()) == list(range(batches))
+
+
+@given(losses.filter(len), st.integers(1, 8), st.sampled_from(ORDERS), st.lists(losses, max_size=6))
+def test_late_arrivals_join_a_batch_still_to_come_by_the_order_of_losses(
+    start: NDArray[np.float64], batches: int, order: str, waves: list[NDArray[np.float64]]
+) -> None:
+    ranked = np.sort(start)[::-1]
+    numbers = split(len(ranked), batches)
+    for round, late in enumerate(waves[:batches]):
+        left = sweep(batches, order)[round:]
+        found = insert(late, ranked, numbers, int(left.min()), int(left.max()))
+        assert set(found.tolist()) <= set(left.tolist())
+        ranked, numbers = np.concatenate([ranked, late]), np.concatenate([numbers, found])
+        within = np.clip(numbers, left.min(), left.max())
+        for loss, batch in zip(late, found, strict=True):
+            assert np.all(within[ranked > loss] <= batch)
+            assert np.all(within[ranked < loss] >= batch)
 
 
 @given(st.integers(1, 1000), st.integers(1, 50), st.integers(1, 1000))

@@ -1,5 +1,7 @@
 """The plan of a round, by property."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.rounds import Scored
 from pt4al_backend.sampling import confidences, uniform_order
 from pt4al_backend.settings import ProjectSettings
@@ -153,6 +156,46 @@ def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
     second = np.flatnonzero(pool.batches == 2)
     assert choice.ids[:10].tolist() == pool.ids[second[np.argsort(posteriors[second].max(1))]].tolist()
     assert np.allclose(choice.scores[:10], np.sort(posteriors[second].max(1)))
+
+
+def featured(ids: NDArray[np.int64], places: NDArray[np.float64], labelled: list[float]) -> Scored:
+    """What a model of two classes said of tasks that it tells apart by one number."""
+    posteriors = np.full((len(ids), 2), 0.5)
+    return replace(
+        model(ids, posteriors),
+        features=places[:, None].astype(np.float32),
+        labelled=np.array(labelled, np.float32)[:, None],
+        posteriors=posteriors.astype(np.float32),
+    )
+
+
+def test_a_strategy_by_features_gets_those_of_the_tasks_that_are_still_there() -> None:
+    """And what has left the pool since it was scored counts as labelled: 90 and 10 cover 8 and 80, so 45 is next."""
+    ids = np.array([8, 10, 45, 80, 90])
+    pool = Pool(ids[[0, 2, 3]], np.full(3, np.nan), np.ones(3, np.int64))
+    strategy = rounds.strategy_of(ProjectSettings(strategy="core_set"), 4)
+    asked = Request(pool, 2, 3, 3, np.random.default_rng(0))
+    choice = rounds.choose(strategy, asked, featured(ids, ids.astype(float), [0.0]))
+    assert choice.ids.tolist() == [45, 80, 8]
+    assert choice.rows.tolist() == [2, 3, 0]
+
+
+@pytest.mark.parametrize("name", ["core_set", "badge", "core_gcn"])
+def test_what_was_scored_for_another_strategy_is_no_model_to_one_that_needs_more(name: str) -> None:
+    pool = ranked(40, 4, 3)
+    strategy = rounds.strategy_of(ProjectSettings(strategy=name), 4)
+    asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
+    choice = rounds.choose(strategy, asked, model(pool.ids, np.full((40, 2), 0.5)))
+    assert choice.ids[:10].tolist() == rounds.choose(strategy, asked, Scored()).ids[:10].tolist()
+    assert (choice.rows == -1).all()
+
+
+def test_gradients_of_images_need_posteriors_of_images() -> None:
+    rounds.require_fit(ProjectSettings(strategy="badge"), "classification")
+    rounds.require_fit(ProjectSettings(strategy="core_set"), "segmentation")
+    with pytest.raises(ConfigError, match=r"'badge' needs a posterior .* segmentation") as refused:
+        rounds.require_fit(ProjectSettings(strategy="badge"), "segmentation")
+    assert "core_set" in refused.value.remedy
 
 
 def test_without_a_model_the_choice_runs_along_the_ranking() -> None:

@@ -52,6 +52,16 @@ def test_what_label_studio_did_not_say_stays(serving: Serving, store: Store) -> 
     assert '"c"' in project.label_config
 
 
+def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(serving: Serving, store: Store) -> None:
+    outlines = '<View><Image name="image" value="$image"/><BrushLabels name="l" toName="image">' + (
+        '<Label value="a"/></BrushLabels></View>'
+    )
+    with pytest.raises(ConfigError, match="'badge' needs a posterior"):
+        serving.connect(3, outlines, extra_params={"strategy": "badge"})
+    assert store.project(3) is None
+    serving.connect(3, CONFIG, extra_params={"strategy": "badge"})
+
+
 def test_only_a_change_asks_for_a_look(serving: Serving, queue: Queue) -> None:
     for _ in range(3):
         serving.connect(3, CONFIG, hostname="http://a")

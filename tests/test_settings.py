@@ -38,6 +38,10 @@ def test_extra_params_may_be_json_text() -> None:
         ({"rounds": 0}, ["'rounds'", "0", "greater than or equal to 1"]),
         ({"control_share": 2}, ["'control_share'", "2", "0.5"]),
         ({"first_query": "best"}, ["'first_query'", "'best'", "stratified", "hardest_batch"]),
+        ({"first_query": "batch:0"}, ["'first_query'", "'batch:0'", "batch:[1-9]"]),
+        ({"first_query": "batch:11"}, ["'first_query'", "'batch:11'", "'rounds' is 10"]),
+        ({"sampler": "best"}, ["'sampler'", "'best'", "k_center"]),
+        ({"batch_order": "any"}, ["'batch_order'", "'any'", "interleaved"]),
         ({"strategy": "magic"}, ["'strategy'", "'magic'", "pt4al", "random"]),
         ({"pretext": "magic"}, ["'pretext'", "'magic'", "rotation"]),
         ({"pretext_holdout": 0.5}, ["'pretext_holdout'", "0.5", "0.25"]),
@@ -64,6 +68,10 @@ def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given()
     assert (published.control_share, published.reserve_size, published.pretext_holdout) == (0, 0, 0)
     assert (published.architecture, published.encoder) == ("deeplabv3", "resnet101")
     assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
+
+
+def test_a_batch_that_there_is_may_be_asked_first() -> None:
+    assert project_settings({"first_query": "batch:12", "rounds": 12}).first_query == "batch:12"
 
 
 def test_the_paper_preset_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

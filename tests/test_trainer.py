@@ -2,14 +2,16 @@
 
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pt4al_backend import artefacts
+from pt4al_backend import artefacts, children
 from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.querying import Querying
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Round
 from pt4al_backend.settings import ProjectSettings, Settings
@@ -88,6 +90,95 @@ def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings:
         assert not len(trainer(store, settings).scored().ids)
     shutil.rmtree(folder)
     assert not len(trainer(store, settings).scored().ids)
+
+
+def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, settings: Settings) -> None:
+    folder = settings.data_dir / "projects" / "1" / "learn-1"
+    kept = {"features": np.ones((2, 3)), "labelled": np.zeros((4, 3)), "posteriors": np.full((2, 2), 0.5)}
+    with artefacts.writing(folder / "result") as draft:
+        np.savez(draft / "candidates.npz", labels=np.array(["", ""]), **{name: np.full(2, 0.5) for name in SAMPLERS})
+        for name, rows in kept.items():
+            np.save(draft / f"{name}.npy", rows.astype(np.float16))
+    np.save(folder / "candidate_ids.npy", np.array([7, 8], np.int64))
+    store.update(1, model="projects/1/learn-1/result")
+    found = trainer(store, settings).scored()
+    for name, rows in kept.items():
+        np.testing.assert_array_equal(getattr(found, name), rows)
+
+
+def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_starts_with_it(
+    store: Store, settings: Settings
+) -> None:
+    folder = settings.data_dir / "projects" / "1" / "rank-1"
+    with artefacts.writing(folder / "result") as draft:
+        np.save(draft / "features.npy", np.ones((2, 3), np.float16))
+    np.save(folder / "ids.npy", np.array([7, 8], np.int64))
+    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)  # nothing is ranked
+    store.update(1, learner="projects/1/rank-1/result")
+    found = trainer(store, settings, strategy="typiclust").scored()
+    assert found.features is not None
+    assert (found.ids.tolist(), found.features.tolist(), found.confidences) == ([7, 8], [[1, 1, 1]] * 2, {})
+    assert not len(trainer(store, settings, strategy="core_set").scored().ids)
+    (folder / "result" / "features.npy").write_bytes(b"damaged")
+    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
+    (folder / "result" / "features.npy").unlink()  # it was ranked for another strategy
+    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
+
+
+@pytest.mark.parametrize(("batch_order", "expected"), [("hard_first", [3, 5]), ("easy_first", [1, 3]), ("interleaved", [2, 4])])
+def test_late_images_wait_for_batches_to_come(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, batch_order: str, expected: list[int]
+) -> None:
+    """Round 2 of 5 is open; of two late images one is the hardest of all, and one the easiest."""
+    store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in (11, 12)])
+    store.set_tasks(1, {"id": [11, 12], "row": [10, 11]})
+    store.set_tasks(1, {"id": range(1, 11), "loss": np.linspace(9, 1, 10), "batch": np.arange(1, 6).repeat(2)})
+    learner = settings.data_dir / "projects" / "1" / "rank-1" / "result"
+    with artefacts.writing(learner):
+        pass
+    store.update(1, round=2, learner="projects/1/rank-1/result", learner_pool=10)
+
+    def scored(folder: Any, *_: Any) -> Any:
+        np.save(folder / "losses.npy", np.array([99.0, 0.0]))
+        return folder
+
+    monkeypatch.setattr(children, "run", scored)
+    one = trainer(store, settings, batch_order=batch_order)
+    one.rank(Querying(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None)  # type: ignore[arg-type]
+    assert store.tasks(1).batches[-2:].tolist() == expected
+
+
+def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Prepared(Exception):
+        """Carries a job that was about to run."""
+
+    def prepared(folder: Any, *_: Any) -> Any:
+        raise Prepared(children.job_of(folder))
+
+    monkeypatch.setattr(children, "run", prepared)
+    wanted = {}
+    for strategy in ("pt4al", "core_set", "typiclust", "badge"):
+        for kind in ("rank", "learn"):
+            shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
+            one = trainer(store, settings, strategy=strategy)
+            querying = Querying(store, store.project(1), ProjectSettings())  # type: ignore[arg-type]
+            work = {
+                "rank": partial(one.rank, querying, lambda _: None, lambda: None),
+                "learn": partial(one.train, lambda: np.arange(2, 5), lambda _: None, lambda: None),
+            }
+            with pytest.raises(Prepared) as job:
+                work[kind]()
+            wanted[strategy, kind] = job.value.args[0]["wants"]
+    assert wanted == {
+        ("pt4al", "rank"): [],
+        ("pt4al", "learn"): [],
+        ("core_set", "rank"): [],
+        ("core_set", "learn"): ["features"],
+        ("typiclust", "rank"): ["features"],
+        ("typiclust", "learn"): ["features"],
+        ("badge", "rank"): [],
+        ("badge", "learn"): ["features", "posteriors"],
+    }
 
 
 def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pt4al_backend import __version__, artefacts, children, learning, rounds
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.learning import Job
-from pt4al_backend.querying import read_scored
+from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.strategies import Pool, Request, Strategy
@@ -48,6 +48,7 @@ class Run:
     ) -> None:
         self._folder, self._truth, self._ranking, self._device = folder, truth, ranking, device
         self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        rounds.require_fit(options, truth.task)
         self._first = first
         self._plan = rounds.schedule(truth.pool, self._options)
         self._records = folder / RECORDS
@@ -98,11 +99,17 @@ class Run:
 
     def _query(self, number: int, losses: NDArray[np.float64], batches: Ids) -> Ids:
         left = self._left()
-        scored = Scored() if number == 1 else read_scored(self._learned(number - 1))
+        scored = self._before(number)
         pool = Pool(left, losses[left], batches[left])
         rng = np.random.default_rng([self._options.seed, number])
         asked = Request(pool, number, self._plan.query, self._plan.query, rng)
         return rounds.choose(self._strategy(number), asked, scored).ids
+
+    def _before(self, number: int) -> Scored:
+        """What is known of the pool before a round: what the last model said, or the pretext learner."""
+        if number > 1:
+            return read_scored(self._learned(number - 1))
+        return read_learner(self._ranking) if "pretext_features" in self._strategy(1).needs else Scored()
 
     def _learn(self, number: int, losses: NDArray[np.float64], batches: Ids, report: Report) -> Json:
         folder = self._learned(number)
@@ -111,7 +118,9 @@ class Run:
             pool = Pool(left, losses[left], batches[left])
             candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
             train = np.concatenate(self._asked)
-            job = {**self._job("learn"), "learner": str(self._ranking / "result"), "classes": self._truth.classes}
+            wants = sorted(self._strategy(number + 1).needs - {"pretext_features"})
+            more = {"learner": str(self._ranking / "result"), "classes": self._truth.classes, "wants": wants}
+            job = {**self._job("learn"), **more}
             control = self._truth.lesson(self._truth.test)
             arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
@@ -121,7 +130,9 @@ class Run:
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, NaN if they mean nothing."""
         if children.result_of(self._ranking) is None:
-            children.prepare(self._ranking, {**self._job("rank"), "learner": None}, rows=np.arange(self._truth.pool))
+            job = {**self._job("rank"), "learner": None, "wants": ["features"]}  # of some run, if not of this one
+            pool = np.arange(self._truth.pool)
+            children.prepare(self._ranking, job, rows=pool, ids=pool)
             learning.rank(Job.read(self._ranking), report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         meaningful = artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]

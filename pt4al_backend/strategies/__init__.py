@@ -1,19 +1,37 @@
 """Strategies: rules that turn pool and model into a query. Importing the package fills the registry."""
 
-from pt4al_backend.strategies import entropy, least_confidence, margin, pt4al, random
-from pt4al_backend.strategies.strategy import STRATEGIES, Pool, Query, Request, Said, Strategy, register
+from pt4al_backend.strategies import (
+    badge,
+    core_gcn,
+    core_set,
+    entropy,
+    least_confidence,
+    margin,
+    pt4al,
+    random,
+    typiclust,
+    uncertain_gcn,
+)
+from pt4al_backend.strategies.request import Pool, Query, Request, Said
+from pt4al_backend.strategies.strategy import STRATEGIES, Need, Strategy, register
 
 __all__ = [
     "STRATEGIES",
+    "Need",
     "Pool",
     "Query",
     "Request",
     "Said",
     "Strategy",
+    "badge",
+    "core_gcn",
+    "core_set",
     "entropy",
     "least_confidence",
     "margin",
     "pt4al",
     "random",
     "register",
+    "typiclust",
+    "uncertain_gcn",
 ]

@@ -1,5 +1,11 @@
 """The first query: what to ask while there is no model to be unsure. Shared by the strategies.
 
+* ``stratified``: even intervals of the whole ranking, hardest first. Deviates from the paper; why: see below.
+* ``hardest_batch``: even intervals of b_1 (PT4AL, section 4.3 and Algorithm 1, line "if i == 1"); the same as ``batch:1``.
+* ``batch:N``: even intervals of b_N. The published cold-start script takes ``batch:6``, whose file it calls batch_5.
+* ``top_k``: the highest losses, the paper's ablation (section 6.3).
+* ``random``: uniform, which is also what every rule comes to in a pool that is not ranked.
+
 Accuracy in % after the first query, CIFAR-10, small ResNet-9, rotation loss, mean ± sd over n seeds:
 
     pool, K, initial weights                    n   random       stratified     hardest batch
@@ -17,9 +23,31 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.ranking import rank
+from pt4al_backend.ranking import rank, turns
 from pt4al_backend.sampling import even_intervals, lowest, uniform_order
-from pt4al_backend.strategies.strategy import Pool, Query
+from pt4al_backend.strategies.request import Pool, Query, Request
+
+#: What the setting ``first_query`` may say, N being a number from 1 on.
+RULES = ("stratified", "hardest_batch", "batch:N", "top_k", "random")
+
+
+def ask(asked: Request, rule: str, order: NDArray[np.int64]) -> Query:
+    """Picks by a rule, one of ``RULES``; ``order`` int64[I] is that of the batches in a sweep.
+
+    By batches: as long as there is no model, round i asks what stands i - 1 places behind the first in the order. A query
+    longer than its batch, and the reserve, go on into the next. A batch beyond the last one stands for the last.
+    """
+    pool, k = asked.pool, max(0, asked.k)
+    if rule == "random" or not pool.ranked:
+        return uniform(pool, k, asked.rng)
+    ranking = rank(pool.losses, pool.ids)
+    if rule == "top_k":
+        return Query.by_place(ranking[:k])
+    if rule == "stratified":
+        return _spread([ranking], asked.query_size, k)
+    first = 1 if rule == "hardest_batch" else int(rule.removeprefix("batch:"))
+    waits = turns(pool.batches, order, asked.round, min(first, order.size))
+    return _spread((ranking[waits[ranking] == rounds] for rounds in np.unique(waits)), asked.query_size, k)
 
 
 def uniform(pool: Pool, k: int, rng: np.random.Generator) -> Query:
@@ -28,31 +56,8 @@ def uniform(pool: Pool, k: int, rng: np.random.Generator) -> Query:
     return Query.by_place(lowest(order, pool.ids, k))
 
 
-def stratified(pool: Pool, query_size: int, k: int, rng: np.random.Generator) -> Query:
-    """Takes even intervals of the whole ranking; uniform if the pool is not ranked.
-
-    The first ``query_size`` picks are at even intervals of the ranking, hardest first; the reserve up to ``k`` is at
-    even intervals of what they leave. Deviates from the paper, which takes the hardest batch alone; why: see above.
-    """
-    if not pool.ranked:
-        return uniform(pool, k, rng)
-    return _spread([rank(pool.losses, pool.ids)], query_size, k)
-
-
-def hardest_batch(pool: Pool, sweep: NDArray[np.int64], query_size: int, k: int, rng: np.random.Generator) -> Query:
-    """Takes even intervals of the first batch that holds any, then of the next; uniform if the pool is not ranked.
-
-    Source: PT4AL, section 4.3 and Algorithm 1, line "if i == 1". ``sweep`` int64[n] is each task's place in the sweep:
-    0 in this round's batch, 1 in the next. A query longer than its batch, and the reserve, go on into the next ones.
-    """
-    if not pool.ranked:
-        return uniform(pool, k, rng)
-    ranking = rank(pool.losses, pool.ids)
-    return _spread((ranking[sweep[ranking] == place] for place in np.unique(sweep)), query_size, k)
-
-
 def _spread(groups: Iterable[NDArray[np.int64]], query_size: int, k: int) -> Query:
-    """Fills the query, then the reserve, with even intervals of each group until they are full."""
+    """Fills the query, then the reserve with what is left, by even intervals of each group until they are full."""
     left = list(groups)
     picks = [np.empty(0, dtype=np.int64)]
     for wanted in (min(query_size, k), k - min(query_size, k)):

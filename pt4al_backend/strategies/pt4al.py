@@ -5,7 +5,7 @@ Source: section 4.3, Eq. 2, phi(b_i, F^{i-1}) = min_K { max F^{i-1}(b_i) }, and 
 
 * the first query is "stratified" by default: the paper's cost 12 to 18 points against random (see ``first_query``);
 * a batch with too few tasks left is followed by the next, and after round I the sweep begins again;
-* ``sampler`` may be another than the paper's.
+* ``sampler`` and ``batch_order`` may be others than the paper's.
 
 Accuracy minus random's, in points, by labels; 20,000 CIFAR-10 images, 4 rounds, small ResNet-9, mean ± sd over n seeds:
 
@@ -22,40 +22,55 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.strategies.first_query import hardest_batch, stratified
-from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy, register
+from pt4al_backend.ranking import turns
+from pt4al_backend.strategies.k_center import k_center
+from pt4al_backend.strategies.request import Pool, Query, Request, Said
+from pt4al_backend.strategies.strategy import Strategy, register
 
 
 @register
 class PT4AL(Strategy):
-    """Sweeps the batches from the hardest to the easiest, asking the least confident of each.
+    """Sweeps the batches, asking the least confident of each, or with ``sampler`` = "k_center" those that cover it best.
 
-    Without a model it asks by ``first_query``, or uniformly if the pool is not ranked. With a model and without a
-    ranking it sweeps whatever batches the pool has, least confident first: give it slices of a uniform order.
+    Without a model it asks by ``first_query``. With a model and without a ranking it sweeps whatever batches the pool
+    has: give it slices of a uniform order.
     """
 
     name: ClassVar[str] = "pt4al"
     uses_ranking: ClassVar[bool] = True
 
+    def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first") -> None:
+        super().__init__(rounds=rounds, first_query=first_query, sampler=sampler, batch_order=batch_order)
+        if sampler == "k_center":
+            self.needs = frozenset({"features"})
+
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
-        """Positions of b_i, i = (round - 1) mod I + 1, and of as many whole batches after it as ``k`` needs."""
+        """Positions of this round's batch, and of as many whole batches after it as ``k`` needs."""
         if k < 1:
             return np.empty(0, dtype=np.int64)
-        sweep = self._sweep(pool, round)
-        held = np.cumsum(np.bincount(sweep, minlength=self.rounds))
-        return np.flatnonzero(sweep <= np.searchsorted(held, k)).astype(np.int64)
+        waits = turns(pool.batches, self.order, round)
+        held = np.cumsum(np.bincount(waits, minlength=self.rounds))
+        return np.flatnonzero(waits <= np.searchsorted(held, k)).astype(np.int64)
 
     def query(self, asked: Request) -> Query:
-        """Asks the lowest in confidence of b_i, then of the next batch; scores are the sampler's."""
-        pool, sweep = asked.pool, self._sweep(asked.pool, asked.round)
+        """Asks the first by the sampler of this round's batch, then of the next; scores are the sampler's."""
         if asked.said is None:
-            if self.first_query == "hardest_batch":
-                return hardest_batch(pool, sweep, asked.query_size, asked.k, asked.rng)
-            return stratified(pool, asked.query_size, asked.k, asked.rng)
-        positions, scores = asked.said.positions, asked.said.confidences[self.sampler]
-        best = np.lexsort((pool.ids[positions], scores, sweep[positions]))[: max(0, asked.k)]
-        return Query(positions[best], scores[best])
+            return self.without_model(asked)
+        said = asked.said.by_id(asked.pool.ids)
+        waits = turns(asked.pool.batches, self.order, asked.round)[said.positions]
+        if self.sampler == "k_center":
+            return Query.by_place(said.positions[_cover(said, waits, asked.k)])
+        scores = said.confidences[self.sampler]
+        best = np.lexsort((scores, waits))[: max(0, asked.k)]
+        return Query(said.positions[best], scores[best])
 
-    def _sweep(self, pool: Pool, round: int) -> NDArray[np.int64]:
-        """Each task's place in the sweep: 0 in this round's batch, 1 in the next, up to I - 1."""
-        return (pool.batches - round) % self.rounds
+
+def _cover(said: Said, waits: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Indices of the candidates that cover their batch best, batch after batch, what was asked before being covered."""
+    features, covered = said.needed_features()
+    picks = [np.empty(0, dtype=np.int64)]
+    for turn in np.unique(waits):
+        batch = np.flatnonzero(waits == turn)
+        picks.append(batch[k_center(features[batch], covered, k - sum(map(len, picks)))])
+        covered = np.concatenate([covered, features[batch]])
+    return np.concatenate(picks)

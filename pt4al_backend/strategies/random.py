@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.strategies.first_query import uniform
-from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy, register
+from pt4al_backend.strategies.request import Pool, Query, Request
+from pt4al_backend.strategies.strategy import Strategy, register
 
 
 @register

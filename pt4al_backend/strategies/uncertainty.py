@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.sampling import lowest
-from pt4al_backend.strategies.first_query import stratified
-from pt4al_backend.strategies.strategy import Pool, Query, Request, Strategy
+from pt4al_backend.strategies.request import Pool, Query, Request
+from pt4al_backend.strategies.strategy import Strategy
 
 
 class Uncertainty(Strategy):
     """Asks the tasks of the whole pool that the model is least sure of, by the sampler of the same name.
 
-    Without a model it asks the stratified first query, whatever ``first_query`` says, or uniformly if the pool is not
-    ranked. The literature starts uniformly: for that, run round 1 with the strategy ``random``.
+    The literature starts uniformly: ``first_query`` = "random".
     """
 
     uses_ranking: ClassVar[bool] = True
@@ -28,7 +27,7 @@ class Uncertainty(Strategy):
     def query(self, asked: Request) -> Query:
         """Asks the lowest in confidence; scores are the confidences."""
         if asked.said is None:
-            return stratified(asked.pool, asked.query_size, asked.k, asked.rng)
+            return self.without_model(asked)
         positions, scores = asked.said.positions, asked.said.confidences[self.name]
         best = lowest(scores, asked.pool.ids[positions], asked.k)
         return Query(positions[best], scores[best])

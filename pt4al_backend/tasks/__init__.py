@@ -18,6 +18,9 @@ TASKS: dict[str, str] = {
 #: The pretext task that ranks the pool of each main task where the setting ``pretext`` names none: the paper's.
 PRETEXT: dict[str, str] = {"classification": "rotation", "segmentation": "colorization"}
 
+#: Main tasks whose models give an image one posterior for each class.
+POSTERIORS = frozenset({"classification"})
+
 
 def load(name: str) -> "type[Task]":
     """Imports a main task's class, and torch with it.

@@ -72,9 +72,13 @@ class Task(Trainable):
     def together(self, device: torch.device) -> int:
         """Images in a minibatch of ``look``."""
 
-    @abstractmethod
     def look(self, images: Tensor) -> tuple[Tensor, ...]:
-        """All that is kept of images [m, 3, H, W], in evaluation mode, nothing random: tensors of m rows."""
+        """All that answers are made of, of images [m, 3, H, W] in evaluation mode, nothing random: tensors of m rows."""
+        return self.study(images)[1:]
+
+    @abstractmethod
+    def study(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What the model tells images by, the body's pooled features float32 [m, d], and then what ``look`` gives."""
 
     @abstractmethod
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
@@ -83,6 +87,14 @@ class Task(Trainable):
         Raises:
             TrainingImpossible: the model has diverged.
         """
+
+    def posteriors(self, rows: tuple[NDArray[Any], ...]) -> NDArray[np.floating]:  # noqa: ARG002 - for those that have some
+        """Of what ``look`` has seen one posterior for each class and image, [m, C].
+
+        Raises:
+            TrainingImpossible: this task has none (see ``tasks.POSTERIORS``).
+        """
+        raise TrainingImpossible(f"{self.name} has no posteriors of images.", "Set strategy in the extra params to another.")
 
     @abstractmethod
     def write(self, answer: Answer, masks: Masks) -> str:

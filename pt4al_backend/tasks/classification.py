@@ -31,6 +31,7 @@ class Classification(Task):
     """``look`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
 
     name = "classification"
+    model: Classifier
 
     @staticmethod
     def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
@@ -85,13 +86,18 @@ class Classification(Task):
     def together(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1)
 
-    def look(self, images: Tensor) -> tuple[Tensor, ...]:
-        return (F.softmax(self.model(images), dim=1),)
+    def study(self, images: Tensor) -> tuple[Tensor, ...]:
+        features = self.model.features(images)
+        return features, F.softmax(self.model.logits(features), dim=1)
 
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)
         return sampling.confidences(posteriors), [self.classes[k] for k in posteriors.argmax(1).tolist()]
+
+    def posteriors(self, rows: tuple[NDArray[Any], ...]) -> NDArray[np.floating]:
+        (posteriors,) = rows
+        return posteriors
 
     def write(self, answer: Answer, _masks: Masks) -> str:
         return str(answer)

@@ -18,7 +18,7 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape, fit_ids
 from pt4al_backend.masks import UNLABELLED, Mask, Masks
 from pt4al_backend.minibatches import Data, Minibatch, Pairs, Targets
-from pt4al_backend.networks import Body, EncoderForm, Form
+from pt4al_backend.networks import Body, EncoderForm, Form, pooled
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.settings import ProjectSettings
@@ -62,6 +62,7 @@ class Segmentation(Task):
     """``look`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
 
     name = "segmentation"
+    model: Segmenter
     most_answers = 5000
 
     @staticmethod
@@ -144,14 +145,15 @@ class Segmentation(Task):
     def together(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1, classes=len(self.classes))
 
-    def look(self, images: Tensor) -> tuple[Tensor, ...]:
-        values, ids = doubt(self.model(images))
+    def study(self, images: Tensor) -> tuple[Tensor, ...]:
+        feature_map, logits = self.model.both(images)
+        values, ids = doubt(logits)
         confidences = mean_of_least(values, self._settings.uncertain_share)
         top, areas = values[:, 0].flatten(1), ids.flatten(1)
         confidences[~top.isfinite().all(1)] = torch.nan  # which sorting would take for certainty
         none = top.new_zeros((len(top), len(self.classes)))
         sums, sizes = none.scatter_add(1, areas, top), none.scatter_add(1, areas, torch.ones_like(top))
-        return confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
+        return pooled(feature_map), confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
 
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         confidences, ids, scores = rows

@@ -155,3 +155,79 @@ def test_a_pool_that_is_not_ranked_is_asked_uniformly(first_query: str) -> None:
         asked[strategy.query(Request(pool, 1, 20, 20, np.random.default_rng(seed))).positions] += 1
     # Each batch is asked 200 * 20 / 10 = 400 times, with a standard deviation of 18.
     assert np.all(np.abs(np.bincount(ranked.batches, asked)[1:] - 400) < 80)
+
+
+def first(rule: str, pool: Pool, k: int, round: int = 1, batch_order: str = "hard_first") -> list[int]:
+    strategy = PT4AL(rounds=ROUNDS, first_query=rule, sampler="margin", batch_order=batch_order)
+    return strategy.query(Request(pool, round, k, k, np.random.default_rng(0))).positions.tolist()
+
+
+@pytest.mark.parametrize("number", range(1, ROUNDS + 1))
+def test_any_batch_may_be_asked_first(number: int) -> None:
+    pool = ranked_pool()
+    batch = hardest_first(pool)[20 * (number - 1) : 20 * number]
+    assert first(f"batch:{number}", pool, K) == batch[::5]
+
+
+def test_the_hardest_batch_is_batch_1() -> None:
+    pool = ranked_pool()
+    assert first("batch:1", pool, 50) == first("hardest_batch", pool, 50)
+
+
+def test_a_first_query_past_the_last_batch_goes_on_with_the_hardest() -> None:
+    pool = ranked_pool()
+    assert pool.batches[first("batch:10", pool, 30)].tolist() == [10] * 20 + [1] * 10
+
+
+def test_a_batch_that_a_small_pool_is_not_cut_into_stands_for_the_last() -> None:
+    pool = ranked_pool()
+    assert first("batch:99", pool, K) == first("batch:10", pool, K)
+
+
+def test_top_k_asks_the_highest_losses() -> None:
+    pool = ranked_pool()
+    assert first("top_k", pool, 30) == hardest_first(pool)[:30]
+
+
+def test_a_random_first_query_heeds_no_loss() -> None:
+    pool = ranked_pool()
+    unranked = Pool(pool.ids, np.full(N, np.nan), pool.batches)
+    assert first("random", pool, 30) == first("random", unranked, 30) == first("top_k", unranked, 30)
+
+
+@pytest.mark.parametrize(
+    ("batch_order", "expected"),
+    [
+        ("hard_first", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1]),
+        ("easy_first", [10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 10]),
+        ("interleaved", [1, 10, 2, 9, 3, 8, 4, 7, 5, 6, 1]),
+    ],
+)
+def test_the_batches_are_asked_in_the_order_of_the_setting(batch_order: str, expected: list[int]) -> None:
+    pool = ranked_pool()
+    strategy = PT4AL(rounds=ROUNDS, first_query="stratified", sampler="margin", batch_order=batch_order)
+    asked = [set(pool.batches[ask(strategy, pool, i, K, model(pool)).positions].tolist()) for i in range(1, ROUNDS + 2)]
+    assert asked == [{number} for number in expected]
+
+
+def test_without_a_model_the_order_goes_on_from_the_batch_that_was_first() -> None:
+    pool = ranked_pool()
+    asked = [pool.batches[first("batch:3", pool, K, i, "easy_first")].tolist() for i in (1, 2, 3, 4)]
+    assert asked == [[number] * K for number in (3, 2, 1, 10)]
+
+
+def test_k_center_covers_the_batch_and_not_what_is_labelled() -> None:
+    """Features on a line: batch 2 at 0, 1, … 19, the labelled images around 0."""
+    pool = ranked_pool()
+    strategy = PT4AL(rounds=ROUNDS, first_query="stratified", sampler="k_center")
+    candidates = strategy.candidates(pool, 2, 25)
+    by_id = candidates[np.argsort(pool.ids[candidates])]
+    place = np.zeros(N)
+    for number in (2, 3):
+        place[by_id[pool.batches[by_id] == number]] = np.arange(20) + 100 * (number - 2)
+    said = Said(candidates, {}, place[candidates, None].astype(np.float32), np.array([[0.0], [-1.0]], np.float32))
+    query = strategy.query(Request(pool, 2, 25, 25, np.random.default_rng(0), said))
+    assert place[query.positions[:3]].tolist() == [19, 9, 14]
+    assert pool.batches[query.positions].tolist() == [2] * 20 + [3] * 5
+    assert place[query.positions[20:22]].tolist() == [119, 100]
+    assert np.all(np.diff(query.scores) > 0)

@@ -12,7 +12,7 @@ UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES[name](rounds=10, first_query="hardest_batch", sampler="least_confidence")
+    return STRATEGIES[name](rounds=10, first_query="stratified", sampler="least_confidence")
 
 
 @pytest.mark.parametrize(
