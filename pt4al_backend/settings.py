@@ -165,7 +165,11 @@ class ProjectSettings(BaseSettings):
         "none", description="`balanced` weighs classes by their inverse frequency."
     )
     image_size: int | None = Field(
-        None, ge=16, le=1024, description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU."
+        None,
+        ge=16,
+        le=1024,
+        description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU. "
+        "Segmentation: of the longer side; empty: 512 on a GPU and 128 on a CPU.",
     )
     width: int | None = Field(
         None, ge=8, le=256, description="Classification: channels of the first stage; empty: 64 on a GPU, 16 on a CPU."
