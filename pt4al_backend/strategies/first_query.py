@@ -27,12 +27,9 @@ from pt4al_backend.ranking import rank, turns
 from pt4al_backend.sampling import even_intervals, lowest, uniform_order
 from pt4al_backend.strategies.request import Pool, Query, Request
 
-#: What the setting ``first_query`` may say, N being a number from 1 on.
-RULES = ("stratified", "hardest_batch", "batch:N", "top_k", "random")
-
 
 def ask(asked: Request, rule: str, order: NDArray[np.int64]) -> Query:
-    """Picks by a rule, one of ``RULES``; ``order`` int64[I] is that of the batches in a sweep.
+    """Picks by one of the rules above; ``order`` int64[I] is that of the batches in a sweep.
 
     By batches: as long as there is no model, round i asks what stands i - 1 places behind the first in the order. A query
     longer than its batch, and the reserve, go on into the next. A batch beyond the last one stands for the last.

@@ -22,7 +22,7 @@ Need = Literal["features", "posteriors", "pretext_features"]
 class Strategy(ABC):
     """A rule for the query. All take the same options; each uses those it has a use for.
 
-    ``rounds`` is I, the number of batches; ``first_query`` one of ``first_query.RULES``; ``sampler`` a name in
+    ``rounds`` is I, the number of batches; ``first_query`` a rule of that module; ``sampler`` a name in
     ``sampling.SAMPLERS``, or "k_center"; ``batch_order`` one of ``ranking.ORDERS``. Rounds count from 1 and may exceed I:
     after round I the sweep begins again.
     """
