@@ -141,7 +141,7 @@ def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:
 def _control(control: Mapping[str, Any]) -> str:
     if control.get("value") is None:
         return "none"
-    return f"{control['value']:.0%} of {control['total']}, {control['low']:.0%} to {control['high']:.0%}"
+    return f"{control['value']:.0%} ({100 * control['low']:.0f} to {100 * control['high']:.0f}), n = {control['total']}"
 
 
 def _random(values: Sequence[float]) -> str:

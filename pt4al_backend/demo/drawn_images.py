@@ -21,6 +21,7 @@ from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.masks import MOST_CLASSES, UNLABELLED, Mask, Masks
 
 SCENES = 240
+EPOCHS = 30  # of a round's training on them; as many steps as other images get would take twice as long
 NAMES = "classes.txt"
 #: Names of what is no class: its pixels stay unlabelled.
 VOID = {"", "ignore", "unlabeled", "unlabelled", "void"}
@@ -40,14 +41,14 @@ class DrawnImages(Images):
     ids: _Ids = field(default_factory=lambda: np.full(256, UNLABELLED, np.uint8))
 
     task: ClassVar[str] = "segmentation"
-    pretext_pixels: ClassVar[int] = 12_000_000
 
     @classmethod
     def made(cls, folder: Path, reader: Reader) -> Self:
         """Street scenes."""
         images, masks = folder / "images", folder / "masks"
         scenes.write(images, masks, SCENES)
-        return replace(cls.given(images, masks, reader), source=f"{SCENES} drawn street scenes")
+        found = cls.given(images, masks, reader)
+        return replace(found, source=f"{SCENES} drawn street scenes", params={**found.params, "epochs": EPOCHS})
 
     @classmethod
     def given(cls, images: Path, masks: Path | None, reader: Reader) -> Self:
@@ -101,7 +102,8 @@ class DrawnImages(Images):
         return outlines.regions_of(self._mask(path), self.config)
 
     def words(self, path: Path) -> str:
-        return ", ".join(name for number, name in enumerate(self.classes) if (self._mask(path).ids == number).any())
+        shown = np.unique(self._mask(path).ids).tolist()
+        return ", ".join(self.classes[number] for number in shown if number != UNLABELLED)
 
     def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:
         return [masks.put(self._mask(path)) for path in paths]

@@ -91,8 +91,6 @@ class Images(ABC):
     params: Mapping[str, Any] = field(default_factory=dict)
 
     task: ClassVar[str]
-    #: Pixels that its pretext learner looks at on a CPU, over all epochs: about 40 s on two idle cores.
-    pretext_pixels: ClassVar[int]
 
     @classmethod
     @abstractmethod

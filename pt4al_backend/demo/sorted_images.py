@@ -26,7 +26,6 @@ class SortedImages(Images):
     chosen: Mapping[Path, str] = field(default_factory=dict)
 
     task: ClassVar[str] = "classification"
-    pretext_pixels: ClassVar[int] = 12_000_000
 
     @classmethod
     def made(cls, folder: Path, reader: Reader) -> Self:

@@ -80,7 +80,7 @@ def test_the_table_shows_each_round_and_says_how_little_it_is(metric: str) -> No
     ]
     text = shown(rows)
     assert f"{metric} on 450 test images" in text
-    assert "75% of 8, 41% to 93%" in text
+    assert "75% (41 to 93), n = 8" in text
     assert "60.4%" in text
     assert "65.0% (60.0 to 70.0)" in text
     assert "3 random draws" in text

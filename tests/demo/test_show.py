@@ -1,0 +1,33 @@
+"""The demo from start to end, as far as it goes without a Label Studio."""
+
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.demo import run
+from pt4al_backend.demo.show import KINDS
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.tasks import TASKS
+from tests.demo.folders import save, save_masks
+
+
+def test_there_is_a_demo_of_every_main_task() -> None:
+    assert set(KINDS) == set(TASKS)
+
+
+def test_what_cannot_be_shown_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    save(tmp_path / "images", 4)
+    save_masks(tmp_path / "masks", 4)
+    for images, masks in (("images", None), (None, "masks"), ("masks", "images")):
+        with pytest.raises(ConfigError) as refused:
+            run(
+                task="segmentation",
+                folder=tmp_path / "demo",
+                rounds=1,
+                images=tmp_path / images if images else None,
+                masks=tmp_path / masks if masks else None,
+                label_studio=Path("no-such-command"),
+                stay=False,
+            )
+        assert "no-such-command" not in refused.value.message
+        assert "--masks" in f"{refused.value}"
