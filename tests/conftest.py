@@ -12,6 +12,9 @@ from pt4al_backend.settings import ProjectSettings, Settings
 from tests import databases
 from tests.servers import LabelStudioServer, label_studio_command
 
+# Read when the first test module imports PyTorch: small networks, on a machine that runs tests side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
