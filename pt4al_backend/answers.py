@@ -3,6 +3,7 @@
 A control pick is never answered, in whichever round it was drawn: an answer in sight would bias what it measures.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.label_studio.labelling import labelling_for
 from pt4al_backend.label_studio.labels import Labelling
-from pt4al_backend.live import LiveModel
+from pt4al_backend.live import LiveModel, Seen
 from pt4al_backend.schema import Pick, Project
 from pt4al_backend.settings import Settings, project_settings
 from pt4al_backend.store import Store
@@ -53,14 +54,17 @@ class Answers:
         hidden = set(self._store.control_ids(project.id).tolist())
         open_tasks = [task for task in tasks if _id(task) and task["id"] not in hidden]
         sizes = self._store.sizes(project.id, [task["id"] for task in open_tasks])
-        shown = {
-            task["id"]: labelling.regions(pick.label, pick.confidence, sizes.get(task["id"]))
+        said = {
+            task["id"]: Seen(pick.label, pick.confidence, sizes.get(task["id"]))
             for task in open_tasks
             if (pick := picks.get(task["id"])) is not None and pick.label
         }
         if project.model:
-            unseen = [task for task in open_tasks if task["id"] not in shown]
-            for i, seen in self._live.answers(project, labelling, unseen, deadline).items():
+            unseen = [task for task in open_tasks if task["id"] not in said]
+            said |= self._live.answers(project, labelling, unseen, deadline)
+        shown: dict[int, list[Json]] = {}
+        for i, seen in said.items():
+            if time.monotonic() < deadline or not shown:  # a drawing of a large image takes its time
                 shown[i] = labelling.regions(seen.said, seen.confidence, seen.size)
         return shown
 

@@ -229,7 +229,7 @@ class Reconcile:
         if not self._retries.may_run(self._project, "learn"):
             self.withheld = True
             return False
-        missing = self._labelling.too_little(labels.train.values(), self._options)
+        missing = self._trainer.too_little(labels)
         if missing:
             self._notice("classes", f"A model needs {missing}: the next round follows the ranking, without a model.")
             self._querying.open_next(Scored(), {"labels": len(labels.train)})
@@ -250,7 +250,7 @@ class Reconcile:
         if current is None or current.state != "open":
             return False  # heeded once the pool is ranked
         reason = ""
-        missing = self._labelling.too_little(labels.train.values(), self._options)
+        missing = self._trainer.too_little(labels)
         if missing:
             reason = f"a model needs {missing}"
         elif before is not None and before.digest == labels.digest:

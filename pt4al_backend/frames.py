@@ -50,14 +50,15 @@ def restore_ids(ids: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
 
     Each class is enlarged by itself, bilinearly, and each pixel goes to the class that covers most of it.
     """
+    import cv2
+
     height, width = content(size, (ids.shape[0], ids.shape[1]))
     inside = ids[:height, :width]
-    best = np.zeros((size[1], size[0]), dtype=np.float32)
+    best = np.zeros((size[1], size[0]), dtype=np.uint8)
     restored = np.full(best.shape, inside[0, 0], dtype=np.uint8)
     for each in np.unique(inside):
-        covered = Image.fromarray((inside == each).astype(np.float32)).resize(size, Resampling.BILINEAR)
-        cover = np.asarray(covered, dtype=np.float32)
-        restored[cover > best] = each
+        cover = cv2.resize(255 * (inside == each).astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+        np.copyto(restored, each, where=cover > best)
         np.maximum(best, cover, out=best)
     return restored
 

@@ -54,11 +54,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a model says of one image: its answer, how sure it is, and the image's size (width, height)."""
+    """What a model says of one image: its answer, how sure it is, and the image's size (width, height), as far as known."""
 
     said: str | Mask
-    confidence: float
-    size: tuple[int, int]
+    confidence: float | None
+    size: tuple[int, int] | None
 
 
 class Fetch(Protocol):

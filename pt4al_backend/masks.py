@@ -24,15 +24,21 @@ UNLABELLED = 255
 #: So many classes a mask can tell apart.
 MOST_CLASSES = 255
 
-_SCORES = "scores"
+_SCORES, _CLASSES = "scores", "classes"
+_END = b"IEND\xaeB`\x82"  # of every whole PNG
 
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """Class ids uint8 [height, width], and of a model's mask the mean top-1 posterior of each class's pixels, by id."""
+    """Class ids uint8 [height, width].
+
+    Of a model's mask also the mean top-1 posterior of each class's pixels, by id, and the names of the classes that its
+    ids stand for: the labeling config may list others by the time it is shown.
+    """
 
     ids: NDArray[np.uint8]
     scores: Mapping[int, float] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
 
 def size_of(name: str) -> tuple[int, int]:
@@ -45,6 +51,8 @@ def _encoded(mask: Mask) -> bytes:
     text = PngInfo()
     if mask.scores:
         text.add_text(_SCORES, json.dumps({str(key): round(float(value), 6) for key, value in sorted(mask.scores.items())}))
+    if mask.classes:
+        text.add_text(_CLASSES, json.dumps(mask.classes))
     buffer = BytesIO()
     Image.fromarray(mask.ids).save(buffer, "PNG", pnginfo=text, compress_level=1)
     return buffer.getvalue()
@@ -66,19 +74,27 @@ class Masks:
         height, width = mask.ids.shape
         name = f"{width}x{height}-{hashlib.sha256(data).hexdigest()[:40]}"
         path = self._path(name)
-        if not path.exists():
+        if not path.exists() or path.read_bytes() != data:
             self._folder.mkdir(parents=True, exist_ok=True)
             part = path.with_suffix(f".{os.getpid()}.part")
             try:
-                part.write_bytes(data)
+                with part.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
                 part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
         return name
 
     def has(self, name: str) -> bool:
-        """Whether there is a mask of that name."""
-        return self._path(name).exists()
+        """Whether there is a mask of that name, written to its end."""
+        try:
+            with self._path(name).open("rb") as file:
+                file.seek(-len(_END), os.SEEK_END)
+                return file.read() == _END
+        except OSError:
+            return False
 
     def get(self, name: str) -> Mask:
         """The mask of that name.
@@ -91,9 +107,10 @@ class Masks:
             with Image.open(path, formats=("PNG",)) as image:
                 ids = np.asarray(image, dtype=np.uint8)
                 scores = json.loads(str(image.info.get(_SCORES, "{}")))
+                classes = json.loads(str(image.info.get(_CLASSES, "[]")))
             if (ids.shape[1], ids.shape[0]) != size_of(name):
                 raise ValueError("another size than its name says")
-            return Mask(ids, {int(key): float(value) for key, value in scores.items()})
+            return Mask(ids, {int(key): float(value) for key, value in scores.items()}, tuple(map(str, classes)))
         except Exception as error:  # a damaged PNG surfaces as any of a dozen types
             raise StoreCorrupt(
                 f"The mask {path.name} is missing or damaged ({type(error).__name__}).",

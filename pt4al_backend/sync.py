@@ -15,7 +15,7 @@ from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.labels import Labelling, image_of
 from pt4al_backend.schema import Project
-from pt4al_backend.store import Store
+from pt4al_backend.store import Answered, Store
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class Sync:
         ``reread``: all tasks, because the labeling config names another field for the image, or other labels.
         """
         since = "" if reread else self._project.synced_until
-        known = self._store.task_images(self._project.id)
+        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
         changed = _seen_until(since) if since else None
         for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._labelling.page_size):
-            self._take(page, known, reread=reread)
+            self._take(page, known, before, reread=reread)
             since = max([since, *(str(task["updated_at"]) for task in page)])
         if since != self._project.synced_until:
             self._store.update(self._project.id, synced_until=since)
@@ -55,35 +55,37 @@ class Sync:
     def full(self) -> None:
         """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one."""
         present = {int(i) for i in self._client.task_ids(self._project.id)}
-        known = self._store.task_images(self._project.id)
+        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
         self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
         if present - known.keys():
             for page in self._client.task_pages(self._project.id, page_size=self._labelling.page_size):
-                self._take(page, known)
+                self._take(page, known, before)
         else:
             answered: set[int] = set()
             pages = self._client.task_pages(self._project.id, only_answered=True, page_size=self._labelling.page_size)
             for page in pages:
-                self._take(page, known)
+                self._take(page, known, before)
                 answered.update(int(task["id"]) for task in page)
             gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
             self._store.put_answers(self._project.id, gone)
-        self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
         self._store.update(self._project.id, full_sync_at=time.time())
         self._project.full_sync_at = time.time()
 
-    def _take(self, page: Iterable[Mapping[str, Any]], known: dict[int, str], *, reread: bool = False) -> None:
-        before = self._store.answers(self._project.id)
+    def _take(
+        self, page: Iterable[Mapping[str, Any]], known: dict[int, str], before: Mapping[int, Answered], *, reread: bool = False
+    ) -> None:
         tasks, answers = [], []
         for task in page:
             task_id = int(task["id"])
             image, problem = self._image(task)
-            if known.get(task_id) != image:
+            replaced = known.get(task_id) != image
+            if replaced:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
             stamp = _stamp(task.get("annotations") or [])
             old = before.get(task_id)
-            if reread or stamp != (old.stamp if old else "") or not (old is None or self._labelling.holds(old.label)):
+            stale = stamp != (old.stamp if old else "") or (old is not None and not self._labelling.holds(old.label))
+            if reread or replaced or stale:
                 answers.append({**self._answer(task), "stamp": stamp})
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)

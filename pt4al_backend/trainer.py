@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained anew
 KEPT_MODELS = 3
+#: Settings that decide what the pretext learner is: another value asks for another learner, at the next round boundary.
+LEARNER_SETTINGS = ("pretext", "encoder", "architecture", "width")
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
@@ -63,8 +65,17 @@ class Trainer:
     # the pretext learner
 
     def outgrown(self) -> bool:
-        """Whether the pool has grown so much that the pretext learner should be trained anew."""
-        return bool(self._project.learner) and len(self._fetched()) > GROWTH * self._project.learner_pool
+        """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one."""
+        learner = self._learner()
+        if learner is None:
+            return False
+        return len(self._fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
+
+    def _is_another(self, learner: Path) -> bool:
+        if not artefacts.is_complete(learner):
+            return False  # ``rank`` sees to it
+        had, wanted = artefacts.manifest(learner)["settings"], self._options.model_dump(mode="json")
+        return any(had.get(name) != wanted[name] for name in LEARNER_SETTINGS)
 
     def is_unranked(self) -> bool:
         """Whether fetched images wait for a pretext loss."""
@@ -114,24 +125,36 @@ class Trainer:
     # the model of a round
 
     def labels(self) -> Labels:
-        """Usable labels of fetched images; control picks are never trained on. A label that does not fit is set aside."""
+        """Usable labels of fetched images; control picks are never trained on.
+
+        A label that does not fit its image is set aside; one of which a part is gone from the disk waits to be read again.
+        """
         tasks = self._fetched()
         labelled = tasks.where(tasks.labelled)
         usable = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
         control = set(self._store.control_ids(self._project.id).tolist())
-        train, measure, misfits = {}, {}, {}
+        train, measure, misfits, lost = {}, {}, {}, []
         for task_id, said in sorted(self._store.answers(self._project.id).items()):
             if task_id not in usable:
                 continue
-            if problem := self._labelling.misfit(said.label, usable[task_id]):
+            if not self._labelling.holds(said.label):
+                lost.append(task_id)
+            elif problem := self._labelling.misfit(said.label, usable[task_id]):
                 misfits[task_id] = problem
             elif task_id in control:
                 measure[task_id] = said.label
             elif self._options.train_on_accepted or not said.accepted:
                 train[task_id] = said.label
         self._store.set_tasks(self._project.id, {"id": list(misfits), "note": list(misfits.values())})
+        if lost:
+            log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(lost))
+            self._change(full_sync_at=0.0)
         text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._classes}"
         return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
+
+    def too_little(self, labels: Labels) -> str:
+        """What is missing before a model can be trained, "" if nothing is."""
+        return self._labelling.too_little(labels.train.values(), self._options, self._project.image_shape or (1, 1))
 
     def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[Scored, Json]:
         """Trains this round's model on the labels there are; returns what it scored, and the columns that close the round.
@@ -201,7 +224,11 @@ class Trainer:
             return Scored()
 
     def forget_old_models(self) -> None:
-        """Deletes the folders of models that are no longer served."""
+        """Deletes the folders of models that are no longer served, and what was kept of labels that were replaced.
+
+        Called when no training is under way: a job names the labels that it was written with.
+        """
+        self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
         folders = sorted(self._folder.glob("learn-*"), key=lambda folder: int(folder.name.removeprefix("learn-")))
         for folder in folders[:-KEPT_MODELS]:
             if folder / "result" != self._settings.data_dir / self._project.model:

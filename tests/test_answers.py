@@ -1,5 +1,6 @@
 """Who answers for which task: the round's stored results, the last good model, or nobody."""
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def answers(settings: Settings, store: Store, seen: SaysB, *ids: object) -> list
     project = store.project(PROJECT)
     assert project is not None
     tasks = [{"id": i, "data": {"image": "x"}} for i in ids]
-    found = Answers(settings, store, seen).of(project, tasks, 0.0)
+    found = Answers(settings, store, seen).of(project, tasks, time.monotonic() + 30)
     return [(each["result"][0]["value"]["choices"][0] if each["result"] else None, each["score"]) for each in found]
 
 

@@ -15,8 +15,9 @@ def ids(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
 
 def test_a_mask_comes_back_as_it_was_with_its_scores(tmp_path: Path) -> None:
     masks = Masks(tmp_path / "new folder")
-    name = masks.put(Mask(ids(), {1: 0.25, 7: 1.0}))
+    name = masks.put(Mask(ids(), {1: 0.25, 7: 1.0}, ("sky", "road")))
     found = masks.get(name)
+    assert found.classes == ("sky", "road")
     assert np.array_equal(found.ids, ids())
     assert found.scores == {1: 0.25, 7: 1.0}
     assert size_of(name) == (40, 30)
@@ -26,6 +27,18 @@ def test_the_same_mask_is_the_same_file(tmp_path: Path) -> None:
     masks = Masks(tmp_path)
     names = {masks.put(Mask(ids(seed))) for seed in (0, 0, 1)}
     assert len(names) == len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_a_mask_that_was_cut_off_is_not_held_and_is_mended_by_putting_it_again(tmp_path: Path, kept: int) -> None:
+    masks = Masks(tmp_path)
+    name = masks.put(Mask(ids()))
+    path = next(tmp_path.iterdir())
+    path.write_bytes(path.read_bytes()[:kept])
+    assert not masks.has(name)
+    assert masks.put(Mask(ids())) == name
+    assert masks.has(name)
+    assert np.array_equal(masks.get(name).ids, ids())
 
 
 def test_masks_that_nobody_wants_go(tmp_path: Path) -> None:

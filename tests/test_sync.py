@@ -69,3 +69,17 @@ def test_a_change_that_became_visible_late_is_taken_over(store: Store) -> None:
     studio.add(now - timedelta(seconds=5))  # of a transaction that took five seconds
     look(store, studio)
     assert store.task_images(1).keys() == {1, 2}
+
+
+def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Store) -> None:
+    studio = Studio()
+    studio.add(datetime.now(UTC))
+    region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
+    studio.tasks[0]["annotations"] = [{"id": 5, "result": [region], "updated_at": studio.tasks[0]["updated_at"]}]
+    look(store, studio)
+    store.set_tasks(1, {"id": [1], "note": ["It does not fit its image."]})
+    look(store, studio)
+    assert store.answers(1)[1].note  # nothing has changed
+    studio.tasks[0]["data"]["image"] = "another.png"
+    look(store, studio)
+    assert (store.answers(1)[1].label, store.answers(1)[1].note) == ("a", "")

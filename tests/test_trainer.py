@@ -187,3 +187,13 @@ def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store,
     assert not trainer(store, settings).outgrown()
     store.update(1, learner_pool=8)
     assert trainer(store, settings).outgrown()
+
+
+def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Settings) -> None:
+    said = ProjectSettings(encoder="resnet18").model_dump(mode="json")
+    with artefacts.writing(settings.data_dir / "projects" / "1" / "rank-1" / "result", settings=said):
+        pass
+    store.update(1, learner="projects/1/rank-1/result", learner_pool=10)
+    assert not trainer(store, settings, encoder="resnet18", epochs=3).outgrown()
+    assert trainer(store, settings, encoder="resnet34").outgrown()
+    assert trainer(store, settings, encoder="resnet18", pretext="jigsaw").outgrown()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from pt4al_backend.errors import LabelUnreadable
+from pt4al_backend.frames import Shape
 from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size, regions_by
 from pt4al_backend.masks import Mask
 from pt4al_backend.settings import ProjectSettings
@@ -48,7 +49,7 @@ class Choices(Labelling):
         known = label in self.config.labels
         return "" if known else f"Submitted as {label!r}, which is no choice of the labeling config (any more)."
 
-    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:  # noqa: ARG002 - a choice is a class
+    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
         return "" if len(set(labels)) > 1 else "labels of two classes or more"
 
     def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002

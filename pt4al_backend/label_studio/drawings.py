@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.frames import restore_ids
+from pt4al_backend.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size
@@ -58,15 +58,21 @@ class Drawings(Labelling):
             "Was it replaced? Draw the annotation anew."
         )
 
-    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:
+    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
         if len(labels) < LEAST_LABELS:
             return "two labelled images or more"
-        classes: set[int] = set()
+        if options.unlabelled == "ignore" and len(self.config.labels) == 1:
+            return "two classes: there is one label, and unlabelled pixels are ignored (extra params: unlabelled)"
+        instead = UNLABELLED if options.unlabelled == "ignore" else self.classes(options).index(options.background)
+        found: set[int] = set()
         for label in labels:
-            classes.update(np.unique(self._drawn.get(label).ids).tolist())
-            if options.unlabelled == "ignore":
-                classes.discard(UNLABELLED)
-            if len(classes) > 1:
+            try:
+                ids = fit_ids(self._drawn.get(label).ids, shape)
+            except StoreCorrupt as error:
+                log.warning("A label is passed over. %s", error)
+                continue
+            found |= {instead if each == UNLABELLED else each for each in np.unique(ids).tolist()} - {UNLABELLED}
+            if len(found) > 1:
                 return ""
         return "labels of two classes or more"
 
@@ -84,4 +90,13 @@ class Drawings(Labelling):
         except StoreCorrupt as error:
             log.warning("A prediction is served without its drawing. %s", error)
             return []
-        return outlines.regions_of(Mask(restore_ids(mask.ids, size), mask.scores), self.config)
+        known = self._translated(mask)
+        return outlines.regions_of(Mask(restore_ids(known.ids, size), known.scores), self.config)
+
+    def _translated(self, mask: Mask) -> Mask:
+        """The mask with the ids of this config's labels; classes that it does not list (any more) show nothing."""
+        labels = self.config.labels
+        new = {old: labels.index(name) for old, name in enumerate(mask.classes) if name in labels}
+        table = np.full(UNLABELLED + 1, UNLABELLED, np.uint8)
+        table[list(new)] = list(new.values())
+        return Mask(table[mask.ids], {new[old]: score for old, score in mask.scores.items() if old in new})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pt4al_backend.errors import ImageUnreadable, LabelUnreadable
+from pt4al_backend.frames import Shape
 from pt4al_backend.label_studio.label_config import LabelConfig
 from pt4al_backend.masks import Mask
 from pt4al_backend.settings import ProjectSettings
@@ -96,8 +97,8 @@ class Labelling(ABC):
         """Why a label cannot be learned from, "" if it can; ``size`` is its image's, if that was fetched."""
 
     @abstractmethod
-    def too_little(self, labels: Collection[str], options: ProjectSettings) -> str:
-        """What is missing before a model can be trained on ``labels``, "" if nothing is."""
+    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
+        """What is missing before a model can be trained on ``labels``, "" if nothing is; ``shape`` is what it sees."""
 
     def holds(self, label: str) -> bool:  # noqa: ARG002 - most labels are kept in the state alone
         """Whether all that belongs to a label is at hand; if not, the annotations are read again."""

@@ -159,7 +159,8 @@ class Segmentation(Task):
         confidences, ids, scores = rows
         require_finite(confidences)
         answers: list[Answer] = [
-            Mask(mask, {int(k): float(row[k]) for k in np.unique(mask)}) for mask, row in zip(ids, scores, strict=True)
+            Mask(mask, {int(k): float(row[k]) for k in np.unique(mask)}, self.classes)
+            for mask, row in zip(ids, scores, strict=True)
         ]
         return {name: confidences[:, k] for k, name in enumerate(SAMPLERS)}, answers
 

@@ -1,5 +1,6 @@
 """Labels that are drawn: what the state keeps of them, and what the editor shows of a model's masks."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,7 @@ def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Mask
         ([half(SKY, ROAD)], {}, "two labelled images"),
         ([half(SKY, SKY), half(SKY, SKY)[:20]], {}, "two classes"),
         ([half(SKY, UNLABELLED), half(SKY, SKY)], {}, ""),
+        ([half(SKY, UNLABELLED), half(SKY, SKY)], {"background": "sky"}, "two classes"),
         ([half(SKY, UNLABELLED), half(SKY, SKY)], {"unlabelled": "ignore"}, "two classes"),
         ([half(SKY, SKY), half(ROAD, ROAD)], {"unlabelled": "ignore"}, ""),
     ],
@@ -119,7 +121,7 @@ def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Mask
 def test_a_training_needs_two_images_and_two_classes(
     drawings: Drawings, drawn: Masks, masks: list[Any], params: dict[str, Any], missing: str
 ) -> None:
-    found = drawings.too_little([drawn.put(Mask(ids)) for ids in masks], ProjectSettings(**params))
+    found = drawings.too_little([drawn.put(Mask(ids)) for ids in masks], ProjectSettings(**params), (30, 40))
     assert missing in found
     assert bool(found) == bool(missing)
 
@@ -147,17 +149,39 @@ def test_unlabelled_pixels_are_a_class_unless_the_settings_say_otherwise(
 
 
 def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: Drawings, predicted: Masks) -> None:
-    name = predicted.put(Mask(fit_ids(half(SKY, 2, 400, 300), (96, 128)), {SKY: 0.75}))
+    name = predicted.put(Mask(fit_ids(half(SKY, 2, 400, 300), (96, 128)), {SKY: 0.75}, ("sky", "road", "background")))
     (region,) = drawings.regions(name, 0.9, (400, 300))
     assert (region["original_width"], region["original_height"], region["score"]) == (400, 300, 0.75)
     back = outlines.mask_of({"result": [region]}, CONFIG, max_pixels=1_000_000)
     assert (back == half(SKY, UNLABELLED, 400, 300)).mean() > 0.98
 
 
+@pytest.mark.parametrize(
+    ("labels", "shown"),
+    [
+        (("sky", "road", "car"), ["sky", "road"]),  # the background's id has become the car's
+        (("car", "sky", "road"), ["sky", "road"]),
+        (("road", "sky"), ["road", "sky"]),
+        (("road",), ["road"]),
+        (("water",), []),
+    ],
+)
+def test_a_model_is_shown_by_the_names_that_it_learned_whatever_the_config_lists_now(
+    drawn: Masks, predicted: Masks, labels: tuple[str, ...], shown: list[str]
+) -> None:
+    ids = half(SKY, ROAD)
+    ids[:10] = 2
+    name = predicted.put(Mask(ids, {SKY: 0.5, ROAD: 0.75, 2: 1.0}, ("sky", "road", "background")))
+    now = Drawings(replace(CONFIG, labels=labels), drawn, lambda: predicted, 1_000_000)
+    regions = now.regions(name, 0.9, (40, 30))
+    assert [region["value"]["brushlabels"][0] for region in regions] == shown
+    assert [region["score"] for region in regions] == [{"sky": 0.5, "road": 0.75}[label] for label in shown]
+
+
 def test_nothing_is_shown_of_a_mask_that_is_gone_nor_on_an_image_of_unknown_size(
     drawings: Drawings, predicted: Masks, caplog: pytest.LogCaptureFixture
 ) -> None:
-    name = predicted.put(Mask(half(SKY, ROAD)))
+    name = predicted.put(Mask(half(SKY, ROAD), {}, CONFIG.labels))
     assert drawings.regions(name, 0.9, None) == []
     assert drawings.regions("", None, (40, 30)) == []
     predicted.prune([])
