@@ -17,7 +17,7 @@ from tests.images import CLASSES, arrow
 
 SIZE = 16
 SHAPE = (SIZE, SIZE)
-FRAME = (32, 32)
+FRAME = (32, 48)
 #: What scenes show; the colour of a pixel tells.
 SCENERY = {"ground": (110, 100, 90), "sun": (230, 200, 60), "sea": (40, 90, 200)}
 
@@ -81,7 +81,10 @@ def named(_: Path, rows: NDArray[np.int64]) -> NDArray[np.str_]:
 
 @dataclass(frozen=True)
 class Pool:
-    """What a main task is tried on: images, their labels (the folder is for masks), and settings that make it fast."""
+    """What a main task is tried on: images, their labels (the folder is for masks), settings that make it fast.
+
+    In so many epochs over forty images the main task is learned.
+    """
 
     task: str
     classes: tuple[str, ...]
@@ -89,11 +92,18 @@ class Pool:
     store: Callable[[Path, int], Path]
     labels: Callable[[Path, NDArray[np.int64]], NDArray[np.str_]]
     settings: dict[str, Any]
+    epochs: int
 
 
-ARROWS = Pool("classification", CLASSES, SHAPE, arrows, named, {"width": 8})
+ARROWS = Pool("classification", CLASSES, SHAPE, arrows, named, {"width": 8}, epochs=15)
 SCENES = Pool(
-    "segmentation", tuple(SCENERY), FRAME, scenes, drawn, {"encoder": "resnet18", "pretext": "rotation", "background": "ground"}
+    "segmentation",
+    tuple(SCENERY),
+    FRAME,
+    scenes,
+    drawn,
+    {"encoder": "resnet18", "pretext": "rotation", "background": "ground"},
+    epochs=8,
 )
 
 

@@ -84,7 +84,7 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert manifest["quality"].keys() == {"accuracy", "chance", "spread", "meaningful", "reason"}
     assert not (ranking / child.CHECKPOINT).exists()
 
-    changes = {"learner": str(ranking / "result"), "settings": {"epochs": 15}}
+    changes = {"learner": str(ranking / "result"), "settings": {"epochs": pool.epochs}}
     lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), pool, **changes)
     assert run(lesson)[0] == 0
     manifest = artefacts.manifest(lesson / "result")
