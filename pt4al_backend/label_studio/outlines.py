@@ -10,9 +10,9 @@ What Label Studio 1.23 stores, as seen after drawing in its editor:
 * Points are percentages of the image's width and height. A polygon that is not closed cannot be submitted.
 
 Where regions say more than a mask can: the later of two that overlap is on top; a polygon that runs over itself is filled as
-the editor fills it (`polygons`); what is beyond the image is cut off; two labels of one region are refused. Results that
-outline no pixels, such as boxes, relations, choices and texts, do not count beside a region; an annotation of nothing else
-is refused, as it does not say that nothing is there: only an empty one does.
+the editor fills it (`polygons`); what is beyond the image is cut off, and a polygon without a pixel in it refused; so are two
+labels of one region. Results that outline no pixels, such as boxes, relations, choices and texts, do not count beside a
+region; an annotation of nothing else is refused, as it does not say that nothing is there: only an empty one does.
 """
 
 from collections.abc import Mapping, Sequence

@@ -229,6 +229,7 @@ DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
         (region({"points": [[0, 0], [9, 9, 9], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], 9, [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], [9, 9]] * 60_000}), "its polygon has 120,000 points", DRAW),
+        (region(box(11, 0, 15, 8)), "its polygon covers no pixel of the image", DRAW),
         (region({"imageDataURL": "http://x"}, kind="bitmasklabels"), "its bitmap does not begin with 'data:image/png", DRAW),
         (
             region({"imageDataURL": bitmaps.encode(FULL.T)}, kind="bitmasklabels"),
