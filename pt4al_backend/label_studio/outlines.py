@@ -10,8 +10,9 @@ What Label Studio 1.23 stores, as seen after drawing in its editor:
 * Points are percentages of the image's width and height. A polygon that is not closed cannot be submitted.
 
 Where regions say more than a mask can: the later of two that overlap is on top; a polygon that runs over itself is filled as
-the editor fills it (`polygons`); what is beyond the image is cut off; two labels of one region are refused. Results that
-outline no pixels, such as boxes, relations, choices and texts, do not count.
+the editor fills it (`polygons`); what is beyond the image is cut off, and a polygon without a pixel in it refused; so are two
+labels of one region. Results that outline no pixels, such as boxes, relations, choices and texts, do not count beside a
+region; an annotation of nothing else is refused, as it does not say that nothing is there: only an empty one does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,13 +58,13 @@ class _Region:
 def mask_of(annotation: Mapping[str, Any], config: SegmentationConfig, *, max_pixels: int) -> NDArray[np.uint8]:
     """The mask that an annotation stands for: ids of the config's labels, uint8 [height, width].
 
-    Pixels without a region are `UNLABELLED`; without any region the mask is a single such pixel.
+    Pixels without a region are `UNLABELLED`; of an annotation without results the mask is a single such pixel.
 
     Args:
         max_pixels: largest width times height that is read.
 
     Raises:
-        LabelUnreadable: a region is damaged, or says something that this project cannot learn.
+        LabelUnreadable: a region is damaged, or says something that this project cannot learn, or none of the results is one.
     """
     regions = _regions(annotation, config)
     mask = np.full(_size(regions, max_pixels), UNLABELLED, dtype=np.uint8)
@@ -144,6 +145,11 @@ def _regions(annotation: Mapping[str, Any], config: SegmentationConfig) -> list[
             regions.append(_Region(name, outlined[0], _class_id(name, parts, config)))
         elif any(part["type"] != "labels" for part in parts):  # else the label of a box or a text
             _refuse(name, f"it has none of {', '.join(_OUTLINES)}", _AGAIN)
+    if result and not regions:
+        raise LabelUnreadable(
+            "The annotation outlines nothing that this project can learn.",
+            "Draw it with the brush or the polygon in Label Studio, submit it empty if nothing is there, or delete it there.",
+        )
     return regions
 
 

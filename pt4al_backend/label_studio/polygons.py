@@ -23,7 +23,8 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
         How many pixels were looked at, and crossings computed.
 
     Raises:
-        ValueError: it has too many points, or far more outline than the mask has pixels. The message goes after "its polygon".
+        ValueError: it has too many points, or far more outline than the mask has pixels, or no pixel is inside. The message goes
+            after "its polygon".
     """
     height, width = mask.shape
     if len(points) > _MOST_POINTS:
@@ -41,6 +42,7 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
     left, right = (int(np.clip(end, 0, width)) for end in (np.floor(x.min()), np.ceil(x.max())))
     first, last = int(tops.min()), int(bottoms.max())
     rows = _AT_ONCE // max(len(points), right - left) + 1
+    covers = False
     for top in range(first, last, rows):
         bottom = min(top + rows, last)
         starts = np.clip(tops, top, bottom)
@@ -52,7 +54,11 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
         windings = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
         np.add.at(windings, (row - top, column), turns[edge])
         np.cumsum(windings, axis=1, out=windings)
-        mask[top:bottom, left:right][windings[:, :-1] != 0] = value
+        inside = windings[:, :-1] != 0
+        mask[top:bottom, left:right][inside] = value
+        covers = covers or bool(inside.any())
+    if not covers:
+        raise ValueError("covers no pixel of the image")
     return crossings + (last - first) * (right - left)
 
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 DRAWS = 1000
 SEED = 0
+#: Images below which an interval is all of 0 to 1: the bootstrap only repeats the few that it is given.
+LEAST_IMAGES = 5
 
 Value = dict[str, float | None]
 
@@ -36,16 +38,19 @@ def overlaps(tallies: NDArray[Any]) -> NDArray[np.float64]:
 def measured(tallies: NDArray[np.int64], classes: Sequence[str]) -> dict[str, Any]:
     """Mean and classes' intersection over union of images, tallies [n, C, 3], with percentile bootstrap intervals (95 %).
 
-    The bootstrap draws images, n of n, so that it tells what other control picks would have given.
+    The bootstrap draws images, n of n, so that it tells what other control picks would have given. Fewer images than
+    `LEAST_IMAGES` are too few to say anything: their intervals are 0 to 1, and so is that of a class that prediction and truth
+    give pixels in fewer.
     """
     total, each = len(tallies), overlaps(tallies.sum(0))
+    having = tallies.any(2).sum(0)  # images that have the class
     images = np.random.default_rng(SEED).multinomial(total, np.full(total, 1 / total), DRAWS) if total else np.empty((0, 0))
     drawn = overlaps(np.tensordot(images, tallies, 1))
     return {
         "metric": "mIoU",
-        **_value(_mean(each), _mean(drawn)),
+        **_value(_mean(each), _mean(drawn), total),
         "total": total,
-        "classes": {name: _value(each[k], drawn[:, k]) for k, name in enumerate(classes)},
+        "classes": {name: _value(each[k], drawn[:, k], int(having[k])) for k, name in enumerate(classes)},
     }
 
 
@@ -56,8 +61,8 @@ def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return mean
 
 
-def _value(value: NDArray[np.float64], drawn: NDArray[np.float64]) -> Value:
+def _value(value: NDArray[np.float64], drawn: NDArray[np.float64], images: int) -> Value:
     if np.isnan(value):
         return {"value": None, "low": None, "high": None}
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
+    low, high = (0.0, 1.0) if images < LEAST_IMAGES else np.nanpercentile(drawn, [2.5, 97.5])
     return {"value": float(value), "low": float(low), "high": float(high)}

@@ -1,6 +1,7 @@
 """Annotations to masks and masks to predictions; ``recorded/drawn.json`` was drawn by hand in Label Studio 1.23.2's editor."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_a_mask_of_one_class_is_one_region(shape: Shape) -> None:
     np.testing.assert_array_equal(read(one), ids)
 
 
-def test_an_annotation_without_a_region_is_one_pixel_without_a_label() -> None:
+def test_an_annotation_without_results_is_one_pixel_without_a_label() -> None:
     np.testing.assert_array_equal(read(), np.array([[UNLABELLED]]))
 
 
@@ -177,19 +178,27 @@ def test_a_label_s_result_may_leave_the_outline_to_the_tool_s() -> None:
     assert (read(tool, region({}, "tree", kind="labels"), by=config("polygon", "tool")) == 2).all()
 
 
-def test_results_that_outline_no_pixels_do_not_count() -> None:
-    rectangle = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0}
-    others = [
-        {"type": "relation", "from_id": "ab12", "to_id": "x", "direction": "right"},
-        region(rectangle, "road", "x", "rectanglelabels", from_name="boxes"),
-        region(rectangle, kind="rectangle", name="y", from_name="box"),
-        region(rectangle, "road", "y", "labels"),
-        region({"text": ["a remark"]}, kind="textarea", name="z", from_name="remark"),
-        region({**box(0, 0, 10, 8), "choices": ["hard"]}, kind="choices", from_name="part"),
-        "nonsense",
-    ]
-    assert read(*others).shape == (1, 1)
-    np.testing.assert_array_equal(read(*others, region(box(0, 0, 10, 8))), np.zeros((8, 10)))
+RECTANGLE = {"x": 0, "y": 0, "width": 100, "height": 100, "rotation": 0}
+NO_OUTLINES: tuple[Any, ...] = (
+    {"type": "relation", "from_id": "ab12", "to_id": "x", "direction": "right"},
+    region(RECTANGLE, "road", "x", "rectanglelabels", from_name="boxes"),
+    region(RECTANGLE, kind="rectangle", name="y", from_name="box"),
+    region(RECTANGLE, "road", "y", "labels"),
+    region({"text": ["a remark"]}, kind="textarea", name="z", from_name="remark"),
+    region({**box(0, 0, 10, 8), "choices": ["hard"]}, kind="choices", from_name="part"),
+    "nonsense",
+)
+
+
+def test_results_that_outline_no_pixels_do_not_count_beside_a_region() -> None:
+    np.testing.assert_array_equal(read(*NO_OUTLINES, region(box(0, 0, 10, 8))), np.zeros((8, 10)))
+
+
+@pytest.mark.parametrize("result", [*([one] for one in NO_OUTLINES), NO_OUTLINES])
+def test_an_annotation_of_nothing_but_them_is_not_taken_for_background(result: Sequence[Any]) -> None:
+    with pytest.raises(LabelUnreadable, match="outlines nothing that this project can learn") as caught:
+        read(*result)
+    assert caught.value.remedy.startswith("Draw it with the brush or the polygon")
 
 
 def test_polygons_beyond_the_image_are_cut_off() -> None:
@@ -220,6 +229,7 @@ DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
         (region({"points": [[0, 0], [9, 9, 9], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], 9, [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], [9, 9]] * 60_000}), "its polygon has 120,000 points", DRAW),
+        (region(box(11, 0, 15, 8)), "its polygon covers no pixel of the image", DRAW),
         (region({"imageDataURL": "http://x"}, kind="bitmasklabels"), "its bitmap does not begin with 'data:image/png", DRAW),
         (
             region({"imageDataURL": bitmaps.encode(FULL.T)}, kind="bitmasklabels"),

@@ -83,15 +83,27 @@ def test_a_hole_that_the_outline_goes_around_the_other_way_stays_open() -> None:
         (rectangle(-50, -50, 80, 70), 600),
         (rectangle(-5, 5, 10, 10), 50),
         (rectangle(25, 15, 1e6, 1e6), 25),
-        (rectangle(31, 0, 40, 20), 0),
-        (rectangle(-9, 0, -1, 20), 0),
-        (rectangle(0, 21, 30, 25), 0),
-        ([(3, 3), (3, 3), (3, 3)], 0),
-        ([(0, 5), (30, 5), (15, 5)], 0),
     ],
 )
 def test_what_is_beyond_the_image_is_cut_off(points: list[tuple[float, float]], count: int) -> None:
     assert filled(points).sum() == count
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        rectangle(31, 0, 40, 20),
+        rectangle(-9, 0, -1, 20),
+        rectangle(0, 21, 30, 25),
+        rectangle(0, -9, 30, -1),
+        [(20, -20), (60, 20), (60, -20)],  # around the corner, though its bounding box overlaps the image
+        [(3, 3), (3, 3), (3, 3)],
+        [(0, 5), (30, 5), (15, 5)],
+    ],
+)
+def test_a_polygon_that_covers_no_pixel_is_refused(points: list[tuple[float, float]]) -> None:
+    with pytest.raises(ValueError, match="covers no pixel of the image"):
+        filled(points)
 
 
 def test_large_images_are_filled_in_pieces_without_a_seam() -> None:

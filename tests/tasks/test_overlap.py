@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from pt4al_backend.tasks.overlap import measured, overlaps, tally
+from pt4al_backend.tasks.overlap import LEAST_IMAGES, measured, overlaps, tally
 
 CLASSES = ("ground", "sun", "sea", "ship")
 VOID = 255
@@ -48,6 +49,37 @@ def test_the_interval_holds_the_value_and_narrows_with_more_images() -> None:
         widths.append(found["high"] - found["low"])
     assert widths[1] < widths[0] / 3
     assert measured(tallies, CLASSES[:2]) == found
+
+
+def alike(images: int) -> NDArray[np.int64]:
+    """Tallies of images that are all the same, in which a bootstrap finds no spread."""
+    return np.tile(np.array([[4, 6, 5], [2, 2, 3]]), (images, 1, 1))
+
+
+def test_too_few_images_say_nothing() -> None:
+    for images, interval in ((1, (0, 1)), (LEAST_IMAGES - 1, (0, 1)), (LEAST_IMAGES, (4 / 7, 4 / 7))):
+        found = measured(alike(images), CLASSES[:2])
+        assert found["classes"]["ground"]["value"] == pytest.approx(4 / 7)
+        assert (found["classes"]["ground"]["low"], found["classes"]["ground"]["high"]) == pytest.approx(interval)
+        assert ((found["low"], found["high"]) == (0, 1)) == (images < LEAST_IMAGES)
+
+
+@pytest.mark.parametrize("where", ["truth", "prediction"])
+def test_a_class_in_too_few_images_has_an_interval_that_says_nothing(where: str) -> None:
+    tallies = alike(20)
+    tallies[LEAST_IMAGES - 1 :, 1] = 0
+    assert interval(tallies) == (0, 1)
+    tallies[-1, 1] = (0, 0, 1) if where == "truth" else (0, 1, 0)
+    low, high = interval(tallies)
+    assert 0 < low < high < 1
+
+
+def interval(tallies: NDArray[np.int64]) -> tuple[float, float]:
+    """That of the second class; those of the first and of the mean are narrower than all."""
+    found = measured(tallies, CLASSES[:2])
+    for each in (found, found["classes"]["ground"]):
+        assert 0 < each["low"] <= each["high"] < 1
+    return found["classes"]["sun"]["low"], found["classes"]["sun"]["high"]
 
 
 def test_without_images_or_without_a_pixel_that_is_not_void_there_is_no_value() -> None:
