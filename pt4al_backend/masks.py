@@ -7,7 +7,7 @@ its size and its content, so that the same mask is the same file and the state h
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -45,6 +45,11 @@ def size_of(name: str) -> tuple[int, int]:
     """(width, height) of the mask of that name. An annotation without any region has no size of its own: (1, 1)."""
     width, _, height = name.partition("-")[0].partition("x")
     return int(width), int(height)
+
+
+def id_of(name: str, classes: Sequence[str]) -> int | None:
+    """The id of the class of that name, in whatever case; None if there is none."""
+    return next((k for k, each in enumerate(classes) if each.casefold() == name.casefold()), None)
 
 
 def _encoded(mask: Mask) -> bytes:

@@ -14,7 +14,7 @@ from pt4al_backend.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size
-from pt4al_backend.masks import UNLABELLED, Mask, Masks, size_of
+from pt4al_backend.masks import UNLABELLED, Mask, Masks, id_of, size_of
 from pt4al_backend.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Drawings(Labelling):
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:
         labels = self.config.labels
-        needs_background = options.unlabelled == "background" and options.background not in labels
+        needs_background = options.unlabelled == "background" and id_of(options.background, labels) is None
         return (*labels, options.background) if needs_background else labels
 
     def misfit(self, label: str, size: Size | None) -> str:
@@ -63,15 +63,15 @@ class Drawings(Labelling):
             return "two labelled images or more"
         if options.unlabelled == "ignore" and len(self.config.labels) == 1:
             return "two classes: there is one label, and unlabelled pixels are ignored (extra params: unlabelled)"
-        instead = UNLABELLED if options.unlabelled == "ignore" else self.classes(options).index(options.background)
-        found: set[int] = set()
+        background = None if options.unlabelled == "ignore" else id_of(options.background, self.classes(options))
+        found: set[int | None] = set()
         for label in labels:
             try:
                 ids = fit_ids(self._drawn.get(label).ids, shape)
             except StoreCorrupt as error:
                 log.warning("A label is passed over. %s", error)
                 continue
-            found |= {instead if each == UNLABELLED else each for each in np.unique(ids).tolist()} - {UNLABELLED}
+            found |= {background if each == UNLABELLED else each for each in np.unique(ids).tolist()} - {None}
             if len(found) > 1:
                 return ""
         return "labels of two classes or more"

@@ -16,7 +16,7 @@ from pt4al_backend.augmentation import Scenes
 from pt4al_backend.encoders import Encoder, Segmenter
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape, fit_ids
-from pt4al_backend.masks import UNLABELLED, Mask, Masks
+from pt4al_backend.masks import UNLABELLED, Mask, Masks, id_of
 from pt4al_backend.minibatches import Data, Minibatch, Pairs, Targets
 from pt4al_backend.networks import Body, EncoderForm, Form, pooled
 from pt4al_backend.pixels import Pixels
@@ -100,15 +100,15 @@ class Segmentation(Task):
 
     def _unlabelled(self) -> int:
         """The id of pixels that nobody gave a class."""
-        background = self._settings.background
         if self._settings.unlabelled == "ignore":
             return UNLABELLED
-        if background not in self.classes:
+        background = id_of(self._settings.background, self.classes)
+        if background is None:
             raise TrainingImpossible(
-                f"Pixels without a label are to be {background!r}, which is no class of this project.",
+                f"Pixels without a label are to be {self._settings.background!r}, which is no class of this project.",
                 "Set unlabelled to ignore in the extra params, or background to a class.",
             )
-        return self.classes.index(background)
+        return background
 
     def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
         each = (np.bincount(targets[np.array([k])].ravel(), minlength=UNLABELLED + 1) for k in range(len(rows)))

@@ -139,6 +139,7 @@ def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: Drawings, drawn:
     [
         ({}, ("sky", "road", "background")),
         ({"background": "road"}, ("sky", "road")),
+        ({"background": "Road"}, ("sky", "road")),
         ({"unlabelled": "ignore"}, ("sky", "road")),
     ],
 )
