@@ -21,16 +21,14 @@ from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
 from pt4al_backend.tasks.classes import balanced_weights, require_two
-from pt4al_backend.training import Recipe, enough_epochs, few_images, scoring_size
-
-#: Images in one step of SGD where the setting says nothing: the paper's.
-MINIBATCH = 128
+from pt4al_backend.training import scoring_size
 
 
 class Classification(Task):
     """``look`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
 
     name = "classification"
+    minibatch = 128  # the paper's
     model: Classifier
 
     @staticmethod
@@ -61,22 +59,6 @@ class Classification(Task):
             self._weights = torch.from_numpy(balanced_weights(counts))
         prepare, self._augment = augmentation.of_shape(self._shape)
         return Images(pixels, rows, prepare, numbers)
-
-    def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
-        """The paper's optimiser; highest rate 0.1 for fresh weights, 0.05 for others (0.01 learned slower in every trial).
-
-        Few labels: ``few_images`` makes the minibatches smaller and, where ``epochs`` is not set, ``enough_epochs`` adds
-        epochs. The paper's step schedule has no warm-up.
-        """
-        settings = self._settings
-        size = few_images(settings.minibatch_size or MINIBATCH, images)
-        return Recipe(
-            epochs=settings.epochs or enough_epochs(100 if device.type == "cuda" else 30, images, size),
-            minibatch_size=size,
-            learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
-            schedule=settings.schedule,
-            warmup=0.05 if settings.schedule == "cosine" else 0.0,
-        )
 
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
         images, targets = minibatch

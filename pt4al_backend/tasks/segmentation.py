@@ -26,10 +26,7 @@ from pt4al_backend.tasks import overlap
 from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
 from pt4al_backend.tasks.classes import balanced_weights, require_two
 from pt4al_backend.tasks.truths import Truths
-from pt4al_backend.training import Recipe, enough_epochs, few_images, scoring_size
-
-#: Images in one step of SGD where the setting says nothing.
-MINIBATCH = 8
+from pt4al_backend.training import scoring_size
 
 _MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
 
@@ -62,6 +59,7 @@ class Segmentation(Task):
     """``look`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
 
     name = "segmentation"
+    minibatch = 8
     model: Segmenter
     most_answers = 5000
 
@@ -117,17 +115,6 @@ class Segmentation(Task):
         if self._settings.class_weights == "balanced":
             self._weights = torch.from_numpy(balanced_weights(counts))
         return Pairs(pixels, rows, targets, Scenes(self._shape))
-
-    def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
-        settings = self._settings
-        size = few_images(settings.minibatch_size or MINIBATCH, images)
-        return Recipe(
-            epochs=settings.epochs or enough_epochs(100 if device.type == "cuda" else 30, images, size),
-            minibatch_size=size,
-            learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
-            schedule=settings.schedule,
-            warmup=0.05 if settings.schedule == "cosine" else 0.0,
-        )
 
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
         """Cross-entropy, the mean over the pixels that have a class (by weight); 0 where none has."""
