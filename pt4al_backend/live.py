@@ -132,7 +132,11 @@ class LiveModel:
         return {i: Seen(answer, confidence, size) for (i, (_, size)), answer, confidence in answers}
 
     def _wait(self, future: "Future[Any]", deadline: float) -> Any:
-        return future.result(timeout=max(deadline - self._clock(), 0.0))
+        try:
+            return future.result(timeout=max(deadline - self._clock(), 0.0))
+        except Late:
+            future.cancel()  # what nobody waits for must not hold up the next request
+            raise
 
     def _model(self, folder: Path) -> Model:
         """Runs in the model's own thread, so that nothing else touches the cache."""

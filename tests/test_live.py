@@ -115,6 +115,29 @@ def test_when_time_runs_out_what_was_found_is_kept(settings: Settings) -> None:
     assert sorted(found) == list(range(1, 2 * CHUNK + 1))
 
 
+def test_what_nobody_waits_for_any_more_is_not_done(settings: Settings) -> None:
+    loading, released = threading.Event(), threading.Event()
+    loaded: list[str] = []
+
+    def load(folder: Path) -> Brightness:
+        loaded.append(folder.name)
+        loading.set()
+        released.wait(30)
+        return Brightness()
+
+    model = live(settings, Images(), load)
+    busy = threading.Thread(target=model.answers, args=(project("slow"), LABELS, tasks(1), soon()))
+    busy.start()
+    try:
+        assert loading.wait(30)
+        assert model.answers(project("late"), LABELS, tasks(1), time.monotonic() + 0.1) == {}
+    finally:
+        released.set()
+        busy.join()
+    assert sorted(model.answers(project("next"), LABELS, tasks(1), soon())) == [1]
+    assert loaded == ["slow", "next"]
+
+
 def test_a_host_that_does_not_answer_costs_only_its_own_image(settings: Settings) -> None:
     released = threading.Event()
 

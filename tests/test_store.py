@@ -7,8 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 
+from pt4al_backend import migrations
 from pt4al_backend import store as store_module
 from pt4al_backend.schema import Base, Pick, Publication, Round
 from pt4al_backend.store import Store
@@ -43,9 +48,47 @@ def tasks(*ids: int) -> list[dict[str, object]]:
 def test_the_migrations_make_the_tables_that_the_code_uses(url: str, store: Store) -> None:
     engine = create_engine(url)
     with engine.connect() as connection:
-        for table in Base.metadata.sorted_tables:
-            connection.execute(table.select())
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
     engine.dispose()
+
+
+def test_a_state_of_square_images_keeps_its_answers_and_is_fetched_and_ranked_anew(url: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        project = {
+            **{"id": 7, "image_size": 96, "stored_size": 112, "learner": "projects/7/rank-1/result", "learner_pool": 2},
+            **dict.fromkeys(("params", "progress", "notices", "quality"), "{}"),
+            **dict.fromkeys(("title", "label_config", "hostname", "access_token", "phase", "error", "remedy"), ""),
+            **dict.fromkeys(("lease_owner", "synced_until", "config_read", "model", "served_version"), ""),
+            **dict.fromkeys(("asked", "train_asked", "train_done", "lease_until", "full_sync_at", "round"), 0),
+            "view_made": False,
+        }
+        task = {"project_id": 7, "image": "/data/upload/7/a.png", "problem": "", "row": 0, "loss": 0.5, "batch": 3, "note": ""}
+        for table, row in (
+            ("projects", project),
+            ("tasks", {**task, "id": 1, "answer": "label", "label": "cat", "accepted": False}),
+            ("tasks", {**task, "id": 2, "answer": "", "label": "", "accepted": False}),
+        ):
+            names = ", ".join(f'"{name}"' for name in row)
+            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
+    engine.dispose()
+    store = Store(url)
+    store.migrate()
+    found, pool, answers = store.project(7), store.tasks(7), store.answers(7)
+    due = store.to_fetch(7, time.time())
+    store.close()
+    assert found is not None
+    # the intake starts over where a shape was stored for another task
+    assert (found.task, found.image_shape, found.stored_shape) == ("", (96, 96), (112, 112))
+    assert (found.learner, found.learner_pool) == ("", 0)
+    assert {i: (said.answer, said.label) for i, said in answers.items()} == {1: ("label", "cat")}
+    assert [i for i, _ in due] == [1, 2]
+    assert np.isnan(pool.losses).all()
+    assert pool.batches.tolist() == [0, 0]
 
 
 def test_several_processes_may_migrate_at_once(url: str) -> None:
