@@ -197,22 +197,29 @@ def _device(settings: Settings) -> Finding:
 
 
 def _weights(settings: Settings) -> Finding:
-    from pt4al_backend import pretrained
+    from pt4al_backend import devices, pretrained
 
-    use = "they are used for images above 64 pixels at width 64, the GPU's default"
+    topic = "ImageNet weights"
     if settings.pretrained == "off":
-        return Finding("ok", "ImageNet weights", "switched off (PT4AL_PRETRAINED=off)")
-    path, address = pretrained.path("resnet18"), pretrained.URLS["resnet18"]
-    if pretrained.at_hand("resnet18"):
-        return Finding("ok", "ImageNet weights", f"{path}; {use}")
+        return Finding("ok", topic, "switched off (PT4AL_PRETRAINED=off)")
+    on_gpu = devices.choose(settings.device).type == "cuda"
+    encoder = project_settings().encoder or ("resnet101" if on_gpu else "resnet18")  # as the segmentation task chooses
+    use = (
+        "classification takes resnet18's for images above 64 pixels at width 64, the GPU's default; "
+        f"segmentation takes {encoder}'s at any size"
+    )
+    missing = [name for name in dict.fromkeys(("resnet18", encoder)) if not pretrained.at_hand(name)]
+    folder = pretrained.path(encoder).parent
+    if not missing:
+        return Finding("ok", topic, f"in {folder}; {use}")
     try:
-        response = requests.head(address, timeout=ANSWER_SECONDS, allow_redirects=True)
-        if response.ok:
-            return Finding("ok", "ImageNet weights", f"not here yet, downloaded when first needed; {use}")
+        if all(requests.head(pretrained.URLS[each], timeout=ANSWER_SECONDS, allow_redirects=True).ok for each in missing):
+            return Finding("ok", topic, f"{' and '.join(missing)} not here yet, downloaded when first needed; {use}")
     except requests.RequestException:
         pass
-    remedy = f"Put {path.name} from {address} into {path.parent}, or set PT4AL_PRETRAINED=off."
-    return Finding("warn", "ImageNet weights", f"neither here nor to be had; {use}.", remedy)
+    addresses = " and ".join(pretrained.URLS[each] for each in missing)
+    remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off."
+    return Finding("warn", topic, f"{' and '.join(missing)} neither here nor to be had; {use}.", remedy)
 
 
 def _label_studio(settings: Settings) -> Finding:

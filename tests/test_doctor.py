@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pt4al_backend import doctor
+from pt4al_backend import doctor, pretrained
 from pt4al_backend.cli import app
 from pt4al_backend.doctor import Finding
 from pt4al_backend.label_studio.queue import SAMPLING
@@ -230,3 +230,17 @@ def test_the_command_prints_a_line_for_each_check_and_fails_if_one_does(
     failed = run()
     assert failed.exit_code == 1
     assert any(line.startswith("FAIL") and "pt4al worker" in line for line in failed.output.splitlines())
+
+
+@pytest.mark.parametrize(("encoder", "wanted"), [("", ["resnet18"]), ("resnet50", ["resnet18", "resnet50"])])
+def test_weights_that_cannot_be_had_are_named_for_both_kinds_of_task(
+    world: World, monkeypatch: pytest.MonkeyPatch, encoder: str, wanted: list[str]
+) -> None:
+    if encoder:
+        monkeypatch.setenv("PT4AL_ENCODER", encoder)
+    monkeypatch.setattr(pretrained, "at_hand", lambda _: False)
+    monkeypatch.setattr(pretrained, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
+    world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
+    said = faults(world.findings(), "ImageNet weights")
+    assert f"segmentation takes {wanted[-1]}'s at any size" in said
+    assert all(f"/{name}-01234567.pth" in said for name in wanted)

@@ -34,7 +34,7 @@ def run(
     time_limit: Annotated[float, typer.Option(help="Seconds after which no further round is begun; 0: none.")] = 0.0,
 ) -> None:
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
-    from pt4al_backend.bench.oracle import Run
+    from pt4al_backend.bench.oracle import Run, ranking_name
     from pt4al_backend.settings import project_settings
 
     began = time.monotonic()
@@ -43,7 +43,7 @@ def run(
     for seed in range(seeds):
         for name, (first, params) in arms.items():
             options = project_settings({**truth.params, **params, "rounds": params.get("rounds", rounds), "seed": seed})
-            ranking = to / f"ranking-{options.pretext or truth.task}-{options.init}" / f"seed-{seed}"
+            ranking = to / ranking_name(truth.task, options, device)
             one = Run(to / "arms" / name / f"seed-{seed}", truth, options, ranking, first=first, device=device)
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
                 took = sum(record["seconds"].values())
@@ -60,13 +60,13 @@ def report(
 ) -> None:
     """Prints mean ± sd over the seeds, and the paired difference to the baseline."""
     from pt4al_backend.bench import report as tables
-    from pt4al_backend.bench.oracle import RECORDS
+    from pt4al_backend.bench.oracle import RECORDS, read_records
 
     files = sorted((to / "arms").glob(f"*/*/{RECORDS}"))
     if not files:
         out.print(f"There are no finished rounds in {to}.")
         raise typer.Exit(1)
-    records = [(path.parent.parent.name, json.loads(line)) for path in files for line in path.read_text().splitlines()]
+    records = [(path.parent.parent.name, record) for path in files for record in read_records(path)]
     out.print(tables.table(tables.values(records), baseline))
 
 

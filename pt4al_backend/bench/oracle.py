@@ -6,7 +6,9 @@ and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's.
 """
 
+import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, children, learning, rounds
+from pt4al_backend import __version__, artefacts, children, devices, learning, rounds, tasks
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
@@ -30,6 +33,35 @@ Json = dict[str, Any]
 
 RECORDS = "rounds.jsonl"
 
+#: Settings that a ranking depends on, beside the pretext task.
+OF_RANKING = {
+    "pretext_epochs",
+    "pretext_holdout",
+    "encoder",
+    "architecture",
+    "width",
+    "learning_rate",
+    "init",
+    "image_size",
+    "seed",
+}
+
+
+def ranking_name(task: str, options: ProjectSettings, device: str) -> str:
+    """Name of the folder of a ranking: equal for runs that may share it, those that would rank alike."""
+    pretext = options.pretext or tasks.PRETEXT[task]
+    matters = {**options.model_dump(mode="json", include=OF_RANKING), "device": devices.choose(device).type}
+    digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
+    return f"ranking-{pretext}-seed-{options.seed}-{digest[:12]}"
+
+
+def read_records(path: Path) -> list[Json]:
+    """The finished rounds in a file of records; a last line that was cut short by the end of its process is none."""
+    if not path.exists():
+        return []
+    whole, _, _ = path.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
 
 class Run:
     """One strategy with one seed.
@@ -38,7 +70,7 @@ class Run:
         folder: takes the run, or holds a part of it.
         truth: the data set.
         options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
-        ranking: folder of the ranking, shared by runs of the same pretext task and seed.
+        ranking: folder of the ranking, shared by runs of the same ``ranking_name``.
         first: strategy of the first query, where the strategy itself has a use for a model only.
         device: where it trains.
     """
@@ -55,25 +87,43 @@ class Run:
         self._asked: list[Ids] = []
 
     def records(self) -> list[Json]:
-        """The rounds that were run so far."""
-        if not self._records.exists():
-            return []
-        return [json.loads(line) for line in self._records.read_text().splitlines()]
+        """The rounds that were run so far.
+
+        Raises:
+            ConfigError: they were run with other settings.
+        """
+        done = read_records(self._records)
+        if any(record["settings"] != self._settings() for record in done):
+            remedy = f"Name another output folder or arm, or delete {self._folder}."
+            raise ConfigError(f"{self._folder} holds rounds that were run with other settings.", remedy)
+        return done
 
     def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no."""
         self._folder.mkdir(parents=True, exist_ok=True)
         done = self.records()
         self._asked = [np.array(each["query"], np.int64) for each in done]
-        yield from done
+        yield from list(done)
         losses = self._losses(report)
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
             record = self._round(number, losses, report)
-            with self._records.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+            done.append(record)
+            self._write(done)
             yield record
+
+    def _write(self, records: list[Json]) -> None:
+        """Writes all records anew, which leaves out a line that was cut short."""
+        draft = self._records.with_suffix(".part")
+        with draft.open("w") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self._records)
+
+    def _settings(self) -> Json:
+        return self._options.model_dump(mode="json", exclude_defaults=True)
 
     def _round(self, number: int, losses: NDArray[np.float64], report: Report) -> Json:
         began = time.perf_counter()
@@ -91,7 +141,7 @@ class Run:
             "seconds": {"rank": self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
             "query": query.tolist(),
             "init": manifest["init"],
-            "settings": self._options.model_dump(mode="json", exclude_defaults=True),
+            "settings": self._settings(),
             "version": __version__,
             "torch": torch.__version__,
             "device": manifest["device"],

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend.bench.oracle import Run
+from pt4al_backend.bench.oracle import RECORDS, Run, ranking_name
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.settings import project_settings
@@ -57,3 +57,45 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'badge' needs a posterior"):
         run_of(SCENES, tmp_path, strategy="badge")
+
+
+def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round(tmp_path: Path) -> None:
+    records = list(run_of(ARROWS, tmp_path)(1))
+    with (tmp_path / "run" / RECORDS).open("a") as file:
+        file.write('{"strategy": "pt4')
+    again = list(run_of(ARROWS, tmp_path)(2))
+    assert again[:1] == records
+    assert run_of(ARROWS, tmp_path).records() == again
+    assert [record["round"] for record in again] == [1, 2]
+
+
+def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> None:
+    list(run_of(ARROWS, tmp_path)(1))
+    with pytest.raises(ConfigError, match="other settings"):
+        list(run_of(ARROWS, tmp_path, epochs=2)(2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pretext": "jigsaw"},
+        {"pretext_epochs": 2},
+        {"pretext_holdout": 0.2},
+        {"encoder": "resnet34"},
+        {"architecture": "deeplabv3"},
+        {"width": 8},
+        {"learning_rate": 0.01},
+        {"init": "fresh"},
+        {"image_size": 48},
+        {"seed": 1},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_ranking_is_not_shared_by_runs_that_would_rank_differently(change: dict[str, object]) -> None:
+    names = [ranking_name("classification", project_settings(params), "cpu") for params in ({}, change)]
+    assert names[0] != names[1]
+
+
+def test_a_ranking_is_shared_by_strategies() -> None:
+    settings = [project_settings({"strategy": name, "epochs": epochs}) for name, epochs in (("random", 1), ("pt4al", 2))]
+    assert len({ranking_name("classification", each, "cpu") for each in settings}) == 1
