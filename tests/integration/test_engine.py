@@ -121,7 +121,7 @@ def test_with_labels_of_one_class_the_round_goes_on_without_a_model(plain: Loop,
     after = close_round(plain)
     assert after.round == before + 1
     assert after.model == ""
-    assert "fewer than two classes" in after.notices["classes"]
+    assert "labels of two classes or more" in after.notices["classes"]
     assert len(plain.order("query")) == 3
     assert plain.next() == plain.order()[0]
     plain.annotate(plain.order()[0], "red")
