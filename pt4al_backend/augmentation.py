@@ -26,8 +26,8 @@ Augment = Callable[[Tensor, np.random.Generator], Tensor]
 #: Pixels of padding in which a crop moves, for 32 pixels a side: the paper's CIFAR recipe. Scaled with the side.
 PADDING = 4 / 32
 
-#: Of whole images: side of the enlarged over that of the stored, largest shift as a part of the side, largest change of light.
-SCALE, SHIFT, LIGHT = (0.5, 2.0), 0.25, 0.3
+#: Of whole images: enlargement, largest shift as a part of the side, largest change of brightness and contrast.
+SCALE, SHIFT, LIGHT = (0.75, 1.5), 0.1, 0.15
 
 #: Parts that a minibatch of larger images is augmented in, each in a thread; fixed, so that results do not hang on the machine.
 _PARTS = 4
@@ -108,10 +108,14 @@ class ResizedCrops:
 
 
 class Scenes:
-    """Whole images and their masks alike, for segmentation: enlarged or made smaller, moved, mirrored, in another light.
+    """Whole images and their masks alike, for segmentation: mirrored, enlarged or made smaller, moved, in another light.
 
-    Takes and gives uint8 [m, H, W, 3], [m, H, W] and a generator. What the geometry brings in from outside the frame is
-    ``MEAN`` in the image and ``UNLABELLED`` in the mask.
+    Each happens to half of them. Takes and gives uint8 [m, H, W, 3], [m, H, W] and a generator. What the geometry brings
+    in from outside the frame is ``MEAN`` in the image and ``UNLABELLED`` in the mask.
+
+    It is mild because trainings on few labels are short. Mean intersection over union on the validation part of CamVid
+    after 30 epochs over 60 images at 96 x 128 (one seed each, rate 0.1): mirrored alone .316; all enlarged 0.5 to 2 times
+    and moved as well .297; with colour jitter too .269. This mixture was not measured.
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -126,9 +130,9 @@ class Scenes:
                     balanced_scale=True,
                     fill=tuple(round(255 * value) for value in MEAN),
                     fill_mask=UNLABELLED,
-                    p=1.0,
+                    p=0.5,
                 ),
-                a.ColorJitter(brightness=LIGHT, contrast=LIGHT, saturation=LIGHT, hue=0.0, p=0.8),
+                a.RandomBrightnessContrast(LIGHT, LIGHT, p=0.5),
             ],
         )
 
