@@ -195,7 +195,7 @@ class Loop:
     def regions(self, task_id: int, label: str = "") -> list[dict[str, Any]]:
         """What a person submits for a task who sees what is there, or ``label`` in its stead."""
         number = self.numbers[task_id]
-        return self.kind.regions(label or self.truth(task_id), number)
+        return self.kind.regions(label or self.truth(task_id), number, self.project.label_config)
 
     def annotate_all(self, ids: Iterable[int], label: str = "") -> None:
         """Answers several tasks."""
