@@ -6,9 +6,9 @@ one image is poor (two at least; ``encoders`` says what one would be normalised 
 size. ``preset = "paper"`` starts from fresh weights here as well, unless ``init = "imagenet"`` is given beside it.
 
 The recipe is every main task's (``Task.recipe``). On CamVid's validation part, after 30 epochs over 60 images at 96 x 128
-(ResNet-18, DeepLabV3+, one seed each), fresh weights came to a mean intersection over union of .316, .323 and .292 at highest
-rates of .1, .2 and .4, and a colorization learner's (15 epochs over 367 images) to .263, .287 and .308 at .02, .05 and .1: no
-gain there. 4 or 16 images a step made no difference. ImageNet's weights were not at hand.
+(ResNet-18, DeepLabV3+, no augmentation but mirroring, one seed each), fresh weights came to a mean intersection over union of
+.316, .323 and .292 at highest rates of .1, .2 and .4, and a colorization learner's (15 epochs over 367 images) to .263, .287
+and .308 at .02, .05 and .1: no gain there. 4, 8 and 16 images a step differed little. ImageNet's weights were not at hand.
 """
 
 import re
