@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -137,7 +138,9 @@ def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, setti
     command = [sys.executable, "-m", "pt4al_backend.cli", "status", "--watch"]
     environment = {"PT4AL_DATA_DIR": str(settings.data_dir), "COLUMNS": "250", "FORCE_COLOR": "1"}
     with (settings.data_dir / "shown").open("wb") as file:
-        process = subprocess.Popen(command, stdout=file, env=environment)
+        # a shell that runs the tests in the background lets them ignore Ctrl-C, and what they start as well
+        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=file, env=environment, preexec_fn=heed)
     try:
         wait_until(lambda: "training" in (settings.data_dir / "shown").read_text(), 60, "the phase is shown")
         store.update(7, phase="labelling")
