@@ -33,15 +33,16 @@ class Encoder(Body):
         self.form = form
         self.net = get_encoder(form.encoder, weights=None, output_stride=form.stride)
         self.channels = tuple(self.net.out_channels)
-        self.features = self.channels[-1]
+        self.widths = self.channels[-4:]
+        self.features = self.widths[-1]
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """Feature maps, the normalised image first, each with ``channels`` and sides half of the one before or equal to them."""
         maps: list[Tensor] = self.net(self.normalised(images))
         return maps
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.pyramid(images)[-1]
+    def maps(self, images: Tensor) -> list[Tensor]:
+        return self.pyramid(images)[-4:]
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         self.net.load_state_dict(dict(weights))  # which leaves out the last layer, in the mapping itself
@@ -90,16 +91,20 @@ class Segmenter(nn.Module):
         self.head = nn.Conv2d(CHANNELS, outputs, 1)
         nn.init.xavier_uniform_(self.head.weight)
 
-    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder's last feature map, and the logits."""
+    def padded(self, images: Tensor) -> Tensor:
+        """Images whose sides the encoder's stride divides."""
+        below, right = (-side % self.body.form.stride for side in images.shape[2:])
+        return F.pad(images.float(), (0, right, 0, below), mode="replicate") if below or right else images
+
+    def both(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The encoder's feature maps (``Body.maps``), and the logits."""
         height, width = images.shape[2:]
-        below, right = -height % self.body.form.stride, -width % self.body.form.stride
-        padded = F.pad(images.float(), (0, right, 0, below), mode="replicate") if below or right else images
-        maps = self.body.pyramid(padded)
-        decoded: Tensor = self.decoder(maps)
+        padded = self.padded(images)
+        pyramid = self.body.pyramid(padded)
+        decoded: Tensor = self.decoder(pyramid)
         with torch.autocast(decoded.device.type, enabled=False):
             logits = F.interpolate(self.head(decoded.float()), padded.shape[2:], mode="bilinear", align_corners=False)
-        return maps[-1], logits[:, :, :height, :width]
+        return pyramid[-4:], logits[:, :, :height, :width]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.both(images)[1]

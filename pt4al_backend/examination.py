@@ -107,6 +107,10 @@ class Examination:
         self._masks.prune(set(self._answers))
         self._written = len(self._kept)
 
+    def add(self, name: str, confidences: NDArray[np.float64]) -> None:
+        """Confidences of all candidates by something else than the task's model, float64 [m]."""
+        self._confidences[name] = confidences
+
     def control(self) -> dict[str, Any]:
         """How well the model did on the control picks."""
         return self._task.metrics(np.concatenate(self._tallies))

@@ -18,20 +18,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pt4al_backend import __version__, artefacts, devices, holdout, networks, pretext, tasks, weights
+from pt4al_backend import __version__, artefacts, companions, devices, holdout, networks, pretext, tasks, weights
 from pt4al_backend.augmentation import Centre
+from pt4al_backend.companions.base import Asked
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.examination import Examination, half
 from pt4al_backend.frames import Shape
 from pt4al_backend.holdout import Scale
 from pt4al_backend.masks import Masks
-from pt4al_backend.minibatches import Images, Targets
+from pt4al_backend.minibatches import Data, Images, Targets
 from pt4al_backend.networks import MEAN, STD, Form, pooled
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.base import Pretext
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Checkpoint, Progress, Recipe, Report, Training, infer, score, scoring_size
+from pt4al_backend.training import Checkpoint, Progress, Recipe, Report, Trainable, Training, infer, score, scoring_size
 from pt4al_backend.weights import Sources
 
 CHECKPOINT = "checkpoint.pt"
@@ -41,7 +42,8 @@ CHECKPOINT = "checkpoint.pt"
 class Job:
     """What to do, as the worker wrote it into a folder. ``shape`` is what networks see, ``stored`` the store's.
 
-    ``wants`` is what a strategy wants beside losses or confidences, of "features" and "posteriors".
+    ``wants`` is what a strategy wants beside losses or confidences, of "features" and "posteriors"; ``companion`` the one
+    that is trained for it, "" for none, and ``asks`` how many candidates it is going to ask.
     """
 
     folder: Path
@@ -58,6 +60,8 @@ class Job:
     previous: Path | None
     classes: tuple[str, ...]
     wants: frozenset[str]
+    companion: str
+    asks: int
     fingerprint: str
 
     @classmethod
@@ -88,6 +92,8 @@ class Job:
                 previous=Path(given["previous"]) if given.get("previous") else None,
                 classes=tuple(given.get("classes", ())),
                 wants=frozenset(given.get("wants", ())),
+                companion=given.get("companion", ""),
+                asks=int(given.get("asks", 0)),
                 fingerprint=digest.hexdigest(),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -238,6 +244,8 @@ def rank(job: Job, report: Report) -> None:
 def learn(job: Job, report: Report) -> None:
     """Trains the main task on the labels at hand, from its initial weights, then looks at control picks and candidates.
 
+    A companion, if a strategy has one, is trained beside it or after it, and adds its confidences of the candidates.
+
     Reads ``rows`` and ``labels`` of ``train.npz`` and ``control.npz``. Writes ``result/``: the model's weights;
     ``candidates.npz``, confidences and answers in the order of ``candidates.npy``, and beside it what is wanted of these
     and of the images in ``train.npz`` (see ``Examination.save``); ``masks/``, the answers that are masks; and in the
@@ -252,18 +260,25 @@ def learn(job: Job, report: Report) -> None:
     with Pixels(job.pixels, job.stored) as pixels, job.scratch() as scratch:
         rows, targets = job.labelled("train", task, scratch)
         control = job.labelled("control", task, scratch)
+        companion = companions.load(job.companion)(task)
         start = time.monotonic()
-        recipe, used = _train(job, task, pixels, (rows, targets), report)
+        lesson = task.lesson(pixels, rows, targets)
+        recipe, used = _train(job, task, companion.beside(), lesson, report)
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
+        if job.companion:
+            seen = Images(pixels, rows, Centre(job.shape)), Images(pixels, job.rows("candidates.npy"), Centre(job.shape))
+            asked = Asked(*seen, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
+            examination.add(job.companion, companion.confidences(asked))
+        accompanied = time.monotonic()
         manifest = {
             **job.describe(task.body.form),
             "kind": "model",
             "classes": job.classes,
             "init": used,
             "recipe": asdict(recipe),
-            "seconds": {"train": trained - start, "score": scored - trained},
+            "seconds": {"train": trained - start, "score": scored - trained, "companion": accompanied - scored},
             "train_size": len(rows),
             "control": examination.control(),
         }
@@ -274,15 +289,11 @@ def learn(job: Job, report: Report) -> None:
             weights.save(task, folder)
 
 
-def _train(
-    job: Job, task: Task, pixels: Pixels, labelled: tuple[NDArray[np.int64], Targets], report: Report
-) -> tuple[Recipe, str]:
-    rows, targets = labelled
-    lesson = task.lesson(pixels, rows, targets)
+def _train(job: Job, task: Task, trained: Trainable, lesson: Data, report: Report) -> tuple[Recipe, str]:
     used = job.sources(report).give_task(task)
-    recipe = task.recipe(len(rows), job.device, fresh=used == "fresh")
+    recipe = task.recipe(len(lesson), job.device, fresh=used == "fresh")
     Training(
-        task,
+        trained,
         lesson,
         recipe,
         device=job.device,

@@ -96,6 +96,7 @@ class Body(nn.Module, ABC):
     std: Tensor
     form: Form
     features: int
+    widths: tuple[int, ...]  #: channels of ``maps``
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +108,11 @@ class Body(nn.Module, ABC):
         return ((images.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     @abstractmethod
-    def forward(self, images: Tensor) -> Tensor: ...
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of four depths, the shallowest first; the last is what ``forward`` gives."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.maps(images)[-1]
 
     @abstractmethod
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
@@ -132,7 +137,8 @@ class ResNet18(Body):
         super().__init__()
         width = form.width
         self.form = form
-        self.features = 8 * width
+        self.widths = (width, 2 * width, 4 * width, 8 * width)
+        self.features = self.widths[-1]
         small = form.stem == "small"
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False) if small else nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -146,10 +152,11 @@ class ResNet18(Body):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, images: Tensor) -> Tensor:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(self.normalised(images)))))
-        feature_map: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return feature_map
+    def maps(self, images: Tensor) -> list[Tensor]:
+        found = [self.maxpool(self.relu(self.bn1(self.conv1(self.normalised(images)))))]
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            found.append(stage(found[-1]))
+        return found[1:]
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         own = {name: value for name, value in weights.items() if not name.startswith("fc.")}

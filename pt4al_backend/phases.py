@@ -10,6 +10,7 @@ PHASES = {
     "pretext": "Training the pretext learner",
     "training": "Training the model",
     "scoring": "Scoring images",
+    "companion": "Training for the strategy",
     "publishing": "Publishing the new order",
     "labelling": "Waiting for labels",
     "waiting for tasks": "Waiting for tasks",

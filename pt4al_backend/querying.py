@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from pt4al_backend import rounds
 from pt4al_backend.ranking import sweep
 from pt4al_backend.rounds import Choice, Line, Schedule, Scored
-from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.store import Store, Tasks
@@ -32,7 +31,7 @@ def read_scored(folder: Path) -> Scored:
     # opened here: np.load leaves a damaged file open
     result = folder / "result"
     with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
-        confidences, labels = {name: said[name] for name in SAMPLERS}, said["labels"]
+        confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
     features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
     ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
     return Scored(ids, confidences, labels, features, labelled, posteriors)

@@ -6,6 +6,7 @@ Pure: arrays in, arrays out. The live engine and the benchmark plan their rounds
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,12 @@ def needs_of(settings: ProjectSettings) -> frozenset[Need]:
     return strategy_of(settings, settings.rounds).needs
 
 
+def wishes(settings: ProjectSettings, query: int) -> dict[str, Any]:
+    """What a training job is asked for on behalf of the strategy of its settings, whose next query has ``query`` tasks."""
+    strategy = strategy_of(settings, settings.rounds)
+    return {"wants": sorted(strategy.needs - {"pretext_features"}), "companion": strategy.companion, "asks": query}
+
+
 def require_fit(settings: ProjectSettings, task: str) -> None:
     """Refuses a strategy that needs what models of a main task do not say.
 
@@ -108,7 +115,7 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler; labels [m], its answers, "" for none.
+    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler or companion; labels [m], "" for none.
 
     What the strategy ``needs``, as ``Said`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
     images that trained the model, posteriors [m, C]. The pretext learner says features alone, and learned from no label.
@@ -137,10 +144,12 @@ class Scored:
             said = replace(said, posteriors=self.posteriors[rows].astype(np.float32))
         return said, rows
 
-    def suffices(self, needs: frozenset[Need]) -> bool:
+    def suffices(self, strategy: Strategy) -> bool:
         """Whether a model said something, and all that a strategy needs of it."""
         held = {"features": self.features, "posteriors": self.posteriors}
-        return len(self.ids) > 0 and all(held[need] is not None for need in needs & held.keys())
+        if strategy.companion and strategy.companion not in self.confidences:
+            return False
+        return len(self.ids) > 0 and all(held[need] is not None for need in strategy.needs & held.keys())
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +168,7 @@ def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
     if the model was trained for another strategy, and did not say what this one needs.
     """
     pool = asked.pool
-    if not scored.suffices(strategy.needs):
+    if not scored.suffices(strategy):
         found = strategy.query(asked)
         return Choice(pool.ids[found.positions], found.scores, np.full(len(found.positions), -1, np.int64))
     said, rows = scored.of(pool.ids)

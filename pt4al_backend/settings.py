@@ -151,6 +151,12 @@ class ProjectSettings(BaseSettings):
     epochs: int | None = Field(
         None, ge=1, le=10_000, description="Epochs of a round's training; empty: 100 on a GPU, 30 on a CPU."
     )
+    companion_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Steps that VAAL and TA-VAAL train their autoencoder; empty: as published on a GPU, 200 on a CPU.",
+    )
     schedule: Literal["cosine", "step"] = Field("cosine", description="Learning rate over time; the paper's is step.")
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others."

@@ -194,8 +194,8 @@ class Trainer:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        wants = sorted(rounds.needs_of(self._options) - {"pretext_features"})
-        more = {"classes": self._classes, "previous": previous, "digest": labels.digest, "wants": wants}
+        wishes = rounds.wishes(self._options, rounds.schedule(len(tasks), self._options).query)
+        more = {"classes": self._classes, "previous": previous, "digest": labels.digest, **wishes}
         job = {**self._job("learn", learner=self._learner()), **more}
         children.prepare(
             folder,

@@ -92,6 +92,7 @@ class Trainable(ABC):
     """What is learned: a model, and the loss of a minibatch."""
 
     model: nn.Module
+    done: float = 0.0  #: part of the training that is done, 0..1, for a loss that changes on the way
 
     @abstractmethod
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
@@ -244,6 +245,7 @@ class Training:
 
     def _step(self, part: NDArray[np.int64], minibatch: Minibatch, rng: np.random.Generator, done: int) -> None:
         middle = (self._epoch + (done + len(part) / 2) / len(self._data)) / self._recipe.epochs
+        self._objective.done = middle
         for group in self._optimizer.param_groups:
             group["lr"] = self._recipe.rate(middle)
         self._optimizer.zero_grad()

@@ -168,9 +168,8 @@ class Run:
             pool = Pool(left, losses[left], batches[left])
             candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
             train = np.concatenate(self._asked)
-            wants = sorted(self._strategy(number + 1).needs - {"pretext_features"})
-            more = {"learner": str(self._ranking / "result"), "classes": self._truth.classes, "wants": wants}
-            job = {**self._job("learn"), **more}
+            wishes = rounds.wishes(self._options, self._plan.query)
+            job = {**self._job("learn"), "learner": str(self._ranking / "result"), "classes": self._truth.classes, **wishes}
             control = self._truth.lesson(self._truth.test)
             arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]

@@ -37,7 +37,8 @@ def rotations(images: Tensor) -> Tensor:
     return torch.cat([torch.rot90(squares, quarter, (2, 3)) for quarter in range(VIEWS)])
 
 
-def _orientations(images: Tensor) -> Tensor:
+def orientations(images: Tensor) -> Tensor:
+    """The orientation of each of the views that ``rotations`` makes of images: int64 [4 m]."""
     return torch.arange(VIEWS, device=images.device).repeat_interleave(len(images))
 
 
@@ -55,13 +56,13 @@ class Rotation(Pretext):
 
     def loss(self, minibatch: Minibatch, _: np.random.Generator) -> Tensor:
         (images,) = minibatch
-        return F.cross_entropy(self.model(rotations(images)), _orientations(images))
+        return F.cross_entropy(self.model(rotations(images)), orientations(images))
 
     def scores(self, images: Tensor) -> Tensor:
         logits = self.model(rotations(images)).double()
-        orientations = _orientations(images)
-        losses = F.cross_entropy(logits, orientations, reduction="none").view(VIEWS, -1).mean(0)
-        recognised = (logits.argmax(1) == orientations).double().view(VIEWS, -1).mean(0)
+        right = orientations(images)
+        losses = F.cross_entropy(logits, right, reduction="none").view(VIEWS, -1).mean(0)
+        recognised = (logits.argmax(1) == right).double().view(VIEWS, -1).mean(0)
         return torch.stack([losses, recognised], 1)
 
     def quality(self, scores: NDArray[Any]) -> Quality:

@@ -5,12 +5,16 @@ from pt4al_backend.strategies import (
     core_gcn,
     core_set,
     entropy,
+    learning_loss,
     least_confidence,
     margin,
+    pal,
     pt4al,
     random,
+    ta_vaal,
     typiclust,
     uncertain_gcn,
+    vaal,
 )
 from pt4al_backend.strategies.request import Pool, Query, Request, Said
 from pt4al_backend.strategies.strategy import STRATEGIES, Need, Strategy, register
@@ -27,11 +31,15 @@ __all__ = [
     "core_gcn",
     "core_set",
     "entropy",
+    "learning_loss",
     "least_confidence",
     "margin",
+    "pal",
     "pt4al",
     "random",
     "register",
+    "ta_vaal",
     "typiclust",
     "uncertain_gcn",
+    "vaal",
 ]

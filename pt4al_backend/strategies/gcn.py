@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.sampling import lowest, uniform_order
+from pt4al_backend.strategies.companionship import subset
 from pt4al_backend.strategies.covering import Covering
 from pt4al_backend.strategies.distances import Features, neighbours, of_length_one, squares
 from pt4al_backend.strategies.request import Pool, Said
@@ -23,8 +23,6 @@ from pt4al_backend.strategies.request import Pool, Said
 if TYPE_CHECKING:
     from scipy import sparse
 
-#: Candidates of a query, a uniform draw: the published 10,000.
-SUBSET = 10_000
 NEIGHBOURS = 10
 HIDDEN = 128
 DROPOUT = 0.3
@@ -37,8 +35,8 @@ class GraphCovering(Covering):
     """Picks from a uniform draw of the pool, another one each round, by a graph of it and of what was asked before."""
 
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
-        """Positions of ``SUBSET`` tasks, or of ``k`` if those are more."""
-        return lowest(uniform_order(pool.ids, round), pool.ids, max(SUBSET, k) if k > 0 else 0)
+        """A uniform draw of the pool, another one each round."""
+        return subset(pool, round, k)
 
 
 class Parameters(NamedTuple):

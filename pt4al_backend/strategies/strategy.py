@@ -33,6 +33,8 @@ class Strategy(ABC):
     uses_ranking: ClassVar[bool]
     #: What it needs beside confidences. ``query`` is called without a model where a model did not say it.
     needs: frozenset[Need] = frozenset()
+    #: Companion that is trained for it (see ``companions``), "" for none; its confidences go by that name.
+    companion: ClassVar[str] = ""
 
     def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first") -> None:
         self.rounds = rounds

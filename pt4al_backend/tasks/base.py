@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
 from pt4al_backend.masks import Mask, Masks
-from pt4al_backend.minibatches import Data, Targets
+from pt4al_backend.minibatches import Data, Minibatch, Targets
 from pt4al_backend.networks import Body, Form
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
@@ -23,6 +23,18 @@ from pt4al_backend.training import Recipe, Trainable, enough_epochs, few_images
 Answer = str | Mask
 #: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``sampling.SAMPLERS``.
 Confidences = dict[str, NDArray[np.float64]]
+
+
+class Losses(NamedTuple):
+    """Of a minibatch of m images: feature maps of four depths (``Body.maps``), and losses and their weights, both [m]."""
+
+    maps: list[Tensor]
+    values: Tensor
+    weights: Tensor
+
+    def mean(self) -> Tensor:
+        """The mean by weight; 0 where nothing has any."""
+        return (self.values * self.weights).sum() / self.weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
 class Task(Trainable):
@@ -65,6 +77,13 @@ class Task(Trainable):
             TrainingImpossible: they cannot, and why.
         """
 
+    @abstractmethod
+    def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
+        """What training lowers, image by image; augments on the device where the task does."""
+
+    def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
+        return self.losses(minibatch, rng).mean()
+
     def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
         """How ``images`` labelled images are learned; ``fresh`` is False if the body has weights from elsewhere.
 
@@ -93,6 +112,10 @@ class Task(Trainable):
     def look(self, images: Tensor) -> tuple[Tensor, ...]:
         """All that answers are made of, of images [m, 3, H, W] in evaluation mode, nothing random: tensors of m rows."""
         return self.study(images)[1:]
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of four depths (``Body.maps``) of images of any size."""
 
     @abstractmethod
     def study(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -16,10 +16,10 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
 from pt4al_backend.masks import Masks
 from pt4al_backend.minibatches import Data, Images, Minibatch, Targets
-from pt4al_backend.networks import Body, Classifier, Form, ResNetForm
+from pt4al_backend.networks import Body, Classifier, Form, ResNetForm, pooled
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
+from pt4al_backend.tasks.base import Answer, Confidences, Losses, Task, require_finite
 from pt4al_backend.tasks.classes import balanced_weights, require_two
 from pt4al_backend.training import scoring_size
 
@@ -60,13 +60,17 @@ class Classification(Task):
         prepare, self._augment = augmentation.of_shape(self._shape)
         return Images(pixels, rows, prepare, numbers)
 
-    def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
+    def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
         images, targets = minibatch
-        weights = None if self._weights is None else self._weights.to(images.device)
-        return F.cross_entropy(self.model(self._augment(images, rng)), targets, weights)
+        maps = self.maps(self._augment(images, rng))
+        values = F.cross_entropy(self.model.logits(pooled(maps[-1])), targets, reduction="none")
+        return Losses(maps, values, torch.ones_like(values) if self._weights is None else self._weights.to(values)[targets])
 
     def together(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        return self.body.maps(images)
 
     def study(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.model.features(images)

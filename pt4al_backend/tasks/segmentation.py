@@ -34,7 +34,7 @@ from pt4al_backend.pixels import Pixels
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks import overlap
-from pt4al_backend.tasks.base import Answer, Confidences, Task, require_finite
+from pt4al_backend.tasks.base import Answer, Confidences, Losses, Task, require_finite
 from pt4al_backend.tasks.classes import balanced_weights, require_two
 from pt4al_backend.tasks.truths import Truths
 from pt4al_backend.training import scoring_size
@@ -127,31 +127,35 @@ class Segmentation(Task):
             self._weights = torch.from_numpy(balanced_weights(counts))
         return Pairs(pixels, rows, targets, Scenes(self._shape))
 
-    def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
-        """Cross-entropy, the mean over the pixels that have a class (by weight); 0 where none has."""
+    def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
+        """Cross-entropy, the mean over the pixels of an image that have a class (by weight); 0 where none has."""
         images, masks = minibatch
         torch.manual_seed(int(rng.integers(2**63)))  # of the decoder's dropout, so that it hangs on the step alone
-        logits, targets = self.model(images), masks.long()
+        maps, logits = self.model.both(images)
+        targets = masks.long()
         weights = torch.ones(len(self.classes)) if self._weights is None else self._weights
         weights = weights.to(images.device)
-        total = F.cross_entropy(logits, targets, weights, ignore_index=UNLABELLED, reduction="sum")
-        known = F.pad(weights, (0, UNLABELLED + 1 - len(weights)))[targets].sum()
-        return total / known.clamp(min=torch.finfo(torch.float32).tiny)
+        totals = F.cross_entropy(logits, targets, weights, ignore_index=UNLABELLED, reduction="none").sum((1, 2))
+        known = F.pad(weights, (0, UNLABELLED + 1 - len(weights)))[targets].sum((1, 2))
+        return Losses(maps, totals / known.clamp(min=torch.finfo(torch.float32).tiny), known)
 
     # answering
 
     def together(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1, classes=len(self.classes))
 
+    def maps(self, images: Tensor) -> list[Tensor]:
+        return self.body.maps(self.model.padded(images))
+
     def study(self, images: Tensor) -> tuple[Tensor, ...]:
-        feature_map, logits = self.model.both(images)
+        maps, logits = self.model.both(images)
         values, ids = doubt(logits)
         confidences = mean_of_least(values, self._settings.uncertain_share)
         top, areas = values[:, 0].flatten(1), ids.flatten(1)
         confidences[~top.isfinite().all(1)] = torch.nan  # which sorting would take for certainty
         none = top.new_zeros((len(top), len(self.classes)))
         sums, sizes = none.scatter_add(1, areas, top), none.scatter_add(1, areas, torch.ones_like(top))
-        return pooled(feature_map), confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
+        return pooled(maps[-1]), confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
 
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         confidences, ids, scores = rows

@@ -54,6 +54,20 @@ def test_a_strategy_by_features_is_fed_round_by_round(
     assert len(second.features) == len(second.positions)
 
 
+@pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
+def test_a_strategy_is_told_what_its_companion_says(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoken = []
+    run = run_of(pool, tmp_path, strategy="learning_loss")
+    kind = type(run._strategy(1))
+    query = kind.query
+    monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
+    records = list(run(2))
+    assert [said is None for said in spoken] == [True, False]
+    asked = spoken[1].positions[np.argsort(spoken[1].confidences["learning_loss"], kind="stable")][:8]
+    left = np.setdiff1d(np.arange(IMAGES - TEST), records[0]["query"])
+    assert set(records[1]["query"]) == set(left[asked].tolist())
+
+
 def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'badge' needs a posterior"):
         run_of(SCENES, tmp_path, strategy="badge")

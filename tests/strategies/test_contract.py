@@ -48,7 +48,8 @@ class Case:
             _, row = np.unique(self.pool.ids, return_index=True)
             rows = row[np.searchsorted(np.sort(self.pool.ids), pool.ids[candidates])]
             posteriors = self.posteriors[rows]
-            said = Said(candidates, confidences(posteriors))
+            by_companion = np.round(np.random.default_rng(7).random(len(POOL.ids) + 10), 1)[rows % 50]
+            said = Said(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
             if self.strategy.needs:
                 more = {"features": self.features[rows], "labelled": self.labelled, "posteriors": posteriors.astype(np.float32)}
                 said = replace(said, **more)

@@ -127,7 +127,7 @@ def test_a_model_that_was_not_asked_for_features_is_refused(name: str) -> None:
 
 
 def test_a_graph_is_made_of_a_uniform_draw_that_each_round_makes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pt4al_backend.strategies.gcn.SUBSET", 30)
+    monkeypatch.setattr("pt4al_backend.strategies.companionship.SUBSET", 30)
     first, second = (build("core_gcn").candidates(unranked(), round, 10).tolist() for round in (2, 3))
     assert len(first) == len(second) == 30
     assert set(first) != set(second)

@@ -1,0 +1,30 @@
+"""Companions, one file each: what is trained beside the main task's model, or after it, for a strategy that asks for more.
+
+The registry names classes without importing them, as those of the main tasks and of the pretext tasks do.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from pt4al_backend.companions.base import Companion
+
+#: Name of each companion -> "module:class". "" is what a strategy has that needs none.
+COMPANIONS: dict[str, str] = {
+    "": "pt4al_backend.companions.base:Companion",
+    "learning_loss": "pt4al_backend.companions.learning_loss:LearningLoss",
+    "learning_loss_detached": "pt4al_backend.companions.learning_loss:LearningLossDetached",
+    "pal": "pt4al_backend.companions.pal:Pal",
+    "ta_vaal": "pt4al_backend.companions.ta_vaal:TaVaal",
+    "vaal": "pt4al_backend.companions.vaal:Vaal",
+}
+
+
+def load(name: str) -> "type[Companion]":
+    """Imports a companion's class, and torch with it.
+
+    Raises:
+        KeyError: no such companion.
+    """
+    module, attribute = COMPANIONS[name].split(":")
+    return cast("type[Companion]", getattr(importlib.import_module(module), attribute))

@@ -1,0 +1,70 @@
+"""What a companion is: something that learns together with the main task's model, and says which candidates to ask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend.frames import Shape
+from pt4al_backend.minibatches import Data
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.tasks.base import Task
+from pt4al_backend.training import Recipe, Report, Trainable
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What a companion is given once the main task is trained.
+
+    Attributes:
+        labelled: the images that trained it, as a model looks at them.
+        candidates: the images to give confidences for, likewise.
+        lesson: the same images as ``labelled``, with targets, as training drew them.
+        recipe: how the main task was trained.
+        k: how many candidates are going to be asked.
+        shape: of the images.
+        device: where to compute.
+        settings: the project's.
+        report: told of progress.
+    """
+
+    labelled: Data
+    candidates: Data
+    lesson: Data
+    recipe: Recipe
+    k: int
+    shape: Shape
+    device: torch.device
+    settings: ProjectSettings
+    report: Report
+
+
+class Companion:
+    """Base of the companions, and what a strategy has that needs none.
+
+    Its initial weights are torch's global generator's, which the job has seeded; all else that is random hangs on the
+    settings' seed. What it learns is not kept: a training that is cut short begins it anew.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def beside(self) -> Trainable:
+        """What is trained in the main task's place: itself, or together with a module of the companion's."""
+        return self.task
+
+    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+        """Confidences float64 [m] in [0, 1] of the candidates, in their order; the lowest are asked first.
+
+        Raises:
+            TrainingImpossible: what it learns has diverged.
+        """
+        raise NotImplementedError
+
+
+def by_place(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Confidences that put candidates into an ``order`` of indices, best first: the place over their number."""
+    confidences = np.empty(len(order))
+    confidences[order] = np.arange(len(order)) / max(len(order), 1)
+    return confidences

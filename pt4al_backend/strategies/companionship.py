@@ -1,0 +1,27 @@
+"""Strategies that ask what their companion is least sure of: their common part. What it learns is in ``companions``."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.sampling import lowest, uniform_order
+from pt4al_backend.strategies.request import Pool
+from pt4al_backend.strategies.uncertainty import Uncertainty
+
+#: Candidates of a query, a uniform draw: the published 10,000.
+SUBSET = 10_000
+
+
+def subset(pool: Pool, round: int, k: int) -> NDArray[np.int64]:
+    """Positions of ``SUBSET`` tasks, or of ``k`` if those are more, drawn uniformly, another draw each round."""
+    return lowest(uniform_order(pool.ids, round), pool.ids, max(SUBSET, k) if k > 0 else 0)
+
+
+class Companionship(Uncertainty):
+    """Asks by the confidences of the companion that has the strategy's name."""
+
+    def __init_subclass__(cls) -> None:
+        cls.companion = cls.name
+
+    def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
+        """A uniform draw of the pool, another one each round."""
+        return subset(pool, round, k)

@@ -1,0 +1,14 @@
+"""PAL (Bhatnagar, Goyal, Tank and Sethi, BMVC 2021); see ``companions.pal``."""
+
+from typing import ClassVar
+
+from pt4al_backend.strategies.companionship import Companionship
+from pt4al_backend.strategies.strategy import Need, register
+
+
+@register
+class Pal(Companionship):
+    """Asks the tasks whose orientation and class a second network finds hard; needs a main task with classes of images."""
+
+    name: ClassVar[str] = "pal"
+    needs: frozenset[Need] = frozenset({"posteriors"})

@@ -1,0 +1,118 @@
+"""What every companion promises, and what each of them is for."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts, learning
+from pt4al_backend.companions import COMPANIONS
+from pt4al_backend.learning import Job
+from pt4al_backend.pixels import Pixels
+from pt4al_backend.strategies import STRATEGIES
+from pt4al_backend.training import Progress
+from tests.images import CLASSES, arrow
+from tests.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled
+
+ALL = sorted(set(COMPANIONS) - {""})
+#: PAL asks for the classes of images, which segmentation has none of.
+FITTING = [(name, pool) for name in ALL for pool in (ARROWS, SCENES) if (name, pool.task) != ("pal", "segmentation")]
+
+Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
+
+
+def ask(folder: Path, name: str, store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS, **settings: Any) -> Asked:
+    """What a training says of candidates that follow twelve labelled images, and what it reported."""
+    train = np.arange(12)
+    arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
+    given = {"companion_steps": 2, **settings}
+    folder = job(folder, "learn", store, arrays, pool, companion=name, asks=6, settings=given)
+    told: list[Progress] = []
+    learning.learn(Job.read(folder), told.append)
+    with np.load(folder / "result" / "candidates.npz") as said:
+        return dict(said), told
+
+
+@pytest.mark.parametrize(("name", "pool"), FITTING, ids=lambda each: each.task if isinstance(each, Pool) else each)
+def test_every_companion_gives_each_candidate_a_confidence_that_a_seed_repeats(tmp_path: Path, name: str, pool: Pool) -> None:
+    store, rows = pool.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    first, again = (ask(tmp_path / f"job-{k}", name, store, rows, pool)[0][name] for k in range(2))
+    assert first.shape == rows.shape
+    assert np.all((first >= 0) & (first <= 1))
+    assert len(np.unique(first)) > 1
+    assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_companion_can_be_asked_about_nothing(tmp_path: Path, name: str) -> None:
+    said, _ = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 12), np.empty(0, np.int64))
+    assert said[name].shape == (0,)
+
+
+def test_every_companion_belongs_to_the_strategy_of_its_name() -> None:
+    assert sorted(name for name, strategy in STRATEGIES.items() if strategy.companion) == ALL
+    assert all(STRATEGIES[name].companion == name for name in ALL)
+
+
+def test_its_time_is_told_apart(tmp_path: Path) -> None:
+    _, told = ask(tmp_path / "job", "vaal", ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert [(each.done, each.total) for each in told if each.phase == "companion"] == [(1, 2), (2, 2)]
+    assert artefacts.manifest(tmp_path / "job" / "result")["seconds"]["companion"] > 0
+
+
+@pytest.mark.parametrize(("name", "same"), [("learning_loss_detached", True), ("learning_loss", False)])
+def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path, name: str, same: bool) -> None:
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    alone, beside = (ask(tmp_path / f"job-{each}", each, store, rows)[0]["margin"] for each in ("", name))
+    assert np.array_equal(alone, beside) == same
+
+
+def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
+    with Pixels(path, SHAPE) as store:
+        for row, image in enumerate(images):
+            store.write(row, image)
+        store.flush()
+    return path
+
+
+@pytest.mark.parametrize("name", ["learning_loss", "learning_loss_detached"])
+def test_a_loss_module_learns_what_the_model_gets_wrong(tmp_path: Path, name: str) -> None:
+    """Arrows are labelled by their colour; grey noise is labelled at random, which nothing can predict."""
+    rng = np.random.default_rng(0)
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    for k in range(1, 36, 2):
+        images[k] = rng.integers(0, 256, (*SHAPE, 1), dtype=np.uint8).repeat(3, 2)
+    store, rows = _store(tmp_path / "pixels", images), np.arange(24, 36)
+    train = np.arange(24)
+    labels = np.array([CLASSES[rng.integers(len(CLASSES)) if k % 2 else k % len(CLASSES)] for k in train], np.str_)
+    nothing = labelled(store, train[:0])
+    arrays = {"train": {"rows": train, "labels": labels}, "control": nothing, "candidates": rows}
+    folder = job(tmp_path / "job", "learn", store, arrays, companion=name, asks=6, settings={"epochs": 40})
+    learning.learn(Job.read(folder), lambda _: None)
+    with np.load(folder / "result" / "candidates.npz") as said:
+        asked = rows[np.argsort(said[name])][:6]
+    assert (asked % 2).sum() >= 5
+
+
+def test_a_discriminator_finds_a_kind_that_nobody_has_labelled(tmp_path: Path) -> None:
+    """TA-VAAL's. VAAL sums the divergence, which leaves next to nothing in the codes of so short a training."""
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    strange = range(24, 36)
+    for k in strange:
+        images[k] = np.indices(SHAPE).sum(0).astype(np.uint8)[..., None].repeat(3, 2) % 2 * 255  # a chequerboard
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
+    said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=30)
+    assert len(set(rows[np.argsort(said["ta_vaal"])][:8].tolist()) & set(strange)) >= 7
+
+
+def test_a_second_network_asks_for_images_without_an_upright_sense(tmp_path: Path) -> None:
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    flat = range(24, 36)
+    for k in flat:
+        images[k] = np.full((*SHAPE, 3), 17 * (k - 20), np.uint8)
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
+    said, _ = ask(tmp_path / "job", "pal", store, rows, epochs=150)
+    asked = rows[np.argsort(said["pal"])][:6]
+    assert len(set(asked.tolist()) & set(flat)) >= 5
