@@ -30,6 +30,7 @@ from pt4al_backend.minibatches import Data, Images, Targets
 from pt4al_backend.networks import MEAN, STD, Form, pooled
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.base import Pretext
+from pt4al_backend.selection import BestEpoch
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks.base import Task
 from pt4al_backend.training import Checkpoint, Progress, Recipe, Report, Trainable, Training, infer, score, scoring_size
@@ -43,7 +44,8 @@ class Job:
     """What to do, as the worker wrote it into a folder. ``shape`` is what networks see, ``stored`` the store's.
 
     ``wants`` is what a strategy wants beside losses or confidences, of "features" and "posteriors"; ``companion`` the one
-    that is trained for it, "" for none, and ``asks`` how many candidates it is going to ask.
+    that is trained for it, "" for none, and ``asks`` how many candidates it is going to ask. ``best_epoch`` is the
+    benchmark's (see ``selection``).
     """
 
     folder: Path
@@ -62,6 +64,7 @@ class Job:
     wants: frozenset[str]
     companion: str
     asks: int
+    best_epoch: bool
     fingerprint: str
 
     @classmethod
@@ -94,6 +97,7 @@ class Job:
                 wants=frozenset(given.get("wants", ())),
                 companion=given.get("companion", ""),
                 asks=int(given.get("asks", 0)),
+                best_epoch=bool(given.get("best_epoch", False)),
                 fingerprint=digest.hexdigest(),
             )
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -263,14 +267,16 @@ def learn(job: Job, report: Report) -> None:
         companion = companions.load(job.companion)(task)
         start = time.monotonic()
         lesson = task.lesson(pixels, rows, targets)
-        recipe, used = _train(job, task, companion.beside(), lesson, report)
+        best = BestEpoch(task, Images(pixels, control[0], Centre(job.shape)), control[1], job.device) if job.best_epoch else None
+        recipe, used = _train(job, task, companion.beside(), lesson, report, best)
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
         if job.companion:
-            seen = Images(pixels, rows, Centre(job.shape)), Images(pixels, job.rows("candidates.npy"), Centre(job.shape))
-            asked = Asked(*seen, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
-            examination.add(job.companion, companion.confidences(asked))
+            candidates = job.rows("candidates.npy")
+            learned, others = (Images(pixels, each, Centre(job.shape)) for each in (rows, candidates))
+            asked = Asked(learned, others, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
+            examination.add(job.companion, companion.confidences(asked) if len(candidates) else np.empty(0))
         accompanied = time.monotonic()
         manifest = {
             **job.describe(task.body.form),
@@ -289,18 +295,15 @@ def learn(job: Job, report: Report) -> None:
             weights.save(task, folder)
 
 
-def _train(job: Job, task: Task, trained: Trainable, lesson: Data, report: Report) -> tuple[Recipe, str]:
+def _train(job: Job, task: Task, trained: Trainable, lesson: Data, report: Report, best: BestEpoch | None) -> tuple[Recipe, str]:
     used = job.sources(report).give_task(task)
     recipe = task.recipe(len(lesson), job.device, fresh=used == "fresh")
-    Training(
-        trained,
-        lesson,
-        recipe,
-        device=job.device,
-        seed=job.settings.seed,
-        report=report,
-        checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
-    ).run()
+    shared: dict[str, Any] = {"device": job.device, "seed": job.settings.seed, "report": report}
+    if best is None:
+        Training(trained, lesson, recipe, checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint), **shared).run()
+    else:  # from the first epoch: what was best before a kill is lost
+        Training(trained, lesson, recipe, after_epoch=best, **shared).run()
+        best.take_back()
     return recipe, used
 
 

@@ -109,10 +109,10 @@ class ProjectSettings(BaseSettings):
         description="What is asked without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
         "those of another batch (`batch:5`), the highest losses, or a uniform draw.",
     )
-    sampler: Literal["least_confidence", "margin", "entropy", "k_center"] = Field(
+    sampler: Literal["least_confidence", "margin", "entropy", "k_center", "normalised_confidence"] = Field(
         "least_confidence",
-        description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence), or what "
-        "covers the batch best.",
+        description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence; its "
+        "published code: that of normalised logits), or what covers the batch best.",
     )
     batch_order: Literal["hard_first", "easy_first", "interleaved"] = Field(
         "hard_first",

@@ -177,6 +177,7 @@ class Training:
         phase: what progress is reported as.
         report: told of every minibatch, and of what the user should know.
         checkpoint: saved after each epoch and resumed from; None trains in one go.
+        after_epoch: called when an epoch is done, with the model as it then is.
     """
 
     def __init__(
@@ -190,11 +191,13 @@ class Training:
         phase: str = "training",
         report: Report = silent,
         checkpoint: Checkpoint | None = None,
+        after_epoch: Callable[[], None] = lambda: None,
     ) -> None:
         if len(data) < 2:
             raise TrainingImpossible(f"Training needs two images or more, there is {len(data)}.", "Import more images.")
         self._objective, self._data, self._recipe, self._device = objective, data, recipe, device
         self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
+        self._after_epoch = after_epoch
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.SGD(
             self._model.parameters(),
@@ -216,8 +219,8 @@ class Training:
         """
         self._resume()
         loss = math.nan
-        self._model.train()
         while self._epoch < self._recipe.epochs:
+            self._model.train()
             loss = self._run_epoch()
             if not math.isfinite(loss):
                 raise TrainingImpossible(
@@ -227,6 +230,7 @@ class Training:
             self._epoch += 1
             if self._checkpoint is not None:
                 self._checkpoint.save(self._state())
+            self._after_epoch()
         return loss
 
     def _run_epoch(self) -> float:

@@ -14,6 +14,7 @@ COMPANIONS: dict[str, str] = {
     "": "pt4al_backend.companions.base:Companion",
     "learning_loss": "pt4al_backend.companions.learning_loss:LearningLoss",
     "learning_loss_detached": "pt4al_backend.companions.learning_loss:LearningLossDetached",
+    "normalised_confidence": "pt4al_backend.companions.normalised_confidence:NormalisedConfidence",
     "pal": "pt4al_backend.companions.pal:Pal",
     "ta_vaal": "pt4al_backend.companions.ta_vaal:TaVaal",
     "vaal": "pt4al_backend.companions.vaal:Vaal",

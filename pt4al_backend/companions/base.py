@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
 from pt4al_backend.minibatches import Data
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Recipe, Report, Trainable
+from pt4al_backend.training import Look, Recipe, Report, Trainable, infer
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,26 @@ class Asked:
     settings: ProjectSettings
     report: Report
 
+    def of_candidates(self, model: nn.Module, look: Look, size: int) -> NDArray[np.float64]:
+        """What ``look`` gives of the candidates, float64 tensors of one or two dimensions, ``size`` images at a time.
+
+        Raises:
+            TrainingImpossible: numbers that are not finite: what was learned has diverged.
+        """
+        parts: list[NDArray[np.float64]] = []
+
+        def take(_: NDArray[np.int64], rows: tuple[NDArray[np.float64], ...]) -> None:
+            parts.append(rows[0])
+
+        infer(model, look, self.candidates, size, take, device=self.device, report=self.report)
+        found = np.concatenate(parts) if parts else np.empty((0, 0))
+        if not np.isfinite(found).all():
+            raise TrainingImpossible(
+                f"The strategy {self.settings.strategy!r} found numbers that are not finite.",
+                "Set learning_rate in the extra params to less, or strategy to another.",
+            )
+        return found
+
 
 class Companion:
     """Base of the companions, and what a strategy has that needs none.
@@ -55,7 +77,7 @@ class Companion:
         return self.task
 
     def confidences(self, asked: Asked) -> NDArray[np.float64]:
-        """Confidences float64 [m] in [0, 1] of the candidates, in their order; the lowest are asked first.
+        """Confidences float64 [m] in [0, 1] of the candidates, one at least, in their order; the lowest are asked first.
 
         Raises:
             TrainingImpossible: what it learns has diverged.

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.companions.base import Asked
-from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.minibatches import Minibatch
 from pt4al_backend.networks import pooled
 from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Trainable, infer
+from pt4al_backend.training import Trainable
 
 HIDDEN = 128
 
@@ -62,27 +61,9 @@ class WithModule(Trainable):
         """The module's loss from differences within pairs, both float32 [pairs]."""
 
     def predict(self, asked: Asked) -> NDArray[np.float64]:
-        """Predicted losses float64 [m] of the candidates.
-
-        Raises:
-            TrainingImpossible: they are not finite.
-        """
-        parts = [np.empty(0)]
+        """Predicted losses float64 [m] of the candidates."""
 
         def look(images: Tensor) -> tuple[Tensor, ...]:
             return (self.module(self.task.maps(images)).double(),)
 
-        size = self.task.together(asked.device)
-        infer(
-            self.model,
-            look,
-            asked.candidates,
-            size,
-            lambda _, rows: parts.append(rows[0]),
-            device=asked.device,
-            report=asked.report,
-        )
-        predicted = np.concatenate(parts)
-        if not np.isfinite(predicted).all():
-            raise TrainingImpossible("The predicted losses are not all finite.", "Set learning_rate in the extra params to less.")
-        return predicted
+        return asked.of_candidates(self.model, look, self.task.together(asked.device))

@@ -21,11 +21,10 @@ from torch.nn import functional as F
 
 from pt4al_backend import augmentation, networks
 from pt4al_backend.companions.base import Asked, Companion, by_place
-from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.minibatches import Data, Minibatch
 from pt4al_backend.networks import Body, pooled
 from pt4al_backend.pretext.rotation import VIEWS, orientations, rotations
-from pt4al_backend.training import Recipe, Trainable, Training, few_images, infer, scoring_size
+from pt4al_backend.training import Recipe, Trainable, Training, few_images, scoring_size
 
 RATE = 0.01
 MINIBATCH = 64
@@ -104,7 +103,6 @@ class Pal(Companion):
 
     def _scores(self, model: _Network, asked: Asked) -> NDArray[np.float64]:
         """Of the candidates [m, 2]: posteriors of the right orientations, summed, and the divergence of the class posterior."""
-        parts = [np.empty((0, 2))]
 
         def look(images: Tensor) -> tuple[Tensor, ...]:
             turned, kinds = model.views(images)
@@ -112,12 +110,4 @@ class Pal(Companion):
             uniform = -np.log2(kinds.shape[1]) - kinds.double().log_softmax(1).mean(1) / np.log(2)
             return (torch.stack([right, uniform], 1),)
 
-        def take(_: NDArray[np.int64], rows: tuple[NDArray[np.float64], ...]) -> None:
-            parts.append(rows[0])
-
-        size = scoring_size(asked.device, asked.shape, VIEWS)
-        infer(model, look, asked.candidates, size, take, device=asked.device, report=asked.report)
-        found = np.concatenate(parts)
-        if not np.isfinite(found).all():
-            raise TrainingImpossible("PAL's scores are not all finite.", "Set strategy in the extra params to another.")
-        return found
+        return asked.of_candidates(model, look, scoring_size(asked.device, asked.shape, VIEWS))

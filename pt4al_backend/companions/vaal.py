@@ -21,9 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.companions.base import Asked, Companion
-from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.minibatches import Data
-from pt4al_backend.training import Progress, infer, scoring_size
+from pt4al_backend.training import Progress, scoring_size
 
 SIDE = 32
 LATENT = 32
@@ -123,26 +122,14 @@ class Vaal(Companion):
         coder = Autoencoder(plan.width, self.extra).to(asked.device)
         judge = _discriminator(LATENT + self.extra).to(asked.device)
         self.task.model.to(asked.device).eval()
-        if len(asked.candidates):
-            self._train(plan, coder, judge, asked)
-        parts = [np.empty(0)]
+        self._train(plan, coder, judge, asked)
 
         def look(images: Tensor) -> tuple[Tensor, ...]:
             code, _ = coder.code(_small(images))
             return (judge(torch.cat([code, self.beside_code(images)], 1))[:, 0].double().sigmoid(),)
 
-        def take(_: NDArray[np.int64], rows: tuple[NDArray[np.float64], ...]) -> None:
-            parts.append(rows[0])
-
         size = min(scoring_size(asked.device, asked.shape, 1), self.task.together(asked.device))
-        both = nn.ModuleList([coder, judge])
-        infer(both, look, asked.candidates, size, take, device=asked.device, report=asked.report)
-        found = np.concatenate(parts)
-        if not np.isfinite(found).all():
-            raise TrainingImpossible(
-                "The discriminator's answers are not finite.", "Set strategy in the extra params to another."
-            )
-        return found
+        return asked.of_candidates(nn.ModuleList([coder, judge]), look, size)
 
     def _train(self, plan: Plan, coder: Autoencoder, judge: nn.Module, asked: Asked) -> None:
         rng = np.random.default_rng(asked.settings.seed)

@@ -43,6 +43,8 @@ class PT4AL(Strategy):
         super().__init__(rounds=rounds, first_query=first_query, sampler=sampler, batch_order=batch_order)
         if sampler == "k_center":
             self.needs = frozenset({"features"})
+        if sampler == "normalised_confidence":
+            self.companion, self.needs = sampler, frozenset({"posteriors"})
 
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
         """Positions of this round's batch, and of as many whole batches after it as ``k`` needs."""

@@ -23,8 +23,8 @@ class Strategy(ABC):
     """A rule for the query. All take the same options; each uses those it has a use for.
 
     ``rounds`` is I, the number of batches; ``first_query`` a rule of that module; ``sampler`` a name in
-    ``sampling.SAMPLERS``, or "k_center"; ``batch_order`` one of ``ranking.ORDERS``. Rounds count from 1 and may exceed I:
-    after round I the sweep begins again.
+    ``sampling.SAMPLERS``, "k_center" or "normalised_confidence"; ``batch_order`` one of ``ranking.ORDERS``. Rounds count
+    from 1 and may exceed I: after round I the sweep begins again.
     """
 
     #: What the setting ``strategy`` calls it.
@@ -34,7 +34,7 @@ class Strategy(ABC):
     #: What it needs beside confidences. ``query`` is called without a model where a model did not say it.
     needs: frozenset[Need] = frozenset()
     #: Companion that is trained for it (see ``companions``), "" for none; its confidences go by that name.
-    companion: ClassVar[str] = ""
+    companion: str = ""
 
     def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first") -> None:
         self.rounds = rounds

@@ -17,8 +17,9 @@ from tests.images import CLASSES, arrow
 from tests.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled
 
 ALL = sorted(set(COMPANIONS) - {""})
-#: PAL asks for the classes of images, which segmentation has none of.
-FITTING = [(name, pool) for name in ALL for pool in (ARROWS, SCENES) if (name, pool.task) != ("pal", "segmentation")]
+#: Two ask for the classes of images, which segmentation has none of.
+OF_CLASSES = {"normalised_confidence", "pal"}
+FITTING = [(name, ARROWS) for name in ALL] + [(name, SCENES) for name in ALL if name not in OF_CLASSES]
 
 Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
 
@@ -51,9 +52,18 @@ def test_every_companion_can_be_asked_about_nothing(tmp_path: Path, name: str) -
     assert said[name].shape == (0,)
 
 
-def test_every_companion_belongs_to_the_strategy_of_its_name() -> None:
-    assert sorted(name for name, strategy in STRATEGIES.items() if strategy.companion) == ALL
-    assert all(STRATEGIES[name].companion == name for name in ALL)
+def test_every_companion_belongs_to_the_strategy_or_the_sampler_of_its_name() -> None:
+    strategies = {name for name, strategy in STRATEGIES.items() if strategy.companion == name}
+    sampler = STRATEGIES["pt4al"](rounds=2, first_query="random", sampler="normalised_confidence").companion
+    assert {*strategies, sampler} == set(ALL)
+
+
+def test_logits_of_one_length_leave_less_between_a_sure_and_an_unsure_image(tmp_path: Path) -> None:
+    """Normalised logits differ by the square root of 2 at most, so that no posterior of C classes comes near 1."""
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    said, _ = ask(tmp_path / "job", "normalised_confidence", store, rows, epochs=20)
+    highest = np.exp(2**0.5) / (np.exp(2**0.5) + len(CLASSES) - 1)
+    assert said["normalised_confidence"].max() < highest < said["least_confidence"].max()
 
 
 def test_its_time_is_told_apart(tmp_path: Path) -> None:
