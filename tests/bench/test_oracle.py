@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend.bench.oracle import RECORDS, Run, ranking_name
+from pt4al_backend.bench.oracle import Run, ranking_name
+from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.settings import project_settings
