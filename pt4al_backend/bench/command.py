@@ -64,8 +64,9 @@ def report(
     from pt4al_backend.bench.results import Results
 
     results = Results.read(to, baseline)
-    path = reports.write(results, draw=figures)
-    for section in list(reports.sections(results))[:2]:
+    sections = list(reports.sections(results))
+    path = reports.write(results, sections, draw=figures)
+    for section in sections[:2]:
         out.print(f"{section.markdown(drawn=False)}\n")
     out.print("\n".join(filter(None, (reports.skipped(results), f"All tables: {path}"))))
 

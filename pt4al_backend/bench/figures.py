@@ -14,6 +14,7 @@ import numpy as np
 
 from pt4al_backend.bench import statistics
 from pt4al_backend.bench.costs import Parts
+from pt4al_backend.bench.numbers.table import number
 from pt4al_backend.bench.statistics import Curves, Seeds, Spread
 from pt4al_backend.errors import ConfigError
 
@@ -44,6 +45,7 @@ STYLE: Any = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
+    "lines.markersize": 4,
     "legend.frameon": False,
     "hatch.linewidth": 0.6,
     "text.parse_math": False,  # names of arms are no formulas
@@ -72,7 +74,7 @@ def curves(arms: Curves, baseline: str, what: str, *, zero: bool = False, scale:
     Values are drawn ``scale`` times as large. ``zero`` draws a line there, which the baseline would be.
     """
     others = [arm for arm in arms if arm != baseline]
-    styles = {baseline: BASELINE_STYLE, **{arm: _line_style(number) for number, arm in enumerate(others)}}
+    styles = {baseline: BASELINE_STYLE, **{arm: _line_style(index) for index, arm in enumerate(others)}}
     with _style():
         return (_together if len(arms) <= TOGETHER else _panels)(arms, baseline, styles, what, zero, scale)
 
@@ -86,7 +88,12 @@ def wins(arms: Curves) -> "Figure":
         figure = _figure((side, side))
         axes = figure.subplots()
         axes.grid(visible=False)
-        axes.imshow(np.ma.masked_invalid(share), cmap="Greys", vmin=0, vmax=1.25)  # the darkest leaves print its grain
+        axes.set_aspect("equal")
+        edges = np.arange(len(names) + 1) - 0.5
+        axes.pcolormesh(
+            edges, edges, np.ma.masked_invalid(share), cmap="Greys", vmin=0, vmax=1.25, edgecolors="#bbbbbb", linewidth=0.6
+        )
+        axes.invert_yaxis()
         for row, one in enumerate(names):
             for column, other in enumerate(names):
                 text = f"{found[one, other].won}/{found[one, other].tested}" if np.isfinite(share[row, column]) else "–"
@@ -96,8 +103,7 @@ def wins(arms: Curves) -> "Figure":
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("… beats the arm of the column, of the label counts tested")
-        axes.set_ylabel("how often the arm of the row …")
+        axes.set_xlabel("the row beats the column: label counts, of those tested")
         return figure
 
 
@@ -110,16 +116,16 @@ def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
     with _style():
         figure = _figure((6.5, 0.8 + 0.32 * len(names)))
         axes, before = figure.subplots(), np.zeros(len(names))
-        for number, part in enumerate(parts):
+        for index, part in enumerate(parts):
             look: Any = {
-                "color": COLOURS[-1 - number % len(COLOURS)],
-                "hatch": HATCHES[number % len(HATCHES)],
+                "color": COLOURS[-1 - index % len(COLOURS)],
+                "hatch": HATCHES[index % len(HATCHES)],
                 "edgecolor": "black",
             }
             axes.barh(names, mean[part] / by, left=before / by, label=part, height=0.7, linewidth=0.6, **look)
             before = before + mean[part]
         for row, total in enumerate(before / by):
-            axes.annotate(f"{total:.3g}", (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+            axes.annotate(number(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{unit} of a run of {rounds} rounds, mean over the seeds")
@@ -154,10 +160,12 @@ def _panels(arms: Curves, baseline: str, styles: Mapping[str, Any], what: str, z
     grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
     for axes, arm in zip(grid, shown, strict=False):
         if baseline in arms:
-            _draw(axes, arms[baseline], {**styles[baseline], "linewidth": 1.2, "marker": ""}, scale, label=baseline)
-        _draw(axes, arms[arm], styles[arm], scale)
+            _draw(axes, arms[baseline], {**styles[baseline], "linewidth": 1.0, "marker": ""}, scale, label=baseline)
+        _draw(axes, arms[arm], {**styles[arm], "linewidth": 1.2, "markersize": 3}, scale)
         _finish(axes, arms, zero)
         axes.set_title(arm, fontsize=9)
+    for axes in grid[len(shown) - COLUMNS : len(shown)]:
+        axes.tick_params(labelbottom=True)  # the lowest of their columns, also above an empty place
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
     figure.supxlabel("labels", fontsize=9)
@@ -171,7 +179,7 @@ def _draw(axes: "Axes", seeds: Seeds, style: Mapping[str, Any], scale: float, la
     labels = statistics.budgets({"": seeds})
     spreads = [Spread.of(scale * value for value in statistics.at(seeds, each).values()) for each in labels]
     mean = np.array([spread.mean for spread in spreads])
-    axes.plot(labels, mean, label=label, markersize=4, **style)
+    axes.plot(labels, mean, label=label, **style)
     if len(seeds) >= BAND_FROM:
         sd = np.array([spread.sd or 0.0 for spread in spreads])
         axes.fill_between(labels, mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
@@ -193,9 +201,9 @@ def _finish(axes: "Axes", arms: Curves, zero: bool) -> None:
     axes.xaxis.set_major_formatter(lambda labels, _: f"{labels:,.0f}")
 
 
-def _line_style(number: int) -> dict[str, Any]:
-    look = {"color": COLOURS[number % len(COLOURS)], "linestyle": (0, LINES[number % len(LINES)])}
-    return {**look, "marker": MARKERS[number % len(MARKERS)], "linewidth": 1.5}
+def _line_style(index: int) -> dict[str, Any]:
+    look = {"color": COLOURS[index % len(COLOURS)], "linestyle": (0, LINES[index % len(LINES)])}
+    return {**look, "marker": MARKERS[index % len(MARKERS)], "linewidth": 1.5}
 
 
 def _figure(size: tuple[float, float]) -> "Figure":

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -65,15 +65,15 @@ class Section:
         return "\n\n".join(filter(None, (f"## {self.heading}", self.note, self.table, image)))
 
 
-def write(results: Results, *, draw: bool) -> Path:
-    """Writes the report, with figures if asked, and returns its path.
+def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
+    """Writes the report with these sections, with their figures if asked, and returns its path.
 
     Raises:
         ConfigError: ``experiment.json`` cannot be read, or figures are asked for without matplotlib.
     """
     if draw:
         figures.require()
-    said, folder, parts = _experiment(results.folder), results.folder / FOLDER, list(sections(results))
+    said, folder = _experiment(results.folder), results.folder / FOLDER
     folder.mkdir(exist_ok=True)
     for section in parts if draw else ():
         if section.draw:
@@ -136,14 +136,15 @@ def _made(results: Results) -> str:
         [arm, _all(record.seed for record in rounds), f"{max(r.round for r in rounds)}", f"`{_json(settings[arm], common)}`"]
         for arm, rounds in arms.items()
     ]
-    return (
-        f"Test images: {_all(record.total for record in records)}. Trained on {_all(record.device for record in records)}, "
-        f"with pt4al-backend {_all(record.version for record in records)} and torch {_all(record.torch for record in records)}. "
-        f"Settings of all arms: `{_json(common, {})}`.\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows)}"
+    made = (
+        f"Test images: {_all(each.total for each in records)}. Trained on {_all(each.device for each in records)}, "
+        f"with pt4al-backend {_all(each.version for each in records)} and torch {_all(each.torch for each in records)}. "
+        f"Settings of all arms: `{_json(common, {})}`."
     )
+    return f"{made}\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows, left=4)}"
 
 
-def _all(values: Iterator[Any]) -> str:
+def _all(values: Iterable[Any]) -> str:
     return ", ".join(map(str, sorted(set(values))))
 
 

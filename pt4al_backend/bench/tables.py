@@ -7,15 +7,16 @@ import numpy as np
 from pt4al_backend.bench import statistics
 from pt4al_backend.bench.balance import Balances
 from pt4al_backend.bench.costs import RANK, Parts
+from pt4al_backend.bench.numbers.table import number
 from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread
 
 #: In a cell for which there is nothing to say.
 NONE = ""
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first are aligned to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; all columns but the first ``left`` are aligned to the right."""
+    lines = [head, ["---" if column < left else "---:" for column in range(len(head))], *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
@@ -81,9 +82,7 @@ def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str)
         once, *means = (float(np.mean([each.get(part, 0.0) for each in own])) for part in (RANK, *repeated))
         total = Spread.of(sum(each.values()) for each in own)
         ratios = [f"{total.mean / one:.2f}" if one else NONE for one in (with_rank, without)]
-        rows.append(
-            [arm, _seconds(once), *(_seconds(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", *ratios]
-        )
+        rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", *ratios])
     head = ["arm", "rank, once", *(f"{part}, a round" for part in repeated), f"run of {rounds}"]
     return table([*head, f"by {baseline}", f"by {baseline} without rank"], rows)
 
@@ -155,10 +154,6 @@ def _count(labels: float) -> str:
 
 def _won(found: statistics.Wins) -> str:
     return f"{found.won}/{found.tested}" if found.tested else NONE
-
-
-def _seconds(value: float) -> str:
-    return f"{value:,.3f}" if value < 1 else f"{value:,.1f}"
 
 
 def _mean_total(runs: Sequence[Parts], without: str = "") -> float:
