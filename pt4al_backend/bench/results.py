@@ -43,7 +43,8 @@ class Results:
         """
         found = read(folder)
         if not found.arms:
-            raise ConfigError(f"There are no finished rounds in {folder}.", "Name the output folder of pt4al bench run.")
+            corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
+            raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
         arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, arm.casefold(), arm))}
         return cls(folder, replace(found, arms=arms), baseline, *_balances(folder / DATA, arms))
 
