@@ -84,6 +84,15 @@ def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round
     assert [record["round"] for record in again] == [1, 2]
 
 
+def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
+    records = list(run_of(ARROWS, tmp_path)(2))
+    path = tmp_path / "run" / RECORDS
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first[:40]}\n{second}\n")
+    again = list(run_of(ARROWS, tmp_path)(2))
+    assert [{**record, "seconds": 0} for record in again] == [{**record, "seconds": 0} for record in records]
+
+
 def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path)(1))
     with pytest.raises(ConfigError, match="other settings"):
