@@ -40,7 +40,7 @@ endef
 $(VENV)/.done: pyproject.toml
 	$(call make-venv,$(VENV))
 	@echo "Installing the backend; torch alone is some gigabytes, about two minutes …"
-	@$(BIN)/pip install --quiet --editable '.[demo,postgresql,dev]'
+	@$(BIN)/pip install --quiet --editable '.[demo,bench,postgresql,dev]'
 	@touch $@
 
 $(LABEL_STUDIO)/.done: Makefile

@@ -50,24 +50,25 @@ def run(
                 out.print(
                     f"{name}, seed {seed}: {record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
                 )
-    report(to)
+    report(to, figures=False)
 
 
 @app.command()
 def report(
     to: Annotated[Path, typer.Argument(help="Output folder of runs.")],
     baseline: Annotated[str, typer.Option(help="Arm that the others are compared with, seed by seed.")] = "random",
+    figures: Annotated[bool, typer.Option(help="Draw figures, which needs matplotlib.")] = True,
 ) -> None:
-    """Prints mean ± sd over the seeds, and the paired difference to the baseline."""
-    from pt4al_backend.bench import report as tables
-    from pt4al_backend.bench.oracle import RECORDS, read_records
+    """Writes tables and figures below the output folder, and prints mean ± sd and the paired differences to the baseline."""
+    from pt4al_backend.bench import report as reports
+    from pt4al_backend.bench.results import Results
 
-    files = sorted((to / "arms").glob(f"*/*/{RECORDS}"))
-    if not files:
-        out.print(f"There are no finished rounds in {to}.")
-        raise typer.Exit(1)
-    records = [(path.parent.parent.name, record) for path in files for record in read_records(path)]
-    out.print(tables.table(tables.values(records), baseline))
+    results = Results.read(to, baseline)
+    sections = list(reports.sections(results))
+    path = reports.write(results, sections, draw=figures)
+    for section in sections[:2]:
+        out.print(f"{section.markdown(drawn=False)}\n")
+    out.print("\n".join(filter(None, (reports.skipped(results), f"All tables: {path}"))))
 
 
 def _arm(text: str, common: Json) -> tuple[str, tuple[str, Json]]:

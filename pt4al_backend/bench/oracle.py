@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts, children, devices, learning, rounds, tasks
+from pt4al_backend.bench.records import RECORDS, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.learning import Job
@@ -30,8 +31,6 @@ from pt4al_backend.training import Report, silent
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
-
-RECORDS = "rounds.jsonl"
 
 #: Settings that a ranking depends on, beside the pretext task.
 OF_RANKING = {
@@ -53,14 +52,6 @@ def ranking_name(task: str, options: ProjectSettings, device: str) -> str:
     matters = {**options.model_dump(mode="json", include=OF_RANKING), "device": devices.choose(device).type}
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"ranking-{pretext}-seed-{options.seed}-{digest[:12]}"
-
-
-def read_records(path: Path) -> list[Json]:
-    """The finished rounds in a file of records; a last line that was cut short by the end of its process is none."""
-    if not path.exists():
-        return []
-    whole, _, _ = path.read_text().rpartition("\n")
-    return [json.loads(line) for line in whole.splitlines()]
 
 
 class Run:
@@ -92,7 +83,7 @@ class Run:
         Raises:
             ConfigError: they were run with other settings.
         """
-        done = read_records(self._records)
+        done = unbroken(self._records)
         if any(record["settings"] != self._settings() for record in done):
             remedy = f"Name another output folder or arm, or delete {self._folder}."
             raise ConfigError(f"{self._folder} holds rounds that were run with other settings.", remedy)

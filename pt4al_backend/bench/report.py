@@ -1,51 +1,163 @@
-"""Tables of finished rounds: mean and standard deviation over seeds, and the paired difference to one arm. Pure."""
+"""The report of a benchmark, ``report/report.md``: tables, figures, and what made them. The same records give the same bytes.
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+``experiment.json`` in the folder of the runs may hold ``title`` and ``command``, the command line that made them.
+"""
 
-import numpy as np
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pt4al_backend.bench import figures, statistics, tables
+from pt4al_backend.bench.results import Results
+from pt4al_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXPERIMENT = "experiment.json"
+FOLDER = "report"
 
 Json = dict[str, Any]
 
-#: arm -> seed -> labels -> value
-Values = dict[str, dict[int, dict[int, float]]]
+VALUES = "{metric} in %: mean ± sd over the seeds (number of seeds), by labels."
+ABSENT = "No arm is named {baseline!r}, so nothing is compared; --baseline names another."
+DIFFERENCES = (
+    "Points over {baseline}, paired by seed: mean ± sd of the differences, p of the two-sided paired t test (number of pairs). "
+    "p is corrected by Holm's rule for the arms compared at a label count, not for the label counts; bold: p < 0.05."
+)
+AREA = (
+    "Mean value from {first:,} to {last:,} labels, {count} label counts that all arms share, in %: the area under the curve "
+    "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval is that of t."
+)
+SAVED = "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last."
+WINS = (
+    "Label counts at which the arm of the row is above that of the column by a two-sided paired t test at 5 %, uncorrected, "
+    "of those tested (two common seeds or more). Last row: how often the arm was beaten on average; less is better."
+)
+SECONDS = (
+    "Mean over the seeds. The ranking is counted once for each run, also where neither strategy nor initial weights use it; "
+    "the last column leaves it out of the baseline's runs only, as the paper does."
+)
+BALANCE = (
+    "Entropy of the classes in the query of each round by the most there is, 1 if they are as many: mean ± sd over the seeds, "
+    "and the smallest and the largest count of a class in any seed. The whole pool has {pool:.2f}."
+)
 
 
-def values(records: Iterable[tuple[str, Json]]) -> Values:
-    """Test values by arm, seed and number of labels; ``records`` are pairs of an arm and the record of a round."""
-    found: Values = defaultdict(lambda: defaultdict(dict))
-    for arm, record in records:
-        if record["value"] is not None:
-            found[arm][record["seed"]][record["labels"]] = record["value"]
-    return found
+@dataclass(frozen=True)
+class Section:
+    """A table under its heading, with what to know of it, and a figure of some name."""
+
+    heading: str
+    note: str
+    table: str = ""
+    name: str = ""
+    draw: Callable[[], "Figure"] | None = None
+
+    def markdown(self, *, drawn: bool) -> str:
+        """Of the report; with ``drawn`` the figure is embedded."""
+        image = (
+            f"![{self.heading}]({self.name}.png)\n\nFor print: [{self.name}.svg]({self.name}.svg)" if drawn and self.draw else ""
+        )
+        return "\n\n".join(filter(None, (f"## {self.heading}", self.note, self.table, image)))
 
 
-def table(found: Values, baseline: str) -> str:
-    """A row for each arm, a column for each number of labels: mean ± sd over seeds in points, then over ``baseline``'s.
+def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
+    """Writes the report with these sections, with their figures if asked, and returns its path.
 
-    The difference to ``baseline`` is paired by seed: its own sd, not that of two unpaired means; none for a single seed.
+    Raises:
+        ConfigError: ``experiment.json`` cannot be read, or figures are asked for without matplotlib.
     """
-    budgets = sorted({labels for seeds in found.values() for curve in seeds.values() for labels in curve})
-    lines = [
-        f"| arm | {' | '.join(f'{labels} labels' for labels in budgets)} |",
-        f"| --- | {' | '.join('---' for _ in budgets)} |",
+    if draw:
+        figures.require()
+    said, folder = _experiment(results.folder), results.folder / FOLDER
+    folder.mkdir(exist_ok=True)
+    for section in parts if draw else ():
+        if section.draw:
+            figures.write(folder, section.name, section.draw())
+    command = f"```sh\n{said['command']}\n```" if "command" in said else ""
+    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results), _made(results))
+    path = folder / "report.md"
+    path.write_text("\n\n".join(filter(None, (*head, *(each.markdown(drawn=draw) for each in parts)))) + "\n")
+    return path
+
+
+def skipped(results: Results) -> str:
+    """How many corrupt lines were left out, and of which files; empty if there are none."""
+    corrupt = results.found.corrupt
+    where = ", ".join(f"{path.relative_to(results.folder)} ({count})" for path, count in corrupt.items())
+    return f"Corrupt lines, left out: {sum(corrupt.values())}, in {where}." if corrupt else ""
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """Those that the records allow."""
+    curves, baseline = results.curves, results.baseline
+    if curves:
+        metric = _all(record.metric for record in results.records)
+        draw = partial(figures.curves, curves, baseline, f"{metric} in %")
+        yield Section("Values", VALUES.format(metric=metric), tables.values(curves), "values", draw)
+    if baseline not in curves:
+        yield Section("Differences", ABSENT.format(baseline=baseline))
+    elif len(curves) > 1:
+        yield from _comparisons(curves, baseline)
+    if any(won.tested for won in statistics.wins(curves).values()):
+        yield Section("Wins", WINS, tables.wins(curves), "wins", partial(figures.wins, curves))
+    rounds, seconds = results.seconds
+    if any(seconds.values()):
+        yield Section(
+            "Seconds", SECONDS, tables.seconds(seconds, rounds, baseline), "seconds", partial(figures.seconds, seconds, rounds)
+        )
+    if results.balances:
+        draw = partial(figures.curves, results.entropies, baseline, "entropy of the query's classes", scale=1)
+        yield Section(
+            "Balance of the queries", BALANCE.format(pool=results.pool), tables.balance(results.balances), "balance", draw
+        )
+
+
+def _comparisons(curves: statistics.Curves, baseline: str) -> Iterator[Section]:
+    draw = partial(figures.curves, statistics.above(curves, baseline), "", f"points over {baseline}", zero=True)
+    yield Section("Differences", DIFFERENCES.format(baseline=baseline), tables.differences(curves, baseline), "differences", draw)
+    if len(over := statistics.shared(curves)) > 1:
+        note = AREA.format(first=over[0], last=over[-1], count=len(over), baseline=baseline)
+        yield Section("Area under the curve", note, tables.areas(curves, baseline))
+    yield Section("Labels saved", SAVED.format(baseline=baseline), tables.saved(curves, baseline))
+
+
+def _made(results: Results) -> str:
+    """What the numbers come from: test images, machine, versions, and the settings of the arms."""
+    records, arms = results.records, results.found.arms
+    settings = {arm: {key: each for key, each in rounds[0].settings.items() if key != "seed"} for arm, rounds in arms.items()}
+    first = next(iter(settings.values()))
+    common = {key: each for key, each in first.items() if all(own.get(key, ...) == each for own in settings.values())}
+    rows = [
+        [arm, _all(record.seed for record in rounds), f"{max(r.round for r in rounds)}", f"`{_json(settings[arm], common)}`"]
+        for arm, rounds in arms.items()
     ]
-    for arm, seeds in found.items():
-        cells = [_cell(seeds, found.get(baseline, {}), labels, paired=arm != baseline) for labels in budgets]
-        lines.append(f"| {arm} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+    made = (
+        f"Test images: {_all(each.total for each in records)}. Trained on {_all(each.device for each in records)}, "
+        f"with pt4al-backend {_all(each.version for each in records)} and torch {_all(each.torch for each in records)}. "
+        f"Settings of all arms: `{_json(common, {})}`."
+    )
+    return f"{made}\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows, left=4)}"
 
 
-def _cell(seeds: Mapping[int, Mapping[int, float]], base: Mapping[int, Mapping[int, float]], labels: int, *, paired: bool) -> str:
-    have = {seed: 100 * curve[labels] for seed, curve in seeds.items() if labels in curve}
-    if not have:
-        return ""
-    text = f"{_spread(list(have.values()))} (n = {len(have)})"
-    both = [value - 100 * base[seed][labels] for seed, value in have.items() if labels in base.get(seed, {})]
-    return f"{text}; {_spread(both, sign='+')}" if paired and both else text
+def _all(values: Iterable[Any]) -> str:
+    return ", ".join(map(str, sorted(set(values))))
 
 
-def _spread(numbers: Sequence[float], sign: str = "") -> str:
-    mean = f"{np.mean(numbers):{sign}.1f}"
-    return f"{mean} ± {np.std(numbers, ddof=1):.1f}" if len(numbers) > 1 else mean
+def _json(settings: Json, without: Json) -> str:
+    return json.dumps({key: value for key, value in settings.items() if key not in without})
+
+
+def _experiment(folder: Path) -> Json:
+    path = folder / EXPERIMENT
+    try:
+        said = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON ({error}).", "Mend it or delete it.") from error
+    if not isinstance(said, dict):
+        raise ConfigError(f"{path} is not a JSON object.", "Mend it or delete it.")
+    return said

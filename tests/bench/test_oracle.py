@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend.bench.oracle import RECORDS, Run, ranking_name
+from pt4al_backend.bench.oracle import Run, ranking_name
+from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.settings import project_settings
@@ -81,6 +82,15 @@ def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round
     assert again[:1] == records
     assert run_of(ARROWS, tmp_path).records() == again
     assert [record["round"] for record in again] == [1, 2]
+
+
+def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
+    records = list(run_of(ARROWS, tmp_path)(2))
+    path = tmp_path / "run" / RECORDS
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first[:40]}\n{second}\n")
+    again = list(run_of(ARROWS, tmp_path)(2))
+    assert [{**record, "seconds": 0} for record in again] == [{**record, "seconds": 0} for record in records]
 
 
 def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> None:

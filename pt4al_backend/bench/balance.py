@@ -1,0 +1,53 @@
+"""How evenly the images that were queried spread over the classes. Pure.
+
+The measure is the entropy of a query's class counts by the most there is: 1 for equal counts, 0 for one class only. A query
+of few images is below 1 even when it is drawn uniformly, so the row to compare with is that of random draws.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.bench.records import Record
+from pt4al_backend.bench.statistics import entropy
+from pt4al_backend.errors import StoreCorrupt
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Of one query: normalised entropy, and the smallest and the largest count of a class."""
+
+    entropy: float
+    least: int
+    most: int
+
+    @classmethod
+    def of(cls, labels: Sequence[str], classes: Sequence[str]) -> "Balance":
+        """Counts ``labels``, each of which is one of ``classes``."""
+        counts = Counter(labels)
+        sizes = [counts[name] for name in classes]
+        return cls(entropy(sizes), min(sizes), max(sizes))
+
+
+#: arm -> seed -> labels of the round -> balance of its query
+Balances = Mapping[str, Mapping[int, Mapping[int, Balance]]]
+
+
+def balances(arms: Mapping[str, Sequence[Record]], labels: NDArray[np.str_], classes: Sequence[str]) -> Balances:
+    """The balance of every query; ``labels`` are the data set's, by row.
+
+    Raises:
+        StoreCorrupt: a query names a row that the data set does not have.
+    """
+    found: dict[str, dict[int, dict[int, Balance]]] = {}
+    for arm, rounds in arms.items():
+        for record in rounds:
+            if max(record.query, default=0) >= len(labels):
+                what = f"Round {record.round} of {arm!r}, seed {record.seed}, queried images that the data set does not have."
+                raise StoreCorrupt(what, "The folder 'data' must be the one that the runs were made with.")
+            balance = Balance.of(labels[record.query].tolist(), classes)
+            found.setdefault(arm, {}).setdefault(record.seed, {})[record.labels] = balance
+    return found

@@ -1,0 +1,218 @@
+"""The figures of a report: PNG for the eye, SVG for print, the same bytes from the same numbers.
+
+Colours are those of Okabe and Ito (2008), which the colour-blind tell apart, without the yellow, which white paper swallows.
+Arms differ in marker and line as well, parts in hatching, so that they can be told apart without colour.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pt4al_backend.bench import statistics
+from pt4al_backend.bench.costs import Parts
+from pt4al_backend.bench.numbers.table import number
+from pt4al_backend.bench.statistics import Curves, Seeds, Spread
+from pt4al_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLACK = "#000000"
+BASELINE_STYLE: Any = {"color": BLACK, "linestyle": "-", "marker": "o", "linewidth": 2.0}
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = ((5, 1), (1, 1), (5, 1, 1, 1), (3, 1, 1, 1, 1, 1), (9, 2))
+MARKERS = "sD^v<>pPX*hd8H"
+HATCHES = ("", "////", "....", "xxxx", "++")
+
+#: So many arms share one plot; more are drawn in a panel each.
+TOGETHER = 6
+COLUMNS = 4
+
+#: Standard deviations of fewer seeds say little: their curves are drawn instead.
+BAND_FROM = 3
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.markersize": 4,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "text.parse_math": False,  # names of arms are no formulas
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "pt4al",
+}
+
+
+def require() -> None:
+    """Raises ConfigError if matplotlib is not installed."""
+    if find_spec("matplotlib") is None:
+        remedy = "Install it with pip install 'pt4al-backend[bench]', or leave the figures out with --no-figures."
+        raise ConfigError("The figures need matplotlib, which is not installed.", remedy)
+
+
+def write(folder: Path, name: str, figure: "Figure") -> None:
+    """Writes ``name.png`` and ``name.svg``, without the date."""
+    with _style():
+        figure.savefig(folder / f"{name}.png", dpi=200, bbox_inches="tight", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", bbox_inches="tight", metadata={"Date": None})
+
+
+def curves(arms: Curves, baseline: str, what: str, *, zero: bool = False, scale: float = 100) -> "Figure":
+    """``what`` over the labels: the mean over the seeds in a band of ± 1 sd, or the seeds as thin lines if they are few.
+
+    Values are drawn ``scale`` times as large. ``zero`` draws a line there, which the baseline would be.
+    """
+    others = [arm for arm in arms if arm != baseline]
+    styles = {baseline: BASELINE_STYLE, **{arm: _line_style(index) for index, arm in enumerate(others)}}
+    with _style():
+        return (_together if len(arms) <= TOGETHER else _panels)(arms, baseline, styles, what, zero, scale)
+
+
+def wins(arms: Curves) -> "Figure":
+    """How often the arm of a row beats that of a column: the darker, the more often."""
+    found, names = statistics.wins(arms), list(arms)
+    share = np.array([[found[one, other].share if one != other else np.nan for other in names] for one in names])
+    with _style():
+        side = 1.6 + 0.5 * len(names)
+        figure = _figure((side, side))
+        axes = figure.subplots()
+        axes.grid(visible=False)
+        axes.set_aspect("equal")
+        edges = np.arange(len(names) + 1) - 0.5
+        axes.pcolormesh(
+            edges, edges, np.ma.masked_invalid(share), cmap="Greys", vmin=0, vmax=1.25, edgecolors="#bbbbbb", linewidth=0.6
+        )
+        axes.invert_yaxis()
+        for row, one in enumerate(names):
+            for column, other in enumerate(names):
+                text = f"{found[one, other].won}/{found[one, other].tested}" if np.isfinite(share[row, column]) else "–"
+                ink = "white" if share[row, column] > 0.6 else "black"
+                axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=45, ha="left", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(length=0, top=False, labeltop=True, bottom=False, labelbottom=False)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("the row beats the column: label counts, of those tested")
+        return figure
+
+
+def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
+    """Mean seconds of whole runs, stacked by part."""
+    names = [arm for arm in arms if arms[arm]]
+    parts = list(dict.fromkeys(part for arm in names for run in arms[arm].values() for part in run))
+    mean = {part: np.array([np.mean([run.get(part, 0.0) for run in arms[arm].values()]) for arm in names]) for part in parts}
+    unit, by = _unit(float(np.max(sum(mean.values()))))
+    with _style():
+        figure = _figure((6.5, 0.8 + 0.32 * len(names)))
+        axes, before = figure.subplots(), np.zeros(len(names))
+        for index, part in enumerate(parts):
+            look: Any = {
+                "color": COLOURS[-1 - index % len(COLOURS)],
+                "hatch": HATCHES[index % len(HATCHES)],
+                "edgecolor": "black",
+            }
+            axes.barh(names, mean[part] / by, left=before / by, label=part, height=0.7, linewidth=0.6, **look)
+            before = before + mean[part]
+        for row, total in enumerate(before / by):
+            axes.annotate(number(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.invert_yaxis()
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel(f"{unit} of a run of {rounds} rounds, mean over the seeds")
+        axes.legend(loc="center left", bbox_to_anchor=(1.06, 0.5))
+        return figure
+
+
+def _unit(longest: float) -> tuple[str, float]:
+    """What to show seconds in."""
+    return next(
+        (unit, by) for unit, by in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if longest >= 2 * by or by == 1
+    )
+
+
+def _together(arms: Curves, _: str, styles: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
+    figure = _figure((6.0, 3.8))
+    axes = figure.subplots()
+    for arm, seeds in arms.items():
+        _draw(axes, seeds, styles[arm], scale, label=arm)
+    _finish(axes, arms, zero)
+    axes.set_xlabel("labels")
+    axes.set_ylabel(what)
+    figure.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=4)
+    return figure
+
+
+def _panels(arms: Curves, baseline: str, styles: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
+    """A panel for each arm, with the baseline in all."""
+    shown = [arm for arm in arms if arm != baseline]
+    rows = -(-len(shown) // COLUMNS)
+    figure = _figure((9.0, 0.4 + 2.1 * rows))
+    grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
+    for axes, arm in zip(grid, shown, strict=False):
+        if baseline in arms:
+            _draw(axes, arms[baseline], {**styles[baseline], "linewidth": 1.0, "marker": ""}, scale, label=baseline)
+        _draw(axes, arms[arm], {**styles[arm], "linewidth": 1.2, "markersize": 3}, scale)
+        _finish(axes, arms, zero)
+        axes.set_title(arm, fontsize=9)
+    for axes in grid[len(shown) - COLUMNS : len(shown)]:
+        axes.tick_params(labelbottom=True)  # the lowest of their columns, also above an empty place
+    for axes in grid[len(shown) :]:
+        axes.set_visible(False)
+    figure.supxlabel("labels", fontsize=9)
+    figure.supylabel(what, fontsize=9)
+    if baseline in arms:
+        figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right")
+    return figure
+
+
+def _draw(axes: "Axes", seeds: Seeds, style: Mapping[str, Any], scale: float, label: str | None = None) -> None:
+    labels = statistics.budgets({"": seeds})
+    spreads = [Spread.of(scale * value for value in statistics.at(seeds, each).values()) for each in labels]
+    mean = np.array([spread.mean for spread in spreads])
+    axes.plot(labels, mean, label=label, **style)
+    if len(seeds) >= BAND_FROM:
+        sd = np.array([spread.sd or 0.0 for spread in spreads])
+        axes.fill_between(labels, mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+    elif len(seeds) > 1:
+        for curve in seeds.values():
+            axes.plot(*_points(curve, scale), color=style["color"], linewidth=0.6, alpha=0.6)
+
+
+def _points(curve: Mapping[int, float], scale: float) -> tuple[list[int], list[float]]:
+    return sorted(curve), [scale * curve[labels] for labels in sorted(curve)]
+
+
+def _finish(axes: "Axes", arms: Curves, zero: bool) -> None:
+    if zero:
+        axes.axhline(0, color=BLACK, linewidth=1.2)
+    budgets = statistics.budgets(arms)
+    if len(budgets) <= 5:
+        axes.set_xticks(budgets)
+    axes.xaxis.set_major_formatter(lambda labels, _: f"{labels:,.0f}")
+
+
+def _line_style(index: int) -> dict[str, Any]:
+    look = {"color": COLOURS[index % len(COLOURS)], "linestyle": (0, LINES[index % len(LINES)])}
+    return {**look, "marker": MARKERS[index % len(MARKERS)], "linewidth": 1.5}
+
+
+def _figure(size: tuple[float, float]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, layout="constrained")
+
+
+def _style() -> AbstractContextManager[None]:
+    from matplotlib import rc_context
+
+    return rc_context(STYLE)

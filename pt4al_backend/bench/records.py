@@ -1,0 +1,86 @@
+"""Finished rounds on disk: ``arms/ARM/seed-N/rounds.jsonl`` holds a line of JSON for each.
+
+A last line without its end is a round that its process did not finish. Any other line that is not the record of a round
+is corrupt: it is left out and counted.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Json = dict[str, Any]
+
+RECORDS = "rounds.jsonl"
+
+Count = Annotated[int, Field(ge=0)]
+
+
+class Record(BaseModel):
+    """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if nothing was tested."""
+
+    model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
+
+    seed: int
+    round: Annotated[int, Field(ge=1)]
+    labels: Count
+    metric: str
+    value: float | None
+    total: Count
+    seconds: dict[str, float]
+    query: list[Count]
+    settings: Json
+    version: str
+    torch: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """The rounds by arm, by seed and number, and how many lines of which files are corrupt."""
+
+    arms: Mapping[str, list[Record]]
+    corrupt: Mapping[Path, int]
+
+
+def read(folder: Path) -> Found:
+    """All finished rounds below the output folder of runs."""
+    arms: dict[str, list[Record]] = {}
+    corrupt: dict[Path, int] = {}
+    for path in sorted((folder / "arms").glob(f"*/*/{RECORDS}")):
+        records = [_record(line) for line in _lines(path)]
+        if whole := [record for record in records if record is not None]:
+            arms.setdefault(path.parent.parent.name, []).extend(whole)
+        if missing := len(records) - len(whole):
+            corrupt[path] = missing
+    for rounds in arms.values():
+        rounds.sort(key=lambda record: (record.seed, record.round))
+    return Found(arms, corrupt)
+
+
+def unbroken(path: Path) -> list[Json]:
+    """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
+    found: list[Json] = []
+    for line in _lines(path):
+        record = _record(line)
+        if record is None or record.round != len(found) + 1:
+            break
+        found.append(json.loads(line))
+    return found
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    whole, _, _ = path.read_bytes().rpartition(b"\n")
+    yield from filter(bytes.strip, whole.split(b"\n"))
+
+
+def _record(line: bytes) -> Record | None:
+    try:
+        return Record.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -1,0 +1,91 @@
+"""What the runs of a folder gave, as the report needs it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pt4al_backend.bench import costs
+from pt4al_backend.bench.balance import Balance, Balances, balances
+from pt4al_backend.bench.costs import Parts
+from pt4al_backend.bench.records import Found, Record, read
+from pt4al_backend.bench.statistics import Curves
+from pt4al_backend.errors import ConfigError, StoreCorrupt
+
+DATA = "data"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The finished rounds of all arms, of which the baseline comes first.
+
+    Attributes:
+        folder: of the runs.
+        found: their records.
+        baseline: the arm that the others are compared with; there may be none of that name.
+        balances: of the queries; empty where images have no class each, or the data set is gone.
+        pool: entropy of the whole pool's classes, NaN if ``balances`` is empty.
+    """
+
+    folder: Path
+    found: Found
+    baseline: str
+    balances: Balances
+    pool: float
+
+    @classmethod
+    def read(cls, folder: Path, baseline: str) -> "Results":
+        """Reads records, and classes from the data set beside them.
+
+        Raises:
+            ConfigError: there are no records.
+            StoreCorrupt: a query names images that the data set does not have.
+        """
+        found = read(folder)
+        if not found.arms:
+            corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
+            raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
+        arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, arm.casefold(), arm))}
+        return cls(folder, replace(found, arms=arms), baseline, *_balances(folder / DATA, arms))
+
+    @property
+    def records(self) -> list[Record]:
+        """Of all arms."""
+        return [record for rounds in self.found.arms.values() for record in rounds]
+
+    @property
+    def curves(self) -> Curves:
+        """Test values, of the arms that have any."""
+        found: dict[str, dict[int, dict[int, float]]] = {}
+        for arm, rounds in self.found.arms.items():
+            for record in rounds:
+                if record.value is not None:
+                    found.setdefault(arm, {}).setdefault(record.seed, {})[record.labels] = record.value
+        return found
+
+    @property
+    def entropies(self) -> Curves:
+        """Of the queries' classes."""
+        return {
+            arm: {seed: {labels: each.entropy for labels, each in rounds.items()} for seed, rounds in seeds.items()}
+            for arm, seeds in self.balances.items()
+        }
+
+    @property
+    def seconds(self) -> tuple[int, dict[str, dict[int, Parts]]]:
+        """How many rounds the arms have in common, and the seconds of so many, by arm, seed and part."""
+        count = costs.common_rounds(self.found.arms)
+        return count, {arm: costs.seconds(rounds, count) for arm, rounds in self.found.arms.items()}
+
+
+def _balances(data: Path, arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:
+    from pt4al_backend.bench.truth import Truth
+
+    try:
+        truth = Truth.load(data)
+    except StoreCorrupt:
+        return {}, math.nan
+    if truth.task != "classification":
+        return {}, math.nan
+    labels = truth.labels[: truth.pool]
+    return balances(arms, labels, truth.classes), Balance.of(labels.tolist(), truth.classes).entropy

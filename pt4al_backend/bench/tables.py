@@ -1,0 +1,160 @@
+"""The tables of a report, in Markdown. Pure. Values are shown in points, differences are those to the baseline arm."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pt4al_backend.bench import statistics
+from pt4al_backend.bench.balance import Balances
+from pt4al_backend.bench.costs import RANK, Parts
+from pt4al_backend.bench.numbers.table import number
+from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread
+
+#: In a cell for which there is nothing to say.
+NONE = ""
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; all columns but the first ``left`` are aligned to the right."""
+    lines = [head, ["---" if column < left else "---:" for column in range(len(head))], *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def values(curves: Curves) -> str:
+    """A row for each arm, a column for each number of labels: mean ± sd, and the number of seeds."""
+    budgets = statistics.budgets(curves)
+    rows = [[arm, *(_value(statistics.at(seeds, labels)) for labels in budgets)] for arm, seeds in curves.items()]
+    return table(["labels", *map(_count, budgets)], rows)
+
+
+def differences(curves: Curves, baseline: str) -> str:
+    """The same with paired differences and the p value of the paired t test, by Holm's rule over the arms of a column."""
+    budgets = statistics.budgets(curves)
+    others = [arm for arm in curves if arm != baseline]
+    columns = [_tested([_compared(curves, arm, baseline, labels) for arm in others]) for labels in budgets]
+    rows = [[arm, *cells] for arm, cells in zip(others, zip(*columns, strict=True), strict=True)]
+    return table(["labels", *map(_count, budgets)], rows)
+
+
+def areas(curves: Curves, baseline: str) -> str:
+    """Normalised area under the curve over the budgets that all arms share, and the difference with its 95 % interval."""
+    over = statistics.shared(curves)
+    rows = []
+    for arm, seeds in curves.items():
+        own = statistics.areas(seeds, over)
+        other = Difference.of(own, statistics.areas(curves.get(baseline, {}), over)) if arm != baseline else None
+        rows.append([arm, _value(own), *(_interval(other) if other else (NONE, NONE))])
+    return table(["arm", "area", "difference", "95 % interval"], rows)
+
+
+def wins(curves: Curves) -> str:
+    """How often the arm of the row beats that of the column, and how often a column was beaten on average: less is better."""
+    found, arms = statistics.wins(curves), list(curves)
+    rows = [[one, *(_won(found[one, other]) if one != other else NONE for other in arms)] for one in arms]
+    shares = [[found[one, other].share for one in arms if one != other and found[one, other].tested] for other in arms]
+    rows.append(["*beaten, mean*", *(f"{100 * np.mean(each):.0f} %" if each else NONE for each in shares)])
+    return table(["row beats column", *arms], rows)
+
+
+def saved(curves: Curves, baseline: str) -> str:
+    """Labels at which an arm's mean curve reaches what the baseline has at its last, and their share of the baseline's."""
+    last, target = list(statistics.mean_curve(curves[baseline]).items())[-1]
+    rows = []
+    for arm, seeds in curves.items():
+        curve = statistics.mean_curve(seeds)
+        labels = statistics.reached(curve, target)
+        if labels is None:
+            rows.append([arm, "not reached", NONE])
+        else:
+            bound = "≤ " if labels == min(curve) else ""
+            rows.append([arm, bound + _count(labels), f"{bound}{labels / last:.2f}"])
+    return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}"], rows)
+
+
+def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str) -> str:
+    """Seconds of the ranking, of each other part in a round, and of whole runs, these also by the baseline's."""
+    parts = dict.fromkeys(part for run in runs.values() for each in run.values() for part in each)
+    repeated = [part for part in parts if part != RANK]
+    base = list(runs.get(baseline, {}).values())
+    with_rank, without = _mean_total(base), _mean_total(base, without=RANK)
+    rows = []
+    for arm, own in ((arm, list(run.values())) for arm, run in runs.items() if run):
+        once, *means = (float(np.mean([each.get(part, 0.0) for each in own])) for part in (RANK, *repeated))
+        total = Spread.of(sum(each.values()) for each in own)
+        ratios = [f"{total.mean / one:.2f}" if one else NONE for one in (with_rank, without)]
+        rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", *ratios])
+    head = ["arm", "rank, once", *(f"{part}, a round" for part in repeated), f"run of {rounds}"]
+    return table([*head, f"by {baseline}", f"by {baseline} without rank"], rows)
+
+
+def balance(found: Balances) -> str:
+    """Entropy of the queries' classes, mean ± sd over the seeds, and the smallest and the largest count of a class."""
+    labels = sorted({each for seeds in found.values() for rounds in seeds.values() for each in rounds})
+    rows = []
+    for arm, seeds in found.items():
+        cells = []
+        for each in labels:
+            queries = [rounds[each] for rounds in seeds.values() if each in rounds]
+            extremes = f" ({min(q.least for q in queries)} to {max(q.most for q in queries)})" if queries else NONE
+            cells.append(_spread(Spread.of(q.entropy for q in queries), 2) + extremes if queries else NONE)
+        rows.append([arm, *cells])
+    return table(["labels", *map(_count, labels)], rows)
+
+
+def _compared(curves: Curves, arm: str, baseline: str, labels: int) -> Difference | None:
+    return Difference.of(statistics.at(curves[arm], labels), statistics.at(curves.get(baseline, {}), labels))
+
+
+def _tested(tests: Sequence[Difference | None]) -> list[str]:
+    """Cells of one column; a difference that stands after Holm's correction is in bold."""
+    ps = [test.p for test in tests if test is not None and test.p is not None]
+    adjusted = iter(statistics.holm(ps))
+    return [_difference(test, None if test is None or test.p is None else next(adjusted)) for test in tests]
+
+
+def _difference(test: Difference | None, p: float | None) -> str:
+    if test is None:
+        return NONE
+    text = _signed(test.spread)
+    if p is None:
+        return f"{text} ({test.spread.n})"
+    text = f"**{text}**" if p < LEVEL else text
+    return f"{text}, {'p < 0.001' if p < 0.001 else f'p = {p:.3f}'} ({test.spread.n})"
+
+
+def _interval(test: Difference) -> tuple[str, str]:
+    between = NONE if test.low is None or test.high is None else f"{_points(test.low)} to {_points(test.high)}"
+    return f"{_signed(test.spread)} ({test.spread.n})", between
+
+
+def _value(by_seed: Mapping[int, float]) -> str:
+    if not by_seed:
+        return NONE
+    spread = Spread.of(100 * value for value in by_seed.values())
+    return f"{_spread(spread, 1)} ({spread.n})"
+
+
+def _spread(spread: Spread, digits: int) -> str:
+    mean = f"{spread.mean:,.{digits}f}"
+    return mean if spread.sd is None else f"{mean} ± {spread.sd:,.{digits}f}"
+
+
+def _signed(spread: Spread) -> str:
+    return _points(spread.mean) + (NONE if spread.sd is None else f" ± {100 * spread.sd:.1f}")
+
+
+def _points(value: float) -> str:
+    """Signed, in points; zero is not negative."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def _count(labels: float) -> str:
+    return f"{labels:,.0f}"
+
+
+def _won(found: statistics.Wins) -> str:
+    return f"{found.won}/{found.tested}" if found.tested else NONE
+
+
+def _mean_total(runs: Sequence[Parts], without: str = "") -> float:
+    return float(np.mean([sum(each.values()) - each.get(without, 0.0) for each in runs])) if runs else 0.0

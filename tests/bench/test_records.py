@@ -1,0 +1,57 @@
+"""Records on disk: what is read, what is left out, and where a run goes on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.bench.records import RECORDS, read, unbroken
+from tests.bench import runs
+
+#: Whole lines that are no record of a round.
+CORRUPT = {
+    "cut": b'{"seed": 0, "round": 2, "labels"',
+    "no object": b"[1, 2]",
+    "no text": b"\x00\xff\xfe",
+    "no labels": json.dumps({key: each for key, each in runs.record(0, 2, 20, 0.5).items() if key != "labels"}).encode(),
+    "words for a number": json.dumps(runs.record(0, 2, 20, 0.5) | {"labels": "twenty"}).encode(),
+    "no number": json.dumps(runs.record(0, 2, 20, float("nan"))).encode(),
+    "negative row": json.dumps(runs.record(0, 2, 20, 0.5, query=[-1])).encode(),
+}
+
+
+def replace_line(path: Path, number: int, line: bytes) -> None:
+    lines = path.read_bytes().splitlines()
+    lines[number] = line
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+@pytest.mark.parametrize("line", CORRUPT.values(), ids=CORRUPT.keys())
+def test_corrupt_lines_are_left_out_and_counted(tmp_path: Path, line: bytes) -> None:
+    folder = runs.write(tmp_path, {"random": {0: [0.5, 0.6, 0.7], 1: [0.5]}})
+    path = folder / "arms" / "random" / "seed-0" / RECORDS
+    replace_line(path, 1, line)
+    found = read(folder)
+    assert [(record.seed, record.round) for record in found.arms["random"]] == [(0, 1), (0, 3), (1, 1)]
+    assert found.corrupt == {path: 1}
+
+
+def test_a_round_that_was_being_written_is_no_corruption(tmp_path: Path) -> None:
+    folder = runs.write(tmp_path, {"random": {0: [0.5]}})
+    path = folder / "arms" / "random" / "seed-0" / RECORDS
+    path.write_bytes(path.read_bytes() + b'{"strategy": "ran')
+    found = read(folder)
+    assert len(found.arms["random"]) == 1
+    assert found.corrupt == {}
+
+
+def test_a_run_goes_on_before_a_corrupt_round_since_later_ones_follow_from_it(tmp_path: Path) -> None:
+    folder = runs.write(tmp_path, {"random": {0: [0.5, 0.6, 0.7]}})
+    path = folder / "arms" / "random" / "seed-0" / RECORDS
+    assert [record["round"] for record in unbroken(path)] == [1, 2, 3]
+    replace_line(path, 1, CORRUPT["cut"])
+    assert unbroken(path) == [runs.record(0, 1, 10, 0.5)]
+
+
+def test_a_run_without_a_file_has_no_rounds(tmp_path: Path) -> None:
+    assert unbroken(tmp_path / RECORDS) == []

@@ -1,0 +1,175 @@
+"""``pt4al bench report`` on folders of runs."""
+
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pt4al_backend import cli
+from pt4al_backend.bench import costs
+from pt4al_backend.bench.records import read
+from tests.bench import runs
+
+SEEDS = range(3)
+ARMS = {
+    "random": {seed: [0.5, 0.6 + seed / 100, 0.7] for seed in SEEDS},
+    "PT4AL <$x^2$ & más>": {seed: [0.4, 0.62 + seed / 90, 0.8] for seed in SEEDS},
+    "margin": {seed: [0.5, 0.65] for seed in SEEDS},
+}
+FIGURES = ("values", "differences", "wins", "seconds", "balance")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three arms on a data set of two classes, whose queries hold three images of the first and one of the second."""
+    runs.write_classes(tmp_path, ["cat", "cat", "cat", "dog", "dog"], 4)
+    return runs.write(tmp_path, ARMS, query=[0, 1, 2, 3])
+
+
+def report(folder: Path, *arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(cli.app, ["bench", "report", str(folder), *arguments])
+    return result.exit_code, result.output
+
+
+def written(folder: Path, *arguments: str) -> str:
+    code, said = report(folder, *arguments)
+    assert code == 0, said
+    return (folder / "report" / "report.md").read_text()
+
+
+def test_figures_are_drawn_embedded_and_name_every_arm(folder: Path) -> None:
+    text = written(folder)
+    for name in FIGURES:
+        assert f"({name}.png)" in text
+        assert (folder / "report" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        words = "\n".join(ElementTree.parse(folder / "report" / f"{name}.svg").getroot().itertext())
+        assert all(arm in words for arm in ARMS if not (name == "differences" and arm == "random"))
+
+
+def test_the_same_records_give_the_same_bytes(folder: Path) -> None:
+    def files() -> dict[str, bytes]:
+        written(folder)
+        return {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
+
+    assert files() == files()
+
+
+def test_more_arms_than_a_plot_holds_have_a_panel_each(tmp_path: Path) -> None:
+    arms = {f"arm {index}": {0: [0.5, 0.6]} for index in range(6)}
+    written(runs.write(tmp_path, {"random": {0: [0.5, 0.6]}, **arms}))
+    for name in ("values", "differences"):
+        words = [each.strip() for each in ElementTree.parse(tmp_path / "report" / f"{name}.svg").getroot().itertext()]
+        assert all(words.count(arm) == 1 for arm in arms)
+
+
+def test_the_balance_of_queries_is_by_the_classes_of_the_data_set(folder: Path) -> None:
+    text = written(folder, "--no-figures")
+    assert "| random | 0.81 ± 0.00 (1 to 3) |" in text
+    assert "The whole pool has 0.81" in text
+
+
+def test_a_query_of_images_that_the_data_set_lacks_is_named(folder: Path) -> None:
+    runs.write(folder, {"stray": {0: [0.5]}}, query=[0, 99])
+    code, said = report(folder)
+    assert code == 1
+    assert "'stray', seed 0" in said
+
+
+def test_without_the_data_set_balance_is_left_out(tmp_path: Path) -> None:
+    assert "Balance" not in written(runs.write(tmp_path, ARMS), "--no-figures")
+
+
+def test_without_figures_none_is_drawn_or_embedded(folder: Path) -> None:
+    assert ".png" not in written(folder, "--no-figures")
+    assert [path.name for path in (folder / "report").iterdir()] == ["report.md"]
+
+
+def test_without_matplotlib_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, said = report(folder)
+    assert code == 1
+    assert "pip install 'pt4al-backend[bench]'" in said
+    assert report(folder, "--no-figures")[0] == 0
+
+
+def test_corrupt_lines_are_said_where_the_tables_are_read(folder: Path) -> None:
+    path = runs.write_rounds(folder, "margin", 0, [runs.record(0, 1, 10, 0.5)])
+    path.write_text(path.read_text() + "{\n{\n")
+    said = "Corrupt lines, left out: 2, in arms/margin/seed-0/rounds.jsonl (2)."
+    assert said in report(folder, "--no-figures")[1]
+    assert said in written(folder, "--no-figures")
+
+
+def test_a_folder_of_corrupt_lines_only_has_no_report(tmp_path: Path) -> None:
+    runs.write_rounds(tmp_path, "random", 0, []).write_text("{\n")
+    code, said = report(tmp_path)
+    assert code == 1
+    assert "no finished rounds" in said
+    assert "1 corrupt lines" in said
+
+
+def test_the_printed_tables_are_values_and_differences(folder: Path) -> None:
+    _, said = report(folder, "--no-figures")
+    assert "| margin | 50.0 ± 0.0 (3) | 65.0 ± 0.0 (3) |" in said
+    assert "**+10.0 ± 0.0**, p < 0.001 (3)" in said
+    assert "report.md" in said
+
+
+def test_an_absent_baseline_is_said_and_all_else_shown(folder: Path) -> None:
+    text = written(folder, "--baseline", "chance")
+    assert "No arm is named 'chance'" in text
+    assert "## Wins" in text
+    assert "## Area" not in text
+
+
+def test_one_seed_is_shown_without_deviation_test_or_matrix(tmp_path: Path) -> None:
+    text = written(runs.write(tmp_path, {"random": {0: [0.5, 0.6]}, "margin": {0: [0.4, 0.7]}}))
+    assert "| margin | 40.0 (1) | 70.0 (1) |" in text
+    assert "| margin | -10.0 (1) | +10.0 (1) |" in text
+    assert "## Wins" not in text
+
+
+def test_the_report_says_what_made_it(folder: Path) -> None:
+    (folder / "experiment.json").write_text('{"title": "Digits", "command": "pt4al bench run there"}')
+    text = written(folder, "--no-figures")
+    assert text.startswith("# Digits\n\n```sh\npt4al bench run there\n```")
+    assert "Trained on cpu, with pt4al-backend 0.1.0 and torch 2.15.0" in text
+    assert 'Settings of all arms: `{"query_size": 10}`' in text
+    assert "| margin | 0, 1, 2 | 2 | `{}` |" in text
+
+
+@pytest.mark.parametrize("words", ["{", "[]"])
+def test_a_damaged_description_is_named(folder: Path, words: str) -> None:
+    (folder / "experiment.json").write_text(words)
+    code, said = report(folder)
+    assert code == 1
+    assert "experiment.json" in said
+
+
+def test_rounds_without_a_test_have_seconds_only(tmp_path: Path) -> None:
+    runs.write_rounds(tmp_path, "random", 0, [runs.record(0, 1, 10, None)])
+    text = written(tmp_path, "--no-figures")
+    assert "## Seconds" in text
+    assert "## Values" not in text
+
+
+def test_seconds_are_of_runs_that_have_the_rounds_all_arms_have(tmp_path: Path) -> None:
+    values = {"random": {0: [0.5, 0.6, 0.7], 1: [0.5]}, "margin": {0: [0.5, 0.6]}}
+    arms = read(runs.write(tmp_path, values)).arms
+    assert costs.common_rounds(arms) == 2
+    total = {part: seconds if part == costs.RANK else 2 * seconds for part, seconds in runs.SECONDS.items()}
+    assert costs.seconds(arms["random"], 2) == {0: total}
+
+
+def test_curves_of_few_seeds_show_each(tmp_path: Path) -> None:
+    def paths(seeds: int) -> int:
+        rng = np.random.default_rng(0)
+        folder = runs.write(tmp_path / str(seeds), {"random": {seed: rng.uniform(0, 1, 3).tolist() for seed in range(seeds)}})
+        written(folder)
+        groups = ElementTree.parse(folder / "report" / "values.svg").getroot().iter("{http://www.w3.org/2000/svg}g")
+        return sum(each.get("id", "").startswith("FillBetween") for each in groups)
+
+    assert [paths(2), paths(3)] == [0, 1]

@@ -1,0 +1,140 @@
+"""Statistics over seeds, against numbers worked out by hand and scipy's own tests."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from pt4al_backend.bench.statistics import (
+    Difference,
+    Spread,
+    Wins,
+    above,
+    area,
+    areas,
+    entropy,
+    holm,
+    mean_curve,
+    reached,
+    shared,
+    wins,
+)
+
+
+def test_the_standard_deviation_is_that_of_a_sample() -> None:
+    assert Spread.of([1.0, 2.0, 3.0]) == Spread(2.0, 1.0, 3)
+
+
+def test_one_seed_has_neither_deviation_nor_test() -> None:
+    assert Spread.of([0.5]) == Spread(0.5, None, 1)
+    found = Difference.of({3: 0.75}, {3: 0.5})
+    assert found == Difference(Spread(0.25, None, 1), None, None, None)
+
+
+def test_a_difference_is_paired_by_seed() -> None:
+    found = Difference.of({0: 3.0, 1: 5.0, 2: 7.0, 9: 100.0}, {2: 4.0, 1: 3.0, 0: 2.0, 8: -100.0})
+    assert found is not None
+    assert found.spread == Spread(2.0, 1.0, 3)  # 1, 2 and 3
+    # t = 2 / (1 / √3) with two degrees of freedom, for which p = 1 - t / √(t² + 2)
+    t = 2 * math.sqrt(3)
+    assert found.p == pytest.approx(1 - t / math.sqrt(t * t + 2))
+    # 95 % of t with two degrees of freedom lie within 4.3027
+    assert (found.low, found.high) == pytest.approx((2 - 4.3027 / math.sqrt(3), 2 + 4.3027 / math.sqrt(3)), abs=1e-4)
+
+
+@given(st.lists(st.tuples(st.integers(-99, 99), st.integers(-99, 99)), min_size=2, max_size=8))
+def test_the_test_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
+    if len({one - other for one, other in pairs}) < 2:
+        return  # without spread scipy has no answer
+    ones, others = ([float(each) for each in side] for side in zip(*pairs, strict=True))
+    found, expected = Difference.of(dict(enumerate(ones)), dict(enumerate(others))), stats.ttest_rel(ones, others)
+    assert found is not None
+    assert found.p == pytest.approx(expected.pvalue)
+    interval = expected.confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_equal_differences_leave_no_doubt() -> None:
+    same, ahead = Difference.of({0: 0.5, 1: 0.25}, {0: 0.5, 1: 0.25}), Difference.of({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
+    assert same is not None
+    assert ahead is not None
+    assert (same.p, same.low, same.high) == (1.0, 0.0, 0.0)
+    assert (ahead.p, ahead.low, ahead.high) == (0.0, 0.25, 0.25)
+
+
+def test_without_a_common_seed_there_is_no_difference() -> None:
+    assert Difference.of({0: 1.0}, {1: 1.0}) is None
+
+
+@pytest.mark.parametrize(
+    ("ps", "adjusted"),
+    [
+        ([0.01, 0.04, 0.03], [0.03, 0.06, 0.06]),  # 3 * .01; then 2 * .03, which .04 may not fall below
+        ([0.5, 0.6], [1.0, 1.0]),
+        ([0.02], [0.02]),
+        ([0.01, 0.01], [0.02, 0.02]),
+        ([], []),
+    ],
+)
+def test_holms_correction(ps: list[float], adjusted: list[float]) -> None:
+    assert holm(ps) == pytest.approx(adjusted)
+
+
+def test_the_area_is_a_mean_value_over_uneven_steps() -> None:
+    # (0.2 + 0.4) / 2 * 10 + (0.4 + 0.6) / 2 * 30, by 40
+    assert area({10: 0.2, 20: 0.4, 50: 0.6, 90: 9.0}, [10, 20, 50]) == pytest.approx(0.45)
+
+
+def test_areas_are_of_the_seeds_that_have_every_budget() -> None:
+    curves = {"a": {0: {10: 0.5, 20: 0.5}, 1: {10: 0.5}}, "b": {0: {10: 0.1, 20: 0.3, 30: 0.9}}}
+    assert shared(curves) == [10, 20]
+    assert areas(curves["a"], [10, 20]) == {0: 0.5}
+    assert areas(curves["b"], [10, 20]) == {0: pytest.approx(0.2)}
+
+
+def test_a_win_is_a_significant_difference_at_one_budget() -> None:
+    ahead = {seed: {10: 0.5 + noise, 20: 0.9 + noise} for seed, noise in enumerate([0.0, 0.01, -0.01])}
+    behind = {seed: {10: 0.5 - noise, 20: 0.5} for seed, noise in enumerate([0.0, 0.01, -0.01])}
+    alone = {7: {10: 0.99, 20: 0.99}}
+    found = wins({"ahead": ahead, "behind": behind, "alone": alone})
+    assert found["ahead", "behind"] == Wins(1, 2)
+    assert found["behind", "ahead"] == Wins(0, 2)
+    assert found["alone", "ahead"] == Wins(0, 0)
+    assert math.isnan(found["alone", "ahead"].share)
+
+
+def test_ties_win_nothing() -> None:
+    same = {seed: {10: 0.5 + seed / 100} for seed in range(3)}
+    assert set(wins({"a": same, "b": same}).values()) == {Wins(0, 1)}
+
+
+def test_differences_keep_seeds_and_budgets_that_both_have() -> None:
+    curves = {"base": {0: {10: 0.5}, 1: {10: 0.25}}, "a": {0: {10: 0.75, 20: 0.9}, 2: {10: 0.1}}}
+    assert above(curves, "base") == {"a": {0: {10: 0.25}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "labels"),
+    [(0.5, 20.0), (0.55, 30.0), (0.6, 40.0), (0.2, 10.0), (0.1, 10.0), (0.61, None)],
+    ids=["at a point", "half-way", "at the last", "at the first", "before the first", "never"],
+)
+def test_where_a_curve_reaches_a_value(value: float, labels: float | None) -> None:
+    assert reached({40: 0.6, 10: 0.2, 20: 0.5}, value) == (None if labels is None else pytest.approx(labels))
+
+
+def test_a_curve_that_falls_back_counts_from_where_it_was_first() -> None:
+    assert reached({10: 0.2, 20: 0.6, 30: 0.4, 40: 0.8}, 0.5) == pytest.approx(17.5)
+
+
+def test_the_mean_curve_takes_the_seeds_that_are_there() -> None:
+    assert mean_curve({0: {10: 0.2, 20: 0.6}, 1: {10: 0.4}}) == pytest.approx({10: 0.3, 20: 0.6})
+
+
+@pytest.mark.parametrize(
+    ("counts", "value"),
+    [([5, 5, 5], 1.0), ([9, 0, 0], 0.0), ([1, 1, 0, 0], 0.5), ([3, 1], 0.8112781), ([0, 0], math.nan), ([4], math.nan)],
+)
+def test_entropy_of_class_counts(counts: list[int], value: float) -> None:
+    assert entropy(counts) == pytest.approx(value, nan_ok=True)
