@@ -79,14 +79,14 @@ def _arm(text: str, common: Json) -> tuple[str, tuple[str, Json]]:
 def _truth(folder: Path, images: Path, masks: Path | None, device: str, image_size: int | None) -> Any:
     from pt4al_backend import artefacts
     from pt4al_backend.bench.truth import Truth, write
-    from pt4al_backend.demo.images import Images, Reader
+    from pt4al_backend.datasets.images import Images, Reader
     from pt4al_backend.intake import has_gpu
     from pt4al_backend.settings import server_settings
 
     if artefacts.is_complete(folder):
         return Truth.load(folder)
-    from pt4al_backend.demo.drawn_images import DrawnImages
-    from pt4al_backend.demo.sorted_images import SortedImages
+    from pt4al_backend.datasets.drawn_images import DrawnImages
+    from pt4al_backend.datasets.sorted_images import SortedImages
 
     settings = server_settings(device=device)
     kind: type[Images] = DrawnImages if masks else SortedImages

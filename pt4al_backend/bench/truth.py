@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.demo.images import Images
+from pt4al_backend.datasets.images import Images
 from pt4al_backend.frames import KEEP, Shape, choose
 from pt4al_backend.images import decode
 from pt4al_backend.masks import Masks

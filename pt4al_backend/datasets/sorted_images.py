@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.demo.images import SUFFIXES, Images, Json, Reader, files, reasons, split
+from pt4al_backend.datasets.images import SUFFIXES, Images, Json, Reader, files, reasons, split
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.masks import Masks

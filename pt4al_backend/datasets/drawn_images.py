@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pt4al_backend.demo import scenes
-from pt4al_backend.demo.images import Images, Json, Reader, Size, files, reasons, split
+from pt4al_backend.datasets import scenes
+from pt4al_backend.datasets.images import Images, Json, Reader, Size, files, reasons, split
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
