@@ -1,7 +1,7 @@
 """A data set whose labels are all known, decoded once: what an oracle answers from."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +17,6 @@ from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.frames import KEEP, SMALL, Shape, choose
 from pt4al_backend.masks import Mask, Masks
 from pt4al_backend.pixels import Pixels
-
-Progress = Callable[[int, int], None]
 
 LOOKED_AT = 200  # images of the pool whose sizes say what frame suits all
 TOGETHER = 256  # images that are decoded at a time: more in memory would gain nothing
@@ -88,7 +86,6 @@ def write(
     image_size: int | None,
     max_pixels: int,
     asked: Mapping[str, Any] | None = None,
-    on_progress: Progress = lambda _done, _total: None,
 ) -> Truth:
     """Decodes a data set into ``folder``, framed as a project of these images would be.
 
@@ -116,7 +113,6 @@ def write(
                     for frame, label in threads.map(look, examples[start : start + TOGETHER]):
                         pixels.write(len(labels), frame)
                         labels.append(label if isinstance(label, str) else masks.put(label))
-                    on_progress(len(labels), len(examples))
             np.save(draft / _LABELS, np.array(labels, np.str_))
             np.save(draft / _IDS, np.array([example.id for example in examples], np.str_))
     return Truth.load(folder)

@@ -18,6 +18,8 @@ from pt4al_backend.masks import Mask
 Answer = str | Drawing
 Size = tuple[int, int]  # width, height
 
+_WORDS = {"pool": "pool", "test": "test set"}
+
 SEED = 0  # of the order of a data set: runs of all seeds see the same one
 
 
@@ -113,9 +115,6 @@ class DataSet:
                 if name not in there:
                     of_what = f"The class {name!r} of {self.source}" if name else self.source
                     raise ConfigError(f"{of_what} has no image in the {_WORDS[side]}.", "Add some, or take a larger part of it.")
-
-
-_WORDS = {"pool": "pool", "test": "test set"}
 
 
 def _first(examples: Sequence[Example], count: int | None, side: str) -> list[Example]:

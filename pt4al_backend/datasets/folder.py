@@ -1,5 +1,6 @@
 """A folder of one's own: images sorted into classes, or images and masks."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pt4al_backend.datasets.data_set import DataSet, Example
@@ -25,11 +26,10 @@ class Folder(Loader):
         folder = folder.absolute()
         kind: type[Images] = DrawnImages if masks else SortedImages
         found = kind.given(folder, masks and masks.absolute(), Reader(max_pixels))
-        pool, test = (
-            [Example(_id(path, folder), path, found.answer(path)) for path in side] for side in (found.pool, found.test)
-        )
-        return DataSet(found.task, found.classes, found.source, pool, test, found.params)
+        left_out = f", {len(found.unreadable):,} left out as unreadable" if found.unreadable else ""
 
+        def examples(paths: Sequence[Path]) -> list[Example]:
+            return [Example(path.relative_to(folder).as_posix(), path, found.answer(path)) for path in paths]
 
-def _id(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix()
+        pool, test = examples(found.pool), examples(found.test)
+        return DataSet(found.task, found.classes, f"{found.source}{left_out}", pool, test, found.params)

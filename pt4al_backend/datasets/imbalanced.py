@@ -15,8 +15,19 @@ from pt4al_backend.datasets.cifar10_jpeg import Cifar10Jpeg
 from pt4al_backend.datasets.data_set import SEED, DataSet, Example
 from pt4al_backend.errors import ConfigError
 
-#: Images of each class in the pool, from airplane to truck.
-COUNTS = (500, 1000, 1500, 2000, 2500, 3000, 3500, 4000, 4500, 5000)
+#: Images of each class in the pool.
+COUNTS = {
+    "airplane": 500,
+    "automobile": 1000,
+    "bird": 1500,
+    "cat": 2000,
+    "deer": 2500,
+    "dog": 3000,
+    "frog": 3500,
+    "horse": 4000,
+    "ship": 4500,
+    "truck": 5000,
+}
 
 _ABOUT = "imbalanced: 27,500 images for the pool, 500 airplanes, 1,000 automobiles … 5,000 trucks"
 
@@ -39,8 +50,8 @@ class ImbalancedCifar10Jpeg(Cifar10Jpeg):
         return imbalanced(super()._read(folder))
 
 
-def imbalanced(whole: DataSet, counts: tuple[int, ...] = COUNTS) -> DataSet:
-    """Keeps so many of the pool's images of each class.
+def imbalanced(whole: DataSet) -> DataSet:
+    """Keeps `COUNTS` of the pool's images.
 
     Raises:
         ConfigError: there are fewer.
@@ -50,7 +61,7 @@ def imbalanced(whole: DataSet, counts: tuple[int, ...] = COUNTS) -> DataSet:
         of_class[example.group].append(example)
     rng = np.random.default_rng(SEED)
     pool: list[Example] = []
-    for name, count in zip(whole.classes, counts, strict=True):
+    for name, count in COUNTS.items():
         there = of_class[name]
         if count > len(there):
             raise ConfigError(f"{whole.source} has {len(there)} images of {name!r}; {count} are wanted.", "Get it again, whole.")

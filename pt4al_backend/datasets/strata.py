@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 def order(groups: Sequence[str], seed: int) -> NDArray[np.int64]:
     """Positions int64 [n] of the members of ``groups``, the same each time for a seed.
 
-    The members of a group are shuffled and spread evenly over the whole, so that each group has the share of any first
-    part that it has of all, to within one or two members; of groups of one size, as nearly as many as of the others.
+    The members of a group are shuffled and spread evenly over the whole, so that each group has nearly the share of any
+    first part that it has of all; groups of one size, the same to within one member.
     """
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(groups))

@@ -46,6 +46,7 @@ def test_a_folder_that_names_its_test_images_is_split_as_it_says(tmp_path: Path)
         (lambda folder: save(folder / "cat", 3), "one class only, 'cat'"),
         (lambda folder: (save(folder / "cat", 3), save(folder / "dog", 1)), "'dog' has no image in the test set"),
         (lambda folder: (save(folder / "cat", 3), save(folder / "big  dog", 3)), "white space"),
+        (lambda folder: (save(folder / "cat", 3), save(folder / "dog", 3), save(folder / "emu", 0)), "'emu' has no image"),
         (lambda folder: (save(folder / "train" / "cat", 3), save(folder / "test" / "dog", 3)), "no image in the test set"),
     ],
 )
