@@ -7,10 +7,13 @@ folder of its own below the output folder; what is finished there is not run aga
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from pt4al_backend.bench.truth import Truth
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
 out = Console(highlight=False, soft_wrap=True, markup=False)
@@ -24,9 +27,14 @@ FIRST = "first"
 @app.command()
 def run(
     to: Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")],
-    images: Annotated[Path, typer.Option(help="Folder of the images: one sub-folder for each class, or with --masks any.")],
+    data: Annotated[Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it by its name.")],
     arm: Annotated[list[str], typer.Option(help='Name and settings: \'random={"strategy": "random"}\'. Give it several times.')],
-    masks: Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation.")] = None,
+    dataset: Annotated[str, typer.Option(help="Name of the data set, as `pt4al bench datasets` has it.")] = "folder",
+    masks: Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation of a folder of your own.")] = None,
+    pool: Annotated[
+        int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")
+    ] = None,
+    test: Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")] = None,
     common: Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON.")] = "{}",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each run.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, … of each arm.")] = 5,
@@ -38,7 +46,8 @@ def run(
     from pt4al_backend.settings import project_settings
 
     began = time.monotonic()
-    truth = _truth(to / "data", images, masks, device, project_settings(common).image_size)
+    asked = {"dataset": dataset, "pool": pool, "test": test}
+    truth = _truth(to / "data", asked, data, masks, device, project_settings(common).image_size)
     arms = dict(_arm(text, json.loads(common)) for text in arm)
     for seed in range(seeds):
         for name, (first, params) in arms.items():
@@ -71,32 +80,39 @@ def report(
     out.print("\n".join(filter(None, (reports.skipped(results), f"All tables: {path}"))))
 
 
+@app.command("datasets")
+def datasets_() -> None:
+    """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
+    from pt4al_backend import datasets
+
+    for name in datasets.DATASETS:
+        loader = datasets.load(name)
+        lines = "".join(f"\n    {line}" for line in loader.layout)
+        out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names a folder that holds{lines}\n")
+
+
 def _arm(text: str, common: Json) -> tuple[str, tuple[str, Json]]:
     name, _, params = text.partition("=")
     given = {**common, **json.loads(params or "{}")}
     return name, (str(given.pop(FIRST, "")), given)
 
 
-def _truth(folder: Path, images: Path, masks: Path | None, device: str, image_size: int | None) -> Any:
-    from pt4al_backend import artefacts
+def _truth(folder: Path, asked: Json, data: Path, masks: Path | None, device: str, image_size: int | None) -> "Truth":
+    """The data set that is asked for, decoded into ``folder`` unless it is there already."""
+    from pt4al_backend import artefacts, datasets
     from pt4al_backend.bench.truth import Truth, write
-    from pt4al_backend.demo.images import Images, Reader
+    from pt4al_backend.errors import ConfigError
     from pt4al_backend.intake import has_gpu
     from pt4al_backend.settings import server_settings
 
     if artefacts.is_complete(folder):
+        there = artefacts.manifest(folder).get("asked")
+        if there != asked:
+            message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+            raise ConfigError(message, "Name another output folder, or delete this one.")
         return Truth.load(folder)
-    from pt4al_backend.demo.drawn_images import DrawnImages
-    from pt4al_backend.demo.sorted_images import SortedImages
-
     settings = server_settings(device=device)
-    kind: type[Images] = DrawnImages if masks else SortedImages
-    found = kind.given(images.absolute(), masks.absolute() if masks else None, Reader(settings.image_max_pixels))
-    return write(
-        folder,
-        found,
-        gpu=has_gpu(settings),
-        image_size=image_size,
-        max_pixels=settings.image_max_pixels,
-        on_progress=lambda _done, _total: None,
-    )
+    max_pixels = settings.image_max_pixels
+    found = datasets.load(asked["dataset"]).read(data, masks, max_pixels).part(asked["pool"], asked["test"])
+    out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.")
+    return write(folder, found, gpu=has_gpu(settings), image_size=image_size, max_pixels=max_pixels, asked=asked)

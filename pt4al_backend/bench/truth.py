@@ -1,7 +1,7 @@
 """A data set whose labels are all known, decoded once: what an oracle answers from."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from pt4al_backend import artefacts
-from pt4al_backend.demo.images import Images
-from pt4al_backend.frames import KEEP, Shape, choose
-from pt4al_backend.images import decode
-from pt4al_backend.masks import Masks
+from pt4al_backend.datasets.data_set import DataSet, Example, Size
+from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.frames import KEEP, SMALL, Shape, choose
+from pt4al_backend.masks import Mask, Masks
 from pt4al_backend.pixels import Pixels
 
-Progress = Callable[[int, int], None]
+LOOKED_AT = 200  # images of the pool whose sizes say what frame suits all
+TOGETHER = 256  # images that are decoded at a time: more in memory would gain nothing
 
-_PIXELS, _LABELS, _MASKS = "pixels.u8", "labels.npy", "masks"
+_PIXELS, _LABELS, _IDS, _MASKS = "pixels.u8", "labels.npy", "ids.npy", "masks"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Truth:
         pool: how many images the pool has.
         masks: folder of the masks, if labels are masks.
         params: settings that suit the images, as a project's extra params.
+        source: what the data set is, for people.
+        ids: the images' names in the data set, of the pool, then of the test images.
     """
 
     task: str
@@ -47,6 +51,8 @@ class Truth:
     pool: int
     masks: Path
     params: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    ids: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
 
     @classmethod
     def load(cls, folder: Path) -> "Truth":
@@ -57,9 +63,10 @@ class Truth:
         """
         said = artefacts.manifest(folder)
         shape, stored = ((int(height), int(width)) for height, width in (said["shape"], said["stored"]))
-        labels = np.load(folder / _LABELS, allow_pickle=False)
+        labels, ids = (np.load(folder / name, allow_pickle=False) for name in (_LABELS, _IDS))
         task, classes, pool = str(said["task"]), tuple(said["classes"]), int(said["pool"])
-        return cls(task, classes, folder / _PIXELS, shape, stored, labels, pool, folder / _MASKS, dict(said["params"]))
+        pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(said["params"])
+        return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, str(said["source"]), ids)
 
     def lesson(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Rows with their labels, as a job holds them."""
@@ -71,19 +78,51 @@ class Truth:
         return np.arange(self.pool, len(self.labels), dtype=np.int64)
 
 
-def write(folder: Path, images: Images, *, gpu: bool, image_size: int | None, max_pixels: int, on_progress: Progress) -> Truth:
-    """Decodes a data set into ``folder``, framed as a project of these images would be."""
-    shape, stored = choose(images.task, images.sizes, gpu=gpu, asked=image_size)
-    files = [*images.pool, *images.test]
+def write(
+    folder: Path,
+    found: DataSet,
+    *,
+    gpu: bool,
+    image_size: int | None,
+    max_pixels: int,
+    asked: Mapping[str, Any] | None = None,
+) -> Truth:
+    """Decodes a data set into ``folder``, framed as a project of these images would be.
 
-    def frame(path: Path) -> NDArray[np.uint8]:
-        return KEEP[images.task](decode(path.read_bytes(), max_pixels, max(stored)), stored)
+    ``asked`` is whatever the caller wants to find in the manifest, under that name.
 
-    said = {"task": images.task, "classes": images.classes, "shape": shape, "stored": stored, "pool": len(images.pool)}
-    with artefacts.writing(folder, **said, params=dict(images.params), source=images.source) as draft:
-        with Pixels(draft / _PIXELS, stored) as pixels, ThreadPoolExecutor(os.cpu_count()) as threads:
-            for row, each in enumerate(threads.map(frame, files)):
-                pixels.write(row, each)
-                on_progress(row + 1, len(files))
-        np.save(draft / _LABELS, np.array(images.labels(files, Masks(draft / _MASKS)), np.str_))
+    Raises:
+        ConfigError: an image or its mask cannot be used.
+    """
+    examples = [*found.pool, *found.test]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        sizes = list(threads.map(lambda example: _decoded(example, max_pixels, SMALL)[1], found.pool[:LOOKED_AT]))
+        shape, stored = choose(found.task, sizes, gpu=gpu, asked=image_size)
+
+        def look(example: Example) -> tuple[NDArray[np.uint8], str | Mask]:
+            image, _, label = _decoded(example, max_pixels, max(stored))
+            return KEEP[found.task](image, stored), label
+
+        said = {"task": found.task, "classes": found.classes, "shape": shape, "stored": stored, "pool": len(found.pool)}
+        more = {"params": dict(found.params), "source": found.source, "asked": asked}
+        labels: list[str] = []
+        with artefacts.writing(folder, **said, **more) as draft:
+            masks = Masks(draft / _MASKS)
+            with Pixels(draft / _PIXELS, stored) as pixels:
+                for start in range(0, len(examples), TOGETHER):
+                    for frame, label in threads.map(look, examples[start : start + TOGETHER]):
+                        pixels.write(len(labels), frame)
+                        labels.append(label if isinstance(label, str) else masks.put(label))
+            np.save(draft / _LABELS, np.array(labels, np.str_))
+            np.save(draft / _IDS, np.array([example.id for example in examples], np.str_))
     return Truth.load(folder)
+
+
+def _decoded(example: Example, max_pixels: int, size_hint: int) -> tuple[Image, Size, str | Mask]:
+    """An example's image, its own size, and its label."""
+    try:
+        image, size = example.decode(max_pixels, size_hint)
+        return image, size, example.label(max_pixels, size)
+    except ImageUnreadable as error:
+        remedy = "Get the data set again, or take the image out of it."
+        raise ConfigError(f"{example.id} of the data set cannot be used. {error.message}", remedy) from error

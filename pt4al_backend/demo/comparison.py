@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pt4al_backend import children
-from pt4al_backend.demo.images import Images
+from pt4al_backend.datasets.images import Images
 from pt4al_backend.frames import KEEP, Shape
 from pt4al_backend.images import decode
 from pt4al_backend.masks import Masks

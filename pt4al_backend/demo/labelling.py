@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from pt4al_backend.demo.images import Images
+from pt4al_backend.datasets.images import Images
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.label_studio.annotator import Annotator

@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.text import Text
 
 from pt4al_backend import children
+from pt4al_backend.datasets.drawn_images import DrawnImages
+from pt4al_backend.datasets.images import SHOWN, Images, Reader
+from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.demo import comparison, servers
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
-from pt4al_backend.demo.drawn_images import DrawnImages
 from pt4al_backend.demo.folder import fresh
-from pt4al_backend.demo.images import SHOWN, Images, Reader
 from pt4al_backend.demo.labelling import Backend, Labelling
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
-from pt4al_backend.demo.sorted_images import SortedImages
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.frames import choose
 from pt4al_backend.intake import has_gpu

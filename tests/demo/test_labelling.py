@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pt4al_backend.demo.images import Images
+from pt4al_backend.datasets.images import Images
 from pt4al_backend.demo.labelling import Labelling
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.masks import Masks
-from tests.demo.folders import KINDS, label_of, of_task
+from tests.datasets.folders import KINDS, label_of, of_task
 
 
 class Project:

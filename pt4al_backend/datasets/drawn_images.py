@@ -3,22 +3,22 @@
 import colorsys
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
-from pt4al_backend.demo import scenes
-from pt4al_backend.demo.images import Images, Json, Reader, Size, files, reasons, split
+from pt4al_backend.datasets import scenes
+from pt4al_backend.datasets.data_set import Size
+from pt4al_backend.datasets.drawing import Drawing, Ids, ids_of, numbers, require_size
+from pt4al_backend.datasets.images import Images, Json, Reader, files, reasons, split
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.masks import MOST_CLASSES, UNLABELLED, Mask, Masks
+from pt4al_backend.masks import MOST_CLASSES, UNLABELLED
 
 SCENES = 240
 EPOCHS = 25  # of a round's training on them; the usual number of steps would take three times as long
@@ -30,15 +30,13 @@ LAYOUT = (
     f"{NAMES} in it names the classes from number 0 on, a line each."
 )
 
-_Ids = NDArray[np.uint8]
-
 
 @dataclass(frozen=True, eq=False)
 class DrawnImages(Images):
-    """``masks`` are the images' masks; ``ids`` [256] is the class's id for a number in them, or `UNLABELLED`."""
+    """``masks`` are the images' masks, ``ids`` what the numbers in them stand for, as `ids_of` makes it."""
 
     masks: Mapping[Path, Path] = field(default_factory=dict)
-    ids: _Ids = field(default_factory=lambda: np.full(256, UNLABELLED, np.uint8))
+    ids: Ids = field(default_factory=lambda: ids_of(()))
 
     task: ClassVar[str] = "segmentation"
 
@@ -70,9 +68,7 @@ class DrawnImages(Images):
         if not pool or not test:
             side = "pool" if not pool else "test set"
             raise ConfigError(f"No image of {images} with a mask is left for the {side}.", f"{LAYOUT}{reasons(unreadable)}")
-        names = _names(masks, {mask_of[path]: numbers for path, (_, numbers) in seen.items()})
-        ids = np.full(256, UNLABELLED, np.uint8)
-        ids[list(names)] = range(len(names))
+        names = _names(masks, {mask_of[path]: held for path, (_, held) in seen.items()})
         rng.shuffle(pool)
         return cls(
             source=f"the images of {images}",
@@ -83,7 +79,7 @@ class DrawnImages(Images):
             unreadable=unreadable,
             params={"unlabelled": "ignore"},
             masks=mask_of,
-            ids=ids,
+            ids=ids_of(names),
         )
 
     def label_config(self) -> str:
@@ -99,24 +95,21 @@ class DrawnImages(Images):
 
     def regions(self, path: Path) -> list[Json]:
         assert isinstance(self.config, SegmentationConfig)  # noqa: S101 - its own
-        return outlines.regions_of(self._mask(path), self.config)
+        return outlines.regions_of(self.answer(path).mask(), self.config)
 
     def words(self, path: Path) -> str:
-        shown = np.unique(self._mask(path).ids).tolist()
+        shown = np.unique(self.answer(path).mask().ids).tolist()
         return ", ".join(self.classes[number] for number in shown if number != UNLABELLED)
 
-    def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:
-        return [masks.put(self._mask(path)) for path in paths]
-
-    def _mask(self, path: Path) -> Mask:
-        return Mask(self.ids[_numbers(self.masks[path])])
+    def answer(self, path: Path) -> Drawing:
+        return Drawing(self.masks[path], self.ids)
 
 
 def _mask_of(image: Path, masks: Path) -> Path:
     """The mask of an image, whose path is relative."""
     first, *others = image.with_suffix(".png").parts
-    beside = masks / f"{first}annot"  # as the copies of CamVid have it
-    return (beside if beside.is_dir() else masks / first).joinpath(*others)
+    annot = masks / f"{first}annot"  # as the copies of CamVid have it
+    return (annot if annot.is_dir() else masks / first).joinpath(*others)
 
 
 def _look(image: Path, mask: Path, reader: Reader) -> tuple[Size, set[int]]:
@@ -124,31 +117,9 @@ def _look(image: Path, mask: Path, reader: Reader) -> tuple[Size, set[int]]:
     if image == mask:
         raise ImageUnreadable("It would be its own mask.")
     size = reader.size(image)
-    numbers = _numbers(mask, reader.max_pixels)
-    if size[::-1] != numbers.shape:
-        raise ImageUnreadable(f"It has {size[0]} x {size[1]} pixels, its mask {numbers.shape[1]} x {numbers.shape[0]}.")
-    return size, set(np.unique(numbers).tolist())
-
-
-def _numbers(mask: Path, max_pixels: float = math.inf) -> _Ids:
-    """The class numbers of a mask's pixels, uint8 [height, width].
-
-    Raises:
-        ImageUnreadable: it is missing, damaged, too large or coded in another way.
-    """
-    try:
-        with Image.open(mask, formats=("PNG",)) as image:
-            if image.mode not in ("1", "L", "P"):
-                raise ImageUnreadable(f"Its mask has pixels of kind {image.mode}, not class numbers (8-bit grey or palette).")
-            if image.width * image.height > max_pixels:
-                raise ImageUnreadable(f"Its mask has more than {max_pixels:,} pixels.")
-            return np.asarray(image, dtype=np.uint8)
-    except ImageUnreadable:
-        raise
-    except FileNotFoundError:
-        raise ImageUnreadable(f"There is no mask {mask}.") from None
-    except Exception as error:  # a damaged PNG surfaces as any of a dozen types
-        raise ImageUnreadable(f"Its mask {mask} is no PNG, or a damaged one ({type(error).__name__}).") from error
+    found = numbers(mask, reader.max_pixels)
+    require_size(size, found)
+    return size, set(np.unique(found).tolist())
 
 
 def _names(masks: Path, used: Mapping[Path, set[int]]) -> dict[int, str]:

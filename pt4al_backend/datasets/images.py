@@ -1,7 +1,7 @@
-"""Images with known answers, for one main task: what the demo's annotators see and say.
+"""Folders of images with known answers, for one main task: what the demo's annotators see and say.
 
 All that the demo does differently for one main task and another is here, one class for each: ``sorted_images`` and
-``drawn_images``.
+``drawn_images``. The benchmark reads of them what any data set has: see ``folder``.
 """
 
 import os
@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from pt4al_backend.datasets.data_set import Answer, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.frames import SMALL
 from pt4al_backend.images import decode_sized
@@ -26,7 +27,6 @@ HELD_OUT = 0.25  # for the test, where a folder names no test images
 SHOWN = 5  # unreadable files that an error names
 
 Json = dict[str, Any]
-Size = tuple[int, int]  # width, height
 Found = TypeVar("Found")
 
 
@@ -128,8 +128,13 @@ class Images(ABC):
         """The answer, for people."""
 
     @abstractmethod
+    def answer(self, path: Path) -> Answer:
+        """The answer to one of its images: the class, or the mask."""
+
     def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:
         """The answers as trainings take them: names of classes, or of masks, which are put into ``masks``."""
+        answers = (self.answer(path) for path in paths)
+        return [each if isinstance(each, str) else masks.put(each.mask()) for each in answers]
 
 
 def split(
@@ -137,17 +142,16 @@ def split(
 ) -> tuple[dict[Path, str], dict[Path, str]]:
     """Pool and test of the files and their groups that ``find`` finds.
 
-    A folder that has ``train`` and ``test`` says which is which; of any other a random quarter of each group is the test's,
-    one file at least, none of a single file.
+    Where ``sides`` has no two, a random quarter of each group is the test's, one file at least, none of a single file.
 
     Raises:
         ConfigError: no such folder.
     """
     if not folder.is_dir():
         raise ConfigError(f"There is no folder {folder}.", "IMAGES (--images) names the folder of the images.")
-    train, test = folder / "train", folder / "test"
-    if train.is_dir() and test.is_dir():
-        return dict(find(train)), dict(find(test))
+    parts = sides(folder)
+    if len(parts) == 2:
+        return dict(find(parts[0])), dict(find(parts[1]))
     groups: dict[str, list[Path]] = {}
     for path, group in find(folder).items():
         groups.setdefault(group, []).append(path)
@@ -159,6 +163,17 @@ def split(
         held_out |= dict.fromkeys(members[:held], group)
         pool |= dict.fromkeys(members[held:], group)
     return pool, held_out
+
+
+def sides(folder: Path) -> tuple[Path, ...]:
+    """The folders of pool and test, where a folder has ``train`` and ``test``; else the folder alone."""
+    train, test = folder / "train", folder / "test"
+    return (train, test) if train.is_dir() and test.is_dir() else (folder,)
+
+
+def sub_folders(folder: Path) -> list[Path]:
+    """Folders in it, by name; hidden ones are passed over."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def files(folder: Path) -> list[Path]:

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pt4al_backend.demo.drawn_images import DrawnImages
+from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.masks import UNLABELLED, Masks
-from tests.demo.folders import READER, save, save_masks
+from tests.datasets.folders import READER, save, save_masks
 
 COUNT = 8
 

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Self
@@ -11,10 +11,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.demo.images import SUFFIXES, Images, Json, Reader, files, reasons, split
+from pt4al_backend.datasets.images import SUFFIXES, Images, Json, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.choices import Choices
-from pt4al_backend.masks import Masks
 
 DIGIT_PIXELS = 64
 
@@ -40,7 +39,7 @@ class SortedImages(Images):
         if masks is not None:
             raise ConfigError("Images of a class each have no masks.", "Leave MASKS (--masks) out, or set TASK=segmentation.")
         rng = random.Random(0)
-        pool, test = split(images, _by_class, rng)
+        pool, test = split(images, by_class, rng)
         sizes, unreadable = reader.read([*pool, *test], reader.size)
         pool = {path: name for path, name in pool.items() if path in sizes}
         test = {path: name for path, name in test.items() if path in sizes}
@@ -66,8 +65,8 @@ class SortedImages(Images):
     def words(self, path: Path) -> str:
         return self.chosen[path]
 
-    def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:  # noqa: ARG002 - there are none
-        return [self.chosen[path] for path in paths]
+    def answer(self, path: Path) -> str:
+        return self.chosen[path]
 
 
 def digits(folder: Path) -> Path:
@@ -93,14 +92,13 @@ def digits(folder: Path) -> Path:
     return folder
 
 
-def _by_class(folder: Path) -> dict[Path, str]:
+def by_class(folder: Path) -> dict[Path, str]:
     """Files below each sub-folder, with its name; hidden ones are passed over."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return {path: each.name for each in classes for path in files(each)}
+    return {path: each.name for each in sub_folders(folder) for path in files(each)}
 
 
 def _classes(folder: Path, pool: Counter[str], test: Counter[str], unreadable: Mapping[Path, str]) -> tuple[str, ...]:
-    classes = sorted(pool | test)
+    classes = sorted({each.name for side in sides(folder) for each in sub_folders(side)}) if pool | test else []
     layout = f"Make one sub-folder for each class, with images ({', '.join(sorted(SUFFIXES))}) in it.{reasons(unreadable)}"
     if not classes:
         raise ConfigError(f"There are no images in sub-folders of {folder}.", layout)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pt4al_backend.demo.images import Images
-from pt4al_backend.demo.sorted_images import SortedImages
+from pt4al_backend.datasets.images import Images
+from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.masks import Masks
-from tests.demo.folders import READER, save
+from tests.datasets.folders import READER, save
 
 
 def given(folder: Path) -> Images:
@@ -46,6 +46,7 @@ def test_a_folder_that_names_its_test_images_is_split_as_it_says(tmp_path: Path)
         (lambda folder: save(folder / "cat", 3), "one class only, 'cat'"),
         (lambda folder: (save(folder / "cat", 3), save(folder / "dog", 1)), "'dog' has no image in the test set"),
         (lambda folder: (save(folder / "cat", 3), save(folder / "big  dog", 3)), "white space"),
+        (lambda folder: (save(folder / "cat", 3), save(folder / "dog", 3), save(folder / "emu", 0)), "'emu' has no image"),
         (lambda folder: (save(folder / "train" / "cat", 3), save(folder / "test" / "dog", 3)), "no image in the test set"),
     ],
 )

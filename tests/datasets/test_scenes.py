@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.demo import scenes
+from pt4al_backend.datasets import scenes
 
 COUNT = 60
 

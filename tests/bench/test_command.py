@@ -1,0 +1,61 @@
+"""``pt4al bench``: which data set a run is of."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pt4al_backend import cli
+from pt4al_backend.bench.truth import Truth
+from pt4al_backend.datasets import DATASETS, load
+from tests.datasets.trees import TREES
+
+FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "width": 8, "image_size": 32}'
+ARM = 'random={"strategy": "random"}'
+
+
+def bench(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, ["bench", *map(str, arguments)])
+
+
+def run(to: Path, *arguments: object) -> Result:
+    return bench("run", to, "--arm", ARM, "--settings", FAST, "--rounds", 1, "--seeds", 1, "--device", "cpu", *arguments)
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.err, "width", 250)
+
+
+def test_a_run_is_of_the_part_of_the_data_set_that_was_asked_for_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--pool", 40)
+    done = run(tmp_path / "to", *asked)
+    assert done.exit_code == 0, done.output
+    assert "lossy" in done.output
+    assert "4 labels" in done.output
+    truth = Truth.load(tmp_path / "to" / "data")
+    assert (truth.pool, len(truth.test)) == (40, 20)
+    again = run(tmp_path / "to", *asked, "--test", 10)
+    assert again.exit_code == 1
+    assert "another data set" in again.stderr
+    assert "another output folder" in again.stderr
+
+
+def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Path) -> None:
+    refused = run(tmp_path / "to", "--dataset", "cityscapes", "--data", tmp_path)
+    assert refused.exit_code == 1
+    assert f"There is no {tmp_path / 'leftImg8bit'}" in refused.stderr
+    assert "https://www.cityscapes-dataset.com" in refused.stderr
+
+
+def test_each_data_set_is_listed_with_where_to_get_it_and_how_it_has_to_look() -> None:
+    shown = bench("datasets").output
+    for name in DATASETS:
+        loader = load(name)
+        assert f"\n{name}: {loader.about}\n" in f"\n{shown}"
+        assert loader.origin in shown
+        assert all(line in shown for line in loader.layout)

@@ -1,0 +1,65 @@
+"""A data set decoded once, with all that an oracle answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pt4al_backend import datasets
+from pt4al_backend.bench.truth import Truth, write
+from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.masks import Masks
+from pt4al_backend.pixels import Pixels
+from tests.datasets.trees import HALVES, SHADES, TREES, halves, shade
+
+PIXELS = 10_000
+KINDS = ("caltech101", "cifar10-jpeg", "camvid")
+
+
+def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> DataSet:
+    TREES[name](folder, patch)
+    return datasets.load(name).read(folder, None, PIXELS).part()
+
+
+def written(folder: Path, found: DataSet) -> Truth:
+    return write(folder, found, gpu=False, image_size=None, max_pixels=PIXELS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_rows_are_the_pools_images_and_then_the_tests_with_their_labels(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read(name, tmp_path / "given", monkeypatch)
+    truth = written(tmp_path / "truth", found)
+    examples = [*found.pool, *found.test]
+    assert (truth.task, truth.classes, truth.source, truth.params) == (found.task, found.classes, found.source, found.params)
+    assert (truth.pool, truth.test.tolist()) == (len(found.pool), list(range(len(found.pool), len(examples))))
+    assert truth.ids.tolist() == [example.id for example in examples]
+    with Pixels(truth.pixels, truth.stored) as pixels:
+        greys = pixels.read(np.arange(len(examples))).mean(axis=(1, 2, 3))
+    if truth.task == "segmentation":
+        assert {halves(Masks(truth.masks).get(label), truth.classes) for label in truth.labels.tolist()} == {HALVES[name]}
+    else:
+        assert truth.labels.tolist() == [example.answer for example in examples]
+        names = SHADES.get(name, truth.classes)
+        assert greys == pytest.approx([shade(names.index(label)) for label in truth.labels.tolist()], abs=2)
+
+
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read("caltech101", tmp_path / "given", monkeypatch)
+    (tmp_path / "given" / "101_ObjectCategories" / found.test[0].id).write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    with pytest.raises(ConfigError, match=f"{found.test[0].id} of the data set") as refused:
+        written(tmp_path / "truth", found)
+    assert refused.value.remedy
+    assert not (tmp_path / "truth").exists()
+
+
+@pytest.mark.parametrize("number", [0, -1])
+def test_so_is_one_whose_mask_is_missing(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read("camvid", tmp_path / "given", monkeypatch)
+    example = found.pool[number]
+    side, name = example.id.split("/")
+    (tmp_path / "given" / "CamVid" / f"{side}annot" / f"{name}.png").unlink()
+    with pytest.raises(ConfigError, match=f"{example.id} of the data set.*no mask"):
+        written(tmp_path / "truth", found)

@@ -1,0 +1,99 @@
+"""What every data set keeps to, whatever its files: a new one is tested by being registered."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pt4al_backend import datasets
+from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.datasets.loader import Published
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.masks import Mask
+from tests.datasets.trees import CIFAR10, HALVES, SHADES, TREES, halves, shade
+
+PIXELS = 10_000
+NAMED = [name for name in datasets.DATASETS if isinstance(datasets.load(name), Published)]
+
+
+def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> DataSet:
+    TREES[name](folder, patch)
+    return datasets.load(name).read(folder, None, PIXELS)
+
+
+@pytest.mark.parametrize("name", datasets.DATASETS)
+def test_each_image_has_its_answer(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(name, tmp_path, monkeypatch)
+    classes = SHADES.get(name, CIFAR10)
+    assert found.pool
+    assert found.test
+    for example in [*found.pool, *found.test]:
+        image, size = example.decode(PIXELS, 8)
+        label = example.label(PIXELS, size)
+        if isinstance(label, Mask):
+            assert halves(label, found.classes) == HALVES[name]
+        else:
+            assert np.asarray(image).mean() == pytest.approx(shade(classes.index(label)), abs=2)
+
+
+@pytest.mark.parametrize("name", datasets.DATASETS)
+def test_no_image_is_in_both_pool_and_test_and_each_has_an_id_of_its_own(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read(name, tmp_path, monkeypatch)
+    ids = [example.id for example in [*found.pool, *found.test]]
+    assert len(set(ids)) == len(ids)
+    assert not [each for each in ids if str(tmp_path) in each]
+
+
+@pytest.mark.parametrize("name", datasets.DATASETS)
+def test_a_larger_part_begins_with_the_smaller_one(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(name, tmp_path, monkeypatch)
+    whole, again = found.part(), datasets.load(name).read(tmp_path, None, PIXELS).part()
+    fewer = found.part(len(found.pool) - 1, 2)
+    assert [each.id for each in whole.pool] == [each.id for each in again.pool] != sorted(each.id for each in whole.pool)
+    assert {each.id for each in whole.pool} == {each.id for each in found.pool}
+    assert [each.id for each in fewer.pool] == [each.id for each in whole.pool][:-1]
+    assert [each.id for each in fewer.test] == [each.id for each in whole.test][:2]
+    assert (fewer.classes, fewer.params, fewer.task) == (found.classes, found.params, found.task)
+
+
+@pytest.mark.parametrize("name", datasets.DATASETS)
+def test_more_images_than_there_are_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read(name, tmp_path, monkeypatch)
+    with pytest.raises(ConfigError, match=f"{len(found.test)} images, fewer than 1000") as refused:
+        found.part(test=1000)
+    assert "--test" in refused.value.remedy
+
+
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in NAMED for place in datasets.load(name).needs])  # type: ignore[attr-defined]
+def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
+    tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES[name](tmp_path, monkeypatch)
+    gone = tmp_path / place
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    loader = datasets.load(name)
+    with pytest.raises(ConfigError) as refused:
+        loader.read(tmp_path, None, PIXELS)
+    assert str(gone) in refused.value.message
+    assert loader.origin in refused.value.remedy
+    assert all(line in refused.value.remedy for line in loader.layout)
+    assert "--data" in refused.value.remedy
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_masks_elsewhere_are_refused_for_a_data_set_that_has_a_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES[name](tmp_path, monkeypatch)
+    with pytest.raises(ConfigError, match="no masks") as refused:
+        datasets.load(name).read(tmp_path, tmp_path, PIXELS)
+    assert "--masks" in refused.value.remedy
+
+
+def test_a_name_that_is_none_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="'mnist'") as refused:
+        datasets.load("mnist")
+    assert all(name in refused.value.remedy for name in datasets.DATASETS)
