@@ -5,14 +5,22 @@ folder of its own below the output folder; what is finished there is not run aga
 """
 
 import json
+import shlex
+import sys
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, Experiment
+from pt4al_backend.errors import ConfigError
+
 if TYPE_CHECKING:
+    from pt4al_backend.bench.arms import Arm
     from pt4al_backend.bench.truth import Truth
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
@@ -20,45 +28,112 @@ out = Console(highlight=False, soft_wrap=True, markup=False)
 
 Json = dict[str, Any]
 
-#: Of an arm: the strategy of its first query, for those that the literature starts uniformly.
-FIRST = "first"
+To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")]
+Data = Annotated[Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it by its name.")]
+Masks = Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation of a folder of your own.")]
+Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")]
+Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
+FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Limit = Annotated[float, typer.Option(min=0, help="Seconds after which no further round is begun; 0: none.")]
+Rankings = Annotated[
+    Path | None, typer.Option(help="Folder of the rankings, which several output folders may share; else the output folder.")
+]
+Common = Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON; they win over a preset's.")]
 
 
 @app.command()
 def run(
-    to: Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")],
-    data: Annotated[Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it by its name.")],
+    to: To,
+    data: Data,
     arm: Annotated[list[str], typer.Option(help='Name and settings: \'random={"strategy": "random"}\'. Give it several times.')],
     dataset: Annotated[str, typer.Option(help="Name of the data set, as `pt4al bench datasets` has it.")] = "folder",
-    masks: Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation of a folder of your own.")] = None,
-    pool: Annotated[
-        int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")
-    ] = None,
-    test: Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")] = None,
-    common: Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON.")] = "{}",
+    masks: Masks = None,
+    pool: Part = None,
+    test: Tested = None,
+    common: Common = "{}",
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of each run.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0, 1, … of each arm.")] = 5,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    time_limit: Annotated[float, typer.Option(help="Seconds after which no further round is begun; 0: none.")] = 0.0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds each arm is run with.")] = 5,
+    first_seed: FirstSeed = 0,
+    device: Device = "auto",
+    time_limit: Limit = 0.0,
+    rankings: Rankings = None,
 ) -> None:
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
-    from pt4al_backend.bench.oracle import Run, ranking_name
+    from pt4al_backend.bench.arms import Arm
+
+    given = _object(common)
+    arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
+    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, given.get("image_size"))
+    _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit)
+
+
+def _command(name: str, experiment: Experiment) -> None:
+    def command(
+        to: To,
+        data: Data,
+        preset: Annotated[str, typer.Option(help="honest, paper, released-code or quick.")] = "honest",
+        dataset: Annotated[str, typer.Option(help="Another data set, as `pt4al bench datasets` has it.")] = experiment.dataset,
+        masks: Masks = None,
+        pool: Part = None,
+        test: Tested = None,
+        common: Common = "{}",
+        only: Annotated[list[str] | None, typer.Option(help="Name of an arm, to leave out the others; several times.")] = None,
+        seeds: Annotated[int, typer.Option(min=1, help="How many seeds each arm is run with.")] = experiment.seeds,
+        first_seed: FirstSeed = 0,
+        device: Device = "auto",
+        time_limit: Limit = 0.0,
+        rankings: Rankings = None,
+    ) -> None:
+        size, arms = experiment.planned(preset, dataset, _object(common))
+        if unknown := sorted(set(only or ()) - {arm.name for arm in arms}):
+            names = ", ".join(arm.name for arm in arms)
+            raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
+        arms = [arm for arm in arms if not only or arm.name in only]
+        image_size = arms[0].settings.get("image_size")
+        chosen = Chosen(to, rankings or to, data, dataset, masks, pool or size.pool, test or size.test, device, image_size)
+        title = f"{experiment.title}; {preset}: {PRESETS[preset].about}"
+        _compare(chosen, title, arms, range(first_seed, first_seed + seeds), experiment.rounds or size.rounds, time_limit)
+
+    app.command(name, help=f"{experiment.title}, on {experiment.dataset}.")(command)
+
+
+for _name, _experiment in EXPERIMENTS.items():
+    _command(_name, _experiment)
+
+
+def _object(text: str) -> Json:
+    try:
+        given = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--settings is not JSON ({error}).", 'Write an object such as {"epochs": 10}.') from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"--settings is {given!r}, not an object.", 'Write an object such as {"epochs": 10}.')
+    return given
+
+
+def _compare(chosen: "Chosen", title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
+    """Runs every arm with every seed, seed by seed, and writes the report."""
+    from pt4al_backend.bench.oracle import Run
+    from pt4al_backend.bench.report import EXPERIMENT
     from pt4al_backend.settings import project_settings
 
     began = time.monotonic()
-    asked = {"dataset": dataset, "pool": pool, "test": test}
-    truth = _truth(to / "data", asked, data, masks, device, project_settings(common).image_size)
-    arms = dict(_arm(text, json.loads(common)) for text in arm)
-    for seed in range(seeds):
-        for name, (first, params) in arms.items():
-            options = project_settings({**truth.params, **params, "rounds": params.get("rounds", rounds), "seed": seed})
-            ranking = to / ranking_name(truth.task, options, device)
-            one = Run(to / "arms" / name / f"seed-{seed}", truth, options, ranking, first=first, device=device)
+    to = chosen.to
+    for arm in arms:
+        project_settings(arm.settings)  # all are checked before the first is run
+    truth = chosen.truth()
+    (to / EXPERIMENT).write_text(json.dumps({"title": title, "command": shlex.join(["pt4al", *sys.argv[1:]])}) + "\n")
+    for seed in seeds:
+        for arm in arms:
+            own = project_settings({**truth.params, **arm.settings, "seed": seed})
+            one = Run(to / "arms" / arm.name / f"seed-{seed}", truth, own, chosen.rankings, arm, device=chosen.device)
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
                 took = sum(record["seconds"].values())
-                out.print(
-                    f"{name}, seed {seed}: {record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
-                )
+                value = f"{record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
+                out.print(f"{arm.name}, seed {seed}: {value}")
+    if time_limit and time.monotonic() - began >= time_limit:
+        out.print("The time limit was reached; the same command goes on from here.")
     report(to, figures=False)
 
 
@@ -91,28 +166,41 @@ def datasets_() -> None:
         out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names a folder that holds{lines}\n")
 
 
-def _arm(text: str, common: Json) -> tuple[str, tuple[str, Json]]:
-    name, _, params = text.partition("=")
-    given = {**common, **json.loads(params or "{}")}
-    return name, (str(given.pop(FIRST, "")), given)
+@dataclass(frozen=True)
+class Chosen:
+    """A data set and a part of it, for the output folder ``to``; ``rankings`` is where those of its pool are kept."""
 
+    to: Path
+    rankings: Path
+    data: Path
+    dataset: str
+    masks: Path | None
+    pool: int | None
+    test: int | None
+    device: str
+    image_size: int | None
 
-def _truth(folder: Path, asked: Json, data: Path, masks: Path | None, device: str, image_size: int | None) -> "Truth":
-    """The data set that is asked for, decoded into ``folder`` unless it is there already."""
-    from pt4al_backend import artefacts, datasets
-    from pt4al_backend.bench.truth import Truth, write
-    from pt4al_backend.errors import ConfigError
-    from pt4al_backend.intake import has_gpu
-    from pt4al_backend.settings import server_settings
+    def truth(self) -> "Truth":
+        """The data set, decoded into the output folder unless it is there already.
 
-    if artefacts.is_complete(folder):
-        there = artefacts.manifest(folder).get("asked")
-        if there != asked:
-            message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
-            raise ConfigError(message, "Name another output folder, or delete this one.")
-        return Truth.load(folder)
-    settings = server_settings(device=device)
-    max_pixels = settings.image_max_pixels
-    found = datasets.load(asked["dataset"]).read(data, masks, max_pixels).part(asked["pool"], asked["test"])
-    out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.")
-    return write(folder, found, gpu=has_gpu(settings), image_size=image_size, max_pixels=max_pixels, asked=asked)
+        Raises:
+            ConfigError: there is another one, or it cannot be read.
+        """
+        from pt4al_backend import artefacts, datasets
+        from pt4al_backend.bench.truth import Truth, write
+        from pt4al_backend.intake import has_gpu
+        from pt4al_backend.settings import server_settings
+
+        folder = self.to / "data"
+        asked = {"dataset": self.dataset, "pool": self.pool, "test": self.test, "image_size": self.image_size}
+        if artefacts.is_complete(folder):
+            there = artefacts.manifest(folder).get("asked")
+            if there != asked:
+                message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+                raise ConfigError(message, "Name another output folder, or delete this one.")
+            return Truth.load(folder)
+        settings = server_settings(device=self.device)
+        most = settings.image_max_pixels
+        found = datasets.load(self.dataset).read(self.data, self.masks, most).part(self.pool, self.test)
+        out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.")
+        return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)

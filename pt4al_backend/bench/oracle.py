@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts, children, devices, learning, rounds, tasks
+from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.records import RECORDS, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
@@ -40,16 +41,15 @@ OF_RANKING = {
     "architecture",
     "width",
     "learning_rate",
-    "init",
-    "image_size",
     "seed",
 }
 
 
-def ranking_name(task: str, options: ProjectSettings, device: str) -> str:
-    """Name of the folder of a ranking: equal for runs that may share it, those that would rank alike."""
-    pretext = options.pretext or tasks.PRETEXT[task]
+def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
+    """Name of the folder of a ranking: equal for runs that may share it, those that would rank the same pool alike."""
+    pretext = options.pretext or tasks.PRETEXT[truth.task]
     matters = {**options.model_dump(mode="json", include=OF_RANKING), "device": devices.choose(device).type}
+    matters |= {"imagenet": options.init == "imagenet", "shape": truth.shape, "images": truth.ids[: truth.pool].tolist()}
     digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
     return f"ranking-{pretext}-seed-{options.seed}-{digest[:12]}"
 
@@ -61,19 +61,28 @@ class Run:
         folder: takes the run, or holds a part of it.
         truth: the data set.
         options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
-        ranking: folder of the ranking, shared by runs of the same ``ranking_name``.
-        first: strategy of the first query, where the strategy itself has a use for a model only.
+        rankings: folder of the rankings; runs of the same ``ranking_name`` share one.
+        arm: what the run does beside its options; its settings are taken as being among them.
         device: where it trains.
+
+    Raises:
+        ConfigError: the pool is too small for the rounds, or the strategy does not suit the main task.
     """
 
     def __init__(
-        self, folder: Path, truth: Truth, options: ProjectSettings, ranking: Path, *, first: str = "", device: str = "auto"
+        self, folder: Path, truth: Truth, options: ProjectSettings, rankings: Path, arm: Arm, *, device: str = "auto"
     ) -> None:
-        self._folder, self._truth, self._ranking, self._device = folder, truth, ranking, device
+        self._folder, self._truth, self._arm, self._device = folder, truth, arm, device
         self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        self._ranked_by = self._options
+        self._starts_from = self._options.model_copy(update={"pretext": arm.weights or options.pretext})
+        self._ranking, self._learner = (
+            rankings / ranking_name(truth, each, device) for each in (self._ranked_by, self._starts_from)
+        )
         rounds.require_fit(options, truth.task)
-        self._first = first
         self._plan = rounds.schedule(truth.pool, self._options)
+        if self._plan.notice:
+            raise ConfigError(self._plan.notice, "Lower query_size or rounds in the settings, or use more images.")
         self._records = folder / RECORDS
         self._asked: list[Ids] = []
 
@@ -84,9 +93,13 @@ class Run:
             ConfigError: they were run with other settings.
         """
         done = unbroken(self._records)
-        if any(record["settings"] != self._settings() for record in done):
-            remedy = f"Name another output folder or arm, or delete {self._folder}."
-            raise ConfigError(f"{self._folder} holds rounds that were run with other settings.", remedy)
+        ours = self._settings()
+        for record in done:
+            theirs = {**record["settings"], **record.get("arm", {})}
+            if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+                said = ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+                remedy = f"Name another output folder or arm, or delete {self._folder}."
+                raise ConfigError(f"{self._folder} holds rounds that were run with other settings: {said}.", remedy)
         return done
 
     def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
@@ -96,6 +109,7 @@ class Run:
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
         losses = self._losses(report)
+        self._rank(self._learner, self._starts_from, report)
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
@@ -114,7 +128,8 @@ class Run:
         draft.replace(self._records)
 
     def _settings(self) -> Json:
-        return self._options.model_dump(mode="json", exclude_defaults=True)
+        """Settings of the project and, by names that those do not have, what the arm does beside them."""
+        return {**self._options.model_dump(mode="json", exclude_defaults=True), **self._arm.twists()}
 
     def _round(self, number: int, losses: NDArray[np.float64], report: Report) -> Json:
         began = time.perf_counter()
@@ -132,7 +147,8 @@ class Run:
             "seconds": {"rank": self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
             "query": query.tolist(),
             "init": manifest["init"],
-            "settings": self._settings(),
+            "settings": self._options.model_dump(mode="json", exclude_defaults=True),
+            "arm": self._arm.twists(),
             "version": __version__,
             "torch": torch.__version__,
             "device": manifest["device"],
@@ -148,6 +164,8 @@ class Run:
 
     def _before(self, number: int) -> Scored:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
+        if self._arm.blind:
+            return Scored()
         if number > 1:
             return read_scored(self._learned(number - 1))
         return read_learner(self._ranking) if "pretext_features" in self._strategy(1).needs else Scored()
@@ -160,7 +178,9 @@ class Run:
             candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
             train = np.concatenate(self._asked)
             wishes = rounds.wishes(self._options, self._plan.query)
-            job = {**self._job("learn"), "learner": str(self._ranking / "result"), "classes": self._truth.classes, **wishes}
+            more = {"learner": str(self._learner / "result"), "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
+            before = str(self._learned(number - 1) / "result") if number > 1 else None
+            job = {**self._job("learn", self._options), "previous": before, **more, **wishes}
             control = self._truth.lesson(self._truth.test)
             arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
@@ -168,15 +188,19 @@ class Run:
         return artefacts.manifest(folder / "result")
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
-        """The pool's pretext losses, NaN if they mean nothing."""
-        if children.result_of(self._ranking) is None:
-            job = {**self._job("rank"), "learner": None, "wants": ["features"]}  # of some run, if not of this one
-            pool = np.arange(self._truth.pool)
-            children.prepare(self._ranking, job, rows=pool, ids=pool)
-            learning.rank(Job.read(self._ranking), report)
+        """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing."""
+        self._rank(self._ranking, self._ranked_by, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
-        meaningful = artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]
-        return losses if meaningful else np.full_like(losses, np.nan)
+        if not artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]:
+            return np.full_like(losses, np.nan)
+        return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
+
+    def _rank(self, folder: Path, options: ProjectSettings, report: Report) -> None:
+        if children.result_of(folder) is None:
+            job = {**self._job("rank", options), "learner": None, "wants": ["features"]}  # of some run, if not of this one
+            pool = np.arange(self._truth.pool)
+            children.prepare(folder, job, rows=pool, ids=pool)
+            learning.rank(Job.read(folder), report)
 
     def _seconds_of_ranking(self) -> float:
         return float(sum(artefacts.manifest(self._ranking / "result")["seconds"].values()))
@@ -189,20 +213,19 @@ class Run:
 
     def _strategy(self, number: int) -> Strategy:
         options = self._options
-        if number == 1 and self._first:
-            options = options.model_copy(update={"strategy": self._first})
+        if number == 1 and self._arm.first:
+            options = options.model_copy(update={"strategy": self._arm.first})
         return rounds.strategy_of(options, self._plan.rounds)
 
-    def _job(self, kind: str) -> Json:
+    def _job(self, kind: str, options: ProjectSettings) -> Json:
         return {
             "kind": kind,
             "task": self._truth.task,
             "masks": str(self._truth.masks),
-            "settings": self._options.model_dump(mode="json"),
+            "settings": options.model_dump(mode="json"),
             "device": self._device,
-            "pretrained": "off",
+            "pretrained": "auto" if options.init == "imagenet" else "off",
             "pixels": str(self._truth.pixels),
             "stored": self._truth.stored,
             "shape": self._truth.shape,
-            "previous": None,
         }

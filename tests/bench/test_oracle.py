@@ -1,10 +1,13 @@
 """Strategies with an oracle in place of annotators, on the live engine's jobs."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run, ranking_name
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
@@ -13,6 +16,7 @@ from pt4al_backend.settings import project_settings
 from tests.pools import ARROWS, SCENES, Pool
 
 IMAGES, TEST = 60, 12
+TWISTS = {"first", "order", "blind", "best_epoch", "weights"}
 
 
 def truth_of(pool: Pool, folder: Path) -> Truth:
@@ -24,7 +28,8 @@ def truth_of(pool: Pool, folder: Path) -> Truth:
 
 def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     options = {**pool.settings, "rounds": 3, "query_size": 8, "epochs": 1, "pretext_epochs": 1, **params}
-    return Run(folder / "run", truth_of(pool, folder), project_settings(options), folder / "ranking", device="cpu")
+    twists = {key: options.pop(key) for key in TWISTS & options.keys()}
+    return Run(folder / "run", truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -109,17 +114,76 @@ def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> No
         {"architecture": "deeplabv3"},
         {"width": 8},
         {"learning_rate": 0.01},
-        {"init": "fresh"},
-        {"image_size": 48},
+        {"init": "imagenet"},
         {"seed": 1},
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_ranking_is_not_shared_by_runs_that_would_rank_differently(change: dict[str, object]) -> None:
-    names = [ranking_name("classification", project_settings(params), "cpu") for params in ({}, change)]
+def test_a_ranking_is_not_shared_by_runs_that_would_rank_differently(tmp_path: Path, change: dict[str, object]) -> None:
+    truth = truth_of(ARROWS, tmp_path)
+    names = [ranking_name(truth, project_settings(params), "cpu") for params in ({}, change)]
     assert names[0] != names[1]
 
 
-def test_a_ranking_is_shared_by_strategies() -> None:
-    settings = [project_settings({"strategy": name, "epochs": epochs}) for name, epochs in (("random", 1), ("pt4al", 2))]
-    assert len({ranking_name("classification", each, "cpu") for each in settings}) == 1
+@pytest.mark.parametrize("change", [{"shape": (8, 8)}, {"pool": 40}, {"ids": np.array(["other"] * IMAGES)}], ids=str)
+def test_a_ranking_is_not_shared_by_pools(tmp_path: Path, change: dict[str, Any]) -> None:
+    truth = replace(truth_of(ARROWS, tmp_path), ids=np.arange(IMAGES).astype(np.str_))
+    assert ranking_name(truth, project_settings({}), "cpu") != ranking_name(replace(truth, **change), project_settings({}), "cpu")
+
+
+def test_a_ranking_is_shared_by_strategies_and_initial_weights(tmp_path: Path) -> None:
+    truth = truth_of(ARROWS, tmp_path)
+    settings = [{"strategy": "random", "epochs": 1}, {"strategy": "pt4al", "epochs": 2}, {"init": "fresh"}]
+    assert len({ranking_name(truth, project_settings(each), "cpu") for each in settings}) == 1
+
+
+def test_rounds_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
+    list(run_of(ARROWS, tmp_path)(1))
+    with pytest.raises(ConfigError, match="order None and not 'text', seed None and not 1"):
+        list(run_of(ARROWS, tmp_path, order="text", seed=1)(1))
+
+
+def test_rounds_that_the_pool_is_too_small_for_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20"):
+        run_of(ARROWS, tmp_path, query_size=20)
+
+
+#: Arrows are ranked by no accident after so many epochs.
+LEARNED = {"pretext_epochs": 12, "init": "fresh"}
+
+
+def first_of(folder: Path, **params: object) -> dict[str, Any]:
+    return next(iter(run_of(ARROWS, folder, **{"first_query": "top_k", **LEARNED, **params})(1)))
+
+
+def test_an_arm_may_rank_as_the_published_code_does(tmp_path: Path) -> None:
+    query = first_of(tmp_path, order="text", query_size=16)["query"]
+    (ranking,) = tmp_path.glob("ranking-*")
+    losses = [repr(value) for value in np.load(ranking / "result" / "losses.npy").tolist()]
+    assert query == sorted(range(len(losses)), key=lambda i: losses[i], reverse=True)[:16]
+
+
+def test_an_arm_may_ask_the_lowest_losses_first(tmp_path: Path) -> None:
+    high, low = (set(first_of(tmp_path / order, order=order)["query"]) for order in ("loss", "reversed"))
+    (ranking,) = (tmp_path / "loss").glob("ranking-*")
+    order = np.argsort(np.load(ranking / "result" / "losses.npy"))
+    assert (high, low) == (set(order[-8:].tolist()), set(order[:8].tolist()))
+
+
+def test_an_arm_that_asks_no_model_goes_on_along_the_ranking(tmp_path: Path) -> None:
+    run = run_of(ARROWS, tmp_path, first_query="top_k", blind=True, **LEARNED)
+    asked = [i for record in run(2) for i in record["query"]]
+    (ranking,) = tmp_path.glob("ranking-*")
+    assert set(asked) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-16:].tolist())
+
+
+def test_an_arm_may_start_from_another_learner_than_ranks(tmp_path: Path) -> None:
+    record = first_of(tmp_path, init="pretext", weights="jigsaw")
+    assert record["init"] == "pretext"
+    assert sorted(path.name.split("-seed")[0] for path in tmp_path.glob("ranking-*")) == ["ranking-jigsaw", "ranking-rotation"]
+
+
+def test_the_best_epoch_is_never_worse_than_the_last(tmp_path: Path) -> None:
+    """On the images that it is chosen by; that is what is wrong with it."""
+    last, best = (first_of(tmp_path / str(best), best_epoch=best, epochs=6)["value"] for best in (False, True))
+    assert best >= last

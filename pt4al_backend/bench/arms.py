@@ -1,0 +1,103 @@
+"""Arms of a comparison: a project's settings, and beside them what only an experiment does."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.ranking import rank, split
+from pt4al_backend.strategies import STRATEGIES
+
+Json = dict[str, Any]
+Losses = NDArray[np.float64]
+
+
+def _as_text(losses: Losses, _rounds: int, _rng: np.random.Generator) -> Losses:
+    text = [repr(value) for value in losses.tolist()]
+    order = sorted(range(len(text)), key=lambda i: text[i], reverse=True)
+    found = np.empty(len(losses))
+    found[order] = np.arange(len(losses), 0, -1)
+    return found
+
+
+def _batches_alone(losses: Losses, rounds: int, rng: np.random.Generator) -> Losses:
+    found = np.empty(len(losses))
+    found[rank(losses, np.arange(len(losses)))] = -split(len(losses), rounds)
+    return found + rng.random(len(losses)) / 2
+
+
+#: What an arm may do to the pretext losses float64[n] before they are ranked; NaN stands for no ranking at all.
+ORDERS: dict[str, Callable[[Losses, int, np.random.Generator], Losses]] = {
+    "loss": lambda losses, _rounds, _rng: losses,
+    "text": _as_text,
+    "reversed": lambda losses, _rounds, _rng: -losses,
+    "batches": _batches_alone,
+    "none": lambda losses, _rounds, _rng: np.full(len(losses), np.nan),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way of asking, with the settings that set it apart.
+
+    Attributes:
+        name: of its folder and its rows in tables.
+        settings: as a project's extra params.
+        first: strategy of the first query, where the arm's own has a use for a model only.
+        order: how losses are ranked. ``loss`` is the paper's; ``text`` sorts them as text, as the published code does;
+            ``reversed`` the lowest first; ``batches`` at random within each batch; ``none`` at random.
+        blind: every query is asked as if there were no model.
+        best_epoch: trainings end with the epoch that is best on the test images, as in the published code.
+        weights: pretext task that trainings start from, where it is not the one that ranks.
+    """
+
+    name: str
+    settings: Json = field(default_factory=dict)
+    first: str = ""
+    order: str = "loss"
+    blind: bool = False
+    best_epoch: bool = False
+    weights: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name or self.name.startswith("."):
+            raise ConfigError(f"An arm cannot be named {self.name!r}.", "Give it a name that can be a folder's.")
+        for key, value, known in (("order", self.order, ORDERS), ("first", self.first or "random", STRATEGIES)):
+            if value not in known:
+                raise ConfigError(f"Arm {self.name!r}: there is no {key} {value!r}.", f"There are {', '.join(sorted(known))}.")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads ``NAME={"setting": value, …}``; keys that are attributes of an arm are not settings.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        name, _, params = text.partition("=")
+        try:
+            given = json.loads(params or "{}")
+        except ValueError as error:
+            raise ConfigError(f"The settings of arm {name!r} are not JSON ({error}).", _EXAMPLE) from error
+        if not isinstance(given, dict):
+            raise ConfigError(f"The settings of arm {name!r} are no object.", _EXAMPLE)
+        own = {each.name for each in dataclasses.fields(cls)} - {"name", "settings"}
+        twists = {key: given.pop(key) for key in own & given.keys()}
+        return cls(name, given, **twists)
+
+    def with_settings(self, common: Mapping[str, Any]) -> Self:
+        """The same with settings that all arms have; its own win."""
+        return dataclasses.replace(self, settings={**common, **self.settings})
+
+    def twists(self) -> Json:
+        """What it does that the live engine does not; only what differs from the default."""
+        default = Arm(self.name)
+        own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "settings"}
+        return {key: value for key, value in own.items() if value != getattr(default, key)}
+
+
+_EXAMPLE = 'Write --arm \'margin={"strategy": "margin"}\'.'
