@@ -122,13 +122,16 @@ class Experiment:
         """The size, and the arms with all that the preset adds, and ``changes`` of its settings.
 
         Raises:
-            ConfigError: there is no such preset.
+            ConfigError: there is no such preset, or it does not suit the task.
         """
         if preset not in PRESETS:
             raise ConfigError(f"There is no preset {preset!r}.", f"There are {', '.join(PRESETS)}.")
+        if preset == "released-code" and self.task != "classification":
+            raise ConfigError("The published code has no segmentation.", "Choose another preset.")
         size = QUICK[self.task] if preset == "quick" else PUBLISHED[dataset.removesuffix("-jpeg")]
         chosen = PRESETS[preset]
         common = {**chosen.settings, **size.settings, "query_size": size.query, "rounds": size.rounds, **changes}
+        size = replace(size, query=common["query_size"], rounds=common["rounds"])
         fitting = (arm for arm in self.arms if (preset, arm.settings.get("init")) != ("quick", "imagenet"))  # too small a network
         return size, [_planned(arm, common, chosen) for arm in fitting]
 

@@ -1,0 +1,131 @@
+"""The named experiments: what is planned, and that each can be run by its command."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pt4al_backend import cli, rounds
+from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS
+from pt4al_backend.bench.records import read
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.settings import project_settings
+from pt4al_backend.strategies import STRATEGIES
+from tests.datasets.trees import TREES
+
+FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "rounds": 3, "width": 8, "image_size": 16}'
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cli.err, "width", 250)
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    return tmp_path / "given"
+
+
+def bench(name: str, data: Path, *arguments: object, seeds: int = 1) -> Result:
+    chosen = ["--dataset", "cifar10-jpeg", "--data", data, "--pool", 40, "--test", 20, "--preset", "quick", "--seeds", seeds]
+    given = ["bench", name, data.parent / "to", *chosen, "--settings", FAST, "--device", "cpu", *arguments]
+    return CliRunner().invoke(cli.app, [*map(str, given)])
+
+
+def arms(data: Path) -> dict[str, list[tuple[int, int]]]:
+    return {name: [(each.seed, each.round) for each in found] for name, found in read(data.parent / "to").arms.items()}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_arm_of_every_experiment_can_be_run(name: str, preset: str) -> None:
+    experiment = EXPERIMENTS[name]
+    if (name, preset) == ("segmentation", "released-code"):
+        with pytest.raises(ConfigError, match="published code has no segmentation"):
+            experiment.planned(preset, experiment.dataset, {})
+        return
+    size, planned = experiment.planned(preset, experiment.dataset, {})
+    names = [arm.name for arm in planned]
+    assert len(set(names)) == len(names)
+    assert "random" in names
+    for arm in planned:
+        settings = project_settings(arm.settings)
+        rounds.require_fit(settings, experiment.task)
+        assert settings.query_size == size.query
+
+
+def test_the_main_comparison_has_every_strategy() -> None:
+    assert {arm.settings["strategy"] for arm in EXPERIMENTS["main"].arms} == set(STRATEGIES)
+
+
+def test_rivals_draw_their_first_query_uniformly_and_all_start_from_fresh_weights() -> None:
+    _, planned = EXPERIMENTS["main"].planned("paper", "cifar10", {})
+    settings = {arm.name: project_settings(arm.settings) for arm in planned}
+    assert {each.init for each in settings.values()} == {"fresh"}
+    rivals = [each for each in settings.values() if each.strategy not in {"pt4al", "random"}]
+    assert {each.first_query for each in rivals} == {"random"}
+    assert (settings["PT4AL"].first_query, settings["PT4AL"].rounds, settings["PT4AL"].epochs) == ("hardest_batch", 10, 200)
+
+
+def test_the_published_code_is_a_preset() -> None:
+    _, planned = EXPERIMENTS["ablations"].planned("released-code", "cifar10", {})
+    ours = next(arm for arm in planned if arm.name == "PT4AL")
+    settings = project_settings(ours.settings)
+    assert (ours.order, ours.best_epoch) == ("text", True)
+    assert (settings.warm_start, settings.sampler) == (True, "normalised_confidence")
+    assert next(arm for arm in planned if arm.name == "sampling only").order == "none"
+
+
+def test_an_experiment_runs_goes_on_and_reports(data: Path) -> None:
+    first = bench("main", data, "--only", "random", "--only", "PT4AL", "--time-limit", 1e-9)
+    assert first.exit_code == 1  # not a single round fits into no time
+    assert "no finished rounds" in first.stderr
+    done = bench("main", data, "--only", "random", "--only", "PT4AL", seeds=2)
+    assert done.exit_code == 0, done.output
+    assert "PT4AL, seed 1: 12 labels, accuracy" in done.output
+    every = [(seed, number) for seed in (0, 1) for number in (1, 2, 3)]
+    assert arms(data) == {"random": every, "PT4AL": every}
+    report = (data.parent / "to" / "report" / "report.md").read_text()
+    assert report.startswith("# All strategies (fig. 3); quick")
+
+
+def test_seeds_may_be_run_apart_and_share_rankings(data: Path) -> None:
+    shared = ("--rankings", data.parent / "rankings")
+    assert bench("cold-start", data, "--only", "random", *shared).exit_code == 0
+    assert bench("cold-start", data, "--only", "random", "--first-seed", 3, *shared).exit_code == 0
+    assert arms(data) == {"random": [(0, 1), (3, 1)]}
+    assert len(list((data.parent / "rankings").glob("ranking-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("--preset", "fast"), "There is no preset 'fast'. There are honest, paper, released-code, quick."),
+        (("--only", "psychic"), "main has no arm 'psychic'. It has random, PT4AL"),
+        (("--settings", "[1]"), "--settings is [1], not an object."),
+        (("--settings", "{"), "--settings is not JSON"),
+        (("--settings", '{"strategies": 1}'), "Unknown setting 'strategies'"),
+        (("--settings", '{"query_size": 30, "rounds": 3}'), "40 usable images are too few for 3 rounds of 30"),
+        (("--pool", 99_999), "The pool has 60 images, fewer than 99999"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], problem: str) -> None:
+    refused = bench("main", data, *arguments)
+    assert refused.exit_code == 1
+    assert problem in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a/b={}", "cannot be named 'a/b'"),
+        ("={}", "cannot be named ''"),
+        ("a={", "not JSON"),
+        ("a=3", "no object"),
+        ('a={"order": "size"}', "there is no order 'size'"),
+        ('a={"first": "psychic"}', "there is no first 'psychic'"),
+    ],
+)
+def test_an_arm_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        Arm.parse(text)
