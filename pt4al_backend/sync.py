@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.labels import Labelling, image_of
 from pt4al_backend.schema import Project
 from pt4al_backend.store import Answered, Store
@@ -86,7 +86,8 @@ class Sync:
             old = before.get(task_id)
             stale = stamp != (old.stamp if old else "") or (old is not None and not self._labelling.holds(old.label))
             if reread or replaced or stale:
-                answers.append({**self._answer(task), "stamp": stamp})
+                same = old if old and old.stamp == stamp and old.answer == "label" else None
+                answers.append({**self._answer(task, same), "stamp": stamp})
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
 
@@ -96,15 +97,23 @@ class Sync:
         except ImageUnreadable as error:
             return "", str(error)
 
-    def _answer(self, task: Mapping[str, Any]) -> Json:
-        answer = self._labelling.answer_of(task.get("annotations") or [])
+    def _answer(self, task: Mapping[str, Any], same: Answered | None) -> Json:
+        """The answer to a task; ``same`` is what the same annotations said before, when their predictions were still there."""
+        annotations = task.get("annotations") or []
+        answer = self._labelling.answer_of(annotations) if same else self._labelling.answer_of(annotations, self._prediction)
         return {
             "id": int(task["id"]),
             "answer": "" if answer.kind == "none" else answer.kind,
             "label": answer.label or "",
-            "accepted": answer.accepted,
+            "accepted": same.accepted if same else answer.accepted,
             "note": answer.problem or "",
         }
+
+    def _prediction(self, prediction_id: int) -> Json | None:
+        try:
+            return self._client.prediction(prediction_id)
+        except NotFound:
+            return None
 
 
 def _seen_until(newest: str) -> str:

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pt4al_backend.label_studio.choices import Choices
-from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.label_studio.client import NotFound
+from pt4al_backend.label_studio.drawings import Drawings
+from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
+from pt4al_backend.label_studio.labels import Labelling
+from pt4al_backend.label_studio.outlines import regions_of
+from pt4al_backend.masks import Mask, Masks
 from pt4al_backend.settings import Settings
 from pt4al_backend.store import Store
 from pt4al_backend.sync import Sync
@@ -22,6 +29,7 @@ class Studio:
     def __init__(self) -> None:
         self.tasks: list[dict[str, Any]] = []
         self.handed_out = 0
+        self.predictions: dict[int, dict[str, Any]] = {}
 
     def add(self, at: datetime) -> None:
         number = len(self.tasks) + 1
@@ -34,6 +42,11 @@ class Studio:
         self.handed_out += len(page)
         yield page
 
+    def prediction(self, prediction_id: int) -> dict[str, Any]:
+        if prediction_id not in self.predictions:
+            raise NotFound("no such prediction")
+        return self.predictions[prediction_id]
+
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
@@ -43,12 +56,12 @@ def store(settings: Settings) -> Iterator[Store]:
     store.close()
 
 
-def look(store: Store, studio: Studio) -> int:
+def look(store: Store, studio: Studio, labelling: Labelling = LABELLING, *, reread: bool = False) -> int:
     """One increment, as a pass of the engine makes it; how many tasks Label Studio had to hand out."""
     project = store.project(1)
     assert project is not None
     before = studio.handed_out
-    Sync(store, studio, project, LABELLING).increment()  # type: ignore[arg-type]
+    Sync(store, studio, project, labelling).increment(reread=reread)  # type: ignore[arg-type]
     return studio.handed_out - before
 
 
@@ -83,3 +96,29 @@ def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Stor
     studio.tasks[0]["data"]["image"] = "another.png"
     look(store, studio)
     assert (store.answers(1)[1].label, store.answers(1)[1].note) == ("a", "")
+
+
+def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store: Store, tmp_path: Path) -> None:
+    tag = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
+    config = parse(f'<View><Image name="image" value="$image"/>{tag}</View>')
+    assert isinstance(config, SegmentationConfig)
+    labelling = Drawings(config, Masks(tmp_path), lambda: Masks(tmp_path), 10_000)
+    ids = np.repeat(np.array([[0, 1]], np.uint8), 20, axis=0).repeat(10, axis=1)
+    shown = [{**region, "origin": "prediction"} for region in regions_of(Mask(ids), config)]
+    studio = Studio()
+    studio.predictions[7] = {"id": 7, "result": shown}
+    for number, result in enumerate([shown, shown[1:]]):
+        studio.add(datetime.now(UTC))
+        stamp = studio.tasks[number]["updated_at"]
+        studio.tasks[number]["annotations"] = [{"id": number, "result": result, "parent_prediction": 7, "updated_at": stamp}]
+
+    def accepted() -> list[bool]:
+        return [store.answers(1)[task].accepted for task in (1, 2)]
+
+    look(store, studio, labelling)
+    assert accepted() == [True, False]
+    del studio.predictions[7]
+    for task in studio.tasks:
+        task["annotations"][0]["parent_prediction"] = None
+    look(store, studio, labelling, reread=True)
+    assert accepted() == [True, False]

@@ -110,6 +110,10 @@ class LabelStudio(Connection):
         path = f"/api/projects/{project_id}/import/predictions"
         return int(self.request("POST", path, json=list(predictions), timeout=SLOW)["created"])
 
+    def prediction(self, prediction_id: int) -> Json:
+        """One prediction: task, result, score, model_version, ..."""
+        return dict(self.request("GET", f"/api/predictions/{prediction_id}/"))
+
     def model_versions(self, project_id: int) -> dict[str, int]:
         """Number of predictions of each model version; the version that the project serves is listed even without any."""
         versions = self.request("GET", f"/api/projects/{project_id}/model-versions/")

@@ -13,7 +13,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size
+from pt4al_backend.label_studio.labels import Annotation, Find, Json, Labelling, Size, regions_by
 from pt4al_backend.masks import UNLABELLED, Mask, Masks, id_of, size_of
 from pt4al_backend.settings import ProjectSettings
 
@@ -43,6 +43,24 @@ class Drawings(Labelling):
     def _reconcile(self, read: Sequence[tuple[Annotation, Ids]]) -> tuple[str, list[Annotation]]:
         mask = outlines.reconcile([ids for _, ids in read])
         return self._drawn.put(Mask(mask)), [annotation for annotation, _ in read]
+
+    def _is_accepted(self, annotation: Annotation, find: Find) -> bool:
+        """Whether an annotation repeats all of a prediction.
+
+        A region that was deleted leaves no mark on the others: those that are left are compared with the prediction's. What
+        became of each outline the marks tell; the editor may draw it anew and pack it otherwise. Once the prediction is
+        deleted, the marks decide alone.
+        """
+        if not super()._is_accepted(annotation, find):
+            return False
+        parent = annotation.get("parent_prediction")
+        shown = find(parent) if isinstance(parent, int) else None
+        return shown is None or self._labels_in(shown) == self._labels_in(annotation)
+
+    def _labels_in(self, said: Annotation) -> list[str]:
+        """What the regions of an annotation or a prediction are labelled."""
+        values = [(str(region.get("type")), region.get("value")) for region in regions_by(said, self.config.from_name)]
+        return sorted(str(value.get(kind)) for kind, value in values if isinstance(value, dict))
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:
         labels = self.config.labels

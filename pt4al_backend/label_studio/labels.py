@@ -5,7 +5,7 @@ and to show one in the editor is a ``Labelling``'s, of which there is one for ea
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,9 @@ UNDEFINED = "$undefined$"
 Json = dict[str, Any]
 Annotation = Mapping[str, Any]
 Size = tuple[int, int]  # of an image: width, height
+
+#: Finds a prediction by its id; None if it was deleted.
+Find = Callable[[int], Json | None]
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ class Labelling(ABC):
     def __init__(self, config: LabelConfig) -> None:
         self.config = config
 
-    def answer_of(self, annotations: Iterable[Annotation]) -> Answer:
-        """Reconciles the annotations of one task."""
+    def answer_of(self, annotations: Iterable[Annotation], find: Find = lambda _: None) -> Answer:
+        """Reconciles the annotations of one task; ``find`` is asked for the predictions that they may repeat."""
         read: list[tuple[Annotation, Any]] = []
         problem: str | None = None
         answered = False
@@ -70,7 +73,7 @@ class Labelling(ABC):
             label, givers = self._reconcile(read)
         except LabelUnreadable as error:
             return Answer("skip", problem=problem or str(error))
-        return Answer("label", label, all(self._is_accepted(annotation) for annotation in givers), problem)
+        return Answer("label", label, all(self._is_accepted(annotation, find) for annotation in givers), problem)
 
     @abstractmethod
     def _read(self, annotation: Annotation) -> Any:
@@ -117,8 +120,8 @@ class Labelling(ABC):
     def keep_only(self, labels: Iterable[str]) -> None:  # noqa: B027 - most labels are kept in the state alone
         """Deletes what is kept beside the state of labels other than these."""
 
-    def _is_accepted(self, annotation: Annotation) -> bool:
-        """Whether an annotation repeats a prediction.
+    def _is_accepted(self, annotation: Annotation, find: Find) -> bool:  # noqa: ARG002 - of one region the mark says it all
+        """Whether an annotation repeats a prediction, by its marks.
 
         Label Studio's editor marks a region as "prediction" if it was submitted as shown, as "prediction-changed" or "manual"
         otherwise. The link to the prediction alone would not do: it stays when the label is changed, and goes when the

@@ -6,6 +6,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.label_studio.labels import prediction
 from tests.integration.loop import Loop
 from tests.kinds import KINDS
 from tests.servers import LabelStudioServer
@@ -99,8 +100,9 @@ def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop
 
 
 def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say_so(loop: Loop, task: int) -> None:
-    shown = loop.lead.task(task)["predictions"][0]
-    loop.lead.annotate(task, loop.regions(task, "green"), accepting=shown["id"])
+    assert loop.client.import_predictions(loop.id, [prediction(task, loop.regions(task, "green"), 0.5, "another model")]) == 1
+    shown = next(each for each in loop.lead.task(task)["predictions"] if each["model_version"] == "another model")
+    loop.lead.annotate(task, shown["result"], accepting=shown["id"])
     loop.ask()
     assert answer(loop, task) == "label"
     assert task not in loop.labels().train

@@ -215,8 +215,11 @@ def test_an_accepted_prediction_is_known_as_such_even_after_its_version_is_gone(
         return [CHOICES.answer_of(task["annotations"]).accepted for task in all_tasks(client, project).values()]
 
     assert accepted() == [True, False]
+    assert client.prediction(shown["id"])["result"] == shown["result"]
     client.delete_model_version(project, "v1")
     assert accepted() == [True, False]
+    with pytest.raises(NotFound):
+        client.prediction(shown["id"])
 
 
 def test_connecting_a_backend_makes_a_webhook_whose_header_can_be_set(lead: Annotator, client: LabelStudio) -> None:

@@ -99,6 +99,24 @@ def test_a_drawing_that_only_repeats_a_prediction_is_marked(drawings: Drawings) 
     assert not drawings.answer_of([annotation(half(SKY, ROAD), origin="prediction-changed")]).accepted
 
 
+@pytest.mark.parametrize(
+    "config", [CONFIG, replace(CONFIG, shape="polygon"), replace(CONFIG, shape="bitmask"), replace(CONFIG, tool="tool")]
+)
+def test_a_prediction_of_which_a_region_was_deleted_is_a_correction(
+    drawn: Masks, predicted: Masks, config: SegmentationConfig
+) -> None:
+    drawings = Drawings(config, drawn, lambda: predicted, 1_000_000)
+    shown = outlines.regions_of(Mask(half(SKY, ROAD)), config)
+    predictions = {7: {"id": 7, "result": shown}}
+    anew = [{**region, "id": f"other {region['id']}", "origin": "prediction"} for region in shown]  # as the editor names them
+    first = [region for region in anew if region["id"] == anew[0]["id"]]
+    whole, part = ({"result": result, "parent_prediction": 7} for result in (anew, first))
+    assert drawings.answer_of([whole], predictions.get).accepted
+    assert not drawings.answer_of([part], predictions.get).accepted
+    assert not drawings.answer_of([whole, part], predictions.get).accepted
+    assert drawings.answer_of([whole], {}.get).accepted  # the prediction was deleted since
+
+
 def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Masks) -> None:
     old, new = (str(drawings.answer_of([annotation(half(SKY, b))]).label) for b in (SKY, ROAD))
     drawings.keep_only([new, ""])
