@@ -86,7 +86,7 @@ class Task(Base):
     answer: Mapped[str] = mapped_column(String(8), default="")  # "", "label" or "skip"
     label: Mapped[str] = mapped_column(Text, default="")
     accepted: Mapped[bool] = mapped_column(default=False)  # a prediction submitted unchanged
-    note: Mapped[str] = mapped_column(Text, default="")  # why its label is not trained on
+    note: Mapped[str] = mapped_column(Text, default="")  # which of its annotations do not count, and why
     stamp: Mapped[str] = mapped_column(String(40), default="")  # of the annotations that the last four were read from
 
 

@@ -266,18 +266,17 @@ class Store:
 
     def tasks(self, project_id: int) -> Tasks:
         """The whole pool as columns."""
-        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.note, Task.problem, Task.width, Task.height)
+        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.problem, Task.width, Task.height)
         with self._reading() as session:
             found = session.execute(select(*wanted).where(Task.project_id == project_id).order_by(Task.id)).all()
-        ids, rows, losses, batches, answers, notes, problems, widths, heights = zip(*found, strict=True) if found else ((),) * 9
-        labelled = [answer == "label" and not note for answer, note in zip(answers, notes, strict=True)]
+        ids, rows, losses, batches, answers, problems, widths, heights = zip(*found, strict=True) if found else ((),) * 8
         return Tasks(
             ids=np.array(ids, np.int64),
             rows=np.array([-1 if row is None else row for row in rows], np.int64),
             losses=np.array([np.nan if loss is None else loss for loss in losses], np.float64),
             batches=np.array(batches, np.int64),
             answered=np.array([answer != "" for answer in answers], np.bool_),
-            labelled=np.array(labelled, np.bool_),
+            labelled=np.array([answer == "label" for answer in answers], np.bool_),
             aside=np.array([problem != "" for problem in problems], np.bool_),
             sizes=np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
         )
@@ -300,7 +299,7 @@ class Store:
         return sizes
 
     def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
-        """How many tasks are set aside, and the first of them with their reasons (image or label)."""
+        """How many tasks are left out, wholly or in part, and the first of them with their reasons (image or annotations)."""
         where = and_(Task.project_id == project_id, (Task.problem != "") | (Task.note != ""))
         with self._reading() as session:
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0

@@ -145,7 +145,9 @@ class Trainer:
                 measure[task_id] = said.label
             elif self._options.train_on_accepted or not said.accepted:
                 train[task_id] = said.label
-        self._store.set_tasks(self._project.id, {"id": list(misfits), "note": list(misfits.values())})
+        self._store.set_tasks(
+            self._project.id, {"id": list(misfits), "answer": ["skip"] * len(misfits), "note": list(misfits.values())}
+        )
         if lost:
             log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(lost))
             self._change(full_sync_at=0.0)

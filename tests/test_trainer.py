@@ -47,12 +47,15 @@ def test_labels_are_split_into_what_trains_and_what_measures(store: Store, setti
     answer(store, 1, "red")
     answer(store, 2, "green")
     answer(store, 3, "", answer="skip")
-    answer(store, 4, "blue", note="Submitted with several choices.")
+    answer(store, 4, "blue", note="1 of 2 annotations is left out, the others count. Submitted with several choices.")
     answer(store, 5, "purple")  # no class of the config (any more)
     answer(store, 6, "red")
     store.set_tasks(1, {"id": [6], "problem": ["not an image"]})
     labels = trainer(store, settings).labels()
-    assert (labels.train, labels.control) == ({2: "green"}, {1: "red"})
+    assert (labels.train, labels.control) == ({2: "green", 4: "blue"}, {1: "red"})
+    counts = store.counts(1)
+    assert (counts["labelled"], counts["skipped"]) == (4, 2)
+    assert [task for task, _ in store.set_aside(1)[1]] == [4, 5, 6]
 
 
 def test_accepted_predictions_train_unless_the_settings_say_no(store: Store, settings: Settings) -> None:

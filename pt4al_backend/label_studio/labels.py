@@ -57,7 +57,7 @@ class Labelling(ABC):
     def answer_of(self, annotations: Iterable[Annotation], find: Find = lambda _: None) -> Answer:
         """Reconciles the annotations of one task; ``find`` is asked for the predictions that they may repeat."""
         read: list[tuple[Annotation, Any]] = []
-        problem: str | None = None
+        problems: list[str] = []
         answered = False
         for annotation in sorted(annotations, key=_age):
             answered = True
@@ -66,14 +66,15 @@ class Labelling(ABC):
             try:
                 read.append((annotation, self._read(annotation)))
             except LabelUnreadable as error:
-                problem = problem or str(error)
+                problems.append(str(error))
         if not read:
-            return Answer("skip" if answered else "none", problem=problem)
+            return Answer("skip" if answered else "none", problem=problems[0] if problems else None)
         try:
             label, givers = self._reconcile(read)
         except LabelUnreadable as error:
-            return Answer("skip", problem=problem or str(error))
-        return Answer("label", label, all(self._is_accepted(annotation, find) for annotation in givers), problem)
+            return Answer("skip", problem=str(error))
+        accepted = all(self._is_accepted(annotation, find) for annotation in givers)
+        return Answer("label", label, accepted, _left_out(problems, len(read) + len(problems)) if problems else None)
 
     @abstractmethod
     def _read(self, annotation: Annotation) -> Any:
@@ -168,6 +169,11 @@ def image_of(task_data: Mapping[str, Any], config: LabelConfig) -> str:
         f"The task has no image in the field {key!r}: {found}.",
         f'Import the task again with "{key}" set to the image\'s address.',
     )
+
+
+def _left_out(problems: Sequence[str], annotations: int) -> str:
+    are = "is" if len(problems) == 1 else "are"
+    return f"{len(problems)} of {annotations} annotations {are} left out, the others count. {problems[0]}"
 
 
 def _age(annotation: Annotation) -> tuple[str, int]:

@@ -74,7 +74,7 @@ GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
     ("tasks", "Tasks of the pool.", lambda status: status.tasks["tasks"]),
     ("labels", "Labelled tasks.", lambda status: status.tasks["labelled"]),
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
-    ("set_aside", "Tasks that are left out.", lambda status: status.aside_total),
+    ("set_aside", "Tasks that are left out, wholly or in part.", lambda status: status.aside_total),
     ("control_score", "Accuracy, or mIoU, of the newest model on the control picks.", lambda status: status.control.value),
     ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
     ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),

@@ -97,7 +97,7 @@ class ProjectStatus(BaseModel):
     control: Control = Field(description="of the newest model")
     history: list[RoundStatus]
     aside_total: int
-    aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks that are left out")
+    aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks that are left out, wholly or in part")
     pretext: dict[str, Any] = Field(description="whether the pretext loss means anything here")
     notices: dict[str, str]
     error: Trouble | None

@@ -1,5 +1,6 @@
 """What annotators do with a task, and what the loop makes of it; no webhook tells it: looking is enough."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -97,6 +98,17 @@ def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop
     loop.annotate(task, "red")
     loop.ask()
     assert loop.class_in(loop.labels().train[task]) == "red"
+
+
+def test_an_annotation_that_cannot_be_read_is_said_and_the_others_train(loop: Loop, task: int, second: Annotator) -> None:
+    loop.annotate(task)
+    unknown = json.loads(json.dumps(loop.regions(task)).replace(f'"{loop.truth(task)}"', '"purple"'))
+    second.annotate(task, unknown)
+    loop.ask()
+    assert loop.class_in(loop.labels().train[task]) == loop.truth(task)
+    reason = dict(loop.store.set_aside(loop.id)[1])[task]
+    assert "1 of 2 annotations is left out" in reason
+    assert "purple" in reason
 
 
 def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say_so(loop: Loop, task: int) -> None:

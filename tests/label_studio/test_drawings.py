@@ -82,6 +82,16 @@ def test_skips_and_what_cannot_be_read_are_no_labels(drawings: Drawings) -> None
     assert broken["result"][0]["id"] in str(answer.problem)
 
 
+def test_an_annotation_that_cannot_be_read_leaves_the_others_their_label(drawings: Drawings, drawn: Masks) -> None:
+    broken, good = annotation(half(SKY, ROAD), 2), annotation(half(SKY, SKY), 1)
+    broken["result"][0]["value"]["rle"] = broken["result"][0]["value"]["rle"][:20]
+    answer = drawings.answer_of([good, broken])
+    assert answer.kind == "label"
+    assert np.array_equal(drawn.get(str(answer.label)).ids, half(SKY, SKY))
+    assert "1 of 2 annotations is left out" in str(answer.problem)
+    assert broken["result"][0]["id"] in str(answer.problem)
+
+
 def test_annotators_of_images_of_different_sizes_are_set_aside(drawings: Drawings) -> None:
     answer = drawings.answer_of([annotation(half(SKY, ROAD)), annotation(half(SKY, ROAD, 50), 1)])
     assert answer.kind == "skip"

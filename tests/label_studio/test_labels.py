@@ -67,6 +67,7 @@ def test_an_annotation_without_a_valid_choice_counts_as_answered_and_says_why(on
     beside = CHOICES.answer_of([one, annotation("cow")])
     assert (beside.kind, beside.label) == ("label", "cow")
     assert problem in str(beside.problem)
+    assert "1 of 2 annotations is left out, the others count" in str(beside.problem)
 
 
 @pytest.mark.parametrize(
