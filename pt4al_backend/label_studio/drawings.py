@@ -1,25 +1,23 @@
 """Labels of projects in which annotators draw the classes of an image.
 
-A label is the name of a mask. Several annotations of a task are reconciled pixel by pixel (see ``outlines``).
+A label is the name of a mask. Several annotations of a task are reconciled pixel by pixel (see ``votes``).
 """
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.labels import Annotation, Find, Json, Labelling, Size, regions_by
+from pt4al_backend.label_studio.votes import Vote, majority
 from pt4al_backend.masks import UNLABELLED, Mask, Masks, id_of, size_of
 from pt4al_backend.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
-
-Ids = NDArray[np.uint8]
 
 #: Size of the mask of an annotation that draws nothing: it fits any image.
 NO_SIZE = (1, 1)
@@ -37,11 +35,11 @@ class Drawings(Labelling):
         super().__init__(config)
         self._drawn, self._predicted, self._max_pixels = drawn, predicted, max_pixels
 
-    def _read(self, annotation: Annotation) -> Ids:
-        return outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels)
+    def _read(self, annotation: Annotation) -> Vote:
+        return Vote.of(outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels))
 
-    def _reconcile(self, read: Sequence[tuple[Annotation, Ids]]) -> tuple[str, list[Annotation]]:
-        mask = outlines.reconcile([ids for _, ids in read])
+    def _reconcile(self, read: Sequence[tuple[Annotation, Vote]]) -> tuple[str, list[Annotation]]:
+        mask = majority([vote for _, vote in read])
         return self._drawn.put(Mask(mask)), [annotation for annotation, _ in read]
 
     def _is_accepted(self, annotation: Annotation, find: Find) -> bool:

@@ -101,33 +101,6 @@ def regions_of(mask: Mask, config: SegmentationConfig) -> list[Json]:
     return results
 
 
-def reconcile(masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """One mask of those of several annotators, of which the newest is the last.
-
-    The majority decides each pixel; of equally many, the newest annotation. No label counts as much as any label. Masks of
-    annotations without a region fit every size.
-
-    Raises:
-        LabelUnreadable: two are of different sizes.
-    """
-    sizes = sorted({mask.shape for mask in masks if mask.shape != (1, 1)} or {(1, 1)})
-    if len(sizes) > 1:
-        said = " and ".join(f"{width:,} x {height:,}" for height, width in sizes)
-        raise LabelUnreadable(
-            f"The annotators' regions are of images of different sizes: {said} pixels.",
-            "Delete the annotation that is not of this image in Label Studio.",
-        )
-    masks = [np.broadcast_to(mask, sizes[0]) for mask in masks]
-    result, most = masks[0].copy(), np.zeros(sizes[0], dtype=np.int32)
-    for mask in masks:
-        votes = np.zeros_like(most)
-        for other in masks:
-            votes += mask == other
-        np.copyto(result, mask, where=votes >= most)
-        np.maximum(most, votes, out=most)
-    return result
-
-
 def _regions(annotation: Mapping[str, Any], config: SegmentationConfig) -> list[_Region]:
     """The regions of an annotation, in the order in which they are drawn."""
     result = annotation.get("result")

@@ -6,6 +6,8 @@ Pillow's ``ImageDraw.polygon`` go by another rule, even-odd, which makes holes w
 annotator does not see; and they add the pixels that the outline touches: a square of 10 x 10 pixels becomes 11 x 11.
 """
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,7 @@ _TOLERANCE = 1.0  # pixels that a simplified outline may be off, and for small p
 _SHARE = 1 / 16  # of the side of a square as large
 _MOST_POINTS = 100_000
 _MOST_CROSSINGS = 1_000_000  # of the rows by one outline, beyond one for each pixel
-_AT_ONCE = 1 << 20  # pixels, and crossings, that are worked on together: bounds the memory
+_AT_ONCE = 1 << 20  # pixels and crossings that are worked on together: bounds the memory
 
 
 def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> int:
@@ -41,10 +43,8 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
         raise ValueError(f"crosses the rows of the image {crossings:,} times")
     left, right = (int(np.clip(end, 0, width)) for end in (np.floor(x.min()), np.ceil(x.max())))
     first, last = int(tops.min()), int(bottoms.max())
-    rows = _AT_ONCE // max(len(points), right - left) + 1
     covers = False
-    for top in range(first, last, rows):
-        bottom = min(top + rows, last)
+    for top, bottom in _pieces(tops, bottoms, right - left):
         starts = np.clip(tops, top, bottom)
         counts = np.clip(bottoms, top, bottom) - starts
         edge = np.repeat(np.arange(len(points)), counts)
@@ -60,6 +60,19 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
     if not covers:
         raise ValueError("covers no pixel of the image")
     return crossings + (last - first) * (right - left)
+
+
+def _pieces(tops: NDArray[np.int64], bottoms: NDArray[np.int64], width: int) -> list[tuple[int, int]]:
+    """First row and the row after the last of each piece of a polygon that is filled at once.
+
+    Each piece looks at every edge: there are only as many as the pixels and crossings make it.
+    """
+    first, last = int(tops.min()), int(bottoms.max())
+    begun, ended = (np.bincount(rows - first, minlength=last - first + 1) for rows in (tops, bottoms))
+    crossings = np.cumsum(begun - ended)[:-1]
+    piece = np.cumsum(crossings + width) // _AT_ONCE
+    cuts = [first, *(np.flatnonzero(np.diff(piece)) + 1 + first).tolist(), last]
+    return [(top, bottom) for top, bottom in pairwise(cuts) if top < bottom]
 
 
 def outlines(region: NDArray[np.bool_], least: int) -> list[tuple[int, NDArray[np.float64]]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.label_studio import bitmaps, rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
-from pt4al_backend.label_studio.outlines import mask_of, reconcile, regions_of
+from pt4al_backend.label_studio.outlines import mask_of, regions_of
 from pt4al_backend.masks import UNLABELLED, Mask
 
 DRAWN = json.loads((Path(__file__).parent / "recorded" / "drawn.json").read_text())
@@ -284,37 +284,3 @@ def test_so_many_regions_that_reading_takes_forever_are_refused() -> None:
     assert read(*many, max_pixels=100).shape == (8, 10)
     with pytest.raises(LabelUnreadable, match="Region r50: with it the regions cover the image too often"):
         read(*many, max_pixels=80)
-
-
-def row(*ids: int) -> NDArray[np.uint8]:
-    return np.array([ids], dtype=np.uint8)
-
-
-NOTHING = row(UNLABELLED)
-
-
-@pytest.mark.parametrize(
-    ("masks", "agreed"),
-    [
-        ([row(0, 1)], row(0, 1)),
-        ([row(0, 1), row(2, 1)], row(2, 1)),
-        ([row(0, 1), row(0, 2), row(1, 0)], row(0, 0)),
-        ([row(0, __), row(1, __), row(1, 2)], row(1, __)),
-        ([row(2, 2), row(1, 1), row(1, 0), row(2, 0)], row(2, 0)),
-        ([row(1, 1), row(2, 2), row(2, 2), row(1, 1), row(0, 0)], row(1, 1)),
-        ([NOTHING, row(0, 1)], row(0, 1)),
-        ([row(0, 1), NOTHING], row(__, __)),
-        ([NOTHING, row(0, 1), NOTHING], row(__, __)),
-        ([NOTHING, row(0, 1), row(0, 2)], row(0, 2)),
-        ([NOTHING, NOTHING], NOTHING),
-    ],
-)
-def test_annotators_are_reconciled_by_majority_and_then_by_age(masks: list[NDArray[np.uint8]], agreed: NDArray[np.uint8]) -> None:
-    before = [mask.copy() for mask in masks]
-    np.testing.assert_array_equal(reconcile(masks), agreed)
-    np.testing.assert_array_equal(np.concatenate(masks, axis=1), np.concatenate(before, axis=1))
-
-
-def test_annotators_whose_images_differ_are_not_reconciled() -> None:
-    with pytest.raises(LabelUnreadable, match="different sizes: 2 x 1 and 3 x 1 pixels"):
-        reconcile([row(0, 1), NOTHING, row(0, 1, 2)])

@@ -1,0 +1,79 @@
+"""One mask of those of several annotators."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from pt4al_backend.errors import LabelUnreadable
+from pt4al_backend.label_studio.votes import Vote, majority
+from pt4al_backend.masks import UNLABELLED
+
+__ = UNLABELLED
+
+
+def reconcile(masks: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    return majority([Vote.of(mask) for mask in masks])
+
+
+def row(*ids: int) -> NDArray[np.uint8]:
+    return np.array([ids], dtype=np.uint8)
+
+
+NOTHING = row(UNLABELLED)
+
+
+@pytest.mark.parametrize(
+    ("masks", "agreed"),
+    [
+        ([row(0, 1)], row(0, 1)),
+        ([row(0, 1), row(2, 1)], row(2, 1)),
+        ([row(0, 1), row(0, 2), row(1, 0)], row(0, 0)),
+        ([row(0, __), row(1, __), row(1, 2)], row(1, __)),
+        ([row(2, 2), row(1, 1), row(1, 0), row(2, 0)], row(2, 0)),
+        ([row(1, 1), row(2, 2), row(2, 2), row(1, 1), row(0, 0)], row(1, 1)),
+        ([NOTHING, row(0, 1)], row(0, 1)),
+        ([row(0, 1), NOTHING], row(__, __)),
+        ([NOTHING, row(0, 1), NOTHING], row(__, __)),
+        ([NOTHING, row(0, 1), row(0, 2)], row(0, 2)),
+        ([NOTHING, NOTHING], NOTHING),
+    ],
+)
+def test_annotators_are_reconciled_by_majority_and_then_by_age(masks: list[NDArray[np.uint8]], agreed: NDArray[np.uint8]) -> None:
+    np.testing.assert_array_equal(reconcile(masks), agreed)
+
+
+def by_hand(said: list[int]) -> int:
+    """The id that most said; of several, the one that was said last."""
+    votes = Counter(said)
+    return next(each for each in reversed(said) if votes[each] == max(votes.values()))
+
+
+ids = st.sampled_from([0, 1, 2, 254, UNLABELLED])
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 3), st.integers(2, 4)), elements=ids))
+def test_any_number_of_annotators_is_counted_pixel_by_pixel(masks: NDArray[np.uint8]) -> None:
+    expected = np.apply_along_axis(lambda said: by_hand(said.tolist()), 0, masks)
+    np.testing.assert_array_equal(reconcile(list(masks)), expected)
+
+
+def test_large_masks_have_no_seam() -> None:
+    rng = np.random.default_rng(0)
+    one, two, three = (rng.choice(np.array([0, 1, __], np.uint8), (601, 333)) for _ in range(3))
+    agreed = reconcile([one, two, three])
+    np.testing.assert_array_equal(agreed, np.where(one == two, one, three))
+
+
+def test_hundreds_of_annotators_are_counted() -> None:
+    masks = [row(0, 1)] * 150 + [row(1, 2)] * 151 + [row(0, 2)]
+    np.testing.assert_array_equal(reconcile(masks), row(0, 2))
+
+
+def test_annotators_whose_images_differ_are_not_reconciled() -> None:
+    with pytest.raises(LabelUnreadable, match="different sizes: 2 x 1 and 3 x 1 pixels"):
+        reconcile([row(0, 1), NOTHING, row(0, 1, 2)])
