@@ -93,7 +93,8 @@ def outlines(region: NDArray[np.bool_], least: int) -> list[tuple[int, NDArray[n
     (left, right), (top, bottom) = (np.flatnonzero(region.any(axis=axis))[[0, -1]] for axis in (0, 1))
     # At twice the size the outline runs between the centre of the last pixel and the edge of the image's pixel: the pixel's
     # centre is inside, and that of its neighbour is not.
-    twice = region[top : bottom + 1, left : right + 1].astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    part = region[top : bottom + 1, left : right + 1].astype(np.uint8)
+    twice = cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
     contours, parents = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     found = []
     for contour, (*_, parent) in zip(contours, parents[0], strict=True):

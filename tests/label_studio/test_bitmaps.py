@@ -38,6 +38,14 @@ def test_every_region_comes_back(region: NDArray[np.bool_]) -> None:
     np.testing.assert_array_equal(decode(encode(region), *region.shape), region)
 
 
+def test_a_region_is_shown_black_and_the_rest_transparent() -> None:
+    data = encode(np.array([[True, False]])).removeprefix(PREFIX)
+    with Image.open(BytesIO(base64.b64decode(data))) as image:
+        shown = image.convert("RGBA")
+    assert shown.getpixel((0, 0)) == (0, 0, 0, 255)
+    assert shown.getpixel((1, 0))[3] == 0
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_a_pixel_belongs_to_it_if_it_is_at_least_half_opaque(mode: str) -> None:
     image = Image.new(mode, (4, 1))

@@ -1,4 +1,5 @@
-"""Speed of the codec of brush regions, which every annotation of a segmentation project and every prediction goes through."""
+"""Speed of the codec of brush regions, which every annotation of a segmentation project and every prediction goes through, and
+of drawing a prediction on a large image."""
 
 import time
 from collections.abc import Callable
@@ -9,20 +10,30 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
+from pt4al_backend.frames import restore_ids
 from pt4al_backend.label_studio import rle
+from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
+from pt4al_backend.label_studio.outlines import regions_of
+from pt4al_backend.masks import Mask
 
 BOUND_MS = 10.0
 HEIGHT, WIDTH = 512, 1024
 SALT = 0.02  # share of the noisy mask's pixels that are turned over
 REPEATS = 20
 
+LARGE = (4000, 3000)  # width and height of a large image
+FRAME = (384, 512)  # in which a model sees it
+CLASSES = tuple("abcde")
+FEW_REPEATS = 5
+
 
 def measure(_: Workbench) -> list[Line]:
-    """An ellipse, and the same with noise."""
+    """An ellipse, the same with noise, and a prediction of five classes with each tool."""
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     smooth = ((columns - 500) / 300) ** 2 + ((rows - 250) / 150) ** 2 < 1
     noisy = smooth ^ (np.random.default_rng(0).random(smooth.shape) < SALT)
-    return [*_measure(smooth, "smooth"), *_measure(noisy, f"{SALT:.0%} salt noise")]
+    drawn = [_draw(shape) for shape in ("brush", "polygon", "bitmask")]
+    return [*_measure(smooth, "smooth"), *_measure(noisy, f"{SALT:.0%} salt noise"), *drawn]
 
 
 def _measure(region: NDArray[np.bool_], name: str) -> list[Line]:
@@ -35,9 +46,22 @@ def _measure(region: NDArray[np.bool_], name: str) -> list[Line]:
     ]
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
+def _draw(shape: Shape) -> Line:
+    rng = np.random.default_rng(0)
+    rows, columns = np.ogrid[: FRAME[0], : FRAME[1]]
+    frame = np.zeros(FRAME, dtype=np.uint8)
+    for number in range(40):
+        y, x, radius = rng.uniform((0, 0, 10), (*FRAME, 60))
+        frame[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = number % len(CLASSES)
+    config = SegmentationConfig("mask", "image", "image", CLASSES, shape)
+    took = _milliseconds(lambda: regions_of(Mask(restore_ids(frame, LARGE)), config), FEW_REPEATS)
+    what = f"drawing a prediction of {len(CLASSES)} classes on {LARGE[0]} x {LARGE[1]} pixels, {shape}"
+    return Line(what, took, "ms", note=f"40 disks, median of {FEW_REPEATS}")
+
+
+def _milliseconds(work: Callable[[], object], repeats: int = REPEATS) -> float:
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(repeats):
         began = time.perf_counter()
         work()
         seconds.append(time.perf_counter() - began)
