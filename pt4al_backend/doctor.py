@@ -4,22 +4,18 @@ Every check has a time limit and none stops the others. Nothing is changed: the 
 whether there is one, only costs it a look.
 """
 
-import ipaddress
 import shutil
-import socket
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from pt4al_backend import rounds
 from pt4al_backend.errors import ConfigError, ImageUnreadable, PT4ALError
+from pt4al_backend.findings import Finding, attempt
 from pt4al_backend.images import decode
 from pt4al_backend.intake import has_gpu
 from pt4al_backend.jobs import Queue
@@ -30,87 +26,44 @@ from pt4al_backend.label_studio.connection import checked_url
 from pt4al_backend.label_studio.labels import image_of
 from pt4al_backend.label_studio.queue import SAMPLING
 from pt4al_backend.label_studio.registration import Registration
+from pt4al_backend.reach import ANSWER_SECONDS, registered, shown
 from pt4al_backend.schema import Project
 from pt4al_backend.settings import Settings, project_settings
 from pt4al_backend.store import Store
 
-LIMIT_SECONDS = 30.0  # of one check
 WORKER_SECONDS = 5.0  # that a worker gets to take a request
-ANSWER_SECONDS = (3.05, 5.0)
 LITTLE_BYTES, LEAST_BYTES = 5_000_000_000, 500_000_000  # free disk: worth a warning, too little
 IMAGES = 3  # tasks whose image is tried; one that can be read is enough
-GUARDS = (
-    "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (or, instead of both, "
-    "USE_DEFAULT_BANNED_SUBNETS=false), then remove the backend under Settings > Model and connect it again."
-)
 
 Json = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found, and what to change unless all is well."""
-
-    level: Literal["ok", "warn", "fail"]
-    topic: str
-    text: str
-    remedy: str = ""
 
 
 def examine(settings: Settings, project_id: int | None = None) -> Iterator[Finding]:
     """Makes all checks, one finding each: of the server, then of every connected project or of the one given."""
-    yield _attempt("Data folder", lambda: _data_folder(settings))
-    store = _attempt("State", lambda: _open(settings))
+    yield attempt("Data folder", lambda: _data_folder(settings))
+    store = attempt("State", lambda: _open(settings))
     if isinstance(store, Finding):
         yield store
     else:
         where = "the database that PT4AL_DATABASE_URL names" if settings.database_url else "SQLite in the data folder"
         count = len(store.project_ids()) if store else 0
         yield Finding("ok", "State", f"{where}, {count} connected project{'' if count == 1 else 's'}")
-        yield _attempt("Worker", lambda: _worker(settings, store))
-    yield _attempt("Device", lambda: _device(settings))
-    yield _attempt("ImageNet weights", lambda: _weights(settings))
-    label_studio = _attempt("Label Studio", lambda: _label_studio(settings))
+        yield attempt("Worker", lambda: _worker(settings, store))
+    yield attempt("Device", lambda: _device(settings))
+    asked = [project_id] if project_id is not None else store.project_ids() if isinstance(store, Store) else []
+    projects = {number: store.project(number) if isinstance(store, Store) else None for number in asked}
+    yield attempt("ImageNet weights", lambda: _weights(settings, [project for project in projects.values() if project]))
+    label_studio = attempt("Label Studio", lambda: _label_studio(settings))
     yield label_studio
     if label_studio.level == "ok":
-        yield _attempt("Token", lambda: _token(settings))
-    known = store.project_ids() if isinstance(store, Store) else []
-    for number in [project_id] if project_id is not None else known:
-        project = store.project(number) if isinstance(store, Store) else None
+        yield attempt("Token", lambda: _token(settings))
+    for number, project in projects.items():
         if project is None:
             yield Finding("fail", f"Project {number}", "It never connected this backend.", "Connect it in Settings > Model.")
             continue
         yield from _project(project)
         if label_studio.level != "fail":  # else it was said what to do
             yield from _in_label_studio(settings, project)
-
-
-def _attempt(topic: str, work: Callable[[], T]) -> T | Finding:
-    """Does some work within the time limit; what goes wrong becomes a finding.
-
-    Messages of other errors than our own are left out: a library may quote a URL with its password.
-    """
-    done: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            done.set_result(work())
-        except BaseException as error:
-            done.set_exception(error)
-
-    # a thread that is left behind when the time is over must not keep the process from ending
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        return done.result(LIMIT_SECONDS)
-    except PT4ALError as error:
-        return Finding("fail", topic, error.message, error.remedy)
-    except TimeoutError:
-        return Finding(
-            "fail", topic, f"No answer within {LIMIT_SECONDS:g} s.", "Check that it runs and can be reached from here."
-        )
-    except Exception as error:
-        return Finding("fail", topic, f"The check failed ({type(error).__name__}).", "Please report this.")
 
 
 # the server
@@ -196,20 +149,22 @@ def _device(settings: Settings) -> Finding:
     return Finding("ok", "Device", text)
 
 
-def _weights(settings: Settings) -> Finding:
+def _weights(settings: Settings, projects: Sequence[Project]) -> Finding:
+    """Whether the weights can be had that the projects want; of segmentations the environment's if there is none."""
     from pt4al_backend import devices, pretrained
 
     topic = "ImageNet weights"
     if settings.pretrained == "off":
         return Finding("ok", topic, "switched off (PT4AL_PRETRAINED=off)")
     on_gpu = devices.choose(settings.device).type == "cuda"
-    encoder = project_settings().encoder or ("resnet101" if on_gpu else "resnet18")  # as the segmentation task chooses
+    wanted = [encoder for project in projects for encoder in _encoders(project)] or [project_settings().encoder]
+    encoders = sorted({encoder or ("resnet101" if on_gpu else "resnet18") for encoder in wanted})  # as segmentation chooses
     use = (
         "classification takes resnet18's for images above 64 pixels at width 64, the GPU's default; "
-        f"segmentation takes {encoder}'s at any size"
+        f"segmentation takes {' and '.join(encoders)}'s at any size"
     )
-    missing = [name for name in dict.fromkeys(("resnet18", encoder)) if not pretrained.at_hand(name)]
-    folder = pretrained.path(encoder).parent
+    missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not pretrained.at_hand(name)]
+    folder = pretrained.path("resnet18").parent
     if not missing:
         return Finding("ok", topic, f"in {folder}; {use}")
     try:
@@ -220,6 +175,15 @@ def _weights(settings: Settings) -> Finding:
     addresses = " and ".join(pretrained.URLS[each] for each in missing)
     remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off."
     return Finding("warn", topic, f"{' and '.join(missing)} neither here nor to be had; {use}.", remedy)
+
+
+def _encoders(project: Project) -> list[str | None]:
+    """The encoder that a project asks for, None where that is left open; nothing if it is no segmentation, or not in order."""
+    try:
+        is_segmentation = label_config.parse(project.label_config).task == "segmentation"
+        return [project_settings(project.params).encoder] if is_segmentation else []
+    except PT4ALError:
+        return []  # said of the project
 
 
 def _label_studio(settings: Settings) -> Finding:
@@ -236,10 +200,10 @@ def _label_studio(settings: Settings) -> Finding:
     except requests.exceptions.JSONDecodeError:
         release = None
     except requests.RequestException as error:
-        return Finding("fail", "Label Studio", f"{_shown(url)} does not answer ({type(error).__name__}).", f"Start it. {remedy}")
+        return Finding("fail", "Label Studio", f"{shown(url)} does not answer ({type(error).__name__}).", f"Start it. {remedy}")
     if not release:
-        return Finding("fail", "Label Studio", f"{_shown(url)} does not answer as Label Studio does.", remedy)
-    return Finding("ok", "Label Studio", f"{release} at {_shown(url)}")
+        return Finding("fail", "Label Studio", f"{shown(url)} does not answer as Label Studio does.", remedy)
+    return Finding("ok", "Label Studio", f"{release} at {shown(url)}")
 
 
 def _token(settings: Settings) -> Finding:
@@ -262,34 +226,36 @@ def _project(project: Project) -> Iterator[Finding]:
     topic = f"Project {project.id}"
     if project.error:
         yield Finding("fail", topic, f"The last error: {project.error}", project.remedy)
-    yield _attempt(topic, lambda: _params(topic, project))
+    yield attempt(topic, lambda: _params(topic, project))
 
 
 def _in_label_studio(settings: Settings, project: Project) -> Iterator[Finding]:
     topic = f"Project {project.id}"
-    client = _attempt(topic, lambda: client_for(settings, project))
+    client = attempt(topic, lambda: client_for(settings, project))
     if isinstance(client, Finding):
         yield client
         return
-    remote = _attempt(topic, lambda: client.project(project.id))
+    remote = attempt(topic, lambda: client.project(project.id))
     if isinstance(remote, Finding):
         yield remote
         return
-    yield _attempt(topic, lambda: _image(topic, settings, client, project, remote))
+    yield attempt(topic, lambda: _image(topic, settings, client, project, remote))
     yield _served(topic, project, remote)
     registration = Registration(settings, client, project.id)
-    backends = _attempt(topic, registration.backends)
-    hooks = _attempt(topic, lambda: client.webhooks(project.id))
+    backends = attempt(topic, registration.backends)
+    hooks = attempt(topic, lambda: client.webhooks(project.id))
     if isinstance(backends, Finding):
         yield backends
     elif isinstance(hooks, Finding):
         yield hooks
     else:
-        yield from _registered(topic, settings, registration, backends, hooks)
+        yield from registered(topic, settings, registration, backends, hooks)
 
 
 def _params(topic: str, project: Project) -> Finding:
-    project_settings(project.params)
+    options = project_settings(project.params)
+    if project.label_config:
+        rounds.require_fit(options, label_config.parse(project.label_config).task)
     given = ", ".join(sorted(project.params)) or "none"
     return Finding("ok", topic, f"{project.title!r}, {project.phase}; extra params: {given}")
 
@@ -323,76 +289,3 @@ def _served(topic: str, project: Project, remote: Json) -> Finding:
         remedy = f"Choose {wanted!r} in Settings > Predictions, or Settings > Model."
         return Finding("fail", topic, f"The project serves predictions of {version!r}, not PT4AL's queue {wanted!r}.", remedy)
     return Finding("ok", topic, f"task sampling is {sampling!r}, model version {wanted!r} is served")
-
-
-def _registered(
-    topic: str, settings: Settings, registration: Registration, backends: list[Json], hooks: list[Json]
-) -> Iterator[Finding]:
-    if not backends:
-        yield Finding(
-            "fail",
-            topic,
-            "Label Studio has no backend connected.",
-            "Connect it in Settings > Model. If Label Studio refuses with 'reserved network address': " + GUARDS,
-        )
-    for backend in backends:
-        url = str(backend.get("url") or "").rstrip("/")
-        user = settings.basic_auth_user
-        if user and backend.get("basic_auth_user") != user:
-            text = f"The backend {_shown(url)} is connected without this backend's user name."
-            yield Finding("warn", topic, text, "If it is this one: Settings > Model > Edit, basic authentication.")
-            continue
-        yield _attempt(topic, lambda url=url, backend=backend: _reachable(topic, url, backend))  # type: ignore[misc]
-        yield _attempt(topic, lambda url=url: _webhook(topic, url, registration.header(), hooks))  # type: ignore[misc]
-
-
-def _reachable(topic: str, url: str, backend: Json) -> Finding:
-    state = str(backend.get("readable_state") or backend.get("state") or "unknown")
-    if backend.get("state") in ("DI", "ER"):
-        remedy = f"Start pt4al web, and give the URL under which Label Studio's machine reaches it. {_why_refused(url)}".strip()
-        return Finding("fail", topic, f"Label Studio cannot use the backend at {_shown(url)}: {state}.", remedy)
-    try:
-        answered = requests.get(f"{url}/health", timeout=ANSWER_SECONDS, allow_redirects=False).status_code == 200
-    except requests.RequestException:
-        answered = False
-    if answered:
-        return Finding("ok", topic, f"Label Studio says {state} of the backend at {_shown(url)}, which answers from here as well")
-    text = f"The backend at {_shown(url)} does not answer from here; Label Studio says {state}, and only its view counts."
-    return Finding("warn", topic, text, "None is needed if Label Studio is on another network than this machine.")
-
-
-def _webhook(topic: str, url: str, header: str, hooks: list[Json]) -> Finding:
-    found = [hook for hook in hooks if str(hook.get("url")) == f"{url}/webhook"]
-    if not found:
-        text = f"Label Studio has no webhook {_shown(url)}/webhook, so answers are only noticed by polling."
-        return Finding("fail", topic, text, _why_refused(url) or GUARDS)
-    hook = found[0]
-    off = [name for name in ("is_active", "send_payload", "send_for_all_actions") if hook.get(name) is False]
-    if off:
-        return Finding("fail", topic, f"The webhook has {', '.join(off)} off.", "Switch it on in Settings > Webhooks.")
-    if header and (hook.get("headers") or {}).get("Authorization") != header:
-        remedy = "A running worker sets it within PT4AL_FULL_SYNC_SECONDS, ten minutes by default."
-        return Finding("fail", topic, "The webhook does not carry the basic authentication that this backend asks for.", remedy)
-    return Finding("ok", topic, f"webhook {_shown(url)}/webhook" + (", with basic authentication" if header else ""))
-
-
-def _why_refused(url: str) -> str:
-    """Why Label Studio may refuse a backend's address; its settings cannot be asked for, so from the address itself."""
-    host = urlsplit(url).hostname or ""
-    if "." not in host and ":" not in host and host != "localhost":
-        return (
-            f"Label Studio takes a host name without a dot ({host}) for malformed and makes no webhook: give the backend a name "
-            "with one, such as pt4al.local, and connect that."
-        )
-    try:
-        addresses = {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except OSError:
-        return ""
-    private = sorted(address for address in addresses if not ipaddress.ip_address(address.partition("%")[0]).is_global)
-    return f"{host} has the private address {private[0]}, which Label Studio refuses by default. {GUARDS}" if private else ""
-
-
-def _shown(url: str) -> str:
-    """A URL without the user and password that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()

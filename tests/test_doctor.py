@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pt4al_backend import doctor, pretrained
+from pt4al_backend import doctor, findings, pretrained
 from pt4al_backend.cli import app
-from pt4al_backend.doctor import Finding
+from pt4al_backend.findings import Finding
 from pt4al_backend.label_studio.queue import SAMPLING
 from pt4al_backend.settings import Settings
 from pt4al_backend.store import Store
@@ -23,6 +23,9 @@ from tests.servers import free_port
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = """<View><Image name="image" value="$image"/><Choices name="label" toName="image">
 <Choice value="cat"/><Choice value="dog"/></Choices></View>"""
+
+BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="mask" toName="image">
+<Label value="cat"/><Label value="dog"/></BrushLabels></View>"""
 
 
 def answer(body: Any, status: int = 200) -> Answer:
@@ -171,7 +174,7 @@ def test_an_address_without_http_is_said_to_need_it(world: World) -> None:
 
 def test_a_label_studio_that_never_answers_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = world.findings()
-    monkeypatch.setattr(doctor, "LIMIT_SECONDS", 0.5)
+    monkeypatch.setattr(findings, "LIMIT_SECONDS", 0.5)
     for path in ("/api/current-user/whoami", "/api/tasks", "/api/ml/"):
         world.server.answers[path] = world.server.drip(b"")
     slow = [each for each in doctor.examine(world.settings) if "No answer within" in each.text]
@@ -244,3 +247,24 @@ def test_weights_that_cannot_be_had_are_named_for_both_kinds_of_task(
     said = faults(world.findings(), "ImageNet weights")
     assert f"segmentation takes {wanted[-1]}'s at any size" in said
     assert all(f"/{name}-01234567.pth" in said for name in wanted)
+
+
+def test_weights_are_those_that_the_projects_ask_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["resnet18", "resnet34", "mobilenet_v2"]
+    monkeypatch.setattr(pretrained, "at_hand", lambda _: False)
+    monkeypatch.setattr(pretrained, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
+    world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
+    world.store.connect(7, params={"encoder": "resnet34"}, label_config=BRUSH)
+    world.store.connect(8, params={"encoder": "mobilenet_v2"}, label_config=BRUSH)
+    world.store.connect(9, params={"encoder": "resnet101"}, label_config=CONFIG)  # a classification has no encoder
+    said = faults(world.findings(), "ImageNet weights")
+    assert "segmentation takes mobilenet_v2 and resnet34's at any size" in said
+    assert all(f"/{name}-01234567.pth" in said for name in wanted)
+    assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
+
+
+def test_a_strategy_that_does_not_fit_the_labeling_config_is_a_fault(world: World) -> None:
+    world.store.connect(7, params={"strategy": "badge"}, label_config=CONFIG)
+    assert faults(world.findings()) == ""
+    world.store.connect(7, params={"strategy": "badge"}, label_config=BRUSH)
+    assert "'badge' needs a posterior of each class for images; segmentation has them of pixels" in faults(world.findings())
