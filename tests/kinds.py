@@ -17,10 +17,13 @@ LABELS = "".join(f'<Label value="{name}"/>' for name in CLASSES)
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of project; ``label_config`` asks for the classes of arrows, ``params`` keep its trainings short."""
+    """A kind of project: ``label_config`` asks for the classes of arrows, ``params`` keep its trainings short, and what a model
+    says is shown as results of the type ``shows``.
+    """
 
     name: str
     label_config: str
+    shows: str
     params: dict[str, Any] = field(default_factory=dict)
 
     def regions(self, label: str, number: int, asked: str = "") -> list[dict[str, Any]]:
@@ -38,9 +41,12 @@ def _drawn(tag: str) -> str:
     return f'<View><Image name="image" value="$image"/><{tag} name="colour" toName="image">{LABELS}</{tag}></View>'
 
 
-CLASSIFICATION = Kind("classification", LABEL_CONFIG, TINY)
-BRUSH = Kind("segmentation", _drawn("BrushLabels"), {**TINY, "epochs": 20, "pretext": "rotation"})
-POLYGON = Kind("polygons", _drawn("PolygonLabels"), BRUSH.params)
+CLASSIFICATION = Kind("classification", LABEL_CONFIG, "choices", TINY)
+BRUSH = Kind("segmentation", _drawn("BrushLabels"), "brushlabels", {**TINY, "epochs": 20, "pretext": "rotation"})
+POLYGON = Kind("polygons", _drawn("PolygonLabels"), "polygonlabels", BRUSH.params)
+BITMASK = Kind("bitmasks", _drawn("BitmaskLabels"), "bitmasklabels", BRUSH.params)
 
 #: One for each main task.
 KINDS = (CLASSIFICATION, BRUSH)
+#: One for each tool.
+TOOLS = (*KINDS, POLYGON, BITMASK)

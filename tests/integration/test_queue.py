@@ -14,7 +14,7 @@ from pt4al_backend.label_studio.annotator import Annotator
 from tests.image_server import Handler, Server, reply
 from tests.images import arrow, encoded
 from tests.integration.loop import SECONDS, Loop
-from tests.kinds import KINDS
+from tests.kinds import TOOLS
 from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = pytest.mark.label_studio
@@ -62,7 +62,7 @@ def images() -> Iterator[Server]:
     server.close()
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(scope="module", params=TOOLS, ids=lambda kind: kind.name)
 def story(
     request: pytest.FixtureRequest,
     label_studio: LabelStudioServer,
@@ -228,6 +228,11 @@ def test_control_picks_show_nothing_and_the_query_shows_the_models_answer(story:
         said = loop.labelling().regions(pick.label, pick.confidence, (32, 32))
         assert [(region["type"], region["value"]) for region in shown["result"]] == [(r["type"], r["value"]) for r in said]
         assert shown["score"] == pytest.approx(pick.score)
+
+
+def test_the_models_answer_is_shown_with_the_projects_own_tool(story: Story) -> None:
+    results = [region for pick in story.loop.picks("query") for shown in story.shown[pick.task_id] for region in shown["result"]]
+    assert {region["type"] for region in results} == {story.loop.kind.shows}
 
 
 def test_control_picks_measure_the_model_and_never_train_it(story: Story) -> None:
