@@ -1,7 +1,8 @@
 """Step 1 of the engine: what Label Studio holds (tasks, images, answers) becomes the state's.
 
 Increments go by ``updated_at``, which Label Studio moves on for every new, changed or deleted annotation of a task.
-A full pass now and then catches what increments cannot show: deleted tasks.
+A full pass now and then catches what increments cannot show: deleted tasks. It asks for what was drawn or chosen only where
+the annotations are others than those that were read.
 """
 
 import hashlib
@@ -62,9 +63,8 @@ class Sync:
                 self._take(page, known, before)
         else:
             answered: set[int] = set()
-            pages = self._client.task_pages(self._project.id, only_answered=True, page_size=self._labelling.page_size)
-            for page in pages:
-                self._take(page, known, before)
+            for page in self._client.answered_pages(self._project.id):
+                self._take_again([int(task["id"]) for task in page if self._is_news(task, known, before)], known, before)
                 answered.update(int(task["id"]) for task in page)
             gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
             self._store.put_answers(self._project.id, gone)
@@ -77,19 +77,33 @@ class Sync:
         tasks, answers = [], []
         for task in page:
             task_id = int(task["id"])
+            if not (reread or self._is_news(task, known, before)):
+                continue
             image, problem = self._image(task)
-            replaced = known.get(task_id) != image
-            if replaced:
+            if known.get(task_id) != image:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
-            stamp = _stamp(task.get("annotations") or [])
-            old = before.get(task_id)
-            stale = stamp != (old.stamp if old else "") or (old is not None and not self._labelling.holds(old.label))
-            if reread or replaced or stale:
-                same = old if old and old.stamp == stamp and old.answer == "label" else None
-                answers.append({**self._answer(task, same), "stamp": stamp})
+            stamp, old = _stamp(task.get("annotations") or []), before.get(task_id)
+            same = old if old and old.stamp == stamp and old.answer == "label" else None
+            answers.append({**self._answer(task, same), "stamp": stamp})
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
+
+    def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, Answered]) -> None:
+        size = self._labelling.page_size
+        for start in range(0, len(ids), size):
+            for page in self._client.task_pages(self._project.id, ids=ids[start : start + size], page_size=size):
+                self._take(page, known, before)
+
+    def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, Answered]) -> bool:
+        """Whether a task has another image or other annotations than before, or a part of its label is gone; reads no result."""
+        old = before.get(int(task["id"]))
+        is_read = _stamp(task.get("annotations") or []) == (old.stamp if old else "")
+        return (
+            known.get(int(task["id"])) != self._image(task)[0]
+            or not is_read
+            or not self._labelling.holds(old.label if old else "")
+        )
 
     def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
         try:

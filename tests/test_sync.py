@@ -1,6 +1,6 @@
 """Sync against a Label Studio that filters tasks by their date, as the real one does."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,23 @@ class Studio:
         stamp = at.isoformat().replace("+00:00", "Z")
         self.tasks.append({"id": number, "data": {"image": f"{number}.png"}, "updated_at": stamp, "annotations": []})
 
-    def task_pages(self, _project: int, *, page_size: int, updated_since: str | None = None) -> Iterator[list[dict[str, Any]]]:
+    def task_pages(
+        self, _project: int, *, page_size: int, updated_since: str | None = None, ids: Sequence[int] = ()
+    ) -> Iterator[list[dict[str, Any]]]:
         since = datetime.fromisoformat(updated_since) if updated_since else datetime.min.replace(tzinfo=UTC)
         page = [task for task in self.tasks if datetime.fromisoformat(task["updated_at"]) >= since]
+        page = [task for task in page if not ids or task["id"] in ids]
         self.handed_out += len(page)
         yield page
+
+    def task_ids(self, _project: int) -> list[int]:
+        return [task["id"] for task in self.tasks]
+
+    def answered_pages(self, _project: int) -> Iterator[list[dict[str, Any]]]:
+        def marked(task: dict[str, Any]) -> dict[str, Any]:
+            return {**task, "annotations": [{**each, "result": None} for each in task["annotations"]]}
+
+        yield [marked(task) for task in self.tasks if task["annotations"]]
 
     def prediction(self, prediction_id: int) -> dict[str, Any]:
         if prediction_id not in self.predictions:
@@ -96,6 +108,30 @@ def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Stor
     studio.tasks[0]["data"]["image"] = "another.png"
     look(store, studio)
     assert (store.answers(1)[1].label, store.answers(1)[1].note) == ("a", "")
+
+
+def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: Store) -> None:
+    studio = Studio()
+    region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
+    for _ in range(4):
+        studio.add(datetime.now(UTC) - timedelta(hours=1))
+        task = studio.tasks[-1]
+        task["annotations"] = [{"id": task["id"], "result": [region], "updated_at": task["updated_at"]}]
+    look(store, studio)
+
+    def full() -> int:
+        project, before = store.project(1), studio.handed_out
+        assert project is not None
+        Sync(store, studio, project, LABELLING).full()  # type: ignore[arg-type]
+        return studio.handed_out - before
+
+    assert full() == 0
+    other = {**region, "value": {"choices": ["b"]}}
+    studio.tasks[1]["annotations"] = [{"id": 9, "result": [other], "updated_at": studio.tasks[1]["updated_at"]}]
+    studio.tasks[2]["annotations"] = []
+    assert full() == 1
+    assert {task: said.label for task, said in store.answers(1).items()} == {1: "a", 2: "b", 4: "a"}
+    assert full() == 0
 
 
 def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store: Store, tmp_path: Path) -> None:

@@ -126,7 +126,14 @@ def test_pages_hold_every_task_once_with_its_annotations(lead: Annotator, client
         ids[7]: ("skip", None),
     }
     assert [task["is_labeled"] for task in tasks].count(True) == 1
-    assert list(all_tasks(client, project, only_answered=True)) == [ids[3], ids[7]]
+    (answered,) = client.answered_pages(project)
+    assert [task["id"] for task in answered] == [ids[3], ids[7]]
+    fetched = all_tasks(client, project, ids=[ids[7], ids[1], ids[3]])
+    assert list(fetched) == [ids[1], ids[3], ids[7]]
+    for task in answered:
+        assert [set(each) for each in task["annotations"]] == [
+            set(each) - {"result"} for each in fetched[task["id"]]["annotations"]
+        ]
 
 
 def test_increments_show_every_change_and_nothing_else(lead: Annotator, client: LabelStudio) -> None:
