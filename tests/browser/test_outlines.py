@@ -11,11 +11,13 @@ from playwright.sync_api import Page, expect
 
 from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.drawings import Drawings
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import mask_of, regions_of
-from pt4al_backend.masks import UNLABELLED, Mask
+from pt4al_backend.masks import UNLABELLED, Mask, Masks
+from tests.backend import SECONDS
 from tests.images import save
-from tests.servers import LabelStudioServer
+from tests.servers import LabelStudioServer, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.label_studio]
 
@@ -60,8 +62,19 @@ def test_a_predicted_mask_is_shown_and_read_back(
     expect(page.get_by_label("submit", exact=True)).to_have_text("Update")
     page.screenshot(path=tmp_path / "submitted.png")
     (annotation,) = lead.task(task)["annotations"]
+    drawings = Drawings(config, Masks(tmp_path / "drawn"), lambda: Masks(tmp_path), 100_000)
+    assert drawings.answer_of([annotation], client.prediction).accepted
     mask = mask_of(annotation, config, max_pixels=100_000)
     if tool == "Polygon":
         assert (mask == scene()).mean() > 0.99
     else:
         np.testing.assert_array_equal(mask, scene())
+
+    page.locator(".lsf-outliner-item").last.click()
+    page.keyboard.press("Backspace")
+    expect(page.locator(".lsf-outliner-item")).to_have_count(len(parts) - 1)
+    page.get_by_label("submit", exact=True).click()
+    changed = lambda: lead.task(task)["annotations"][0]  # noqa: E731
+    wait_until(lambda: len(changed()["result"]) < len(annotation["result"]), SECONDS, "the correction is submitted")
+    assert {region["origin"] for region in changed()["result"]} == {"prediction"}
+    assert not drawings.answer_of([changed()], client.prediction).accepted
