@@ -13,7 +13,7 @@ from PIL.Image import Image
 
 from pt4al_backend import artefacts
 from pt4al_backend.datasets.data_set import DataSet, Example, Size
-from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.errors import ConfigError, ImageUnreadable, StoreCorrupt
 from pt4al_backend.frames import KEEP, SMALL, Shape, choose
 from pt4al_backend.masks import Mask, Masks
 from pt4al_backend.pixels import Pixels
@@ -63,7 +63,12 @@ class Truth:
         """
         said = artefacts.manifest(folder)
         shape, stored = ((int(height), int(width)) for height, width in (said["shape"], said["stored"]))
-        labels, ids = (np.load(folder / name, allow_pickle=False) for name in (_LABELS, _IDS))
+        try:
+            labels, ids = (np.load(folder / name, allow_pickle=False) for name in (_LABELS, _IDS))
+        except (OSError, ValueError) as error:
+            raise StoreCorrupt(
+                f"The data set in {folder} cannot be read ({error}).", "Delete it, or name another folder."
+            ) from error
         task, classes, pool = str(said["task"]), tuple(said["classes"]), int(said["pool"])
         pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(said["params"])
         return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, str(said["source"]), ids)

@@ -8,7 +8,7 @@ import pytest
 from pt4al_backend import datasets
 from pt4al_backend.bench.truth import Truth, write
 from pt4al_backend.datasets.data_set import DataSet
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.masks import Masks
 from pt4al_backend.pixels import Pixels
 from tests.datasets.trees import HALVES, SHADES, TREES, halves, shade
@@ -44,6 +44,14 @@ def test_rows_are_the_pools_images_and_then_the_tests_with_their_labels(
         assert truth.labels.tolist() == [example.answer for example in examples]
         names = SHADES.get(name, truth.classes)
         assert greys == pytest.approx([shade(names.index(label)) for label in truth.labels.tolist()], abs=2)
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "ids.npy"])
+def test_a_data_set_of_which_a_part_is_gone_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(tmp_path / "truth", read("cifar10-jpeg", tmp_path / "given", monkeypatch))
+    (tmp_path / "truth" / name).unlink()
+    with pytest.raises(StoreCorrupt, match=name):
+        Truth.load(tmp_path / "truth")
 
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
