@@ -129,7 +129,7 @@ class Run:
 
     def _settings(self) -> Json:
         """Settings of the project and, by names that those do not have, what the arm does beside them."""
-        return {**self._options.model_dump(mode="json", exclude_defaults=True), **self._arm.twists()}
+        return {**self._options.model_dump(mode="json"), **self._arm.twists()}
 
     def _round(self, number: int, losses: NDArray[np.float64], report: Report) -> Json:
         began = time.perf_counter()
@@ -147,7 +147,7 @@ class Run:
             "seconds": {"rank": self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
             "query": query.tolist(),
             "init": manifest["init"],
-            "settings": self._options.model_dump(mode="json", exclude_defaults=True),
+            "settings": self._options.model_dump(mode="json"),
             "arm": self._arm.twists(),
             "version": __version__,
             "torch": torch.__version__,

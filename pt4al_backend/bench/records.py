@@ -33,6 +33,7 @@ class Record(BaseModel):
     seconds: dict[str, float]
     query: list[Count]
     settings: Json
+    arm: Json = Field(default_factory=dict)
     version: str
     torch: str
     device: str

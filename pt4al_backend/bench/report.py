@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pt4al_backend.bench import figures, statistics, tables
+from pt4al_backend.bench.records import Record
 from pt4al_backend.bench.results import Results
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.settings import ProjectSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,7 +131,7 @@ def _comparisons(curves: statistics.Curves, baseline: str) -> Iterator[Section]:
 def _made(results: Results) -> str:
     """What the numbers come from: test images, machine, versions, and the settings of the arms."""
     records, arms = results.records, results.found.arms
-    settings = {arm: {key: each for key, each in rounds[0].settings.items() if key != "seed"} for arm, rounds in arms.items()}
+    settings = {arm: _own(rounds[0]) for arm, rounds in arms.items()}
     first = next(iter(settings.values()))
     common = {key: each for key, each in first.items() if all(own.get(key, ...) == each for own in settings.values())}
     rows = [
@@ -139,9 +141,16 @@ def _made(results: Results) -> str:
     made = (
         f"Test images: {_all(each.total for each in records)}. Trained on {_all(each.device for each in records)}, "
         f"with pt4al-backend {_all(each.version for each in records)} and torch {_all(each.torch for each in records)}. "
-        f"Settings of all arms: `{_json(common, {})}`."
+        f"Settings of all arms, beside the defaults: `{_json(common, {})}`."
     )
     return f"{made}\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows, left=4)}"
+
+
+def _own(record: Record) -> Json:
+    """What an arm's record says beside the defaults of this version."""
+    defaults = {name: field.default for name, field in ProjectSettings.model_fields.items()}
+    said = {key: value for key, value in record.settings.items() if key != "seed" and value != defaults.get(key, ...)}
+    return {**said, **record.arm}
 
 
 def _all(values: Iterable[Any]) -> str:

@@ -47,6 +47,8 @@ def write_classes(folder: Path, labels: Sequence[str], pool: int) -> None:
         "stored": (8, 8),
         "pool": pool,
         "params": {},
+        "source": "classes alone",
     }
     with artefacts.writing(folder / "data", **said) as draft:
         np.save(draft / "labels.npy", np.array(labels, np.str_))
+        np.save(draft / "ids.npy", np.arange(len(labels)).astype(np.str_))

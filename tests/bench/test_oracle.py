@@ -139,7 +139,7 @@ def test_a_ranking_is_shared_by_strategies_and_initial_weights(tmp_path: Path) -
 
 def test_rounds_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path)(1))
-    with pytest.raises(ConfigError, match="order None and not 'text', seed None and not 1"):
+    with pytest.raises(ConfigError, match="order None and not 'text', seed 0 and not 1"):
         list(run_of(ARROWS, tmp_path, order="text", seed=1)(1))
 
 

@@ -137,7 +137,7 @@ def test_the_report_says_what_made_it(folder: Path) -> None:
     text = written(folder, "--no-figures")
     assert text.startswith("# Digits\n\n```sh\npt4al bench run there\n```")
     assert "Trained on cpu, with pt4al-backend 0.1.0 and torch 2.15.0" in text
-    assert 'Settings of all arms: `{"query_size": 10}`' in text
+    assert 'Settings of all arms, beside the defaults: `{"query_size": 10}`' in text
     assert "| margin | 0, 1, 2 | 2 | `{}` |" in text
 
 
