@@ -3,8 +3,9 @@
 The registry names classes without importing them, as those of the main tasks and of the pretext tasks do.
 """
 
-import importlib
 from typing import TYPE_CHECKING, cast
+
+from pt4al_backend.registry import imported
 
 if TYPE_CHECKING:
     from pt4al_backend.companions.base import Companion
@@ -27,5 +28,4 @@ def load(name: str) -> "type[Companion]":
     Raises:
         KeyError: no such companion.
     """
-    module, attribute = COMPANIONS[name].split(":")
-    return cast("type[Companion]", getattr(importlib.import_module(module), attribute))
+    return cast("type[Companion]", imported(COMPANIONS[name]))

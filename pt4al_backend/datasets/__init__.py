@@ -3,10 +3,10 @@
 The registry names classes without importing them, so that a list of the names needs none of what reads them.
 """
 
-import importlib
 from typing import TYPE_CHECKING, cast
 
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.registry import imported
 
 if TYPE_CHECKING:
     from pt4al_backend.datasets.loader import Loader
@@ -34,5 +34,4 @@ def load(name: str) -> "Loader":
     if name not in DATASETS:
         remedy = f"There are {', '.join(DATASETS)}; `pt4al bench datasets` says what they are."
         raise ConfigError(f"There is no data set {name!r}.", remedy)
-    module, attribute = DATASETS[name].split(":")
-    return cast("type[Loader]", getattr(importlib.import_module(module), attribute))()
+    return cast("type[Loader]", imported(DATASETS[name]))()

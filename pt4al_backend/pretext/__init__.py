@@ -3,8 +3,9 @@
 The registry names classes without importing them, so that a process that only checks a setting stays free of torch.
 """
 
-import importlib
 from typing import TYPE_CHECKING, cast
+
+from pt4al_backend.registry import imported
 
 if TYPE_CHECKING:
     from pt4al_backend.pretext.base import Pretext
@@ -25,5 +26,4 @@ def load(name: str) -> "type[Pretext]":
     Raises:
         KeyError: no such pretext task.
     """
-    module, attribute = PRETEXTS[name].split(":")
-    return cast("type[Pretext]", getattr(importlib.import_module(module), attribute))
+    return cast("type[Pretext]", imported(PRETEXTS[name]))

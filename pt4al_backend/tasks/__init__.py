@@ -3,8 +3,9 @@
 The registry names classes without importing them, so that a process that only looks up a task stays free of torch.
 """
 
-import importlib
 from typing import TYPE_CHECKING, cast
+
+from pt4al_backend.registry import imported
 
 if TYPE_CHECKING:
     from pt4al_backend.tasks.base import Task
@@ -28,5 +29,4 @@ def load(name: str) -> "type[Task]":
     Raises:
         KeyError: no such task.
     """
-    module, attribute = TASKS[name].split(":")
-    return cast("type[Task]", getattr(importlib.import_module(module), attribute))
+    return cast("type[Task]", imported(TASKS[name]))
