@@ -36,6 +36,8 @@ _PARTS = 4
 class Centre:
     """The centre of stored frames, nothing random: uint8 [m, *stored, 3] -> [m, *shape, 3]."""
 
+    random = False
+
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
 
@@ -54,8 +56,8 @@ def crop_and_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
     """A shifted crop of the zero-padded image, mirrored half of the time: [m, 3, S, S] -> the same shape, any device."""
     m, _, size, _ = images.shape
     pad = round(PADDING * size)
-    shifts = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, m, 1))).to(images.device)
-    flips = torch.from_numpy(rng.random((m, 1)) < 0.5).to(images.device)
+    shifts = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, m, 1))).to(images.device, non_blocking=True)
+    flips = torch.from_numpy(rng.random((m, 1)) < 0.5).to(images.device, non_blocking=True)
     along = torch.arange(size, device=images.device).expand(m, size)
     rows = along + shifts[0]
     columns = torch.where(flips, along.flip(1), along) + shifts[1]
@@ -99,6 +101,8 @@ class ResizedCrops:
 
     Takes uint8 [m, *stored, 3] and a generator, gives uint8 [m, *shape, 3].
     """
+
+    random = True
 
     def __init__(self, shape: Shape) -> None:
         self._transforms = _Transforms(shape, lambda a: [a.RandomResizedCrop(size=shape), a.HorizontalFlip(p=0.5)])

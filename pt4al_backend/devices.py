@@ -59,6 +59,11 @@ def autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bf16(device.type))
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU's memory that nobody has taken."""
+    return int(torch.cuda.mem_get_info(device)[0])
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, on a GPU or in PyTorch's CPU allocator, which only says so in words."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

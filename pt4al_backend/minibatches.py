@@ -1,6 +1,7 @@
 """Minibatches of the pool: read ahead by one, halved when memory runs out.
 
-Training and scoring share ``stream``. Nothing here grows with the pool: two minibatches are in memory at a time.
+Training and scoring share ``stream``. Nothing here grows with the pool in the memory of the host: two minibatches are in it
+at a time. On a GPU, images that are drawn again and again live in a part of its memory (``near``).
 """
 
 from collections.abc import Callable, Generator
@@ -13,17 +14,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pt4al_backend.devices import is_out_of_memory
+from pt4al_backend.devices import free_memory, is_out_of_memory
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.pixels import Pixels
 
 #: uint8 images [m, 3, H, W] first, then whatever the loss compares the model's answer with.
 Minibatch = tuple[Tensor, ...]
-#: Prepares stored frames, uint8 [m, *stored, 3] -> uint8 [m, H, W, 3], on the CPU.
-Prepare = Callable[[NDArray[np.uint8], np.random.Generator], NDArray[np.uint8]]
 #: Prepares stored frames and their masks uint8 [m, H, W] alike.
 PreparePairs = Callable[[NDArray[np.uint8], NDArray[np.uint8], np.random.Generator], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
 Cut = Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
+
+#: Part of a GPU's free memory that images may live in; the rest decides how large minibatches can be.
+RESIDENT_SHARE = 1 / 8
+_MOVED_TOGETHER = 1024  # images on their way there
 
 
 def cut_evenly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
@@ -52,6 +55,15 @@ class Targets(Protocol):
     def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[Any]: ...
 
 
+class Prepare(Protocol):
+    """What is done to stored frames on the CPU."""
+
+    random: bool  #: whether it draws random numbers
+
+    def __call__(self, frames: NDArray[np.uint8], rng: np.random.Generator, /) -> NDArray[np.uint8]:
+        """uint8 [m, *stored, 3] -> uint8 [m, H, W, 3]."""
+
+
 class Images:
     """Rows of the image store, with targets or without.
 
@@ -63,14 +75,87 @@ class Images:
     """
 
     def __init__(self, pixels: Pixels, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
-        self._pixels, self._rows, self._prepare, self._targets = pixels, rows, prepare, targets
+        self._pixels, self._rows, self._prepare = pixels, rows, prepare
+        self.targets, self.random = targets, prepare.random
 
     def __len__(self) -> int:
         return len(self._rows)
 
+    def frames(self, positions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """The prepared images at ``positions``: uint8 [m, H, W, 3]."""
+        return self._prepare(self._pixels.read(self._rows[positions]), rng)
+
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
-        images = _channels_first(self._prepare(self._pixels.read(self._rows[positions]), rng))
-        return (images,) if self._targets is None else (images, torch.from_numpy(self._targets[positions]))
+        images = _channels_first(self.frames(positions, rng))
+        return (images,) if self.targets is None else (images, torch.from_numpy(self.targets[positions]))
+
+
+class Resident:
+    """Images, not prepared at random, that live on a device with their targets: a minibatch is an index there.
+
+    The thread that reads ahead may draw from it: both threads' work goes, in the order in which they ask for it, to the
+    device's one default stream, so that nothing is used before it is drawn, nor its memory filled while it is still used.
+
+    Args:
+        images: read here, once.
+        device: where they are going to live.
+    """
+
+    def __init__(self, images: Images, device: torch.device) -> None:
+        rng, every = np.random.default_rng(0), np.arange(len(images))
+        self._device = device
+        self._frames = torch.empty((len(images), *images.frames(every[:1], rng).shape[1:]), dtype=torch.uint8, device=device)
+        for part in cut_exactly(every, _MOVED_TOGETHER):
+            self._frames[part[0] : part[-1] + 1] = torch.from_numpy(np.ascontiguousarray(images.frames(part, rng)))
+        self._targets = None if images.targets is None else torch.from_numpy(images.targets[every]).to(device)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def minibatch(self, positions: NDArray[np.int64], _: np.random.Generator) -> Minibatch:
+        chosen = torch.from_numpy(positions).to(self._device, non_blocking=True)
+        images = self._frames[chosen].permute(0, 3, 1, 2)
+        return (images,) if self._targets is None else (images, self._targets[chosen])
+
+
+class Sent:
+    """Data that the thread which reads ahead sends to a GPU, through pinned memory: no one waits for the copy."""
+
+    def __init__(self, data: Data, device: torch.device) -> None:
+        self._data, self._device = data, device
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
+        read = self._data.minibatch(positions, rng)
+        return tuple(tensor.pin_memory().to(self._device, non_blocking=True) for tensor in read)
+
+
+def near(data: Data, device: torch.device, epochs: int = 1) -> Data:
+    """The same minibatches, bit by bit, on ``device``; ``epochs`` is how often each image is drawn.
+
+    On a CPU they come from the file, as it costs no more than an index into memory (128 images: 0.28 ms against 0.29 at
+    32 x 32, 0.53 against 1.01 at 64 x 64; one core of an EPYC, a loaded machine). On a GPU, images that are drawn more than
+    once live there if they fit and nothing random is done to them on the CPU; all else is sent. Neither was timed, for want
+    of a GPU.
+    """
+    if device.type == "cpu":
+        return data
+    if epochs > 1 and isinstance(data, Images) and not data.random:
+        return resident(data, device, int(RESIDENT_SHARE * free_memory(device))) or Sent(data, device)
+    return Sent(data, device)
+
+
+def resident(images: Images, device: torch.device, room: int) -> Resident | None:
+    """The images on ``device``; None if they take more than ``room`` bytes, or more than there is after all."""
+    one = images.frames(np.arange(1), np.random.default_rng(0)).nbytes
+    try:
+        return Resident(images, device) if one * len(images) <= room else None
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
 
 
 class Pairs:

@@ -3,6 +3,9 @@
 A ``Trainable`` holds a model and says what its loss is, an ``Objective`` what its scores are as well; everything else is
 here and asks no questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was
 killed and goes on from its checkpoint draws what it would have drawn.
+
+The loop over minibatches of a training waits for the device once an epoch. CUDA graphs and ``torch.compile`` were not tried,
+for want of a GPU.
 """
 
 import io
@@ -23,7 +26,7 @@ from torch import Tensor, nn
 from pt4al_backend.devices import autocast
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.frames import Shape
-from pt4al_backend.minibatches import Data, Minibatch, cut_evenly, cut_exactly, stream
+from pt4al_backend.minibatches import Data, Minibatch, cut_evenly, cut_exactly, near, stream
 
 #: Learning rate over a training as a factor of the highest; the argument is the part of the training done, 0..1.
 SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -195,7 +198,8 @@ class Training:
     ) -> None:
         if len(data) < 2:
             raise TrainingImpossible(f"Training needs two images or more, there is {len(data)}.", "Import more images.")
-        self._objective, self._data, self._recipe, self._device = objective, data, recipe, device
+        self._objective, self._recipe, self._device = objective, recipe, device
+        self._data = near(data, device, recipe.epochs)
         self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
         self._after_epoch = after_epoch
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -253,9 +257,8 @@ class Training:
         for group in self._optimizer.param_groups:
             group["lr"] = self._recipe.rate(middle)
         self._optimizer.zero_grad()
-        on_device = tuple(tensor.to(self._device, non_blocking=True) for tensor in minibatch)
         with autocast(self._device):
-            loss = self._objective.loss(on_device, rng)
+            loss = self._objective.loss(minibatch, rng)
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self._loss += loss.detach() * len(part)
@@ -329,10 +332,10 @@ def infer(
 
     def step(part: NDArray[np.int64], minibatch: Minibatch, _: np.random.Generator, done: int) -> None:
         images = minibatch[0]
-        full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype)
+        full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype, device=device)
         full[: len(part)] = images
         with torch.inference_mode(), autocast(device):
-            rows = tuple(tensor[: len(part)].cpu().numpy() for tensor in look(full.to(device, non_blocking=True)))
+            rows = tuple(tensor[: len(part)].cpu().numpy() for tensor in look(full))
         take(part, rows)
         report(Progress(phase, 1, 1, done + len(part), len(data)))
 
@@ -341,7 +344,7 @@ def infer(
         size = smaller
         report(Progress(phase, 1, 1, 0, len(data), f"Memory ran out: scoring {smaller} images at a time."))
 
-    stream(data, np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
+    stream(near(data, device), np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
 
 
 def score(

@@ -7,11 +7,30 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend.augmentation import Centre
+from pt4al_backend import tasks
+from pt4al_backend.augmentation import Centre, ResizedCrops
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
-from pt4al_backend.minibatches import Cut, Images, Minibatch, Pairs, cut_evenly, cut_exactly, stream
+from pt4al_backend.minibatches import (
+    Cut,
+    Data,
+    Images,
+    Minibatch,
+    Pairs,
+    Resident,
+    Sent,
+    cut_evenly,
+    cut_exactly,
+    near,
+    resident,
+    stream,
+)
+from pt4al_backend.networks import ResNetForm, build
 from pt4al_backend.pixels import Pixels
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.training import Recipe, Training
 from tests import pools
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 class Numbers:
@@ -121,3 +140,70 @@ def test_a_damaged_store_is_told_from_the_background(tmp_path: Path) -> None:
         images = Images(store, np.arange(9), Centre(pools.SHAPE))
         with pytest.raises(StoreCorrupt):
             stream(images, np.arange(9), 3, cut=cut_exactly, seeds=(), step=lambda *_: None, retreat=lambda size: None)
+
+
+def assert_the_same(ours: Data, theirs: Data) -> None:
+    """Minibatches of the same bits in the same layout, which kernels are chosen by."""
+    assert len(ours) == len(theirs)
+    for positions in (np.arange(len(theirs)), np.array([3, 0, 3])):
+        drawn, expected = (data.minibatch(positions, np.random.default_rng(1)) for data in (ours, theirs))
+        for one, other in zip(drawn, expected, strict=True):
+            assert (one.dtype, one.stride()) == (other.dtype, other.stride())
+            assert torch.equal(one.cpu(), other)
+
+
+@pytest.mark.parametrize("targets", [None, np.arange(5) * 10])
+def test_images_that_live_on_a_device_are_the_same(
+    tmp_path: Path, targets: NDArray[np.int64] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pt4al_backend.minibatches._MOVED_TOGETHER", 2)
+    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+        images = Images(store, np.array([4, 1, 5, 0, 2]), Centre((12, 10)), targets)
+        assert_the_same(Resident(images, CPU), images)
+
+
+def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path: Path) -> None:
+    def trained(pixels: Pixels, moved: bool) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        settings = ProjectSettings()
+        task = tasks.load("classification")(build(ResNetForm("small", 4)), pools.ARROWS.classes, pools.SHAPE, settings)
+        rows = np.arange(16)
+        data = task.lesson(pixels, rows, pools.targets(rows))
+        assert isinstance(data, Images)
+        Training(task, Resident(data, CPU) if moved else data, Recipe(2, 8, 0.05), device=CPU, seed=3).run()
+        return task.model.state_dict()
+
+    with Pixels(pools.arrows(tmp_path / "store", 16), pools.SHAPE) as store:
+        ours, expected = trained(store, moved=True), trained(store, moved=False)
+    assert all(torch.equal(ours[name], expected[name]) for name in expected)
+
+
+def test_images_live_on_a_device_only_if_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+        images = Images(store, np.arange(6), Centre((12, 12)))
+        assert resident(images, CPU, room=6 * 12 * 12 * 3) is not None
+        assert resident(images, CPU, room=6 * 12 * 12 * 3 - 1) is None
+
+        def full(*_: object, **__: object) -> None:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        monkeypatch.setattr(torch, "empty", full)
+        assert resident(images, CPU, room=10**6) is None
+
+
+def test_a_cpu_reads_the_file(tmp_path: Path) -> None:
+    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+        images = Images(store, np.arange(6), Centre(pools.SHAPE))
+        assert near(images, CPU, epochs=9) is images
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_images_that_are_drawn_again_live_there_unless_they_are_prepared_at_random(tmp_path: Path) -> None:
+    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+        images = Images(store, np.arange(6), Centre(pools.SHAPE), np.arange(6))
+        crops = Images(store, np.arange(6), ResizedCrops((12, 12)), np.arange(6))
+        again, once, cropped = near(images, GPU, epochs=2), near(images, GPU), near(crops, GPU, epochs=2)
+        assert [type(each) for each in (again, once, cropped)] == [Resident, Sent, Sent]
+        for data in (again, once):
+            assert_the_same(data, images)
+            assert data.minibatch(np.arange(2), np.random.default_rng(0))[0].is_cuda

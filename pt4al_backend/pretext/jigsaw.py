@@ -70,7 +70,7 @@ def tiles(images: Tensor, rng: np.random.Generator | None = None) -> Tensor:
         cell = length // SIDE
         tile = cell * 64 // 75
         offsets = np.full((m, TILES), (cell - tile) // 2) if rng is None else rng.integers(0, cell - tile + 1, (m, TILES))
-        spans.append((tile, cell, torch.from_numpy(offsets).to(images.device)))
+        spans.append((tile, cell, torch.from_numpy(offsets).to(images.device, non_blocking=True)))
     (height, cell_height, down), (width, cell_width, right) = spans
     place = torch.arange(TILES, device=images.device)
     rows = (place // SIDE * cell_height + down)[..., None] + torch.arange(height, device=images.device)

@@ -22,7 +22,7 @@ NO_BLUR = 0.01
 
 
 def _drawn(values: NDArray[np.float64], images: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(images.device, torch.float32)
+    return torch.from_numpy(values).to(images.device, torch.float32, non_blocking=True)
 
 
 def cropped(images: Tensor, count: int, rng: np.random.Generator, *, least: float) -> Tensor:
