@@ -16,7 +16,7 @@ from pt4al_backend.augmentation import Centre
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.frames import Shape, choose
-from pt4al_backend.minibatches import Images
+from pt4al_backend.minibatches import Data, Images, Minibatch
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.pretext.rotation import rotations
 from pt4al_backend.settings import project_settings
@@ -35,47 +35,48 @@ def measure(bench: Workbench) -> list[Line]:
 
 
 def _ranking(bench: Workbench, side: int, share: float) -> Line:
-    device, shape, stored = _place("classification", side)
+    device, shape, frame = place("classification", side)
     learner = pretext.load("rotation")(networks.build(tasks.load("classification").form(shape, project_settings(), device)))
     together = scoring_size(device, shape, learner.views)
-    count = _count(bench, share, together)
-    with Pixels(_stored(bench, stored, count), stored) as pixels:
+    count = whole(bench, share, together)
+    with Pixels(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
-        views = [rotations(part) for part in _decoded(images, count, together)]
+        views = [rotations(part) for (part,) in decoded(images, count, together)]
         product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
     return _line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
 
 
 def _segmentation(bench: Workbench, side: int, share: float) -> Line:
-    device, shape, stored = _place("segmentation", side)
+    device, shape, frame = place("segmentation", side)
     kind, settings = tasks.load("segmentation"), project_settings()
     task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
     together = task.together(device)
-    count = _count(bench, share, together)
+    count = whole(bench, share, together)
 
     def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
         task.say(rows)
 
-    with Pixels(_stored(bench, stored, count), stored) as pixels:
+    with Pixels(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
-        views = _decoded(images, count, together)
+        views = [part for (part,) in decoded(images, count, together)]
         product, bare = _times(
             lambda: infer(task.model, task.look, images, together, take, device=device), task.model, views, device
         )
     return _line(f"segmentation scoring at {shape[1]} x {shape[0]} px", count, product, bare, f"{len(CLASSES)} classes")
 
 
-def _place(task: str, side: int) -> tuple[torch.device, Shape, Shape]:
+def place(task: str, side: int) -> tuple[torch.device, Shape, Shape]:
+    """Where images with sides of ``side`` pixels are looked at, and the shapes that they are looked at and stored in."""
     device = devices.choose("auto")
     return device, *choose(task, [(side, side)], gpu=device.type == "cuda")
 
 
-def _count(bench: Workbench, share: float, together: int) -> int:
-    """Whole minibatches: a last one that is filled up would be charged to the product alone."""
+def whole(bench: Workbench, share: float, together: int) -> int:
+    """So many of the images as fill minibatches: a last one that is filled up would be charged to the product alone."""
     return max(round(share * bench.sizes.images) // together, 1) * together
 
 
-def _stored(bench: Workbench, shape: Shape, count: int) -> Path:
+def stored(bench: Workbench, shape: Shape, count: int) -> Path:
     """A pixel file of ``count`` pictures."""
     path = bench.folder / f"scoring-{shape[0]}.u8"
     pictures = type(bench.pictures)(shape[0])
@@ -85,10 +86,10 @@ def _stored(bench: Workbench, shape: Shape, count: int) -> Path:
     return path
 
 
-def _decoded(images: Images, count: int, together: int) -> list[Tensor]:
-    """The images, minibatch by minibatch, as the network takes them: nothing is left to do but the forward pass."""
+def decoded(data: Data, count: int, together: int) -> list[Minibatch]:
+    """The images, minibatch by minibatch, as the network takes them: nothing is left to do but the pass itself."""
     rng = np.random.default_rng(0)
-    return [images.minibatch(part, rng)[0] for part in np.split(np.arange(count), range(together, count, together))]
+    return [data.minibatch(part, rng) for part in np.split(np.arange(count), range(together, count, together))]
 
 
 def _times(
