@@ -4,8 +4,7 @@ A ``Trainable`` holds a model and says what its loss is, an ``Objective`` what i
 here and asks no questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was
 killed and goes on from its checkpoint draws what it would have drawn.
 
-The loop over minibatches of a training waits for the device once an epoch. CUDA graphs and ``torch.compile`` were not tried,
-for want of a GPU.
+A training asks the device for a number once an epoch. CUDA graphs and ``torch.compile`` were not tried, for want of a GPU.
 """
 
 import io
