@@ -9,37 +9,34 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from pt4al_backend.bench import analyses
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, Experiment
+from pt4al_backend.bench.options import (
+    Chosen,
+    Common,
+    Data,
+    Device,
+    FirstSeed,
+    Limit,
+    Masks,
+    Part,
+    Rankings,
+    Tested,
+    To,
+    out,
+    settings_of,
+)
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.arms import Arm
-    from pt4al_backend.bench.truth import Truth
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
-out = Console(highlight=False, soft_wrap=True, markup=False)
-
-Json = dict[str, Any]
-
-To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")]
-Data = Annotated[Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it by its name.")]
-Masks = Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation of a folder of your own.")]
-Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")]
-Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
-FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Limit = Annotated[float, typer.Option(min=0, help="Seconds after which no further round is begun; 0: none.")]
-Rankings = Annotated[
-    Path | None, typer.Option(help="Folder of the rankings, which several output folders may share; else the output folder.")
-]
-Common = Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON; they win over a preset's.")]
 
 
 @app.command()
@@ -62,7 +59,7 @@ def run(
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
     from pt4al_backend.bench.arms import Arm
 
-    given = _object(common)
+    given = settings_of(common)
     arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
     chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, given.get("image_size"))
     _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit)
@@ -85,7 +82,7 @@ def _command(name: str, experiment: Experiment) -> None:
         time_limit: Limit = 0.0,
         rankings: Rankings = None,
     ) -> None:
-        size, arms = experiment.planned(preset, dataset, _object(common))
+        size, arms = experiment.planned(preset, dataset, settings_of(common))
         if unknown := sorted(set(only or ()) - {arm.name for arm in arms}):
             names = ", ".join(arm.name for arm in arms)
             raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
@@ -100,19 +97,11 @@ def _command(name: str, experiment: Experiment) -> None:
 
 for _name, _experiment in EXPERIMENTS.items():
     _command(_name, _experiment)
+for _name, _analysis in analyses.COMMANDS.items():
+    app.command(_name)(_analysis)
 
 
-def _object(text: str) -> Json:
-    try:
-        given = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"--settings is not JSON ({error}).", 'Write an object such as {"epochs": 10}.') from error
-    if not isinstance(given, dict):
-        raise ConfigError(f"--settings is {given!r}, not an object.", 'Write an object such as {"epochs": 10}.')
-    return given
-
-
-def _compare(chosen: "Chosen", title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
+def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
     """Runs every arm with every seed, seed by seed, and writes the report."""
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT
@@ -164,43 +153,3 @@ def datasets_() -> None:
         loader = datasets.load(name)
         lines = "".join(f"\n    {line}" for line in loader.layout)
         out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names a folder that holds{lines}\n")
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A data set and a part of it, for the output folder ``to``; ``rankings`` is where those of its pool are kept."""
-
-    to: Path
-    rankings: Path
-    data: Path
-    dataset: str
-    masks: Path | None
-    pool: int | None
-    test: int | None
-    device: str
-    image_size: int | None
-
-    def truth(self) -> "Truth":
-        """The data set, decoded into the output folder unless it is there already.
-
-        Raises:
-            ConfigError: there is another one, or it cannot be read.
-        """
-        from pt4al_backend import artefacts, datasets
-        from pt4al_backend.bench.truth import Truth, write
-        from pt4al_backend.intake import has_gpu
-        from pt4al_backend.settings import server_settings
-
-        folder = self.to / "data"
-        asked = {"dataset": self.dataset, "pool": self.pool, "test": self.test, "image_size": self.image_size}
-        if artefacts.is_complete(folder):
-            there = artefacts.manifest(folder).get("asked")
-            if there != asked:
-                message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
-                raise ConfigError(message, "Name another output folder, or delete this one.")
-            return Truth.load(folder)
-        settings = server_settings(device=self.device)
-        most = settings.image_max_pixels
-        found = datasets.load(self.dataset).read(self.data, self.masks, most).part(self.pool, self.test)
-        out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.")
-        return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pt4al_backend.bench import statistics
 from pt4al_backend.bench.costs import Parts
@@ -27,6 +28,8 @@ BASELINE_STYLE: Any = {"color": BLACK, "linestyle": "-", "marker": "o", "linewid
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ((5, 1), (1, 1), (5, 1, 1, 1), (3, 1, 1, 1, 1, 1), (9, 2))
 MARKERS = "sD^v<>pPX*hd8H"
+#: Of sets of points that lie side by side; dark to light, too.
+SETS = ("#0072B2", "#D55E00", "#E69F00")
 HATCHES = ("", "////", "....", "xxxx", "++")
 
 #: So many arms share one plot; more are drawn in a panel each.
@@ -130,6 +133,49 @@ def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{unit} of a run of {rounds} rounds, mean over the seeds")
         axes.legend(loc="center left", bbox_to_anchor=(1.06, 0.5))
+        return figure
+
+
+def ranks(panels: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> "Figure":
+    """A scatter plot for each title: two named series of ranks in 0..1, the first along x."""
+    columns = min(len(panels), COLUMNS)
+    rows = -(-len(panels) // columns)
+    with _style():
+        figure = _figure((0.4 + 2.6 * columns, 0.4 + 2.7 * rows))
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flatten().tolist()
+        for axes, (title, series) in zip(grid, panels.items(), strict=False):
+            axes.scatter(*series.values(), s=7, color=COLOURS[0], alpha=0.3, linewidths=0)
+            axes.set(aspect="equal", xlim=(0, 1), ylim=(0, 1))
+            for ticks in (axes.set_xticks, axes.set_yticks):
+                ticks((0, 0.5, 1), ("0", "0.5", "1"))
+            axes.set_title(title, fontsize=9)
+        for axes in grid[len(panels) - columns : len(panels)]:
+            axes.tick_params(labelbottom=True)
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+        across, up = (f"rank of the {name}" for name in next(iter(panels.values())))
+        figure.supxlabel(across, fontsize=9)
+        figure.supylabel(up, fontsize=9)
+        return figure
+
+
+def embedding(points: NDArray[np.floating], panels: Mapping[str, Mapping[str, NDArray[np.int64]]]) -> "Figure":
+    """Points [n, 2] in grey in every panel, and on them up to three named sets of them: circles, triangles, squares."""
+    columns = 2 if len(panels) in (2, 4) else min(len(panels), COLUMNS)
+    rows = -(-len(panels) // columns)
+    with _style():
+        figure = _figure((3.4 * columns, 0.4 + 3.5 * rows))
+        for axes, (title, sets) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=True):
+            axes.grid(visible=False)
+            axes.scatter(*points.T, s=5, color="#cccccc", linewidths=0, rasterized=True)
+            for (name, members), marker, colour in zip(sets.items(), "o^s", SETS, strict=False):
+                axes.scatter(
+                    *points[members].T, s=16, marker=marker, color=colour, edgecolors="white", linewidths=0.4, label=name
+                )
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+            axes.set_title(title, fontsize=9)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, markerscale=1.5)
         return figure
 
 

@@ -6,7 +6,6 @@ and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's.
 """
 
-import hashlib
 import json
 import os
 import time
@@ -18,9 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, children, devices, learning, rounds, tasks
+from pt4al_backend import __version__, artefacts, children, learning, rounds
+from pt4al_backend.bench import jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
-from pt4al_backend.bench.records import RECORDS, unbroken
+from pt4al_backend.bench.records import RECORDS, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.learning import Job
@@ -33,26 +33,6 @@ from pt4al_backend.training import Report, silent
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
 
-#: Settings that a ranking depends on, beside the pretext task.
-OF_RANKING = {
-    "pretext_epochs",
-    "pretext_holdout",
-    "encoder",
-    "architecture",
-    "width",
-    "learning_rate",
-    "seed",
-}
-
-
-def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
-    """Name of the folder of a ranking: equal for runs that may share it, those that would rank the same pool alike."""
-    pretext = options.pretext or tasks.PRETEXT[truth.task]
-    matters = {**options.model_dump(mode="json", include=OF_RANKING), "device": devices.choose(device).type}
-    matters |= {"imagenet": options.init == "imagenet", "shape": truth.shape, "images": truth.ids[: truth.pool].tolist()}
-    digest = hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()
-    return f"ranking-{pretext}-seed-{options.seed}-{digest[:12]}"
-
 
 class Run:
     """One strategy with one seed.
@@ -61,7 +41,7 @@ class Run:
         folder: takes the run, or holds a part of it.
         truth: the data set.
         options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
-        rankings: folder of the rankings; runs of the same ``ranking_name`` share one.
+        rankings: folder of the rankings; runs of the same ``jobs.ranking_name`` share one.
         arm: what the run does beside its options; its settings are taken as being among them.
         device: where it trains.
 
@@ -77,7 +57,7 @@ class Run:
         self._ranked_by = self._options
         self._starts_from = self._options.model_copy(update={"pretext": arm.weights or options.pretext})
         self._ranking, self._learner = (
-            rankings / ranking_name(truth, each, device) for each in (self._ranked_by, self._starts_from)
+            rankings / jobs.ranking_name(truth, each, device) for each in (self._ranked_by, self._starts_from)
         )
         rounds.require_fit(options, truth.task)
         self._plan = rounds.schedule(truth.pool, self._options)
@@ -96,10 +76,7 @@ class Run:
         ours = self._settings()
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {})}
-            if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
-                said = ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
-                remedy = f"Name another output folder or arm, or delete {self._folder}."
-                raise ConfigError(f"{self._folder} holds rounds that were run with other settings: {said}.", remedy)
+            require_same(self._folder, "rounds", theirs, ours)
         return done
 
     def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
@@ -109,7 +86,7 @@ class Run:
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
         losses = self._losses(report)
-        self._rank(self._learner, self._starts_from, report)
+        jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
@@ -180,7 +157,7 @@ class Run:
             wishes = rounds.wishes(self._options, self._plan.query)
             more = {"learner": str(self._learner / "result"), "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
             before = str(self._learned(number - 1) / "result") if number > 1 else None
-            job = {**self._job("learn", self._options), "previous": before, **more, **wishes}
+            job = {**jobs.describe("learn", self._truth, self._options, self._device), "previous": before, **more, **wishes}
             control = self._truth.lesson(self._truth.test)
             arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
@@ -189,18 +166,11 @@ class Run:
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing."""
-        self._rank(self._ranking, self._ranked_by, report)
+        jobs.rank(self._ranking, self._truth, self._ranked_by, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         if not artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]:
             return np.full_like(losses, np.nan)
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
-
-    def _rank(self, folder: Path, options: ProjectSettings, report: Report) -> None:
-        if children.result_of(folder) is None:
-            job = {**self._job("rank", options), "learner": None, "wants": ["features"]}  # of some run, if not of this one
-            pool = np.arange(self._truth.pool)
-            children.prepare(folder, job, rows=pool, ids=pool)
-            learning.rank(Job.read(folder), report)
 
     def _seconds_of_ranking(self) -> float:
         return float(sum(artefacts.manifest(self._ranking / "result")["seconds"].values()))
@@ -216,16 +186,3 @@ class Run:
         if number == 1 and self._arm.first:
             options = options.model_copy(update={"strategy": self._arm.first})
         return rounds.strategy_of(options, self._plan.rounds)
-
-    def _job(self, kind: str, options: ProjectSettings) -> Json:
-        return {
-            "kind": kind,
-            "task": self._truth.task,
-            "masks": str(self._truth.masks),
-            "settings": options.model_dump(mode="json"),
-            "device": self._device,
-            "pretrained": "auto" if options.init == "imagenet" else "off",
-            "pixels": str(self._truth.pixels),
-            "stored": self._truth.stored,
-            "shape": self._truth.shape,
-        }

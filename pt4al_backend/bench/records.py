@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pt4al_backend.errors import ConfigError
+
 Json = dict[str, Any]
 
 RECORDS = "rounds.jsonl"
@@ -52,7 +54,7 @@ def read(folder: Path) -> Found:
     arms: dict[str, list[Record]] = {}
     corrupt: dict[Path, int] = {}
     for path in sorted((folder / "arms").glob(f"*/*/{RECORDS}")):
-        records = [_record(line) for line in _lines(path)]
+        records = [_record(line) for line in lines(path)]
         if whole := [record for record in records if record is not None]:
             arms.setdefault(path.parent.parent.name, []).extend(whole)
         if missing := len(records) - len(whole):
@@ -65,7 +67,7 @@ def read(folder: Path) -> Found:
 def unbroken(path: Path) -> list[Json]:
     """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
     found: list[Json] = []
-    for line in _lines(path):
+    for line in lines(path):
         record = _record(line)
         if record is None or record.round != len(found) + 1:
             break
@@ -73,7 +75,20 @@ def unbroken(path: Path) -> list[Json]:
     return found
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def require_same(folder: Path, what: str, theirs: Json, ours: Json) -> None:
+    """Refuses to add to a folder what other settings made.
+
+    Raises:
+        ConfigError: the settings of what is there differ from those asked for.
+    """
+    if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
+        said = ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+        remedy = f"Name another output folder or arm, or delete {folder}."
+        raise ConfigError(f"{folder} holds {what} that were run with other settings: {said}.", remedy)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file that have an end, without those that are empty; none if there is no file."""
     if not path.exists():
         return
     whole, _, _ = path.read_bytes().rpartition(b"\n")

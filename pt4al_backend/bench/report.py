@@ -73,18 +73,33 @@ def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
     Raises:
         ConfigError: ``experiment.json`` cannot be read, or figures are asked for without matplotlib.
     """
+    said = _experiment(results.folder)
+    command = fenced(said["command"]) if "command" in said else ""
+    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results), _made(results))
+    return document(results.folder, "report", head, parts, draw=draw)
+
+
+def document(to: Path, name: str, head: Iterable[str], parts: Sequence[Section], *, draw: bool) -> Path:
+    """Writes a document of these sections below an output folder, with their figures if asked, and returns its path.
+
+    Raises:
+        ConfigError: figures are asked for without matplotlib.
+    """
     if draw:
         figures.require()
-    said, folder = _experiment(results.folder), results.folder / FOLDER
+    folder = to / FOLDER
     folder.mkdir(exist_ok=True)
     for section in parts if draw else ():
         if section.draw:
             figures.write(folder, section.name, section.draw())
-    command = f"```sh\n{said['command']}\n```" if "command" in said else ""
-    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results), _made(results))
-    path = folder / "report.md"
+    path = folder / f"{name}.md"
     path.write_text("\n\n".join(filter(None, (*head, *(each.markdown(drawn=draw) for each in parts)))) + "\n")
     return path
+
+
+def fenced(command: str) -> str:
+    """A command line as Markdown."""
+    return f"```sh\n{command}\n```"
 
 
 def skipped(results: Results) -> str:

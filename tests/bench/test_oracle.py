@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pt4al_backend.bench.arms import Arm
-from pt4al_backend.bench.oracle import Run, ranking_name
+from pt4al_backend.bench.jobs import ranking_name
+from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError

@@ -1,0 +1,115 @@
+"""The paper's analyses as commands: they train a main network on the whole pool, which no strategy could."""
+
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.experiments import PRESETS, Experiment
+from pt4al_backend.bench.options import (
+    Chosen,
+    Common,
+    Data,
+    Device,
+    FirstSeed,
+    Json,
+    Part,
+    Rankings,
+    Tested,
+    To,
+    out,
+    settings_of,
+)
+from pt4al_backend.errors import ConfigError
+
+ROTATION = ["rotation"]
+LOSS_RANKS = "Ranks by pretext loss and by main loss (fig. 2)"
+T_SNE = "What was queried (fig. 4)"
+
+Figures = Annotated[bool, typer.Option(help="Draw figures, which needs matplotlib.")]
+
+
+def loss_rank(
+    to: To,
+    data: Data,
+    preset: Annotated[str, typer.Option(help="honest, paper, released-code or quick.")] = "honest",
+    dataset: Annotated[str, typer.Option(help="A data set of classification, as `pt4al bench datasets` has it.")] = "cifar10",
+    pool: Part = None,
+    test: Tested = None,
+    common: Common = "{}",
+    pretext: Annotated[list[str], typer.Option(help="Pretext task whose losses are ranked; several times.")] = ROTATION,
+    seeds: Annotated[int, typer.Option(min=1, help="How many pairs of networks are trained.")] = 3,
+    first_seed: FirstSeed = 0,
+    device: Device = "auto",
+    rankings: Rankings = None,
+    figures: Figures = True,
+) -> None:
+    """Ranks by pretext loss and by main loss on the test images, and their correlation (fig. 2)."""
+    from pt4al_backend.bench import figures as drawing
+    from pt4al_backend.bench import loss_rank as analysis
+    from pt4al_backend.bench import report
+    from pt4al_backend.settings import project_settings
+
+    if figures:
+        drawing.require()
+    tasks = tuple(Arm(name, {"pretext": name}) for name in dict.fromkeys(pretext))
+    size, arms = Experiment(LOSS_RANKS, dataset, tasks).planned(preset, dataset, _independent(settings_of(common)))
+    for arm in arms:
+        project_settings(arm.settings)  # all are checked before the first is run
+    image_size = arms[0].settings.get("image_size")
+    chosen = Chosen(to, rankings or to, data, dataset, None, pool or size.pool, test or size.test, device, image_size)
+    truth = chosen.truth()
+    own = (
+        project_settings({**truth.params, **arm.settings, "seed": seed})
+        for seed in range(first_seed, first_seed + seeds)
+        for arm in arms
+    )
+    for line in analysis.run(to, truth, own, chosen.rankings, device):
+        found = "all losses are equal" if line.rho is None else f"rho {line.rho:.3f} ({line.low:.3f} to {line.high:.3f})"
+        out.print(f"{line.pretext}, seed {line.seed}: {found}, {line.n:,} test images, main accuracy {line.accuracy:.1%}")
+    lines = analysis.read(to)
+    out.print(f"\n{analysis.table(lines)}\n")
+    title = f"# {LOSS_RANKS}; {preset}: {PRESETS[preset].about}"
+    head = (title, report.fenced(shlex.join(["pt4al", *sys.argv[1:]])), truth.source, analysis.made(lines))
+    path = report.document(to, "loss-rank", head, list(analysis.sections(to, lines)), draw=figures)
+    out.print(f"Report: {path}")
+
+
+def _independent(settings: Json) -> Json:
+    """The settings, unless they would set what this analysis sets.
+
+    Raises:
+        ConfigError: they do.
+    """
+    if "pretext" in settings:
+        raise ConfigError("The setting 'pretext' is not one of --settings here.", "Name pretext tasks with --pretext.")
+    if settings.get("init", "fresh") != "fresh":
+        what = "Pretext learner and main network must not share initial weights"
+        raise ConfigError(f"{what}: the setting 'init' is {settings['init']!r}.", "Leave it out.")
+    return settings
+
+
+def t_sne(
+    to: Annotated[Path, typer.Argument(help="Output folder of finished runs.")],
+    arm: Annotated[list[str] | None, typer.Option(help="Arm that has a panel; up to four times. Else all.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Whose runs are shown; of the map, too.")] = 0,
+    points: Annotated[int, typer.Option(min=10, help="Images of the pool on the map, at most.")] = 5000,
+    device: Device = "auto",
+    rankings: Rankings = None,
+) -> None:
+    """What arms of finished runs asked in the first, the middle and the last round, on a t-SNE map of the pool (fig. 4)."""
+    from pt4al_backend.bench import embedding, report
+    from pt4al_backend.bench import figures as drawing
+
+    drawing.require()
+    embedding.require()
+    found = embedding.draw(to, rankings or to, arm or [], seed, points, device)
+    head = (f"# {T_SNE}", report.fenced(shlex.join(["pt4al", *sys.argv[1:]])))
+    out.print(f"Report: {report.document(to, 't-sne', head, [found.section()], draw=True)}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne}

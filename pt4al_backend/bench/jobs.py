@@ -1,0 +1,113 @@
+"""The jobs of the benchmark: those of the live engine, on a data set whose labels are all known.
+
+Folders of trainings on the whole pool are named by all that such a training depends on: runs and analyses may share them.
+"""
+
+import hashlib
+import json
+from collections.abc import Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts, children, devices, learning, tasks
+from pt4al_backend.bench.truth import Truth
+from pt4al_backend.learning import Job
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.training import Report, silent
+
+Ids = NDArray[np.int64]
+Json = dict[str, Any]
+
+#: Settings that a ranking depends on, beside the pretext task.
+OF_RANKING = {
+    "pretext_epochs",
+    "pretext_holdout",
+    "encoder",
+    "architecture",
+    "width",
+    "learning_rate",
+    "seed",
+}
+#: Settings that a training of the main task on fresh weights depends on.
+OF_LEARNING = {
+    "epochs",
+    "schedule",
+    "minibatch_size",
+    "class_weights",
+    "encoder",
+    "architecture",
+    "unlabelled",
+    "background",
+    "width",
+    "learning_rate",
+    "seed",
+}
+
+
+def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
+    """Name of the folder of a ranking: equal for runs that may share it, those that would rank the same pool alike."""
+    pretext = options.pretext or tasks.PRETEXT[truth.task]
+    digest = _digest(truth, options, device, OF_RANKING, {"imagenet": options.init == "imagenet"})
+    return f"ranking-{pretext}-seed-{options.seed}-{digest}"
+
+
+def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
+    """The same of a training on the whole pool with its labels, from fresh weights."""
+    more = {"task": truth.task, "classes": truth.classes, "labels": truth.labels[: truth.pool].tolist()}
+    return f"supervised-seed-{options.seed}-{_digest(truth, options, device, OF_LEARNING, more)}"
+
+
+def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[str], more: Json) -> str:
+    matters = {**options.model_dump(mode="json", include=set(settings)), "device": devices.choose(device).type}
+    matters |= {**more, "shape": truth.shape, "images": truth.ids[: truth.pool].tolist()}
+    return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> Json:
+    """What all jobs say."""
+    return {
+        "kind": kind,
+        "task": truth.task,
+        "masks": str(truth.masks),
+        "settings": options.model_dump(mode="json"),
+        "device": device,
+        "pretrained": "auto" if options.init == "imagenet" else "off",
+        "pixels": str(truth.pixels),
+        "stored": truth.stored,
+        "shape": truth.shape,
+    }
+
+
+def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
+    """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it."""
+    if children.result_of(folder) is None:
+        job = {**describe("rank", truth, options, device), "learner": None, "wants": ["features"]}  # of some run, if not of this
+        pool = np.arange(truth.pool)
+        children.prepare(folder, job, rows=pool, ids=pool)
+        learning.rank(Job.read(folder), report)
+    return folder / "result"
+
+
+def score(
+    folder: Path, truth: Truth, learner: Path, rows: Ids, options: ProjectSettings, device: str, report: Report = silent
+) -> tuple[NDArray[np.float64], Json]:
+    """Losses float64 [n] of images that the learner of an artefact has not seen, and the manifest of that job."""
+    job = {**describe("rank", truth, options, device), "learner": str(learner), "wants": []}
+    children.prepare(folder, job, rows=rows, ids=rows)
+    learning.rank(Job.read(folder), report)
+    losses: NDArray[np.float64] = np.load(folder / "result" / "losses.npy", allow_pickle=False)
+    return losses, artefacts.manifest(folder / "result")
+
+
+def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
+    """The artefact of a model that learned the whole pool, and looked at nothing else, trained unless the folder holds it."""
+    if children.result_of(folder) is None:
+        none = np.empty(0, np.int64)
+        job = {**describe("learn", truth, options, device), "classes": truth.classes}
+        lessons = {"train": truth.lesson(np.arange(truth.pool)), "control": truth.lesson(none)}
+        children.prepare(folder, job, **lessons, candidates=none)
+        learning.learn(Job.read(folder), report)
+    return folder / "result"
