@@ -28,8 +28,8 @@ BASELINE_STYLE: Any = {"color": BLACK, "linestyle": "-", "marker": "o", "linewid
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ((5, 1), (1, 1), (5, 1, 1, 1), (3, 1, 1, 1, 1, 1), (9, 2))
 MARKERS = "sD^v<>pPX*hd8H"
-#: Of sets of points that lie side by side; dark to light, too.
-SETS = ("#0072B2", "#D55E00", "#E69F00")
+#: Marker, area and colour of sets of points that lie side by side: areas that look alike.
+SETS = (("o", 16, COLOURS[0]), ("^", 18, COLOURS[1]), ("s", 13, COLOURS[2]))
 HATCHES = ("", "////", "....", "xxxx", "++")
 
 #: So many arms share one plot; more are drawn in a panel each.
@@ -167,13 +167,12 @@ def embedding(points: NDArray[np.floating], panels: Mapping[str, Mapping[str, ND
         figure = _figure((3.4 * columns, 0.4 + 3.5 * rows))
         for axes, (title, sets) in zip(figure.subplots(rows, columns, squeeze=False).flat, panels.items(), strict=True):
             axes.grid(visible=False)
-            axes.scatter(*points.T, s=5, color="#cccccc", linewidths=0, rasterized=True)
-            for (name, members), marker, colour in zip(sets.items(), "o^s", SETS, strict=False):
-                axes.scatter(
-                    *points[members].T, s=16, marker=marker, color=colour, edgecolors="white", linewidths=0.4, label=name
-                )
+            axes.scatter(*points.T, s=4, color="#d5d5d5", linewidths=0, rasterized=True)
+            for (name, members), (marker, area, colour) in zip(sets.items(), SETS, strict=False):
+                look: Any = {"s": area, "marker": marker, "color": colour, "edgecolors": "white", "linewidths": 0.4}
+                axes.scatter(*points[members].T, label=name, **look)
             axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
+            axes.spines[:].set(visible=True, color="#cccccc")
             axes.set_title(title, fontsize=9)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, markerscale=1.5)
         return figure
