@@ -76,9 +76,8 @@ def draw(to: Path, rankings: Path, arms: Sequence[str], seed: int, most: int, de
     truth = Truth.load(to / "data")
     supervised.require_classes(truth)
     queries = asked(runs, truth.pool)
-    first = next(iter(runs.values()))[0].settings
-    settings = {key: value for key, value in first.items() if key != "preset"}  # what it changed is among the others
-    model = supervised.train(rankings, truth, project_settings(settings), device, report)
+    settings = project_settings(next(iter(runs.values()))[0].settings)
+    model = supervised.train(rankings, truth, settings, device, report)
     rows = np.sort(strata.order(truth.labels[: truth.pool].tolist(), seed)[:most])
     features, _ = supervised.look(model, truth, rows, device, report)
     return Map(truth.pool, seed, rows, places(features, seed), queries)

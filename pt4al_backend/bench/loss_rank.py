@@ -25,7 +25,7 @@ from pt4al_backend import __version__, tasks
 from pt4al_backend.bench import correlation, figures, jobs, supervised, tables
 from pt4al_backend.bench.correlation import Correlation
 from pt4al_backend.bench.records import lines, require_same
-from pt4al_backend.bench.report import Section
+from pt4al_backend.bench.report import Section, beside_defaults
 from pt4al_backend.bench.statistics import Spread
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.settings import ProjectSettings
@@ -98,7 +98,7 @@ def run(
 
 
 def _settings(options: ProjectSettings) -> Json:
-    return options.model_dump(mode="json", exclude_defaults=True, exclude={"seed", "pretext"})
+    return options.model_dump(mode="json", exclude={"seed", "pretext"})
 
 
 def _found(to: Path, truth: Truth, options: ProjectSettings, pretext: str, rankings: Path, device: str, report: Report) -> Line:
@@ -156,7 +156,8 @@ def made(found: Sequence[Line]) -> str:
     """What the numbers come from: machine, versions and settings."""
     devices, versions, torches = ({getattr(line, key) for line in found} for key in ("device", "version", "torch"))
     on, ours, theirs = (", ".join(sorted(each)) for each in (devices, versions, torches))
-    return f"Trained on {on}, with pt4al-backend {ours} and torch {theirs}. Settings: `{json.dumps(found[0].settings)}`."
+    settings = json.dumps(beside_defaults(found[0].settings))
+    return f"Trained on {on}, with pt4al-backend {ours} and torch {theirs}. Settings, beside the defaults: `{settings}`."
 
 
 def table(found: Sequence[Line]) -> str:

@@ -162,10 +162,13 @@ def _made(results: Results) -> str:
 
 
 def _own(record: Record) -> Json:
-    """What an arm's record says beside the defaults of this version."""
+    return {**beside_defaults(record.settings), **record.arm}
+
+
+def beside_defaults(settings: Json) -> Json:
+    """The settings that differ from the defaults of this version, without the seed."""
     defaults = {name: field.default for name, field in ProjectSettings.model_fields.items()}
-    said = {key: value for key, value in record.settings.items() if key != "seed" and value != defaults.get(key, ...)}
-    return {**said, **record.arm}
+    return {key: value for key, value in settings.items() if key != "seed" and value != defaults.get(key, ...)}
 
 
 def _all(values: Iterable[Any]) -> str:

@@ -1,6 +1,5 @@
 """Strategies with an oracle in place of annotators, on the live engine's jobs."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from pt4al_backend.bench.arms import Arm
-from pt4al_backend.bench.jobs import ranking_name
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
@@ -103,39 +101,6 @@ def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> No
     list(run_of(ARROWS, tmp_path)(1))
     with pytest.raises(ConfigError, match="other settings"):
         list(run_of(ARROWS, tmp_path, epochs=2)(2))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"pretext": "jigsaw"},
-        {"pretext_epochs": 2},
-        {"pretext_holdout": 0.2},
-        {"encoder": "resnet34"},
-        {"architecture": "deeplabv3"},
-        {"width": 8},
-        {"learning_rate": 0.01},
-        {"init": "imagenet"},
-        {"seed": 1},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_a_ranking_is_not_shared_by_runs_that_would_rank_differently(tmp_path: Path, change: dict[str, object]) -> None:
-    truth = truth_of(ARROWS, tmp_path)
-    names = [ranking_name(truth, project_settings(params), "cpu") for params in ({}, change)]
-    assert names[0] != names[1]
-
-
-@pytest.mark.parametrize("change", [{"shape": (8, 8)}, {"pool": 40}, {"ids": np.array(["other"] * IMAGES)}], ids=str)
-def test_a_ranking_is_not_shared_by_pools(tmp_path: Path, change: dict[str, Any]) -> None:
-    truth = replace(truth_of(ARROWS, tmp_path), ids=np.arange(IMAGES).astype(np.str_))
-    assert ranking_name(truth, project_settings({}), "cpu") != ranking_name(replace(truth, **change), project_settings({}), "cpu")
-
-
-def test_a_ranking_is_shared_by_strategies_and_initial_weights(tmp_path: Path) -> None:
-    truth = truth_of(ARROWS, tmp_path)
-    settings = [{"strategy": "random", "epochs": 1}, {"strategy": "pt4al", "epochs": 2}, {"init": "fresh"}]
-    assert len({ranking_name(truth, project_settings(each), "cpu") for each in settings}) == 1
 
 
 def test_rounds_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
