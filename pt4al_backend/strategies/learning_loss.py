@@ -1,4 +1,7 @@
-"""Learning Loss (Yoo and Kweon, CVPR 2019), and its detached variant in PT4AL's comparison; see ``companions.learning_loss``."""
+"""Learning Loss (Yoo and Kweon, CVPR 2019): tasks for which a module beside the model predicts the largest loss.
+
+What it learns and how: ``companions.learning_loss``.
+"""
 
 from typing import ClassVar
 
@@ -8,13 +11,6 @@ from pt4al_backend.strategies.strategy import register
 
 @register
 class LearningLoss(Companionship):
-    """Asks the tasks with the largest predicted loss; the prediction shapes the model as well."""
+    """Asks by predicted loss; learning to predict it shapes the model as well."""
 
     name: ClassVar[str] = "learning_loss"
-
-
-@register
-class LearningLossDetached(Companionship):
-    """Asks the tasks with the largest predicted loss."""
-
-    name: ClassVar[str] = "learning_loss_detached"

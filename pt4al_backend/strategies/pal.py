@@ -1,4 +1,7 @@
-"""PAL (Bhatnagar, Goyal, Tank and Sethi, BMVC 2021); see ``companions.pal``."""
+"""PAL (Bhatnagar, Goyal, Tank and Sethi, BMVC 2021): tasks whose orientation and class a second network finds hard.
+
+What it learns and how: ``companions.pal``.
+"""
 
 from typing import ClassVar
 
@@ -8,7 +11,7 @@ from pt4al_backend.strategies.strategy import Need, register
 
 @register
 class Pal(Companionship):
-    """Asks the tasks whose orientation and class a second network finds hard; needs a main task with classes of images."""
+    """Asks in the order in which the second network chooses; needs a main task with classes of images."""
 
     name: ClassVar[str] = "pal"
     needs: frozenset[Need] = frozenset({"posteriors"})

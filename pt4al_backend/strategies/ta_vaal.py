@@ -1,4 +1,7 @@
-"""TA-VAAL (Kim, Park, Kim and Chun, CVPR 2021); see ``companions.ta_vaal``."""
+"""TA-VAAL (Kim, Park, Kim and Chun, CVPR 2021): VAAL that also knows how large the model's loss seems to be.
+
+What it learns and how: ``companions.ta_vaal``.
+"""
 
 from typing import ClassVar
 
@@ -8,6 +11,6 @@ from pt4al_backend.strategies.strategy import register
 
 @register
 class TaVaal(Companionship):
-    """Asks the tasks that a discriminator which knows their predicted loss finds least like the labelled ones."""
+    """Asks by the probability of being labelled, lowest first."""
 
     name: ClassVar[str] = "ta_vaal"

@@ -1,4 +1,7 @@
-"""VAAL (Sinha, Ebrahimi and Darrell, ICCV 2019); see ``companions.vaal``."""
+"""VAAL (Sinha, Ebrahimi and Darrell, ICCV 2019): tasks that an adversarial autoencoder finds least like the labelled.
+
+What it learns and how: ``companions.vaal``.
+"""
 
 from typing import ClassVar
 
@@ -8,6 +11,6 @@ from pt4al_backend.strategies.strategy import register
 
 @register
 class Vaal(Companionship):
-    """Asks the tasks that a discriminator finds least like the labelled ones."""
+    """Asks by the probability of being labelled, lowest first."""
 
     name: ClassVar[str] = "vaal"
