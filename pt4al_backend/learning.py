@@ -276,6 +276,7 @@ def learn(job: Job, report: Report) -> None:
             candidates = job.rows("candidates.npy")
             learned, others = (Images(pixels, each, Centre(job.shape)) for each in (rows, candidates))
             asked = Asked(learned, others, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
+            torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
             examination.add(job.companion, companion.confidences(asked) if len(candidates) else np.empty(0))
         accompanied = time.monotonic()
         manifest = {

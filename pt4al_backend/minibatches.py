@@ -194,6 +194,22 @@ def _read_ahead(
         yield ahead.result()
 
 
+def half(size: int, error: RuntimeError | MemoryError) -> int:
+    """Half of the minibatch size, two at least, after an ``error`` that says that memory ran out.
+
+    Raises:
+        TrainingImpossible: there were two images already.
+        RuntimeError: the error itself, if it says something else.
+    """
+    if not is_out_of_memory(error):
+        raise error
+    if size <= 2:
+        raise TrainingImpossible(
+            "Memory is too short for two images at a time.", "Set a smaller image_size or width, or use a larger machine."
+        ) from error
+    return max(2, size // 2)
+
+
 def stream(
     data: Data,
     order: NDArray[np.int64],
@@ -221,13 +237,7 @@ def stream(
                     step(part, minibatch, rng, done)
                     done += len(part)
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            if size <= 2:
-                raise TrainingImpossible(
-                    "Memory is too short for two images at a time.", "Set a smaller image_size or width, or use a larger machine."
-                ) from error
-            size = max(2, size // 2)
+            size = half(size, error)
             retreat(size)
         if torch.cuda.is_available() and done < len(order):  # out of memory: the error held the tensors until here
             torch.cuda.empty_cache()

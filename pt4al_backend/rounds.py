@@ -76,9 +76,10 @@ def require_fit(settings: ProjectSettings, task: str) -> None:
         ConfigError: such a strategy.
     """
     if "posteriors" in needs_of(settings) and task not in POSTERIORS:
+        key, other = ("sampler", "margin") if settings.strategy == "pt4al" else ("strategy", "core_set")
         raise ConfigError(
-            f"Setting 'strategy': {settings.strategy!r} needs a posterior of each class for images; {task} has them of pixels.",
-            f"Another strategy by features is 'core_set'. {EXTRA_PARAMS}",
+            f"Setting {key!r}: {getattr(settings, key)!r} needs a posterior of each class for images; {task} has them of pixels.",
+            f"{other!r} does not. {EXTRA_PARAMS}",
         )
 
 

@@ -193,6 +193,8 @@ def test_what_was_scored_for_another_strategy_is_no_model_to_one_that_needs_more
 def test_gradients_of_images_need_posteriors_of_images() -> None:
     rounds.require_fit(ProjectSettings(strategy="badge"), "classification")
     rounds.require_fit(ProjectSettings(strategy="core_set"), "segmentation")
+    with pytest.raises(ConfigError, match="Setting 'sampler': 'normalised_confidence' needs a posterior"):
+        rounds.require_fit(ProjectSettings(sampler="normalised_confidence"), "segmentation")
     with pytest.raises(ConfigError, match=r"'badge' needs a posterior .* segmentation") as refused:
         rounds.require_fit(ProjectSettings(strategy="badge"), "segmentation")
     assert "core_set" in refused.value.remedy

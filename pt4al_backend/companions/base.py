@@ -65,8 +65,9 @@ class Asked:
 class Companion:
     """Base of the companions, and what a strategy has that needs none.
 
-    Its initial weights are torch's global generator's, which the job has seeded; all else that is random hangs on the
-    settings' seed. What it learns is not kept: a training that is cut short begins it anew.
+    All that is random in it hangs on the settings' seed, with which the job seeds torch's global generator before it makes
+    the companion, and again before it asks for confidences. What it learns is not kept: a training that is cut short while
+    a companion learns begins that part anew.
     """
 
     def __init__(self, task: Task) -> None:

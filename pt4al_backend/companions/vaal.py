@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.companions.base import Asked, Companion
-from pt4al_backend.minibatches import Data
+from pt4al_backend.minibatches import Data, half
 from pt4al_backend.training import Progress, scoring_size
 
 SIDE = 32
@@ -50,7 +50,8 @@ class Plan:
         gpu = asked.device.type == "cuda"
         published = (len(asked.labelled) + 10_000) * 100 // 128
         iterations = asked.settings.companion_steps or (published if gpu else 200)
-        return cls(iterations, 128 if gpu else 32, 128 if gpu else 16, encoder_steps, mean_divergence)
+        minibatch = asked.settings.minibatch_size or (128 if gpu else 32)
+        return cls(iterations, minibatch, 128 if gpu else 16, encoder_steps, mean_divergence)
 
 
 class Autoencoder(nn.Module):
@@ -137,15 +138,15 @@ class Vaal(Companion):
         by_coder = torch.optim.Adam(coder.parameters(), RATE)
         by_judge = torch.optim.Adam(judge.parameters(), RATE)
 
-        def draw(data: Data) -> tuple[Tensor, Tensor]:
-            positions = rng.integers(0, len(data), plan.minibatch)
+        def draw(data: Data, size: int) -> tuple[Tensor, Tensor]:
+            positions = rng.integers(0, len(data), size)
             images = data.minibatch(positions, rng)[0].to(asked.device, non_blocking=True)
             with torch.no_grad():
                 return _small(images), self.beside_code(images)
 
-        for iteration in range(plan.iterations):
+        def step(size: int) -> None:
             for _ in range(plan.encoder_steps):
-                labelled, unlabelled = draw(asked.labelled), draw(asked.candidates)
+                labelled, unlabelled = draw(asked.labelled, size), draw(asked.candidates, size)
                 loss = sum((self._coder_loss(plan, coder, judge, *each) for each in (labelled, unlabelled)), torch.zeros(()))
                 by_coder.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -156,7 +157,17 @@ class Vaal(Companion):
             by_judge.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             by_judge.step()
-            asked.report(Progress("companion", 1, 1, iteration + 1, plan.iterations))
+
+        size, done = plan.minibatch, 0
+        while done < plan.iterations:
+            note = ""
+            try:
+                step(size)
+                done += 1
+            except (RuntimeError, MemoryError) as error:
+                size = half(size, error)
+                note = f"Memory ran out: going on with minibatches of {size} images."
+            asked.report(Progress("companion", 1, 1, done, plan.iterations, note))
 
     def _coder_loss(self, plan: Plan, coder: Autoencoder, judge: nn.Module, images: Tensor, extra: Tensor) -> Tensor:
         drawn, mean, log_variance = coder(images, extra.sigmoid())

@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from pt4al_backend import artefacts, learning
 from pt4al_backend.companions import COMPANIONS
+from pt4al_backend.companions.vaal import Autoencoder
 from pt4al_backend.learning import Job
 from pt4al_backend.pixels import Pixels
 from pt4al_backend.strategies import STRATEGIES
@@ -64,6 +67,22 @@ def test_logits_of_one_length_leave_less_between_a_sure_and_an_unsure_image(tmp_
     said, _ = ask(tmp_path / "job", "normalised_confidence", store, rows, epochs=20)
     highest = np.exp(2**0.5) / (np.exp(2**0.5) + len(CLASSES) - 1)
     assert said["normalised_confidence"].max() < highest < said["least_confidence"].max()
+
+
+@pytest.mark.parametrize("name", ["vaal", "ta_vaal"])
+def test_short_memory_makes_the_minibatches_smaller(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Autoencoder.forward
+
+    def short(coder: Autoencoder, images: Tensor, extra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if len(images) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(coder, images, extra)
+
+    monkeypatch.setattr(Autoencoder, "forward", short)
+    said, told = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert np.all(np.isfinite(said[name]))
+    notes = [each.note for each in told if each.phase == "companion" and each.note]
+    assert [note.split()[-2] for note in notes] == ["16", "8"]
 
 
 def test_its_time_is_told_apart(tmp_path: Path) -> None:
