@@ -110,7 +110,7 @@ class ProjectSettings(BaseSettings):
         "those of another batch (`batch:5`), the highest losses, or a uniform draw.",
     )
     sampler: Literal["least_confidence", "margin", "entropy", "k_center", "normalised_confidence"] = Field(
-        "least_confidence",
+        "margin",
         description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence; its "
         "published code: that of normalised logits), or what covers the batch best.",
     )
