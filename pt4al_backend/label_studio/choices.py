@@ -9,7 +9,7 @@ from typing import Any
 
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.frames import Shape
-from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size, regions_by
+from pt4al_backend.label_studio.labels import Annotation, Json, Labelling, Size, brief, regions_by
 from pt4al_backend.masks import Mask
 from pt4al_backend.settings import ProjectSettings
 
@@ -30,7 +30,7 @@ class Choices(Labelling):
         if not chosen:
             raise LabelUnreadable(f"Submitted without a choice in {name!r}.")
         if len(chosen) > 1:
-            raise LabelUnreadable(f"Submitted with several choices in {name!r}: {', '.join(map(repr, chosen))}.")
+            raise LabelUnreadable(f"Submitted with several choices in {name!r}: {brief(chosen)}.")
         if problem := self.misfit(chosen[0], None):
             raise LabelUnreadable(problem)
         return str(chosen[0])
@@ -47,7 +47,7 @@ class Choices(Labelling):
 
     def misfit(self, label: str, size: Size | None) -> str:  # noqa: ARG002 - a choice has no size
         known = label in self.config.labels
-        return "" if known else f"Submitted as {label!r}, which is no choice of the labeling config (any more)."
+        return "" if known else f"Submitted as {brief(label)}, which is no choice of the labeling config (any more)."
 
     def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
         return "" if len(set(labels)) > 1 else "labels of two classes or more"

@@ -4,6 +4,7 @@ A label is a text that the state keeps: a class's name, or the name of a mask. W
 and to show one in the editor is a ``Labelling``'s, of which there is one for each main task.
 """
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from pt4al_backend.settings import ProjectSettings
 
 #: Key of the image in tasks that were uploaded before the project had a labeling config.
 UNDEFINED = "$undefined$"
+
+#: Letters of what an annotation says that a message repeats.
+LEGIBLE = 60
+
+_SHORT = reprlib.Repr()  # neither too long nor too deep, and all printable: a lone surrogate could not be kept
+_SHORT.maxstring = _SHORT.maxother = 3 * LEGIBLE
 
 Json = dict[str, Any]
 Annotation = Mapping[str, Any]
@@ -128,8 +135,15 @@ class Labelling(ABC):
         otherwise. The link to the prediction alone would not do: it stays when the label is changed, and goes when the
         prediction is deleted. Predictions turned into annotations in bulk have the link and no mark.
         """
-        origins = {region.get("origin") for region in regions_by(annotation, self.config.from_name)}
-        return origins == {"prediction"} or (origins == {None} and annotation.get("parent_prediction") is not None)
+        origins = [region.get("origin") for region in regions_by(annotation, self.config.from_name)]
+        unmarked = annotation.get("parent_prediction") is not None and all(origin is None for origin in origins)
+        return bool(origins) and (unmarked or all(origin == "prediction" for origin in origins))
+
+
+def brief(value: object) -> str:
+    """What an annotation holds, as a message repeats it, whatever it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= LEGIBLE else f"{text[:LEGIBLE]}…"
 
 
 def regions_by(annotation: Annotation, from_name: str) -> list[Json]:
@@ -178,4 +192,5 @@ def _left_out(problems: Sequence[str], annotations: int) -> str:
 
 def _age(annotation: Annotation) -> tuple[str, int]:
     """Sorts annotations, the newest last; Label Studio writes all times alike, in UTC."""
-    return str(annotation.get("updated_at") or ""), int(annotation.get("id") or 0)
+    stamp, number = annotation.get("updated_at"), annotation.get("id")
+    return stamp if isinstance(stamp, str) else "", number if isinstance(number, int) else 0

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.label_studio import bitmaps, polygons, rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig
+from pt4al_backend.label_studio.labels import LEGIBLE, brief
 from pt4al_backend.masks import UNLABELLED, Mask
 
 Json = dict[str, Any]
@@ -39,8 +40,6 @@ _OUTLINES = ("rle", "points", "imageDataURL")
 
 _LARGEST = 1e9  # number of pixels or percent that is taken for one
 _PASSES = 50  # so many times the largest image may the regions of one annotation cover it
-
-_LEGIBLE = 60  # letters of what an annotation says that a message repeats
 
 _AGAIN = "Draw it again in Label Studio, or delete it there."
 _RELABEL = "Give it one label of the labeling config in Label Studio, or delete it there."
@@ -110,7 +109,8 @@ def _regions(annotation: Mapping[str, Any], config: SegmentationConfig) -> list[
     for number, part in enumerate(result, start=1):
         if isinstance(part, dict) and part.get("type") in (*_TOOLS, *_LISTS):
             name = part.get("id")
-            together.setdefault(name if isinstance(name, str) and name else f"number {number}", []).append(part)
+            named = isinstance(name, str) and name and name.isprintable()
+            together.setdefault(str(name) if named else f"number {number}", []).append(part)
     regions = []
     for name, parts in together.items():
         outlined = [part for part in parts if _outline(part)]
@@ -132,15 +132,15 @@ def _class_id(name: str, parts: list[Json], config: SegmentationConfig) -> int:
     for part in parts:
         if part["type"] in _LISTS:
             if part.get("from_name") != config.from_name:
-                _refuse(name, f"{_brief(part.get('from_name'))} is no tag of the labeling config (any more)", _AGAIN)
+                _refuse(name, f"{brief(part.get('from_name'))} is no tag of the labeling config (any more)", _AGAIN)
             listed = _value(part).get(part["type"])
             found += listed if isinstance(listed, list) else []
     if not found:
         _refuse(name, "it has no label", _RELABEL)
     if len(found) > 1:
-        _refuse(name, f"it has {len(found)} labels, {_brief(found[0])} and {_brief(found[1])} among them", _RELABEL)
+        _refuse(name, f"it has {len(found)} labels, {brief(found[0])} and {brief(found[1])} among them", _RELABEL)
     if found[0] not in config.labels:
-        _refuse(name, f"{_brief(found[0])} is no label of the labeling config (any more)", _RELABEL)
+        _refuse(name, f"{brief(found[0])} is no label of the labeling config (any more)", _RELABEL)
     return config.labels.index(found[0])
 
 
@@ -149,7 +149,7 @@ def _size(regions: Sequence[_Region], max_pixels: int) -> tuple[int, int]:
     sizes = [_size_of(region, max_pixels) for region in regions] or [(1, 1)]
     for region, (height, width) in zip(regions, sizes, strict=False):
         if (height, width) != sizes[0]:
-            first = f"region {regions[0].name[:_LEGIBLE]} of {sizes[0][1]:,} x {sizes[0][0]:,}"
+            first = f"region {regions[0].name[:LEGIBLE]} of {sizes[0][1]:,} x {sizes[0][0]:,}"
             _refuse(region.name, f"it is of an image of {width:,} x {height:,} pixels, {first}", _AGAIN)
     return sizes[0]
 
@@ -158,14 +158,14 @@ def _size_of(region: _Region, max_pixels: int) -> tuple[int, int]:
     sides = [region.outline.get(f"original_{side}") for side in ("width", "height")]
     width, height = map(_pixels_of, sides)
     if not width or not height:
-        _refuse(region.name, f"original_width and original_height are {_brief(sides)}, not numbers of pixels", _AGAIN)
+        _refuse(region.name, f"original_width and original_height are {brief(sides)}, not numbers of pixels", _AGAIN)
     if height * width > max_pixels:
         size = f"{width:,} x {height:,} pixels, more than {max_pixels:,} in all"
         _refuse(region.name, f"its image has {size}", "Import a smaller image, or raise PT4AL_IMAGE_MAX_PIXELS.")
     if rotation := region.outline.get("image_rotation"):
         _refuse(
             region.name,
-            f"it was submitted with the image rotated by {_brief(rotation)} degrees",
+            f"it was submitted with the image rotated by {brief(rotation)} degrees",
             "Rotate the image back in Label Studio and submit again.",
         )
     return height, width
@@ -245,10 +245,5 @@ def _pixels_of(side: Any) -> int:
     return int(side) if _is_number(side) and side >= 1 and side == int(side) else 0
 
 
-def _brief(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= _LEGIBLE else f"{text[:_LEGIBLE]}…"
-
-
 def _refuse(region: str, what: str, remedy: str) -> NoReturn:
-    raise LabelUnreadable(f"Region {region[:_LEGIBLE]}: {what}.", remedy)
+    raise LabelUnreadable(f"Region {region[:LEGIBLE]}: {what}.", remedy)

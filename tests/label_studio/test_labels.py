@@ -1,11 +1,20 @@
+import json
+import tempfile
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.label_studio.choices import Choices
-from pt4al_backend.label_studio.label_config import ClassificationConfig
-from pt4al_backend.label_studio.labels import Answer, image_of, prediction
+from pt4al_backend.label_studio.drawings import Drawings
+from pt4al_backend.label_studio.label_config import ClassificationConfig, SegmentationConfig
+from pt4al_backend.label_studio.labels import Answer, Labelling, image_of, prediction
+from pt4al_backend.label_studio.outlines import regions_of
+from pt4al_backend.masks import Mask, Masks
 
 CONFIG = ClassificationConfig("label", "image", "photo", ("cat", "dog", "cow"))
 CHOICES = Choices(CONFIG)
@@ -85,6 +94,82 @@ def test_an_annotation_without_a_valid_choice_counts_as_answered_and_says_why(on
 )
 def test_labels_that_only_repeat_a_prediction_are_marked(annotations: list[dict[str, Any]], accepted: bool) -> None:
     assert CHOICES.answer_of(annotations).accepted is accepted
+
+
+DRAWN = SegmentationConfig("label", "image", "photo", ("cat", "dog"), "brush")
+GOOD: dict[str, dict[str, Any]] = {
+    "choices": annotation("cow"),
+    "drawings": {**annotation(), "result": regions_of(Mask(np.array([[0, 0], [1, 0]], np.uint8)), DRAWN)},
+}
+
+
+@pytest.fixture(scope="module", params=list(GOOD))
+def labelling(request: pytest.FixtureRequest) -> Labelling:
+    folder = Masks(Path(tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path_factory").getbasetemp())))
+    return CHOICES if request.param == "choices" else Drawings(DRAWN, folder, lambda: folder, 10_000)
+
+
+def good(labelling: Labelling) -> dict[str, Any]:
+    return GOOD["choices" if labelling is CHOICES else "drawings"]
+
+
+@pytest.mark.parametrize("origin", [["x"], {"a": 1}, 3, [], {}])
+def test_a_mark_that_label_studio_does_not_make_is_no_accepted_prediction(labelling: Labelling, origin: Any) -> None:
+    regions = [{**region, "origin": origin} for region in good(labelling)["result"]]
+    answer = labelling.answer_of([{**good(labelling), "result": regions, "parent_prediction": 7}])
+    assert (answer.kind, answer.accepted) == ("label", False)
+
+
+any_text = st.text(st.characters(exclude_categories=()), max_size=80)  # lone surrogates and NUL, which no state can keep
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | any_text
+any_json = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(any_text, inner, max_size=3), max_leaves=6
+)
+names = st.sampled_from(["cat", "dog", "cow", "label", "brush", "polygon", "bitmask", "labels", "brushlabels", "choices"])
+sides = st.sampled_from([1, 2, 2.0, 50_000_000])
+points = st.lists(st.lists(st.floats(-1e9, 1e9) | any_json, min_size=2, max_size=2), max_size=4)
+outlined = {
+    "rle": st.lists(st.integers(-1, 300), max_size=20) | any_json,
+    "points": points | any_json,
+    "imageDataURL": any_text.map("data:image/png;base64,".__add__) | any_json,
+}
+lists = {key: st.lists(names | any_json, max_size=2) | any_json for key in ("choices", "labels", "brushlabels", "polygonlabels")}
+fields: dict[str, st.SearchStrategy[Any]] = {
+    "id": names | any_json,
+    "from_name": st.just("label") | any_json,
+    "type": names | any_json,
+    "origin": st.sampled_from(["prediction", "manual", None]) | any_json,
+    "original_width": sides | any_json,
+    "original_height": sides | any_json,
+    "image_rotation": st.just(0) | any_json,
+    "value": st.fixed_dictionaries({}, optional={**outlined, **lists}) | any_json,
+}
+regions = st.fixed_dictionaries({}, optional=fields) | any_json
+bodies = st.fixed_dictionaries(
+    {"result": st.lists(regions, max_size=3) | any_json},
+    optional={"id": any_json, "updated_at": any_json, "was_cancelled": any_json, "parent_prediction": any_json},
+)
+
+
+@given(body=bodies, shown=bodies)
+def test_whatever_an_annotation_holds_it_costs_no_other_and_is_told(
+    labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]
+) -> None:
+    alone, beside = (labelling.answer_of(each, lambda _: shown) for each in ([body], [body, good(labelling)]))
+    assert beside.kind == "label"
+    if alone.kind != "label" and not body.get("was_cancelled"):
+        assert alone.problem
+        assert beside.problem
+    for problem in filter(None, (alone.problem, beside.problem)):
+        assert len(problem) < 1000
+        assert "\0" not in problem
+        problem.encode()
+
+
+@pytest.mark.parametrize("choice", ["x" * 100_000, json.loads("[" * 500 + "]" * 500)], ids=["long", "deep"])
+def test_what_cannot_be_read_is_told_in_a_few_words(choice: Any) -> None:
+    for chosen in ([choice], [choice, choice], [choice] * 100):
+        assert len(str(CHOICES.answer_of([annotation(*chosen)]).problem)) < 1000
 
 
 def test_a_prediction_reads_back_as_the_answer_that_it_shows() -> None:
