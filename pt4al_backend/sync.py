@@ -90,10 +90,8 @@ class Sync:
         self._store.put_answers(self._project.id, answers)
 
     def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, Answered]) -> None:
-        size = self._labelling.page_size
-        for start in range(0, len(ids), size):
-            for page in self._client.task_pages(self._project.id, ids=ids[start : start + size], page_size=size):
-                self._take(page, known, before)
+        for page in self._client.named_pages(self._project.id, ids, page_size=self._labelling.page_size):
+            self._take(page, known, before)
 
     def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, Answered]) -> bool:
         """Whether a task has another image or other annotations than before, or a part of its label is gone; reads no result."""

@@ -36,12 +36,14 @@ class Studio:
         stamp = at.isoformat().replace("+00:00", "Z")
         self.tasks.append({"id": number, "data": {"image": f"{number}.png"}, "updated_at": stamp, "annotations": []})
 
-    def task_pages(
-        self, _project: int, *, page_size: int, updated_since: str | None = None, ids: Sequence[int] = ()
-    ) -> Iterator[list[dict[str, Any]]]:
+    def task_pages(self, _project: int, *, page_size: int, updated_since: str | None = None) -> Iterator[list[dict[str, Any]]]:
         since = datetime.fromisoformat(updated_since) if updated_since else datetime.min.replace(tzinfo=UTC)
         page = [task for task in self.tasks if datetime.fromisoformat(task["updated_at"]) >= since]
-        page = [task for task in page if not ids or task["id"] in ids]
+        self.handed_out += len(page)
+        yield page
+
+    def named_pages(self, _project: int, ids: Sequence[int], page_size: int) -> Iterator[list[dict[str, Any]]]:
+        page = [task for task in self.tasks if task["id"] in ids]
         self.handed_out += len(page)
         yield page
 

@@ -35,12 +35,12 @@ class Choices(Labelling):
             raise LabelUnreadable(problem)
         return str(chosen[0])
 
-    def _reconcile(self, read: Sequence[tuple[Annotation, str]]) -> tuple[str, list[Annotation]]:
+    def _reconcile(self, read: Sequence[tuple[Annotation, str]]) -> tuple[str, list[Annotation], list[str]]:
         votes: dict[str, list[int]] = defaultdict(list)
         for age, (_, label) in enumerate(read):
             votes[label].append(age)
         label = max(votes, key=lambda each: (len(votes[each]), votes[each][-1]))
-        return label, [read[age][0] for age in votes[label]]
+        return label, [read[age][0] for age in votes[label]], []
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:  # noqa: ARG002 - the config alone says it
         return self.config.labels

@@ -13,14 +13,12 @@ from pt4al_backend.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.labels import Annotation, Find, Json, Labelling, Size, regions_by
-from pt4al_backend.label_studio.votes import Vote, majority
+from pt4al_backend.label_studio.votes import ANY_SIZE, Vote, claimed_shape, majority
 from pt4al_backend.masks import UNLABELLED, Mask, Masks, id_of, size_of
 from pt4al_backend.settings import ProjectSettings
 
 log = logging.getLogger(__name__)
 
-#: Size of the mask of an annotation that draws nothing: it fits any image.
-NO_SIZE = (1, 1)
 LEAST_LABELS = 2  # a training needs two images
 
 
@@ -38,9 +36,17 @@ class Drawings(Labelling):
     def _read(self, annotation: Annotation) -> Vote:
         return Vote.of(outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels))
 
-    def _reconcile(self, read: Sequence[tuple[Annotation, Vote]]) -> tuple[str, list[Annotation]]:
-        mask = majority([vote for _, vote in read])
-        return self._drawn.put(Mask(mask)), [annotation for annotation, _ in read]
+    def _reconcile(self, read: Sequence[tuple[Annotation, Vote]]) -> tuple[str, list[Annotation], list[str]]:
+        height, width = claimed_shape([vote for _, vote in read])
+        fitting = [(annotation, vote) for annotation, vote in read if vote.fits((height, width))]
+        mask = majority([vote for _, vote in fitting])
+        problems = [
+            f"Drawn on an image of {vote.shape[1]:,} x {vote.shape[0]:,} pixels, but the others say {width:,} x {height:,}. "
+            "Draw the annotation anew, or delete it in Label Studio."
+            for _, vote in read
+            if not vote.fits((height, width))
+        ]
+        return self._drawn.put(Mask(mask)), [annotation for annotation, _ in fitting], problems
 
     def _is_accepted(self, annotation: Annotation, find: Find) -> bool:
         """Whether an annotation repeats all of a prediction.
@@ -67,7 +73,7 @@ class Drawings(Labelling):
 
     def misfit(self, label: str, size: Size | None) -> str:
         drawn = size_of(label)
-        if size is None or drawn in (NO_SIZE, size):
+        if size is None or drawn in (ANY_SIZE, size):
             return ""
         return (
             f"Drawn on an image of {drawn[0]} x {drawn[1]} pixels, but the image has {size[0]} x {size[1]}. "

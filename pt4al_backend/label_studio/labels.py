@@ -76,12 +76,11 @@ class Labelling(ABC):
                 problems.append(str(error))
         if not read:
             return Answer("skip" if answered else "none", problem=problems[0] if problems else None)
-        try:
-            label, givers = self._reconcile(read)
-        except LabelUnreadable as error:
-            return Answer("skip", problem=str(error))
+        submitted = len(read) + len(problems)
+        label, givers, misfits = self._reconcile(read)
+        problems += misfits
         accepted = all(self._is_accepted(annotation, find) for annotation in givers)
-        return Answer("label", label, accepted, _left_out(problems, len(read) + len(problems)) if problems else None)
+        return Answer("label", label, accepted, _left_out(problems, submitted) if problems else None)
 
     @abstractmethod
     def _read(self, annotation: Annotation) -> Any:
@@ -92,11 +91,10 @@ class Labelling(ABC):
         """
 
     @abstractmethod
-    def _reconcile(self, read: Sequence[tuple[Annotation, Any]]) -> tuple[str, list[Annotation]]:
-        """The label that annotations stand for together, and those who gave it; ``read`` is not empty, the newest is last.
+    def _reconcile(self, read: Sequence[tuple[Annotation, Any]]) -> tuple[str, list[Annotation], list[str]]:
+        """The label that annotations stand for together, those that gave it, and why others cannot be counted with them.
 
-        Raises:
-            LabelUnreadable: they cannot be brought together.
+        ``read`` is not empty, the newest is last.
         """
 
     @abstractmethod

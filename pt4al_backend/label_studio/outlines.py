@@ -39,6 +39,7 @@ _LISTS = ("labels", "brushlabels", "polygonlabels", "bitmasklabels")  # types, a
 _OUTLINES = ("rle", "points", "imageDataURL")
 
 _LARGEST = 1e9  # number of pixels or percent that is taken for one
+_LONGEST = 65_535  # pixels of a side; a polygon takes memory for each row
 _PASSES = 50  # so many times the largest image may the regions of one annotation cover it
 
 _AGAIN = "Draw it again in Label Studio, or delete it there."
@@ -159,6 +160,12 @@ def _size_of(region: _Region, max_pixels: int) -> tuple[int, int]:
     width, height = map(_pixels_of, sides)
     if not width or not height:
         _refuse(region.name, f"original_width and original_height are {brief(sides)}, not numbers of pixels", _AGAIN)
+    if max(height, width) > _LONGEST:
+        _refuse(
+            region.name,
+            f"its image has {width:,} x {height:,} pixels, a side of more than {_LONGEST:,}",
+            "Import a smaller image.",
+        )
     if height * width > max_pixels:
         size = f"{width:,} x {height:,} pixels, more than {max_pixels:,} in all"
         _refuse(region.name, f"its image has {size}", "Import a smaller image, or raise PT4AL_IMAGE_MAX_PIXELS.")

@@ -1,22 +1,24 @@
 """One mask of those of several annotators.
 
 The majority decides each pixel; of equally many, the newest annotation. No label counts as much as any label. Masks of
-annotations without a region fit every size.
+annotations without a region fit every size; those of another size than most do not count.
 
 Masks wait packed, and are counted band by band: time grows with annotators times pixels times the classes of a band, memory
 with what was drawn.
 """
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.errors import LabelUnreadable
-
 Ids = NDArray[np.uint8]
+
+#: Height and width of the mask of an annotation that draws nothing: it fits any image.
+ANY_SIZE = (1, 1)
 
 _BAND = 1 << 16  # pixels that are counted together
 _FASTEST = 1
@@ -40,25 +42,25 @@ class Vote:
 
     def band(self, number: int, size: int) -> Ids:
         """The ids of a band of ``size`` pixels; every pixel of a mask without a region is like its one."""
-        fits_all = self.shape == (1, 1)
+        fits_all = self.shape == ANY_SIZE
         found = np.frombuffer(zlib.decompress(self.bands[0 if fits_all else number]), dtype=np.uint8)
         return found.repeat(size) if fits_all else found
 
+    def fits(self, shape: tuple[int, int]) -> bool:
+        """Whether it can be counted for an image of that height and width."""
+        return self.shape in (shape, ANY_SIZE)
+
+
+def claimed_shape(votes: Sequence[Vote]) -> tuple[int, int]:
+    """Height and width that most say the image has; of equally many, the newest, who comes last."""
+    claims = [vote.shape for vote in votes if vote.shape != ANY_SIZE] or [ANY_SIZE]
+    claimants = Counter(claims)
+    return max(reversed(claims), key=claimants.__getitem__)
+
 
 def majority(votes: Sequence[Vote]) -> Ids:
-    """The mask that annotators agree on, of whom the newest comes last.
-
-    Raises:
-        LabelUnreadable: two are of different sizes.
-    """
-    shapes = sorted({vote.shape for vote in votes if vote.shape != (1, 1)} or {(1, 1)})
-    if len(shapes) > 1:
-        said = " and ".join(f"{width:,} x {height:,}" for height, width in shapes)
-        raise LabelUnreadable(
-            f"The annotators' regions are of images of different sizes: {said} pixels.",
-            "Delete the annotation that is not of this image in Label Studio.",
-        )
-    agreed = np.empty(shapes[0], dtype=np.uint8)
+    """The mask that annotators agree on, of whom the newest comes last; all fit the `claimed_shape`."""
+    agreed = np.empty(claimed_shape(votes), dtype=np.uint8)
     for number, start in enumerate(range(0, agreed.size, _BAND)):
         band = agreed.reshape(-1)[start : start + _BAND]
         band[:] = _elected(np.stack([vote.band(number, band.size) for vote in votes]))

@@ -112,6 +112,16 @@ def test_a_restart_is_survived_and_legacy_tokens_can_be_off(own_label_studio: Ca
     assert client.whoami()["email"] == server.email
 
 
+def test_tasks_come_by_their_ids_however_many_are_named(lead: Annotator, client: LabelStudio) -> None:
+    project, ids = make_project(lead, 600)
+    _, others = make_project(lead, 3)
+    lead.annotate(ids[3], CHOICES.regions("d", None, None))
+    wanted = [*ids[::2], *ids[3:4]]
+    found = {task["id"]: task for page in client.named_pages(project, [*wanted, *others, 999_999_999]) for task in page}
+    assert sorted(found) == sorted(wanted)
+    assert CHOICES.answer_of(found[ids[3]]["annotations"]).label == "d"
+
+
 def test_pages_hold_every_task_once_with_its_annotations(lead: Annotator, client: LabelStudio) -> None:
     project, ids = make_project(lead, 25)
     lead.annotate(ids[3], CHOICES.regions("d", None, None))
@@ -128,7 +138,7 @@ def test_pages_hold_every_task_once_with_its_annotations(lead: Annotator, client
     assert [task["is_labeled"] for task in tasks].count(True) == 1
     (answered,) = client.answered_pages(project)
     assert [task["id"] for task in answered] == [ids[3], ids[7]]
-    fetched = all_tasks(client, project, ids=[ids[7], ids[1], ids[3]])
+    fetched = {task["id"]: task for page in client.named_pages(project, [ids[7], ids[1], ids[3]]) for task in page}
     assert list(fetched) == [ids[1], ids[3], ids[7]]
     for task in answered:
         assert [set(each) for each in task["annotations"]] == [

@@ -39,6 +39,33 @@ def test_tasks_deleted_between_pages_hide_no_other_task() -> None:
     assert len(seen) == 3
 
 
+def test_any_number_of_tasks_is_asked_for_in_addresses_that_label_studio_takes() -> None:
+    present = set(range(10**18, 10**18 + 2000, 2))  # longer ids than any that Label Studio gives
+
+    def answer(request: Request) -> Reply:
+        if len(request.path) > 6200:
+            return Reply(414)
+        asked = json.loads(parse_qs(urlsplit(request.path).query)["query"][0])["selectedItems"]
+        assert asked["all"] is False
+        last = filters(request)["items"][0]["value"]
+        size = int(parse_qs(urlsplit(request.path).query)["page_size"][0])
+        return Reply(200, {"tasks": [{"id": i} for i in sorted(present & set(asked["included"])) if i > last][:size]})
+
+    wanted = list(range(10**18 + 100, 10**18 + 1100))
+    for page_size in (7, 50, 900):
+        with stub_server(answer) as (url, seen):
+            pages = list(LabelStudio(url, TOKEN).named_pages(1, wanted, page_size))
+        assert [task["id"] for page in pages for task in page] == wanted[::2]
+        assert max(len(page) for page in pages) <= page_size
+        assert len(seen) == -(-1000 // min(page_size, 250))
+
+
+def test_no_names_are_no_tasks() -> None:
+    with stub_server(lambda _: Reply(200, {"tasks": [{"id": 1}]})) as (url, seen):
+        assert list(LabelStudio(url, TOKEN).named_pages(1, [])) == []
+    assert seen == []
+
+
 def test_ids_come_as_one_array() -> None:
     with stub_server(task_list([3, 5, 8])) as (url, _):
         ids = LabelStudio(url, TOKEN).task_ids(1)

@@ -92,10 +92,13 @@ def test_an_annotation_that_cannot_be_read_leaves_the_others_their_label(drawing
     assert broken["result"][0]["id"] in str(answer.problem)
 
 
-def test_annotators_of_images_of_different_sizes_are_set_aside(drawings: Drawings) -> None:
-    answer = drawings.answer_of([annotation(half(SKY, ROAD)), annotation(half(SKY, ROAD, 50), 1)])
-    assert answer.kind == "skip"
-    assert "different sizes" in str(answer.problem)
+def test_an_annotation_of_another_size_than_most_leaves_the_others_their_label(drawings: Drawings, drawn: Masks) -> None:
+    three = [annotation(half(SKY, ROAD), 1), annotation(half(SKY, ROAD), 2), annotation(half(SKY, ROAD, 50), 3, "prediction")]
+    answer = drawings.answer_of([*three, annotation(None, 0)])
+    assert (answer.kind, answer.accepted) == ("label", False)
+    assert np.array_equal(drawn.get(str(answer.label)).ids, half(SKY, ROAD))
+    assert "1 of 4 annotations is left out" in str(answer.problem)
+    assert "50 x 30 pixels, but the others say 40 x 30" in str(answer.problem)
 
 
 def test_a_drawing_of_another_size_than_the_image_is_told(drawings: Drawings) -> None:

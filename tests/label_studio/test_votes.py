@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from pt4al_backend.errors import LabelUnreadable
-from pt4al_backend.label_studio.votes import Vote, majority
+from pt4al_backend.label_studio.votes import Vote, claimed_shape, majority
 from pt4al_backend.masks import UNLABELLED
 
 __ = UNLABELLED
@@ -74,6 +73,10 @@ def test_hundreds_of_annotators_are_counted() -> None:
     np.testing.assert_array_equal(reconcile(masks), row(0, 2))
 
 
-def test_annotators_whose_images_differ_are_not_reconciled() -> None:
-    with pytest.raises(LabelUnreadable, match="different sizes: 2 x 1 and 3 x 1 pixels"):
-        reconcile([row(0, 1), NOTHING, row(0, 1, 2)])
+@pytest.mark.parametrize(
+    ("widths", "claimed"), [([2, 2, 3], 2), ([3, 2, 2], 2), ([2, 3], 3), ([2, 3, 2, 3], 3), ([3, 1, 1], 3), ([1], 1)]
+)
+def test_the_size_that_most_claim_is_the_images_and_of_equally_many_the_newest(widths: list[int], claimed: int) -> None:
+    votes = [Vote.of(row(*[0] * width)) for width in widths]
+    assert claimed_shape(votes) == (1, claimed)
+    assert [vote.fits((1, claimed)) for vote in votes] == [width in (1, claimed) for width in widths]
