@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     and_,
     bindparam,
+    case,
     delete,
     func,
     insert,
@@ -80,6 +81,10 @@ class Answered(NamedTuple):
 def _sliced(items: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), SLICE):
         yield items[start : start + SLICE]
+
+
+def _number_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
 
 
 class Store:
@@ -307,16 +312,23 @@ class Store:
             return total, [(i, problem or note) for i, problem, note in found]
 
     def counts(self, project_id: int) -> dict[str, int]:
-        """Tasks in all, fetched, scored, labelled, skipped, set aside."""
-        sums = {"tasks": func.count(), "fetched": func.count(Task.row), "scored": func.count(Task.loss)}
-        grouped = select(Task.answer, func.count()).where(Task.project_id == project_id).group_by(Task.answer)
-        aside = select(func.count()).select_from(Task).where(Task.project_id == project_id, Task.problem != "")
+        """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.
+
+        A task whose image can be used is in the pool. One is set aside if its image cannot, or none of its annotations.
+        """
+        no_label = Task.answer == "skip"
+        columns = {
+            "tasks": func.count(),
+            "pool": _number_with(Task.problem == ""),
+            "fetched": func.count(Task.row),
+            "scored": func.count(Task.loss),
+            "labelled": _number_with(Task.answer == "label"),
+            "skipped": _number_with(and_(no_label, Task.note == "")),
+            "aside": _number_with((Task.problem != "") | and_(no_label, Task.note != "")),
+        }
         with self._reading() as session:
-            row = session.execute(select(*sums.values()).select_from(Task).where(Task.project_id == project_id)).one()
-            answers = {answer: number for answer, number in session.execute(grouped)}
-            set_aside = session.scalar(aside) or 0
-        numbers = dict(zip(sums, row, strict=True))
-        return {**numbers, "labelled": answers.get("label", 0), "skipped": answers.get("skip", 0), "aside": set_aside}
+            row = session.execute(select(*columns.values()).select_from(Task).where(Task.project_id == project_id)).one()
+        return dict(zip(columns, row, strict=True))
 
     # rounds and picks
 

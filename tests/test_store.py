@@ -167,7 +167,9 @@ def test_counts_add_up(store: Store) -> None:
     store.put_answers(
         1, [{"id": i, "answer": "skip" if i > 3 else "label", "label": "", "accepted": False, "note": ""} for i in (1, 2, 3, 4)]
     )
-    counts = {"tasks": 1200, "fetched": 1000, "scored": 0, "labelled": 3, "skipped": 1, "aside": 0}
+    store.set_tasks(1, {"id": [2, 5, 6], "answer": ["label", "skip", "skip"], "note": ["In part.", "Damaged.", "Damaged."]})
+    store.set_tasks(1, {"id": [6, 7], "problem": ["not an image", "not an image"]})
+    counts = {"tasks": 1200, "pool": 1198, "fetched": 1000, "scored": 0, "labelled": 3, "skipped": 1, "aside": 3}
     assert store.counts(1) == counts
     assert store.next_row(1) == 1000
     store.drop_tasks(1, range(1, 1201))

@@ -54,7 +54,7 @@ def test_labels_are_split_into_what_trains_and_what_measures(store: Store, setti
     labels = trainer(store, settings).labels()
     assert (labels.train, labels.control) == ({2: "green", 4: "blue"}, {1: "red"})
     counts = store.counts(1)
-    assert (counts["labelled"], counts["skipped"]) == (4, 2)
+    assert (counts["labelled"], counts["skipped"], counts["aside"]) == (4, 1, 2)  # 5 has no label that can be learned
     assert [task for task, _ in store.set_aside(1)[1]] == [4, 5, 6]
 
 

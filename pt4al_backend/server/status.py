@@ -12,7 +12,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from pt4al_backend import rounds
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import ConfigError, LabelConfigUnsupported
+from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.serving import BadRequest, UnknownProject, project_number
 from pt4al_backend.settings import ProjectSettings, project_settings
@@ -22,6 +23,10 @@ FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the 
 ASIDE_SHOWN = 100
 ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
+
+
+#: What a model is measured by before there is one, by main task; a model's measure says it itself.
+METRICS = {"classification": "accuracy", "segmentation": "mIoU"}
 
 
 class Measured(BaseModel):
@@ -35,7 +40,7 @@ class Measured(BaseModel):
 class Control(Measured):
     """The model on ``total`` control picks, which it was never trained on."""
 
-    metric: str = Field(default="accuracy", description="accuracy, or mIoU for segmentation")
+    metric: str = Field(description="accuracy, or mIoU for segmentation")
     total: int = 0
     classes: dict[str, Measured] = Field(default_factory=dict, description="IoU of each class, for segmentation")
 
@@ -92,7 +97,7 @@ class ProjectStatus(BaseModel):
     labels_in: int = Field(description="answered tasks of the open round, skips among them")
     labels_missing: int = Field(description="tasks that the open round still waits for")
     picks: dict[str, Share] = Field(description="by kind: query, control, reserve")
-    tasks: dict[str, int] = Field(description="tasks, fetched, scored, labelled, skipped, aside")
+    tasks: dict[str, int] = Field(description="tasks, pool (usable images), fetched, scored, labelled, skipped, aside")
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
     control: Control = Field(description="of the newest model")
     history: list[RoundStatus]
@@ -158,9 +163,10 @@ class Statuses:
         past = self._store.rounds(project.id)
         picks = self._store.picks(project.id, project.round) if project.round else []
         options = _options(project)
-        plan = rounds.schedule(counts["tasks"] - counts["aside"], options)
+        plan = rounds.schedule(counts["pool"], options)
         total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
         shares, missing = _shares(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
+        metric = _metric(project)
         asked = shares["query"].asked + shares["control"].asked
         eta = project.progress.get("eta")
         return ProjectStatus(
@@ -180,8 +186,8 @@ class Statuses:
             picks=shares,
             tasks=counts,
             model_version=project.served_version,
-            control=next((_control(each) for each in reversed(past) if each.control), Control()),
-            history=[_round(each) for each in past],
+            control=next((_control(each, metric) for each in reversed(past) if each.control), Control(metric=metric)),
+            history=[_round(each, metric) for each in past],
             aside_total=total,
             aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
             pretext=project.quality,
@@ -203,7 +209,7 @@ class Statuses:
 
     def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
         """Reads the whole pool, so only when a ranking or an import can have changed them."""
-        key = (project.learner, project.round, counts["tasks"], counts["scored"], counts["aside"])
+        key = (project.learner, project.round, counts["tasks"], counts["scored"], counts["pool"])
         known, sizes = self._batches.get(project.id, (None, []))
         if known != key:
             batches = self._store.tasks(project.id).batches
@@ -231,11 +237,20 @@ def _shares(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> 
     return {kind: Share(asked=asked[kind], answered=have[kind]) for kind in ("query", "control", "reserve")}, missing
 
 
-def _control(each: Round) -> Control:
-    return Control(**{name: each.control[name] for name in Control.model_fields if name in each.control})
+def _metric(project: Project) -> str:
+    """What models of the project's labels are measured by."""
+    try:
+        return METRICS[parse(project.label_config or "").task]
+    except LabelConfigUnsupported:
+        return METRICS["classification"]  # the engine reports it
 
 
-def _round(each: Round) -> RoundStatus:
+def _control(each: Round, metric: str) -> Control:
+    said = {name: each.control[name] for name in Control.model_fields if name in each.control}
+    return Control(**{"metric": metric, **said})
+
+
+def _round(each: Round, metric: str) -> RoundStatus:
     return RoundStatus(
         number=each.number,
         state=each.state,
@@ -243,6 +258,6 @@ def _round(each: Round) -> RoundStatus:
         opened_at=each.opened_at,
         closed_at=each.closed_at,
         labels=each.labels,
-        control=_control(each),
+        control=_control(each, metric),
         seconds={name: float(value) for name, value in each.seconds.items() if isinstance(value, int | float)},
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from pt4al_backend.server.status import Statuses
+from pt4al_backend.schema import Round
 from pt4al_backend.store import Store
 from tests.server.bodies import event, setup
 from tests.server.conftest import Client
@@ -49,7 +50,7 @@ def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) 
         "control": {"asked": 1, "answered": 1},
         "reserve": {"asked": 1, "answered": 1},
     }
-    assert found["tasks"] == {"tasks": 60, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
+    assert found["tasks"] == {"tasks": 60, "pool": 59, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
     assert found["model_version"] == VERSION
     assert found["control"] == {**MEASURED, "classes": {}}
     assert [(each["number"], each["state"], each["labels"]) for each in found["history"]] == [(1, "closed", 3), (2, "open", 0)]
@@ -57,6 +58,26 @@ def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) 
     assert found["error"] is None
     assert (found["query_size"], found["control_size"], found["reserve_size"], found["rounds"]) == (20, 2, 20, 2)
     assert client.get("/api/projects").json() == [found]
+
+
+def test_a_task_of_which_no_annotation_can_be_read_is_set_aside_and_not_skipped(client: Client, busy: Store) -> None:
+    busy.put_answers(PROJECT, [{**answer(i, "skip", ""), "note": "Submitted without a choice."} for i in (12, 13)])
+    found = client.get("/api/projects/3").json()
+    assert (found["tasks"]["skipped"], found["tasks"]["aside"], found["aside_total"]) == (1, 3, 3)
+    assert (found["labels_missing"], found["query_size"]) == (0, 20)  # they are answered, and their images remain in the pool
+    page = " ".join(client.page("/projects/3").text.split())
+    assert "1 skipped · 3 set aside" in page
+    assert "3 tasks are left out" in page
+
+
+def test_the_metric_is_the_projects_before_its_first_model(client: Client, store: Store) -> None:
+    open_round(store, pick(1))
+    assert client.get("/api/projects/3").json()["control"]["metric"] == "accuracy"
+    polygons = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
+    client.post("/setup", json=setup("4", schema=f'<View><Image name="image" value="$image"/>{polygons}</View>'))
+    store.turn_round(4, Round(project_id=4, number=1, state="open"), [])
+    found = client.get("/api/projects/4").json()
+    assert [found["control"]["metric"], *(each["control"]["metric"] for each in found["history"])] == ["mIoU", "mIoU"]
 
 
 def test_a_task_that_was_set_aside_is_not_waited_for(client: Client, busy: Store) -> None:
