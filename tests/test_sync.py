@@ -112,6 +112,30 @@ def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Stor
     assert (store.answers(1)[1].label, store.answers(1)[1].note) == ("a", "")
 
 
+@pytest.mark.parametrize("result", ["\ud800", {"a": 1}, [{"from_name": "c", "value": {"choices": ["\0\ud800"]}}]])
+def test_a_damaged_annotation_sets_its_task_aside_and_stops_nothing(store: Store, result: Any) -> None:
+    studio = Studio()
+    marked = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}, "origin": {"a": 1}}
+    for number, said in enumerate([result, [marked]], start=1):
+        studio.add(datetime.now(UTC))
+        task = studio.tasks[-1]
+        task["annotations"] = [{"id": number, "result": said, "updated_at": task["updated_at"]}]
+    look(store, studio)
+    answers = store.answers(1)
+    assert (answers[1].answer, answers[2].label) == ("skip", "a")
+    assert [task for task, _ in store.set_aside(1)[1]] == [1]
+
+
+def test_an_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
+    studio = Studio()
+    for address in ("\ud800.png", "a\0.png", "\u65e5\u672c \u00e9.png"):
+        studio.add(datetime.now(UTC))
+        studio.tasks[-1]["data"]["image"] = address
+    look(store, studio)
+    assert [task for task, _ in store.set_aside(1)[1]] == [1, 2]
+    assert store.task_images(1)[3] == "\u65e5\u672c \u00e9.png"
+
+
 def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: Store) -> None:
     studio = Studio()
     region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}

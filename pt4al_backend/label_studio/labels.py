@@ -4,6 +4,7 @@ A label is a text that the state keeps: a class's name, or the name of a mask. W
 and to show one in the editor is a ``Labelling``'s, of which there is one for each main task.
 """
 
+import re
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ UNDEFINED = "$undefined$"
 #: Letters of what an annotation says that a message repeats.
 LEGIBLE = 60
 
+_NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what JSON may hold and the state cannot keep
 _SHORT = reprlib.Repr()  # neither too long nor too deep, and all printable: a lone surrogate could not be kept
 _SHORT.maxstring = _SHORT.maxother = 3 * LEGIBLE
 
@@ -174,9 +176,14 @@ def image_of(task_data: Mapping[str, Any], config: LabelConfig) -> str:
     """
     key = config.image_key
     value = task_data.get(key, task_data.get(UNDEFINED))
-    if isinstance(value, str) and value.strip():
-        return value.strip()
-    found = f"it holds {type(value).__name__}, not text" if value else "it is missing or empty"
+    if not isinstance(value, str):
+        found = f"it holds {type(value).__name__}, not text" if value else "it is missing or empty"
+    elif _NO_TEXT.search(value):
+        found = f"{brief(value)} holds characters that no address has"
+    elif address := value.strip():
+        return address
+    else:
+        found = "it is missing or empty"
     raise ImageUnreadable(
         f"The task has no image in the field {key!r}: {found}.",
         f'Import the task again with "{key}" set to the image\'s address.',

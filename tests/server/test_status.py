@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.server.status import Statuses
 from pt4al_backend.schema import Round
+from pt4al_backend.server.status import Statuses
 from pt4al_backend.store import Store
 from tests.server.bodies import event, setup
 from tests.server.conftest import Client
