@@ -1,11 +1,13 @@
 import json
 import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pt4al_backend.errors import ImageUnreadable
@@ -99,7 +101,15 @@ def test_labels_that_only_repeat_a_prediction_are_marked(annotations: list[dict[
 DRAWN = SegmentationConfig("label", "image", "photo", ("cat", "dog"), "brush")
 GOOD: dict[str, dict[str, Any]] = {
     "choices": annotation("cow"),
-    "drawings": {**annotation(), "result": regions_of(Mask(np.array([[0, 0], [1, 0]], np.uint8)), DRAWN)},
+    "drawings": {
+        **annotation(),
+        "result": [
+            region
+            for shape in ("brush", "polygon", "bitmask")
+            for tool in ("", "tool")
+            for region in regions_of(Mask(np.array([[0, 0], [1, 0]], np.uint8)), replace(DRAWN, shape=shape, tool=tool))
+        ],
+    },
 }
 
 
@@ -151,10 +161,39 @@ bodies = st.fixed_dictionaries(
 )
 
 
+def places(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Paths to all that an annotation holds; of numbers in a row the first is enough."""
+    for key in part if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
+        if key == 0 or not isinstance(part[key], int):
+            yield (*path, key)
+            yield from places(part[key], (*path, key))
+
+
+def exchanged(part: Any, path: tuple[Any, ...], new: Any) -> Any:
+    if not path:
+        return new
+    copy = part.copy()
+    copy[path[0]] = exchanged(part[path[0]], path[1:], new)
+    return copy
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling: Labelling, data: st.DataObject) -> None:
+    body = good(labelling)
+    path = data.draw(st.sampled_from(list(places(body))))
+    check(labelling, exchanged(body, path, data.draw(any_json)), body)
+
+
+@settings(deadline=None)
 @given(body=bodies, shown=bodies)
 def test_whatever_an_annotation_holds_it_costs_no_other_and_is_told(
     labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]
 ) -> None:
+    check(labelling, body, shown)
+
+
+def check(labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]) -> None:
     alone, beside = (labelling.answer_of(each, lambda _: shown) for each in ([body], [body, good(labelling)]))
     assert beside.kind == "label"
     if alone.kind != "label" and not body.get("was_cancelled"):
