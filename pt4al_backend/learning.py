@@ -272,20 +272,21 @@ def learn(job: Job, report: Report) -> None:
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
+        accompanied = {}
         if job.companion:
             candidates = job.rows("candidates.npy")
             learned, others = (Images(pixels, each, Centre(job.shape)) for each in (rows, candidates))
             asked = Asked(learned, others, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
             torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
             examination.add(job.companion, companion.confidences(asked) if len(candidates) else np.empty(0))
-        accompanied = time.monotonic()
+            accompanied = {"companion": time.monotonic() - scored}
         manifest = {
             **job.describe(task.body.form),
             "kind": "model",
             "classes": job.classes,
             "init": used,
             "recipe": asdict(recipe),
-            "seconds": {"train": trained - start, "score": scored - trained, "companion": accompanied - scored},
+            "seconds": {"train": trained - start, "score": scored - trained, **accompanied},
             "train_size": len(rows),
             "control": examination.control(),
         }
