@@ -128,8 +128,8 @@ def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_s
     assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
 
 
-class Cut(Exception):
-    """Ends a training where a kill would; carries its job."""
+class Cut(BaseException):
+    """Ends a training as a kill would; carries its job."""
 
 
 @pytest.fixture
