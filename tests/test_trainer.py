@@ -9,15 +9,18 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts, children
+from pt4al_backend.intake import pixel_path
 from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.querying import Querying
+from pt4al_backend.rounds import Scored
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Round
 from pt4al_backend.settings import ProjectSettings, Settings
 from pt4al_backend.store import Store
 from pt4al_backend.trainer import Trainer
-from tests.images import LABEL_CONFIG
+from tests.images import CLASSES, LABEL_CONFIG
+from tests.pools import SIZE, arrows
 
 
 @pytest.fixture
@@ -306,3 +309,36 @@ def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, setti
     ranking(store, settings, anew=True, pretext="jigsaw")
     assert ranking(store, settings)["learner"] == str(first / "result")  # scores late images with the learner that there is
     assert not (first.parent / "rank-2").exists()
+
+
+def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_what_it_needs(
+    store: Store, settings: Settings
+) -> None:
+    store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(11, 41)])
+    ids = np.arange(1, 41)
+    store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
+    sides = dict.fromkeys(("image_height", "image_width", "stored_height", "stored_width"), SIZE)
+    store.update(1, quality={"meaningful": True}, **sides)
+    arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
+
+    def turn(trained_for: str, asking: str) -> tuple[list[Pick], Scored]:
+        """Answers what is asked, trains for a strategy and lets one ask."""
+        project = store.project(1)
+        assert project is not None
+        for pick in store.picks(1, project.round):
+            answer(store, pick.task_id, CLASSES[(pick.task_id - 1) % len(CLASSES)])
+        before = Querying(store, project, ProjectSettings(strategy=trained_for, **given))
+        one = trainer(store, settings, strategy=trained_for, **given)
+        scored, closed = one.train(lambda: before.candidates(project.round + 1), lambda _: None, lambda: None)
+        Querying(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
+        return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored
+
+    for task in (2, 3):
+        answer(store, task, CLASSES[(task - 1) % len(CLASSES)])
+    asked, _ = turn("pt4al", "learning_loss")
+    assert [pick.task_id for pick in asked] == [4, 5, 6, 7]  # the highest losses, as first_query says
+    asked, scored = turn("learning_loss", "learning_loss")
+    doubts = scored.confidences["learning_loss"]
+    assert [pick.task_id for pick in asked] == scored.ids[np.argsort(doubts)[:4]].tolist()
+    assert {pick.label for pick in asked} <= set(CLASSES)
