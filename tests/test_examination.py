@@ -73,7 +73,7 @@ def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
 @pytest.mark.parametrize(
     ("settings", "name"),
     [
-        ({}, "least_confidence"),
+        ({"sampler": "least_confidence"}, "least_confidence"),
         ({"sampler": "margin"}, "margin"),
         ({"sampler": "k_center"}, ""),
         ({"sampler": "normalised_confidence"}, ""),
