@@ -43,6 +43,10 @@ SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss." 
 SERVE_SECONDS = 1.0  # between two looks at the answers while a child works
 
 
+class SettingsChanged(Exception):
+    """The project's settings are others than this look began with."""
+
+
 class Retries:
     """When a training that failed may be tried again: after a while, longer each time, or when someone presses the button."""
 
@@ -88,10 +92,13 @@ class Engine:
                 return
 
     def _guarded(self, project: Project) -> int:
-        """Runs one reconcile; an error is stored where the user looks. Returns the last request that it saw."""
+        """Runs one reconcile; an error is stored where the user looks. Returns the last request that it heeded."""
         run = Reconcile(self._settings, self._store, project, self._device, self._retries)
         try:
             run()
+        except SettingsChanged:
+            log.info("Project %s: its settings have changed; what is under way goes on only as far as it suits them.", project.id)
+            return run.handled - 1  # so that another look follows at once
         except PT4ALError as error:
             log.warning("Project %s: %s", project.id, error)
             self._failed(project.id, error.message, error.remedy)
@@ -193,8 +200,12 @@ class Reconcile:
 
     def _publish(self) -> None:
         picks = self._store.picks(self._project.id, self._project.round)
-        if picks:
-            self._queue.publish(self._project.round, picks)
+        if not picks:
+            return
+        before, start = self._project.served_version, time.monotonic()
+        self._queue.publish(self._project.round, picks)
+        if self._project.served_version != before:
+            self._log("%s tasks are served, sent in %.1f s.", len(picks), time.monotonic() - start)
 
     def _take_in(self) -> None:
         def on_progress(done: int, total: int) -> None:
@@ -210,12 +221,14 @@ class Reconcile:
             return
         try:
             with self._device_taken():
+                start = time.monotonic()
                 self._trainer.rank(self._querying, self._on_progress, self._keep_serving, anew=anew)
         except TrainingImpossible as error:
             log.warning("Project %s: %s", self._project.id, error)
             self._retries.failed(self._project, "rank")
             self._notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
             return
+        self._log("%s images are ranked, in %.1f s.", len(self._querying.pool()), time.monotonic() - start)
         self._retries.succeeded(self._project, "rank")
         quality = self._project.quality
         self._notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")
@@ -277,6 +290,7 @@ class Reconcile:
         except TrainingImpossible:
             self._retries.failed(self._project, "learn")
             raise
+        self._log("a model has learned %s labels, in %.1f s.", closed["labels"], sum(closed["seconds"].values()))
         self._retries.succeeded(self._project, "learn")
         self._phase("publishing", {})
         self._catch_up()
@@ -310,25 +324,33 @@ class Reconcile:
         while not self._device.acquire(timeout=SERVE_SECONDS):
             self._phase("waiting for the device", {})
             self._keep_serving()
-        self._notice("training", "")
+        self._notice("weights", "")
         try:
             yield
         finally:
             self._device.release()
+            self._notice("training", "")
 
     def _on_progress(self, event: dict[str, Any]) -> None:
         now = time.monotonic()
-        if note := event.get("note"):
-            self._notice("training", str(note))
+        if note := event.get("note"):  # where weights come from says something of the model; the rest passes with the training
+            self._log("%s", note)
+            self._notice("weights" if event.get("phase") == "preparing" else "training", str(note))
         if now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
             self._phase(str(event.get("phase", "training")), {key: value for key, value in event.items() if key != "phase"})
 
     def _keep_serving(self) -> None:
-        """Takes over answers and lengthens the queue; Label Studio being away does not stop a training."""
+        """Takes over answers and lengthens the queue; Label Studio being away does not stop a training.
+
+        Raises:
+            SettingsChanged: so that a training that they made pointless ends now; any other goes on from its checkpoint.
+        """
         if time.monotonic() - self._looked < SERVE_SECONDS:
             return
         current = self._store.project(self._project.id)
+        if current is not None and current.params != self._project.params:
+            raise SettingsChanged
         if current is not None and current.asked != self._heeded:
             self._heeded = current.asked
             self._project.train_asked = current.train_asked
@@ -339,6 +361,9 @@ class Reconcile:
             except LabelStudioError as error:
                 log.warning("Project %s, while it trains: %s", self._project.id, error)
         self._looked = time.monotonic()
+
+    def _log(self, sentence: str, *words: object) -> None:
+        log.info(f"Project %s, round %s: {sentence}", self._project.id, self._project.round, *words)
 
     def _phase(self, phase: str, progress: dict[str, Any]) -> None:
         self._store.update(self._project.id, phase=phase, progress=progress)

@@ -1,6 +1,11 @@
 """What a model says of control picks and candidates, gathered as it is said: memory grows by numbers, not by masks.
 
 What strategies want beside confidences is kept as float16, which is half of the numbers that a query then computes with.
+
+Masks are kept of those candidates that are likely to be asked. Where a sampler asks, these are the least confident by it. What
+companions and graphs ask is known only afterwards, but they draw ``SUBSET`` candidates, and all of these have their mask. What
+covers the whole of a larger pool by features (``core_set``, ``badge``, ``typiclust``), or a batch of PT4AL's that is larger
+(``k_center``, ``normalised_confidence``), can ask a task without one: its prediction then shows no regions.
 """
 
 from heapq import heappush, heapreplace
@@ -13,6 +18,8 @@ from numpy.typing import NDArray
 from pt4al_backend.masks import Masks
 from pt4al_backend.minibatches import Targets
 from pt4al_backend.sampling import SAMPLERS
+from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.strategies.companionship import SUBSET
 from pt4al_backend.tasks.base import Answer, Task
 
 
@@ -23,6 +30,12 @@ def half(rows: NDArray[np.floating]) -> NDArray[np.float16]:
     return rounded
 
 
+def sampler_of(settings: ProjectSettings) -> str:
+    """The sampler by which a project's strategy asks, "" if it asks by something else."""
+    name = settings.sampler if settings.strategy == "pt4al" else settings.strategy
+    return name if name in SAMPLERS else ""
+
+
 class Examination:
     """Takes what ``task.study`` saw of control picks first, then of candidates, then of the images that were learned.
 
@@ -30,7 +43,7 @@ class Examination:
         task: whose model answers.
         truths: what the annotators said of the control picks.
         controls, candidates: how many there are of each.
-        sampler: the confidence by which the least confident candidates are told; least confidence if it is none.
+        sampler: the confidence by which the least confident candidates are told, "" if they are asked by something else.
         masks: where the task puts answers that are masks.
         wants: what is kept beside confidences, of "features" and "posteriors".
     """
@@ -46,7 +59,9 @@ class Examination:
         wants: frozenset[str] = frozenset(),
     ) -> None:
         self._task, self._truths, self._controls = task, truths, controls
-        self._sampler = sampler if sampler in SAMPLERS else "least_confidence"
+        self._sampler = sampler or "least_confidence"
+        most = task.most_answers
+        self._most = most if most is None or sampler else max(most, SUBSET)
         self._masks = Masks(masks)
         widths = {"posteriors": len(task.classes)} if "posteriors" in wants else {}
         if "features" in wants:
@@ -89,7 +104,7 @@ class Examination:
             self._wanted[name].append(half(rows))
 
     def _keep(self, candidate: int, confidence: float, answer: Answer) -> None:
-        most = self._task.most_answers
+        most = self._most
         if most is not None:
             if len(self._kept) < most:
                 heappush(self._kept, (-confidence, candidate))

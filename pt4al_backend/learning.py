@@ -22,7 +22,7 @@ from pt4al_backend import __version__, artefacts, companions, devices, holdout, 
 from pt4al_backend.augmentation import Centre
 from pt4al_backend.companions.base import Asked
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.examination import Examination, half
+from pt4al_backend.examination import Examination, half, sampler_of
 from pt4al_backend.frames import Shape
 from pt4al_backend.holdout import Scale
 from pt4al_backend.masks import Masks
@@ -321,7 +321,7 @@ def _examine(
     """One pass over all: several short passes would fill up several last minibatches."""
     rows, truths = control
     candidates = job.rows("candidates.npy")
-    examination = Examination(task, truths, len(rows), len(candidates), job.settings.sampler, masks, job.wants)
+    examination = Examination(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, job.wants)
     seen = [rows, candidates, learned] if "features" in job.wants else [rows, candidates]
     images = Images(pixels, np.concatenate(seen), Centre(job.shape))
     infer(task.model, task.study, images, task.together(job.device), examination.take, device=job.device, report=report)

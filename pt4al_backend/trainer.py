@@ -1,10 +1,12 @@
 """Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
 
 Every training is a job in a folder of its own (see ``children``). A folder that is already there is gone on with, so a
-restart loses what came after its last checkpoint; its result is taken over in steps that can be repeated.
+restart loses what came after its last checkpoint; its result is taken over in steps that can be repeated. New labels and new
+images wait for the next training; a job whose settings have changed since is prepared anew.
 """
 
 import hashlib
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts, children, rounds
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.intake import mask_dir, pixel_path, project_dir
 from pt4al_backend.label_studio.labels import Labelling
 from pt4al_backend.querying import Querying, read_learner, read_scored
@@ -32,6 +35,15 @@ GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is 
 KEPT_MODELS = 3
 #: Settings that decide what the pretext learner is: another value asks for another learner, at the next round boundary.
 LEARNER_SETTINGS = ("pretext", "encoder", "architecture", "width")
+#: Settings that decide what is asked next, or what the next model learns, and nothing of a training under way.
+LATER_SETTINGS = {"preset", "query_size", "reserve_size", "control_share", "first_query", "show_predictions", "train_on_accepted"}
+#: Settings that decide each kind of job: another value makes one that is under way begin anew.
+DECISIVE = {
+    "rank": {*LEARNER_SETTINGS, "pretext_epochs", "pretext_holdout", "init", "learning_rate", "seed"},
+    "learn": ProjectSettings.model_fields.keys() - LATER_SETTINGS - {"pretext_epochs", "pretext_holdout"},
+}
+#: What else a job holds may change with the pool, and waits for the next training; settings are looked at one by one.
+PASSING = {"settings", "learner", "asks"}
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
@@ -46,6 +58,10 @@ class Labels:
     train: dict[int, str]
     control: dict[int, str]
     digest: str
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
 
 
 class Trainer:
@@ -65,9 +81,12 @@ class Trainer:
     # the pretext learner
 
     def outgrown(self) -> bool:
-        """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one."""
+        """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one.
+
+        Not before a round's training that is under way has ended: it started from the learner that there is.
+        """
         learner = self._learner()
-        if learner is None:
+        if learner is None or self._under_way() is not None:
             return False
         return len(self._fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
 
@@ -84,8 +103,10 @@ class Trainer:
     def rank(self, querying: Querying, on_progress: OnProgress, on_tick: OnTick, *, anew: bool = False) -> None:
         """Trains the pretext learner if there is none, or ``anew``; else scores late arrivals and gives them a batch."""
         learner = self._learner()
-        number = int(learner.parent.name.removeprefix("rank-")) if learner else 0
-        folder = self._folder / f"rank-{number + 1}"
+        folder = self._folder / f"rank-{_number(learner.parent) + 1 if learner else 1}"
+        job = children.job_of(folder)
+        if job is not None and self._is_stale(job):
+            shutil.rmtree(folder)
         if anew or folder.exists() or not artefacts.is_complete(learner):
             self._train_learner(folder, querying, on_progress, on_tick)
         if self.is_unranked():
@@ -102,11 +123,18 @@ class Trainer:
         self._store.set_tasks(self._project.id, {"id": ids, "loss": np.load(result / "losses.npy")})
         self._project.quality = artefacts.manifest(result)["quality"]
         querying.cut_batches(max(self._project.round, 1), anew=True)
-        old = self._project.learner
         learner = str(result.relative_to(self._settings.data_dir))
         self._change(learner=learner, learner_pool=len(ids), quality=self._project.quality)
-        if old:
-            shutil.rmtree((self._settings.data_dir / old).parent, ignore_errors=True)
+        self._forget_old_learners()
+
+    def _forget_old_learners(self) -> None:
+        """A job of a round that was cut short goes on from the learner that it names."""
+        jobs = filter(None, map(children.job_of, self._folder.glob("learn-*")))
+        named = {Path(job["learner"]).parent.name for job in jobs if job["learner"]}
+        now = Path(self._project.learner).parent
+        for folder in self._folder.glob("rank-*"):
+            if now.name and _number(folder) < _number(now) and folder.name not in named:
+                shutil.rmtree(folder)
 
     def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
         folder = self._folder / "score"
@@ -165,16 +193,15 @@ class Trainer:
             TrainingImpossible: the child said why.
         """
         labels = self.labels()
-        folder = self._folder / f"learn-{self._project.round}"
-        job = children.job_of(folder)
+        folder = self._lesson_folder()
+        job = self._under_way()
         if job is not None and (folder / "failed").exists() and job["digest"] != labels.digest:
-            shutil.rmtree(folder)  # it failed on other labels or settings; one that was cut short goes on with what it had
-            job = None
+            job = None  # it failed on other labels; one that was cut short goes on with what it had
         if job is None:
             job = self._prepare(folder, labels, candidates())
         try:
             result = children.run(folder, on_progress, on_tick)
-        except Exception:
+        except TrainingImpossible:
             (folder / "failed").touch()
             raise
         manifest = artefacts.manifest(result)
@@ -196,9 +223,7 @@ class Trainer:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        wishes = rounds.wishes(self._options, rounds.schedule(len(tasks), self._options).query)
-        more = {"classes": self._classes, "previous": previous, "digest": labels.digest, **wishes}
-        job = {**self._job("learn", learner=self._learner()), **more}
+        job = {**self._job("learn", learner=self._learner()), "previous": previous, "digest": labels.digest}
         children.prepare(
             folder,
             job,
@@ -231,10 +256,11 @@ class Trainer:
         Called when no training is under way: a job names the labels that it was written with.
         """
         self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
-        folders = sorted(self._folder.glob("learn-*"), key=lambda folder: int(folder.name.removeprefix("learn-")))
+        folders = sorted(self._folder.glob("learn-*"), key=_number)
         for folder in folders[:-KEPT_MODELS]:
             if folder / "result" != self._settings.data_dir / self._project.model:
                 shutil.rmtree(folder)
+        self._forget_old_learners()
 
     # shared
 
@@ -245,8 +271,23 @@ class Trainer:
     def _learner(self) -> Path | None:
         return self._settings.data_dir / self._project.learner if self._project.learner else None
 
+    def _lesson_folder(self) -> Path:
+        return self._folder / f"learn-{self._project.round}"
+
+    def _under_way(self) -> Json | None:
+        """The job of this round's training, if one was prepared and its result is asked for."""
+        job = children.job_of(self._lesson_folder())
+        return None if job is None or self._is_stale(job) else job
+
+    def _is_stale(self, job: Json) -> bool:
+        """Whether a job was prepared by settings, for a device or of classes that have changed since."""
+        wanted = json.loads(json.dumps(self._job(job["kind"], learner=None)))
+        decisive = DECISIVE[job["kind"]]
+        settings = any(job["settings"].get(name) != wanted["settings"][name] for name in decisive)
+        return settings or any(job.get(name) != wanted[name] for name in wanted.keys() - PASSING)
+
     def _job(self, kind: str, *, learner: Path | None) -> Json:
-        return {
+        job = {
             "kind": kind,
             "task": self._labelling.task,
             "masks": str(mask_dir(self._settings, self._project.id)),
@@ -259,6 +300,10 @@ class Trainer:
             "shape": self._project.image_shape,
             "learner": str(learner) if learner else None,
         }
+        if kind == "learn":
+            query = rounds.schedule(len(self._fetched()), self._options).query
+            job |= {"classes": self._classes, **rounds.wishes(self._options, query)}
+        return job
 
     def _change(self, **columns: Any) -> None:
         self._store.update(self._project.id, **columns)

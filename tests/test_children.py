@@ -48,15 +48,20 @@ def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     assert events == []
 
 
-@pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
-def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
-    folder, killed = tmp_path / "learn", threading.Event()
-    store = pool.store(tmp_path / "pixels.u8", 24)
+def lesson(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any) -> Path:
+    """A job that learns 16 images and looks at six others."""
     train, control = (labelled(store, chosen, pool) for chosen in (np.arange(16), rows(16, 17)))
-    children.prepare(folder, description("learn", store, pool), train=train, control=control, candidates=np.arange(18, 24))
+    job = description("learn", store, pool, **changes)
+    children.prepare(folder, job, train=train, control=control, candidates=np.arange(18, 24))
+    return folder
+
+
+def killed_in(folder: Path, phase: str) -> Path:
+    """Runs a job whose child is killed once, in a phase; its result."""
+    killed = threading.Event()
 
     def kill_once(event: dict[str, Any]) -> None:
-        if event.get("epoch") and not killed.is_set():
+        if event.get("phase") == phase and event.get("epoch") and not killed.is_set():
             killed.set()
             for child in psutil.Process().children():
                 if str(folder) in child.cmdline():
@@ -64,9 +69,42 @@ def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> N
 
     result = children.run(folder, kill_once, nothing)
     assert killed.is_set()
-    with np.load(result / "candidates.npz") as said:
+    return result
+
+
+@pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
+def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
+    folder = lesson(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
+    with np.load(killed_in(folder, "training") / "candidates.npz") as said:
         assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
     assert not (folder / "scratch").exists()
+
+
+@pytest.mark.parametrize(("companion", "phase"), [("learning_loss", "training"), ("vaal", "companion")])
+def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
+    tmp_path: Path, pixels: Path, companion: str, phase: str
+) -> None:
+    changes: dict[str, Any] = {"companion": companion, "asks": 3, "settings": {"companion_steps": 2}}
+    whole, killed = (lesson(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
+    results = children.run(whole, nothing, nothing), killed_in(killed, phase)
+    expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)
+    assert len(set(expected.tolist())) > 1
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_with(tmp_path: Path, pixels: Path) -> None:
+    folder = lesson(tmp_path / "learn", pixels, settings={"epochs": 3})
+
+    class Unwanted(Exception):
+        pass
+
+    def stop() -> None:
+        raise Unwanted
+
+    with pytest.raises(Unwanted):
+        children.run(folder, nothing, stop)
+    assert not [child for child in psutil.Process().children() if str(folder) in child.cmdline()]
+    assert children.run(folder, nothing, nothing) == folder / "result"
 
 
 def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:

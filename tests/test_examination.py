@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend.examination import Examination
+from pt4al_backend import examination as examination_module
+from pt4al_backend.examination import Examination, sampler_of
 from pt4al_backend.masks import Masks
 from pt4al_backend.networks import EncoderForm, build
 from pt4al_backend.sampling import SAMPLERS
@@ -51,3 +52,34 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
         assert kept.scores == {0: 0.5, 1: 0.5}
     assert len(list((tmp_path / "masks").glob("*"))) == MOST
     assert (examination.control()["value"], examination.control()["total"]) == (1, CONTROLS)
+
+
+@pytest.mark.parametrize(("subset", "kept"), [(CANDIDATES, CANDIDATES), (10, 10), (2, MOST)])
+def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
+    tmp_path: Path, task: Segmentation, monkeypatch: pytest.MonkeyPatch, subset: int, kept: int
+) -> None:
+    monkeypatch.setattr(examination_module, "SUBSET", subset)
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 2, (CANDIDATES, *SHAPE), dtype=np.uint8)
+    by = sampler_of(ProjectSettings(strategy="vaal"))
+    examination = Examination(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
+    rows = (np.zeros((CANDIDATES, 1280), np.float32), rng.random((CANDIDATES, 3)), masks, np.full((CANDIDATES, 2), 0.5))
+    examination.take(np.arange(CANDIDATES), rows)
+    examination.save(tmp_path)
+    with np.load(tmp_path / "candidates.npz") as said:
+        assert np.count_nonzero(said["labels"] != "") == kept
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"sampler": "least_confidence"}, "least_confidence"),
+        ({"sampler": "margin"}, "margin"),
+        ({"sampler": "k_center"}, ""),
+        ({"sampler": "normalised_confidence"}, ""),
+        ({"strategy": "entropy", "sampler": "margin"}, "entropy"),
+        ({"strategy": "core_gcn"}, ""),
+    ],
+)
+def test_the_answers_that_are_kept_are_those_that_the_strategy_asks(settings: dict[str, str], name: str) -> None:
+    assert sampler_of(ProjectSettings(**settings)) == name

@@ -2,22 +2,25 @@
 
 import shutil
 from collections.abc import Iterator
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pt4al_backend import artefacts, children
+from pt4al_backend.intake import pixel_path
 from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.querying import Querying
+from pt4al_backend.rounds import Scored
 from pt4al_backend.sampling import SAMPLERS
 from pt4al_backend.schema import Pick, Round
 from pt4al_backend.settings import ProjectSettings, Settings
 from pt4al_backend.store import Store
 from pt4al_backend.trainer import Trainer
-from tests.images import LABEL_CONFIG
+from tests.images import CLASSES, LABEL_CONFIG
+from tests.pools import SIZE, arrows
 
 
 @pytest.fixture
@@ -128,6 +131,44 @@ def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_s
     assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
 
 
+class Cut(BaseException):
+    """Ends a training as a kill would; carries its job."""
+
+
+@pytest.fixture
+def cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No training gets further than its job."""
+
+    def instead(folder: Any, *_: Any) -> Any:
+        raise Cut(children.job_of(folder))
+
+    monkeypatch.setattr(children, "run", instead)
+
+
+def learner(store: Store, settings: Settings, number: int = 1, **said: Any) -> Path:
+    """A pretext learner that the project has; its folder."""
+    folder = settings.data_dir / "projects" / "1" / f"rank-{number}"
+    with artefacts.writing(folder / "result", settings=ProjectSettings(**said).model_dump(mode="json")):
+        pass
+    store.update(1, learner=f"projects/1/rank-{number}/result", learner_pool=10)
+    return folder
+
+
+def lesson(store: Store, settings: Settings, **params: Any) -> Any:
+    """Begins or resumes this round's training; its job."""
+    with pytest.raises(Cut) as job:
+        trainer(store, settings, **params).train(lambda: np.arange(7, 11), lambda _: None, lambda: None)
+    return job.value.args[0]
+
+
+def ranking(store: Store, settings: Settings, *, anew: bool = False, **params: Any) -> Any:
+    """Begins or resumes the training of a pretext learner; its job."""
+    querying = Querying(store, store.project(1), ProjectSettings(**params))  # type: ignore[arg-type]
+    with pytest.raises(Cut) as job:
+        trainer(store, settings, **params).rank(querying, lambda _: None, lambda: None, anew=anew)
+    return job.value.args[0]
+
+
 @pytest.mark.parametrize(("batch_order", "expected"), [("hard_first", [3, 5]), ("easy_first", [1, 3]), ("interleaved", [2, 4])])
 def test_late_images_wait_for_batches_to_come(
     store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, batch_order: str, expected: list[int]
@@ -151,27 +192,13 @@ def test_late_images_wait_for_batches_to_come(
     assert store.tasks(1).batches[-2:].tolist() == expected
 
 
-def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Prepared(Exception):
-        """Carries a job that was about to run."""
-
-    def prepared(folder: Any, *_: Any) -> Any:
-        raise Prepared(children.job_of(folder))
-
-    monkeypatch.setattr(children, "run", prepared)
+@pytest.mark.usefixtures("cut")
+def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: Settings) -> None:
     wanted = {}
     for strategy in ("pt4al", "core_set", "typiclust", "badge"):
-        for kind in ("rank", "learn"):
+        for kind, begin in (("rank", ranking), ("learn", lesson)):
             shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
-            one = trainer(store, settings, strategy=strategy)
-            querying = Querying(store, store.project(1), ProjectSettings())  # type: ignore[arg-type]
-            work = {
-                "rank": partial(one.rank, querying, lambda _: None, lambda: None),
-                "learn": partial(one.train, lambda: np.arange(2, 5), lambda _: None, lambda: None),
-            }
-            with pytest.raises(Prepared) as job:
-                work[kind]()
-            wanted[strategy, kind] = job.value.args[0]["wants"]
+            wanted[strategy, kind] = begin(store, settings, strategy=strategy)["wants"]
     assert wanted == {
         ("pt4al", "rank"): [],
         ("pt4al", "learn"): [],
@@ -193,10 +220,125 @@ def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store,
 
 
 def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Settings) -> None:
-    said = ProjectSettings(encoder="resnet18").model_dump(mode="json")
-    with artefacts.writing(settings.data_dir / "projects" / "1" / "rank-1" / "result", settings=said):
-        pass
-    store.update(1, learner="projects/1/rank-1/result", learner_pool=10)
+    learner(store, settings, encoder="resnet18")
     assert not trainer(store, settings, encoder="resnet18", epochs=3).outgrown()
     assert trainer(store, settings, encoder="resnet34").outgrown()
     assert trainer(store, settings, encoder="resnet18", pretext="jigsaw").outgrown()
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(store: Store, settings: Settings) -> None:
+    learner(store, settings)
+    lesson(store, settings)
+    store.update(1, learner_pool=5)
+    assert not trainer(store, settings).outgrown()
+    store.update(1, round=2)
+    assert trainer(store, settings).outgrown()
+
+
+@pytest.mark.usefixtures("cut")
+def test_other_settings_get_another_learner_before_the_training_that_they_begin_anew(store: Store, settings: Settings) -> None:
+    learner(store, settings)
+    lesson(store, settings)
+    assert trainer(store, settings, pretext="jigsaw").outgrown()
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_learner_stays_for_as_long_as_a_job_names_it(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = learner(store, settings)
+    assert lesson(store, settings)["learner"] == str(first / "result")
+
+    def ranked(folder: Path, *_: Any) -> Path:
+        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
+            np.save(draft / "losses.npy", np.linspace(1, 2, 10))
+        return folder / "result"
+
+    monkeypatch.setattr(children, "run", ranked)
+    one = trainer(store, settings)
+    one.rank(Querying(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None, anew=True)  # type: ignore[arg-type]
+    assert (first / "result").is_dir()
+    shutil.rmtree(first.parent / "learn-1")
+    one.forget_old_models()
+    assert sorted(path.name for path in first.parent.glob("rank-*")) == ["rank-2"]
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [
+        ({}, False),
+        ({"show_predictions": False, "query_size": 2, "pretext_epochs": 3}, False),
+        ({"strategy": "learning_loss", "companion_steps": 4}, True),
+        ({"sampler": "k_center"}, True),
+        ({"epochs": 3}, True),
+        ({"pretext": "jigsaw"}, True),
+    ],
+)
+def test_a_training_goes_on_under_new_labels_and_begins_anew_under_other_settings(
+    store: Store, settings: Settings, changed: dict[str, Any], anew: bool
+) -> None:
+    answer(store, 2, "green")
+    first = lesson(store, settings)
+    answer(store, 3, "red")
+    again = lesson(store, settings, **changed)
+    assert (again["digest"] != first["digest"], again != first) == (anew, anew)
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_class_that_was_added_begins_a_training_anew(store: Store, settings: Settings) -> None:
+    more = LABEL_CONFIG.replace("</Choices>", '<Choice value="black"/></Choices>')
+    assert lesson(store, settings)["classes"] == ["red", "green", "blue"]
+    assert lesson(store, settings, config=more)["classes"] == ["red", "green", "blue", "black"]
+
+
+@pytest.mark.usefixtures("cut")
+@pytest.mark.parametrize(
+    ("changed", "anew"),
+    [({"strategy": "core_set", "epochs": 3}, False), ({"pretext": "jigsaw"}, True), ({"learning_rate": 0.01}, True)],
+)
+def test_a_ranking_begins_anew_under_settings_that_decide_it(
+    store: Store, settings: Settings, changed: dict[str, Any], anew: bool
+) -> None:
+    first = ranking(store, settings)
+    assert (ranking(store, settings, **changed) != first) == anew
+
+
+@pytest.mark.usefixtures("cut")
+def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, settings: Settings) -> None:
+    first = learner(store, settings)
+    ranking(store, settings, anew=True, pretext="jigsaw")
+    assert ranking(store, settings)["learner"] == str(first / "result")  # scores late images with the learner that there is
+    assert not (first.parent / "rank-2").exists()
+
+
+def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_what_it_needs(
+    store: Store, settings: Settings
+) -> None:
+    store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(11, 41)])
+    ids = np.arange(1, 41)
+    store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
+    sides = dict.fromkeys(("image_height", "image_width", "stored_height", "stored_width"), SIZE)
+    store.update(1, quality={"meaningful": True}, **sides)
+    arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
+    given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
+
+    def turn(trained_for: str, asking: str) -> tuple[list[Pick], Scored]:
+        """Answers what is asked, trains for a strategy and lets one ask."""
+        project = store.project(1)
+        assert project is not None
+        for pick in store.picks(1, project.round):
+            answer(store, pick.task_id, CLASSES[(pick.task_id - 1) % len(CLASSES)])
+        before = Querying(store, project, ProjectSettings(strategy=trained_for, **given))
+        one = trainer(store, settings, strategy=trained_for, **given)
+        scored, closed = one.train(lambda: before.candidates(project.round + 1), lambda _: None, lambda: None)
+        Querying(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
+        return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored
+
+    for task in (2, 3):
+        answer(store, task, CLASSES[(task - 1) % len(CLASSES)])
+    asked, _ = turn("pt4al", "learning_loss")
+    assert [pick.task_id for pick in asked] == [4, 5, 6, 7]  # the highest losses, as first_query says
+    asked, scored = turn("learning_loss", "learning_loss")
+    doubts = scored.confidences["learning_loss"]
+    assert [pick.task_id for pick in asked] == scored.ids[np.argsort(doubts)[:4]].tolist()
+    assert {pick.label for pick in asked} <= set(CLASSES)

@@ -43,7 +43,7 @@ class Task(Trainable):
     name: ClassVar[str]
     #: Images in one step of SGD where the setting says nothing.
     minibatch: ClassVar[int]
-    #: Candidates whose answers are kept, the least confident; None keeps all.
+    #: Candidates whose answers are kept, the least confident (see ``examination``); None keeps all.
     most_answers: ClassVar[int | None] = None
     body: Body
     classes: tuple[str, ...]

@@ -1,9 +1,11 @@
 """The round engine against a real Label Studio: broken images, refused tokens, unusable configs, kills between two steps."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,14 @@ import pytest
 from PIL import Image
 
 from pt4al_backend.engine import Engine
+from pt4al_backend.intake import project_dir
 from pt4al_backend.label_studio.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.schema import Project
 from pt4al_backend.store import Store
 from tests.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files
-from tests.integration.loop import Loop
-from tests.servers import LabelStudioServer
+from tests.integration.loop import SECONDS, Loop
+from tests.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 
@@ -256,3 +259,26 @@ def test_a_kill_between_two_steps_publishes_nothing_twice(
     assert plain.next() == plain.order()[0]
     assert plain.store.publications(plain.id, "sending") == []
     plain.annotate(plain.order()[0], "red")
+
+
+def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So many epochs would take a day."""
+    params = {"rounds": 2, "query_size": 6, "control_share": 0, "reserve_size": 0, "pretext_epochs": 1, "epochs": 10_000}
+    with Loop(label_studio, lead, tmp_path / "mistaken", params) as loop, caplog.at_level(logging.INFO):
+        loop.add(24)
+        loop.ask()
+        loop.annotate_all(loop.order("query"))
+        with loop.asking():
+            checkpoint = project_dir(loop.settings, loop.id) / "learn-1" / "checkpoint.pt"
+            wait_until(checkpoint.exists, SECONDS, "the training has a checkpoint")
+            loop.connect(show_predictions=False)  # decides nothing of what is learned
+            wait_until(lambda: "Going on after" in loop.project.notices.get("training", ""), SECONDS, "the training goes on")
+            loop.connect(epochs=2)
+        assert loop.project.round == 2
+        assert loop.project.error == ""
+        assert loop.project.notices.keys() <= {"pretext", "schedule", "weights"}  # nothing is left of what was said meanwhile
+        said = [record.getMessage() for record in caplog.records if record.name == "pt4al_backend.engine"]
+        for what in ("24 images are ranked", "settings have changed", "a model has learned 6 labels", "6 tasks are served"):
+            assert any(what in line for line in said), what
