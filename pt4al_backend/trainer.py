@@ -83,10 +83,11 @@ class Trainer:
     def outgrown(self) -> bool:
         """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one.
 
-        Not before a round's training that is under way has ended: it started from the learner that there is.
+        Not before a round's training that is under way has ended: it started from the learner that there is. One that failed
+        is begun anew with the new learner.
         """
         learner = self._learner()
-        if learner is None or self._under_way() is not None:
+        if learner is None or (self._under_way() is not None and not self._has_failed()):
             return False
         return len(self._fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
 
@@ -195,8 +196,9 @@ class Trainer:
         labels = self.labels()
         folder = self._lesson_folder()
         job = self._under_way()
-        if job is not None and (folder / "failed").exists() and job["digest"] != labels.digest:
-            job = None  # it failed on other labels; one that was cut short goes on with what it had
+        given = {"digest": labels.digest, "learner": self._job("learn", learner=self._learner())["learner"]}
+        if job is not None and self._has_failed() and any(job[name] != value for name, value in given.items()):
+            job = None  # it failed on other labels, or from another learner; one that was cut short goes on with what it had
         if job is None:
             job = self._prepare(folder, labels, candidates())
         try:
@@ -278,6 +280,10 @@ class Trainer:
         """The job of this round's training, if one was prepared and its result is asked for."""
         job = children.job_of(self._lesson_folder())
         return None if job is None or self._is_stale(job) else job
+
+    def _has_failed(self) -> bool:
+        """Whether this round's training said that it is impossible, when it was last tried."""
+        return (self._lesson_folder() / "failed").exists()
 
     def _is_stale(self, job: Json) -> bool:
         """Whether a job was prepared by settings, for a device or of classes that have changed since."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pt4al_backend import datasets
 from pt4al_backend.bench import analyses
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, Experiment
 from pt4al_backend.bench.options import (
@@ -82,6 +83,7 @@ def _command(name: str, experiment: Experiment) -> None:
         time_limit: Limit = 0.0,
         rankings: Rankings = None,
     ) -> None:
+        datasets.load(dataset)  # an unknown name is refused before anything else
         size, arms = experiment.planned(preset, dataset, settings_of(common))
         if unknown := sorted(set(only or ()) - {arm.name for arm in arms}):
             names = ", ".join(arm.name for arm in arms)
@@ -105,6 +107,7 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     """Runs every arm with every seed, seed by seed, and writes the report."""
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT
+    from pt4al_backend.rounds import require_fit
     from pt4al_backend.settings import project_settings
 
     began = time.monotonic()
@@ -112,11 +115,15 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     for arm in arms:
         project_settings(arm.settings)  # all are checked before the first is run
     truth = chosen.truth()
-    (to / EXPERIMENT).write_text(json.dumps({"title": title, "command": shlex.join(["pt4al", *sys.argv[1:]])}) + "\n")
+    for arm in arms:
+        require_fit(project_settings(arm.settings), truth.task)
+    _note(to / EXPERIMENT, title)
     for seed in seeds:
         for arm in arms:
             own = project_settings({**truth.params, **arm.settings, "seed": seed})
             one = Run(to / "arms" / arm.name / f"seed-{seed}", truth, own, chosen.rankings, arm, device=chosen.device)
+            if damaged := one.damaged():
+                out.print(f"{arm.name}, seed {seed}: {damaged} damaged lines, or lines behind one, are left out and run again")
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
                 took = sum(record["seconds"].values())
                 value = f"{record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
@@ -124,6 +131,13 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     if time_limit and time.monotonic() - began >= time_limit:
         out.print("The time limit was reached; the same command goes on from here.")
     report(to, figures=False)
+
+
+def _note(path: Path, title: str) -> None:
+    """Adds this command line to those that made the runs."""
+    commands = json.loads(path.read_text())["command"].splitlines() if path.exists() else []
+    this = shlex.join(["pt4al", *sys.argv[1:]])
+    path.write_text(json.dumps({"title": title, "command": "\n".join([*(each for each in commands if each != this), this])}))
 
 
 @app.command()
@@ -147,8 +161,6 @@ def report(
 @app.command("datasets")
 def datasets_() -> None:
     """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
-    from pt4al_backend import datasets
-
     for name in datasets.DATASETS:
         loader = datasets.load(name)
         lines = "".join(f"\n    {line}" for line in loader.layout)

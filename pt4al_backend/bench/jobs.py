@@ -62,7 +62,7 @@ def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
 
 def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[str], more: Json) -> str:
     matters = {**options.model_dump(mode="json", include=set(settings)), "device": devices.choose(device).type}
-    matters |= {**more, "shape": truth.shape, "images": truth.ids[: truth.pool].tolist()}
+    matters |= {**more, "shape": truth.shape, "source": truth.source, "images": truth.ids[: truth.pool].tolist()}
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -72,7 +72,8 @@ class Chosen:
         from pt4al_backend.settings import server_settings
 
         folder = self.to / "data"
-        asked = {"dataset": self.dataset, "pool": self.pool, "test": self.test, "image_size": self.image_size}
+        where = {"data": str(self.data.absolute()), "masks": str(self.masks.absolute()) if self.masks else None}
+        asked = {"dataset": self.dataset, **where, "pool": self.pool, "test": self.test, "image_size": self.image_size}
         if artefacts.is_complete(folder):
             there = artefacts.manifest(folder).get("asked")
             if there != asked:

@@ -8,6 +8,7 @@ All of the test images are handed to the training as control picks, so that meas
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,10 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, children, learning, rounds
+from pt4al_backend import __version__, artefacts, children, devices, learning, rounds
 from pt4al_backend.bench import jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
-from pt4al_backend.bench.records import RECORDS, require_same, unbroken
+from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.learning import Job
@@ -73,11 +74,15 @@ class Run:
             ConfigError: they were run with other settings.
         """
         done = unbroken(self._records)
-        ours = self._settings()
+        ours = {**self._settings(), "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
-            theirs = {**record["settings"], **record.get("arm", {})}
+            theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
             require_same(self._folder, "rounds", theirs, ours)
         return done
+
+    def damaged(self) -> int:
+        """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
+        return sum(1 for _ in lines(self._records)) - len(unbroken(self._records))
 
     def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no."""
@@ -85,8 +90,9 @@ class Run:
         done = self.records()
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
+        if len(done) >= count or not go_on():
+            return
         losses = self._losses(report)
-        jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
@@ -121,7 +127,7 @@ class Run:
             "round": number,
             "labels": manifest["train_size"],
             **manifest["control"],
-            "seconds": {"rank": self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
+            "seconds": {**self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
             "query": query.tolist(),
             "init": manifest["init"],
             "settings": self._options.model_dump(mode="json"),
@@ -149,31 +155,48 @@ class Run:
 
     def _learn(self, number: int, losses: NDArray[np.float64], batches: Ids, report: Report) -> Json:
         folder = self._learned(number)
-        if children.result_of(folder) is None:
-            left = self._left()
-            pool = Pool(left, losses[left], batches[left])
-            candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
-            train = np.concatenate(self._asked)
-            wishes = rounds.wishes(self._options, self._plan.query)
-            more = {"learner": str(self._learner / "result"), "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
-            before = str(self._learned(number - 1) / "result") if number > 1 else None
-            job = {**jobs.describe("learn", self._truth, self._options, self._device), "previous": before, **more, **wishes}
-            control = self._truth.lesson(self._truth.test)
-            arrays = {"train": self._truth.lesson(train), "control": control, "candidates": candidates}
+        left = self._left()
+        pool = Pool(left, losses[left], batches[left])
+        candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
+        wishes = rounds.wishes(self._options, self._plan.query)
+        learner = str(self._learner / "result") if self._starts_from_learner() else None
+        more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
+        before = str(self._learned(number - 1) / "result") if number > 1 else None
+        job = {**jobs.describe("learn", self._truth, self._options, self._device), "previous": before, **more, **wishes}
+        if children.result_of(folder) is None or children.job_of(folder) != json.loads(json.dumps(job)):
+            shutil.rmtree(folder, ignore_errors=True)
+            train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
+            arrays = {"train": train, "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
             learning.learn(Job.read(folder), report)
         return artefacts.manifest(folder / "result")
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
-        """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing."""
+        """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
+        if self._starts_from_learner():
+            jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
+        if not self._asks_ranking():
+            return np.full(self._truth.pool, np.nan)
         jobs.rank(self._ranking, self._truth, self._ranked_by, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         if not artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]:
             return np.full_like(losses, np.nan)
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
-    def _seconds_of_ranking(self) -> float:
-        return float(sum(artefacts.manifest(self._ranking / "result")["seconds"].values()))
+    def _asks_ranking(self) -> bool:
+        strategies = [self._strategy(number) for number in (1, 2)]
+        return any(strategy.asks_ranking or "pretext_features" in strategy.needs for strategy in strategies)
+
+    def _starts_from_learner(self) -> bool:
+        return self._options.init in ("auto", "pretext")
+
+    def _seconds_of_ranking(self) -> dict[str, float]:
+        """Of the learners that the arm has a use for, by the name of the part."""
+        used = {self._ranking} if self._asks_ranking() else set()
+        if self._starts_from_learner():
+            used.add(self._learner)
+        seconds = [sum(artefacts.manifest(folder / "result")["seconds"].values()) for folder in used]
+        return {"rank": float(sum(seconds))} if used else {}
 
     def _left(self) -> Ids:
         return np.setdiff1d(np.arange(self._truth.pool), np.concatenate([np.empty(0, np.int64), *self._asked]))

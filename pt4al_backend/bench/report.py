@@ -40,8 +40,8 @@ WINS = (
     "of those tested (two common seeds or more). Last row: how often the arm was beaten on average; less is better."
 )
 SECONDS = (
-    "Mean over the seeds. The ranking is counted once for each run, also where neither strategy nor initial weights use it; "
-    "the last column leaves it out of the baseline's runs only, as the paper does."
+    "Mean over the seeds. The ranking is counted once for a run, if its strategy or initial weights use it; the last column is "
+    "the whole run's seconds by those of the baseline's."
 )
 BALANCE = (
     "Entropy of the classes in the query of each round by the most there is, 1 if they are as many: mean ± sd over the seeds, "

@@ -76,15 +76,15 @@ def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str)
     parts = dict.fromkeys(part for run in runs.values() for each in run.values() for part in each)
     repeated = [part for part in parts if part != RANK]
     base = list(runs.get(baseline, {}).values())
-    with_rank, without = _mean_total(base), _mean_total(base, without=RANK)
+    one = float(np.mean([sum(each.values()) for each in base])) if base else 0.0
     rows = []
     for arm, own in ((arm, list(run.values())) for arm, run in runs.items() if run):
         once, *means = (float(np.mean([each.get(part, 0.0) for each in own])) for part in (RANK, *repeated))
         total = Spread.of(sum(each.values()) for each in own)
-        ratios = [f"{total.mean / one:.2f}" if one else NONE for one in (with_rank, without)]
-        rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", *ratios])
+        ratio = f"{total.mean / one:.2f}" if one else NONE
+        rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", ratio])
     head = ["arm", "rank, once", *(f"{part}, a round" for part in repeated), f"run of {rounds}"]
-    return table([*head, f"by {baseline}", f"by {baseline} without rank"], rows)
+    return table([*head, f"by {baseline}"], rows)
 
 
 def balance(found: Balances) -> str:
@@ -154,7 +154,3 @@ def _count(labels: float) -> str:
 
 def _won(found: statistics.Wins) -> str:
     return f"{found.won}/{found.tested}" if found.tested else NONE
-
-
-def _mean_total(runs: Sequence[Parts], without: str = "") -> float:
-    return float(np.mean([sum(each.values()) - each.get(without, 0.0) for each in runs])) if runs else 0.0

@@ -54,6 +54,10 @@ class PT4AL(Strategy):
         if sampler == "normalised_confidence":
             self.companion, self.needs = sampler, frozenset({"posteriors"})
 
+    @property
+    def asks_ranking(self) -> bool:
+        return True
+
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
         """Positions of this round's batch, and of as many whole batches after it as ``k`` needs."""
         if k < 1:

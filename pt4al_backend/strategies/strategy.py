@@ -42,6 +42,11 @@ class Strategy(ABC):
         self.sampler = sampler
         self.order = ranking.sweep(rounds, batch_order)
 
+    @property
+    def asks_ranking(self) -> bool:
+        """Whether losses or batches change what it asks with the options that it has."""
+        return self.uses_ranking and self.first_query != "random"
+
     @abstractmethod
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
         """Positions int64[m] that the model must score before this round's query of ``k``; empty if it asks no model."""

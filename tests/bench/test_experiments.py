@@ -90,10 +90,35 @@ def test_an_experiment_runs_goes_on_and_reports(data: Path) -> None:
 
 def test_seeds_may_be_run_apart_and_share_rankings(data: Path) -> None:
     shared = ("--rankings", data.parent / "rankings")
-    assert bench("cold-start", data, "--only", "random", *shared).exit_code == 0
-    assert bench("cold-start", data, "--only", "random", "--first-seed", 3, *shared).exit_code == 0
-    assert arms(data) == {"random": [(0, 1), (3, 1)]}
+    for seed in (0, 3):
+        assert bench("cold-start", data, "--only", "random", "--only", "stratified", "--first-seed", seed, *shared).exit_code == 0
+    assert arms(data) == {"random": [(0, 1), (3, 1)], "stratified": [(0, 1), (3, 1)]}
     assert len(list((data.parent / "rankings").glob("ranking-*"))) == 2
+
+
+def test_an_arm_that_has_no_use_for_a_ranking_waits_for_none(data: Path) -> None:
+    assert bench("cold-start", data, "--only", "random").exit_code == 0
+    assert not list((data.parent / "to").glob("ranking-*"))
+    (record,) = read(data.parent / "to").arms["random"]
+    assert "rank" not in record.seconds
+
+
+def test_another_folder_is_another_data_set(data: Path) -> None:
+    assert bench("cold-start", data, "--only", "random").exit_code == 0
+    moved = data.rename(data.parent / "moved")
+    refused = bench("cold-start", moved, "--only", "random")
+    assert refused.exit_code == 1
+    assert "another data set" in refused.stderr
+
+
+def test_damaged_rounds_are_counted_and_run_again(data: Path) -> None:
+    assert bench("main", data, "--only", "random").exit_code == 0
+    (path,) = (data.parent / "to").glob("arms/random/*/rounds.jsonl")
+    first, _, third = path.read_text().splitlines(keepends=True)
+    path.write_text(first + "{}\n" + third)
+    again = bench("main", data, "--only", "random")
+    assert "random, seed 0: 2 damaged lines" in again.output
+    assert arms(data) == {"random": [(0, 1), (0, 2), (0, 3)]}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +130,7 @@ def test_seeds_may_be_run_apart_and_share_rankings(data: Path) -> None:
         (("--settings", "{"), "--settings is not JSON"),
         (("--settings", '{"strategies": 1}'), "Unknown setting 'strategies'"),
         (("--settings", '{"query_size": 30, "rounds": 3}'), "40 usable images are too few for 3 rounds of 30"),
+        (("--dataset", "psychic"), "There is no data set 'psychic'"),
         (("--pool", 99_999), "The pool has 60 images, fewer than 99999"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
