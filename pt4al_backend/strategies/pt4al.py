@@ -21,6 +21,7 @@ The same by the benchmark (``docs/results.md``): 5,000 images of 16 px, ResNet-1
 has the same weights as the arm. No difference but the first of the last row is significant.
 
     stratified, margin, pretext                    5   +1.3 ± 1.8    +1.0 ± 3.2   -.6 ± 2.3    +1.3 ± 1.7
+    stratified, margin, fresh                      5   +2.2 ± 1.5    +.2 ± 3.1     -.1 ± .6     +.6 ± .7
     stratified, least confidence, fresh            5   +2.2 ± 1.5    -.3 ± 1.6    -1.3 ± 1.9   +.5 ± 1.9
     hardest batch, least confidence, fresh         5   -6.9 ± 1.8    -5.1 ± 3.3   -2.9 ± 2.7   -.4 ± 2.1
 """
