@@ -69,7 +69,8 @@ def _state(store: Store, settings: Settings, project: int, ids: list[int]) -> li
     store.set_tasks(project, {"id": ids, "width": [SIZE[0]] * len(ids), "height": [SIZE[1]] * len(ids)})
     masks = Masks(settings.data_dir / MODEL / PREDICTED)
     scores = {k: 0.5 for k in range(CLASSES)}
-    names = [masks.put(Mask(_mask(number), scores)) for number in range(len(ids))]
+    classes = tuple(f"class {k}" for k in range(CLASSES))
+    names = [masks.put(Mask(_mask(number), scores, classes)) for number in range(len(ids))]
     places = enumerate(zip(ids, names, strict=True))
     same = {"project_id": project, "round": 1, "kind": "query", "confidence": 0.5}
     return [Pick(**same, task_id=i, position=place, score=place / len(ids), label=name) for place, (i, name) in places]
