@@ -64,6 +64,11 @@ def _number(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
+def _text(learner: Path | None) -> str | None:
+    """A learner as a job names it."""
+    return str(learner) if learner else None
+
+
 class Trainer:
     """Trains and scores for one project."""
 
@@ -196,8 +201,8 @@ class Trainer:
         labels = self.labels()
         folder = self._lesson_folder()
         job = self._under_way()
-        given = {"digest": labels.digest, "learner": self._job("learn", learner=self._learner())["learner"]}
-        if job is not None and self._has_failed() and any(job[name] != value for name, value in given.items()):
+        given = (labels.digest, _text(self._learner()))
+        if job is not None and self._has_failed() and (job["digest"], job["learner"]) != given:
             job = None  # it failed on other labels, or from another learner; one that was cut short goes on with what it had
         if job is None:
             job = self._prepare(folder, labels, candidates())
@@ -304,7 +309,7 @@ class Trainer:
             "pixels": str(pixel_path(self._settings, self._project)),
             "stored": self._project.stored_shape,
             "shape": self._project.image_shape,
-            "learner": str(learner) if learner else None,
+            "learner": _text(learner),
         }
         if kind == "learn":
             query = rounds.schedule(len(self._fetched()), self._options).query

@@ -1,7 +1,5 @@
 """The paper's analyses as commands: they train a main network on the whole pool, which no strategy could."""
 
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +19,7 @@ from pt4al_backend.bench.options import (
     Rankings,
     Tested,
     To,
+    command_line,
     out,
     settings_of,
 )
@@ -74,7 +73,7 @@ def loss_rank(
     lines = analysis.read(to)
     out.print(f"\n{analysis.table(lines)}\n")
     title = f"# {LOSS_RANKS}; {preset}: {PRESETS[preset].about}"
-    head = (title, report.fenced(shlex.join(["pt4al", *sys.argv[1:]])), truth.source, analysis.made(lines))
+    head = (title, report.fenced(command_line()), truth.source, analysis.made(lines))
     path = report.document(to, "loss-rank", head, list(analysis.sections(to, lines)), draw=figures)
     out.print(f"Report: {path}")
 
@@ -108,7 +107,7 @@ def t_sne(
     drawing.require()
     embedding.require()
     found = embedding.draw(to, rankings or to, arm or [], seed, points, device)
-    head = (f"# {T_SNE}", report.fenced(shlex.join(["pt4al", *sys.argv[1:]])))
+    head = (f"# {T_SNE}", report.fenced(command_line()))
     out.print(f"Report: {report.document(to, 't-sne', head, [found.section()], draw=True)}")
 
 

@@ -5,8 +5,6 @@ folder of its own below the output folder; what is finished there is not run aga
 """
 
 import json
-import shlex
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +27,7 @@ from pt4al_backend.bench.options import (
     Rankings,
     Tested,
     To,
+    command_line,
     out,
     settings_of,
 )
@@ -136,7 +135,7 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
 def _note(path: Path, title: str) -> None:
     """Adds this command line to those that made the runs."""
     commands = json.loads(path.read_text())["command"].splitlines() if path.exists() else []
-    this = shlex.join(["pt4al", *sys.argv[1:]])
+    this = command_line()
     path.write_text(json.dumps({"title": title, "command": "\n".join([*(each for each in commands if each != this), this])}))
 
 

@@ -1,7 +1,7 @@
 """Seconds of whole runs by part, so that arms with as many rounds are compared. Pure.
 
-The ranking is counted once for a run, whether or not its strategy and initial weights have a use for it: the record of each
-round repeats its seconds.
+The ranking is counted once for a run whose strategy or initial weights have a use for it: the record of each round repeats
+its seconds.
 """
 
 from collections.abc import Mapping, Sequence

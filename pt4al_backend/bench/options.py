@@ -1,6 +1,8 @@
 """Options that the commands of ``pt4al bench`` share, and the data set that they name."""
 
 import json
+import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,6 +46,11 @@ def settings_of(text: str) -> Json:
     if not isinstance(given, dict):
         raise ConfigError(f"--settings is {given!r}, not an object.", 'Write an object such as {"epochs": 10}.')
     return given
+
+
+def command_line() -> str:
+    """The command that this process was started with, as a report repeats it."""
+    return shlex.join(["pt4al", *sys.argv[1:]])
 
 
 @dataclass(frozen=True)

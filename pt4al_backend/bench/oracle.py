@@ -55,10 +55,9 @@ class Run:
     ) -> None:
         self._folder, self._truth, self._arm, self._device = folder, truth, arm, device
         self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
-        self._ranked_by = self._options
         self._starts_from = self._options.model_copy(update={"pretext": arm.weights or options.pretext})
         self._ranking, self._learner = (
-            rankings / jobs.ranking_name(truth, each, device) for each in (self._ranked_by, self._starts_from)
+            rankings / jobs.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
         )
         rounds.require_fit(options, truth.task)
         self._plan = rounds.schedule(truth.pool, self._options)
@@ -177,7 +176,7 @@ class Run:
             jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
         if not self._asks_ranking():
             return np.full(self._truth.pool, np.nan)
-        jobs.rank(self._ranking, self._truth, self._ranked_by, self._device, report)
+        jobs.rank(self._ranking, self._truth, self._options, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         if not artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]:
             return np.full_like(losses, np.nan)
