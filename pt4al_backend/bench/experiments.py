@@ -173,10 +173,11 @@ ABLATIONS = (
     Arm("warm start", {**PAPER_RULE, "warm_start": True}),
 )
 
-#: The rules that the product's defaults are chosen from: first query, batch order, sampler.
+#: The rules that the product's defaults are chosen from: strategy, first query, batch order, sampler.
 RULES = (
     RANDOM,
     _rival("margin"),
+    _rival("typiclust"),
     Arm("whole pool, stratified first, margin", {"strategy": "margin", "first_query": "stratified"}),
     *(
         Arm(
@@ -229,6 +230,6 @@ EXPERIMENTS = {
     ),
     "wall-clock": Experiment("Time of each strategy, by its parts (table 2)", "cifar10", (RANDOM, PT4AL, *RIVALS), seeds=1),
     "ablations": Experiment("What PT4AL is made of (fig. 6, section 6.3)", "cifar10", ABLATIONS, seeds=3),
-    "rules": Experiment("First query, batch order and sampler: the product's defaults", "cifar10", RULES),
+    "rules": Experiment("Strategy, first query, batch order and sampler: the product's defaults", "cifar10", RULES),
     "initial-weights": Experiment("Initial weights crossed with query rules (not in the paper)", "cifar10", _by_weights()),
 }

@@ -21,7 +21,7 @@ from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.masks import MOST_CLASSES, UNLABELLED
 
 SCENES = 240
-EPOCHS = 25  # of a round's training on them; the usual number of steps would take three times as long
+EPOCHS = 20  # of a round's training on them; the usual number of steps would take four times as long
 NAMES = "classes.txt"
 #: Names of what is no class: its pixels stay unlabelled.
 VOID = {"", "ignore", "unlabeled", "unlabelled", "void"}

@@ -15,17 +15,15 @@ import pytest
 import requests
 
 from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.label_config import parse
 from tests import image_server
 from tests.backend import SECONDS, Backend, wait_for_end
-from tests.images import LABEL_CONFIG, arrow, class_of, encoded, save
+from tests.images import arrow, class_of, encoded, save
+from tests.kinds import CLASSIFICATION, KINDS, Kind
 from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 
-CHOICES = Choices(parse(LABEL_CONFIG))
 PARAMS = {"rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34, "pretext_epochs": 2, "epochs": 2, "width": 8}
 POLL = {"PT4AL_POLL_SECONDS": "1"}
 
@@ -76,10 +74,11 @@ def switches_version(request: Request) -> bool:
 class Project:
     """A project of arrows, and the people who answer in it."""
 
-    def __init__(self, lead: Annotator, label_studio: LabelStudioServer, title: str) -> None:
+    def __init__(self, lead: Annotator, label_studio: LabelStudioServer, title: str, kind: Kind = CLASSIFICATION) -> None:
         self.lead = lead
         self.client = LabelStudio(label_studio.url, label_studio.token)
-        self.id = lead.create_project(title[:50], LABEL_CONFIG)
+        self.kind = kind
+        self.id = lead.create_project(title[:50], kind.label_config)
         self.given: dict[int, str] = {}
 
     def answer(self, count: int = 1) -> None:
@@ -88,7 +87,7 @@ class Project:
             task = self.lead.next_task(self.id)
             assert task is not None
             label = class_of(task["id"])
-            self.lead.annotate(task["id"], CHOICES.regions(label, None, None))
+            self.lead.annotate(task["id"], self.kind.regions(label, task["id"]))
             self.given[int(task["id"])] = label
 
     def served(self) -> str:
@@ -226,10 +225,11 @@ def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
         assert status["history"][0]["labels"] + status["history"][0]["control"]["total"] == 6
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_label(
-    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path
+    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind
 ) -> None:
-    project = Project(lead, label_studio, "Killed at any moment")
+    project = Project(lead, label_studio, f"Killed at any moment: {kind.name}", kind)
     addresses = [f"/{number}.png" for number in range(24)]
     images.answers |= {address: image_server.reply(encoded(arrow(number))) for number, address in enumerate(addresses)}
     reached, released, send = Event(), Event(), images.answers[addresses[10]]
@@ -249,7 +249,7 @@ def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_la
         # the worker, after Label Studio took the first control picks and before the worker heard of it
         gate.set_trap(imports_predictions, backend.worker.kill_alone)
         backend.start_apart()
-        params = {**PARAMS, "pretext_epochs": 150, "epochs": 150}
+        params = {**kind.params, **PARAMS, "pretext_epochs": 150, "epochs": 150}
         lead.connect_backend(project.id, backend.url, extra_params=params)
         gate.wait()
         (first,) = project.versions()
