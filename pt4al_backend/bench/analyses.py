@@ -70,10 +70,11 @@ def loss_rank(
     for line in analysis.run(to, truth, own, chosen.rankings, device):
         found = "all losses are equal" if line.rho is None else f"rho {line.rho:.3f} ({line.low:.3f} to {line.high:.3f})"
         out.print(f"{line.pretext}, seed {line.seed}: {found}, {line.n:,} test images, main accuracy {line.accuracy:.1%}")
-    lines = analysis.read(to)
-    out.print(f"\n{analysis.table(lines)}\n")
+    lines, corrupt = analysis.read(to)
+    skipped = report.skipped(to, corrupt)
+    out.print("\n".join(filter(None, (f"\n{analysis.table(lines)}\n", skipped))))
     title = f"# {LOSS_RANKS}; {preset}: {PRESETS[preset].about}"
-    head = (title, report.fenced(command_line()), truth.source, analysis.made(lines))
+    head = (title, report.fenced(command_line()), skipped, truth.source, analysis.made(lines))
     path = report.document(to, "loss-rank", head, list(analysis.sections(to, lines)), draw=figures)
     out.print(f"Report: {path}")
 

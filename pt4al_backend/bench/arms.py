@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ranking import rank, split
-from pt4al_backend.strategies import STRATEGIES
 
 Json = dict[str, Any]
 Losses = NDArray[np.float64]
@@ -48,7 +47,6 @@ class Arm:
     Attributes:
         name: of its folder and its rows in tables.
         settings: as a project's extra params.
-        first: strategy of the first query, where the arm's own has a use for a model only.
         order: how losses are ranked. ``loss`` is the paper's; ``text`` sorts them as text, as the published code does;
             ``reversed`` the lowest first; ``batches`` at random within each batch; ``none`` at random.
         blind: every query is asked as if there were no model.
@@ -58,7 +56,6 @@ class Arm:
 
     name: str
     settings: Json = field(default_factory=dict)
-    first: str = ""
     order: str = "loss"
     blind: bool = False
     best_epoch: bool = False
@@ -67,9 +64,8 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name.startswith("."):
             raise ConfigError(f"An arm cannot be named {self.name!r}.", "Give it a name that can be a folder's.")
-        for key, value, known in (("order", self.order, ORDERS), ("first", self.first or "random", STRATEGIES)):
-            if value not in known:
-                raise ConfigError(f"Arm {self.name!r}: there is no {key} {value!r}.", f"There are {', '.join(sorted(known))}.")
+        if self.order not in ORDERS:
+            raise ConfigError(f"Arm {self.name!r}: there is no order {self.order!r}.", f"There are {', '.join(sorted(ORDERS))}.")
 
     @classmethod
     def parse(cls, text: str) -> Self:

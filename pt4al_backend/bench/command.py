@@ -154,7 +154,7 @@ def report(
     path = reports.write(results, sections, draw=figures)
     for section in sections[:2]:
         out.print(f"{section.markdown(drawn=False)}\n")
-    out.print("\n".join(filter(None, (reports.skipped(results), f"All tables: {path}"))))
+    out.print("\n".join(filter(None, (reports.skipped(to, results.found.corrupt), f"All tables: {path}"))))
 
 
 @app.command("datasets")

@@ -67,16 +67,18 @@ class Line(BaseModel):
     device: str
 
 
-def read(to: Path) -> list[Line]:
-    """What was found so far, by pretext task and seed; lines that are cut short or corrupt are left out."""
+def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
+    """What was found so far, by pretext task and seed, and how many lines of which file are corrupt, or were cut short."""
     found: dict[tuple[str, int], Line] = {}
+    corrupt = 0
     for text in lines(to / FILE):
         try:
             line = Line.model_validate_json(text)
         except ValidationError:
+            corrupt += 1
             continue
         found[line.pretext, line.seed] = line
-    return [found[key] for key in sorted(found)]
+    return [found[key] for key in sorted(found)], {to / FILE: corrupt} if corrupt else {}
 
 
 def run(
@@ -88,7 +90,7 @@ def run(
         ConfigError: the data set is not one of classification, or the folder holds what other settings gave.
     """
     supervised.require_classes(truth)
-    there = read(to)
+    there, _ = read(to)
     for each in options:
         pretext, settings = each.pretext or tasks.PRETEXT[truth.task], _settings(each)
         for line in there:

@@ -142,7 +142,7 @@ class Run:
         pool = Pool(left, losses[left], batches[left])
         rng = np.random.default_rng([self._options.seed, number])
         asked = Request(pool, number, self._plan.query, self._plan.query, rng)
-        return rounds.choose(self._strategy(number), asked, scored).ids
+        return rounds.choose(self._strategy, asked, scored).ids
 
     def _before(self, number: int) -> Scored:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
@@ -150,13 +150,13 @@ class Run:
             return Scored()
         if number > 1:
             return read_scored(self._learned(number - 1))
-        return read_learner(self._ranking) if "pretext_features" in self._strategy(1).needs else Scored()
+        return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
 
     def _learn(self, number: int, losses: NDArray[np.float64], batches: Ids, report: Report) -> Json:
         folder = self._learned(number)
         left = self._left()
         pool = Pool(left, losses[left], batches[left])
-        candidates = left[self._strategy(number + 1).candidates(pool, number + 1, self._plan.query)]
+        candidates = left[self._strategy.candidates(pool, number + 1, self._plan.query)]
         wishes = rounds.wishes(self._options, self._plan.query)
         learner = str(self._learner / "result") if self._starts_from_learner() else None
         more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
@@ -183,8 +183,7 @@ class Run:
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
     def _asks_ranking(self) -> bool:
-        strategies = [self._strategy(number) for number in (1, 2)]
-        return any(strategy.asks_ranking or "pretext_features" in strategy.needs for strategy in strategies)
+        return self._strategy.asks_ranking or "pretext_features" in self._strategy.needs
 
     def _starts_from_learner(self) -> bool:
         return self._options.init in ("auto", "pretext")
@@ -203,8 +202,6 @@ class Run:
     def _learned(self, number: int) -> Path:
         return self._folder / f"learn-{number}"
 
-    def _strategy(self, number: int) -> Strategy:
-        options = self._options
-        if number == 1 and self._arm.first:
-            options = options.model_copy(update={"strategy": self._arm.first})
-        return rounds.strategy_of(options, self._plan.rounds)
+    @property
+    def _strategy(self) -> Strategy:
+        return rounds.strategy_of(self._options, self._plan.rounds)

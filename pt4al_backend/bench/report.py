@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,10 +34,14 @@ AREA = (
     "Mean value from {first:,} to {last:,} labels, {count} label counts that all arms share, in %: the area under the curve "
     "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval is that of t."
 )
-SAVED = "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last."
+SAVED = (
+    "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last. The interval is "
+    "the percentile bootstrap over the seeds that both have, drawn in pairs; of few seeds it is too narrow."
+)
 WINS = (
     "Label counts at which the arm of the row is above that of the column by a two-sided paired t test at 5 %, uncorrected, "
-    "of those tested (two common seeds or more). Last row: how often the arm was beaten on average; less is better."
+    "of those tested (two common seeds or more, and differences that are not all equal). Last row: how often the arm was "
+    "beaten on average; less is better."
 )
 SECONDS = (
     "Mean over the seeds. The ranking is counted once for a run, if its strategy or initial weights use it; the last column is "
@@ -75,7 +79,7 @@ def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
     """
     said = _experiment(results.folder)
     command = fenced(said["command"]) if "command" in said else ""
-    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results), _made(results))
+    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results.folder, results.found.corrupt), _made(results))
     return document(results.folder, "report", head, parts, draw=draw)
 
 
@@ -102,10 +106,9 @@ def fenced(command: str) -> str:
     return f"```sh\n{command}\n```"
 
 
-def skipped(results: Results) -> str:
-    """How many corrupt lines were left out, and of which files; empty if there are none."""
-    corrupt = results.found.corrupt
-    where = ", ".join(f"{path.relative_to(results.folder)} ({count})" for path, count in corrupt.items())
+def skipped(folder: Path, corrupt: Mapping[Path, int]) -> str:
+    """How many corrupt lines of which files below a folder were left out; empty if there are none."""
+    where = ", ".join(f"{path.relative_to(folder)} ({count})" for path, count in corrupt.items())
     return f"Corrupt lines, left out: {sum(corrupt.values())}, in {where}." if corrupt else ""
 
 

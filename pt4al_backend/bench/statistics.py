@@ -20,6 +20,7 @@ Seeds = Mapping[int, Curve]
 Curves = Mapping[str, Seeds]
 
 LEVEL = 0.05
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,39 @@ def reached(curve: Curve, value: float) -> float | None:
         if low < value <= high:
             return before + (after - before) * (value - low) / (high - low)
     return None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Labels to some value, None if it is not reached; ``low`` and ``high`` are a 95 % interval, ``high`` infinite if the value
+    is not reached in one of 40 resamples or more, and both None with less than two seeds."""
+
+    labels: float | None
+    low: float | None
+    high: float | None
+
+
+def saved(ones: Seeds, others: Seeds) -> Saved:
+    """Labels at which the mean curve of ``ones`` reaches what that of ``others`` has at its last.
+
+    The interval is the percentile bootstrap over the seeds that both have, drawn in pairs, the value to reach anew each time.
+    Of few seeds it is too narrow.
+    """
+    both = sorted(ones.keys() & others.keys())
+    labels = _labels_saved(ones, others)
+    if len(both) < 2:
+        return Saved(labels, None, None)
+    rng = np.random.default_rng(0)
+    found = []
+    for drawn in rng.choice(both, (RESAMPLES, len(both))).tolist():
+        again = _labels_saved(*({place: each[seed] for place, seed in enumerate(drawn)} for each in (ones, others)))
+        found.append(math.inf if again is None else again)
+    low, high = np.quantile(found, [LEVEL / 2, 1 - LEVEL / 2], method="nearest").tolist()
+    return Saved(labels, low, high)
+
+
+def _labels_saved(ones: Seeds, others: Seeds) -> float | None:
+    return reached(mean_curve(ones), list(mean_curve(others).values())[-1])
 
 
 def entropy(counts: Sequence[int]) -> float:

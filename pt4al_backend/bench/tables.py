@@ -1,5 +1,6 @@
 """The tables of a report, in Markdown. Pure. Values are shown in points, differences are those to the baseline arm."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -61,14 +62,15 @@ def saved(curves: Curves, baseline: str) -> str:
     last, target = list(statistics.mean_curve(curves[baseline]).items())[-1]
     rows = []
     for arm, seeds in curves.items():
-        curve = statistics.mean_curve(seeds)
-        labels = statistics.reached(curve, target)
-        if labels is None:
-            rows.append([arm, "not reached", NONE])
-        else:
-            bound = "≤ " if labels == min(curve) else ""
-            rows.append([arm, bound + _count(labels), f"{bound}{labels / last:.2f}"])
-    return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}"], rows)
+        found, own = statistics.saved(seeds, curves[baseline]), statistics.budgets({arm: seeds})
+        labels, share = "not reached", NONE
+        if found.labels is not None:
+            labels, share = _reached(found.labels, own), f"{'≤ ' * (found.labels == own[0])}{found.labels / last:.2f}"
+        between = NONE
+        if arm != baseline and found.low is not None and found.high is not None:
+            between = f"{_reached(found.low, own)} to {_reached(found.high, own)}"
+        rows.append([arm, labels, share, between])
+    return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}", "95 % interval of labels"], rows)
 
 
 def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str) -> str:
@@ -146,6 +148,13 @@ def _signed(spread: Spread) -> str:
 def _points(value: float) -> str:
     """Signed, in points; zero is not negative."""
     return f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def _reached(labels: float, budgets: Sequence[int]) -> str:
+    """Labels to a value; it may have been reached before the first of ``budgets``, and not within the last."""
+    if math.isinf(labels):
+        return f"> {_count(budgets[-1])}"
+    return f"{'≤ ' * (labels == budgets[0])}{_count(labels)}"
 
 
 def _count(labels: float) -> str:

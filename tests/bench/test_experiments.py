@@ -149,7 +149,6 @@ def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], p
         ("a={", "not JSON"),
         ("a=3", "no object"),
         ('a={"order": "size"}', "there is no order 'size'"),
-        ('a={"first": "psychic"}', "there is no first 'psychic'"),
     ],
 )
 def test_an_arm_that_makes_no_sense_is_refused(text: str, problem: str) -> None:

@@ -94,9 +94,9 @@ def test_a_line_that_was_cut_short_is_made_again_and_harms_no_other(run: Callabl
     first, second = run({}, {"pretext": "jigsaw"})
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[:-20])
-    assert loss_rank.read(tmp_path) == [first]
+    assert loss_rank.read(tmp_path) == ([first], {})
     assert run({}, {"pretext": "jigsaw"}) == [first, second]
-    assert loss_rank.read(tmp_path) == [second, first]
+    assert loss_rank.read(tmp_path) == ([second, first], {tmp_path / FILE: 1})
 
 
 def test_what_other_settings_gave_is_refused_with_the_difference(run: Callable[..., list[Line]]) -> None:
@@ -143,9 +143,19 @@ def test_the_report_has_a_row_and_a_panel_for_each_seed(data: Path) -> None:
     assert "(loss-rank-rotation.png)" in text
     assert (report / "loss-rank-rotation.png").read_bytes().startswith(b"\x89PNG")
     words = "\n".join(ElementTree.parse(report / "loss-rank-rotation.svg").getroot().itertext())
-    for line in loss_rank.read(data.parent / "to"):
+    lines, _ = loss_rank.read(data.parent / "to")
+    for line in lines:
         assert f"seed {line.seed}: ρ = {line.rho:.2f} ({line.low:.2f} to {line.high:.2f})" in words
     assert "rank of the pretext loss" in words
+
+
+def test_corrupt_lines_are_said_and_counted(data: Path) -> None:
+    assert bench(data, "--seeds", 1).exit_code == 0
+    with (data.parent / "to" / FILE).open("a") as file:
+        file.write("{\n[]\n")
+    said = "Corrupt lines, left out: 2, in loss_rank.jsonl (2)."
+    assert said in bench(data, "--seeds", 1, "--no-figures").output
+    assert said in (data.parent / "to" / "report" / "loss-rank.md").read_text()
 
 
 @pytest.mark.parametrize(("setting", "said"), [('"init": "pretext"', "must not share"), ('"pretext": "jigsaw"', "--pretext")])

@@ -12,10 +12,11 @@ from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.settings import project_settings
+from pt4al_backend.strategies import STRATEGIES
 from tests.pools import ARROWS, SCENES, Pool
 
 IMAGES, TEST = 60, 12
-TWISTS = {"first", "order", "blind", "best_epoch", "weights"}
+TWISTS = {"order", "blind", "best_epoch", "weights"}
 
 
 def truth_of(pool: Pool, folder: Path) -> Truth:
@@ -47,7 +48,7 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 ) -> None:
     spoken = []
     run = run_of(pool, tmp_path, **params)
-    kind = type(run._strategy(1))
+    kind = STRATEGIES[params.get("strategy", "pt4al")]
     query = kind.query
     monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
     records = list(run(2))
@@ -63,7 +64,7 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 def test_a_strategy_is_told_what_its_companion_says(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     spoken = []
     run = run_of(pool, tmp_path, strategy="learning_loss")
-    kind = type(run._strategy(1))
+    kind = STRATEGIES["learning_loss"]
     query = kind.query
     monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
     records = list(run(2))

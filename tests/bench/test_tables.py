@@ -73,12 +73,20 @@ def test_labels_saved_are_interpolated_bounded_or_not_reached() -> None:
         "never": {0: {100: 0.4, 200: 0.59, 300: 0.595}},
     }
     assert cells(tables.saved(curves, "random")) == {
-        "arm": ["labels to 60.0", "of 200"],
-        "random": ["200", "1.00"],
-        "half-way": ["150", "0.75"],
-        "at once": ["≤ 100", "≤ 0.50"],
-        "never": ["not reached", ""],
+        "arm": ["labels to 60.0", "of 200", "95 % interval of labels"],
+        "random": ["200", "1.00", ""],
+        "half-way": ["150", "0.75", ""],
+        "at once": ["≤ 100", "≤ 0.50", ""],
+        "never": ["not reached", "", ""],
     }
+
+
+def test_labels_saved_have_the_interval_of_the_seeds_drawn_in_pairs() -> None:
+    base = {0: {100: 0.4, 200: 0.6}, 1: {100: 0.5, 200: 0.7}}
+    same = {seed: {100: curve[100], 200: curve[200] + 0.2} for seed, curve in base.items()}  # half-way, whichever seeds are drawn
+    torn = {0: {100: 0.4, 200: 0.59}, 1: {100: 0.7, 200: 0.9}}  # never with one seed, at once with the other
+    assert cells(tables.saved({"random": base, "same": same, "torn": torn}, "random"))["same"][2] == "150 to 150"
+    assert cells(tables.saved({"random": base, "same": same, "torn": torn}, "random"))["torn"][2] == "≤ 100 to > 200"
 
 
 def test_seconds_count_the_ranking_once_and_compare_whole_runs() -> None:
