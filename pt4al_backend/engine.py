@@ -47,22 +47,33 @@ class SettingsChanged(Exception):
     """The project's settings are others than this look began with."""
 
 
+Wish = tuple[int, dict[str, Any], str]
+
+
+def _wish(project: Project) -> Wish:
+    """What people asked of a project, as far as it may make a training possible."""
+    return project.train_asked, dict(project.params), project.label_config
+
+
 class Retries:
-    """When a training that failed may be tried again: after a while, longer each time, or when someone presses the button."""
+    """When a training that failed may be tried again.
+
+    After a while, longer each time, or as soon as someone presses the button or changes the settings or the labeling config.
+    """
 
     def __init__(self) -> None:
-        self._failed: dict[tuple[int, str], tuple[int, float, int]] = {}  # project, kind -> times, not before, presses by then
+        self._failed: dict[tuple[int, str], tuple[int, float, Wish]] = {}  # project, kind -> times, not before, wish by then
 
     def may_run(self, project: Project, kind: str) -> bool:
         """Whether a training of this kind ("rank" or "learn") may be tried."""
-        _, not_before, pressed = self._failed.get((project.id, kind), (0, 0.0, 0))
-        return time.time() >= not_before or project.train_asked > pressed
+        _, not_before, wish = self._failed.get((project.id, kind), (0, 0.0, None))
+        return time.time() >= not_before or wish != _wish(project)
 
     def failed(self, project: Project, kind: str) -> None:
         """Notes a failure."""
-        times = self._failed.get((project.id, kind), (0, 0.0, 0))[0]
+        times = self._failed[project.id, kind][0] if (project.id, kind) in self._failed else 0
         wait = min(FIRST_RETRY_SECONDS * 2**times, LAST_RETRY_SECONDS)
-        self._failed[project.id, kind] = times + 1, time.time() + wait, project.train_asked
+        self._failed[project.id, kind] = times + 1, time.time() + wait, _wish(project)
 
     def succeeded(self, project: Project, kind: str) -> None:
         """Forgets the failures."""

@@ -80,6 +80,9 @@ def a_training_fails(seen: Growth) -> None:
         for train in (False, False, True, False):
             seen.failed = loop.ask(train=train)
             seen.tries.append(tries)
+        loop.connect(learning_rate=0.05)
+        loop.ask()
+        seen.tries.append(tries)
     seen.rounds.append(loop.project.round)
 
 
@@ -111,11 +114,11 @@ def test_a_few_late_images_are_scored_by_the_stored_learner_and_wait_for_batches
     assert not set(growth.few) & set(growth.picks_with_few)
 
 
-def test_a_failed_training_is_said_and_tried_again_when_someone_presses_the_button(growth: Growth) -> None:
+def test_a_failed_training_is_said_and_tried_again_at_a_press_of_the_button_or_with_other_settings(growth: Growth) -> None:
     assert growth.failed is not None
     assert growth.failed.error == "The loss became nan in epoch 2 of 6."
     assert growth.failed.remedy == "Set learning_rate to less."
-    assert growth.tries == [1, 1, 2, 2]
+    assert growth.tries == [1, 1, 2, 2, 3]
     assert growth.rounds == [1, 2, 3]
     assert growth.loop.project.error == ""
 
