@@ -19,7 +19,7 @@ from pt4al_backend.label_studio.client import LabelStudio
 from tests import image_server
 from tests.backend import SECONDS, Backend, wait_for_end
 from tests.images import arrow, class_of, encoded, save
-from tests.kinds import CLASSIFICATION, KINDS, Kind
+from tests.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
@@ -225,9 +225,9 @@ def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
         assert status["history"][0]["labels"] + status["history"][0]["control"]["total"] == 6
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize(("kind", "epochs"), [(CLASSIFICATION, 150), (BRUSH, 20)], ids=["classification", "segmentation"])
 def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_label(
-    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind
+    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind, epochs: int
 ) -> None:
     project = Project(lead, label_studio, f"Killed at any moment: {kind.name}", kind)
     addresses = [f"/{number}.png" for number in range(24)]
@@ -249,7 +249,7 @@ def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_la
         # the worker, after Label Studio took the first control picks and before the worker heard of it
         gate.set_trap(imports_predictions, backend.worker.kill_alone)
         backend.start_apart()
-        params = {**kind.params, **PARAMS, "pretext_epochs": 150, "epochs": 150}
+        params = {**kind.params, **PARAMS, "pretext_epochs": epochs, "epochs": epochs}
         lead.connect_backend(project.id, backend.url, extra_params=params)
         gate.wait()
         (first,) = project.versions()
