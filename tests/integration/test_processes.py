@@ -225,7 +225,7 @@ def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
         assert status["history"][0]["labels"] + status["history"][0]["control"]["total"] == 6
 
 
-@pytest.mark.parametrize(("kind", "epochs"), [(CLASSIFICATION, 150), (BRUSH, 20)], ids=["classification", "segmentation"])
+@pytest.mark.parametrize(("kind", "epochs"), [(CLASSIFICATION, 500), (BRUSH, 20)], ids=["classification", "segmentation"])
 def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_label(
     label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind, epochs: int
 ) -> None:
