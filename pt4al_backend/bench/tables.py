@@ -68,7 +68,8 @@ def saved(curves: Curves, baseline: str) -> str:
             labels, share = _reached(found.labels, own), f"{'≤ ' * (found.labels == own[0])}{found.labels / last:.2f}"
         between = NONE
         if arm != baseline and found.low is not None and found.high is not None:
-            between = f"{_reached(found.low, own)} to {_reached(found.high, own)}"
+            low, high = _reached(found.low, own), _reached(found.high, own)
+            between = low if math.isinf(found.low) else f"{low} to {high}"
         rows.append([arm, labels, share, between])
     return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}", "95 % interval of labels"], rows)
 

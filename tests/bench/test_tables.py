@@ -85,8 +85,9 @@ def test_labels_saved_have_the_interval_of_the_seeds_drawn_in_pairs() -> None:
     base = {0: {100: 0.4, 200: 0.6}, 1: {100: 0.5, 200: 0.7}}
     same = {seed: {100: curve[100], 200: curve[200] + 0.2} for seed, curve in base.items()}  # half-way, whichever seeds are drawn
     torn = {0: {100: 0.4, 200: 0.59}, 1: {100: 0.7, 200: 0.9}}  # never with one seed, at once with the other
-    assert cells(tables.saved({"random": base, "same": same, "torn": torn}, "random"))["same"][2] == "150 to 150"
-    assert cells(tables.saved({"random": base, "same": same, "torn": torn}, "random"))["torn"][2] == "≤ 100 to > 200"
+    worse = {seed: {labels: value - 0.1 for labels, value in curve.items()} for seed, curve in base.items()}
+    shown = cells(tables.saved({"random": base, "same": same, "torn": torn, "worse": worse}, "random"))
+    assert [shown[arm][2] for arm in ("same", "torn", "worse")] == ["150 to 150", "≤ 100 to > 200", "> 200"]
 
 
 def test_seconds_count_the_ranking_once_and_compare_whole_runs() -> None:
