@@ -9,6 +9,7 @@
     ├── ImageUnreadable          one image; its task is set aside, the rest goes on
     ├── LabelUnreadable          one annotation; it does not count, the rest goes on
     ├── TrainingImpossible       the labels or the machine do not allow training
+    │   └── TooFewClasses        they are of one class or none
     └── StoreCorrupt             an artefact on disk is not what its manifest says
 
 Each message says what happened, each ``remedy`` what to change and where. ``status`` is the HTTP status that the
@@ -75,6 +76,10 @@ class LabelUnreadable(PT4ALError):
 
 class TrainingImpossible(PT4ALError):
     """The labels at hand, or the machine, do not allow training."""
+
+
+class TooFewClasses(TrainingImpossible):
+    """The labels at hand are of one class or none."""
 
 
 class StoreCorrupt(PT4ALError):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts, children, devices, learning, tasks
+from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.learning import Job
 from pt4al_backend.settings import ProjectSettings
@@ -82,12 +83,20 @@ def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> 
 
 
 def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
-    """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it."""
-    if children.result_of(folder) is None:
-        job = {**describe("rank", truth, options, device), "learner": None, "wants": ["features"]}  # of some run, if not of this
-        pool = np.arange(truth.pool)
-        children.prepare(folder, job, rows=pool, ids=pool)
-        learning.rank(Job.read(folder), report)
+    """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it.
+
+    Processes that ask for the same one train it once: the others wait.
+    """
+    with held(folder, wait=True):
+        if children.result_of(folder) is None:
+            job = {
+                **describe("rank", truth, options, device),
+                "learner": None,
+                "wants": ["features"],
+            }  # of some run, if not of this
+            pool = np.arange(truth.pool)
+            children.prepare(folder, job, rows=pool, ids=pool)
+            learning.rank(Job.read(folder), report)
     return folder / "result"
 
 

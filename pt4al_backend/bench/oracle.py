@@ -3,7 +3,8 @@
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
 and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on where it was.
 
-All of the test images are handed to the training as control picks, so that measure and interval are the live engine's.
+All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
+there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
 """
 
 import json
@@ -21,14 +22,16 @@ from numpy.typing import NDArray
 from pt4al_backend import __version__, artefacts, children, devices, learning, rounds
 from pt4al_backend.bench import jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
+from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import ConfigError, TooFewClasses
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.strategies import Pool, Request, Strategy
+from pt4al_backend.tasks import METRICS
 from pt4al_backend.training import Report, silent
 
 Ids = NDArray[np.int64]
@@ -65,6 +68,7 @@ class Run:
             raise ConfigError(self._plan.notice, "Lower query_size or rounds in the settings, or use more images.")
         self._records = folder / RECORDS
         self._asked: list[Ids] = []
+        self._notes: list[str] = []
 
     def records(self) -> list[Json]:
         """The rounds that were run so far.
@@ -84,7 +88,15 @@ class Run:
         return sum(1 for _ in lines(self._records)) - len(unbroken(self._records))
 
     def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
-        """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no."""
+        """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
+
+        Raises:
+            ConfigError: another process runs it, or it was run with other settings.
+        """
+        with held(self._folder, wait=False):
+            yield from self._run(count, report, go_on)
+
+    def _run(self, count: int, report: Report, go_on: Callable[[], bool]) -> Iterator[Json]:
         self._folder.mkdir(parents=True, exist_ok=True)
         done = self.records()
         self._asked = [np.array(each["query"], np.int64) for each in done]
@@ -92,10 +104,12 @@ class Run:
         if len(done) >= count or not go_on():
             return
         losses = self._losses(report)
+        if done:
+            self._learn(len(done), losses, report)  # it scored nothing if it was to be the last
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
-            record = self._round(number, losses, report)
+            record = self._round(number, losses, report, is_last=number == count)
             done.append(record)
             self._write(done)
             yield record
@@ -113,62 +127,86 @@ class Run:
         """Settings of the project and, by names that those do not have, what the arm does beside them."""
         return {**self._options.model_dump(mode="json"), **self._arm.twists()}
 
-    def _round(self, number: int, losses: NDArray[np.float64], report: Report) -> Json:
+    def _round(self, number: int, losses: NDArray[np.float64], report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()
-        batches = rounds.cut(np.arange(self._truth.pool), losses, self._plan.rounds, self._options.seed)
-        query = self._query(number, losses, batches)
+        query = self._query(number, losses)
         took = time.perf_counter() - began
         self._asked.append(query)
-        manifest = self._learn(number, losses, batches, report)
+        learned = self._learn(number, losses, report, is_last=is_last)
         return {
             "strategy": self._options.strategy,
             "seed": self._options.seed,
             "round": number,
-            "labels": manifest["train_size"],
-            **manifest["control"],
-            "seconds": {**self._seconds_of_ranking(), "query": took, **manifest["seconds"]},
+            "labels": sum(map(len, self._asked)),
+            **learned["control"],
+            "seconds": {**self._seconds_of_ranking(), "query": took, **learned["seconds"]},
             "query": query.tolist(),
-            "init": manifest["init"],
+            "init": learned["init"],
+            "notes": [*self._notes, *learned.get("notes", ())],
             "settings": self._options.model_dump(mode="json"),
             "arm": self._arm.twists(),
             "version": __version__,
             "torch": torch.__version__,
-            "device": manifest["device"],
+            "device": learned["device"],
         }
 
-    def _query(self, number: int, losses: NDArray[np.float64], batches: Ids) -> Ids:
-        left = self._left()
+    def _query(self, number: int, losses: NDArray[np.float64]) -> Ids:
         scored = self._before(number)
-        pool = Pool(left, losses[left], batches[left])
         rng = np.random.default_rng([self._options.seed, number])
-        asked = Request(pool, number, self._plan.query, self._plan.query, rng)
+        asked = Request(self._pool(losses), number, self._plan.query, self._plan.query, rng)
         return rounds.choose(self._strategy, asked, scored).ids
+
+    def _pool(self, losses: NDArray[np.float64]) -> Pool:
+        """What is left to ask."""
+        batches = rounds.cut(np.arange(self._truth.pool), losses, self._plan.rounds, self._options.seed)
+        left = np.setdiff1d(np.arange(self._truth.pool), np.concatenate([np.empty(0, np.int64), *self._asked]))
+        return Pool(left, losses[left], batches[left])
 
     def _before(self, number: int) -> Scored:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
         if self._arm.blind:
             return Scored()
-        if number > 1:
+        if number > 1 and children.result_of(self._learned(number - 1)) is not None:
             return read_scored(self._learned(number - 1))
         return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
 
-    def _learn(self, number: int, losses: NDArray[np.float64], batches: Ids, report: Report) -> Json:
+    def _learn(self, number: int, losses: NDArray[np.float64], report: Report, *, is_last: bool = False) -> Json:
+        """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
         folder = self._learned(number)
-        left = self._left()
-        pool = Pool(left, losses[left], batches[left])
-        candidates = left[self._strategy.candidates(pool, number + 1, self._plan.query)]
-        wishes = rounds.wishes(self._options, self._plan.query)
+        pool = self._pool(losses)
+        chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
+        candidates = pool.ids[chosen[:0] if is_last else chosen]
         learner = str(self._learner / "result") if self._starts_from_learner() else None
-        more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch}
-        before = str(self._learned(number - 1) / "result") if number > 1 else None
-        job = {**jobs.describe("learn", self._truth, self._options, self._device), "previous": before, **more, **wishes}
+        more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch, "is_last": is_last}
+        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
+        wishes = rounds.wishes(self._options, self._plan.query)
+        job = {
+            **jobs.describe("learn", self._truth, self._options, self._device),
+            "previous": before and str(before),
+            **more,
+            **wishes,
+        }
         if children.result_of(folder) is None or children.job_of(folder) != json.loads(json.dumps(job)):
             shutil.rmtree(folder, ignore_errors=True)
             train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
             arrays = {"train": train, "control": control, "candidates": candidates}
             children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
-            learning.learn(Job.read(folder), report)
-        return artefacts.manifest(folder / "result")
+            try:
+                learning.learn(Job.read(folder), report)
+            except TooFewClasses as error:
+                return self._unlearned(error.message)
+        manifest = artefacts.manifest(folder / "result")
+        if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
+            remedy = "Use larger images, or put the weights where the README says; or leave this arm out."
+            raise ConfigError(
+                f"{self._arm.name}: there are no ImageNet weights for images of {self._truth.shape} pixels.", remedy
+            )
+        return manifest
+
+    def _unlearned(self, why: str) -> Json:
+        """A round without a model."""
+        nothing = {"metric": METRICS[self._truth.task], "value": None, "total": 0}
+        return {"control": nothing, "seconds": {}, "init": "", "notes": [why], "device": devices.choose(self._device).type}
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
@@ -178,7 +216,9 @@ class Run:
             return np.full(self._truth.pool, np.nan)
         jobs.rank(self._ranking, self._truth, self._options, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
-        if not artefacts.manifest(self._ranking / "result")["quality"]["meaningful"]:
+        quality = artefacts.manifest(self._ranking / "result")["quality"]
+        if not quality["meaningful"]:
+            self._notes = [f"{quality['reason']} The batches are drawn at random."]
             return np.full_like(losses, np.nan)
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
@@ -195,9 +235,6 @@ class Run:
             used.add(self._learner)
         seconds = [sum(artefacts.manifest(folder / "result")["seconds"].values()) for folder in used]
         return {"rank": float(sum(seconds))} if used else {}
-
-    def _left(self) -> Ids:
-        return np.setdiff1d(np.arange(self._truth.pool), np.concatenate([np.empty(0, np.int64), *self._asked]))
 
     def _learned(self, number: int) -> Path:
         return self._folder / f"learn-{number}"

@@ -22,7 +22,10 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
-    """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if nothing was tested."""
+    """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if there is no model to test.
+
+    ``notes`` say what was not as the settings ask.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
 
@@ -36,6 +39,7 @@ class Record(BaseModel):
     query: list[Count]
     settings: Json
     arm: Json = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
     version: str
     torch: str
     device: str

@@ -25,6 +25,7 @@ FOLDER = "report"
 Json = dict[str, Any]
 
 VALUES = "{metric} in %: mean ± sd over the seeds (number of seeds), by labels."
+NOTES = "What runs did not do as their settings ask, with how many rounds of how many seeds it concerns."
 ABSENT = "No arm is named {baseline!r}, so nothing is compared; --baseline names another."
 DIFFERENCES = (
     "Points over {baseline}, paired by seed: mean ± sd of the differences, p of the two-sided paired t test (number of pairs). "
@@ -119,6 +120,8 @@ def sections(results: Results) -> Iterator[Section]:
         metric = _all(record.metric for record in results.records)
         draw = partial(figures.curves, curves, baseline, f"{metric} in %")
         yield Section("Values", VALUES.format(metric=metric), tables.values(curves), "values", draw)
+    if notes := tables.notes(results.found.arms):
+        yield Section("Not as asked", NOTES, notes)
     if baseline not in curves:
         yield Section("Differences", ABSENT.format(baseline=baseline))
     elif len(curves) > 1:

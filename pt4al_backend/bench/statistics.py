@@ -21,6 +21,7 @@ Curves = Mapping[str, Seeds]
 
 LEVEL = 0.05
 RESAMPLES = 2000
+EQUAL = 1e-9  # a standard deviation below it is that of rounding, far below what one test image is worth
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Difference:
         if not both:
             return None
         spread = Spread.of(ones[seed] - others[seed] for seed in both)
-        if not spread.sd:
+        if spread.sd is None or spread.sd < EQUAL:
             return cls(spread, None, None, None)
         error, freedom = spread.sd / math.sqrt(spread.n), spread.n - 1
         p = 2 * float(stats.t.sf(abs(spread.mean) / error, freedom))

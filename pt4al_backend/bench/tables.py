@@ -9,6 +9,7 @@ from pt4al_backend.bench import statistics
 from pt4al_backend.bench.balance import Balances
 from pt4al_backend.bench.costs import RANK, Parts
 from pt4al_backend.bench.numbers.table import number
+from pt4al_backend.bench.records import Record
 from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread
 
 #: In a cell for which there is nothing to say.
@@ -88,6 +89,17 @@ def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str)
         rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", ratio])
     head = ["arm", "rank, once", *(f"{part}, a round" for part in repeated), f"run of {rounds}"]
     return table([*head, f"by {baseline}"], rows)
+
+
+def notes(arms: Mapping[str, Sequence[Record]]) -> str:
+    """What was not as asked, by arm: in how many rounds, of how many seeds; "" if all was."""
+    found: dict[tuple[str, str], list[Record]] = {}
+    for arm, rounds in arms.items():
+        for record in rounds:
+            for note in record.notes:
+                found.setdefault((arm, note), []).append(record)
+    rows = [[arm, note, f"{len(own)}", f"{len({each.seed for each in own})}"] for (arm, note), own in found.items()]
+    return table(["arm", "what", "rounds", "seeds"], rows, left=2) if rows else ""
 
 
 def balance(found: Balances) -> str:

@@ -18,15 +18,12 @@ from pt4al_backend.schema import Pick, Project, Round
 from pt4al_backend.serving import BadRequest, UnknownProject, project_number
 from pt4al_backend.settings import ProjectSettings, project_settings
 from pt4al_backend.store import Store
+from pt4al_backend.tasks import METRICS
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the state
 ASIDE_SHOWN = 100
 ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
-
-
-#: What a model is measured by before there is one, by main task; a model's measure says it itself.
-METRICS = {"classification": "accuracy", "segmentation": "mIoU"}
 
 
 class Measured(BaseModel):

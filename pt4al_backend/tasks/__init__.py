@@ -19,6 +19,9 @@ TASKS: dict[str, str] = {
 #: The pretext task that ranks the pool of each main task where the setting ``pretext`` names none: the paper's.
 PRETEXT: dict[str, str] = {"classification": "rotation", "segmentation": "colorization"}
 
+#: What the models of each main task are measured by.
+METRICS: dict[str, str] = {"classification": "accuracy", "segmentation": "mIoU"}
+
 #: Main tasks whose models give an image one posterior for each class.
 POSTERIORS = frozenset({"classification"})
 

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import TooFewClasses
 
 
 def require_two(counts: NDArray[np.int64], classes: Sequence[str]) -> None:
     """Checks that the labels hold two of the ``classes`` or more; ``counts`` says how often each of them.
 
     Raises:
-        TrainingImpossible: they do not.
+        TooFewClasses: they do not.
     """
     present = np.flatnonzero(counts)
     if len(present) < 2:
         only = f"only {classes[int(present[0])]!r}" if len(present) else "none"
-        raise TrainingImpossible(
+        raise TooFewClasses(
             f"Training needs labels of two classes or more; there is {only}.",
             "Label more tasks; the ranking serves meanwhile.",
         )

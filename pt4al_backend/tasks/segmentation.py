@@ -3,7 +3,7 @@
 The paper says of Cityscapes: DeepLab with ResNet-101 from ImageNet's weights, 1024 x 512, one image a step, no augmentation;
 not which DeepLab, for how long, or what an image's confidence is. Not as there: minibatches of 8, as batch normalisation of
 one image is poor (two at least; ``encoders`` says what one would be normalised by), augmentation, frames of the project's own
-size. ``preset = "paper"`` starts from fresh weights here as well, unless ``init = "imagenet"`` is given beside it.
+size. The setting ``preset = "paper"`` starts from fresh weights here as well, unless ``init = "imagenet"`` is given beside it.
 
 The recipe is every main task's (``Task.recipe``). On CamVid's validation part, after 30 epochs over 60 images at 96 x 128
 (ResNet-18, DeepLabV3+, no augmentation but mirroring, one seed each), fresh weights came to a mean intersection over union of

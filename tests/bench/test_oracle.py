@@ -89,6 +89,50 @@ def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round
     assert [record["round"] for record in again] == [1, 2]
 
 
+def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_start(tmp_path: Path) -> None:
+    settings = {"strategy": "learning_loss"}
+    whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(3))
+    list(run_of(ARROWS, tmp_path / "parts", **settings)(2))
+    parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(3))
+    assert [(record["value"], record["query"]) for record in parts] == [(record["value"], record["query"]) for record in whole]
+
+
+def test_the_last_round_scores_no_candidates_as_nothing_is_asked_after_it(tmp_path: Path) -> None:
+    list(run_of(ARROWS, tmp_path, strategy="pal")(2))
+    scored = [len(np.load(tmp_path / "run" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
+    assert scored == [IMAGES - TEST - 8, 0]
+
+
+def test_one_process_runs_a_folder_at_a_time(tmp_path: Path) -> None:
+    first, second = run_of(ARROWS, tmp_path)(2), run_of(ARROWS, tmp_path)(2)
+    next(first)
+    with pytest.raises(ConfigError, match="Another process"):
+        next(second)
+    assert len([1, *first]) == 2
+
+
+def test_a_round_whose_labels_are_of_one_class_has_no_model_and_the_next_goes_on(tmp_path: Path) -> None:
+    first, second = run_of(ARROWS, tmp_path, query_size=1, rounds=20, strategy="random")(2)
+    assert (first["labels"], first["value"], first["metric"]) == (1, None, "accuracy")
+    assert "two classes or more" in first["notes"][0]
+    assert (second["labels"], len(set(first["query"] + second["query"]))) == (2, 2)
+    assert list(run_of(ARROWS, tmp_path, query_size=1, rounds=20, strategy="random")(3))[:2] == [first, second]
+
+
+def test_a_pretext_that_means_nothing_is_not_ranked_by_and_the_record_says_so(tmp_path: Path) -> None:
+    (record,) = run_of(ARROWS, tmp_path, first_query="top_k", init="fresh")(1)  # one epoch teaches nothing
+    (ranking,) = tmp_path.glob("ranking-*")
+    hardest = np.argsort(-np.load(ranking / "result" / "losses.npy"))[:8]
+    assert set(record["query"]) != set(hardest.tolist())
+    assert "at random" in record["notes"][0]
+    assert first_of(tmp_path / "learned")["notes"] == []
+
+
+def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no ImageNet weights"):
+        list(run_of(ARROWS, tmp_path, init="imagenet", strategy="random")(1))
+
+
 def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(2))
     path = tmp_path / "run" / RECORDS

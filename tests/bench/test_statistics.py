@@ -56,6 +56,12 @@ def test_the_test_is_that_of_scipy(pairs: list[tuple[int, int]]) -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
+def test_differences_that_are_equal_but_for_rounding_are_not_tested() -> None:
+    found = Difference.of({0: 0.231, 1: 0.351}, {0: 0.211, 1: 0.331})
+    assert found is not None
+    assert (found.p, found.low, found.high) == (None, None, None)
+
+
 def test_equal_differences_are_not_tested() -> None:
     same, ahead = Difference.of({0: 0.5, 1: 0.25}, {0: 0.5, 1: 0.25}), Difference.of({0: 0.75, 1: 0.5}, {0: 0.5, 1: 0.25})
     assert same is not None
