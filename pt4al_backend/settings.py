@@ -115,8 +115,9 @@ class ProjectSettings(BaseSettings):
         "published code: that of normalised logits), or what covers the batch best.",
     )
     batch_order: Literal["hard_first", "easy_first", "interleaved"] = Field(
-        "hard_first",
-        description="Order in which PT4AL asks the batches; interleaved: the hardest, the easiest, the second hardest, …",
+        "interleaved",
+        description="Order in which PT4AL asks the batches: the hardest, the easiest, the second hardest, … (interleaved), or "
+        "the paper's, hardest first.",
     )
     pretext: str | None = Field(
         None,

@@ -106,7 +106,7 @@ def test_any_first_part_holds_all_degrees_of_hardness() -> None:
 
 
 def test_the_papers_order_goes_from_the_hardest_batch_to_the_easiest() -> None:
-    places = order(np.arange(1000) / 100, ProjectSettings(first_query="hardest_batch", query_size=100))
+    places = order(np.arange(1000) / 100, ProjectSettings(first_query="hardest_batch", batch_order="hard_first", query_size=100))
     assert [place.batch for place in places] == sorted(place.batch for place in places)
     assert places[0].rank == 1
 

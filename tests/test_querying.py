@@ -177,7 +177,7 @@ def test_the_paper_asks_for_even_intervals_of_the_hardest_batch(store: Store) ->
 
 
 def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5)
+    project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
     project.rank()
     project.querying.start()
     project.querying.open_first(Scored)

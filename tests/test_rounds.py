@@ -150,7 +150,7 @@ def test_a_choice_is_as_long_as_asked_without_duplicates_and_in_the_pool(
 def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
     pool = ranked(40, 4, 3)
     posteriors = np.random.default_rng(5).dirichlet(np.ones(4), 40)
-    strategy = rounds.strategy_of(ProjectSettings(sampler="least_confidence"), 4)
+    strategy = rounds.strategy_of(ProjectSettings(sampler="least_confidence", batch_order="hard_first"), 4)
     asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
     choice = rounds.choose(strategy, asked, model(pool.ids, posteriors))
     second = np.flatnonzero(pool.batches == 2)
