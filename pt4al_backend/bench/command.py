@@ -162,5 +162,4 @@ def datasets_() -> None:
     """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
     for name in datasets.DATASETS:
         loader = datasets.load(name)
-        lines = "".join(f"\n    {line}" for line in loader.layout)
-        out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names a folder that holds{lines}\n")
+        out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names {loader.place}\n")

@@ -20,7 +20,9 @@ out = Console(highlight=False, soft_wrap=True, markup=False)
 Json = dict[str, Any]
 
 To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")]
-Data = Annotated[Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it by its name.")]
+Data = Annotated[
+    Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it as `pt4al bench datasets` says.")
+]
 Masks = Annotated[Path | None, typer.Option(help="Folder of the masks, for segmentation of a folder of your own.")]
 Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")]
 Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]

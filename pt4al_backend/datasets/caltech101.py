@@ -23,13 +23,13 @@ class Caltech101(Published):
 
     about = "Caltech-101: 8,046 images for the pool, 1,098 for the test (the division is ours), 102 classes with the background's"
     origin = "https://data.caltech.edu/records/mzrjq-6wc02 (caltech-101.zip, 137 MB), and unpack what is in it."
-    layout = ("101_ObjectCategories/        CLASS/image_0001.jpg …, BACKGROUND_Google among the classes",)
-    needs = ("101_ObjectCategories",)
+    home = "101_ObjectCategories"
+    layout = ("CLASS/                       image_0001.jpg …, BACKGROUND_Google among the classes",)
+    needs = ("BACKGROUND_Google",)
 
     def _read(self, folder: Path) -> DataSet:
-        root = folder / self.needs[0]
-        classes = tuple(each.name for each in sub_folders(root))
-        examples = [Example(path.relative_to(root).as_posix(), path, name) for path, name in by_class(root).items()]
+        classes = tuple(each.name for each in sub_folders(folder))
+        examples = [Example(path.relative_to(folder).as_posix(), path, name) for path, name in by_class(folder).items()]
         order = strata.order([example.group for example in examples], SEED).tolist()
         held = round(len(examples) * TEST / IMAGES)
         test, pool = (sorted((examples[k] for k in part), key=lambda each: each.id) for part in (order[:held], order[held:]))

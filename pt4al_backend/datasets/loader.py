@@ -35,30 +35,44 @@ class Loader(ABC):
             ConfigError: it is missing or not as ``layout`` says.
         """
 
-    def remedy(self, folder: Path) -> str:
-        """Where to get it, and where to put it."""
-        lines = "".join(f"\n  {line}" for line in self.layout)
-        return f"Get it from {self.origin}\nThe folder that --data names, here {folder}, has to hold:{lines}"
+    @property
+    def place(self) -> str:
+        """What --data names, with a line for each path in it."""
+        return "\n    ".join(("a folder with", *self.layout))
 
 
 class Published(Loader):
     """A data set of others, which has a name and lies in folders as its authors, or usual tools, unpack it.
 
     Attributes:
-        needs: paths in the folder without which it is not there.
+        home: what its folder is called.
+        needs: paths in that folder without which it is not there.
     """
 
+    home: ClassVar[str]
     needs: ClassVar[Sequence[str]]
 
     def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:  # noqa: ARG002 - decoded later
-        """Reads it from below ``folder``."""
+        """Reads it from ``folder``, or from the one of its name there."""
         if masks is not None:
             raise ConfigError("A data set that has a name has no masks elsewhere.", "Leave --masks out.")
-        for place in self.needs:
-            if not (folder / place).exists():
-                raise ConfigError(f"There is no {folder / place}.", self.remedy(folder))
-        return self._read(folder)
+        folder = folder.absolute()
+        own = folder / self.home if (folder / self.home).is_dir() else folder
+        for path in self.needs:
+            if not (own / path).exists():
+                raise ConfigError(f"There is no {own / path}.", self.remedy)
+        return self._read(own)
 
     @abstractmethod
     def _read(self, folder: Path) -> DataSet:
-        """Reads it; all that it needs is there."""
+        """Reads it from its own folder; all that it needs is there."""
+
+    @property
+    def place(self) -> str:
+        """Its own folder or the one around it."""
+        return "\n    ".join((f"the folder {self.home}, or one that holds it by this name, with", *self.layout))
+
+    @property
+    def remedy(self) -> str:
+        """Where to get it, and where to put it."""
+        return f"Get it from {self.origin}\n  --data names {self.place}"

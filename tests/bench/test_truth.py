@@ -56,7 +56,7 @@ def test_a_data_set_of_which_a_part_is_gone_is_refused(tmp_path: Path, name: str
 
 def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read("caltech101", tmp_path / "given", monkeypatch)
-    (tmp_path / "given" / "101_ObjectCategories" / found.test[0].id).write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    (tmp_path / "given" / found.test[0].id).write_bytes(b"\xff\xd8\xff\xe0 and no more")
     with pytest.raises(ConfigError, match=f"{found.test[0].id} of the data set") as refused:
         written(tmp_path / "truth", found)
     assert refused.value.remedy
@@ -68,6 +68,6 @@ def test_so_is_one_whose_mask_is_missing(tmp_path: Path, number: int, monkeypatc
     found = read("camvid", tmp_path / "given", monkeypatch)
     example = found.pool[number]
     side, name = example.id.split("/")
-    (tmp_path / "given" / "CamVid" / f"{side}annot" / f"{name}.png").unlink()
+    (tmp_path / "given" / f"{side}annot" / f"{name}.png").unlink()
     with pytest.raises(ConfigError, match=f"{example.id} of the data set.*no mask"):
         written(tmp_path / "truth", found)

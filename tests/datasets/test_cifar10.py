@@ -32,7 +32,7 @@ def test_files_that_were_changed_are_refused_and_never_unpickled(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cifar10(tmp_path, monkeypatch)
-    (tmp_path / "cifar-10-batches-py" / name).write_bytes(pickle.dumps(Touch(tmp_path / "read")))
+    (tmp_path / name).write_bytes(pickle.dumps(Touch(tmp_path / "read")))
     with pytest.raises(ConfigError, match="not those of CIFAR-10") as refused:
         datasets.load("cifar10").read(tmp_path, None, 10_000)
     assert "cs.toronto.edu" in refused.value.remedy

@@ -84,6 +84,20 @@ def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
 
 
 @pytest.mark.parametrize("name", NAMED)
+def test_it_is_found_in_its_own_folder_whatever_that_is_called_and_by_its_name_in_another(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loader = datasets.load(name)
+    assert isinstance(loader, Published)
+    own = tmp_path / loader.home
+    ids = [example.id for example in read(name, own, monkeypatch).pool]
+    assert [example.id for example in loader.read(tmp_path, None, PIXELS).pool] == ids
+    renamed = own.rename(tmp_path / "mine")
+    assert [example.id for example in loader.read(renamed, None, PIXELS).pool] == ids
+    assert loader.home in loader.place
+
+
+@pytest.mark.parametrize("name", NAMED)
 def test_masks_elsewhere_are_refused_for_a_data_set_that_has_a_name(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ def read(name: str, folder: Path) -> DataSet:
 
 def test_caltech_gives_the_test_its_share_of_every_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, name in enumerate(("BACKGROUND_Google", "anchor", "ant")):
-        photos(tmp_path / "101_ObjectCategories" / name, number, 100 if number else 50)
+        photos(tmp_path / name, number, 100 if number else 50)
     found = read("caltech101", tmp_path)
     assert Counter(each.group for each in found.test) == {"BACKGROUND_Google": 6, "anchor": 12, "ant": 12}
     assert len(found.pool) == 220
@@ -35,7 +35,7 @@ def test_caltech_gives_the_test_its_share_of_every_class(tmp_path: Path, monkeyp
 
 def test_a_class_without_an_image_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted("caltech101", tmp_path, monkeypatch)
-    (tmp_path / "101_ObjectCategories" / "dodo").mkdir()
+    (tmp_path / "dodo").mkdir()
     with pytest.raises(ConfigError, match=r"'dodo'.* no image in the pool"):
         read("caltech101", tmp_path).part()
 
@@ -50,7 +50,7 @@ def test_a_part_without_an_image_of_some_class_is_refused(tmp_path: Path, monkey
 
 def test_imagenet_without_the_images_of_a_class_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted("imagenet67", tmp_path, monkeypatch)
-    shutil.rmtree(tmp_path / "imagenet" / "val" / "n02085782")
+    shutil.rmtree(tmp_path / "val" / "n02085782")
     with pytest.raises(ConfigError, match=r"n02085782 \(dog\) has no image in .*val") as refused:
         read("imagenet67", tmp_path)
     assert "superclasses.txt" in refused.value.remedy
@@ -58,7 +58,7 @@ def test_imagenet_without_the_images_of_a_class_names_it(tmp_path: Path, monkeyp
 
 def test_imagenets_classes_without_a_superclass_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted("imagenet67", tmp_path, monkeypatch)
-    photos(tmp_path / "imagenet" / "train" / "n04041544", 0, 3)
+    photos(tmp_path / "train" / "n04041544", 0, 3)
     found = read("imagenet67", tmp_path)
     assert not [each for each in found.pool if "n04041544" in each.id]
     assert len(found.pool) == 20
@@ -79,7 +79,7 @@ def test_superclasses_that_cannot_be_read_are_refused_with_the_line(
     tmp_path: Path, text: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planted("imagenet67", tmp_path, monkeypatch)
-    (tmp_path / "imagenet" / "superclasses.txt").write_text(text)
+    (tmp_path / "superclasses.txt").write_text(text)
     with pytest.raises(ConfigError, match=message) as refused:
         read("imagenet67", tmp_path)
     assert "n01440764 fish" in refused.value.remedy
@@ -104,7 +104,7 @@ def test_cityscapes_numbers_become_its_train_ids(tmp_path: Path, monkeypatch: py
 
 def test_camvids_void_and_numbers_beyond_it_stay_unlabelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted("camvid", tmp_path, monkeypatch)
-    drawings(tmp_path / "CamVid" / "trainannot", ["0.png"], (10, 12))
+    drawings(tmp_path / "trainannot", ["0.png"], (10, 12))
     found = read("camvid", tmp_path)
     mask = found.pool[0].label(10_000, (8, 8))
     assert isinstance(mask, Mask)
@@ -115,7 +115,7 @@ def test_camvids_void_and_numbers_beyond_it_stay_unlabelled(tmp_path: Path, monk
 
 def test_an_image_without_a_mask_or_with_one_of_another_size_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planted("camvid", tmp_path, monkeypatch)
-    (tmp_path / "CamVid" / "trainannot" / "0.png").unlink()
+    (tmp_path / "trainannot" / "0.png").unlink()
     first, second, *_ = read("camvid", tmp_path).pool
     with pytest.raises(ImageUnreadable, match="no mask"):
         first.label(10_000, (8, 8))

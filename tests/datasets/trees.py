@@ -1,4 +1,4 @@
-"""Every data set as it lies on a disk, with a handful of images: those of class number k are of the shade ``shade(k)``."""
+"""The own folder of every data set, with a handful of images: those of class number k are of the shade ``shade(k)``."""
 
 import hashlib
 import pickle
@@ -51,12 +51,11 @@ def cifar10(root: Path, patch: pytest.MonkeyPatch) -> None:
     """Torchvision's files, with the MD5 sums of these."""
     from torchvision.datasets import CIFAR10 as TORCHVISION
 
-    files = root / "cifar-10-batches-py"
-    files.mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
 
     def put(name: str, content: object) -> str:
-        (files / name).write_bytes(pickle.dumps(content))
-        return hashlib.md5((files / name).read_bytes()).hexdigest()
+        (root / name).write_bytes(pickle.dumps(content))
+        return hashlib.md5((root / name).read_bytes()).hexdigest()
 
     def batch(name: str, count: int) -> tuple[str, str]:
         labels = list(range(10)) * count
@@ -104,16 +103,16 @@ def few(tree: Callable[[Path, pytest.MonkeyPatch], None]) -> Callable[[Path, pyt
 
 def caltech101(root: Path, patch: pytest.MonkeyPatch) -> None:
     for number, (name, count) in enumerate({"BACKGROUND_Google": 20, "anchor": 10, "ant": 10}.items()):
-        photos(root / "101_ObjectCategories" / name, number, count, "image_{:04}.jpg")
-    (root / "101_ObjectCategories" / "BACKGROUND_Google" / "tmp").touch()  # as in the archive
+        photos(root / name, number, count, "image_{:04}.jpg")
+    (root / "BACKGROUND_Google" / "tmp").touch()  # as in the archive
 
 
 def imagenet67(root: Path, patch: pytest.MonkeyPatch) -> None:
     for side, count in (("train", 5), ("val", 2)):
         for number, wordnet in enumerate(("n02085620", "n01440764", "n02085782", "n01443537")):
-            photos(root / "imagenet" / side / wordnet, number % 2, count, f"{wordnet}_{{}}.JPEG")
+            photos(root / side / wordnet, number % 2, count, f"{wordnet}_{{}}.JPEG")
     lines = "# ours\nn02085620 dog\n\nn01440764\tfish\nn02085782 dog\nn01443537 fish\n"
-    (root / "imagenet" / "superclasses.txt").write_text(lines)
+    (root / "superclasses.txt").write_text(lines)
 
 
 def cityscapes_(root: Path, patch: pytest.MonkeyPatch) -> None:
@@ -127,8 +126,8 @@ def cityscapes_(root: Path, patch: pytest.MonkeyPatch) -> None:
 
 def camvid(root: Path, patch: pytest.MonkeyPatch) -> None:
     for side, count in (("train", 8), ("test", 4), ("val", 3)):
-        photos(root / "CamVid" / side, 1, count, "{}.webp")
-        drawings(root / "CamVid" / f"{side}annot", [f"{i}.png" for i in range(count)], (0, 11))
+        photos(root / side, 1, count, "{}.webp")
+        drawings(root / f"{side}annot", [f"{i}.png" for i in range(count)], (0, 11))
 
 
 TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
