@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.pretext import PRETEXTS
 from pt4al_backend.ranking import rank, split
 
 Json = dict[str, Any]
@@ -62,10 +63,17 @@ class Arm:
     weights: str = ""
 
     def __post_init__(self) -> None:
-        if not self.name or "/" in self.name or self.name.startswith("."):
-            raise ConfigError(f"An arm cannot be named {self.name!r}.", "Give it a name that can be a folder's.")
+        if not self.name or "/" in self.name or self.name.startswith(".") or not self.name.isprintable():
+            raise ConfigError(f"An arm cannot be named {self.name!r}.", "Give it a name that can be a folder's and a table's.")
+        for twist, kind in _TWISTS.items():
+            if not isinstance(value := getattr(self, twist), kind):
+                what = "true or false" if kind is bool else "text"
+                raise ConfigError(f"Arm {self.name!r}: {twist!r} is {value!r}, which is not {what}.", _EXAMPLE)
         if self.order not in ORDERS:
             raise ConfigError(f"Arm {self.name!r}: there is no order {self.order!r}.", f"There are {', '.join(sorted(ORDERS))}.")
+        if self.weights and self.weights not in PRETEXTS:
+            what = f"Arm {self.name!r}: there are no weights of {self.weights!r}, which is no pretext task."
+            raise ConfigError(what, f"There are {', '.join(sorted(PRETEXTS))}.")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -81,8 +89,7 @@ class Arm:
             raise ConfigError(f"The settings of arm {name!r} are not JSON ({error}).", _EXAMPLE) from error
         if not isinstance(given, dict):
             raise ConfigError(f"The settings of arm {name!r} are no object.", _EXAMPLE)
-        own = {each.name for each in dataclasses.fields(cls)} - {"name", "settings"}
-        twists = {key: given.pop(key) for key in own & given.keys()}
+        twists = {key: given.pop(key) for key in _TWISTS.keys() & given.keys()}
         return cls(name, given, **twists)
 
     def with_settings(self, common: Mapping[str, Any]) -> Self:
@@ -96,4 +103,6 @@ class Arm:
         return {key: value for key, value in own.items() if value != getattr(default, key)}
 
 
+#: What an arm does beside its settings, and the kind of value that says it.
+_TWISTS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
 _EXAMPLE = 'Write --arm \'margin={"strategy": "margin"}\'.'

@@ -105,7 +105,7 @@ for _name, _analysis in analyses.COMMANDS.items():
 def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
     """Runs every arm with every seed, seed by seed, and writes the report."""
     from pt4al_backend.bench.oracle import Run
-    from pt4al_backend.bench.report import EXPERIMENT
+    from pt4al_backend.bench.report import EXPERIMENT, _experiment
     from pt4al_backend.rounds import require_fit
     from pt4al_backend.settings import project_settings
 
@@ -113,10 +113,11 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     to = chosen.to
     for arm in arms:
         project_settings(arm.settings)  # all are checked before the first is run
+    said = _experiment(to)
     truth = chosen.truth()
     for arm in arms:
         require_fit(project_settings(arm.settings), truth.task)
-    _note(to / EXPERIMENT, title)
+    _note(to / EXPERIMENT, title, str(said.get("command", "")))
     for seed in seeds:
         for arm in arms:
             own = project_settings({**truth.params, **arm.settings, "seed": seed})
@@ -132,11 +133,11 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     report(to, figures=False)
 
 
-def _note(path: Path, title: str) -> None:
-    """Adds this command line to those that made the runs."""
-    commands = json.loads(path.read_text())["command"].splitlines() if path.exists() else []
+def _note(path: Path, title: str, before: str) -> None:
+    """Adds this command line to those that made the runs ``before``."""
     this = command_line()
-    path.write_text(json.dumps({"title": title, "command": "\n".join([*(each for each in commands if each != this), this])}))
+    commands = [*(each for each in before.splitlines() if each != this), this]
+    path.write_text(json.dumps({"title": title, "command": "\n".join(commands)}))
 
 
 @app.command()

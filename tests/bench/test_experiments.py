@@ -1,5 +1,6 @@
 """The named experiments: what is planned, and that each can be run by its command."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -148,9 +149,35 @@ def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], p
         ("={}", "cannot be named ''"),
         ("a={", "not JSON"),
         ("a=3", "no object"),
+        ("a\nb={}", r"cannot be named 'a\\nb'"),
+        ("a\udcff={}", r"cannot be named 'a\\udcff'"),
         ('a={"order": "size"}', "there is no order 'size'"),
+        ('a={"order": ["text"]}', r"'order' is \['text'\], which is not text"),
+        ('a={"weights": 1}', "'weights' is 1, which is not text"),
+        ('a={"weights": "nonsense"}', "no weights of 'nonsense'"),
+        ('a={"blind": "false"}', "'blind' is 'false', which is not true or false"),
+        ('a={"best_epoch": 0}', "'best_epoch' is 0, which is not true or false"),
     ],
 )
 def test_an_arm_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         Arm.parse(text)
+
+
+@pytest.mark.parametrize("words", ["{", "[]"])
+def test_a_damaged_description_of_the_runs_is_refused_before_anything_is_decoded(data: Path, words: str) -> None:
+    to = data.parent / "to"
+    to.mkdir()
+    (to / "experiment.json").write_text(words)
+    refused = bench("main", data, "--only", "random")
+    assert refused.exit_code == 1
+    assert "experiment.json" in refused.stderr
+    assert [path.name for path in to.iterdir()] == ["experiment.json"]
+
+
+def test_a_description_without_commands_gets_this_one(data: Path) -> None:
+    to = data.parent / "to"
+    to.mkdir()
+    (to / "experiment.json").write_text("{}")
+    assert bench("cold-start", data, "--only", "random").exit_code == 0
+    assert set(json.loads((to / "experiment.json").read_text())) == {"title", "command"}
