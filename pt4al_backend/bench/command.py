@@ -103,7 +103,7 @@ for _name, _analysis in analyses.COMMANDS.items():
 
 
 def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
-    """Runs every arm with every seed, seed by seed, and writes the report."""
+    """Runs every arm with every seed, seed by seed, and writes the report, unless the time limit let no round end."""
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, _experiment
     from pt4al_backend.rounds import require_fit
@@ -118,19 +118,25 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
     for arm in arms:
         require_fit(project_settings(arm.settings), truth.task)
     _note(to / EXPERIMENT, title, str(said.get("command", "")))
+    finished, left = 0, False
     for seed in seeds:
         for arm in arms:
             own = project_settings({**truth.params, **arm.settings, "seed": seed})
             one = Run(to / "arms" / arm.name / f"seed-{seed}", truth, own, chosen.rankings, arm, device=chosen.device)
             if damaged := one.damaged():
                 out.print(f"{arm.name}, seed {seed}: {damaged} damaged lines, or lines behind one, are left out and run again")
+            number = 0
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
                 took = sum(record["seconds"].values())
                 value = f"{record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
                 out.print(f"{arm.name}, seed {seed}: {value}")
-    if time_limit and time.monotonic() - began >= time_limit:
-        out.print("The time limit was reached; the same command goes on from here.")
-    report(to, figures=False)
+                number = record["round"]
+            finished, left = finished + number, left or number < rounds
+    if left:
+        reached = "The time limit was reached" if finished else "No round was finished within the time limit"
+        out.print(f"{reached}; the same command goes on from here.")
+    if finished:
+        report(to, figures=False)
 
 
 def _note(path: Path, title: str, before: str) -> None:
