@@ -21,6 +21,7 @@ from pt4al_backend.bench.options import (
     To,
     command_line,
     out,
+    require_task,
     settings_of,
 )
 from pt4al_backend.errors import ConfigError
@@ -55,6 +56,7 @@ def loss_rank(
 
     if figures:
         drawing.require()
+    require_task(dataset, None, "classification")
     tasks = tuple(Arm(name, {"pretext": name}) for name in dict.fromkeys(pretext))
     size, arms = Experiment(LOSS_RANKS, dataset, tasks).planned(preset, dataset, _independent(settings_of(common)))
     for arm in arms:

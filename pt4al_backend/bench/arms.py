@@ -69,6 +69,8 @@ class Arm:
             if not isinstance(value := getattr(self, twist), kind):
                 what = "true or false" if kind is bool else "text"
                 raise ConfigError(f"Arm {self.name!r}: {twist!r} is {value!r}, which is not {what}.", _EXAMPLE)
+        if "seed" in self.settings:
+            raise ConfigError(f"Arm {self.name!r}: the setting 'seed' is not an arm's.", SEEDS)
         if self.order not in ORDERS:
             raise ConfigError(f"Arm {self.name!r}: there is no order {self.order!r}.", f"There are {', '.join(sorted(ORDERS))}.")
         if self.weights and self.weights not in PRETEXTS:
@@ -105,4 +107,5 @@ class Arm:
 
 #: What an arm does beside its settings, and the kind of value that says it.
 _TWISTS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
+SEEDS = "All arms are run with the seeds that --seeds and --first-seed say."
 _EXAMPLE = 'Write --arm \'margin={"strategy": "margin"}\'.'

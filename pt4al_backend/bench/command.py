@@ -6,6 +6,7 @@ folder of its own below the output folder; what is finished there is not run aga
 
 import json
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +30,7 @@ from pt4al_backend.bench.options import (
     To,
     command_line,
     out,
+    require_task,
     settings_of,
 )
 from pt4al_backend.errors import ConfigError
@@ -82,7 +84,7 @@ def _command(name: str, experiment: Experiment) -> None:
         time_limit: Limit = 0.0,
         rankings: Rankings = None,
     ) -> None:
-        datasets.load(dataset)  # an unknown name is refused before anything else
+        require_task(dataset, masks, experiment.task)
         size, arms = experiment.planned(preset, dataset, settings_of(common))
         if unknown := sorted(set(only or ()) - {arm.name for arm in arms}):
             names = ", ".join(arm.name for arm in arms)
@@ -111,12 +113,13 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
 
     began = time.monotonic()
     to = chosen.to
+    task = datasets.load(chosen.dataset).task(chosen.masks)
     for arm in arms:
-        project_settings(arm.settings)  # all are checked before the first is run
+        require_fit(project_settings(arm.settings), task)  # all are checked before the first is run
+    if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:
+        raise ConfigError(f"More than one arm is named {', '.join(map(repr, twice))}.", "Give each arm a name of its own.")
     said = _experiment(to)
     truth = chosen.truth()
-    for arm in arms:
-        require_fit(project_settings(arm.settings), truth.task)
     _note(to / EXPERIMENT, title, str(said.get("command", "")))
     finished, left = 0, False
     for seed in seeds:

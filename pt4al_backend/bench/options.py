@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from pt4al_backend import datasets
+from pt4al_backend.bench.arms import SEEDS
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,11 +37,23 @@ Rankings = Annotated[
 Common = Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON; they win over a preset's.")]
 
 
+def require_task(dataset: str, masks: Path | None, task: str) -> None:
+    """Refuses a data set that is not of a main task, before anything of it is read.
+
+    Raises:
+        ConfigError: it is not, or there is none of that name.
+    """
+    theirs = datasets.load(dataset).task(masks)
+    if theirs != task:
+        remedy = "Choose another --dataset; a folder of your own is one of segmentation with --masks, of classification without."
+        raise ConfigError(f"The data set {dataset!r} is one of {theirs}, and this is about {task}.", remedy)
+
+
 def settings_of(text: str) -> Json:
     """What --settings says.
 
     Raises:
-        ConfigError: it is no JSON object.
+        ConfigError: it is no JSON object, or sets the seed.
     """
     try:
         given = json.loads(text)
@@ -47,6 +61,8 @@ def settings_of(text: str) -> Json:
         raise ConfigError(f"--settings is not JSON ({error}).", 'Write an object such as {"epochs": 10}.') from error
     if not isinstance(given, dict):
         raise ConfigError(f"--settings is {given!r}, not an object.", 'Write an object such as {"epochs": 10}.')
+    if "seed" in given:
+        raise ConfigError("The setting 'seed' is not one of --settings here.", SEEDS)
     return given
 
 
@@ -75,7 +91,7 @@ class Chosen:
         Raises:
             ConfigError: there is another one, or it cannot be read.
         """
-        from pt4al_backend import artefacts, datasets
+        from pt4al_backend import artefacts
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.intake import has_gpu
         from pt4al_backend.settings import server_settings

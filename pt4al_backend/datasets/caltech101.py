@@ -33,4 +33,4 @@ class Caltech101(Published):
         order = strata.order([example.group for example in examples], SEED).tolist()
         held = round(len(examples) * TEST / IMAGES)
         test, pool = (sorted((examples[k] for k in part), key=lambda each: each.id) for part in (order[:held], order[held:]))
-        return DataSet("classification", classes, "Caltech-101, divided by us", pool, test)
+        return DataSet(self.main, classes, "Caltech-101, divided by us", pool, test)

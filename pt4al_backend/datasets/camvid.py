@@ -27,10 +27,11 @@ class CamVid(Published):
         "test/, testannot/            the same",
     )
     needs = ("train", "trainannot", "test", "testannot")
+    main = "segmentation"
 
     def _read(self, folder: Path) -> DataSet:
         pool, test = (_examples(folder, side) for side in ("train", "test"))
-        return DataSet("segmentation", CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
+        return DataSet(self.main, CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
 
 
 def _examples(root: Path, side: str) -> list[Example]:

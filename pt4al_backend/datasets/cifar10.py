@@ -32,4 +32,4 @@ class Cifar10(Published):
             names = [found.classes[label] for label in found.targets]
             examples = zip(found.data, names, strict=True)
             sides[side] = [Example(f"{side}/{number:05}", image, name) for number, (image, name) in enumerate(examples)]
-        return DataSet("classification", tuple(found.classes), "CIFAR-10", sides["train"], sides["test"])
+        return DataSet(self.main, tuple(found.classes), "CIFAR-10", sides["train"], sides["test"])

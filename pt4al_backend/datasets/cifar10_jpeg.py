@@ -47,7 +47,7 @@ class Cifar10Jpeg(Published):
             image = header + data[end - length : end] + END
             sides[split].append(Example(f"{('train', 'test')[split]}/{name}/{stem:04}.jpg", image, name))
         source = "a lossy JPEG copy of CIFAR-10 (quality 75)"
-        return DataSet("classification", classes, source, *sides)
+        return DataSet(self.main, classes, source, *sides)
 
 
 def _unpacked(file: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:

@@ -49,10 +49,11 @@ class Cityscapes(Published):
         "gtFine/                      train/aachen/aachen_000000_000019_gtFine_labelIds.png …, val/…",
     )
     needs = ("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val")
+    main = "segmentation"
 
     def _read(self, folder: Path) -> DataSet:
         pool, test = (_examples(folder / "leftImg8bit", folder / "gtFine", side) for side in ("train", "val"))
-        return DataSet("segmentation", tuple(CLASSES.values()), "Cityscapes", pool, test, {"unlabelled": "ignore"})
+        return DataSet(self.main, tuple(CLASSES.values()), "Cityscapes", pool, test, {"unlabelled": "ignore"})
 
 
 def _examples(images: Path, masks: Path, side: str) -> list[Example]:

@@ -24,8 +24,7 @@ class Folder(Loader):
     def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:
         """See `SortedImages.given` and `DrawnImages.given`."""
         folder = folder.absolute()
-        kind: type[Images] = DrawnImages if masks else SortedImages
-        found = kind.given(folder, masks and masks.absolute(), Reader(max_pixels))
+        found = _kind(masks).given(folder, masks and masks.absolute(), Reader(max_pixels))
         left_out = f", {len(found.unreadable):,} left out as unreadable" if found.unreadable else ""
 
         def examples(paths: Sequence[Path]) -> list[Example]:
@@ -33,3 +32,11 @@ class Folder(Loader):
 
         pool, test = examples(found.pool), examples(found.test)
         return DataSet(found.task, found.classes, f"{found.source}{left_out}", pool, test, found.params)
+
+    def task(self, masks: Path | None) -> str:
+        """Segmentation, if there are masks."""
+        return _kind(masks).task
+
+
+def _kind(masks: Path | None) -> type[Images]:
+    return DrawnImages if masks else SortedImages

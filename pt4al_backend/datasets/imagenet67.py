@@ -39,7 +39,7 @@ class ImageNet67(Published):
         names = superclasses(folder / NAMES)
         pool, test = (_examples(folder / side, names) for side in self.needs[:2])
         classes = tuple(sorted(set(names.values())))
-        return DataSet("classification", classes, f"ImageNet with {len(classes)} superclasses", pool, test)
+        return DataSet(self.main, classes, f"ImageNet with {len(classes)} superclasses", pool, test)
 
 
 def superclasses(file: Path) -> dict[str, str]:

@@ -35,6 +35,10 @@ class Loader(ABC):
             ConfigError: it is missing or not as ``layout`` says.
         """
 
+    @abstractmethod
+    def task(self, masks: Path | None) -> str:
+        """The main task, known before anything is read."""
+
     @property
     def place(self) -> str:
         """What --data names, with a line for each path in it."""
@@ -47,10 +51,12 @@ class Published(Loader):
     Attributes:
         home: what its folder is called.
         needs: paths in that folder without which it is not there.
+        main: the main task.
     """
 
     home: ClassVar[str]
     needs: ClassVar[Sequence[str]]
+    main: ClassVar[str] = "classification"
 
     def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:  # noqa: ARG002 - decoded later
         """Reads it from ``folder``, or from the one of its name there."""
@@ -62,6 +68,10 @@ class Published(Loader):
             if not (own / path).exists():
                 raise ConfigError(f"There is no {own / path}.", self.remedy)
         return self._read(own)
+
+    def task(self, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
+        """Always the same."""
+        return self.main
 
     @abstractmethod
     def _read(self, folder: Path) -> DataSet:

@@ -52,6 +52,24 @@ def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Pat
     assert "https://www.cityscapes-dataset.com" in refused.stderr
 
 
+def test_arms_of_one_name_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    refused = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--arm", "random={}")
+    assert refused.exit_code == 1
+    assert "More than one arm is named 'random'" in refused.stderr
+    assert not (tmp_path / "to").exists()
+
+
+def test_a_strategy_that_does_not_suit_the_data_set_is_refused_before_anything_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES["camvid"](tmp_path / "CamVid", monkeypatch)
+    refused = run(tmp_path / "to", "--dataset", "camvid", "--data", tmp_path, "--arm", 'BADGE={"strategy": "badge"}')
+    assert refused.exit_code == 1
+    assert "needs a posterior" in refused.stderr
+    assert not (tmp_path / "to").exists()
+
+
 def test_each_data_set_is_listed_with_where_to_get_it_and_how_it_has_to_look() -> None:
     shown = bench("datasets").output
     for name in DATASETS:

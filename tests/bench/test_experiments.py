@@ -139,9 +139,12 @@ def test_damaged_rounds_are_counted_and_run_again(data: Path) -> None:
         (("--only", "psychic"), "main has no arm 'psychic'. It has random, PT4AL"),
         (("--settings", "[1]"), "--settings is [1], not an object."),
         (("--settings", "{"), "--settings is not JSON"),
+        (("--settings", '{"seed": 3}'), "'seed' is not one of --settings here. All arms are run with the seeds that --seeds"),
         (("--settings", '{"strategies": 1}'), "Unknown setting 'strategies'"),
         (("--settings", '{"query_size": 30, "rounds": 3}'), "40 usable images are too few for 3 rounds of 30"),
         (("--dataset", "psychic"), "There is no data set 'psychic'"),
+        (("--dataset", "camvid"), "The data set 'camvid' is one of segmentation, and this is about classification"),
+        (("--dataset", "folder", "--masks", "masks"), "The data set 'folder' is one of segmentation"),
         (("--pool", 99_999), "The pool has 60 images, fewer than 99999"),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
@@ -150,6 +153,14 @@ def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], p
     refused = bench("main", data, *arguments)
     assert refused.exit_code == 1
     assert problem in refused.stderr
+    assert not (data.parent / "to" / "arms").exists()
+
+
+def test_segmentation_is_refused_where_images_have_a_class_each(data: Path) -> None:
+    refused = bench("segmentation", data)
+    assert refused.exit_code == 1
+    assert "The data set 'cifar10-jpeg' is one of classification, and this is about segmentation" in refused.stderr
+    assert not (data.parent / "to").exists()
 
 
 @pytest.mark.parametrize(
@@ -159,6 +170,7 @@ def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], p
         ("={}", "cannot be named ''"),
         ("a={", "not JSON"),
         ("a=3", "no object"),
+        ('a={"seed": 3}', "'seed' is not an arm's"),
         ("a\nb={}", r"cannot be named 'a\\nb'"),
         ("a\udcff={}", r"cannot be named 'a\\udcff'"),
         ('a={"order": "size"}', "there is no order 'size'"),

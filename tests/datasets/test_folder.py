@@ -27,6 +27,7 @@ def test_masks_make_it_one_for_segmentation(tmp_path: Path) -> None:
     (tmp_path / "masks" / "classes.txt").write_text("sky\nroad\n")
     found = datasets.load("folder").read(tmp_path / "images", tmp_path / "masks", PIXELS)
     assert (found.task, found.classes) == ("segmentation", ("sky", "road"))
+    assert datasets.load("folder").task(tmp_path / "masks") == "segmentation"
     assert {example.id for example in [*found.pool, *found.test]} == {f"{number}.png" for number in range(8)}
     mask = found.pool[0].label(PIXELS, (8, 8))
     assert isinstance(mask, Mask)
