@@ -68,7 +68,10 @@ class Line(BaseModel):
 
 
 def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
-    """What was found so far, by pretext task and seed, and how many lines of which file are corrupt, or were cut short."""
+    """What was found so far, by pretext task and seed, and how many lines of which file are corrupt, or were cut short.
+
+    A line whose losses are gone counts as not written.
+    """
     found: dict[tuple[str, int], Line] = {}
     corrupt = 0
     for text in lines(to / FILE):
@@ -77,7 +80,8 @@ def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
         except ValidationError:
             corrupt += 1
             continue
-        found[line.pretext, line.seed] = line
+        if _arrays(to, line).exists():
+            found[line.pretext, line.seed] = line
     return [found[key] for key in sorted(found)], {to / FILE: corrupt} if corrupt else {}
 
 

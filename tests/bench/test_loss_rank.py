@@ -99,6 +99,16 @@ def test_a_line_that_was_cut_short_is_made_again_and_harms_no_other(run: Callabl
     assert loss_rank.read(tmp_path) == ([second, first], {tmp_path / FILE: 1})
 
 
+def test_a_line_whose_losses_are_gone_is_made_again(run: Callable[..., list[Line]], tmp_path: Path) -> None:
+    first, second = run({}, {"pretext": "jigsaw"})
+    arrays = tmp_path / "loss_rank" / "rotation-seed-0.npz"
+    arrays.unlink()
+    assert loss_rank.read(tmp_path) == ([second], {})
+    assert run({}, {"pretext": "jigsaw"}) == [first, second]
+    assert arrays.exists()
+    assert loss_rank.read(tmp_path) == ([second, first], {})
+
+
 def test_what_other_settings_gave_is_refused_with_the_difference(run: Callable[..., list[Line]]) -> None:
     run({})
     with pytest.raises(ConfigError, match=r"loss_rank.jsonl.* epochs 2 and not 3"):
@@ -156,6 +166,13 @@ def test_corrupt_lines_are_said_and_counted(data: Path) -> None:
     said = "Corrupt lines, left out: 2, in loss_rank.jsonl (2)."
     assert said in bench(data, "--seeds", 1, "--no-figures").output
     assert said in (data.parent / "to" / "report" / "loss-rank.md").read_text()
+
+
+def test_a_data_set_of_segmentation_is_refused_before_anything_is_decoded(data: Path) -> None:
+    refused = bench(data, "--dataset", "camvid", "--no-figures")
+    assert refused.exit_code == 1
+    assert "The data set 'camvid' is one of segmentation" in refused.stderr
+    assert not (data.parent / "to").exists()
 
 
 @pytest.mark.parametrize(("setting", "said"), [('"init": "pretext"', "must not share"), ('"pretext": "jigsaw"', "--pretext")])
