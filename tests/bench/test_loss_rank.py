@@ -72,7 +72,7 @@ def test_both_losses_are_those_of_the_networks_on_test_images_that_neither_has_s
 
 def test_the_networks_start_from_different_weights(run: Callable[..., list[Line]], tmp_path: Path) -> None:
     run({})
-    seeds = [artefacts.manifest(each / "result")["settings"]["seed"] for each in tmp_path.glob("*-seed-*")]
+    seeds = [artefacts.manifest(each / "result")["settings"]["seed"] for each in tmp_path.glob("[!.]*-seed-*")]
     assert len(set(seeds)) == 2
 
 
