@@ -131,8 +131,8 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
             number = 0
             for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
                 took = sum(record["seconds"].values())
-                value = f"{record['labels']} labels, {record['metric']} {record['value']:.1%}, {took:.0f} s"
-                out.print(f"{arm.name}, seed {seed}: {value}")
+                value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
+                out.print(f"{arm.name}, seed {seed}: {record['labels']} labels, {value}, {took:.0f} s")
                 number = record["round"]
             finished, left = finished + number, left or number < rounds
     if left:

@@ -52,6 +52,14 @@ def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Pat
     assert "https://www.cityscapes-dataset.com" in refused.stderr
 
 
+def test_a_round_whose_labels_are_of_one_class_is_said_not_to_be_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    one = FAST.replace('"query_size": 4', '"query_size": 1')
+    done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--settings", one)
+    assert done.exit_code == 0, done.output
+    assert "random, seed 0: 1 labels, not tested" in done.output
+
+
 def test_arms_of_one_name_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     refused = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--arm", "random={}")
