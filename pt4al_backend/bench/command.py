@@ -38,6 +38,9 @@ from pt4al_backend.errors import ConfigError
 if TYPE_CHECKING:
     from pt4al_backend.bench.arms import Arm
 
+#: Sections of the report that are shown in the terminal too.
+PRINTED = ("Values", "Not as asked", "Differences")
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
 
 
@@ -107,7 +110,7 @@ for _name, _analysis in analyses.COMMANDS.items():
 def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
     """Runs every arm with every seed, seed by seed, and writes the report, unless the time limit let no round end."""
     from pt4al_backend.bench.oracle import Run
-    from pt4al_backend.bench.report import EXPERIMENT, _experiment
+    from pt4al_backend.bench.report import EXPERIMENT, experiment
     from pt4al_backend.rounds import require_fit
     from pt4al_backend.settings import project_settings
 
@@ -118,7 +121,7 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
         require_fit(project_settings(arm.settings), task)  # all are checked before the first is run
     if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:
         raise ConfigError(f"More than one arm is named {', '.join(map(repr, twice))}.", "Give each arm a name of its own.")
-    said = _experiment(to)
+    said = experiment(to)
     truth = chosen.truth()
     _note(to / EXPERIMENT, title, str(said.get("command", "")))
     finished, left = 0, False
@@ -162,7 +165,7 @@ def report(
     results = Results.read(to, baseline)
     sections = list(reports.sections(results))
     path = reports.write(results, sections, draw=figures)
-    for section in sections[:2]:
+    for section in (each for each in sections if each.heading in PRINTED):
         out.print(f"{section.markdown(drawn=False)}\n")
     out.print("\n".join(filter(None, (reports.skipped(to, results.found.corrupt), f"All tables: {path}"))))
 

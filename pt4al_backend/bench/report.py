@@ -78,7 +78,7 @@ def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
     Raises:
         ConfigError: ``experiment.json`` cannot be read, or figures are asked for without matplotlib.
     """
-    said = _experiment(results.folder)
+    said = experiment(results.folder)
     command = fenced(said["command"]) if "command" in said else ""
     head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results.folder, results.found.corrupt), _made(results))
     return document(results.folder, "report", head, parts, draw=draw)
@@ -185,7 +185,12 @@ def _json(settings: Json, without: Json) -> str:
     return json.dumps({key: value for key, value in settings.items() if key not in without})
 
 
-def _experiment(folder: Path) -> Json:
+def experiment(folder: Path) -> Json:
+    """What ``experiment.json`` of a folder of runs says; nothing if there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
     path = folder / EXPERIMENT
     try:
         said = json.loads(path.read_text()) if path.exists() else {}

@@ -103,6 +103,14 @@ def test_corrupt_lines_are_said_where_the_tables_are_read(folder: Path) -> None:
     assert said in written(folder, "--no-figures")
 
 
+def test_what_was_not_as_asked_is_said_where_the_tables_are_read(folder: Path) -> None:
+    note = "The learner knows no orientation. The batches are drawn at random."
+    runs.write_rounds(folder, "pt4al", 0, [{**runs.record(0, number, 10 * number, 0.5), "notes": [note]} for number in (1, 2)])
+    row = f"| pt4al | {note} | 2 | 1 |"
+    assert row in report(folder, "--no-figures")[1]
+    assert row in written(folder, "--no-figures")
+
+
 def test_a_folder_of_corrupt_lines_only_has_no_report(tmp_path: Path) -> None:
     runs.write_rounds(tmp_path, "random", 0, []).write_text("{\n")
     code, said = report(tmp_path)
