@@ -54,7 +54,11 @@ def schedule(pool: int, settings: ProjectSettings) -> Schedule:
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     """The strategy that the settings name."""
     return STRATEGIES[settings.strategy](
-        rounds=rounds, first_query=settings.first_query, sampler=settings.sampler, batch_order=settings.batch_order
+        rounds=rounds,
+        first_query=settings.first_query,
+        sampler=settings.sampler,
+        batch_order=settings.batch_order,
+        seed=settings.seed,
     )
 
 

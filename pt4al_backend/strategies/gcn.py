@@ -32,11 +32,11 @@ RATE, DECAY = 1e-3, 5e-4
 
 
 class GraphCovering(Covering):
-    """Picks from a uniform draw of the pool, another one each round, by a graph of it and of what was asked before."""
+    """Picks from a uniform draw of the pool, one for each seed and round, by a graph of it and of what was asked before."""
 
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
-        """A uniform draw of the pool, another one each round."""
-        return subset(pool, round, k)
+        """A uniform draw of the pool, one for each seed and round."""
+        return subset(pool, round, k, self.seed)
 
 
 class Parameters(NamedTuple):

@@ -48,8 +48,8 @@ class PT4AL(Strategy):
     name: ClassVar[str] = "pt4al"
     uses_ranking: ClassVar[bool] = True
 
-    def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first") -> None:
-        super().__init__(rounds=rounds, first_query=first_query, sampler=sampler, batch_order=batch_order)
+    def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first", seed: int = 0) -> None:
+        super().__init__(rounds=rounds, first_query=first_query, sampler=sampler, batch_order=batch_order, seed=seed)
         if sampler == "k_center":
             self.needs = frozenset({"features"})
         if sampler == "normalised_confidence":

@@ -23,8 +23,8 @@ class Strategy(ABC):
     """A rule for the query. All take the same options; each uses those it has a use for.
 
     ``rounds`` is I, the number of batches; ``first_query`` a rule of that module; ``sampler`` a name in
-    ``sampling.SAMPLERS``, "k_center" or "normalised_confidence"; ``batch_order`` one of ``ranking.ORDERS``. Rounds count
-    from 1 and may exceed I: after round I the sweep begins again.
+    ``sampling.SAMPLERS``, "k_center" or "normalised_confidence"; ``batch_order`` one of ``ranking.ORDERS``; ``seed`` the
+    project's, for a draw of candidates. Rounds count from 1 and may exceed I: after round I the sweep begins again.
     """
 
     #: What the setting ``strategy`` calls it.
@@ -36,11 +36,12 @@ class Strategy(ABC):
     #: Companion that is trained for it (see ``companions``), "" for none; its confidences go by that name.
     companion: str = ""
 
-    def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first") -> None:
+    def __init__(self, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first", seed: int = 0) -> None:
         self.rounds = rounds
         self.first_query = first_query
         self.sampler = sampler
         self.order = ranking.sweep(rounds, batch_order)
+        self.seed = seed
 
     @property
     def asks_ranking(self) -> bool:
@@ -49,7 +50,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
-        """Positions int64[m] that the model must score before this round's query of ``k``; empty if it asks no model."""
+        """Positions int64[m] that the model must score before this round's query of ``k``; empty if it asks no model.
+
+        The same call gives the same positions: a draw hangs on the seed and the round.
+        """
 
     @abstractmethod
     def query(self, asked: Request) -> Query:

@@ -9,12 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pt4al_backend import rounds
 from pt4al_backend.ranking import ORDERS, rank, split
-from pt4al_backend.sampling import confidences
+from pt4al_backend.sampling import confidences, uniform_order
+from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, gcn, register
+from pt4al_backend.strategies.companionship import SUBSET
 
 ROUNDS = 4
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
+#: Those that ask for a draw of their candidates.
+DRAWING = [name for name, kind in STRATEGIES.items() if kind.companion] + ["core_gcn", "uncertain_gcn"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -78,6 +83,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
         first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
         sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
         batch_order=draw(st.sampled_from(ORDERS)),
+        seed=draw(st.integers(0, 2**63 - 1)),
     )
     query_size = draw(st.integers(0, 20))
     return Case(
@@ -124,6 +130,7 @@ def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> No
     # With a model, a strategy that asks for candidates picks among them, and they suffice.
     candidates = case.strategy.candidates(pool, case.round, case.k)
     assert len(candidates) == len(set(candidates.tolist()))
+    assert np.array_equal(case.strategy.candidates(pool, case.round, case.k), candidates)
     if case.posteriors is not None and len(candidates):
         assert set(query.positions.tolist()) <= set(candidates.tolist())
 
@@ -149,6 +156,26 @@ def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
     unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
     asked = [build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)]
     assert (asked[0] != asked[1]) == STRATEGIES[name].uses_ranking
+
+
+def drawn(name: str, n: int, seed: int, round: int = 2) -> list[int]:
+    strategy = rounds.strategy_of(ProjectSettings(strategy=name, seed=seed), ROUNDS)
+    return strategy.candidates(Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64)), round, 5).tolist()
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_each_seed_and_round_draws_its_own_candidates_of_a_large_pool(name: str) -> None:
+    n = 4 * SUBSET
+    assert drawn(name, n, seed=1) == drawn(name, n, seed=1)
+    for other in (drawn(name, n, seed=2), drawn(name, n, seed=1, round=3), drawn(name, n, seed=2, round=1)):
+        assert len(set(other)) == SUBSET
+        assert 0.2 < len(set(other) & set(drawn(name, n, seed=1))) / SUBSET < 0.3  # independent draws share a quarter
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_pool_that_is_taken_whole_is_the_same_for_all_seeds(name: str) -> None:
+    by_round = np.argsort(uniform_order(np.arange(SUBSET), 2)).tolist()
+    assert drawn(name, SUBSET, seed=1) == drawn(name, SUBSET, seed=2) == by_round
 
 
 def test_confidences_of_other_tasks_than_the_candidates_are_refused() -> None:
