@@ -1,5 +1,6 @@
 """What every companion promises, and what each of them is for."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from pt4al_backend import artefacts, learning
-from pt4al_backend.companions import COMPANIONS
+from pt4al_backend import artefacts, learning, networks, tasks
+from pt4al_backend.companions import COMPANIONS, load
 from pt4al_backend.companions.vaal import Autoencoder
 from pt4al_backend.learning import Job
+from pt4al_backend.networks import ResNetForm
 from pt4al_backend.pixels import Pixels
+from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.strategies import STRATEGIES
 from pt4al_backend.training import Progress
 from tests.images import CLASSES, arrow
@@ -27,12 +31,14 @@ FITTING = [(name, ARROWS) for name in ALL] + [(name, SCENES) for name in ALL if 
 Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
 
 
-def ask(folder: Path, name: str, store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS, **settings: Any) -> Asked:
+def ask(
+    folder: Path, name: str, store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS, asks: int = 6, **settings: Any
+) -> Asked:
     """What a training says of candidates that follow twelve labelled images, and what it reported."""
     train = np.arange(12)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
-    folder = job(folder, "learn", store, arrays, pool, companion=name, asks=6, settings=given)
+    folder = job(folder, "learn", store, arrays, pool, companion=name, asks=asks, settings=given)
     told: list[Progress] = []
     learning.learn(Job.read(folder), told.append)
     with np.load(folder / "result" / "candidates.npz") as said:
@@ -96,6 +102,61 @@ def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path
     store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
     alone, beside = (ask(tmp_path / f"job-{each}", each, store, rows)[0]["margin"] for each in ("", name))
     assert np.array_equal(alone, beside) == same
+
+
+@pytest.mark.parametrize(
+    ("name", "done", "reached"),
+    [
+        ("learning_loss", 0.0, True),
+        ("learning_loss", 0.59, True),
+        ("learning_loss", 0.61, False),
+        ("learning_loss_detached", 0.0, False),
+        ("ta_vaal", 0.59, True),
+        ("ta_vaal", 0.61, False),
+    ],
+)
+def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, done: float, reached: bool) -> None:
+    torch.manual_seed(0)
+    task = tasks.load("classification")(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
+    images = torch.randint(0, 256, (8, 3, *SHAPE), dtype=torch.uint8)
+    beside = load(name)(task).beside()
+    beside.done = done
+    gradients = []
+    for each in (task, beside):
+        each.model.zero_grad()
+        each.loss((images, torch.arange(8) % len(CLASSES)), np.random.default_rng(0)).backward()
+        gradients.append(torch.cat([weights.grad.ravel() for weights in task.body.parameters()]))
+    assert torch.equal(*gradients) != reached
+
+
+@pytest.mark.parametrize(("name", "steps"), [("vaal", 2), ("ta_vaal", 1)])
+def test_the_autoencoder_learns_as_often_as_published_for_each_time_that_the_discriminator_does(
+    tmp_path: Path, name: str, steps: int
+) -> None:
+    taken: Counter[int] = Counter()
+
+    def count(optimizer: Optimizer, *_: Any) -> None:
+        if isinstance(optimizer, torch.optim.Adam):
+            taken[id(optimizer)] += 1
+
+    with register_optimizer_step_pre_hook(count):
+        ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20), companion_steps=3)
+    assert sorted(taken.values()) == [3, 3 * steps]
+
+
+def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
+    """Those of both kinds, to one that learns nothing itself. By TA-VAAL, as VAAL's codes say next to nothing so soon."""
+
+    def stop(optimizer: Optimizer, *_: Any) -> None:
+        learned = optimizer.param_groups[0]["params"]
+        if isinstance(optimizer, torch.optim.Adam) and len(learned[-1]) == 1:  # it ends in one number
+            for each in learned:
+                each.grad = None
+
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(32)
+    with register_optimizer_step_pre_hook(stop):
+        said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=25)
+    assert said["ta_vaal"].mean() > 0.75
 
 
 def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
