@@ -206,3 +206,23 @@ def test_a_second_network_asks_for_images_without_an_upright_sense(tmp_path: Pat
     said, _ = ask(tmp_path / "job", "pal", store, rows, epochs=150)
     asked = rows[np.argsort(said["pal"])][:6]
     assert len(set(asked.tolist()) & set(flat)) >= 5
+
+
+def test_a_second_network_turns_to_another_kind_once_it_has_learned_from_what_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query of one has no second part. In so many epochs the network learns which way up the two images of the first are."""
+    monkeypatch.setattr("pt4al_backend.companions.pal.TUNING_EPOCHS", 60)
+    rng = np.random.default_rng(0)
+    kinds = np.full((2, *SHAPE, 3), 128, np.uint8)
+    kinds[0, :, :5], kinds[0, :3] = (255, 16, 255), (16, 255, 16)
+    kinds[1, 6:, :3], kinds[1, :6, :6] = 16, 255
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(12)]
+    images += [kinds[k % 2] - rng.integers(0, 16, (*SHAPE, 3), dtype=np.uint8) for k in range(12, 32)]
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 32)
+    alone, parts = (
+        rows[np.argsort(ask(tmp_path / f"job-{asks}", "pal", store, rows, asks=asks)[0]["pal"])].tolist() for asks in (1, 6)
+    )
+    assert len({k % 2 for k in alone[:6]}) == 1
+    assert parts[:2] == alone[:2]
+    assert len({k % 2 for k in parts[:4]}) == 2
