@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.errors import ConfigError, TooFewClasses
+from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
@@ -166,8 +167,13 @@ class Run:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
         if self._arm.blind:
             return Scored()
-        if number > 1 and children.result_of(self._learned(number - 1)) is not None:
-            return read_scored(self._learned(number - 1))
+        folder = self._learned(number - 1)
+        if number > 1 and (folder / "result").exists():  # labels of one class leave none
+            try:
+                return read_scored(folder)
+            except (OSError, KeyError, ValueError, BadZipFile) as error:
+                message = f"{folder} is damaged ({type(error).__name__})."
+                raise StoreCorrupt(message, "Delete it: the same command makes it again.") from error
         return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
 
     def _learn(self, number: int, losses: NDArray[np.float64], report: Report, *, is_last: bool = False) -> Json:
@@ -197,9 +203,10 @@ class Run:
                 return self._unlearned(error.message)
         manifest = artefacts.manifest(folder / "result")
         if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
-            remedy = "Use larger images, or put the weights where the README says; or leave this arm out."
+            height, width = self._truth.shape
             raise ConfigError(
-                f"{self._arm.name}: there are no ImageNet weights for images of {self._truth.shape} pixels.", remedy
+                f"{self._arm.name}: there are no ImageNet weights for its network on images of {height} x {width} pixels.",
+                "They fit images above 64 pixels (at width 64, in classification) once downloaded; or leave this arm out.",
             )
         return manifest
 

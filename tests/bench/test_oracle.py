@@ -1,5 +1,6 @@
 """Strategies with an oracle in place of annotators, on the live engine's jobs."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.minibatches import Data, Targets
 from pt4al_backend.selection import BestEpoch
 from pt4al_backend.settings import project_settings
@@ -107,6 +108,19 @@ def test_the_last_round_scores_no_candidates_as_nothing_is_asked_after_it(tmp_pa
     list(run_of(ARROWS, tmp_path, strategy="pal")(2))
     scored = [len(np.load(tmp_path / "run" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
     assert scored == [IMAGES - TEST - 8, 0]
+
+
+def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_deleted(tmp_path: Path) -> None:
+    run = run_of(ARROWS, tmp_path, strategy="margin")(2)
+    first = next(run)
+    said = tmp_path / "run" / "learn-1" / "result" / "candidates.npz"
+    said.write_bytes(said.read_bytes()[:100])
+    with pytest.raises(StoreCorrupt, match="learn-1 is damaged"):
+        next(run)
+    shutil.rmtree(tmp_path / "run" / "learn-1")
+    again = list(run_of(ARROWS, tmp_path, strategy="margin")(2))
+    assert again[0] == first
+    assert len(again) == 2
 
 
 def test_one_process_runs_a_folder_at_a_time(tmp_path: Path) -> None:
