@@ -1,7 +1,7 @@
 # Everything that a fresh Debian or Ubuntu with Python 3.11 or newer, git and make needs comes from here.
 #   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=3 STAY=1)
 #   make test        the whole test suite, lint and types
-#   make test-fast   the part that needs no Label Studio
+#   make test-fast   the part that needs neither Label Studio nor long trainings
 #   make bench       the numbers of the README
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,10 +71,11 @@ lint: setup
 	$(BIN)/mypy
 
 test: setup setup-label-studio setup-system lint
-	PT4AL_REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest
+	$(BIN)/pytest -m 'not label_studio' -n 2
+	PT4AL_REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest -m label_studio
 
 test-fast: setup lint
-	$(BIN)/pytest -m 'not label_studio' -n 2
+	$(BIN)/pytest -m 'not label_studio and not slow' -n 2
 
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench

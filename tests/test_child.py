@@ -23,6 +23,8 @@ from tests import pools
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
 
+pytestmark = pytest.mark.slow
+
 POOL = 60
 
 

@@ -16,6 +16,8 @@ from pt4al_backend.sampling import SAMPLERS
 from tests import pools
 from tests.pools import ARROWS, SCENES, Pool, description, labelled
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def pixels(tmp_path: Path) -> Path:

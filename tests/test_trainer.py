@@ -311,6 +311,7 @@ def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, setti
     assert not (first.parent / "rank-2").exists()
 
 
+@pytest.mark.slow
 def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_what_it_needs(
     store: Store, settings: Settings
 ) -> None:

@@ -22,6 +22,8 @@ from pt4al_backend.tasks.base import Task
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
 
+pytestmark = pytest.mark.slow
+
 IMAGES, TEST = 60, 12
 TWISTS = {"order", "blind", "best_epoch", "weights"}
 

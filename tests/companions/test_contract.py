@@ -23,6 +23,8 @@ from pt4al_backend.training import Progress
 from tests.images import CLASSES, arrow
 from tests.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled
 
+pytestmark = pytest.mark.slow
+
 ALL = sorted(set(COMPANIONS) - {""})
 #: Two ask for the classes of images, which segmentation has none of.
 OF_CLASSES = {"normalised_confidence", "pal"}

@@ -16,6 +16,8 @@ from pt4al_backend.pixels import Pixels
 from pt4al_backend.settings import ProjectSettings
 from tests.datasets.folders import KINDS, READER, of_task
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (32, 32)
 
 

@@ -58,6 +58,7 @@ def test_it_is_registered_with_a_pretext_of_its_own() -> None:
     assert tasks.PRETEXT.keys() == tasks.TASKS.keys()
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_person_can_see_and_says_where(pixels: Pixels) -> None:
     train, test = np.arange(16), np.arange(16, SCENES)
     learned = task(epochs=25)
