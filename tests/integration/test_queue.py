@@ -20,7 +20,14 @@ from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_u
 pytestmark = pytest.mark.label_studio
 
 TASKS, QUERY, CONTROLS, RESERVE = 60, 8, 2, 6
-PARAMS = {"rounds": 4, "query_size": QUERY, "control_share": CONTROLS / QUERY, "reserve_size": RESERVE}
+#: The confidence that a pick keeps is that of the least_confidence sampler, so that the order can be told by it.
+PARAMS = {
+    "rounds": 4,
+    "query_size": QUERY,
+    "control_share": CONTROLS / QUERY,
+    "reserve_size": RESERVE,
+    "sampler": "least_confidence",
+}
 
 
 @dataclass
