@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -145,7 +146,7 @@ def wins(curves: Curves) -> dict[tuple[str, str], Wins]:
 
 def mean_curve(seeds: Seeds) -> dict[int, float]:
     """Mean over the seeds at each number of labels, ascending."""
-    return {labels: Spread.of(at(seeds, labels).values()).mean for labels in budgets({"": seeds})}
+    return {labels: fmean(at(seeds, labels).values()) for labels in budgets({"": seeds})}
 
 
 def reached(curve: Curve, value: float) -> float | None:
@@ -164,8 +165,10 @@ def reached(curve: Curve, value: float) -> float | None:
 
 @dataclass(frozen=True)
 class Saved:
-    """Labels to some value, None if it is not reached; ``low`` and ``high`` are a 95 % interval, ``high`` infinite if the value
-    is not reached in one of 40 resamples or more, and both None with less than two seeds."""
+    """Labels to some value, None if it is not reached.
+
+    ``low`` and ``high`` are a 95 % interval, infinite where the value is not reached, and None with less than two seeds.
+    """
 
     labels: float | None
     low: float | None
