@@ -31,7 +31,7 @@ from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
 from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.strategies import Pool, Request, Strategy
+from pt4al_backend.strategies import Pool, Request
 from pt4al_backend.tasks import METRICS
 from pt4al_backend.training import Report, silent
 
@@ -65,6 +65,7 @@ class Run:
         )
         rounds.require_fit(options, truth.task)
         self._plan = rounds.schedule(truth.pool, self._options)
+        self._strategy = rounds.strategy_of(self._options, self._plan.rounds)
         if self._plan.notice:
             raise ConfigError(self._plan.notice, "Lower query_size or rounds in the settings, or use more images.")
         self._records = folder / RECORDS
@@ -104,13 +105,13 @@ class Run:
         yield from list(done)
         if len(done) >= count or not go_on():
             return
-        losses = self._losses(report)
+        ranked = self._rank(report)
         if done:
-            self._learn(len(done), losses, report)  # it scored nothing if it was to be the last
+            self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
         for number in range(len(done) + 1, count + 1):
             if not go_on():
                 return
-            record = self._round(number, losses, report, is_last=number == count)
+            record = self._round(number, ranked, report, is_last=number == count)
             done.append(record)
             self._write(done)
             yield record
@@ -128,12 +129,12 @@ class Run:
         """Settings of the project and, by names that those do not have, what the arm does beside them."""
         return {**self._options.model_dump(mode="json"), **self._arm.twists()}
 
-    def _round(self, number: int, losses: NDArray[np.float64], report: Report, *, is_last: bool) -> Json:
+    def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()
-        query = self._query(number, losses)
+        query = self._query(number, ranked)
         took = time.perf_counter() - began
         self._asked.append(query)
-        learned = self._learn(number, losses, report, is_last=is_last)
+        learned = self._learn(number, ranked, report, is_last=is_last)
         return {
             "strategy": self._options.strategy,
             "seed": self._options.seed,
@@ -151,17 +152,15 @@ class Run:
             "device": learned["device"],
         }
 
-    def _query(self, number: int, losses: NDArray[np.float64]) -> Ids:
+    def _query(self, number: int, ranked: Pool) -> Ids:
         scored = self._before(number)
         rng = np.random.default_rng([self._options.seed, number])
-        asked = Request(self._pool(losses), number, self._plan.query, self._plan.query, rng)
+        asked = Request(self._left(ranked), number, self._plan.query, self._plan.query, rng)
         return rounds.choose(self._strategy, asked, scored).ids
 
-    def _pool(self, losses: NDArray[np.float64]) -> Pool:
-        """What is left to ask."""
-        batches = rounds.cut(np.arange(self._truth.pool), losses, self._plan.rounds, self._options.seed)
-        left = np.setdiff1d(np.arange(self._truth.pool), np.concatenate([np.empty(0, np.int64), *self._asked]))
-        return Pool(left, losses[left], batches[left])
+    def _left(self, ranked: Pool) -> Pool:
+        """What of the whole pool, whose ids are its positions, is left to ask."""
+        return ranked.take(np.setdiff1d(ranked.ids, np.concatenate([np.empty(0, np.int64), *self._asked])))
 
     def _before(self, number: int) -> Scored:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
@@ -176,10 +175,10 @@ class Run:
                 raise StoreCorrupt(message, "Delete it: the same command makes it again.") from error
         return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
 
-    def _learn(self, number: int, losses: NDArray[np.float64], report: Report, *, is_last: bool = False) -> Json:
+    def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
         folder = self._learned(number)
-        pool = self._pool(losses)
+        pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
         learner = str(self._learner / "result") if self._starts_from_learner() else None
@@ -215,6 +214,11 @@ class Run:
         nothing = {"metric": METRICS[self._truth.task], "value": None, "total": 0}
         return {"control": nothing, "seconds": {}, "init": "", "notes": [why], "device": devices.choose(self._device).type}
 
+    def _rank(self, report: Report) -> Pool:
+        """The whole pool with its losses, cut into batches."""
+        ids, losses = np.arange(self._truth.pool), self._losses(report)
+        return Pool(ids, losses, rounds.cut(ids, losses, self._plan.rounds, self._options.seed))
+
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
         if self._starts_from_learner():
@@ -245,7 +249,3 @@ class Run:
 
     def _learned(self, number: int) -> Path:
         return self._folder / f"learn-{number}"
-
-    @property
-    def _strategy(self) -> Strategy:
-        return rounds.strategy_of(self._options, self._plan.rounds)
