@@ -48,6 +48,7 @@ class SettingsChanged(Exception):
 
 
 Wish = tuple[int, dict[str, Any], str]
+NEVER = (0, 0.0, None)  # failed: no time, and nothing to wait for
 
 
 def _wish(project: Project) -> Wish:
@@ -66,12 +67,12 @@ class Retries:
 
     def may_run(self, project: Project, kind: str) -> bool:
         """Whether a training of this kind ("rank" or "learn") may be tried."""
-        _, not_before, wish = self._failed.get((project.id, kind), (0, 0.0, None))
+        _, not_before, wish = self._failed.get((project.id, kind), NEVER)
         return time.time() >= not_before or wish != _wish(project)
 
     def failed(self, project: Project, kind: str) -> None:
         """Notes a failure."""
-        times = self._failed[project.id, kind][0] if (project.id, kind) in self._failed else 0
+        times, _, _ = self._failed.get((project.id, kind), NEVER)
         wait = min(FIRST_RETRY_SECONDS * 2**times, LAST_RETRY_SECONDS)
         self._failed[project.id, kind] = times + 1, time.time() + wait, _wish(project)
 

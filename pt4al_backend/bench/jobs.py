@@ -89,11 +89,8 @@ def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, repo
     """
     with held(folder, wait=True):
         if children.result_of(folder) is None:
-            job = {
-                **describe("rank", truth, options, device),
-                "learner": None,
-                "wants": ["features"],
-            }  # of some run, if not of this
+            wants = ["features"]  # of some run, if not of this
+            job = {**describe("rank", truth, options, device), "learner": None, "wants": wants}
             pool = np.arange(truth.pool)
             children.prepare(folder, job, rows=pool, ids=pool)
             learning.rank(Job.read(folder), report)
