@@ -65,7 +65,7 @@ class Commands(TyperGroup):
 def _of_disk(error: OSError) -> ConfigError:
     reason = error.strerror or type(error).__name__
     what = f"{error.filename} cannot be used ({reason})." if error.filename else f"The system refuses: {reason}."
-    return ConfigError(what, "Check free space and permissions; PT4AL_DATA_DIR names the folder of the state.")
+    return ConfigError(what, "Check free space and permissions. The state is in PT4AL_DATA_DIR, a benchmark in its own folder.")
 
 
 app = typer.Typer(

@@ -1,14 +1,17 @@
 """Step 4 of the engine: which tasks the open round asks for, from the first control picks to the last reserve."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import rounds
+from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.ranking import sweep
 from pt4al_backend.rounds import Choice, Line, Schedule, Scored
 from pt4al_backend.schema import Pick, Project, Round
@@ -26,28 +29,39 @@ def read_scored(folder: Path) -> Scored:
     """What a finished job says of its candidates, from what it wrote beside its model.
 
     Raises:
-        OSError, KeyError, ValueError, BadZipFile: it is missing or damaged.
+        StoreCorrupt: it is missing or damaged.
     """
-    # opened here: np.load leaves a damaged file open
     result = folder / "result"
-    with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
-        confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
-    features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
-    ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
-    return Scored(ids, confidences, labels, features, labelled, posteriors)
+    with _sound(folder):
+        # opened here: np.load leaves a damaged file open
+        with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
+            confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
+        features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
+        ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
+        return Scored(ids, confidences, labels, features, labelled, posteriors)
 
 
 def read_learner(folder: Path) -> Scored:
     """What the pretext learner tells the pool's images by, from what a finished ranking wrote; nothing if that was not wanted.
 
     Raises:
-        OSError, ValueError: it is damaged.
+        StoreCorrupt: it is damaged.
     """
-    features = _load_kept(folder / "result" / "features.npy")
-    if features is None:
-        return Scored()
-    ids = np.load(folder / "ids.npy", allow_pickle=False)
-    return Scored(ids, {}, np.full(len(ids), ""), features)
+    with _sound(folder):
+        features = _load_kept(folder / "result" / "features.npy")
+        if features is None:
+            return Scored()
+        ids = np.load(folder / "ids.npy", allow_pickle=False)
+        return Scored(ids, {}, np.full(len(ids), ""), features)
+
+
+@contextmanager
+def _sound(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
+        message = f"{folder} is missing or damaged ({type(error).__name__})."
+        raise StoreCorrupt(message, "Delete it; it is made again by the next training.") from error
 
 
 def _load_kept(path: Path) -> NDArray[np.floating] | None:

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts, children, rounds
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.intake import mask_dir, pixel_path, project_dir
 from pt4al_backend.label_studio.labels import Labelling
 from pt4al_backend.querying import Querying, read_learner, read_scored
@@ -253,7 +252,7 @@ class Trainer:
             result, read = self._settings.data_dir / self._project.learner, read_learner
         try:
             return read(result.parent)
-        except (OSError, KeyError, ValueError, BadZipFile) as error:
+        except StoreCorrupt as error:
             log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
             return Scored()
 

@@ -66,7 +66,7 @@ def run(
 
     given = settings_of(common)
     arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
-    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, given.get("image_size"))
+    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, _image_size(arms))
     _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit)
 
 
@@ -93,8 +93,8 @@ def _command(name: str, experiment: Experiment) -> None:
             names = ", ".join(arm.name for arm in arms)
             raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
         arms = [arm for arm in arms if not only or arm.name in only]
-        image_size = arms[0].settings.get("image_size")
-        chosen = Chosen(to, rankings or to, data, dataset, masks, pool or size.pool, test or size.test, device, image_size)
+        part = pool or size.pool, test or size.test
+        chosen = Chosen(to, rankings or to, data, dataset, masks, *part, device, _image_size(arms))
         title = f"{experiment.title}; {preset}: {PRESETS[preset].about}"
         _compare(chosen, title, arms, range(first_seed, first_seed + seeds), experiment.rounds or size.rounds, time_limit)
 
@@ -105,6 +105,19 @@ for _name, _experiment in EXPERIMENTS.items():
     _command(_name, _experiment)
 for _name, _analysis in analyses.COMMANDS.items():
     app.command(_name)(_analysis)
+
+
+def _image_size(arms: Sequence["Arm"]) -> int | None:
+    """The size that images are decoded to, once for all arms.
+
+    Raises:
+        ConfigError: the arms differ in it.
+    """
+    sizes = {arm.settings.get("image_size") for arm in arms}
+    if len(sizes) > 1:
+        what = f"The arms differ in image_size ({', '.join(map(str, sorted(sizes, key=str)))}), and share one set of images."
+        raise ConfigError(what, "Set it in --settings, for all of them, or compare sizes in output folders of their own.")
+    return sizes.pop()
 
 
 def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:

@@ -15,6 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import is_zipfile
 
 import numpy as np
 import torch
@@ -70,7 +71,7 @@ class Line(BaseModel):
 def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
     """What was found so far, by pretext task and seed, and how many lines of which file are corrupt, or were cut short.
 
-    A line whose losses are gone counts as not written.
+    A line whose losses are gone or were cut short counts as not written.
     """
     found: dict[tuple[str, int], Line] = {}
     corrupt = 0
@@ -80,7 +81,7 @@ def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
         except ValidationError:
             corrupt += 1
             continue
-        if _arrays(to, line).exists():
+        if is_zipfile(_arrays(to, line)):
             found[line.pretext, line.seed] = line
     return [found[key] for key in sorted(found)], {to / FILE: corrupt} if corrupt else {}
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
+from pt4al_backend.errors import ConfigError, TooFewClasses
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
@@ -168,11 +167,7 @@ class Run:
             return Scored()
         folder = self._learned(number - 1)
         if number > 1 and (folder / "result").exists():  # labels of one class leave none
-            try:
-                return read_scored(folder)
-            except (OSError, KeyError, ValueError, BadZipFile) as error:
-                message = f"{folder} is damaged ({type(error).__name__})."
-                raise StoreCorrupt(message, "Delete it: the same command makes it again.") from error
+            return read_scored(folder)
         return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:

@@ -68,6 +68,17 @@ def test_arms_of_one_name_are_refused_before_anything_is_decoded(tmp_path: Path,
     assert not (tmp_path / "to").exists()
 
 
+def test_arms_of_different_image_sizes_are_refused_as_they_share_one_set_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    own = 'small={"image_size": 16}'
+    refused = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--arm", own)
+    assert refused.exit_code == 1
+    assert "The arms differ in image_size (16, 32)" in refused.stderr
+    assert not (tmp_path / "to").exists()
+
+
 def test_a_strategy_that_does_not_suit_the_data_set_is_refused_before_anything_is_decoded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

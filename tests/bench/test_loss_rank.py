@@ -99,13 +99,21 @@ def test_a_line_that_was_cut_short_is_made_again_and_harms_no_other(run: Callabl
     assert loss_rank.read(tmp_path) == ([second, first], {tmp_path / FILE: 1})
 
 
-def test_a_line_whose_losses_are_gone_is_made_again(run: Callable[..., list[Line]], tmp_path: Path) -> None:
+def _cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, _cut_short])
+def test_a_line_whose_losses_are_gone_or_cut_short_is_made_again(
+    run: Callable[..., list[Line]], tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
     first, second = run({}, {"pretext": "jigsaw"})
     arrays = tmp_path / "loss_rank" / "rotation-seed-0.npz"
-    arrays.unlink()
+    whole = arrays.read_bytes()
+    harm(arrays)
     assert loss_rank.read(tmp_path) == ([second], {})
     assert run({}, {"pretext": "jigsaw"}) == [first, second]
-    assert arrays.exists()
+    assert len(arrays.read_bytes()) == len(whole)
     assert loss_rank.read(tmp_path) == ([second, first], {})
 
 

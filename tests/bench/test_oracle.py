@@ -117,7 +117,7 @@ def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_del
     first = next(run)
     said = tmp_path / "run" / "learn-1" / "result" / "candidates.npz"
     said.write_bytes(said.read_bytes()[:100])
-    with pytest.raises(StoreCorrupt, match="learn-1 is damaged"):
+    with pytest.raises(StoreCorrupt, match="learn-1 is missing or damaged"):
         next(run)
     shutil.rmtree(tmp_path / "run" / "learn-1")
     again = list(run_of(ARROWS, tmp_path, strategy="margin")(2))
