@@ -1,0 +1,66 @@
+"""What strategies take to ask a large pool: seconds, and memory, which a matrix of all pairs of images would overflow.
+
+PT4AL is measured, and every strategy that compares images by the model's features, here random ones in clusters.
+"""
+
+import time
+import tracemalloc
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import rounds
+from pt4al_backend.bench.numbers.table import Line
+from pt4al_backend.bench.numbers.workbench import Workbench
+from pt4al_backend.rounds import Scored
+from pt4al_backend.sampling import confidences
+from pt4al_backend.settings import ProjectSettings, project_settings
+from pt4al_backend.strategies import STRATEGIES, Pool, Request
+
+POOL, LABELLED = 100_000, 2_000
+FEATURES, CLASSES = 512, 10  # ResNet-18 at its published width, CIFAR-10
+ROUND = 2
+MB = 1e6
+
+
+def measure(_: Workbench) -> list[Line]:
+    """A query with its reserve, at the default sizes, by a model that scored all that the strategy wants."""
+    rng = np.random.default_rng(0)
+    ids, losses = np.arange(POOL, dtype=np.int64), rng.exponential(size=POOL)
+    pool = Pool(ids, losses, rounds.cut(ids, losses, project_settings({}).rounds, 0))
+    posteriors = rng.dirichlet(np.ones(CLASSES), POOL)
+    centres = rng.normal(size=(CLASSES, FEATURES))
+    features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
+    known = Scored(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
+    covering = [{"strategy": name} for name, kind in STRATEGIES.items() if "features" in kind.needs]
+    return [_measure(project_settings(each), pool, known) for each in ({}, {"sampler": "k_center"}, *covering)]
+
+
+def _near(centres: NDArray[np.float64], count: int, rng: np.random.Generator) -> NDArray[np.float16]:
+    """Features as a job keeps them, none below 0."""
+    found = centres[rng.integers(0, len(centres), count)]
+    return np.maximum(found + rng.normal(size=found.shape), 0).astype(np.float16)
+
+
+def _measure(options: ProjectSettings, pool: Pool, known: Scored) -> Line:
+    plan = rounds.schedule(len(pool.ids), options)
+    strategy = rounds.strategy_of(options, plan.rounds)
+    count = plan.query + plan.reserve
+    candidates = strategy.candidates(pool, ROUND, count)
+    scored = _part(known, candidates)
+    tracemalloc.start()
+    try:
+        began = time.perf_counter()
+        rounds.choose(strategy, Request(pool, ROUND, plan.query, count, np.random.default_rng(0)), scored)
+        took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    name = f"{options.strategy}, {options.sampler}" if options.strategy == "pt4al" else options.strategy
+    note = f"{count:,} of {len(candidates):,} candidates, {FEATURES} features, at most {peak / MB:,.0f} MB"
+    return Line(f"querying {len(pool.ids):,} tasks, {name}", took, "s", note=note)
+
+
+def _part(known: Scored, rows: NDArray[np.int64]) -> Scored:
+    arrays = {name: getattr(known, name)[rows] for name in ("ids", "labels", "features", "posteriors")}
+    return replace(known, confidences={name: values[rows] for name, values in known.confidences.items()}, **arrays)
