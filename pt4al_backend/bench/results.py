@@ -1,6 +1,7 @@
 """What the runs of a folder gave, as the report needs it."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,7 +46,7 @@ class Results:
         if not found.arms:
             corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
             raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
-        arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, arm.casefold(), arm))}
+        arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, _by_number(arm), arm))}
         return cls(folder, replace(found, arms=arms), baseline, *_balances(folder / DATA, arms))
 
     @property
@@ -76,6 +77,11 @@ class Results:
         """How many rounds the arms have in common, and the seconds of so many, by arm, seed and part."""
         count = costs.common_rounds(self.found.arms)
         return count, {arm: costs.seconds(rounds, count) for arm, rounds in self.found.arms.items()}
+
+
+def _by_number(name: str) -> str:
+    """What sorts names as people do: batch 2 before batch 10."""
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), name.casefold())
 
 
 def _balances(data: Path, arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:

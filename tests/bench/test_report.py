@@ -57,6 +57,13 @@ def test_the_same_records_give_the_same_bytes(folder: Path) -> None:
     assert files() == files()
 
 
+def test_the_baseline_comes_first_and_numbers_in_names_count_as_such(tmp_path: Path) -> None:
+    arms = {name: {0: [0.5, 0.6]} for name in ("batch 10", "batch 2", "Batch 1", "random")}
+    lines = written(runs.write(tmp_path, arms), "--no-figures").splitlines()
+    rows = [line.split("|")[1].strip() for line in lines if "(1)" in line]
+    assert rows[:4] == ["random", "Batch 1", "batch 2", "batch 10"]
+
+
 def test_more_arms_than_a_plot_holds_have_a_panel_each(tmp_path: Path) -> None:
     arms = {f"arm {index}": {0: [0.5, 0.6]} for index in range(6)}
     written(runs.write(tmp_path, {"random": {0: [0.5, 0.6]}, **arms}))
