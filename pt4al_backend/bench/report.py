@@ -36,8 +36,8 @@ AREA = (
     "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval is that of t."
 )
 SAVED = (
-    "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last. The interval is "
-    "the percentile bootstrap over the seeds that both have, drawn in pairs; of few seeds it is too narrow."
+    "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last (number of seeds: "
+    "those that both finished). Within the interval a paired t test at 5 % cannot tell the two apart (Fieller 1954)."
 )
 WINS = (
     "Label counts at which the arm of the row is above that of the column by a two-sided paired t test at 5 %, uncorrected, "
@@ -146,7 +146,8 @@ def _comparisons(curves: statistics.Curves, baseline: str) -> Iterator[Section]:
     if len(over := statistics.shared(curves)) > 1:
         note = AREA.format(first=over[0], last=over[-1], count=len(over), baseline=baseline)
         yield Section("Area under the curve", note, tables.areas(curves, baseline))
-    yield Section("Labels saved", SAVED.format(baseline=baseline), tables.saved(curves, baseline))
+    if statistics.complete(curves[baseline]):
+        yield Section("Labels saved", SAVED.format(baseline=baseline), tables.saved(curves, baseline))
 
 
 def _made(results: Results) -> str:

@@ -59,19 +59,24 @@ def wins(curves: Curves) -> str:
 
 
 def saved(curves: Curves, baseline: str) -> str:
-    """Labels at which an arm's mean curve reaches what the baseline has at its last, and their share of the baseline's."""
-    last, target = list(statistics.mean_curve(curves[baseline]).items())[-1]
+    """Labels at which an arm's mean curve reaches what the baseline has at its last, by how many seeds, and their share."""
+    seeds = statistics.complete(curves[baseline])
+    last = statistics.budgets({baseline: seeds})[-1]
+    target = Spread.of(curve[last] for curve in seeds.values()).mean
     rows = []
-    for arm, seeds in curves.items():
-        found, own = statistics.saved(seeds, curves[baseline]), statistics.budgets({arm: seeds})
+    for arm in curves:
+        found, own = statistics.saved(curves[arm], curves[baseline]), statistics.budgets({arm: curves[arm]})
+        if found is None:
+            rows.append([arm, NONE, NONE, NONE])
+            continue
         labels, share = "not reached", NONE
-        if found.labels is not None:
+        if math.isfinite(found.labels):
             labels, share = _reached(found.labels, own), f"{'≤ ' * (found.labels == own[0])}{found.labels / last:.2f}"
         between = NONE
         if arm != baseline and found.low is not None and found.high is not None:
             low, high = _reached(found.low, own), _reached(found.high, own)
             between = low if math.isinf(found.low) else f"{low} to {high}"
-        rows.append([arm, labels, share, between])
+        rows.append([arm, f"{labels} ({found.n})", share, between])
     return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}", "95 % interval of labels"], rows)
 
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,8 +17,8 @@ from pt4al_backend.bench.statistics import (
     areas,
     entropy,
     holm,
-    mean_curve,
     reached,
+    saved,
     shared,
     wins,
 )
@@ -123,19 +124,39 @@ def test_differences_keep_seeds_and_budgets_that_both_have() -> None:
 
 @pytest.mark.parametrize(
     ("value", "labels"),
-    [(0.5, 20.0), (0.55, 30.0), (0.6, 40.0), (0.2, 10.0), (0.1, 10.0), (0.61, None)],
+    [(0.5, 20.0), (0.55, 30.0), (0.6, 40.0), (0.2, 10.0), (0.1, 10.0), (0.61, math.inf)],
     ids=["at a point", "half-way", "at the last", "at the first", "before the first", "never"],
 )
-def test_where_a_curve_reaches_a_value(value: float, labels: float | None) -> None:
-    assert reached({40: 0.6, 10: 0.2, 20: 0.5}, value) == (None if labels is None else pytest.approx(labels))
+def test_where_a_curve_reaches_a_value(value: float, labels: float) -> None:
+    assert reached(np.array([10, 20, 40]), np.array([0.2, 0.5, 0.6]), value) == pytest.approx(labels)
 
 
 def test_a_curve_that_falls_back_counts_from_where_it_was_first() -> None:
-    assert reached({10: 0.2, 20: 0.6, 30: 0.4, 40: 0.8}, 0.5) == pytest.approx(17.5)
+    assert reached(np.array([10, 20, 30, 40]), np.array([0.2, 0.6, 0.4, 0.8]), 0.5) == pytest.approx(17.5)
 
 
-def test_the_mean_curve_takes_the_seeds_that_are_there() -> None:
-    assert mean_curve({0: {10: 0.2, 20: 0.6}, 1: {10: 0.4}}) == pytest.approx({10: 0.3, 20: 0.6})
+def test_labels_saved_are_of_the_seeds_that_were_run_to_the_end_by_both() -> None:
+    base = {0: {10: 0.5, 20: 0.7}, 1: {10: 0.3, 20: 0.5}, 2: {10: 0.4, 20: 0.6}}
+    stopped = {**base, 1: {10: 0.3}}  # the same, but for a seed that a time limit ended
+    found = saved(stopped, base)
+    assert found is not None
+    assert (found.labels, found.low, found.high, found.n) == (20, 20, 20, 2)
+    assert saved({5: base[0]}, base) is None
+
+
+def test_the_interval_of_labels_saved_holds_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    truth, held = 300.0, 0
+    for _ in range(200):
+        noise = rng.normal(0, 0.012, (2, 5, 4))
+        base, ahead = (
+            [dict(zip([100, 200, 300, 400], 0.2 + 0.04 * np.arange(4) + up + row, strict=True)) for row in rows]
+            for up, rows in zip((0, 0.04), noise, strict=True)
+        )
+        found = saved(dict(enumerate(ahead)), dict(enumerate(base)))
+        assert found is not None
+        held += (found.low or 0) <= truth <= (found.high or 0)
+    assert held >= 184
 
 
 @pytest.mark.parametrize(

@@ -74,14 +74,14 @@ def test_labels_saved_are_interpolated_bounded_or_not_reached() -> None:
     }
     assert cells(tables.saved(curves, "random")) == {
         "arm": ["labels to 60.0", "of 200", "95 % interval of labels"],
-        "random": ["200", "1.00", ""],
-        "half-way": ["150", "0.75", ""],
-        "at once": ["≤ 100", "≤ 0.50", ""],
-        "never": ["not reached", "", ""],
+        "random": ["200 (1)", "1.00", ""],
+        "half-way": ["150 (1)", "0.75", ""],
+        "at once": ["≤ 100 (1)", "≤ 0.50", ""],
+        "never": ["not reached (1)", "", ""],
     }
 
 
-def test_labels_saved_have_the_interval_of_the_seeds_drawn_in_pairs() -> None:
+def test_labels_saved_have_an_interval_of_differences_paired_by_seed() -> None:
     base = {0: {100: 0.4, 200: 0.6}, 1: {100: 0.5, 200: 0.7}}
     same = {seed: {100: curve[100], 200: curve[200] + 0.2} for seed, curve in base.items()}  # half-way, whichever seeds are drawn
     torn = {0: {100: 0.4, 200: 0.59}, 1: {100: 0.7, 200: 0.9}}  # never with one seed, at once with the other
