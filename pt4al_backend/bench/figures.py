@@ -74,12 +74,14 @@ def write(folder: Path, name: str, figure: "Figure") -> None:
 def curves(arms: Curves, baseline: str, what: str, *, zero: bool = False, scale: float = 100) -> "Figure":
     """``what`` over the labels: the mean over the seeds in a band of ± 1 sd, or the seeds as thin lines if they are few.
 
-    Values are drawn ``scale`` times as large. ``zero`` draws a line there, which the baseline would be.
+    At a single number of labels there is no curve, and each arm has a row. Values are drawn ``scale`` times as large.
+    ``zero`` draws a line there, which the baseline would be.
     """
     others = [arm for arm in arms if arm != baseline]
     styles = {baseline: BASELINE_STYLE, **{arm: _line_style(index) for index, arm in enumerate(others)}}
+    drawn = _rows if len(statistics.budgets(arms)) == 1 else _together if len(arms) <= TOGETHER else _panels
     with _style():
-        return (_together if len(arms) <= TOGETHER else _panels)(arms, baseline, styles, what, zero, scale)
+        return drawn(arms, baseline, styles, what, zero, scale)
 
 
 def wins(arms: Curves) -> "Figure":
@@ -183,6 +185,25 @@ def _unit(longest: float) -> tuple[str, float]:
     return next(
         (unit, by) for unit, by in (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0)) if longest >= 2 * by or by == 1
     )
+
+
+def _rows(arms: Curves, baseline: str, _: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
+    """A row for each arm: its seeds, their mean ± 1 sd, and the baseline's mean through all rows."""
+    (labels,) = statistics.budgets(arms)
+    figure = _figure((6.0, 0.7 + 0.24 * len(arms)))
+    axes = figure.subplots()
+    for row, (arm, seeds) in enumerate(arms.items()):
+        values = [scale * value for value in statistics.at(seeds, labels).values()]
+        spread, colour = Spread.of(values), BLACK if arm == baseline else COLOURS[0]
+        axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.35, markersize=3, markeredgewidth=0)
+        axes.errorbar(spread.mean, row, xerr=spread.sd, color=colour, marker="|", markersize=10, markeredgewidth=2, linewidth=1.2)
+        if arm == baseline or (zero and not row):
+            axes.axvline(0 if zero else spread.mean, color=BLACK, linewidth=0.8)
+    axes.set_yticks(range(len(arms)), list(arms))
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(f"{what}, {labels:,} labels")
+    return figure
 
 
 def _together(arms: Curves, _: str, styles: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":

@@ -72,6 +72,15 @@ def test_more_arms_than_a_plot_holds_have_a_panel_each(tmp_path: Path) -> None:
         assert all(words.count(arm) == 1 for arm in arms)
 
 
+def test_at_one_number_of_labels_every_arm_has_a_row_with_its_seeds(tmp_path: Path) -> None:
+    arms = {f"arm {k}": {seed: [0.5 + k / 100 + seed / 50] for seed in range(4)} for k in range(8)}
+    folder = runs.write(tmp_path, {"random": {seed: [0.4 + seed / 50] for seed in range(4)}, **arms})
+    written(folder)
+    groups = ElementTree.parse(folder / "report" / "values.svg").getroot().iter("{http://www.w3.org/2000/svg}g")
+    rows = ["".join(group.itertext()).strip() for group in groups if group.get("id", "").startswith("ytick")]
+    assert rows == ["random", *arms]
+
+
 def test_the_balance_of_queries_is_by_the_classes_of_the_data_set(folder: Path) -> None:
     text = written(folder, "--no-figures")
     assert "| random | 0.81 ± 0.00 (1 to 3) |" in text
