@@ -5,7 +5,7 @@ PT4AL is measured, and every strategy that compares images by the model's featur
 
 import time
 import tracemalloc
-from dataclasses import replace
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,7 @@ def _measure(options: ProjectSettings, pool: Pool, known: Scored) -> Line:
     strategy = rounds.strategy_of(options, plan.rounds)
     count = plan.query + plan.reserve
     candidates = strategy.candidates(pool, ROUND, count)
-    scored = _part(known, candidates)
+    scored = _part(known, candidates, strategy.needs)
     tracemalloc.start()
     try:
         began = time.perf_counter()
@@ -57,10 +57,13 @@ def _measure(options: ProjectSettings, pool: Pool, known: Scored) -> Line:
     finally:
         tracemalloc.stop()
     name = f"{options.strategy}, {options.sampler}" if options.strategy == "pt4al" else options.strategy
-    note = f"{count:,} of {len(candidates):,} candidates, {FEATURES} features, at most {peak / MB:,.0f} MB"
+    by = f", {FEATURES} features" if "features" in strategy.needs else ""
+    note = f"{count:,} of {len(candidates):,} candidates{by}, at most {peak / MB:,.0f} MB"
     return Line(f"querying {len(pool.ids):,} tasks, {name}", took, "s", note=note)
 
 
-def _part(known: Scored, rows: NDArray[np.int64]) -> Scored:
-    arrays = {name: getattr(known, name)[rows] for name in ("ids", "labels", "features", "posteriors")}
-    return replace(known, confidences={name: values[rows] for name, values in known.confidences.items()}, **arrays)
+def _part(known: Scored, rows: NDArray[np.int64], needs: Collection[str]) -> Scored:
+    """What a job keeps for a strategy that needs no more than this of its candidates."""
+    arrays = {name: getattr(known, name)[rows] if name in needs else None for name in ("features", "posteriors")}
+    said = {name: values[rows] for name, values in known.confidences.items()}
+    return Scored(known.ids[rows], said, known.labels[rows], **arrays, labelled=known.labelled if "features" in needs else None)
