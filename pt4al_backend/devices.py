@@ -6,19 +6,26 @@ from pathlib import Path
 
 import torch
 
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import ConfigError, TrainingImpossible
+
+NAMES = ("auto", "cpu", "cuda")
 
 
 def choose(name: str) -> torch.device:
     """``auto`` (a GPU if there is one), ``cpu`` or ``cuda``.
 
     Raises:
+        ConfigError: there is none of that name.
         TrainingImpossible: ``cuda`` was asked for and PyTorch finds no GPU.
     """
+    if name not in NAMES:
+        raise ConfigError(f"There is no device {name!r}.", f"There are {', '.join(NAMES)}.")
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
         return torch.device("cpu")
     if not torch.cuda.is_available():
-        raise TrainingImpossible("No CUDA device was found.", "Set PT4AL_DEVICE=auto or cpu, or mend the GPU's driver.")
+        raise TrainingImpossible(
+            "No CUDA device was found.", "Set PT4AL_DEVICE or --device to auto or cpu, or mend the GPU's driver."
+        )
     return torch.device("cuda")
 
 

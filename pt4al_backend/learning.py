@@ -267,8 +267,9 @@ def learn(job: Job, report: Report) -> None:
         companion = companions.load(job.companion)(task)
         start = time.monotonic()
         lesson = task.lesson(pixels, rows, targets)
-        best = BestEpoch(task, Images(pixels, control[0], Centre(job.shape)), control[1], job.device) if job.best_epoch else None
-        recipe, used = _train(job, task, companion.beside(), lesson, report, best)
+        trainable, tested = companion.beside(), Images(pixels, control[0], Centre(job.shape))
+        best = BestEpoch(task, trainable, tested, control[1], job.device) if job.best_epoch else None
+        recipe, used = _train(job, task, trainable, lesson, report, best)
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()

@@ -27,28 +27,34 @@ ROOM = 0.01  # of the scores' range, kept free for picks that are added behind t
 
 @dataclass(frozen=True)
 class Schedule:
-    """Sizes that a pool of this size gets. ``query`` counts the control picks among it."""
+    """Sizes that a pool of this size gets. ``query`` counts the control picks among it.
+
+    ``too_few`` says which sizes were asked for and do not fit; empty if they do.
+    """
 
     rounds: int
     query: int
     control: int
     reserve: int
-    notice: str = ""
+    too_few: str = ""
+
+    @property
+    def notice(self) -> str:
+        """What had to shrink; empty if nothing had to."""
+        if not self.too_few:
+            return ""
+        return f"{self.too_few}: there will be {self.rounds} of {self.query}. Import more images, or lower rounds or query_size."
 
 
 def schedule(pool: int, settings: ProjectSettings) -> Schedule:
-    """Fits the settings to a pool of ``pool`` usable tasks; says in ``notice`` what had to shrink."""
+    """Fits the settings to a pool of ``pool`` usable tasks."""
     asked = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
     rounds, query = shrink(pool, settings.rounds, asked)
-    notice = ""
-    if pool and (rounds, query) != (settings.rounds, asked):
-        notice = (
-            f"{pool} usable images are too few for {settings.rounds} rounds of {asked}: "
-            f"there will be {rounds} of {query}. Import more images, or lower rounds or query_size."
-        )
+    fits = not pool or (rounds, query) == (settings.rounds, asked)
+    too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {asked}"
     control = math.ceil(settings.control_share * query) if query > 1 else 0
     reserve = query if settings.reserve_size is None else settings.reserve_size
-    return Schedule(rounds, query, control, reserve, notice)
+    return Schedule(rounds, query, control, reserve, too_few)
 
 
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
@@ -73,8 +79,8 @@ def wishes(settings: ProjectSettings, query: int) -> dict[str, Any]:
     return {"wants": sorted(strategy.needs - {"pretext_features"}), "companion": strategy.companion, "asks": query}
 
 
-def require_fit(settings: ProjectSettings, task: str) -> None:
-    """Refuses a strategy that needs what models of a main task do not say.
+def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS) -> None:
+    """Refuses a strategy that needs what models of a main task do not say; ``where`` says where the user changes it.
 
     Raises:
         ConfigError: such a strategy.
@@ -83,7 +89,7 @@ def require_fit(settings: ProjectSettings, task: str) -> None:
         key, other = ("sampler", "margin") if settings.strategy == "pt4al" else ("strategy", "core_set")
         raise ConfigError(
             f"Setting {key!r}: {getattr(settings, key)!r} needs a posterior of each class for images; {task} has them of pixels.",
-            f"{other!r} does not. {EXTRA_PARAMS}",
+            f"{other!r} does not. {where}",
         )
 
 

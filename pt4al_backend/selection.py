@@ -13,21 +13,22 @@ from numpy.typing import NDArray
 
 from pt4al_backend.minibatches import Data, Targets
 from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import infer
+from pt4al_backend.training import Trainable, infer
 
 
 class BestEpoch:
     """Called after each epoch, measures the task's model on labelled images and keeps the weights that did best.
 
     Args:
-        task: whose model is trained.
+        task: whose model is measured.
+        trained: what is trained, the task or what holds it together with a companion's module: all of it is kept.
         images, truths: what it is measured on.
         device: where.
     """
 
-    def __init__(self, task: Task, images: Data, truths: Targets, device: torch.device) -> None:
-        self._task, self._images, self._truths, self._device = task, images, truths, device
-        self._best, self._weights = -np.inf, copy.deepcopy(task.model.state_dict())
+    def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
+        self._task, self._model, self._images, self._truths, self._device = task, trained.model, images, truths, device
+        self._best, self._weights = -np.inf, copy.deepcopy(self._model.state_dict())
 
     def __call__(self) -> None:
         tallies = [self._task.tally([], self._truths[np.empty(0, np.int64)])]
@@ -39,8 +40,8 @@ class BestEpoch:
         infer(self._task.model, self._task.look, self._images, self._task.together(self._device), take, device=self._device)
         value = self._task.metrics(np.concatenate(tallies))["value"]
         if value is not None and value > self._best:
-            self._best, self._weights = value, copy.deepcopy(self._task.model.state_dict())
+            self._best, self._weights = value, copy.deepcopy(self._model.state_dict())
 
     def take_back(self) -> None:
-        """Gives the model the weights that did best."""
-        self._task.model.load_state_dict(self._weights)
+        """Gives what is trained the weights of the epoch that did best."""
+        self._model.load_state_dict(self._weights)

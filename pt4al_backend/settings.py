@@ -198,7 +198,7 @@ class ProjectSettings(BaseSettings):
         return self
 
 
-def _explain(model: type[BaseSettings], error: ValidationError) -> ConfigError:
+def _explain(model: type[BaseSettings], error: ValidationError, where: str) -> ConfigError:
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
@@ -210,9 +210,6 @@ def _explain(model: type[BaseSettings], error: ValidationError) -> ConfigError:
             secret = any(word in key.lower() for word in ("key", "pass", "url"))
             shown = "the value given" if secret else repr(problem["input"])
             lines.append(f"Setting {key!r}: {shown} is not allowed. {problem['msg']}.")
-    where = "Change it in the environment."
-    if model is ProjectSettings:
-        where = EXTRA_PARAMS
     return ConfigError(" ".join(lines), where)
 
 
@@ -225,11 +222,13 @@ def server_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise _explain(Settings, error) from None
+        raise _explain(Settings, error, "Change it in the environment.") from None
 
 
-def project_settings(extra_params: Mapping[str, Any] | str | None = None) -> ProjectSettings:
+def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:
     """Reads a project's settings; ``extra_params`` is what Label Studio sends: an object, a JSON text, or nothing.
+
+    ``where`` is the remedy of an error: where the user changes a setting.
 
     Raises:
         ConfigError: not a JSON object, an unknown key, or a value that is not allowed.
@@ -248,12 +247,12 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None) -> Pro
     unknown = [str(key) for key in params if key not in ProjectSettings.model_fields]
     if unknown:  # checked here, because pydantic-settings takes keys of its own, which read files
         known_keys = ", ".join(ProjectSettings.model_fields)
-        raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; the settings are {known_keys}.", EXTRA_PARAMS)
+        raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; the settings are {known_keys}.", where)
     try:
         settings = ProjectSettings(**params)
     except ValidationError as error:
-        raise _explain(ProjectSettings, error) from None
+        raise _explain(ProjectSettings, error, where) from None
     for key, value, known in (("strategy", settings.strategy, STRATEGIES), ("pretext", settings.pretext, PRETEXTS)):
         if value is not None and value not in known:
-            raise ConfigError(f"Setting {key!r}: {value!r} is not allowed; there are {', '.join(sorted(known))}.")
+            raise ConfigError(f"Setting {key!r}: {value!r} is not allowed; there are {', '.join(sorted(known))}.", where)
     return settings

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pt4al_backend import devices
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import ConfigError, TrainingImpossible
 
 
 @pytest.fixture(params=[False, True])
@@ -24,6 +24,12 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error_with_a_remedy(gpu
     else:
         with pytest.raises(TrainingImpossible, match="PT4AL_DEVICE"):
             devices.choose("cuda")
+
+
+@pytest.mark.usefixtures("gpu")
+def test_a_device_of_no_known_name_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no device 'tpu'\. There are auto, cpu, cuda"):
+        devices.choose("tpu")
 
 
 def test_training_leaves_a_core_to_others_unless_told_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:

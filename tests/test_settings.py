@@ -60,6 +60,16 @@ def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, name
     assert refused.value.remedy or "there are" in refused.value.message
 
 
+@pytest.mark.parametrize("given", [{"querysize": 3}, {"rounds": 0}, {"strategy": "magic"}])
+def test_where_a_setting_is_changed_is_said_by_whoever_reads_it(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given)
+    assert refused.value.remedy.startswith("Change it in Label Studio")
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given, "Change it there.")
+    assert refused.value.remedy == "Change it there."
+
+
 def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given() -> None:
     """PT4AL, sections 4.3 and 5.1: ten rounds, the hardest batch first, top-1 posterior, 200 epochs in steps, from scratch."""
     published = project_settings({"preset": "paper"})

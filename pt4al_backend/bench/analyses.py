@@ -52,23 +52,17 @@ def loss_rank(
     from pt4al_backend.bench import figures as drawing
     from pt4al_backend.bench import loss_rank as analysis
     from pt4al_backend.bench import report
-    from pt4al_backend.settings import project_settings
 
     if figures:
         drawing.require()
     require_task(dataset, None, "classification")
     tasks = tuple(Arm(name, {"pretext": name}) for name in dict.fromkeys(pretext))
     size, arms = Experiment(LOSS_RANKS, dataset, tasks).planned(preset, dataset, _independent(settings_of(common)))
-    for arm in arms:
-        project_settings(arm.settings)  # all are checked before the first is run
-    image_size = arms[0].settings.get("image_size")
-    chosen = Chosen(to, rankings or to, data, dataset, None, pool or size.pool, test or size.test, device, image_size)
+    image_size = {arm.options().image_size for arm in arms}.pop()  # all are checked before the first is run
+    preset_part = size.pool, size.test
+    chosen = Chosen(to, rankings or to, data, dataset, None, pool, test, device, image_size, preset_part)
     truth = chosen.truth()
-    own = (
-        project_settings({**truth.params, **arm.settings, "seed": seed})
-        for seed in range(first_seed, first_seed + seeds)
-        for arm in arms
-    )
+    own = (arm.options(**truth.params, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in arms)
     for line in analysis.run(to, truth, own, chosen.rankings, device):
         found = "all losses are equal" if line.rho is None else f"rho {line.rho:.3f} ({line.low:.3f} to {line.high:.3f})"
         out.print(f"{line.pretext}, seed {line.seed}: {found}, {line.n:,} test images, main accuracy {line.accuracy:.1%}")

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.pretext import PRETEXTS
 from pt4al_backend.ranking import rank, split
+
+if TYPE_CHECKING:
+    from pt4al_backend.settings import ProjectSettings
 
 Json = dict[str, Any]
 Losses = NDArray[np.float64]
@@ -65,6 +68,9 @@ class Arm:
     def __post_init__(self) -> None:
         if not self.name or "/" in self.name or self.name.startswith(".") or not self.name.isprintable():
             raise ConfigError(f"An arm cannot be named {self.name!r}.", "Give it a name that can be a folder's and a table's.")
+        if len(self.name.encode()) > LONGEST:
+            what = f"The name of an arm is too long, {self.name[:20]!r}…"
+            raise ConfigError(what, f"Give it at most {LONGEST} letters, or fewer that are not Latin.")
         for twist, kind in _TWISTS.items():
             if not isinstance(value := getattr(self, twist), kind):
                 what = "true or false" if kind is bool else "text"
@@ -98,6 +104,16 @@ class Arm:
         """The same with settings that all arms have; its own win."""
         return dataclasses.replace(self, settings={**common, **self.settings})
 
+    def options(self, **more: Any) -> "ProjectSettings":
+        """Its settings as a project's, checked; ``more`` are those of the data set, which yield to it, and the seed.
+
+        Raises:
+            ConfigError: an unknown setting, or a value that is not allowed.
+        """
+        from pt4al_backend.settings import project_settings
+
+        return project_settings({**more, **self.settings}, WHERE)
+
     def twists(self) -> Json:
         """What it does that the live engine does not; only what differs from the default."""
         default = Arm(self.name)
@@ -107,5 +123,9 @@ class Arm:
 
 #: What an arm does beside its settings, and the kind of value that says it.
 _TWISTS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
+#: Bytes of a name: file systems take 255, and tables less.
+LONGEST = 100
+#: Where the benchmark's user changes a setting.
+WHERE = "Change it in --settings, in --arm of `pt4al bench run`, or in the environment (PT4AL_…)."
 SEEDS = "All arms are run with the seeds that --seeds and --first-seed say."
 _EXAMPLE = 'Write --arm \'margin={"strategy": "margin"}\'.'

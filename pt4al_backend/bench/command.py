@@ -15,7 +15,9 @@ import typer
 
 from pt4al_backend import datasets
 from pt4al_backend.bench import analyses
-from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, Experiment
+from pt4al_backend.bench.arms import WHERE, Arm
+from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, RANDOM, Experiment
+from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.options import (
     Chosen,
     Common,
@@ -36,7 +38,7 @@ from pt4al_backend.bench.options import (
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pt4al_backend.bench.arms import Arm
+    from pt4al_backend.bench.truth import Truth
 
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
@@ -62,12 +64,10 @@ def run(
     rankings: Rankings = None,
 ) -> None:
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
-    from pt4al_backend.bench.arms import Arm
-
     given = settings_of(common)
     arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
     chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, _image_size(arms))
-    _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit)
+    _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit, named=True)
 
 
 def _command(name: str, experiment: Experiment) -> None:
@@ -93,10 +93,11 @@ def _command(name: str, experiment: Experiment) -> None:
             names = ", ".join(arm.name for arm in arms)
             raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
         arms = [arm for arm in arms if not only or arm.name in only]
-        part = pool or size.pool, test or size.test
-        chosen = Chosen(to, rankings or to, data, dataset, masks, *part, device, _image_size(arms))
+        part = size.pool, size.test
+        chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, _image_size(arms), part)
         title = f"{experiment.title}; {preset}: {PRESETS[preset].about}"
-        _compare(chosen, title, arms, range(first_seed, first_seed + seeds), experiment.rounds or size.rounds, time_limit)
+        run_seeds, rounds = range(first_seed, first_seed + seeds), experiment.rounds or size.rounds
+        _compare(chosen, title, arms, run_seeds, rounds, time_limit, named=bool(only))
 
     app.command(name, help=f"{experiment.title}, on {experiment.dataset}.")(command)
 
@@ -107,40 +108,47 @@ for _name, _analysis in analyses.COMMANDS.items():
     app.command(_name)(_analysis)
 
 
-def _image_size(arms: Sequence["Arm"]) -> int | None:
+def _image_size(arms: Sequence[Arm]) -> int | None:
     """The size that images are decoded to, once for all arms.
 
     Raises:
-        ConfigError: the arms differ in it.
+        ConfigError: the arms differ in it, or a setting is not allowed.
     """
-    sizes = {arm.settings.get("image_size") for arm in arms}
+    sizes = {arm.options().image_size for arm in arms}
     if len(sizes) > 1:
         what = f"The arms differ in image_size ({', '.join(map(str, sorted(sizes, key=str)))}), and share one set of images."
         raise ConfigError(what, "Set it in --settings, for all of them, or compare sizes in output folders of their own.")
     return sizes.pop()
 
 
-def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[int], rounds: int, time_limit: float) -> None:
-    """Runs every arm with every seed, seed by seed, and writes the report, unless the time limit let no round end."""
+def _compare(
+    chosen: Chosen, title: str, arms: Sequence[Arm], seeds: Sequence[int], rounds: int, time_limit: float, *, named: bool
+) -> None:
+    """Runs every arm with every seed, seed by seed, and writes the report, unless the time limit let no round end.
+
+    Arms whose initial weights cannot be had are left out, unless the user ``named`` them.
+    """
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, experiment
     from pt4al_backend.rounds import require_fit
-    from pt4al_backend.settings import project_settings
 
     began = time.monotonic()
     to = chosen.to
     task = datasets.load(chosen.dataset).task(chosen.masks)
     for arm in arms:
-        require_fit(project_settings(arm.settings), task)  # all are checked before the first is run
+        require_fit(arm.options(), task, WHERE)  # all are checked before the first is run
     if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:
         raise ConfigError(f"More than one arm is named {', '.join(map(repr, twice))}.", "Give each arm a name of its own.")
-    said = experiment(to)
+    experiment(to)  # damaged, it is refused before anything is decoded
     truth = chosen.truth()
-    _note(to / EXPERIMENT, title, str(said.get("command", "")))
+    arms = _startable(arms, truth, chosen.device, named=named)
+    for arm in arms:
+        _require_room(arm, truth)
+    _note(to / EXPERIMENT, title)
     finished, left = 0, False
     for seed in seeds:
         for arm in arms:
-            own = project_settings({**truth.params, **arm.settings, "seed": seed})
+            own = arm.options(**truth.params, seed=seed)
             one = Run(to / "arms" / arm.name / f"seed-{seed}", truth, own, chosen.rankings, arm, device=chosen.device)
             if damaged := one.damaged():
                 out.print(f"{arm.name}, seed {seed}: {damaged} damaged lines, or lines behind one, are left out and run again")
@@ -158,24 +166,59 @@ def _compare(chosen: Chosen, title: str, arms: Sequence["Arm"], seeds: Sequence[
         report(to, figures=False)
 
 
-def _note(path: Path, title: str, before: str) -> None:
-    """Adds this command line to those that made the runs ``before``."""
+def _startable(arms: Sequence[Arm], truth: "Truth", device: str, *, named: bool) -> list[Arm]:
+    """The arms whose initial weights can be had; the terminal says which others are left out, and why.
+
+    Raises:
+        ConfigError: such an arm is ``named``, or there are no others.
+    """
+    from pt4al_backend.bench.initial_weights import missing
+
+    left_out = missing(arms, truth, device)
+    gone = [arm.name for those in left_out.values() for arm in those]
+    for reason, those in left_out.items():
+        names = ", ".join(repr(arm.name) for arm in those)
+        if named or len(gone) == len(arms):
+            raise ConfigError(f"There are no initial weights for {names}. {reason}", "Set another init, or leave these arms out.")
+        out.print(f"Left out: {names}. {reason}")
+    return [arm for arm in arms if arm.name not in gone]
+
+
+def _require_room(arm: Arm, truth: "Truth") -> None:
+    """Refuses an arm whose queries are more than the pool has."""
+    from pt4al_backend.rounds import schedule
+
+    plan = schedule(truth.pool, arm.options(**truth.params))
+    if plan.too_few:
+        what = f"Arm {arm.name!r}: {plan.too_few}; {plan.rounds} of {plan.query} would fit."
+        raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
+
+
+def _note(path: Path, title: str) -> None:
+    """Adds this command line to those that made the runs beside the file; processes that share them take turns."""
+    from pt4al_backend.bench.report import experiment
+
     this = command_line()
-    commands = [*(each for each in before.splitlines() if each != this), this]
-    path.write_text(json.dumps({"title": title, "command": "\n".join(commands)}))
+    with held(path, wait=True):
+        before = str(experiment(path.parent).get("command", "")).splitlines()
+        draft = path.with_suffix(".part")
+        draft.write_text(json.dumps({"title": title, "command": "\n".join([*(each for each in before if each != this), this])}))
+        draft.replace(path)
 
 
 @app.command()
 def report(
     to: Annotated[Path, typer.Argument(help="Output folder of runs.")],
-    baseline: Annotated[str, typer.Option(help="Arm that the others are compared with, seed by seed.")] = "random",
+    baseline: Annotated[str | None, typer.Option(help="Arm that the others are compared with; else random.")] = None,
     figures: Annotated[bool, typer.Option(help="Draw figures, which needs matplotlib.")] = True,
 ) -> None:
     """Writes tables and figures below the output folder, and prints mean ± sd and the paired differences to the baseline."""
     from pt4al_backend.bench import report as reports
     from pt4al_backend.bench.results import Results
 
-    results = Results.read(to, baseline)
+    results = Results.read(to, baseline or RANDOM.name)
+    if baseline is not None and baseline not in results.found.arms:
+        raise ConfigError(f"No arm is named {baseline!r}.", f"There are {', '.join(map(repr, results.found.arms))}.")
     sections = list(reports.sections(results))
     path = reports.write(results, sections, draw=figures)
     for section in (each for each in sections if each.heading in PRINTED):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.arms import WHERE, Arm
 from pt4al_backend.errors import ConfigError
 
 Json = dict[str, Any]
@@ -51,9 +51,9 @@ RIVALS = tuple(
 
 @dataclass(frozen=True)
 class Size:
-    """How much of a data set is used: None means all of it, or as the paper has it."""
+    """How much of a data set is used: None means all of it, and of a query as many as the live engine asks for."""
 
-    query: int
+    query: int | None
     rounds: int
     pool: int | None = None
     test: int | None = None
@@ -103,8 +103,6 @@ PRESETS = {
 
 #: What the paper has otherwise in segmentation (section 5.2).
 PAPERS_SEGMENTATION: Json = {"init": "imagenet"}
-#: Data sets of images too small for networks that ImageNet's weights fit.
-SMALL = {"cifar10", "imbalanced-cifar10"}
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class Experiment:
     Attributes:
         title: what it shows, with its place in the paper.
         dataset: name of the data set, where no other is asked for.
-        arms: in the order of the tables.
+        arms: in the order in which each seed runs them; tables sort them by name, the baseline first.
         task: main task of the data set.
         seeds: how many, where no number is asked for.
         rounds: how many are run; None: all of the sweep.
@@ -131,8 +129,10 @@ class Experiment:
         """The size, and the arms with all that the preset adds, and ``changes`` of its settings.
 
         Raises:
-            ConfigError: there is no such preset, or it does not suit the task.
+            ConfigError: there is no such preset, it does not suit the task, or a setting is not allowed.
         """
+        from pt4al_backend.settings import project_settings
+
         if preset not in PRESETS:
             raise ConfigError(f"There is no preset {preset!r}.", f"There are {', '.join(PRESETS)}.")
         if preset == "released-code" and self.task != "classification":
@@ -141,10 +141,9 @@ class Experiment:
         chosen = PRESETS[preset]
         own = PAPERS_SEGMENTATION if (preset, self.task) == ("paper", "segmentation") else {}
         common = {**chosen.settings, **own, **size.settings, "query_size": size.query, "rounds": size.rounds, **changes}
-        size = replace(size, query=common["query_size"], rounds=common["rounds"])
-        small = preset == "quick" or dataset.removesuffix("-jpeg") in SMALL
-        fitting = (arm for arm in self.arms if not (small and arm.settings.get("init") == "imagenet"))
-        return size, [_planned(arm, common, chosen) for arm in fitting]
+        checked = project_settings(common, WHERE)
+        size = replace(size, query=checked.query_size, rounds=checked.rounds)
+        return size, [_planned(arm, common, chosen) for arm in self.arms]
 
 
 def _planned(arm: Arm, common: Mapping[str, Any], preset: Preset) -> Arm:

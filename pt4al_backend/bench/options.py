@@ -16,6 +16,7 @@ from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
+    from pt4al_backend.datasets.data_set import DataSet
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -73,7 +74,11 @@ def command_line() -> str:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A data set and a part of it, for the output folder ``to``; ``rankings`` is where those of its pool are kept."""
+    """A data set and a part of it, for the output folder ``to``; ``rankings`` is where those of its pool are kept.
+
+    ``pool`` and ``test`` are what the user asks for; where that is nothing, ``preset`` says how many images of each are used,
+    or all if there are fewer.
+    """
 
     to: Path
     rankings: Path
@@ -84,21 +89,25 @@ class Chosen:
     test: int | None
     device: str
     image_size: int | None
+    preset: tuple[int | None, int | None] = (None, None)
 
     def truth(self) -> "Truth":
         """The data set, decoded into the output folder unless it is there already.
 
         Raises:
-            ConfigError: there is another one, or it cannot be read.
+            ConfigError: there is another one, it cannot be read, or there is no such device.
+            TrainingImpossible: there is no GPU where one is asked for.
         """
-        from pt4al_backend import artefacts
+        from pt4al_backend import artefacts, devices
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.intake import has_gpu
         from pt4al_backend.settings import server_settings
 
+        devices.choose(self.device)  # which the runs would refuse, once all is decoded
         folder = self.to / "data"
         where = {"data": str(self.data.absolute()), "masks": str(self.masks.absolute()) if self.masks else None}
-        asked = {"dataset": self.dataset, **where, "pool": self.pool, "test": self.test, "image_size": self.image_size}
+        pool, test = self.pool or self.preset[0], self.test or self.preset[1]
+        asked = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
         if artefacts.is_complete(folder):
             there = artefacts.manifest(folder).get("asked")
             if there != asked:
@@ -107,6 +116,19 @@ class Chosen:
             return Truth.load(folder)
         settings = server_settings(device=self.device)
         most = settings.image_max_pixels
-        found = datasets.load(self.dataset).read(self.data, self.masks, most).part(self.pool, self.test)
-        out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.")
+        found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))
         return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
+
+    def _part(self, whole: "DataSet") -> "DataSet":
+        """What is used of a data set, which is printed, with what the preset would take of a larger one."""
+        counts: dict[str, int | None] = {}
+        fewer: list[str] = []
+        for side, given, most in zip(("pool", "test"), (self.pool, self.test), self.preset, strict=True):
+            there = len(getattr(whole, side))
+            counts[side] = given or (most and min(most, there))
+            if not given and most and most > there:
+                fewer.append(f"{most:,} for the {side}")
+        found = whole.part(**counts)
+        note = f" That is all there is: the preset takes {' and '.join(fewer)}." if fewer else ""
+        out.print(f"{found.source}: {len(found.pool):,} images for the pool, {len(found.test):,} for the test.{note}")
+        return found

@@ -1,5 +1,6 @@
 """``pt4al bench``: which data set a run is of."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
+from pt4al_backend.bench.options import Chosen
+from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.datasets import DATASETS, load
+from tests.bench.runs import write
 from tests.datasets.trees import TREES
 
 FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "width": 8, "image_size": 32}'
@@ -77,6 +81,53 @@ def test_arms_of_different_image_sizes_are_refused_as_they_share_one_set_of_imag
     assert refused.exit_code == 1
     assert "The arms differ in image_size (16, 32)" in refused.stderr
     assert not (tmp_path / "to").exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        ('own={"image_size": [1]}', "Setting 'image_size': [1] is not allowed. Input should be a valid integer."),
+        ('own={"epochs": "many"}', "Setting 'epochs': 'many' is not allowed."),
+        ('own={"strategy": "magic"}', "Setting 'strategy': 'magic' is not allowed"),
+        ('own={"init": "imagenet"}', "There are no initial weights for 'own'. ImageNet's weights fit"),
+    ],
+)
+def test_what_an_arm_cannot_do_is_refused_before_any_is_run(
+    tmp_path: Path, own: str, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    refused = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--arm", own)
+    assert refused.exit_code == 1
+    assert problem in refused.stderr
+    assert "Label Studio" not in refused.stderr
+    assert not (tmp_path / "to" / "arms").exists()
+
+
+def test_commands_that_share_a_folder_are_all_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other one is noted while this one decodes."""
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    file, decode = tmp_path / "to" / EXPERIMENT, Chosen.truth
+
+    def meanwhile(chosen: Chosen) -> Truth:
+        truth = decode(chosen)
+        file.write_text(json.dumps({"title": "runs", "command": "pt4al the other"}))
+        return truth
+
+    monkeypatch.setattr(Chosen, "truth", meanwhile)
+    monkeypatch.setattr("sys.argv", ["pt4al", "this one"])
+    done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--time-limit", 1e-9)
+    assert done.exit_code == 0, done.output
+    assert json.loads(file.read_text())["command"].splitlines() == ["pt4al the other", "pt4al 'this one'"]
+
+
+def test_a_baseline_that_was_named_has_to_be_there(tmp_path: Path) -> None:
+    write(tmp_path, {"PT4AL": {0: [0.5]}, "margin": {0: [0.6]}})
+    refused = bench("report", tmp_path, "--no-figures", "--baseline", "foo")
+    assert refused.exit_code == 1
+    assert "No arm is named 'foo'. There are 'margin', 'PT4AL'." in refused.stderr
+    assert not (tmp_path / "report").exists()
+    assert bench("report", tmp_path, "--no-figures").exit_code == 0
+    assert bench("report", tmp_path, "--no-figures", "--baseline", "margin").exit_code == 0
 
 
 def test_a_strategy_that_does_not_suit_the_data_set_is_refused_before_anything_is_decoded(

@@ -16,6 +16,8 @@ from pt4al_backend.settings import project_settings
 from pt4al_backend.strategies import STRATEGIES
 from tests.datasets.trees import TREES
 
+Json = dict[str, Any]
+
 FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "rounds": 3, "width": 8, "image_size": 16}'
 
 
@@ -145,7 +147,12 @@ def test_damaged_rounds_are_counted_and_run_again(data: Path) -> None:
         (("--dataset", "psychic"), "There is no data set 'psychic'"),
         (("--dataset", "camvid"), "The data set 'camvid' is one of segmentation, and this is about classification"),
         (("--dataset", "folder", "--masks", "masks"), "The data set 'folder' is one of segmentation"),
+        (("--settings", '{"rounds": [4]}'), "Setting 'rounds': [4] is not allowed. Input should be a valid integer."),
+        (("--settings", '{"rounds": 2.5}'), "Setting 'rounds': 2.5 is not allowed."),
+        (("--settings", '{"query_size": "few"}'), "Setting 'query_size': 'few' is not allowed."),
+        (("--settings", '{"image_size": [1]}'), "Setting 'image_size': [1] is not allowed."),
         (("--pool", 99_999), "The pool has 60 images, fewer than 99999"),
+        (("--device", "tpu"), "There is no device 'tpu'. There are auto, cpu, cuda."),
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
@@ -153,6 +160,70 @@ def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], p
     refused = bench("main", data, *arguments)
     assert refused.exit_code == 1
     assert problem in refused.stderr
+    assert "Label Studio" not in refused.stderr
+    assert not (data.parent / "to" / "arms").exists()
+
+
+@pytest.mark.parametrize("rounds", ["4", 4.0])
+def test_settings_are_read_as_the_live_engine_reads_them(data: Path, rounds: object) -> None:
+    given = json.dumps({**json.loads(FAST), "rounds": rounds, "image_size": "16"})
+    done = bench("main", data, "--only", "random", "--settings", given)
+    assert done.exit_code == 0, done.output
+    assert arms(data) == {"random": [(0, 1), (0, 2), (0, 3), (0, 4)]}
+
+
+def test_a_preset_takes_what_there_is_of_a_smaller_data_set(data: Path) -> None:
+    small = ("main", data.parent / "to", "--dataset", "cifar10-jpeg", "--data", data, "--preset", "quick", "--device", "cpu")
+    done = CliRunner().invoke(cli.app, ["bench", *map(str, small), "--settings", FAST, "--time-limit", "1e-9"])
+    assert done.exit_code == 0, done.output
+    assert "60 images for the pool, 20 for the test. That is all there is: the preset takes 5,000" in done.output
+    refused = CliRunner().invoke(cli.app, ["bench", *map(str, small), "--settings", '{"image_size": 16}'])
+    assert refused.exit_code == 1
+    assert "60 usable images are too few for 4 rounds of 100; 1 of 60 would fit. Lower rounds or query_size" in refused.stderr
+
+
+IMAGENET = [f"{rule}, imagenet" for rule in ("random", "PT4AL", "margin", "typiclust")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "fit networks of width 64 on images above 64 pixels; here images have 16 x 16."),
+        ({"image_size": 72, "width": 64}, "switched off (PT4AL_PRETRAINED=off)"),
+    ],
+)
+def test_arms_whose_initial_weights_cannot_be_had_are_left_out(
+    data: Path, settings: Json, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_PRETRAINED", "off")
+    given = ("--settings", json.dumps({**json.loads(FAST), **settings}), "--time-limit", 1e-9)
+    begun = bench("initial-weights", data, *given)
+    assert begun.exit_code == 0, begun.output
+    assert f"Left out: {', '.join(map(repr, IMAGENET))}." in begun.output
+    assert reason in begun.output
+    names = {path.name for path in (data.parent / "to" / "arms").iterdir()}
+    assert names == {arm.name for arm in EXPERIMENTS["initial-weights"].arms} - {*IMAGENET}
+
+
+def test_arms_whose_initial_weights_are_at_hand_are_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pt4al_backend.pretrained.imagenet", lambda *_: {})
+    given = ("--settings", json.dumps({**json.loads(FAST), "image_size": 72, "width": 64}), "--time-limit", 1e-9)
+    begun = bench("initial-weights", data, *given)
+    assert "Left out" not in begun.output
+    assert {path.name for path in (data.parent / "to" / "arms").iterdir()} >= {*IMAGENET}
+
+
+def test_an_arm_that_was_named_is_refused_where_its_initial_weights_cannot_be_had(data: Path) -> None:
+    refused = bench("initial-weights", data, "--only", "random", "--only", "random, imagenet")
+    assert refused.exit_code == 1
+    assert "There are no initial weights for 'random, imagenet'. ImageNet's weights fit" in refused.stderr
+    assert not (data.parent / "to" / "arms").exists()
+
+
+def test_a_comparison_of_which_no_arm_can_start_is_refused(data: Path) -> None:
+    refused = bench("main", data, "--settings", json.dumps({**json.loads(FAST), "init": "imagenet"}))
+    assert refused.exit_code == 1
+    assert "There are no initial weights for 'random', 'PT4AL'" in refused.stderr
     assert not (data.parent / "to" / "arms").exists()
 
 
@@ -171,6 +242,8 @@ def test_segmentation_is_refused_where_images_have_a_class_each(data: Path) -> N
         ("a={", "not JSON"),
         ("a=3", "no object"),
         ('a={"seed": 3}', "'seed' is not an arm's"),
+        (f"{'a' * 101}={{}}", "name of an arm is too long"),
+        (f"{'猫' * 34}={{}}", "name of an arm is too long"),
         ("a\nb={}", r"cannot be named 'a\\nb'"),
         ("a\udcff={}", r"cannot be named 'a\\udcff'"),
         ('a={"order": "size"}', "there is no order 'size'"),

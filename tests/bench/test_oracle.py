@@ -19,6 +19,7 @@ from pt4al_backend.selection import BestEpoch
 from pt4al_backend.settings import project_settings
 from pt4al_backend.strategies import STRATEGIES
 from pt4al_backend.tasks.base import Task
+from pt4al_backend.training import Trainable
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
 
@@ -222,8 +223,8 @@ def test_an_arm_may_end_with_its_best_epoch(tmp_path: Path, monkeypatch: pytest.
     class Spoilt(BestEpoch):
         """Its model forgets everything once the last epoch is measured, so that it says the same of every image."""
 
-        def __init__(self, task: Task, images: Data, truths: Targets, device: torch.device) -> None:
-            super().__init__(task, images, truths, device)
+        def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
+            super().__init__(task, trained, images, truths, device)
             self.model, self.epochs = task.model, 0
 
         def __call__(self) -> None:

@@ -1,0 +1,33 @@
+"""Initial weights that cannot be had: those of ImageNet fit some networks only, and are not on every machine.
+
+Asked before anything is trained: an arm that is to start from them would end a comparison in the middle.
+"""
+
+from collections.abc import Sequence
+
+from pt4al_backend import devices, pretrained, tasks
+from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.truth import Truth
+from pt4al_backend.frames import SMALL
+from pt4al_backend.settings import server_settings
+
+
+def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Arm]]:
+    """The arms that are to start from ImageNet's weights and cannot, by the reason; each network's are looked for once."""
+    found: dict[str | None, list[Arm]] = {}
+    for arm in arms:
+        options = arm.options(**truth.params)
+        if options.init == "imagenet":
+            form = tasks.load(truth.task).form(truth.shape, options, devices.choose(device))
+            found.setdefault(form.imagenet, []).append(arm)
+    reasons = {network: _problem(network, truth) for network in found}
+    return {reasons[network]: those for network, those in found.items() if reasons[network]}
+
+
+def _problem(network: str | None, truth: Truth) -> str:
+    if network is None:
+        height, width = truth.shape
+        return f"ImageNet's weights fit networks of width 64 on images above {SMALL} pixels; here images have {height} x {width}."
+    notes: list[str] = []
+    weights = pretrained.imagenet(network, server_settings().pretrained, notes.append)
+    return " ".join(notes) if weights is None else ""
