@@ -123,8 +123,8 @@ class Arm:
 
 #: What an arm does beside its settings, and the kind of value that says it.
 _TWISTS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
-#: Bytes of a name: file systems take 255, and tables less.
-LONGEST = 100
+#: Bytes of a name: as much as a table or a figure has room for.
+LONGEST = 50
 #: Where the benchmark's user changes a setting.
 WHERE = "Change it in --settings, in --arm of `pt4al bench run`, or in the environment (PT4AL_…)."
 SEEDS = "All arms are run with the seeds that --seeds and --first-seed say."

@@ -89,9 +89,7 @@ def wins(arms: Curves) -> "Figure":
     found, names = statistics.wins(arms), list(arms)
     share = np.array([[found[one, other].share if one != other else np.nan for other in names] for one in names])
     with _style():
-        side = 1.6 + 0.5 * len(names)
-        figure = _figure((side, side))
-        axes = figure.subplots()
+        figure, axes = _axes(0.5 * len(names), 0.5 * len(names))
         axes.grid(visible=False)
         axes.set_aspect("equal")
         edges = np.arange(len(names) + 1) - 0.5
@@ -119,8 +117,7 @@ def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
     mean = {part: np.array([np.mean([run.get(part, 0.0) for run in arms[arm].values()]) for arm in names]) for part in parts}
     unit, by = _unit(float(np.max(sum(mean.values()))))
     with _style():
-        figure = _figure((6.5, 0.8 + 0.32 * len(names)))
-        axes, before = figure.subplots(), np.zeros(len(names))
+        (figure, axes), before = _axes(4.0, 0.32 * len(names)), np.zeros(len(names))
         for index, part in enumerate(parts):
             look: Any = {
                 "color": COLOURS[-1 - index % len(COLOURS)],
@@ -133,7 +130,7 @@ def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
             axes.annotate(number(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
-        axes.set_xlabel(f"{unit} of a run of {rounds} rounds, mean over the seeds")
+        axes.set_xlabel(f"{unit} of a run of {rounds} round{'s' * (rounds != 1)}, mean over the seeds")
         axes.legend(loc="center left", bbox_to_anchor=(1.06, 0.5))
         return figure
 
@@ -190,8 +187,7 @@ def _unit(longest: float) -> tuple[str, float]:
 def _rows(arms: Curves, baseline: str, _: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
     """A row for each arm: its seeds, their mean ± 1 sd, and the baseline's mean through all rows."""
     (labels,) = statistics.budgets(arms)
-    figure = _figure((6.0, 0.7 + 0.24 * len(arms)))
-    axes = figure.subplots()
+    figure, axes = _axes(4.2, 0.24 * len(arms))
     for row, (arm, seeds) in enumerate(arms.items()):
         values = [scale * value for value in statistics.at(seeds, labels).values()]
         spread, colour = Spread.of(values), BLACK if arm == baseline else COLOURS[0]
@@ -276,6 +272,14 @@ def _figure(size: tuple[float, float]) -> "Figure":
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
+
+
+def _axes(width: float, height: float) -> tuple["Figure", "Axes"]:
+    """A figure of axes of this size in inches, however long the names beside them are: ``write`` cuts it around both."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    return figure, figure.add_axes((0, 0, 1, 1))
 
 
 def _style() -> AbstractContextManager[None]:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from pt4al_backend import cli
 from pt4al_backend.bench import costs
+from pt4al_backend.bench.arms import LONGEST
 from pt4al_backend.bench.records import read
 from tests.bench import runs
 
@@ -71,6 +72,15 @@ def test_more_arms_than_a_plot_holds_have_a_panel_each(tmp_path: Path) -> None:
     for name in ("values", "differences"):
         words = [each.strip() for each in ElementTree.parse(tmp_path / "report" / f"{name}.svg").getroot().itertext()]
         assert all(words.count(arm) == 1 for arm in arms)
+
+
+def test_the_longest_name_of_an_arm_leaves_room_for_every_figure(tmp_path: Path) -> None:
+    longest = "m" * LONGEST
+    for rounds in (1, 2):
+        curves = {seed: [0.5 + seed / 50, 0.6][:rounds] for seed in range(3)}
+        folder = runs.write(tmp_path / str(rounds), {longest: curves, "random": {seed: [0.4, 0.5][:rounds] for seed in range(3)}})
+        written(folder)  # a figure without room warns, which fails here
+        assert longest in "\n".join(ElementTree.parse(folder / "report" / "values.svg").getroot().itertext())
 
 
 def test_at_one_number_of_labels_every_arm_has_a_row_with_its_seeds(tmp_path: Path) -> None:
