@@ -1,11 +1,11 @@
 """Finished rounds on disk: ``arms/ARM/seed-N/rounds.jsonl`` holds a line of JSON for each.
 
-A last line without its end is a round that its process did not finish. Any other line that is not the record of a round
-is corrupt: it is left out and counted.
+A last line without its end is a round that its process did not finish. Any other line that is not the record of a round, or
+that those before it contradict, is corrupt: it is left out and counted.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +19,9 @@ Json = dict[str, Any]
 RECORDS = "rounds.jsonl"
 
 Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+#: Accuracy and mIoU are shares.
+Value = Annotated[float, Field(ge=0, le=1)]
 
 
 class Record(BaseModel):
@@ -33,10 +36,10 @@ class Record(BaseModel):
     round: Annotated[int, Field(ge=1)]
     labels: Count
     metric: str
-    value: float | None
+    value: Value | None
     total: Count
-    seconds: dict[str, float]
-    query: list[Count]
+    seconds: dict[str, Seconds]
+    query: Annotated[list[Count], Field(min_length=1)]
     settings: Json
     arm: Json = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
@@ -58,7 +61,7 @@ def read(folder: Path) -> Found:
     arms: dict[str, list[Record]] = {}
     corrupt: dict[Path, int] = {}
     for path in sorted((folder / "arms").glob(f"*/*/{RECORDS}")):
-        records = [_record(line) for line in lines(path)]
+        records = [record for _, record in _parsed(path)]
         if whole := [record for record in records if record is not None]:
             arms.setdefault(path.parent.parent.name, []).extend(whole)
         if missing := len(records) - len(whole):
@@ -71,8 +74,7 @@ def read(folder: Path) -> Found:
 def unbroken(path: Path) -> list[Json]:
     """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
     found: list[Json] = []
-    for line in lines(path):
-        record = _record(line)
+    for line, record in _parsed(path):
         if record is None or record.round != len(found) + 1:
             break
         found.append(json.loads(line))
@@ -99,8 +101,27 @@ def lines(path: Path) -> Iterator[bytes]:
     yield from filter(bytes.strip, whole.split(b"\n"))
 
 
+def _parsed(path: Path) -> Iterator[tuple[bytes, Record | None]]:
+    """Each line of a run, with its record unless it is corrupt by itself or beside those before it."""
+    number, labels, asked = 0, 0, set[int]()
+    for line in lines(path):
+        record = _record(line)
+        if record is None or path.parent.name != f"seed-{record.seed}" or not _follows(record, number, labels, asked):
+            yield line, None
+            continue
+        number, labels = record.round, record.labels
+        asked.update(record.query)
+        yield line, record
+
+
 def _record(line: bytes) -> Record | None:
     try:
         return Record.model_validate_json(line)
     except ValidationError:
         return None
+
+
+def _follows(record: Record, number: int, labels: int, asked: Set[int]) -> bool:
+    """Whether a round can follow round ``number`` with so many labels, before which the rows ``asked`` were queried."""
+    skipped, theirs = record.round - number - 1, record.labels - labels - len(record.query)  # rounds between, and their labels
+    return (skipped == theirs == 0 or 0 < skipped <= theirs) and len(asked.union(record.query)) == len(asked) + len(record.query)

@@ -26,8 +26,8 @@ FIGURES = ("values", "differences", "wins", "seconds", "balance")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three arms on a data set of two classes, whose queries hold three images of the first and one of the second."""
-    runs.write_classes(tmp_path, ["cat", "cat", "cat", "dog", "dog"], 4)
-    return runs.write(tmp_path, ARMS, query=[0, 1, 2, 3])
+    runs.write_classes(tmp_path, ["cat", "cat", "cat", "dog"] * 11, 40)
+    return runs.write(tmp_path, ARMS, step=4)
 
 
 def report(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -89,7 +89,7 @@ def test_the_balance_of_queries_is_by_the_classes_of_the_data_set(folder: Path) 
 
 
 def test_a_query_of_images_that_the_data_set_lacks_is_named(folder: Path) -> None:
-    runs.write(folder, {"stray": {0: [0.5]}}, query=[0, 99])
+    runs.write(folder, {"stray": {0: [0.5]}}, step=2, query=[0, 99])
     code, said = report(folder)
     assert code == 1
     assert "'stray', seed 0" in said
