@@ -1,7 +1,8 @@
 """Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
 
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
-and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on where it was.
+and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there: a
+training that was killed begins anew.
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
 there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
@@ -23,7 +24,7 @@ from pt4al_backend import __version__, artefacts, children, devices, learning, r
 from pt4al_backend.bench import jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
-from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
+from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError, TooFewClasses
 from pt4al_backend.learning import Job
@@ -75,13 +76,16 @@ class Run:
         """The rounds that were run so far.
 
         Raises:
-            ConfigError: they were run with other settings.
+            ConfigError: they were run with other settings, or those of another seed beside them were.
         """
         done = unbroken(self._records)
         ours = {**self._settings(), "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
             require_same(self._folder, "rounds", theirs, ours)
+        for path, record in firsts(self._folder.parent):
+            if path != self._records:
+                require_same(path.parent, "rounds", *comparable(record, self._options.model_dump(mode="json"), self._arm.twists()))
         return done
 
     def damaged(self) -> int:
@@ -92,14 +96,17 @@ class Run:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
 
         Raises:
-            ConfigError: another process runs it, or it was run with other settings.
+            ConfigError: another process runs it, it or another seed was run with other settings, or the pool is too small.
         """
+        if (wanted := count * self._plan.query) > self._truth.pool:
+            what = f"{self._truth.pool} usable images are too few for {count} rounds of {self._plan.query}, which ask {wanted}."
+            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         with held(self._folder, wait=False):
             yield from self._run(count, report, go_on)
 
     def _run(self, count: int, report: Report, go_on: Callable[[], bool]) -> Iterator[Json]:
-        self._folder.mkdir(parents=True, exist_ok=True)
         done = self.records()
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
         if len(done) >= count or not go_on():

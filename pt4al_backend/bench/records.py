@@ -81,14 +81,35 @@ def unbroken(path: Path) -> list[Json]:
     return found
 
 
+def firsts(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Of each run below the folder of an arm, its file and the first of its rounds."""
+    for path in sorted(folder.glob(f"*/{RECORDS}")):
+        if first := next((record for _, record in _parsed(path) if record is not None), None):
+            yield path, first
+
+
+def comparable(record: Record, settings: Json, arm: Json) -> tuple[Json, Json]:
+    """What must be equal in a record and in ``settings`` and ``arm`` of another seed: theirs, ours.
+
+    That is all but the seed, and but settings that one of them lacks: its version had none of that name.
+    """
+    both = (record.settings.keys() & settings.keys()) - {"seed"}
+    return {**{key: record.settings[key] for key in both}, **record.arm}, {**{key: settings[key] for key in both}, **arm}
+
+
+def difference(theirs: Json, ours: Json) -> str:
+    """What differs, in words; empty if nothing does."""
+    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+
+
 def require_same(folder: Path, what: str, theirs: Json, ours: Json) -> None:
-    """Refuses to add to a folder what other settings made.
+    """Refuses to add to a folder, or beside it, what other settings made.
 
     Raises:
         ConfigError: the settings of what is there differ from those asked for.
     """
-    if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
-        said = ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+    if said := difference(theirs, ours):
         remedy = f"Name another output folder or arm, or delete {folder}."
         raise ConfigError(f"{folder} holds {what} that were run with other settings: {said}.", remedy)
 

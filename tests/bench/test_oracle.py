@@ -39,7 +39,8 @@ def truth_of(pool: Pool, folder: Path) -> Truth:
 def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     options = {**pool.settings, "rounds": 3, "query_size": 8, "epochs": 1, "pretext_epochs": 1, **params}
     twists = {key: options.pop(key) for key in TWISTS & options.keys()}
-    return Run(folder / "run", truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
+    run = folder / f"seed-{options.get('seed', 0)}"
+    return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(tmp_path: Path
 
 def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(1))
-    with (tmp_path / "run" / RECORDS).open("a") as file:
+    with (tmp_path / "seed-0" / RECORDS).open("a") as file:
         file.write('{"strategy": "pt4')
     again = list(run_of(ARROWS, tmp_path)(2))
     assert again[:1] == records
@@ -109,18 +110,18 @@ def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_
 
 def test_the_last_round_scores_no_candidates_as_nothing_is_asked_after_it(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path, strategy="pal")(2))
-    scored = [len(np.load(tmp_path / "run" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
+    scored = [len(np.load(tmp_path / "seed-0" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
     assert scored == [IMAGES - TEST - 8, 0]
 
 
 def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_deleted(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, strategy="margin")(2)
     first = next(run)
-    said = tmp_path / "run" / "learn-1" / "result" / "candidates.npz"
+    said = tmp_path / "seed-0" / "learn-1" / "result" / "candidates.npz"
     said.write_bytes(said.read_bytes()[:100])
     with pytest.raises(StoreCorrupt, match="learn-1 is missing or damaged"):
         next(run)
-    shutil.rmtree(tmp_path / "run" / "learn-1")
+    shutil.rmtree(tmp_path / "seed-0" / "learn-1")
     again = list(run_of(ARROWS, tmp_path, strategy="margin")(2))
     assert again[0] == first
     assert len(again) == 2
@@ -158,7 +159,7 @@ def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_pat
 
 def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(2))
-    path = tmp_path / "run" / RECORDS
+    path = tmp_path / "seed-0" / RECORDS
     first, second = path.read_text().splitlines()
     path.write_text(f"{first[:40]}\n{second}\n")
     again = list(run_of(ARROWS, tmp_path)(2))
@@ -173,13 +174,28 @@ def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> No
 
 def test_rounds_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path)(1))
-    with pytest.raises(ConfigError, match="order None and not 'text', seed 0 and not 1"):
-        list(run_of(ARROWS, tmp_path, order="text", seed=1)(1))
+    with pytest.raises(ConfigError, match="epochs 1 and not 2, order None and not 'text'"):
+        list(run_of(ARROWS, tmp_path, order="text", epochs=2)(1))
+
+
+def test_another_seed_is_refused_other_settings_with_the_difference_before_it_trains(tmp_path: Path) -> None:
+    list(run_of(ARROWS, tmp_path, strategy="random")(1))
+    with pytest.raises(ConfigError, match="seed-0 holds rounds that were run with other settings: blind None and not True, epochs 1"):
+        list(run_of(ARROWS, tmp_path, strategy="random", seed=1, epochs=2, blind=True)(1))
+    assert not (tmp_path / "seed-1").exists()
+    assert len(list(run_of(ARROWS, tmp_path, strategy="random", seed=1)(1))) == 1
 
 
 def test_rounds_that_the_pool_is_too_small_for_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20"):
         run_of(ARROWS, tmp_path, query_size=20)
+
+
+def test_more_rounds_than_the_pool_has_labels_for_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    run = run_of(ARROWS, tmp_path, strategy="random", query_size=20, rounds=2)
+    with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20, which ask 60"):
+        list(run(3))
+    assert not (tmp_path / "seed-0").exists()
 
 
 #: Arrows are ranked by no accident after so many epochs.

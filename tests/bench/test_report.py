@@ -128,6 +128,17 @@ def test_what_was_not_as_asked_is_said_where_the_tables_are_read(folder: Path) -
     assert row in written(folder, "--no-figures")
 
 
+def test_seeds_of_other_settings_are_not_averaged(folder: Path) -> None:
+    made = {"settings": {"query_size": 10, "epochs": 1, "seed": 3}}
+    runs.write_rounds(folder, "margin", 3, [runs.record(3, 1, 4, 0.5, **made)])
+    assert report(folder, "--no-figures")[0] == 0  # those before had no such setting
+    made = {"settings": {"query_size": 10, "epochs": 2, "seed": 4}, "arm": {"blind": True}}
+    runs.write_rounds(folder, "margin", 4, [runs.record(4, 1, 4, 0.5, **made)])
+    code, said = report(folder, "--no-figures")
+    assert code == 1
+    assert "Seed 4 of 'margin' was run with other settings than those before it: blind True and not None, epochs 2 and not 1" in said
+
+
 def test_a_folder_of_corrupt_lines_only_has_no_report(tmp_path: Path) -> None:
     runs.write_rounds(tmp_path, "random", 0, []).write_text("{\n")
     code, said = report(tmp_path)
