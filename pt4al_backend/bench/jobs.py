@@ -67,6 +67,14 @@ def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[s
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def digest(*arrays: NDArray[Any]) -> str:
+    """Equal for arrays of equal kinds, shapes and values."""
+    found = hashlib.sha256()
+    for each in arrays:
+        found.update(f"{each.dtype.str} {each.shape} ".encode() + each.tobytes())
+    return found.hexdigest()
+
+
 def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> Json:
     """What all jobs say."""
     return {

@@ -79,13 +79,14 @@ class Run:
             ConfigError: they were run with other settings, or those of another seed beside them were.
         """
         done = unbroken(self._records)
-        ours = {**self._settings(), "device": devices.choose(self._device).type, "version": __version__}
+        options, twists = self._options.model_dump(mode="json"), self._arm.twists()
+        ours = {**options, **twists, "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
             require_same(self._folder, "rounds", theirs, ours)
-        for path, record in firsts(self._folder.parent):
+        for path, first in firsts(self._folder.parent):
             if path != self._records:
-                require_same(path.parent, "rounds", *comparable(record, self._options.model_dump(mode="json"), self._arm.twists()))
+                require_same(path.parent, "rounds", *comparable(first, options, twists))
         return done
 
     def damaged(self) -> int:
@@ -130,10 +131,6 @@ class Run:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self._records)
-
-    def _settings(self) -> Json:
-        """Settings of the project and, by names that those do not have, what the arm does beside them."""
-        return {**self._options.model_dump(mode="json"), **self._arm.twists()}
 
     def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()
@@ -183,21 +180,11 @@ class Run:
         pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
-        learner = str(self._learner / "result") if self._starts_from_learner() else None
-        more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch, "is_last": is_last}
-        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
-        wishes = rounds.wishes(self._options, self._plan.query)
-        job = {
-            **jobs.describe("learn", self._truth, self._options, self._device),
-            "previous": before and str(before),
-            **more,
-            **wishes,
-        }
+        train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
+        job = self._job(number, is_last, jobs.digest(*train.values(), *control.values(), candidates))
         if children.result_of(folder) is None or children.job_of(folder) != json.loads(json.dumps(job)):
             shutil.rmtree(folder, ignore_errors=True)
-            train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
-            arrays = {"train": train, "control": control, "candidates": candidates}
-            children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
+            children.prepare(folder, job, train=train, control=control, candidates=candidates, candidate_ids=candidates)
             try:
                 learning.learn(Job.read(folder), report)
             except TooFewClasses as error:
@@ -210,6 +197,21 @@ class Run:
                 "They fit images above 64 pixels (at width 64, in classification) once downloaded; or leave this arm out.",
             )
         return manifest
+
+    def _job(self, number: int, is_last: bool, given: str) -> Json:
+        """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""
+        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
+        return {
+            **jobs.describe("learn", self._truth, self._options, self._device),
+            "previous": before and str(before),
+            "previous_job": before and artefacts.manifest(before)["fingerprint"],
+            "given": given,
+            "learner": str(self._learner / "result") if self._starts_from_learner() else None,
+            "classes": self._truth.classes,
+            "best_epoch": self._arm.best_epoch,
+            "is_last": is_last,
+            **rounds.wishes(self._options, self._plan.query),
+        }
 
     def _unlearned(self, why: str) -> Json:
         """A round without a model."""

@@ -5,7 +5,7 @@ that those before it contradict, is corrupt: it is left out and counted.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,7 +142,7 @@ def _record(line: bytes) -> Record | None:
         return None
 
 
-def _follows(record: Record, number: int, labels: int, asked: Set[int]) -> bool:
+def _follows(record: Record, number: int, labels: int, asked: set[int]) -> bool:
     """Whether a round can follow round ``number`` with so many labels, before which the rows ``asked`` were queried."""
     skipped, theirs = record.round - number - 1, record.labels - labels - len(record.query)  # rounds between, and their labels
     return (skipped == theirs == 0 or 0 < skipped <= theirs) and len(asked.union(record.query)) == len(asked) + len(record.query)

@@ -86,7 +86,7 @@ def _require_alike(folder: Path, arm: str, rounds: list[Record]) -> None:
     for record in rounds:
         if said := difference(*comparable(record, settings, rounds[0].arm)):
             what = f"Seed {record.seed} of {arm!r} was run with other settings than those before it: {said}."
-            raise ConfigError(what, f"Move what does not belong there out of {folder / 'arms' / arm}: a mean of both says nothing.")
+            raise ConfigError(what, f"Move those that do not belong there out of {folder / 'arms' / arm}.")
         settings |= record.settings
 
 
