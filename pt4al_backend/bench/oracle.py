@@ -172,7 +172,7 @@ class Run:
         folder = self._learned(number - 1)
         if number > 1 and (folder / "result").exists():  # labels of one class leave none
             return read_scored(folder)
-        return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
+        return read_learner(self._ranking) if self._asks_features() else Scored()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
@@ -227,9 +227,10 @@ class Run:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
         if self._starts_from_learner():
             jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
-        if not self._asks_ranking():
+        if self._asks_ranking():
+            jobs.rank(self._ranking, self._truth, self._options, self._device, report)
+        if not self._asks_losses():
             return np.full(self._truth.pool, np.nan)
-        jobs.rank(self._ranking, self._truth, self._options, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         quality = artefacts.manifest(self._ranking / "result")["quality"]
         if not quality["meaningful"]:
@@ -238,7 +239,15 @@ class Run:
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
     def _asks_ranking(self) -> bool:
-        return self._strategy.asks_ranking or "pretext_features" in self._strategy.needs
+        return self._asks_losses() or self._asks_features()
+
+    def _asks_losses(self) -> bool:
+        """Whether losses or batches change what is asked; to the pretext learner's features they would add nothing."""
+        return self._strategy.asks_ranking and self._arm.order != "none" and not self._asks_features()
+
+    def _asks_features(self) -> bool:
+        """Whether the pretext learner's features are asked before there is a model."""
+        return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
         return self._options.init in ("auto", "pretext")

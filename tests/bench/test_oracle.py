@@ -152,6 +152,30 @@ def test_a_pretext_that_means_nothing_is_not_ranked_by_and_the_record_says_so(tm
     assert first_of(tmp_path / "learned")["notes"] == []
 
 
+def test_an_arm_that_asks_the_learners_features_is_not_said_to_draw_batches(tmp_path: Path) -> None:
+    (record,) = run_of(ARROWS, tmp_path, strategy="typiclust", init="fresh")(1)
+    assert record["notes"] == []
+    assert "rank" in record["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("order", "init", "rankings"), [("none", "fresh", 0), ("none", "pretext", 1), ("loss", "fresh", 1)], ids=lambda each: str(each)
+)
+def test_an_arm_trains_and_is_charged_for_a_ranking_that_it_has_a_use_for(
+    tmp_path: Path, order: str, init: str, rankings: int
+) -> None:
+    (record,) = run_of(ARROWS, tmp_path, order=order, init=init)(1)
+    assert len(list(tmp_path.glob("ranking-*"))) == rankings
+    assert ("rank" in record["seconds"]) == bool(rankings)
+    assert len(record["notes"]) == (order == "loss")  # one epoch teaches nothing
+
+
+def test_a_blind_arm_asks_by_losses_even_if_its_strategy_asks_features(tmp_path: Path) -> None:
+    query = first_of(tmp_path, strategy="typiclust", blind=True)["query"]
+    (ranking,) = tmp_path.glob("ranking-*")
+    assert set(query) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-8:].tolist())
+
+
 def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no ImageNet weights"):
         list(run_of(ARROWS, tmp_path, init="imagenet", strategy="random")(1))
