@@ -159,7 +159,9 @@ def test_an_arm_that_asks_the_learners_features_is_not_said_to_draw_batches(tmp_
 
 
 @pytest.mark.parametrize(
-    ("order", "init", "rankings"), [("none", "fresh", 0), ("none", "pretext", 1), ("loss", "fresh", 1)], ids=lambda each: str(each)
+    ("order", "init", "rankings"),
+    [("none", "fresh", 0), ("none", "pretext", 1), ("loss", "fresh", 1)],
+    ids=lambda each: str(each),
 )
 def test_an_arm_trains_and_is_charged_for_a_ranking_that_it_has_a_use_for(
     tmp_path: Path, order: str, init: str, rankings: int
@@ -241,6 +243,13 @@ LEARNED = {"pretext_epochs": 12, "init": "fresh"}
 
 def first_of(folder: Path, **params: object) -> dict[str, Any]:
     return next(iter(run_of(ARROWS, folder, **{"first_query": "top_k", **LEARNED, **params})(1)))
+
+
+@pytest.mark.parametrize("setting", ["control_share", "reserve_size"])
+def test_settings_that_a_benchmark_would_not_follow_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"Arm 'a': the setting '{setting}' has no use here"):
+        Arm.parse(f'a={{"{setting}": 0}}')
+    Arm.parse('a={"preset": "paper"}')  # which sets both as a benchmark does
 
 
 def test_an_arm_may_rank_as_the_published_code_does(tmp_path: Path) -> None:
