@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts, children, devices, learning, rounds
-from pt4al_backend.bench import jobs
+from pt4al_backend.bench import hardware, jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
@@ -153,6 +153,7 @@ class Run:
             "version": __version__,
             "torch": torch.__version__,
             "device": learned["device"],
+            "machine": hardware.name(devices.choose(self._device)),
         }
 
     def _query(self, number: int, ranked: Pool) -> Ids:

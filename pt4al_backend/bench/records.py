@@ -27,7 +27,7 @@ Value = Annotated[float, Field(ge=0, le=1)]
 class Record(BaseModel):
     """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if there is no model to test.
 
-    ``notes`` say what was not as the settings ask.
+    ``notes`` say what was not as the settings ask; ``machine`` names the GPU or the processor, "" in older records.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
@@ -46,6 +46,7 @@ class Record(BaseModel):
     version: str
     torch: str
     device: str
+    machine: str = ""
 
 
 @dataclass(frozen=True)

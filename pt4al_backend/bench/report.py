@@ -161,11 +161,15 @@ def _made(results: Results) -> str:
         for arm, rounds in arms.items()
     ]
     made = (
-        f"Test images: {_all(each.total for each in records)}. Trained on {_all(each.device for each in records)}, "
+        f"Test images: {_all(each.total for each in records)}. Trained on {_all(map(_device, records))}, "
         f"with pt4al-backend {_all(each.version for each in records)} and torch {_all(each.torch for each in records)}. "
         f"Settings of all arms, beside the defaults: `{_json(common, {})}`."
     )
     return f"{made}\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows, left=4)}"
+
+
+def _device(record: Record) -> str:
+    return f"{record.device} ({record.machine})" if record.machine else record.device
 
 
 def _own(record: Record) -> Json:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pt4al_backend.bench import hardware
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
@@ -98,6 +99,13 @@ def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round
     assert again[:1] == records
     assert run_of(ARROWS, tmp_path).records() == again
     assert [record["round"] for record in again] == [1, 2]
+
+
+def test_a_record_says_on_which_machine_it_was_made_and_another_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, machine in enumerate(("old", "new"), 1):
+        monkeypatch.setattr(hardware, "name", lambda _device, name=machine: name)
+        records = list(run_of(ARROWS, tmp_path, strategy="random")(number))
+    assert [record["machine"] for record in records] == ["old", "new"]
 
 
 def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_start(tmp_path: Path) -> None:

@@ -178,6 +178,12 @@ def test_the_report_says_what_made_it(folder: Path) -> None:
     assert "| margin | 0, 1, 2 | 2 | `{}` |" in text
 
 
+def test_the_report_says_which_processors_and_gpus_made_it(folder: Path) -> None:
+    for seed, (device, machine) in enumerate((("cuda", "NVIDIA H200"), ("cpu", "Xeon"), ("cuda", "NVIDIA H200"))):
+        runs.write_rounds(folder, "core-set", seed, [runs.record(seed, 1, 4, 0.5, device=device, machine=machine)])
+    assert "Trained on cpu, cpu (Xeon), cuda (NVIDIA H200), with pt4al-backend" in written(folder, "--no-figures")
+
+
 @pytest.mark.parametrize("words", ["{", "[]"])
 def test_a_damaged_description_is_named(folder: Path, words: str) -> None:
     (folder / "experiment.json").write_text(words)
