@@ -43,7 +43,7 @@ class Run:
     """One strategy with one seed.
 
     Args:
-        folder: takes the run, or holds a part of it.
+        folder: takes the run, or holds a part of it; ``seed-N``, beside those of the arm's other seeds.
         truth: the data set.
         options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
         rankings: folder of the rankings; runs of the same ``jobs.ranking_name`` share one.
