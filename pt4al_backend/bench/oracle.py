@@ -89,6 +89,17 @@ class Run:
                 require_same(path.parent, "rounds", *comparable(first, options, twists))
         return done
 
+    def require(self, count: int) -> None:
+        """Refuses what could not be run up to round ``count``, before anything is trained.
+
+        Raises:
+            ConfigError: the pool is too small, or the folder or that of another seed has rounds of other settings.
+        """
+        if (wanted := count * self._plan.query) > self._truth.pool:
+            what = f"{self._truth.pool} usable images are too few for {count} rounds of {self._plan.query}, which ask {wanted}."
+            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
+        self.records()
+
     def damaged(self) -> int:
         """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
         return sum(1 for _ in lines(self._records)) - len(unbroken(self._records))
@@ -97,11 +108,9 @@ class Run:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
 
         Raises:
-            ConfigError: another process runs it, it or another seed was run with other settings, or the pool is too small.
+            ConfigError: another process runs it, or ``require`` refuses it.
         """
-        if (wanted := count * self._plan.query) > self._truth.pool:
-            what = f"{self._truth.pool} usable images are too few for {count} rounds of {self._plan.query}, which ask {wanted}."
-            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
+        self.require(count)
         with held(self._folder, wait=False):
             yield from self._run(count, report, go_on)
 

@@ -243,6 +243,7 @@ def test_more_rounds_than_the_pool_has_labels_for_are_refused_before_anything_is
     with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20, which ask 60"):
         list(run(3))
     assert not (tmp_path / "seed-0").exists()
+    run.require(2)
 
 
 #: Arrows are ranked by no accident after so many epochs.
