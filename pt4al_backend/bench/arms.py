@@ -77,6 +77,9 @@ class Arm:
                 raise ConfigError(f"Arm {self.name!r}: {twist!r} is {value!r}, which is not {what}.", _EXAMPLE)
         if "seed" in self.settings:
             raise ConfigError(f"Arm {self.name!r}: the setting 'seed' is not an arm's.", SEEDS)
+        if own := sorted(self.settings.keys() & {"control_share", "reserve_size"}):
+            what = f"Arm {self.name!r}: the setting {own[0]!r} has no use here."
+            raise ConfigError(what, "Leave it out: all test images are control picks, and an oracle needs no reserve.")
         if self.order not in ORDERS:
             raise ConfigError(f"Arm {self.name!r}: there is no order {self.order!r}.", f"There are {', '.join(sorted(ORDERS))}.")
         if self.weights and self.weights not in PRETEXTS:

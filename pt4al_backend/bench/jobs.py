@@ -67,6 +67,14 @@ def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[s
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def digest(*arrays: NDArray[Any]) -> str:
+    """Equal for arrays of equal kinds, shapes and values."""
+    found = hashlib.sha256()
+    for each in arrays:
+        found.update(f"{each.dtype.str} {each.shape} ".encode() + each.tobytes())
+    return found.hexdigest()
+
+
 def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> Json:
     """What all jobs say."""
     return {
@@ -109,11 +117,15 @@ def score(
 
 
 def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
-    """The artefact of a model that learned the whole pool, and looked at nothing else, trained unless the folder holds it."""
-    if children.result_of(folder) is None:
-        none = np.empty(0, np.int64)
-        job = {**describe("learn", truth, options, device), "classes": truth.classes}
-        lessons = {"train": truth.lesson(np.arange(truth.pool)), "control": truth.lesson(none)}
-        children.prepare(folder, job, **lessons, candidates=none)
-        learning.learn(Job.read(folder), report)
+    """The artefact of a model that learned the whole pool, and looked at nothing else, trained unless the folder holds it.
+
+    As with rankings, processes that ask for the same one train it once.
+    """
+    with held(folder, wait=True):
+        if children.result_of(folder) is None:
+            none = np.empty(0, np.int64)
+            job = {**describe("learn", truth, options, device), "classes": truth.classes}
+            lessons = {"train": truth.lesson(np.arange(truth.pool)), "control": truth.lesson(none)}
+            children.prepare(folder, job, **lessons, candidates=none)
+            learning.learn(Job.read(folder), report)
     return folder / "result"

@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pt4al_backend import __version__, tasks
-from pt4al_backend.bench import correlation, figures, jobs, supervised, tables
+from pt4al_backend import __version__, devices, tasks
+from pt4al_backend.bench import correlation, figures, hardware, jobs, supervised, tables
 from pt4al_backend.bench.correlation import Correlation
 from pt4al_backend.bench.records import lines, require_same
-from pt4al_backend.bench.report import Section, beside_defaults
+from pt4al_backend.bench.report import Section, beside_defaults, on
 from pt4al_backend.bench.statistics import Spread
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.settings import ProjectSettings
@@ -66,6 +66,7 @@ class Line(BaseModel):
     version: str
     torch: str
     device: str
+    machine: str = ""
 
 
 def read(to: Path) -> tuple[list[Line], dict[Path, int]]:
@@ -126,6 +127,7 @@ def _found(to: Path, truth: Truth, options: ProjectSettings, pretext: str, ranki
         version=__version__,
         torch=torch.__version__,
         device=manifest["device"],
+        machine=hardware.name(devices.choose(device)),
     )
     arrays = _arrays(to, line)
     arrays.parent.mkdir(exist_ok=True)
@@ -161,10 +163,11 @@ def sections(to: Path, found: Sequence[Line]) -> Iterator[Section]:
 
 def made(found: Sequence[Line]) -> str:
     """What the numbers come from: machine, versions and settings."""
-    devices, versions, torches = ({getattr(line, key) for line in found} for key in ("device", "version", "torch"))
-    on, ours, theirs = (", ".join(sorted(each)) for each in (devices, versions, torches))
+    machines = {on(line.device, line.machine) for line in found}
+    versions, torches = ({getattr(line, key) for line in found} for key in ("version", "torch"))
+    where, ours, theirs = (", ".join(sorted(each)) for each in (machines, versions, torches))
     settings = json.dumps(beside_defaults(found[0].settings))
-    return f"Trained on {on}, with pt4al-backend {ours} and torch {theirs}. Settings, beside the defaults: `{settings}`."
+    return f"Trained on {where}, with pt4al-backend {ours} and torch {theirs}. Settings, beside the defaults: `{settings}`."
 
 
 def table(found: Sequence[Line]) -> str:

@@ -1,7 +1,8 @@
 """Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
 
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
-and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on where it was.
+and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there: a
+training that was killed begins anew.
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
 there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
@@ -20,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts, children, devices, learning, rounds
-from pt4al_backend.bench import jobs
+from pt4al_backend.bench import hardware, jobs
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
-from pt4al_backend.bench.records import RECORDS, lines, require_same, unbroken
+from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError, TooFewClasses
 from pt4al_backend.learning import Job
@@ -42,7 +43,7 @@ class Run:
     """One strategy with one seed.
 
     Args:
-        folder: takes the run, or holds a part of it.
+        folder: takes the run, or holds a part of it; ``seed-N``, beside those of the arm's other seeds.
         truth: the data set.
         options: strategy, seed, sizes and all else, as a project has them; control picks and the reserve are left out.
         rankings: folder of the rankings; runs of the same ``jobs.ranking_name`` share one.
@@ -75,14 +76,29 @@ class Run:
         """The rounds that were run so far.
 
         Raises:
-            ConfigError: they were run with other settings.
+            ConfigError: they were run with other settings, or those of another seed beside them were.
         """
         done = unbroken(self._records)
-        ours = {**self._settings(), "device": devices.choose(self._device).type, "version": __version__}
+        options, twists = self._options.model_dump(mode="json"), self._arm.twists()
+        ours = {**options, **twists, "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
             require_same(self._folder, "rounds", theirs, ours)
+        for path, first in firsts(self._folder.parent):
+            if path != self._records:
+                require_same(path.parent, "rounds", *comparable(first, options, twists))
         return done
+
+    def require(self, count: int) -> None:
+        """Refuses what could not be run up to round ``count``, before anything is trained.
+
+        Raises:
+            ConfigError: the pool is too small, or the folder or that of another seed has rounds of other settings.
+        """
+        if (wanted := count * self._plan.query) > self._truth.pool:
+            what = f"{self._truth.pool} usable images are too few for {count} rounds of {self._plan.query}, which ask {wanted}."
+            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
+        self.records()
 
     def damaged(self) -> int:
         """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
@@ -92,14 +108,15 @@ class Run:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
 
         Raises:
-            ConfigError: another process runs it, or it was run with other settings.
+            ConfigError: another process runs it, or ``require`` refuses it.
         """
+        self.require(count)
         with held(self._folder, wait=False):
             yield from self._run(count, report, go_on)
 
     def _run(self, count: int, report: Report, go_on: Callable[[], bool]) -> Iterator[Json]:
-        self._folder.mkdir(parents=True, exist_ok=True)
         done = self.records()
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
         if len(done) >= count or not go_on():
@@ -124,10 +141,6 @@ class Run:
             os.fsync(file.fileno())
         draft.replace(self._records)
 
-    def _settings(self) -> Json:
-        """Settings of the project and, by names that those do not have, what the arm does beside them."""
-        return {**self._options.model_dump(mode="json"), **self._arm.twists()}
-
     def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()
         query = self._query(number, ranked)
@@ -149,6 +162,7 @@ class Run:
             "version": __version__,
             "torch": torch.__version__,
             "device": learned["device"],
+            "machine": hardware.name(devices.choose(self._device)),
         }
 
     def _query(self, number: int, ranked: Pool) -> Ids:
@@ -168,7 +182,7 @@ class Run:
         folder = self._learned(number - 1)
         if number > 1 and (folder / "result").exists():  # labels of one class leave none
             return read_scored(folder)
-        return read_learner(self._ranking) if "pretext_features" in self._strategy.needs else Scored()
+        return read_learner(self._ranking) if self._asks_features() else Scored()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
@@ -176,21 +190,11 @@ class Run:
         pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
-        learner = str(self._learner / "result") if self._starts_from_learner() else None
-        more = {"learner": learner, "classes": self._truth.classes, "best_epoch": self._arm.best_epoch, "is_last": is_last}
-        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
-        wishes = rounds.wishes(self._options, self._plan.query)
-        job = {
-            **jobs.describe("learn", self._truth, self._options, self._device),
-            "previous": before and str(before),
-            **more,
-            **wishes,
-        }
+        train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
+        job = self._job(number, is_last, jobs.digest(*train.values(), *control.values(), candidates))
         if children.result_of(folder) is None or children.job_of(folder) != json.loads(json.dumps(job)):
             shutil.rmtree(folder, ignore_errors=True)
-            train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
-            arrays = {"train": train, "control": control, "candidates": candidates}
-            children.prepare(folder, job, **arrays, candidate_ids=candidates)  # type: ignore[arg-type]
+            children.prepare(folder, job, train=train, control=control, candidates=candidates, candidate_ids=candidates)
             try:
                 learning.learn(Job.read(folder), report)
             except TooFewClasses as error:
@@ -203,6 +207,21 @@ class Run:
                 "They fit images above 64 pixels (at width 64, in classification) once downloaded; or leave this arm out.",
             )
         return manifest
+
+    def _job(self, number: int, is_last: bool, given: str) -> Json:
+        """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""
+        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
+        return {
+            **jobs.describe("learn", self._truth, self._options, self._device),
+            "previous": before and str(before),
+            "previous_job": before and artefacts.manifest(before)["fingerprint"],
+            "given": given,
+            "learner": str(self._learner / "result") if self._starts_from_learner() else None,
+            "classes": self._truth.classes,
+            "best_epoch": self._arm.best_epoch,
+            "is_last": is_last,
+            **rounds.wishes(self._options, self._plan.query),
+        }
 
     def _unlearned(self, why: str) -> Json:
         """A round without a model."""
@@ -218,9 +237,10 @@ class Run:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
         if self._starts_from_learner():
             jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
-        if not self._asks_ranking():
+        if self._asks_ranking():
+            jobs.rank(self._ranking, self._truth, self._options, self._device, report)
+        if not self._asks_losses():
             return np.full(self._truth.pool, np.nan)
-        jobs.rank(self._ranking, self._truth, self._options, self._device, report)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         quality = artefacts.manifest(self._ranking / "result")["quality"]
         if not quality["meaningful"]:
@@ -229,7 +249,15 @@ class Run:
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
     def _asks_ranking(self) -> bool:
-        return self._strategy.asks_ranking or "pretext_features" in self._strategy.needs
+        return self._asks_losses() or self._asks_features()
+
+    def _asks_losses(self) -> bool:
+        """Whether losses or batches change what is asked; to the pretext learner's features they would add nothing."""
+        return self._strategy.asks_ranking and self._arm.order != "none" and not self._asks_features()
+
+    def _asks_features(self) -> bool:
+        """Whether the pretext learner's features are asked before there is a model."""
+        return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
         return self._options.init in ("auto", "pretext")

@@ -1,7 +1,7 @@
 """Finished rounds on disk: ``arms/ARM/seed-N/rounds.jsonl`` holds a line of JSON for each.
 
-A last line without its end is a round that its process did not finish. Any other line that is not the record of a round
-is corrupt: it is left out and counted.
+A last line without its end is a round that its process did not finish. Any other line that is not the record of a round, or
+that those before it contradict, is corrupt: it is left out and counted.
 """
 
 import json
@@ -19,12 +19,15 @@ Json = dict[str, Any]
 RECORDS = "rounds.jsonl"
 
 Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+#: Accuracy and mIoU are shares.
+Value = Annotated[float, Field(ge=0, le=1)]
 
 
 class Record(BaseModel):
     """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if there is no model to test.
 
-    ``notes`` say what was not as the settings ask.
+    ``notes`` say what was not as the settings ask; ``machine`` names the GPU or the processor, "" in older records.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
@@ -33,16 +36,17 @@ class Record(BaseModel):
     round: Annotated[int, Field(ge=1)]
     labels: Count
     metric: str
-    value: float | None
+    value: Value | None
     total: Count
-    seconds: dict[str, float]
-    query: list[Count]
+    seconds: dict[str, Seconds]
+    query: Annotated[list[Count], Field(min_length=1)]
     settings: Json
     arm: Json = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     version: str
     torch: str
     device: str
+    machine: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def read(folder: Path) -> Found:
     arms: dict[str, list[Record]] = {}
     corrupt: dict[Path, int] = {}
     for path in sorted((folder / "arms").glob(f"*/*/{RECORDS}")):
-        records = [_record(line) for line in lines(path)]
+        records = [record for _, record in _parsed(path)]
         if whole := [record for record in records if record is not None]:
             arms.setdefault(path.parent.parent.name, []).extend(whole)
         if missing := len(records) - len(whole):
@@ -71,22 +75,42 @@ def read(folder: Path) -> Found:
 def unbroken(path: Path) -> list[Json]:
     """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
     found: list[Json] = []
-    for line in lines(path):
-        record = _record(line)
+    for line, record in _parsed(path):
         if record is None or record.round != len(found) + 1:
             break
         found.append(json.loads(line))
     return found
 
 
+def firsts(folder: Path) -> Iterator[tuple[Path, Record]]:
+    """Of each run below the folder of an arm, its file and the first of its rounds."""
+    for path in sorted(folder.glob(f"*/{RECORDS}")):
+        if first := next((record for _, record in _parsed(path) if record is not None), None):
+            yield path, first
+
+
+def comparable(record: Record, settings: Json, arm: Json) -> tuple[Json, Json]:
+    """What must be equal in a record and in ``settings`` and ``arm`` of another seed: theirs, ours.
+
+    That is all but the seed, and but settings that one of them lacks: its version had none of that name.
+    """
+    both = (record.settings.keys() & settings.keys()) - {"seed"}
+    return {**{key: record.settings[key] for key in both}, **record.arm}, {**{key: settings[key] for key in both}, **arm}
+
+
+def difference(theirs: Json, ours: Json) -> str:
+    """What differs, in words; empty if nothing does."""
+    differing = sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+    return ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+
+
 def require_same(folder: Path, what: str, theirs: Json, ours: Json) -> None:
-    """Refuses to add to a folder what other settings made.
+    """Refuses to add to a folder, or beside it, what other settings made.
 
     Raises:
         ConfigError: the settings of what is there differ from those asked for.
     """
-    if differing := sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)):
-        said = ", ".join(f"{key} {theirs.get(key)!r} and not {ours.get(key)!r}" for key in differing)
+    if said := difference(theirs, ours):
         remedy = f"Name another output folder or arm, or delete {folder}."
         raise ConfigError(f"{folder} holds {what} that were run with other settings: {said}.", remedy)
 
@@ -99,8 +123,27 @@ def lines(path: Path) -> Iterator[bytes]:
     yield from filter(bytes.strip, whole.split(b"\n"))
 
 
+def _parsed(path: Path) -> Iterator[tuple[bytes, Record | None]]:
+    """Each line of a run, with its record unless it is corrupt by itself or beside those before it."""
+    number, labels, asked = 0, 0, set[int]()
+    for line in lines(path):
+        record = _record(line)
+        if record is None or path.parent.name != f"seed-{record.seed}" or not _follows(record, number, labels, asked):
+            yield line, None
+            continue
+        number, labels = record.round, record.labels
+        asked.update(record.query)
+        yield line, record
+
+
 def _record(line: bytes) -> Record | None:
     try:
         return Record.model_validate_json(line)
     except ValidationError:
         return None
+
+
+def _follows(record: Record, number: int, labels: int, asked: set[int]) -> bool:
+    """Whether a round can follow round ``number`` with so many labels, before which the rows ``asked`` were queried."""
+    skipped, theirs = record.round - number - 1, record.labels - labels - len(record.query)  # rounds between, and their labels
+    return (skipped == theirs == 0 or 0 < skipped <= theirs) and len(asked.union(record.query)) == len(asked) + len(record.query)

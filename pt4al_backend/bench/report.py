@@ -160,12 +160,18 @@ def _made(results: Results) -> str:
         [arm, _all(record.seed for record in rounds), f"{max(r.round for r in rounds)}", f"`{_json(settings[arm], common)}`"]
         for arm, rounds in arms.items()
     ]
+    machines = _all(on(each.device, each.machine) for each in records)
     made = (
-        f"Test images: {_all(each.total for each in records)}. Trained on {_all(each.device for each in records)}, "
+        f"Test images: {_all(each.total for each in records)}. Trained on {machines}, "
         f"with pt4al-backend {_all(each.version for each in records)} and torch {_all(each.torch for each in records)}. "
         f"Settings of all arms, beside the defaults: `{_json(common, {})}`."
     )
     return f"{made}\n\n{tables.table(['arm', 'seeds', 'rounds', 'settings of its own'], rows, left=4)}"
+
+
+def on(device: str, machine: str) -> str:
+    """What something was trained on, by name if it has one."""
+    return f"{device} ({machine})" if machine else device
 
 
 def _own(record: Record) -> Json:

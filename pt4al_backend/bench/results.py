@@ -9,7 +9,7 @@ from pathlib import Path
 from pt4al_backend.bench import costs
 from pt4al_backend.bench.balance import Balance, Balances, balances
 from pt4al_backend.bench.costs import Parts
-from pt4al_backend.bench.records import Found, Record, read
+from pt4al_backend.bench.records import Found, Record, comparable, difference, read
 from pt4al_backend.bench.statistics import Curves
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 
@@ -39,13 +39,15 @@ class Results:
         """Reads records, and classes from the data set beside them.
 
         Raises:
-            ConfigError: there are no records.
+            ConfigError: there are no records, or some of one arm were made with other settings than the rest.
             StoreCorrupt: a query names images that the data set does not have.
         """
         found = read(folder)
         if not found.arms:
             corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
             raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
+        for arm, rounds in found.arms.items():
+            _require_alike(folder, arm, rounds)
         arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, _by_number(arm), arm))}
         return cls(folder, replace(found, arms=arms), baseline, *_balances(folder / DATA, arms))
 
@@ -77,6 +79,15 @@ class Results:
         """How many rounds the arms have in common, and the seconds of so many, by arm, seed and part."""
         count = costs.common_rounds(self.found.arms)
         return count, {arm: costs.seconds(rounds, count) for arm, rounds in self.found.arms.items()}
+
+
+def _require_alike(folder: Path, arm: str, rounds: list[Record]) -> None:
+    settings = dict(rounds[0].settings)
+    for record in rounds:
+        if said := difference(*comparable(record, settings, rounds[0].arm)):
+            what = f"Seed {record.seed} of {arm!r} was run with other settings than those before it: {said}."
+            raise ConfigError(what, f"Move those that do not belong there out of {folder / 'arms' / arm}.")
+        settings |= record.settings
 
 
 def _by_number(name: str) -> str:

@@ -105,5 +105,5 @@ def test_more_arms_than_panels_are_refused(folder: Path) -> None:
 
 
 def test_runs_of_another_data_set_are_refused(folder: Path) -> None:
-    wrote(folder, "stray", 1, query=[POOL])
+    wrote(folder, "stray", 1, query=[0, 1, 2, POOL])
     assert "'stray' queried images that the data set does not have" in refusal(folder)

@@ -1,5 +1,6 @@
 """Which runs and analyses share a training on the whole pool."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend.bench.jobs import ranking_name, supervised_name
+from pt4al_backend import learning
+from pt4al_backend.bench import jobs
+from pt4al_backend.bench.jobs import digest, ranking_name, supervised_name
+from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.learning import Job
 from pt4al_backend.settings import project_settings
 from tests.images import CLASSES
 
@@ -67,3 +73,26 @@ def test_a_network_of_the_whole_pool_is_shared_by_strategies_and_test_images() -
     params = ({"strategy": "random", "query_size": 4}, {"strategy": "pt4al", "init": "pretext", "pretext": "jigsaw"})
     others = replace(TRUTH, labels=np.append(LABELS[:48], LABELS[:12]), ids=np.append(IDS[:48], ["new"] * 12))
     assert len({supervised_name(truth, project_settings(each), "cpu") for each in params for truth in (TRUTH, others)}) == 1
+
+
+def test_a_digest_tells_arrays_apart_by_value_order_and_place() -> None:
+    rows, labels = np.arange(4), LABELS[:4]
+    others = [(rows[::-1], labels), (rows, labels[::-1]), (rows[:3], labels), (rows.astype(np.int32), labels), (labels, rows)]
+    assert len({digest(*each) for each in [(rows, labels), *others]}) == 6
+    assert digest(rows.copy(), labels.copy()) == digest(rows, labels)
+
+
+@pytest.mark.parametrize(("ask", "kind"), [(jobs.rank, "rank"), (jobs.learn_pool, "learn")], ids=["ranking", "network"])
+def test_a_training_on_the_whole_pool_is_one_processes_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Path], kind: str
+) -> None:
+    trained = []
+
+    def train(job: Job, _: object) -> None:
+        with pytest.raises(ConfigError, match="Another process runs"), held(job.folder, wait=False):
+            pass
+        trained.append(job.kind)
+
+    monkeypatch.setattr(learning, kind, train)
+    ask(tmp_path / "shared", TRUTH, project_settings({}), "cpu")
+    assert trained == [kind]

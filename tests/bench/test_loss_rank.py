@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import artefacts, cli, learning, weights
-from pt4al_backend.bench import loss_rank, supervised
+from pt4al_backend.bench import hardware, loss_rank, supervised
 from pt4al_backend.bench.loss_rank import FILE, Line
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError
@@ -159,6 +159,7 @@ def test_the_report_has_a_row_and_a_panel_for_each_seed(data: Path) -> None:
     text = (report / "loss-rank.md").read_text()
     assert [row.split(" | ")[1] for row in text.splitlines() if row.startswith("| rotation")] == ["0", "1", "*mean ± sd*"]
     assert "(loss-rank-rotation.png)" in text
+    assert f"Trained on cpu ({hardware.processor()}), with pt4al-backend" in text
     assert (report / "loss-rank-rotation.png").read_bytes().startswith(b"\x89PNG")
     words = "\n".join(ElementTree.parse(report / "loss-rank-rotation.svg").getroot().itertext())
     lines, _ = loss_rank.read(data.parent / "to")

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pt4al_backend.bench import hardware
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
@@ -39,7 +40,8 @@ def truth_of(pool: Pool, folder: Path) -> Truth:
 def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     options = {**pool.settings, "rounds": 3, "query_size": 8, "epochs": 1, "pretext_epochs": 1, **params}
     twists = {key: options.pop(key) for key in TWISTS & options.keys()}
-    return Run(folder / "run", truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
+    run = folder / f"seed-{options.get('seed', 0)}"
+    return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -91,12 +93,19 @@ def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(tmp_path: Path
 
 def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(1))
-    with (tmp_path / "run" / RECORDS).open("a") as file:
+    with (tmp_path / "seed-0" / RECORDS).open("a") as file:
         file.write('{"strategy": "pt4')
     again = list(run_of(ARROWS, tmp_path)(2))
     assert again[:1] == records
     assert run_of(ARROWS, tmp_path).records() == again
     assert [record["round"] for record in again] == [1, 2]
+
+
+def test_a_record_says_on_which_machine_it_was_made_and_another_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, machine in enumerate(("old", "new"), 1):
+        monkeypatch.setattr(hardware, "name", lambda _device, name=machine: name)
+        records = list(run_of(ARROWS, tmp_path, strategy="random")(number))
+    assert [record["machine"] for record in records] == ["old", "new"]
 
 
 def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_start(tmp_path: Path) -> None:
@@ -109,18 +118,18 @@ def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_
 
 def test_the_last_round_scores_no_candidates_as_nothing_is_asked_after_it(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path, strategy="pal")(2))
-    scored = [len(np.load(tmp_path / "run" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
+    scored = [len(np.load(tmp_path / "seed-0" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
     assert scored == [IMAGES - TEST - 8, 0]
 
 
 def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_deleted(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, strategy="margin")(2)
     first = next(run)
-    said = tmp_path / "run" / "learn-1" / "result" / "candidates.npz"
+    said = tmp_path / "seed-0" / "learn-1" / "result" / "candidates.npz"
     said.write_bytes(said.read_bytes()[:100])
     with pytest.raises(StoreCorrupt, match="learn-1 is missing or damaged"):
         next(run)
-    shutil.rmtree(tmp_path / "run" / "learn-1")
+    shutil.rmtree(tmp_path / "seed-0" / "learn-1")
     again = list(run_of(ARROWS, tmp_path, strategy="margin")(2))
     assert again[0] == first
     assert len(again) == 2
@@ -151,6 +160,32 @@ def test_a_pretext_that_means_nothing_is_not_ranked_by_and_the_record_says_so(tm
     assert first_of(tmp_path / "learned")["notes"] == []
 
 
+def test_an_arm_that_asks_the_learners_features_is_not_said_to_draw_batches(tmp_path: Path) -> None:
+    (record,) = run_of(ARROWS, tmp_path, strategy="typiclust", init="fresh")(1)
+    assert record["notes"] == []
+    assert "rank" in record["seconds"]
+
+
+@pytest.mark.parametrize(
+    ("order", "init", "rankings"),
+    [("none", "fresh", 0), ("none", "pretext", 1), ("loss", "fresh", 1)],
+    ids=lambda each: str(each),
+)
+def test_an_arm_trains_and_is_charged_for_a_ranking_that_it_has_a_use_for(
+    tmp_path: Path, order: str, init: str, rankings: int
+) -> None:
+    (record,) = run_of(ARROWS, tmp_path, order=order, init=init)(1)
+    assert len(list(tmp_path.glob("ranking-*"))) == rankings
+    assert ("rank" in record["seconds"]) == bool(rankings)
+    assert len(record["notes"]) == (order == "loss")  # one epoch teaches nothing
+
+
+def test_a_blind_arm_asks_by_losses_even_if_its_strategy_asks_features(tmp_path: Path) -> None:
+    query = first_of(tmp_path, strategy="typiclust", blind=True)["query"]
+    (ranking,) = tmp_path.glob("ranking-*")
+    assert set(query) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-8:].tolist())
+
+
 def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no ImageNet weights"):
         list(run_of(ARROWS, tmp_path, init="imagenet", strategy="random")(1))
@@ -158,11 +193,24 @@ def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_pat
 
 def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(2))
-    path = tmp_path / "run" / RECORDS
+    path = tmp_path / "seed-0" / RECORDS
     first, second = path.read_text().splitlines()
     path.write_text(f"{first[:40]}\n{second}\n")
     again = list(run_of(ARROWS, tmp_path)(2))
     assert [{**record, "seconds": 0} for record in again] == [{**record, "seconds": 0} for record in records]
+
+
+@pytest.mark.parametrize("change", [{"order": "reversed"}, {"blind": True}], ids=lambda change: next(iter(change)))
+def test_an_arm_that_was_changed_does_not_take_the_model_of_another_query_for_its_own(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    settings = {"first_query": "top_k", "warm_start": True, "sampler": "entropy", **LEARNED}
+    list(run_of(ARROWS, tmp_path / "changed", **settings)(2))
+    (tmp_path / "changed" / "seed-0" / RECORDS).unlink()
+    changed, own = (list(run_of(ARROWS, tmp_path / name, **settings, **change)(2)) for name in ("changed", "own"))
+    assert [(record["query"], record["value"]) for record in changed] == [(record["query"], record["value"]) for record in own]
+    lessons = [np.load(tmp_path / "changed" / "seed-0" / f"learn-{number}" / "train.npz")["rows"] for number in (1, 2)]
+    assert [lesson.tolist() for lesson in lessons] == [changed[0]["query"], changed[0]["query"] + changed[1]["query"]]
 
 
 def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> None:
@@ -173,13 +221,29 @@ def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> No
 
 def test_rounds_of_other_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path)(1))
-    with pytest.raises(ConfigError, match="order None and not 'text', seed 0 and not 1"):
-        list(run_of(ARROWS, tmp_path, order="text", seed=1)(1))
+    with pytest.raises(ConfigError, match="epochs 1 and not 2, order None and not 'text'"):
+        list(run_of(ARROWS, tmp_path, order="text", epochs=2)(1))
+
+
+def test_another_seed_is_refused_other_settings_with_the_difference_before_it_trains(tmp_path: Path) -> None:
+    list(run_of(ARROWS, tmp_path, strategy="random")(1))
+    with pytest.raises(ConfigError, match=r"seed-0 holds rounds .* other settings: blind None and not True, epochs 1 and not 2"):
+        list(run_of(ARROWS, tmp_path, strategy="random", seed=1, epochs=2, blind=True)(1))
+    assert not (tmp_path / "seed-1").exists()
+    assert len(list(run_of(ARROWS, tmp_path, strategy="random", seed=1)(1))) == 1
 
 
 def test_rounds_that_the_pool_is_too_small_for_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20"):
         run_of(ARROWS, tmp_path, query_size=20)
+
+
+def test_more_rounds_than_the_pool_has_labels_for_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    run = run_of(ARROWS, tmp_path, strategy="random", query_size=20, rounds=2)
+    with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20, which ask 60"):
+        list(run(3))
+    assert not (tmp_path / "seed-0").exists()
+    run.require(2)
 
 
 #: Arrows are ranked by no accident after so many epochs.
@@ -188,6 +252,13 @@ LEARNED = {"pretext_epochs": 12, "init": "fresh"}
 
 def first_of(folder: Path, **params: object) -> dict[str, Any]:
     return next(iter(run_of(ARROWS, folder, **{"first_query": "top_k", **LEARNED, **params})(1)))
+
+
+@pytest.mark.parametrize("setting", ["control_share", "reserve_size"])
+def test_settings_that_a_benchmark_would_not_follow_are_refused(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"Arm 'a': the setting '{setting}' has no use here"):
+        Arm.parse(f'a={{"{setting}": 0}}')
+    Arm.parse('a={"preset": "paper"}')  # which sets both as a benchmark does
 
 
 def test_an_arm_may_rank_as_the_published_code_does(tmp_path: Path) -> None:

@@ -16,7 +16,17 @@ CORRUPT = {
     "no labels": json.dumps({key: each for key, each in runs.record(0, 2, 20, 0.5).items() if key != "labels"}).encode(),
     "words for a number": json.dumps(runs.record(0, 2, 20, 0.5) | {"labels": "twenty"}).encode(),
     "no number": json.dumps(runs.record(0, 2, 20, float("nan"))).encode(),
-    "negative row": json.dumps(runs.record(0, 2, 20, 0.5, query=[-1])).encode(),
+    "negative row": json.dumps(runs.record(0, 2, 20, 0.5, query=[*range(10, 19), -1])).encode(),
+    "more than all": json.dumps(runs.record(0, 2, 20, 55.0)).encode(),
+    "less than nothing": json.dumps(runs.record(0, 2, 20, -0.1)).encode(),
+    "seconds before the start": json.dumps(runs.record(0, 2, 20, 0.5, seconds={"train": -1.0})).encode(),
+    "another seed": json.dumps(runs.record(1, 2, 20, 0.5)).encode(),
+    "the round before, with another value": json.dumps(runs.record(0, 1, 10, 0.9)).encode(),
+    "more labels than were asked": json.dumps(runs.record(0, 2, 25, 0.5, query=list(range(10, 20)))).encode(),
+    "fewer labels than were asked": json.dumps(runs.record(0, 2, 15, 0.5, query=list(range(10, 20)))).encode(),
+    "an image twice": json.dumps(runs.record(0, 2, 20, 0.5, query=[*range(10, 19), 18])).encode(),
+    "an image of the round before": json.dumps(runs.record(0, 2, 20, 0.5, query=list(range(9, 19)))).encode(),
+    "nothing asked": json.dumps(runs.record(0, 2, 10, 0.5, query=[])).encode(),
 }
 
 
@@ -53,5 +63,14 @@ def test_a_run_goes_on_before_a_corrupt_round_since_later_ones_follow_from_it(tm
     assert unbroken(path) == [runs.record(0, 1, 10, 0.5)]
 
 
+def test_rounds_behind_one_that_is_left_out_need_room_for_its_labels(tmp_path: Path) -> None:
+    for seed, labels in enumerate((30, 20)):
+        third = runs.record(seed, 3, labels, 0.7, query=list(range(20, 30)))
+        runs.write_rounds(tmp_path, "random", seed, [runs.record(seed, 1, 10, 0.5), third])
+    found = read(tmp_path)
+    assert [(record.seed, record.round) for record in found.arms["random"]] == [(0, 1), (0, 3), (1, 1)]
+    assert list(found.corrupt.values()) == [1]
+
+
 def test_a_run_without_a_file_has_no_rounds(tmp_path: Path) -> None:
-    assert unbroken(tmp_path / RECORDS) == []
+    assert unbroken(tmp_path / "seed-0" / RECORDS) == []

@@ -27,8 +27,8 @@ FIGURES = ("values", "differences", "wins", "seconds", "balance")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Three arms on a data set of two classes, whose queries hold three images of the first and one of the second."""
-    runs.write_classes(tmp_path, ["cat", "cat", "cat", "dog", "dog"], 4)
-    return runs.write(tmp_path, ARMS, query=[0, 1, 2, 3])
+    runs.write_classes(tmp_path, ["cat", "cat", "cat", "dog"] * 11, 40)
+    return runs.write(tmp_path, ARMS, step=4)
 
 
 def report(folder: Path, *arguments: str) -> tuple[int, str]:
@@ -99,7 +99,7 @@ def test_the_balance_of_queries_is_by_the_classes_of_the_data_set(folder: Path) 
 
 
 def test_a_query_of_images_that_the_data_set_lacks_is_named(folder: Path) -> None:
-    runs.write(folder, {"stray": {0: [0.5]}}, query=[0, 99])
+    runs.write(folder, {"stray": {0: [0.5]}}, step=2, query=[0, 99])
     code, said = report(folder)
     assert code == 1
     assert "'stray', seed 0" in said
@@ -136,6 +136,17 @@ def test_what_was_not_as_asked_is_said_where_the_tables_are_read(folder: Path) -
     row = f"| pt4al | {note} | 2 | 1 |"
     assert row in report(folder, "--no-figures")[1]
     assert row in written(folder, "--no-figures")
+
+
+def test_seeds_of_other_settings_are_not_averaged(folder: Path) -> None:
+    made = {"settings": {"query_size": 10, "epochs": 1, "seed": 3}}
+    runs.write_rounds(folder, "margin", 3, [runs.record(3, 1, 4, 0.5, **made)])
+    assert report(folder, "--no-figures")[0] == 0  # those before had no such setting
+    made = {"settings": {"query_size": 10, "epochs": 2, "seed": 4}, "arm": {"blind": True}}
+    runs.write_rounds(folder, "margin", 4, [runs.record(4, 1, 4, 0.5, **made)])
+    code, said = report(folder, "--no-figures")
+    assert code == 1
+    assert "Seed 4 of 'margin' was run with other settings than those before it: blind True and not None, epochs 2 and" in said
 
 
 def test_a_folder_of_corrupt_lines_only_has_no_report(tmp_path: Path) -> None:
@@ -175,6 +186,12 @@ def test_the_report_says_what_made_it(folder: Path) -> None:
     assert "Trained on cpu, with pt4al-backend 0.1.0 and torch 2.15.0" in text
     assert 'Settings of all arms, beside the defaults: `{"query_size": 10}`' in text
     assert "| margin | 0, 1, 2 | 2 | `{}` |" in text
+
+
+def test_the_report_says_which_processors_and_gpus_made_it(folder: Path) -> None:
+    for seed, (device, machine) in enumerate((("cuda", "NVIDIA H200"), ("cpu", "Xeon"), ("cuda", "NVIDIA H200"))):
+        runs.write_rounds(folder, "core-set", seed, [runs.record(seed, 1, 4, 0.5, device=device, machine=machine)])
+    assert "Trained on cpu, cpu (Xeon), cuda (NVIDIA H200), with pt4al-backend" in written(folder, "--no-figures")
 
 
 @pytest.mark.parametrize("words", ["{", "[]"])

@@ -5,9 +5,10 @@ import platform
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 import psutil
+
+from pt4al_backend.bench import hardware
 
 GIB = 2**30
 
@@ -24,24 +25,15 @@ class Machine:
     @classmethod
     def here(cls) -> "Machine":
         """This machine, now; cores are those that this process may use."""
-        return cls(_processor(), len(os.sched_getaffinity(0)), psutil.virtual_memory().total, os.getloadavg()[0])
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return " ".join(line.partition(":")[2].split())
-    return platform.machine()
+        return cls(hardware.processor(), len(os.sched_getaffinity(0)), psutil.virtual_memory().total, os.getloadavg()[0])
 
 
 def heading(machine: Machine, command: str, label_studio: str, seconds: float) -> str:
     """The lines above a table: where, when, with what, and how to do it again."""
-    import torch  # not before the measurements: other processes of theirs import this module
-
-    from pt4al_backend import devices
+    from pt4al_backend import devices  # not before the measurements: other processes of theirs import this module
 
     device = devices.choose("auto")
-    trained_on = f"training on {torch.cuda.get_device_name(device) if device.type == 'cuda' else 'the CPU'}"
+    trained_on = f"training on {hardware.name(device) if device.type == 'cuda' else 'the CPU'}"
     software = [f"Python {platform.python_version()}", f"torch {version('torch')}"]
     software += [f"Label Studio {label_studio} on SQLite"] if label_studio else []
     date = time.strftime("%Y-%m-%d", time.gmtime())
