@@ -142,23 +142,32 @@ def _compare(
     experiment(to)  # damaged, it is refused before anything is decoded
     truth = chosen.truth()
     arms = _startable(arms, truth, chosen.device, named=named)
-    for arm in arms:
-        _require_room(arm, truth)
+    runs = {
+        f"{arm.name}, seed {seed}": Run(
+            to / "arms" / arm.name / f"seed-{seed}",
+            truth,
+            arm.options(**truth.params, seed=seed),
+            chosen.rankings,
+            arm,
+            device=chosen.device,
+        )
+        for seed in seeds
+        for arm in arms
+    }
+    for one in runs.values():
+        one.require(rounds)
     _note(to / EXPERIMENT, title)
     finished, left = 0, False
-    for seed in seeds:
-        for arm in arms:
-            own = arm.options(**truth.params, seed=seed)
-            one = Run(to / "arms" / arm.name / f"seed-{seed}", truth, own, chosen.rankings, arm, device=chosen.device)
-            if damaged := one.damaged():
-                out.print(f"{arm.name}, seed {seed}: {damaged} damaged lines, or lines behind one, are left out and run again")
-            number = 0
-            for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
-                took = sum(record["seconds"].values())
-                value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
-                out.print(f"{arm.name}, seed {seed}: {record['labels']} labels, {value}, {took:.0f} s")
-                number = record["round"]
-            finished, left = finished + number, left or number < rounds
+    for name, one in runs.items():
+        if damaged := one.damaged():
+            out.print(f"{name}: {damaged} damaged lines, or lines behind one, are left out and run again")
+        number = 0
+        for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
+            took = sum(record["seconds"].values())
+            value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
+            out.print(f"{name}: {record['labels']} labels, {value}, {took:.0f} s")
+            number = record["round"]
+        finished, left = finished + number, left or number < rounds
     if left:
         reached = "The time limit was reached" if finished else "No round was finished within the time limit"
         out.print(f"{reached}; the same command goes on from here.")
@@ -182,16 +191,6 @@ def _startable(arms: Sequence[Arm], truth: "Truth", device: str, *, named: bool)
             raise ConfigError(f"There are no initial weights for {names}. {reason}", "Set another init, or leave these arms out.")
         out.print(f"Left out: {names}. {reason}")
     return [arm for arm in arms if arm.name not in gone]
-
-
-def _require_room(arm: Arm, truth: "Truth") -> None:
-    """Refuses an arm whose queries are more than the pool has."""
-    from pt4al_backend.rounds import schedule
-
-    plan = schedule(truth.pool, arm.options(**truth.params))
-    if plan.too_few:
-        what = f"Arm {arm.name!r}: {plan.too_few}; {plan.rounds} of {plan.query} would fit."
-        raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
 
 
 def _note(path: Path, title: str) -> None:

@@ -66,8 +66,9 @@ class Run:
         rounds.require_fit(options, truth.task)
         self._plan = rounds.schedule(truth.pool, self._options)
         self._strategy = rounds.strategy_of(self._options, self._plan.rounds)
-        if self._plan.notice:
-            raise ConfigError(self._plan.notice, "Lower query_size or rounds in the settings, or use more images.")
+        if too_few := self._plan.too_few:
+            what = f"Arm {arm.name!r}: {too_few}; {self._plan.rounds} of {self._plan.query} would fit."
+            raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
         self._records = folder / RECORDS
         self._asked: list[Ids] = []
         self._notes: list[str] = []
@@ -96,7 +97,8 @@ class Run:
             ConfigError: the pool is too small, or the folder or that of another seed has rounds of other settings.
         """
         if (wanted := count * self._plan.query) > self._truth.pool:
-            what = f"{self._truth.pool} usable images are too few for {count} rounds of {self._plan.query}, which ask {wanted}."
+            asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
+            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         self.records()
 

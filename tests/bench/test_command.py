@@ -64,6 +64,20 @@ def test_a_round_whose_labels_are_of_one_class_is_said_not_to_be_tested(tmp_path
     assert "random, seed 0: 1 labels, not tested" in done.output
 
 
+def test_what_any_arm_or_seed_would_be_refused_for_is_said_before_the_first_one_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    data = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    assert run(tmp_path / "to", *data).exit_code == 0
+    longer = FAST.replace('"epochs": 1', '"epochs": 2')
+    common = (tmp_path / "to", "--arm", "new={}", "--arm", ARM, "--rounds", 1, "--device", "cpu", *data)
+    refused = bench("run", *common, "--settings", longer, "--seeds", 1, "--first-seed", 5)
+    assert refused.exit_code == 1
+    assert "run with other settings: epochs 1 and not 2" in refused.stderr
+    assert not (tmp_path / "to" / "arms" / "new").exists()
+
+
 def test_arms_of_one_name_are_refused_before_anything_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     refused = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--arm", "random={}")
