@@ -59,9 +59,8 @@ def read_learner(folder: Path) -> Scored:
 def _sound(folder: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
-        message = f"{folder} is missing or damaged ({type(error).__name__})."
-        raise StoreCorrupt(message, "Delete it; it is made again by the next training.") from error
+    except (FileNotFoundError, EOFError, KeyError, ValueError, BadZipFile) as error:  # other errors of a disk say nothing of it
+        raise StoreCorrupt(f"{folder} is missing or damaged ({type(error).__name__}).", "Delete it: it is made again.") from error
 
 
 def _load_kept(path: Path) -> NDArray[np.floating] | None:

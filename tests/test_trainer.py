@@ -91,7 +91,7 @@ def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings:
     store.update(1, model="projects/1/learn-1/result")
     found = trainer(store, settings).scored()
     assert (found.ids.tolist(), found.labels.tolist(), found.confidences["margin"].tolist()) == ([7], ["green"], [0.75])
-    for damage in (b"damaged", (folder / "result" / "candidates.npz").read_bytes()[:-40]):
+    for damage in (b"", b"damaged", (folder / "result" / "candidates.npz").read_bytes()[:-40]):
         (folder / "result" / "candidates.npz").write_bytes(damage)
         assert not len(trainer(store, settings).scored().ids)
     shutil.rmtree(folder)

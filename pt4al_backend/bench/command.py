@@ -159,7 +159,7 @@ def _compare(
     _note(to / EXPERIMENT, title)
     finished, left = 0, False
     for name, one in runs.items():
-        if damaged := one.damaged():
+        if (damaged := one.damaged()) and len(one.records()) < rounds:
             out.print(f"{name}: {damaged} damaged lines, or lines behind one, are left out and run again")
         number = 0
         for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):

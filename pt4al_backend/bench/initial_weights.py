@@ -14,14 +14,17 @@ from pt4al_backend.settings import server_settings
 
 def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Arm]]:
     """The arms that are to start from ImageNet's weights and cannot, by the reason; each network's are looked for once."""
-    found: dict[str | None, list[Arm]] = {}
+    by_network: dict[str | None, list[Arm]] = {}
     for arm in arms:
         options = arm.options(**truth.params)
         if options.init == "imagenet":
             form = tasks.load(truth.task).form(truth.shape, options, devices.choose(device))
-            found.setdefault(form.imagenet, []).append(arm)
-    reasons = {network: _problem(network, truth) for network in found}
-    return {reasons[network]: those for network, those in found.items() if reasons[network]}
+            by_network.setdefault(form.imagenet, []).append(arm)
+    found: dict[str, list[Arm]] = {}
+    for network, those in by_network.items():
+        if reason := _problem(network, truth):
+            found.setdefault(reason, []).extend(those)
+    return found
 
 
 def _problem(network: str | None, truth: Truth) -> str:

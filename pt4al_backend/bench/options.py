@@ -99,6 +99,7 @@ class Chosen:
             TrainingImpossible: there is no GPU where one is asked for.
         """
         from pt4al_backend import artefacts, devices
+        from pt4al_backend.bench.locks import held
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.intake import has_gpu
         from pt4al_backend.settings import server_settings
@@ -108,16 +109,17 @@ class Chosen:
         where = {"data": str(self.data.absolute()), "masks": str(self.masks.absolute()) if self.masks else None}
         pool, test = self.pool or self.preset[0], self.test or self.preset[1]
         asked = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
-        if artefacts.is_complete(folder):
-            there = artefacts.manifest(folder).get("asked")
-            if there != asked:
-                message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
-                raise ConfigError(message, "Name another output folder, or delete this one.")
-            return Truth.load(folder)
-        settings = server_settings(device=self.device)
-        most = settings.image_max_pixels
-        found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))
-        return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
+        with held(folder, wait=True):
+            if artefacts.is_complete(folder):
+                there = artefacts.manifest(folder).get("asked")
+                if there != asked:
+                    message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+                    raise ConfigError(message, "Name another output folder, or delete this one.")
+                return Truth.load(folder)
+            settings = server_settings(device=self.device)
+            most = settings.image_max_pixels
+            found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))
+            return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
 
     def _part(self, whole: "DataSet") -> "DataSet":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""

@@ -36,8 +36,9 @@ AREA = (
     "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval is that of t."
 )
 SAVED = (
-    "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last (number of seeds: "
-    "those that both finished). Within the interval a paired t test at 5 % cannot tell the two apart (Fieller 1954)."
+    "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last, of the seeds that "
+    "both finished (their number). The interval begins and ends where the upper and the lower end of the difference's 95 % "
+    "interval, paired by seed, first reach zero (Fieller 1954)."
 )
 WINS = (
     "Label counts at which the arm of the row is above that of the column by a two-sided paired t test at 5 %, uncorrected, "

@@ -112,7 +112,7 @@ def above(curves: Curves, baseline: str) -> Curves:
             if seed in base
         }
         for arm, seeds in curves.items()
-        if arm != baseline
+        if arm != baseline and base.keys() & seeds.keys()
     }
 
 
@@ -164,7 +164,10 @@ def reached(labels: Values, curve: Values, value: float) -> float:
 
 @dataclass(frozen=True)
 class Saved:
-    """Labels to some value, infinite if it is not reached, by ``n`` seeds; ``low`` and ``high`` are a 95 % interval, if n > 1."""
+    """Labels to some value, infinite if it is not reached, by ``n`` seeds; ``low`` and ``high`` are a 95 % interval.
+
+    There is none for one seed, nor where all seeds differ by the same.
+    """
 
     labels: float
     low: float | None
@@ -175,9 +178,9 @@ class Saved:
 def saved(ones: Seeds, others: Seeds) -> Saved | None:
     """Labels at which the mean curve of ``ones`` reaches what that of ``others`` has at its last; None if they share no seed.
 
-    Of the seeds that both have, complete. The interval holds the label counts at which a paired t test at 5 % cannot tell the
-    one from the other (Fieller 1954): it begins where the upper end of the difference's 95 % interval first reaches zero, and
-    ends where the lower end does.
+    Of the seeds that both have, complete. The interval begins where the upper end of the difference's 95 % interval (paired, of
+    t) first reaches zero, and ends where the lower end does: of curves that climb, the label counts at which a test cannot tell
+    the one from the other (Fieller 1954).
     """
     both = sorted(complete(ones).keys() & complete(others).keys())
     if not both:
@@ -190,7 +193,10 @@ def saved(ones: Seeds, others: Seeds) -> Saved | None:
     found = reached(labels, mean, 0.0)
     if n == 1:
         return Saved(found, None, None, n)
-    half = above.std(0, ddof=1) / math.sqrt(n) * float(stats.t.isf(LEVEL / 2, n - 1))
+    sd = above.std(0, ddof=1)
+    if (sd < EQUAL).all():  # as in a difference: equal by construction
+        return Saved(found, None, None, n)
+    half = sd / math.sqrt(n) * float(stats.t.isf(LEVEL / 2, n - 1))
     return Saved(found, reached(labels, mean + half, 0.0), reached(labels, mean - half, 0.0), n)
 
 

@@ -119,7 +119,7 @@ def test_ties_win_nothing() -> None:
 
 def test_differences_keep_seeds_and_budgets_that_both_have() -> None:
     curves = {"base": {0: {10: 0.5}, 1: {10: 0.25}}, "a": {0: {10: 0.75, 20: 0.9}, 2: {10: 0.1}}}
-    assert above(curves, "base") == {"a": {0: {10: 0.25}}}
+    assert above({**curves, "of other seeds": {7: {10: 0.5}}}, "base") == {"a": {0: {10: 0.25}}}
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_labels_saved_are_of_the_seeds_that_were_run_to_the_end_by_both() -> Non
     stopped = {**base, 1: {10: 0.3}}  # the same, but for a seed that a time limit ended
     found = saved(stopped, base)
     assert found is not None
-    assert (found.labels, found.low, found.high, found.n) == (20, 20, 20, 2)
+    assert (found.labels, found.low, found.high, found.n) == (20, None, None, 2)
     assert saved({5: base[0]}, base) is None
 
 
@@ -156,7 +156,7 @@ def test_the_interval_of_labels_saved_holds_as_often_as_it_says() -> None:
         found = saved(dict(enumerate(ahead)), dict(enumerate(base)))
         assert found is not None
         held += (found.low or 0) <= truth <= (found.high or 0)
-    assert held >= 184
+    assert 184 <= held <= 198
 
 
 @pytest.mark.parametrize(
