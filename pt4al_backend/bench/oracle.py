@@ -26,7 +26,7 @@ from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.errors import ConfigError, TooFewClasses
+from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
 from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
@@ -123,6 +123,8 @@ class Run:
         yield from list(done)
         if len(done) >= count or not go_on():
             return
+        if self._options.warm_start:
+            self._require_models(done[:-1])
         ranked = self._rank(report)
         if done:
             self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
@@ -133,6 +135,13 @@ class Run:
             done.append(record)
             self._write(done)
             yield record
+
+    def _require_models(self, done: list[Json]) -> None:
+        """Refuses to go on where the last model, which is made again if need be, would start from other weights than it did."""
+        for record in done:
+            folder = self._learned(record["round"])
+            if record["value"] is not None and children.result_of(folder) is None:
+                raise StoreCorrupt(f"{folder} is missing or damaged.", f"Delete {self._folder}: the same command runs it again.")
 
     def _write(self, records: list[Json]) -> None:
         """Writes all records anew, which leaves out a line that was cut short."""

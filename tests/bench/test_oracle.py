@@ -135,6 +135,15 @@ def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_del
     assert len(again) == 2
 
 
+def test_rounds_that_start_from_the_last_ones_weights_are_not_gone_on_with_if_a_model_is_gone(tmp_path: Path) -> None:
+    warm = {"warm_start": True, "init": "fresh"}
+    list(run_of(ARROWS, tmp_path, **warm)(2))
+    shutil.rmtree(tmp_path / "seed-0" / "learn-1")
+    with pytest.raises(StoreCorrupt, match="learn-1 is missing") as refused:
+        list(run_of(ARROWS, tmp_path, **warm)(3))
+    assert str(tmp_path / "seed-0") in refused.value.remedy
+
+
 def test_one_process_runs_a_folder_at_a_time(tmp_path: Path) -> None:
     first, second = run_of(ARROWS, tmp_path)(2), run_of(ARROWS, tmp_path)(2)
     next(first)
