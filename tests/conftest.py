@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from pt4al_backend.label_studio.annotator import Annotator
@@ -14,6 +15,10 @@ from tests.servers import LabelStudioServer, label_studio_command
 
 # Read when the first test module imports PyTorch: small networks, on a machine that runs tests side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes hangs on the machine, and on what it is the first to import.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pt4al_backend.errors import ImageUnreadable
@@ -177,7 +177,6 @@ def exchanged(part: Any, path: tuple[Any, ...], new: Any) -> Any:
     return copy
 
 
-@settings(deadline=None)
 @given(data=st.data())
 def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling: Labelling, data: st.DataObject) -> None:
     body = good(labelling)
@@ -185,7 +184,6 @@ def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling
     check(labelling, exchanged(body, path, data.draw(any_json)), body)
 
 
-@settings(deadline=None)
 @given(body=bodies, shown=bodies)
 def test_whatever_an_annotation_holds_it_costs_no_other_and_is_told(
     labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]

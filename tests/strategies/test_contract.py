@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -109,7 +109,6 @@ def drawn_features(draw: st.DrawFn, n: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
-@settings(deadline=None)
 @given(data=st.data())
 def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
     case = data.draw(cases(name))
