@@ -5,36 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from pt4al_backend import learning
 from pt4al_backend.learning import Job
-from pt4al_backend.minibatches import Data, Targets
-from pt4al_backend.selection import BestEpoch
-from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Trainable, silent
+from pt4al_backend.training import silent
 from tests.pools import ARROWS, lesson
+from tests.spoilt import spoilt
 
 pytestmark = pytest.mark.slow
 
 EPOCHS = 4
-
-
-class Spoilt(BestEpoch):
-    """All that is trained forgets what it has learned once the last epoch is measured."""
-
-    def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
-        super().__init__(task, trained, images, truths, device)
-        self.model, self.epochs = trained.model, 0
-
-    def __call__(self) -> None:
-        super().__call__()
-        self.epochs += 1
-        if self.epochs == EPOCHS:
-            for each in self.model.parameters():
-                nn.init.zeros_(each)
 
 
 @pytest.mark.parametrize("companion", ["learning_loss", "ta_vaal"])
@@ -51,5 +32,5 @@ def test_the_best_epoch_is_that_of_a_companion_as_well(tmp_path: Path, companion
         return found
 
     whole = confidences("whole")
-    monkeypatch.setattr("pt4al_backend.learning.BestEpoch", Spoilt)
+    monkeypatch.setattr("pt4al_backend.learning.BestEpoch", spoilt(EPOCHS))
     assert np.array_equal(confidences("spoilt"), whole)

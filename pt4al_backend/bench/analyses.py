@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.arms import Arm, image_size
 from pt4al_backend.bench.experiments import PRESETS, Experiment
 from pt4al_backend.bench.options import (
     Chosen,
@@ -58,9 +58,8 @@ def loss_rank(
     require_task(dataset, None, "classification")
     tasks = tuple(Arm(name, {"pretext": name}) for name in dict.fromkeys(pretext))
     size, arms = Experiment(LOSS_RANKS, dataset, tasks).planned(preset, dataset, _independent(settings_of(common)))
-    image_size = {arm.options().image_size for arm in arms}.pop()  # all are checked before the first is run
-    preset_part = size.pool, size.test
-    chosen = Chosen(to, rankings or to, data, dataset, None, pool, test, device, image_size, preset_part)
+    part = size.pool, size.test
+    chosen = Chosen(to, rankings or to, data, dataset, None, pool, test, device, image_size(arms), part)
     truth = chosen.truth()
     own = (arm.options(**truth.params, seed=seed) for seed in range(first_seed, first_seed + seeds) for arm in arms)
     for line in analysis.run(to, truth, own, chosen.rankings, device):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -132,3 +132,16 @@ LONGEST = 50
 WHERE = "Change it in --settings, in --arm of `pt4al bench run`, or in the environment (PT4AL_…)."
 SEEDS = "All arms are run with the seeds that --seeds and --first-seed say."
 _EXAMPLE = 'Write --arm \'margin={"strategy": "margin"}\'.'
+
+
+def image_size(arms: Sequence[Arm]) -> int | None:
+    """The size that images are decoded to, once for all arms.
+
+    Raises:
+        ConfigError: the arms differ in it, or a setting is not allowed.
+    """
+    sizes = {arm.options().image_size for arm in arms}
+    if len(sizes) > 1:
+        what = f"The arms differ in image_size ({', '.join(map(str, sorted(sizes, key=str)))}), and share one set of images."
+        raise ConfigError(what, "Set it in --settings, for all of them, or compare sizes in output folders of their own.")
+    return sizes.pop()

@@ -15,7 +15,7 @@ import typer
 
 from pt4al_backend import datasets
 from pt4al_backend.bench import analyses
-from pt4al_backend.bench.arms import WHERE, Arm
+from pt4al_backend.bench.arms import WHERE, Arm, image_size
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, RANDOM, Experiment
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.options import (
@@ -66,7 +66,7 @@ def run(
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
     given = settings_of(common)
     arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
-    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, _image_size(arms))
+    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms))
     _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit, named=True)
 
 
@@ -94,7 +94,7 @@ def _command(name: str, experiment: Experiment) -> None:
             raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
         arms = [arm for arm in arms if not only or arm.name in only]
         part = size.pool, size.test
-        chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, _image_size(arms), part)
+        chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms), part)
         title = f"{experiment.title}; {preset}: {PRESETS[preset].about}"
         run_seeds, rounds = range(first_seed, first_seed + seeds), experiment.rounds or size.rounds
         _compare(chosen, title, arms, run_seeds, rounds, time_limit, named=bool(only))
@@ -106,19 +106,6 @@ for _name, _experiment in EXPERIMENTS.items():
     _command(_name, _experiment)
 for _name, _analysis in analyses.COMMANDS.items():
     app.command(_name)(_analysis)
-
-
-def _image_size(arms: Sequence[Arm]) -> int | None:
-    """The size that images are decoded to, once for all arms.
-
-    Raises:
-        ConfigError: the arms differ in it, or a setting is not allowed.
-    """
-    sizes = {arm.options().image_size for arm in arms}
-    if len(sizes) > 1:
-        what = f"The arms differ in image_size ({', '.join(map(str, sorted(sizes, key=str)))}), and share one set of images."
-        raise ConfigError(what, "Set it in --settings, for all of them, or compare sizes in output folders of their own.")
-    return sizes.pop()
 
 
 def _compare(

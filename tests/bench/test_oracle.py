@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
 from pt4al_backend.bench import hardware
 from pt4al_backend.bench.arms import Arm
@@ -15,14 +13,11 @@ from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError, StoreCorrupt
-from pt4al_backend.minibatches import Data, Targets
-from pt4al_backend.selection import BestEpoch
 from pt4al_backend.settings import project_settings
 from pt4al_backend.strategies import STRATEGIES
-from pt4al_backend.tasks.base import Task
-from pt4al_backend.training import Trainable
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
+from tests.spoilt import spoilt
 
 pytestmark = pytest.mark.slow
 
@@ -300,24 +295,10 @@ def test_an_arm_may_start_from_another_learner_than_ranks(tmp_path: Path) -> Non
 def test_an_arm_may_end_with_its_best_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the images that it is chosen by; that is what is wrong with it."""
 
-    class Spoilt(BestEpoch):
-        """Its model forgets everything once the last epoch is measured, so that it says the same of every image."""
-
-        def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
-            super().__init__(task, trained, images, truths, device)
-            self.model, self.epochs = task.model, 0
-
-        def __call__(self) -> None:
-            super().__call__()
-            self.epochs += 1
-            if self.epochs == 12:
-                for each in self.model.parameters():
-                    nn.init.zeros_(each)
-
     def value(name: str, *, best_epoch: bool) -> float:
         return float(first_of(tmp_path / name, best_epoch=best_epoch, first_query="random", query_size=16, epochs=12)["value"])
 
     last, best = value("last", best_epoch=False), value("best", best_epoch=True)
-    monkeypatch.setattr("pt4al_backend.learning.BestEpoch", Spoilt)
+    monkeypatch.setattr("pt4al_backend.learning.BestEpoch", spoilt(12))
     assert value("spoilt", best_epoch=True) == best >= last
     assert best > 1 / len(CLASSES)
