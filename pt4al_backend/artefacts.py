@@ -1,4 +1,4 @@
-"""Artefacts on disk: written under a temporary name, flushed, renamed, described by a manifest.
+"""Artefacts and small files on disk: written under a temporary name, flushed, renamed; artefacts have a manifest.
 
 An artefact is a folder with ``manifest.json`` and the files that the manifest lists with their SHA-256. A reader sees
 the whole folder or none of it, whatever was killed when.
@@ -60,6 +60,15 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Writes a text file anew; a reader sees all of the old text or all of the new. For one process at a time."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    _flush(part)
+    part.replace(path)
+    _flush(path.parent)
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -278,7 +278,4 @@ def _losses(
 
 def write(path: Path, tasks: Sequence[Json]) -> None:
     """Writes tasks for import in Label Studio, one in a line; a file of that name is replaced once all is written."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w") as file:
-        file.write("[\n" + ",\n".join(json.dumps(task) for task in tasks) + "\n]\n")
-    part.replace(path)
+    artefacts.rewrite(path, "[\n" + ",\n".join(json.dumps(task) for task in tasks) + "\n]\n")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pt4al_backend import datasets
+from pt4al_backend import artefacts, datasets
 from pt4al_backend.bench import analyses
 from pt4al_backend.bench.arms import WHERE, Arm, image_size
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, RANDOM, Experiment
@@ -123,7 +123,7 @@ def _compare(
     to = chosen.to
     task = datasets.load(chosen.dataset).task(chosen.masks)
     for arm in arms:
-        require_fit(arm.options(), task, WHERE)  # all are checked before the first is run
+        require_fit(arm.options(), task, WHERE)
     if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:
         raise ConfigError(f"More than one arm is named {', '.join(map(repr, twice))}.", "Give each arm a name of its own.")
     experiment(to)  # damaged, it is refused before anything is decoded
@@ -142,7 +142,7 @@ def _compare(
         for arm in arms
     }
     for one in runs.values():
-        one.require(rounds)
+        one.records(rounds)  # all are checked before the first is run
     _note(to / EXPERIMENT, title)
     finished, left = 0, False
     for name, one in runs.items():
@@ -187,9 +187,8 @@ def _note(path: Path, title: str) -> None:
     this = command_line()
     with held(path, wait=True):
         before = str(experiment(path.parent).get("command", "")).splitlines()
-        draft = path.with_suffix(".part")
-        draft.write_text(json.dumps({"title": title, "command": "\n".join([*(each for each in before if each != this), this])}))
-        draft.replace(path)
+        lines = [*(each for each in before if each != this), this]
+        artefacts.rewrite(path, json.dumps({"title": title, "command": "\n".join(lines)}))
 
 
 @app.command()

@@ -16,7 +16,7 @@ from pt4al_backend import artefacts, children, devices, learning, tasks
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.learning import Job
-from pt4al_backend.settings import ProjectSettings
+from pt4al_backend.settings import ProjectSettings, server_settings
 from pt4al_backend.training import Report, silent
 
 Ids = NDArray[np.int64]
@@ -83,7 +83,7 @@ def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> 
         "masks": str(truth.masks),
         "settings": options.model_dump(mode="json"),
         "device": device,
-        "pretrained": "auto" if options.init == "imagenet" else "off",
+        "pretrained": server_settings().pretrained if options.init == "imagenet" else "off",
         "pixels": str(truth.pixels),
         "stored": truth.stored,
         "shape": truth.shape,

@@ -9,7 +9,6 @@ there, a pretext whose losses mean nothing is not ranked by, and labels of one c
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -73,12 +72,17 @@ class Run:
         self._asked: list[Ids] = []
         self._notes: list[str] = []
 
-    def records(self) -> list[Json]:
+    def records(self, count: int = 0) -> list[Json]:
         """The rounds that were run so far.
 
         Raises:
-            ConfigError: they were run with other settings, or those of another seed beside them were.
+            ConfigError: they were run with other settings, or those of another seed beside them were; or the pool is too
+                small for ``count`` rounds. Asked before anything is trained.
         """
+        if (wanted := count * self._plan.query) > self._truth.pool:
+            asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
+            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
+            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         done = unbroken(self._records)
         options, twists = self._options.model_dump(mode="json"), self._arm.twists()
         ours = {**options, **twists, "device": devices.choose(self._device).type, "version": __version__}
@@ -90,18 +94,6 @@ class Run:
                 require_same(path.parent, "rounds", *comparable(first, options, twists))
         return done
 
-    def require(self, count: int) -> None:
-        """Refuses what could not be run up to round ``count``, before anything is trained.
-
-        Raises:
-            ConfigError: the pool is too small, or the folder or that of another seed has rounds of other settings.
-        """
-        if (wanted := count * self._plan.query) > self._truth.pool:
-            asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
-            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
-            raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
-        self.records()
-
     def damaged(self) -> int:
         """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
         return sum(1 for _ in lines(self._records)) - len(unbroken(self._records))
@@ -110,14 +102,13 @@ class Run:
         """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
 
         Raises:
-            ConfigError: another process runs it, or ``require`` refuses it.
+            ConfigError: another process runs it, or ``records`` refuses it.
         """
-        self.require(count)
         with held(self._folder, wait=False):
             yield from self._run(count, report, go_on)
 
     def _run(self, count: int, report: Report, go_on: Callable[[], bool]) -> Iterator[Json]:
-        done = self.records()
+        done = self.records(count)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
@@ -145,12 +136,7 @@ class Run:
 
     def _write(self, records: list[Json]) -> None:
         """Writes all records anew, which leaves out a line that was cut short."""
-        draft = self._records.with_suffix(".part")
-        with draft.open("w") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._records)
+        artefacts.rewrite(self._records, "".join(json.dumps(record) + "\n" for record in records))
 
     def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()
@@ -210,14 +196,7 @@ class Run:
                 learning.learn(Job.read(folder), report)
             except TooFewClasses as error:
                 return self._unlearned(error.message)
-        manifest = artefacts.manifest(folder / "result")
-        if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
-            height, width = self._truth.shape
-            raise ConfigError(
-                f"{self._arm.name}: there are no ImageNet weights for its network on images of {height} x {width} pixels.",
-                "They fit images above 64 pixels (at width 64, in classification) once downloaded; or leave this arm out.",
-            )
-        return manifest
+        return artefacts.manifest(folder / "result")
 
     def _job(self, number: int, is_last: bool, given: str) -> Json:
         """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""

@@ -190,11 +190,6 @@ def test_a_blind_arm_asks_by_losses_even_if_its_strategy_asks_features(tmp_path:
     assert set(query) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-8:].tolist())
 
 
-def test_an_arm_that_asks_for_imagenet_weights_where_none_fit_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no ImageNet weights"):
-        list(run_of(ARROWS, tmp_path, init="imagenet", strategy="random")(1))
-
-
 def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(2))
     path = tmp_path / "seed-0" / RECORDS
@@ -247,7 +242,7 @@ def test_more_rounds_than_the_pool_has_labels_for_are_refused_before_anything_is
     with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20, which ask 60"):
         list(run(3))
     assert not (tmp_path / "seed-0").exists()
-    run.require(2)
+    run.records(2)
 
 
 #: Arrows are ranked by no accident after so many epochs.
