@@ -90,9 +90,13 @@ class Painter(nn.Module):
         return painted
 
     @torch.no_grad()
-    def learn_blind(self, steps: Tensor, targets: Tensor) -> None:
-        """Takes more pixels into the means: their steps of lightness, int64 [n, h, w], and targets, [n, outputs, h, w]."""
-        members = F.one_hot(steps.flatten(), STEPS).float() / (steps.shape[1] * steps.shape[2])
+    def learn_blind(self, steps: Tensor, targets: Tensor, counted: Tensor) -> None:
+        """Takes more pixels into the means: their steps of lightness, int64 [n, h, w], and targets, [n, outputs, h, w].
+
+        Images count where ``counted``, bool [n], says so: to pick them out would have to wait for a GPU.
+        """
+        shares = counted[:, None, None] / (steps.shape[1] * steps.shape[2])
+        members = F.one_hot(steps.flatten(), STEPS) * shares.expand(steps.shape).reshape(-1, 1)
         with torch.autocast(steps.device.type, enabled=False):
             sums = members.T @ targets.movedim(1, 3).flatten(0, 2)
         counts = self.counts + members.sum(0)
@@ -115,7 +119,7 @@ class Colorization(Pretext):
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
         (images,) = minibatch
         painted, targets, steps, grey = self._paint(views.cropped(images, len(images), rng, least=0.5))
-        self.model.learn_blind(steps[~grey], targets[~grey])
+        self.model.learn_blind(steps, targets, ~grey)
         return self._losses(painted, targets).masked_fill(grey, 0).sum() / (~grey).sum().clamp(min=1)
 
     def scores(self, images: Tensor) -> Tensor:

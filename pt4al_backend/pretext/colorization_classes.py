@@ -53,7 +53,7 @@ class ColorizationClasses(Colorization):
 
     def _targets(self, colours: Tensor) -> Tensor:
         pixels = colours.movedim(1, 3)
-        centres = bins().to(colours.device)
+        centres = bins().to(colours.device, non_blocking=True)
         distances = torch.cdist(pixels.flatten(0, 2), centres, compute_mode="donot_use_mm_for_euclid_dist")
         found, nearest = distances.topk(NEAREST, largest=False)
         shares = F.softmax(-(found**2) / (2 * SIGMA**2), 1)

@@ -21,7 +21,8 @@ LUMA = (0.299, 0.587, 0.114)
 NO_BLUR = 0.01
 
 
-def _drawn(values: NDArray[np.float64], images: Tensor) -> Tensor:
+def _beside(values: NDArray[np.float64], images: Tensor) -> Tensor:
+    """Numbers where the images are, which nothing waits for."""
     return torch.from_numpy(values).to(images.device, torch.float32, non_blocking=True)
 
 
@@ -34,7 +35,7 @@ def cropped(images: Tensor, count: int, rng: np.random.Generator, *, least: floa
     m, _, height, width = images.shape
     rows, columns = (
         middle[:, None] + half[:, None] * ((2 * torch.arange(length, device=images.device) + 1) / length - 1)
-        for length, middle, half in zip((height, width), _drawn(centre, images), _drawn(reach, images), strict=True)
+        for length, middle, half in zip((height, width), _beside(centre, images), _beside(reach, images), strict=True)
     )
     grid = torch.stack([columns[:, None, :].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)], 3)
     return F.grid_sample(images.float(), grid.expand(m, -1, -1, -1), padding_mode="border", align_corners=False)
@@ -46,9 +47,9 @@ def jittered(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     factors = np.where(changed, rng.uniform(0.6, 1.4, (3, count)), 1.0)
     factors[2, rng.random(count) < 0.2] = 0.0
     angle = np.where(changed, rng.uniform(-0.1, 0.1, count), 0.0) * 2 * math.pi
-    brightness, contrast, saturation = _drawn(factors, images).view(3, count, 1, 1, 1)
-    cosine, sine = _drawn(np.stack([np.cos(angle), np.sin(angle)]), images).view(2, count, 1, 1, 1)
-    luma = (images * torch.tensor(LUMA, device=images.device).view(3, 1, 1)).sum(1, keepdim=True)
+    brightness, contrast, saturation = _beside(factors, images).view(3, count, 1, 1, 1)
+    cosine, sine = _beside(np.stack([np.cos(angle), np.sin(angle)]), images).view(2, count, 1, 1, 1)
+    luma = (images * _beside(np.array(LUMA), images).view(3, 1, 1)).sum(1, keepdim=True)
     chroma = images - luma
     across = (chroma.roll(1, 1) - chroma.roll(-1, 1)) / math.sqrt(3)
     turned = cosine * chroma + sine * across + (1 - cosine) * chroma.mean(1, keepdim=True)
@@ -64,7 +65,7 @@ def blurred(images: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     reach = math.ceil(3 * most)
     steps = np.arange(-reach, reach + 1)
     kernel = np.exp(-((steps[:, None] / sigma) ** 2) / 2)
-    weights = _drawn(kernel / kernel.sum(0), images).view(-1, count, 1, 1, 1)
+    weights = _beside(kernel / kernel.sum(0), images).view(-1, count, 1, 1, 1)
     for axis, edges in ((2, (0, 0, reach, reach)), (3, (reach, reach, 0, 0))):
         padded = F.pad(images.float(), edges, mode="replicate")
         shifted = [weight * padded.narrow(axis, k, images.shape[axis]) for k, weight in enumerate(weights)]

@@ -64,7 +64,9 @@ class Classification(Task):
         images, targets = minibatch
         maps = self.maps(self._augment(images, rng))
         values = F.cross_entropy(self.model.logits(pooled(maps[-1])), targets, reduction="none")
-        return Losses(maps, values, torch.ones_like(values) if self._weights is None else self._weights.to(values)[targets])
+        if self._weights is None:
+            return Losses(maps, values, torch.ones_like(values))
+        return Losses(maps, values, self._weights.to(values, non_blocking=True)[targets])
 
     def together(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1)

@@ -133,8 +133,10 @@ class Segmentation(Task):
         torch.manual_seed(int(rng.integers(2**63)))  # of the decoder's dropout, so that it hangs on the step alone
         maps, logits = self.model.both(images)
         targets = masks.long()
-        weights = torch.ones(len(self.classes)) if self._weights is None else self._weights
-        weights = weights.to(images.device)
+        weights = self._weights
+        if weights is None:
+            weights = torch.ones(len(self.classes), device=images.device)
+        weights = weights.to(images.device, non_blocking=True)
         totals = F.cross_entropy(logits, targets, weights, ignore_index=UNLABELLED, reduction="none").sum((1, 2))
         known = F.pad(weights, (0, UNLABELLED + 1 - len(weights)))[targets].sum((1, 2))
         return Losses(maps, totals / known.clamp(min=torch.finfo(torch.float32).tiny), known)
@@ -150,9 +152,9 @@ class Segmentation(Task):
     def study(self, images: Tensor) -> tuple[Tensor, ...]:
         maps, logits = self.model.both(images)
         values, ids = doubt(logits)
-        confidences = mean_of_least(values, self._settings.uncertain_share)
         top, areas = values[:, 0].flatten(1), ids.flatten(1)
-        confidences[~top.isfinite().all(1)] = torch.nan  # which sorting would take for certainty
+        diverged = ~top.isfinite().all(1, keepdim=True)  # which sorting would take for certainty
+        confidences = mean_of_least(values, self._settings.uncertain_share).masked_fill(diverged, torch.nan)
         none = top.new_zeros((len(top), len(self.classes)))
         sums, sizes = none.scatter_add(1, areas, top), none.scatter_add(1, areas, torch.ones_like(top))
         return pooled(maps[-1]), confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
