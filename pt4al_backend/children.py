@@ -41,9 +41,11 @@ def prepare(folder: Path, job: Json, **arrays: NDArray[Any] | Mapping[str, NDArr
 
 
 def job_of(folder: Path) -> Json | None:
-    """The job that a folder holds, or None."""
-    path = folder / "job.json"
-    return dict(json.loads(path.read_text())) if path.is_file() else None
+    """The job that a folder holds; None if there is none, or it is damaged."""
+    try:
+        return dict(json.loads((folder / "job.json").read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def result_of(folder: Path) -> Path | None:

@@ -156,11 +156,12 @@ def _shape(sides: Sequence[int]) -> Shape:
     return int(height), int(width)
 
 
-def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str]:
+def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str, float]:
+    """The learner, where its weights came from, and the seconds of the processes that worked on it before."""
     body = networks.build(job.form())
     used = job.sources(report).give_learner(body)
     learner = pretext.load(job.settings.pretext or tasks.PRETEXT[job.task])(body)
-    Training(
+    training = Training(
         learner,
         images,
         learner.recipe(len(images), job.settings, job.device, fresh=used == "fresh"),
@@ -169,8 +170,9 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
         phase="pretext",
         report=report,
         checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint),
-    ).run()
-    return learner, used
+    )
+    training.run()
+    return learner, used, training.earlier
 
 
 def _describe(job: Job, learner: Pretext, images: Images, report: Report) -> NDArray[np.float16]:
@@ -210,15 +212,15 @@ def rank(job: Job, report: Report) -> None:
     with Pixels(job.pixels, job.stored) as pixels:
         start = time.monotonic()
         if job.learner is None:
-            learner, init = _train_learner(job, Images(pixels, rows[~held], Centre(job.shape)), report)
+            learner, init, earlier = _train_learner(job, Images(pixels, rows[~held], Centre(job.shape)), report)
         else:
-            learner, init = weights.load_learner(job.learner), "pretext"
+            learner, init, earlier = weights.load_learner(job.learner), "pretext", 0.0
         trained = time.monotonic()
         images = Images(pixels, rows, Centre(job.shape))
         size = scoring_size(job.device, job.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
         features = _describe(job, learner, images, report) if "features" in job.wants else None
-        seconds = {"train": trained - start, "score": time.monotonic() - trained}
+        seconds = {"train": earlier + trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
     if not np.isfinite(losses).all():
         raise TrainingImpossible("The pretext losses are not all finite.", "Set learning_rate in the extra params to less.")
@@ -269,7 +271,7 @@ def learn(job: Job, report: Report) -> None:
         lesson = task.lesson(pixels, rows, targets)
         trainable, tested = companion.beside(), Images(pixels, control[0], Centre(job.shape))
         best = BestEpoch(task, trainable, tested, control[1], job.device) if job.best_epoch else None
-        recipe, used = _train(job, task, trainable, lesson, report, best)
+        recipe, used, earlier = _train(job, task, trainable, lesson, report, best)
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
@@ -287,7 +289,7 @@ def learn(job: Job, report: Report) -> None:
             "classes": job.classes,
             "init": used,
             "recipe": asdict(recipe),
-            "seconds": {"train": trained - start, "score": scored - trained, **accompanied},
+            "seconds": {"train": earlier + trained - start, "score": scored - trained, **accompanied},
             "train_size": len(rows),
             "control": examination.control(),
         }
@@ -298,16 +300,27 @@ def learn(job: Job, report: Report) -> None:
             weights.save(task, folder)
 
 
-def _train(job: Job, task: Task, trained: Trainable, lesson: Data, report: Report, best: BestEpoch | None) -> tuple[Recipe, str]:
+def _train(
+    job: Job, task: Task, trained: Trainable, lesson: Data, report: Report, best: BestEpoch | None
+) -> tuple[Recipe, str, float]:
+    """How the task was trained, where its weights came from, and the seconds of the processes that worked on it before."""
     used = job.sources(report).give_task(task)
     recipe = task.recipe(len(lesson), job.device, fresh=used == "fresh")
-    shared: dict[str, Any] = {"device": job.device, "seed": job.settings.seed, "report": report}
-    if best is None:
-        Training(trained, lesson, recipe, checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint), **shared).run()
-    else:  # from the first epoch: what was best before a kill is lost
-        Training(trained, lesson, recipe, after_epoch=best, **shared).run()
+    training = Training(
+        trained,
+        lesson,
+        recipe,
+        device=job.device,
+        seed=job.settings.seed,
+        report=report,
+        # a checkpoint holds the last epoch's weights: what was best before a kill would be lost
+        checkpoint=Checkpoint(job.folder / CHECKPOINT, job.fingerprint) if best is None else None,
+        after_epoch=best or (lambda: None),
+    )
+    training.run()
+    if best is not None:
         best.take_back()
-    return recipe, used
+    return recipe, used, training.earlier
 
 
 def _examine(

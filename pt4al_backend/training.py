@@ -182,6 +182,9 @@ class Training:
         report: told of every minibatch, and of what the user should know.
         checkpoint: saved after each epoch and resumed from; None trains in one go.
         after_epoch: called when an epoch is done, with the model as it then is.
+
+    Attributes:
+        earlier: seconds that it took up to the checkpoint that ``run`` went on from.
     """
 
     def __init__(
@@ -203,6 +206,7 @@ class Training:
         self._data = near(data, device, recipe.epochs)
         self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
         self._after_epoch = after_epoch
+        self.earlier, self._began = 0.0, time.monotonic()
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._optimizer = torch.optim.SGD(
             self._model.parameters(),
@@ -276,6 +280,7 @@ class Training:
         return {
             "epoch": self._epoch,
             "size": self._size,
+            "seconds": self.earlier + time.monotonic() - self._began,
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
         }
@@ -292,6 +297,7 @@ class Training:
             self._model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])
             self._epoch, self._size = state["epoch"], state["size"]
+            self.earlier = state.get("seconds", 0.0)  # of an older version's there are none
             self._tell(0, f"Going on after epoch {self._epoch} of {self._recipe.epochs}.")
 
 

@@ -103,8 +103,9 @@ def t_sne(
     drawing.require()
     embedding.require()
     found = embedding.draw(to, rankings or to, arm or [], seed, points, device)
-    head = (f"# {T_SNE}", report.fenced(command_line()))
-    out.print(f"Report: {report.document(to, 't-sne', head, [found.section()], draw=True)}")
+    head = (f"# {T_SNE}", report.fenced(command_line()), found.skipped)
+    path = report.document(to, "t-sne", head, [found.section()], draw=True)
+    out.print("\n".join(filter(None, (found.skipped, f"Report: {path}"))))
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne}

@@ -111,11 +111,15 @@ class Arm:
         """Its settings as a project's, checked; ``more`` are those of the data set, which yield to it, and the seed.
 
         Raises:
-            ConfigError: an unknown setting, or a value that is not allowed.
+            ConfigError: an unknown setting, a value that is not allowed, or weights that are not to be started from.
         """
         from pt4al_backend.settings import project_settings
 
-        return project_settings({**more, **self.settings}, WHERE)
+        found = project_settings({**more, **self.settings}, WHERE)
+        if self.weights and found.init not in ("auto", "pretext"):
+            what = f"Arm {self.name!r}: it names weights of {self.weights!r}, and its trainings start from init={found.init}."
+            raise ConfigError(what, "Set init to pretext, or leave out weights.")
+        return found
 
     def twists(self) -> Json:
         """What it does that the live engine does not; only what differs from the default."""

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.records import Record
 from pt4al_backend.bench.statistics import entropy
-from pt4al_backend.errors import StoreCorrupt
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,10 @@ Balances = Mapping[str, Mapping[int, Mapping[int, Balance]]]
 
 
 def balances(arms: Mapping[str, Sequence[Record]], labels: NDArray[np.str_], classes: Sequence[str]) -> Balances:
-    """The balance of every query; ``labels`` are the data set's, by row.
-
-    Raises:
-        StoreCorrupt: a query names a row that the data set does not have.
-    """
+    """The balance of every query; ``labels`` are the pool's, by row."""
     found: dict[str, dict[int, dict[int, Balance]]] = {}
     for arm, rounds in arms.items():
         for record in rounds:
-            if max(record.query, default=0) >= len(labels):
-                what = f"Round {record.round} of {arm!r}, seed {record.seed}, queried images that the data set does not have."
-                raise StoreCorrupt(what, "The folder 'data' must be the one that the runs were made with.")
             balance = Balance.of(labels[record.query].tolist(), classes)
             found.setdefault(arm, {}).setdefault(record.seed, {})[record.labels] = balance
     return found

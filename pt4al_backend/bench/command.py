@@ -4,6 +4,7 @@ An arm is a name and the settings that set it apart: ``--arm 'margin={"strategy"
 folder of its own below the output folder; what is finished there is not run again.
 """
 
+import contextlib
 import json
 import time
 from collections import Counter
@@ -35,10 +36,12 @@ from pt4al_backend.bench.options import (
     require_task,
     settings_of,
 )
+from pt4al_backend.bench.records import ARMS
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
+    from pt4al_backend.training import Progress, Report
 
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
@@ -116,10 +119,11 @@ def _compare(
     Arms whose initial weights cannot be had are left out, unless the user ``named`` them.
     """
     from pt4al_backend.bench.oracle import Run
-    from pt4al_backend.bench.report import EXPERIMENT, experiment
+    from pt4al_backend.bench.report import EXPERIMENT, FOLDER, experiment
     from pt4al_backend.rounds import require_fit
+    from pt4al_backend.training import silent
 
-    began = time.monotonic()
+    report_until = _until(time.monotonic() + time_limit) if time_limit else silent
     to = chosen.to
     task = datasets.load(chosen.dataset).task(chosen.masks)
     for arm in arms:
@@ -131,7 +135,7 @@ def _compare(
     arms = _startable(arms, truth, chosen.device, named=named)
     runs = {
         f"{arm.name}, seed {seed}": Run(
-            to / "arms" / arm.name / f"seed-{seed}",
+            to / ARMS / arm.name / f"seed-{seed}",
             truth,
             arm.options(**truth.params, seed=seed),
             chosen.rankings,
@@ -149,17 +153,32 @@ def _compare(
         if (damaged := one.damaged()) and len(one.records()) < rounds:
             out.print(f"{name}: {damaged} damaged lines, or lines behind one, are left out and run again")
         number = 0
-        for record in one(rounds, go_on=lambda: not time_limit or time.monotonic() - began < time_limit):
-            took = sum(record["seconds"].values())
-            value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
-            out.print(f"{name}: {record['labels']} labels, {value}, {took:.0f} s")
-            number = record["round"]
+        with contextlib.suppress(_TimeIsUp):
+            for record in one(rounds, report_until):
+                number = record["round"]
+                took = sum(seconds for part, seconds in record["seconds"].items() if part != "rank" or number == 1)
+                value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
+                out.print(f"{name}: {record['labels']} labels, {value}, {took:.0f} s")
         finished, left = finished + number, left or number < rounds
     if left:
         reached = "The time limit was reached" if finished else "No round was finished within the time limit"
         out.print(f"{reached}; the same command goes on from here.")
     if finished:
-        report(to, figures=False)
+        report(to, figures=(to / FOLDER / "values.svg").exists())  # those that were drawn before would not fit the new tables
+
+
+class _TimeIsUp(Exception):
+    """Work is to stop where it is."""
+
+
+def _until(deadline: float) -> "Report":
+    """What work reports to that is to stop at a deadline, of the monotonic clock."""
+
+    def report(_: "Progress") -> None:
+        if time.monotonic() > deadline:
+            raise _TimeIsUp
+
+    return report
 
 
 def _startable(arms: Sequence[Arm], truth: "Truth", device: str, *, named: bool) -> list[Arm]:

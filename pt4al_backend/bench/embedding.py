@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench import figures, supervised, tables
 from pt4al_backend.bench.records import Record, read
-from pt4al_backend.bench.report import Section
+from pt4al_backend.bench.report import Section, skipped
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.datasets import strata
-from pt4al_backend.errors import ConfigError, StoreCorrupt
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.settings import project_settings
 from pt4al_backend.training import Report, silent
 
@@ -34,13 +34,17 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Map:
-    """Rows of the pool, ascending, their places [n, 2], and the queries by arm and round as rows."""
+    """Rows of the pool, ascending, their places [n, 2], and the queries by arm and round as rows.
+
+    ``skipped`` says which lines of the runs are corrupt.
+    """
 
     pool: int
     seed: int
     rows: Ids
     places: NDArray[np.float32]
     queries: Mapping[str, Mapping[int, Ids]]
+    skipped: str
 
     def section(self) -> Section:
         """Of a report."""
@@ -69,18 +73,19 @@ def draw(to: Path, rankings: Path, arms: Sequence[str], seed: int, most: int, de
     """The map for the arms of finished runs, all of them unless some are named; the network learns with the first one's settings.
 
     Raises:
-        ConfigError: there are no such runs, or too many arms.
-        StoreCorrupt: the runs are not of the data set beside them.
+        ConfigError: there are no such runs, too many arms, or no round that all of them have.
+        StoreCorrupt: the data set beside the runs is missing or damaged.
     """
-    runs = chosen(read(to).arms, arms, seed)
     truth = Truth.load(to / "data")
     supervised.require_classes(truth)
-    queries = asked(runs, truth.pool)
+    found = read(to, truth.pool)
+    runs = chosen(found.arms, arms, seed)
+    queries = asked(runs)
     settings = project_settings(next(iter(runs.values()))[0].settings)
     model = supervised.train(rankings, truth, settings, device, report)
     rows = np.sort(strata.order(truth.labels[: truth.pool].tolist(), seed)[:most])
     features, _ = supervised.look(model, truth, rows, device, report)
-    return Map(truth.pool, seed, rows, places(features, seed), queries)
+    return Map(truth.pool, seed, rows, places(features, seed), queries, skipped(to, found.corrupt))
 
 
 def chosen(found: Mapping[str, Sequence[Record]], arms: Sequence[str], seed: int) -> dict[str, list[Record]]:
@@ -101,19 +106,17 @@ def chosen(found: Mapping[str, Sequence[Record]], arms: Sequence[str], seed: int
     return {arm: runs[arm] for arm in names}
 
 
-def asked(runs: Mapping[str, Sequence[Record]], pool: int) -> dict[str, dict[int, Ids]]:
+def asked(runs: Mapping[str, Sequence[Record]]) -> dict[str, dict[int, Ids]]:
     """What each arm asked in the first, the middle and the last of the rounds that all of them have: rows by number.
 
     Raises:
-        StoreCorrupt: a query names a row that a pool of this size does not have.
+        ConfigError: there is no such round.
     """
-    last = min(len(rounds) for rounds in runs.values())
-    numbers = sorted({1, (last + 1) // 2, last})
     found = {arm: {record.round: np.array(record.query, np.int64) for record in rounds} for arm, rounds in runs.items()}
-    for arm, rounds in found.items():
-        if any(query.max(initial=0) >= pool for query in rounds.values()):
-            what = f"{arm!r} queried images that the data set does not have."
-            raise StoreCorrupt(what, "The folder 'data' must be the one that the runs were made with.")
+    common = sorted(set.intersection(*(set(rounds) for rounds in found.values())))
+    if not common:
+        raise ConfigError(f"No round is finished in all of {', '.join(found)}.", "Name arms that have some in common with --arm.")
+    numbers = dict.fromkeys((common[0], common[(len(common) - 1) // 2], common[-1]))
     return {arm: {number: rounds[number] for number in numbers} for arm, rounds in found.items()}
 
 

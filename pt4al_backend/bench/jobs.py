@@ -5,7 +5,7 @@ Folders of trainings on the whole pool are named by all that such a training dep
 
 import hashlib
 import json
-from collections.abc import Set
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
 
 def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[str], more: Json) -> str:
     matters = {**options.model_dump(mode="json", include=set(settings)), "device": devices.choose(device).type}
-    matters |= {**more, "shape": truth.shape, "source": truth.source, "images": truth.ids[: truth.pool].tolist()}
+    matters |= {**more, "shape": truth.shape, "frames": truth.digest, "images": truth.ids[: truth.pool].tolist()}
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -90,6 +90,19 @@ def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> 
     }
 
 
+def is_of(folder: Path, job: Json) -> bool:
+    """Whether a folder was prepared for a job, undamaged."""
+    return children.job_of(folder) == json.loads(json.dumps(job)) and artefacts.is_complete(folder)
+
+
+def do(work: Callable[[Job, Report], None], folder: Path, job: Json, report: Report, **arrays: Any) -> None:
+    """Does a job in its folder: from its last checkpoint, if the same one was stopped there."""
+    if not is_of(folder, job):
+        children.prepare(folder, job, **arrays)
+    work(Job.read(folder), report)
+    (folder / learning.CHECKPOINT).unlink(missing_ok=True)
+
+
 def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
     """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it.
 
@@ -100,8 +113,7 @@ def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, repo
             wants = ["features"]  # of some run, if not of this
             job = {**describe("rank", truth, options, device), "learner": None, "wants": wants}
             pool = np.arange(truth.pool)
-            children.prepare(folder, job, rows=pool, ids=pool)
-            learning.rank(Job.read(folder), report)
+            do(learning.rank, folder, job, report, rows=pool, ids=pool)
     return folder / "result"
 
 
@@ -110,8 +122,7 @@ def score(
 ) -> tuple[NDArray[np.float64], Json]:
     """Losses float64 [n] of images that the learner of an artefact has not seen, and the manifest of that job."""
     job = {**describe("rank", truth, options, device), "learner": str(learner), "wants": []}
-    children.prepare(folder, job, rows=rows, ids=rows)
-    learning.rank(Job.read(folder), report)
+    do(learning.rank, folder, job, report, rows=rows, ids=rows)
     losses: NDArray[np.float64] = np.load(folder / "result" / "losses.npy", allow_pickle=False)
     return losses, artefacts.manifest(folder / "result")
 
@@ -126,6 +137,5 @@ def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str
             none = np.empty(0, np.int64)
             job = {**describe("learn", truth, options, device), "classes": truth.classes}
             lessons = {"train": truth.lesson(np.arange(truth.pool)), "control": truth.lesson(none)}
-            children.prepare(folder, job, **lessons, candidates=none)
-            learning.learn(Job.read(folder), report)
+            do(learning.learn, folder, job, report, **lessons, candidates=none)
     return folder / "result"

@@ -31,7 +31,9 @@ Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that a
 Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Limit = Annotated[float, typer.Option(min=0, help="Seconds after which no further round is begun; 0: none.")]
+Limit = Annotated[
+    float, typer.Option(min=0, help="Seconds after which the training under way is stopped, to be gone on with; 0: none.")
+]
 Rankings = Annotated[
     Path | None, typer.Option(help="Folder of the rankings, which several output folders may share; else the output folder.")
 ]
@@ -92,14 +94,16 @@ class Chosen:
     preset: tuple[int | None, int | None] = (None, None)
 
     def truth(self) -> "Truth":
-        """The data set, decoded into the output folder unless it is there already.
+        """The data set, decoded into the output folder unless it is there already; one that nothing was run on is replaced.
 
         Raises:
-            ConfigError: there is another one, it cannot be read, or there is no such device.
+            ConfigError: there is another one that something was run on, it cannot be read, or there is no such device.
             TrainingImpossible: there is no GPU where one is asked for.
         """
         from pt4al_backend import artefacts, devices
         from pt4al_backend.bench.locks import held
+        from pt4al_backend.bench.loss_rank import FILE as LOSS_RANKS
+        from pt4al_backend.bench.records import ARMS
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.intake import has_gpu
         from pt4al_backend.settings import server_settings
@@ -110,12 +114,12 @@ class Chosen:
         pool, test = self.pool or self.preset[0], self.test or self.preset[1]
         asked = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
         with held(folder, wait=True):
-            if artefacts.is_complete(folder):
-                there = artefacts.manifest(folder).get("asked")
-                if there != asked:
-                    message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
-                    raise ConfigError(message, "Name another output folder, or delete this one.")
+            there = artefacts.manifest(folder).get("asked") if artefacts.is_complete(folder) else None
+            if there == asked:
                 return Truth.load(folder)
+            if there and any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
+                message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+                raise ConfigError(message, "Name another output folder, or delete this one.")
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
             found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))

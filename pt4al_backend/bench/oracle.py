@@ -1,17 +1,16 @@
 """Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
 
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
-and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there: a
-training that was killed begins anew.
+and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there, a
+training from its last checkpoint (from its first epoch if it is to end with the best one).
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
 there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
 """
 
 import json
-import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +25,12 @@ from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
-from pt4al_backend.learning import Job
 from pt4al_backend.querying import read_learner, read_scored
 from pt4al_backend.rounds import Scored
 from pt4al_backend.settings import ProjectSettings
 from pt4al_backend.strategies import Pool, Request
 from pt4al_backend.tasks import METRICS
-from pt4al_backend.training import Report, silent
+from pt4al_backend.training import Progress, Report, silent
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
@@ -83,7 +81,7 @@ class Run:
             asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
             what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
-        done = unbroken(self._records)
+        done = unbroken(self._records, self._truth.pool)
         options, twists = self._options.model_dump(mode="json"), self._arm.twists()
         ours = {**options, **twists, "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
@@ -96,32 +94,32 @@ class Run:
 
     def damaged(self) -> int:
         """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
-        return sum(1 for _ in lines(self._records)) - len(unbroken(self._records))
+        return sum(1 for _ in lines(self._records)) - len(unbroken(self._records, self._truth.pool))
 
-    def __call__(self, count: int, report: Report = silent, go_on: Callable[[], bool] = lambda: True) -> Iterator[Json]:
-        """Runs up to round ``count``, yielding the record of each; ends between two rounds once ``go_on`` says no.
+    def __call__(self, count: int, report: Report = silent) -> Iterator[Json]:
+        """Runs up to round ``count``, yielding the record of each. An error that ``report`` raises stops it wherever it is.
 
         Raises:
             ConfigError: another process runs it, or ``records`` refuses it.
         """
         with held(self._folder, wait=False):
-            yield from self._run(count, report, go_on)
+            yield from self._run(count, report)
 
-    def _run(self, count: int, report: Report, go_on: Callable[[], bool]) -> Iterator[Json]:
+    def _run(self, count: int, report: Report) -> Iterator[Json]:
         done = self.records(count)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._asked = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
-        if len(done) >= count or not go_on():
+        if len(done) >= count:
             return
+        report(Progress("ranking", len(done) + 1, count, 0, self._truth.pool))
         if self._options.warm_start:
             self._require_models(done[:-1])
         ranked = self._rank(report)
         if done:
             self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
         for number in range(len(done) + 1, count + 1):
-            if not go_on():
-                return
+            report(Progress("querying", number, count, 0, self._truth.pool))
             record = self._round(number, ranked, report, is_last=number == count)
             done.append(record)
             self._write(done)
@@ -189,14 +187,17 @@ class Run:
         candidates = pool.ids[chosen[:0] if is_last else chosen]
         train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
         job = self._job(number, is_last, jobs.digest(*train.values(), *control.values(), candidates))
-        if children.result_of(folder) is None or children.job_of(folder) != json.loads(json.dumps(job)):
-            shutil.rmtree(folder, ignore_errors=True)
-            children.prepare(folder, job, train=train, control=control, candidates=candidates, candidate_ids=candidates)
+        if children.result_of(folder) is None or not jobs.is_of(folder, job):
+            arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
             try:
-                learning.learn(Job.read(folder), report)
+                jobs.do(learning.learn, folder, job, report, **arrays)
             except TooFewClasses as error:
                 return self._unlearned(error.message)
-        return artefacts.manifest(folder / "result")
+        manifest = artefacts.manifest(folder / "result")
+        if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
+            what = f"{folder} was trained from {manifest['init']} weights: ImageNet's fit no such network, or are gone."
+            raise ConfigError(what, f"Delete it once they are at hand, or leave out the arm {self._arm.name!r}.")
+        return manifest
 
     def _job(self, number: int, is_last: bool, given: str) -> Json:
         """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""
@@ -234,7 +235,7 @@ class Run:
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         quality = artefacts.manifest(self._ranking / "result")["quality"]
         if not quality["meaningful"]:
-            self._notes = [f"{quality['reason']} The batches are drawn at random."]
+            self._notes = [f"{quality['reason']} The order of the pool is drawn at random."]
             return np.full_like(losses, np.nan)
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 

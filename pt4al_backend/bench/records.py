@@ -1,10 +1,11 @@
 """Finished rounds on disk: ``arms/ARM/seed-N/rounds.jsonl`` holds a line of JSON for each.
 
-A last line without its end is a round that its process did not finish. Any other line that is not the record of a round, or
-that those before it contradict, is corrupt: it is left out and counted.
+A last line without its end is a round that its process did not finish. Any other line that is not the record of a round,
+that those before it contradict, or that names rows beyond the pool, is corrupt: it is left out and counted.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pt4al_backend.errors import ConfigError
 
 Json = dict[str, Any]
 
-RECORDS = "rounds.jsonl"
+ARMS, RECORDS = "arms", "rounds.jsonl"
 
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -57,12 +58,12 @@ class Found:
     corrupt: Mapping[Path, int]
 
 
-def read(folder: Path) -> Found:
-    """All finished rounds below the output folder of runs."""
+def read(folder: Path, pool: float = math.inf) -> Found:
+    """All finished rounds below the output folder of runs, on a pool of so many images."""
     arms: dict[str, list[Record]] = {}
     corrupt: dict[Path, int] = {}
-    for path in sorted((folder / "arms").glob(f"*/*/{RECORDS}")):
-        records = [record for _, record in _parsed(path)]
+    for path in sorted((folder / ARMS).glob(f"*/*/{RECORDS}")):
+        records = [record for _, record in _parsed(path, pool)]
         if whole := [record for record in records if record is not None]:
             arms.setdefault(path.parent.parent.name, []).extend(whole)
         if missing := len(records) - len(whole):
@@ -72,10 +73,10 @@ def read(folder: Path) -> Found:
     return Found(arms, corrupt)
 
 
-def unbroken(path: Path) -> list[Json]:
+def unbroken(path: Path, pool: float = math.inf) -> list[Json]:
     """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
     found: list[Json] = []
-    for line, record in _parsed(path):
+    for line, record in _parsed(path, pool):
         if record is None or record.round != len(found) + 1:
             break
         found.append(json.loads(line))
@@ -123,12 +124,12 @@ def lines(path: Path) -> Iterator[bytes]:
     yield from filter(bytes.strip, whole.split(b"\n"))
 
 
-def _parsed(path: Path) -> Iterator[tuple[bytes, Record | None]]:
+def _parsed(path: Path, pool: float = math.inf) -> Iterator[tuple[bytes, Record | None]]:
     """Each line of a run, with its record unless it is corrupt by itself or beside those before it."""
     number, labels, asked = 0, 0, set[int]()
     for line in lines(path):
         record = _record(line)
-        if record is None or path.parent.name != f"seed-{record.seed}" or not _follows(record, number, labels, asked):
+        if record is None or not _belongs(record, path, pool) or not _follows(record, number, labels, asked):
             yield line, None
             continue
         number, labels = record.round, record.labels
@@ -141,6 +142,10 @@ def _record(line: bytes) -> Record | None:
         return Record.model_validate_json(line)
     except ValidationError:
         return None
+
+
+def _belongs(record: Record, path: Path, pool: float) -> bool:
+    return path.parent.name == f"seed-{record.seed}" and max(record.query) < pool
 
 
 def _follows(record: Record, number: int, labels: int, asked: set[int]) -> bool:

@@ -5,13 +5,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pt4al_backend.bench import costs
 from pt4al_backend.bench.balance import Balance, Balances, balances
 from pt4al_backend.bench.costs import Parts
-from pt4al_backend.bench.records import Found, Record, comparable, difference, read
+from pt4al_backend.bench.records import ARMS, Found, Record, comparable, difference, read
 from pt4al_backend.bench.statistics import Curves
 from pt4al_backend.errors import ConfigError, StoreCorrupt
+
+if TYPE_CHECKING:
+    from pt4al_backend.bench.truth import Truth
 
 DATA = "data"
 
@@ -40,16 +44,16 @@ class Results:
 
         Raises:
             ConfigError: there are no records, or some of one arm were made with other settings than the rest.
-            StoreCorrupt: a query names images that the data set does not have.
         """
-        found = read(folder)
+        truth = _truth(folder / DATA)
+        found = read(folder, truth.pool if truth else math.inf)
         if not found.arms:
             corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
             raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
         for arm, rounds in found.arms.items():
             _require_alike(folder, arm, rounds)
         arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, _by_number(arm), arm))}
-        return cls(folder, replace(found, arms=arms), baseline, *_balances(folder / DATA, arms))
+        return cls(folder, replace(found, arms=arms), baseline, *_balances(truth, arms))
 
     @property
     def records(self) -> list[Record]:
@@ -86,7 +90,7 @@ def _require_alike(folder: Path, arm: str, rounds: list[Record]) -> None:
     for record in rounds:
         if said := difference(*comparable(record, settings, rounds[0].arm)):
             what = f"Seed {record.seed} of {arm!r} was run with other settings than those before it: {said}."
-            raise ConfigError(what, f"Move those that do not belong there out of {folder / 'arms' / arm}.")
+            raise ConfigError(what, f"Move those that do not belong there out of {folder / ARMS / arm}.")
         settings |= record.settings
 
 
@@ -95,14 +99,17 @@ def _by_number(name: str) -> str:
     return re.sub(r"\d+", lambda digits: digits[0].zfill(9), name.casefold())
 
 
-def _balances(data: Path, arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:
+def _truth(data: Path) -> "Truth | None":
     from pt4al_backend.bench.truth import Truth
 
     try:
-        truth = Truth.load(data)
+        return Truth.load(data)
     except StoreCorrupt:
-        return {}, math.nan
-    if truth.task != "classification":
+        return None
+
+
+def _balances(truth: "Truth | None", arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:
+    if truth is None or truth.task != "classification":
         return {}, math.nan
     labels = truth.labels[: truth.pool]
     return balances(arms, labels, truth.classes), Balance.of(labels.tolist(), truth.classes).entropy

@@ -40,6 +40,7 @@ class Truth:
         params: settings that suit the images, as a project's extra params.
         source: what the data set is, for people.
         ids: the images' names in the data set, of the pool, then of the test images.
+        digest: of the frames in the store.
     """
 
     task: str
@@ -53,6 +54,7 @@ class Truth:
     params: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     ids: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+    digest: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> "Truth":
@@ -71,7 +73,8 @@ class Truth:
             ) from error
         task, classes, pool = str(said["task"]), tuple(said["classes"]), int(said["pool"])
         pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(said["params"])
-        return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, str(said["source"]), ids)
+        source, digest = str(said["source"]), str(said["files"][_PIXELS])
+        return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, source, ids, digest)
 
     def lesson(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Rows with their labels, as a job holds them."""

@@ -53,3 +53,4 @@ def write_classes(folder: Path, labels: Sequence[str], pool: int) -> None:
     with artefacts.writing(folder / "data", **said) as draft:
         np.save(draft / "labels.npy", np.array(labels, np.str_))
         np.save(draft / "ids.npy", np.arange(len(labels)).astype(np.str_))
+        (draft / "pixels.u8").touch()

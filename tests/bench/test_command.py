@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
 from pt4al_backend.bench.options import Chosen
+from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.datasets import DATASETS, load
@@ -47,6 +48,38 @@ def test_a_run_is_of_the_part_of_the_data_set_that_was_asked_for_and_no_other(
     assert again.exit_code == 1
     assert "another data set" in again.stderr
     assert "another output folder" in again.stderr
+
+
+def test_a_data_set_that_nothing_was_run_on_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    refused = run(tmp_path / "to", *asked, "--pool", 10, "--rounds", 3)
+    assert refused.exit_code == 1
+    assert "10 usable images are too few for 3 rounds of 4" in refused.stderr
+    assert run(tmp_path / "to", *asked, "--pool", 40).exit_code == 0
+    assert Truth.load(tmp_path / "to" / "data").pool == 40
+
+
+def test_figures_that_were_drawn_before_follow_new_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    report, figure = tmp_path / "to" / "report" / "report.md", tmp_path / "to" / "report" / "values.svg"
+    assert run(tmp_path / "to", *asked).exit_code == 0
+    assert "values.png" not in report.read_text()
+    assert bench("report", tmp_path / "to").exit_code == 0
+    drawn = figure.read_bytes()
+    assert run(tmp_path / "to", *asked, "--seeds", 2).exit_code == 0
+    assert "values.png" in report.read_text()
+    assert figure.read_bytes() != drawn
+
+
+def test_the_seconds_of_the_ranking_are_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    monkeypatch.setattr(Run, "_seconds_of_ranking", lambda _: {"rank": 500.0})
+    done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--rounds", 2)
+    first, second = (line for line in done.output.splitlines() if " labels, " in line)
+    assert first.split(", ")[-1].startswith("50")
+    assert not second.split(", ")[-1].startswith("50")
 
 
 def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Path) -> None:

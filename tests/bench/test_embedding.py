@@ -60,7 +60,7 @@ def test_first_middle_and_last_of_the_rounds_that_all_arms_have_are_shown(folder
 
 
 def test_of_five_rounds_the_third_is_in_the_middle(folder: Path) -> None:
-    asked = embedding.asked({"<PT4AL>": read(folder).arms["<PT4AL>"]}, POOL)["<PT4AL>"]
+    asked = embedding.asked({"<PT4AL>": read(folder).arms["<PT4AL>"]})["<PT4AL>"]
     assert {number: query.tolist() for number, query in asked.items()} == {
         1: [4, 5, 6, 7],
         3: [12, 13, 14, 15],
@@ -104,6 +104,26 @@ def test_more_arms_than_panels_are_refused(folder: Path) -> None:
     assert "5 arms are more than there are panels. Name up to 4" in refusal(folder)
 
 
-def test_runs_of_another_data_set_are_refused(folder: Path) -> None:
+def test_runs_of_another_data_set_are_left_out(folder: Path) -> None:
     wrote(folder, "stray", 1, query=[0, 1, 2, POOL])
-    assert "'stray' queried images that the data set does not have" in refusal(folder)
+    said = "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)."
+    assert said in t_sne(folder).output
+    text = (folder / "report" / "t-sne.md").read_text()
+    assert said in text
+    assert "| stray |" not in text
+
+
+def test_a_round_that_one_arm_has_lost_is_shown_of_none(folder: Path) -> None:
+    path = folder / "arms" / "random" / "seed-0" / "rounds.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["garbage", *lines[1:], ""]))
+    assert t_sne(folder).exit_code == 0
+    assert "| arm | round 2 | round 3 |" in (folder / "report" / "t-sne.md").read_text()
+
+
+def test_arms_without_a_round_in_common_are_refused(folder: Path) -> None:
+    path = folder / "arms" / "random" / "seed-0" / "rounds.jsonl"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    other = folder / "arms" / "<PT4AL>" / "seed-0" / "rounds.jsonl"
+    other.write_text("".join(f"{line}\n" for line in ["garbage", *other.read_text().splitlines()[1:]]))
+    assert "No round is finished in all of " in refusal(folder)

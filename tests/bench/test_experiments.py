@@ -188,7 +188,7 @@ IMAGENET = [f"{rule}, imagenet" for rule in ("random", "PT4AL", "margin", "typic
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({}, "fit networks of width 64 on images above 64 pixels; here images have 16 x 16."),
+        ({}, "on images above 64 pixels; here images have 16 x 16."),
         ({"image_size": 72, "width": 64}, "switched off (PT4AL_PRETRAINED=off)"),
     ],
 )

@@ -13,8 +13,10 @@ from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.errors import ConfigError, StoreCorrupt
+from pt4al_backend.learning import CHECKPOINT
 from pt4al_backend.settings import project_settings
 from pt4al_backend.strategies import STRATEGIES
+from pt4al_backend.training import Progress
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
 from tests.spoilt import spoilt
@@ -139,6 +141,39 @@ def test_rounds_that_start_from_the_last_ones_weights_are_not_gone_on_with_if_a_
     assert str(tmp_path / "seed-0") in refused.value.remedy
 
 
+class Stopped(Exception):
+    """The work that reports is to end."""
+
+
+def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp_path: Path) -> None:
+    settings = {"epochs": 6, "strategy": "margin", "init": "fresh", "width": 8}
+    whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(2))
+    told: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        told.append(progress)
+        if (progress.phase, progress.epoch) == ("training", 4):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(run_of(ARROWS, tmp_path / "parts", **settings)(2, stop))
+    assert told[-1].epoch == 4
+    told.clear()
+    parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(2, told.append))
+    assert [(each["value"], each["query"]) for each in parts] == [(each["value"], each["query"]) for each in whole]
+    assert next(each.note for each in told if each.phase == "training").startswith("Going on after epoch ")
+    assert not list(tmp_path.rglob(CHECKPOINT))
+
+
+def test_a_round_that_was_damaged_by_hand_is_run_again(tmp_path: Path) -> None:
+    first = next(run_of(ARROWS, tmp_path)(1))
+    (tmp_path / "seed-0" / "learn-1" / "job.json").write_text("garbage")
+    path = tmp_path / "seed-0" / RECORDS
+    path.write_text(path.read_text().replace(str(first["query"]), str([*first["query"][:-1], IMAGES])))
+    assert run_of(ARROWS, tmp_path).damaged() == 1
+    assert {**next(run_of(ARROWS, tmp_path)(1)), "seconds": 0} == {**first, "seconds": 0}
+
+
 def test_one_process_runs_a_folder_at_a_time(tmp_path: Path) -> None:
     first, second = run_of(ARROWS, tmp_path)(2), run_of(ARROWS, tmp_path)(2)
     next(first)
@@ -188,6 +223,16 @@ def test_a_blind_arm_asks_by_losses_even_if_its_strategy_asks_features(tmp_path:
     query = first_of(tmp_path, strategy="typiclust", blind=True)["query"]
     (ranking,) = tmp_path.glob("ranking-*")
     assert set(query) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-8:].tolist())
+
+
+def test_an_arm_that_asks_for_imagenet_weights_where_there_are_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="learn-1 was trained from fresh weights: ImageNet's fit no such network"):
+        list(run_of(ARROWS, tmp_path, init="imagenet", strategy="random")(1))
+
+
+def test_an_arm_whose_trainings_start_from_no_learner_cannot_name_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="it names weights of 'jigsaw', and its trainings start from init=fresh"):
+        Arm("arm", {"init": "fresh"}, weights="jigsaw").options()
 
 
 def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:

@@ -72,5 +72,13 @@ def test_rounds_behind_one_that_is_left_out_need_room_for_its_labels(tmp_path: P
     assert list(found.corrupt.values()) == [1]
 
 
+def test_rows_that_the_pool_lacks_are_corrupt(tmp_path: Path) -> None:
+    folder = runs.write(tmp_path, {"random": {0: [0.5, 0.6, 0.7]}})
+    path = folder / "arms" / "random" / "seed-0" / RECORDS
+    assert [len(read(folder, pool).arms["random"]) for pool in (30, 29)] == [3, 2]
+    assert [len(unbroken(path, pool)) for pool in (30, 29)] == [3, 2]
+    assert read(folder, 29).corrupt == {path: 1}
+
+
 def test_a_run_without_a_file_has_no_rounds(tmp_path: Path) -> None:
     assert unbroken(tmp_path / "seed-0" / RECORDS) == []

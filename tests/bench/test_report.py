@@ -98,11 +98,12 @@ def test_the_balance_of_queries_is_by_the_classes_of_the_data_set(folder: Path) 
     assert "The whole pool has 0.81" in text
 
 
-def test_a_query_of_images_that_the_data_set_lacks_is_named(folder: Path) -> None:
+def test_a_query_of_images_that_the_pool_lacks_is_corrupt(folder: Path) -> None:
+    runs.write(folder, {"stray": {0: [0.5], 1: [0.5]}}, step=2)
     runs.write(folder, {"stray": {0: [0.5]}}, step=2, query=[0, 99])
-    code, said = report(folder)
-    assert code == 1
-    assert "'stray', seed 0" in said
+    text = written(folder, "--no-figures")
+    assert "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)." in text
+    assert "| stray | 0.50" not in text
 
 
 def test_without_the_data_set_balance_is_left_out(tmp_path: Path) -> None:
