@@ -96,7 +96,9 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
     with pytest.raises(Killed):
         Training(killed, Points(40), recipe(), device=CPU, seed=5, checkpoint=checkpoint(tmp_path), report=kill_in(4)).run()
     told: list[Progress] = []
-    Training(resumed, Points(40), recipe(), device=CPU, seed=5, checkpoint=checkpoint(tmp_path), report=told.append).run()
+    training = Training(resumed, Points(40), recipe(), device=CPU, seed=5, checkpoint=checkpoint(tmp_path), report=told.append)
+    training.run()
+    assert training.earlier > 0
     assert told[0].note == "Going on after epoch 3 of 6."
     assert {progress.epoch for progress in told} == {4, 5, 6}
     for ours, expected in zip(weights(resumed), weights(whole), strict=True):

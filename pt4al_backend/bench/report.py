@@ -33,12 +33,13 @@ DIFFERENCES = (
 )
 AREA = (
     "Mean value from {first:,} to {last:,} labels, {count} label counts that all arms share, in %: the area under the curve "
-    "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval is that of t."
+    "(trapezoids) by its range. The difference to {baseline}, in points, is paired by seed; its interval of 95 % is that of t, "
+    "not corrected for the number of arms."
 )
 SAVED = (
     "Labels at which the mean curve, linear between its points, first reaches what {baseline} has at its last, of the seeds that "
     "both finished (their number). The interval begins and ends where the upper and the lower end of the difference's 95 % "
-    "interval, paired by seed, first reach zero (Fieller 1954)."
+    "interval, paired by seed, first reach zero (Fieller 1954); it is not corrected for the number of arms."
 )
 WINS = (
     "Label counts at which the arm of the row is above that of the column by a two-sided paired t test at 5 %, uncorrected, "
