@@ -112,14 +112,14 @@ class Run:
         yield from list(done)
         if len(done) >= count:
             return
-        report(Progress("ranking", len(done) + 1, count, 0, self._truth.pool))
+        report(Progress("preparing", len(done) + 1, count, 0, 0))
         if self._options.warm_start:
             self._require_models(done[:-1])
         ranked = self._rank(report)
         if done:
             self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
         for number in range(len(done) + 1, count + 1):
-            report(Progress("querying", number, count, 0, self._truth.pool))
+            report(Progress("preparing", number, count, 0, 0))
             record = self._round(number, ranked, report, is_last=number == count)
             done.append(record)
             self._write(done)

@@ -60,6 +60,7 @@ def test_a_data_set_that_nothing_was_run_on_is_replaced(tmp_path: Path, monkeypa
     assert Truth.load(tmp_path / "to" / "data").pool == 40
 
 
+@pytest.mark.slow
 def test_figures_that_were_drawn_before_follow_new_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")

@@ -60,6 +60,7 @@ def test_the_released_way_of_training_learns(tmp_path: Path, learner: Rotation) 
     assert loss() < before
 
 
+@pytest.mark.slow
 def test_each_comparison_has_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "REPEATS", 1)
     with Workbench(tmp_path / "no-label-studio", Sizes(images=32)) as bench:

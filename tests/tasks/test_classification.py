@@ -44,6 +44,7 @@ def test_it_is_registered() -> None:
     assert tasks.load("classification") is Classification
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: Pixels) -> None:
     train, test = np.arange(30), np.arange(30, 60)
     learned = task()
