@@ -1,9 +1,9 @@
 """Weights: saved, loaded, and where a training's initial ones come from.
 
 By default (``init = auto``) they are the pretext learner's, which saved more labels than any strategy: to be as good as random
-picks from fresh weights with 2,000 labels of 20,000 images, random picks from the learner's needed MEDIUM; with 400 labels of
-5,000 images 285 (235 to 336, five seeds). SimSiam's after as many epochs needed 380 of 400 (278 to more than 400, five
-seeds). Labels, 95 % intervals; small CIFAR-10 images, a narrow ResNet-18, rotation (docs/results.md).
+picks from fresh weights with 2,000 labels of 20,000 images, random picks from the learner's needed 900 (858 to 952, five
+seeds); with 400 labels of 5,000 images 285 (235 to 336, five seeds). SimSiam's after as many epochs needed 380 of 400 (278 to
+more than 400, five seeds). Labels, 95 % intervals; small CIFAR-10 images, a narrow ResNet-18, rotation (docs/results.md).
 """
 
 from collections.abc import Callable, Iterator

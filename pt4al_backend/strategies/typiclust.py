@@ -6,7 +6,7 @@ distance to its 20 nearest neighbours in the cluster is least. Before there is a
 learner's, if the ranking kept them. In the benchmark (``docs/results.md``), with few labels, its mean is never behind random's:
 +2.3, +2.0, +1.0 and +1.1 points at 100 to 400 labels of 5,000 images from fresh weights (5 seeds); +1.6, +2.6, +1.8 and +2.5 (the
 same seeds) and +.8, +2.2, +2.2 and +1.4 (6 others) where both start from the pretext learner's; +1.5 ± 2.3 at the first 100 over
-20 seeds. At 500 to 2,000 labels of 20,000 images it is level: +.7 ± 1.2, +.3 ± .2, -.4 ± .6, -.4 ± 1.1 (3 seeds, pretext).
+20 seeds. At 500 to 2,000 labels of 20,000 images it is level: +.5 ± 1.0, +.1 ± .3, -.3 ± .5, -.5 ± 1.2 (5 seeds, pretext).
 Deviations from the published code:
 
 * features are the current model's once there is one (the published ones are a SimCLR learner's in every round);
