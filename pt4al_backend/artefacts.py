@@ -80,8 +80,8 @@ def manifest(folder: Path) -> dict[str, Any]:
     remedy = f"Delete {folder}; it is made again by the next training."
     try:
         found = json.loads((folder / MANIFEST).read_text())
-        if not isinstance(found, dict):
-            raise ValueError("not an object")
+        if not isinstance(found, dict) or not isinstance(found.get("files"), dict):
+            raise ValueError("it lists no files")
     except (OSError, ValueError) as error:
         raise StoreCorrupt(f"The artefact {folder.name} has no readable manifest ({error}).", remedy) from error
     if found.get("schema") != SCHEMA:

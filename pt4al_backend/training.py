@@ -4,7 +4,7 @@ A ``Trainable`` holds a model and says what its loss is, an ``Objective`` what i
 here and asks no questions about the kind. All randomness hangs on (seed, epoch, images done), so a training that was
 killed and goes on from its checkpoint draws what it would have drawn.
 
-A training asks the device for a number once an epoch, and waits for it nowhere else. ``torch.compile`` does not pay on a CPU:
+A training asks the device for a number once an epoch, and nowhere else. ``torch.compile`` does not pay on a CPU:
 14 to 45 s for the first step, then 95 to 98 % of the time, within the noise (median of 25 steps; ResNet-18 of width 16, 25 to
 128 images of 16 or 32 pixels, one busy core of an EPYC). It was not tried on a GPU, nor were CUDA graphs, for want of one.
 """

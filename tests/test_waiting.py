@@ -49,7 +49,7 @@ class Waits(TorchDispatchMode):
         devices = {each.device.type for each in tree_leaves((args, kwargs, made)) if isinstance(each, Tensor)}
         is_copy = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
         if is_copy and len(devices) > 1 and not (kwargs.get("non_blocking") or args[2:] == (True,)):
-            self.seen.append(f"{func} of {tuple(args[-1].shape)}")
+            self.seen.append(f"{func} of {tuple(made.shape)}")
         return made
 
 

@@ -118,6 +118,7 @@ def _compare(
 
     Arms whose initial weights cannot be had are left out, unless the user ``named`` them.
     """
+    from pt4al_backend.bench import figures
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, FOLDER, experiment
     from pt4al_backend.rounds import require_fit
@@ -164,18 +165,23 @@ def _compare(
         reached = "The time limit was reached" if finished else "No round was finished within the time limit"
         out.print(f"{reached}; the same command goes on from here.")
     if finished:
-        report(to, figures=(to / FOLDER / "values.svg").exists())  # those that were drawn before would not fit the new tables
+        drawn = (to / FOLDER / "values.svg").exists()  # figures that would not fit the new tables
+        report(to, figures=drawn and figures.drawable())
 
 
 class _TimeIsUp(Exception):
     """Work is to stop where it is."""
 
 
-def _until(deadline: float) -> "Report":
-    """What work reports to that is to stop at a deadline, of the monotonic clock."""
+#: Phases of work that goes on where it was stopped; all else would begin anew, for ever if it takes longer than there is time.
+RESUMED = frozenset({"preparing", "pretext", "training"})
 
-    def report(_: "Progress") -> None:
-        if time.monotonic() > deadline:
+
+def _until(deadline: float) -> "Report":
+    """What work reports to that is to stop after a deadline, of the monotonic clock, as soon as it can be gone on with."""
+
+    def report(progress: "Progress") -> None:
+        if progress.phase in RESUMED and time.monotonic() > deadline:
             raise _TimeIsUp
 
     return report

@@ -57,9 +57,14 @@ STYLE: Any = {
 }
 
 
+def drawable() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
 def require() -> None:
     """Raises ConfigError if matplotlib is not installed."""
-    if find_spec("matplotlib") is None:
+    if not drawable():
         remedy = "Install it with pip install 'pt4al-backend[bench]', or leave the figures out with --no-figures."
         raise ConfigError("The figures need matplotlib, which is not installed.", remedy)
 

@@ -22,15 +22,15 @@ def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Ar
             by_network.setdefault(form.imagenet, []).append(arm)
     found: dict[str, list[Arm]] = {}
     for network, those in by_network.items():
-        if reason := _problem(network, truth, device):
+        if reason := _problem(network, truth):
             found.setdefault(reason, []).extend(those)
     return found
 
 
-def _problem(network: str | None, truth: Truth, device: str) -> str:
+def _problem(network: str | None, truth: Truth) -> str:
     if network is None:
-        (height, width), where = truth.shape, devices.choose(device).type
-        fit = f"ImageNet's weights fit networks of width 64 (the setting 'width'; on a {where} it is another unless set)"
+        height, width = truth.shape
+        fit = "ImageNet's weights fit networks of width 64 (the setting 'width', 16 on a CPU unless set)"
         return f"{fit} on images above {SMALL} pixels; here images have {height} x {width}."
     notes: list[str] = []
     weights = pretrained.imagenet(network, server_settings().pretrained, notes.append)

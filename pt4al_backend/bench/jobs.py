@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,17 @@ OF_LEARNING = {
 }
 
 
+def _for_ranking(truth: Truth, options: ProjectSettings) -> ProjectSettings:
+    """The settings that matter to a ranking; all else is as by default."""
+    matters = options.model_dump(include=set(OF_RANKING))
+    init: Literal["imagenet", "fresh"] = "imagenet" if options.init == "imagenet" else "fresh"
+    return ProjectSettings(**matters, pretext=options.pretext or tasks.PRETEXT[truth.task], init=init)
+
+
 def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
     """Name of the folder of a ranking: equal for runs that may share it, those that would rank the same pool alike."""
-    pretext = options.pretext or tasks.PRETEXT[truth.task]
-    digest = _digest(truth, options, device, OF_RANKING, {"imagenet": options.init == "imagenet"})
-    return f"ranking-{pretext}-seed-{options.seed}-{digest}"
+    own = _for_ranking(truth, options)
+    return f"ranking-{own.pretext}-seed-{own.seed}-{_digest(truth, own, device, OF_RANKING, {'init': own.init})}"
 
 
 def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
@@ -106,12 +112,14 @@ def do(work: Callable[[Job, Report], None], folder: Path, job: Json, report: Rep
 def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
     """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it.
 
+    The job is that of all runs that share the folder, so that each goes on where another was stopped.
+
     Processes that ask for the same one train it once: the others wait.
     """
     with held(folder, wait=True):
         if children.result_of(folder) is None:
             wants = ["features"]  # of some run, if not of this
-            job = {**describe("rank", truth, options, device), "learner": None, "wants": wants}
+            job = {**describe("rank", truth, _for_ranking(truth, options), device), "learner": None, "wants": wants}
             pool = np.arange(truth.pool)
             do(learning.rank, folder, job, report, rows=pool, ids=pool)
     return folder / "result"

@@ -31,9 +31,7 @@ Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that a
 Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Limit = Annotated[
-    float, typer.Option(min=0, help="Seconds after which the training under way is stopped, to be gone on with; 0: none.")
-]
+Limit = Annotated[float, typer.Option(min=0, help="Seconds after which work stops as soon as it can be gone on with; 0: none.")]
 Rankings = Annotated[
     Path | None, typer.Option(help="Folder of the rankings, which several output folders may share; else the output folder.")
 ]
@@ -114,12 +112,13 @@ class Chosen:
         pool, test = self.pool or self.preset[0], self.test or self.preset[1]
         asked = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
         with held(folder, wait=True):
-            there = artefacts.manifest(folder).get("asked") if artefacts.is_complete(folder) else None
-            if there == asked:
-                return Truth.load(folder)
-            if there and any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
-                message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
-                raise ConfigError(message, "Name another output folder, or delete this one.")
+            if artefacts.is_complete(folder):
+                there = artefacts.manifest(folder).get("asked")
+                if there == asked:
+                    return Truth.load(folder)
+                if any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
+                    message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+                    raise ConfigError(message, "Name another output folder, or delete this one.")
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
             found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))

@@ -2,7 +2,7 @@
 
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
 and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there, a
-training from its last checkpoint (from its first epoch if it is to end with the best one).
+training from its last checkpoint. One that is to end with its best epoch has none, and is not stopped by its report.
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
 there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
@@ -190,7 +190,7 @@ class Run:
         if children.result_of(folder) is None or not jobs.is_of(folder, job):
             arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
             try:
-                jobs.do(learning.learn, folder, job, report, **arrays)
+                jobs.do(learning.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
             except TooFewClasses as error:
                 return self._unlearned(error.message)
         manifest = artefacts.manifest(folder / "result")

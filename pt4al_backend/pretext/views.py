@@ -22,7 +22,7 @@ NO_BLUR = 0.01
 
 
 def _beside(values: NDArray[np.float64], images: Tensor) -> Tensor:
-    """Numbers where the images are, which nothing waits for."""
+    """Numbers where the images are; few, so that a GPU takes them without being waited for."""
     return torch.from_numpy(values).to(images.device, torch.float32, non_blocking=True)
 
 

@@ -1,18 +1,24 @@
 """``pt4al bench``: which data set a run is of."""
 
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
+from pt4al_backend.bench import command
 from pt4al_backend.bench.options import Chosen
 from pt4al_backend.bench.oracle import Run
+from pt4al_backend.bench.records import read
 from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.datasets import DATASETS, load
+from pt4al_backend.training import Report, silent
 from tests.bench.runs import write
 from tests.datasets.trees import TREES
 
@@ -76,11 +82,43 @@ def test_figures_that_were_drawn_before_follow_new_runs(tmp_path: Path, monkeypa
 
 def test_the_seconds_of_the_ranking_are_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    monkeypatch.setattr(Run, "_seconds_of_ranking", lambda _: {"rank": 500.0})
+    rounds = Run.__call__
+
+    def slow(self: Run, count: int, report: Report = silent) -> Iterator[dict[str, Any]]:
+        for record in rounds(self, count, report):
+            yield {**record, "seconds": {**record["seconds"], "rank": 1e6}}
+
+    monkeypatch.setattr(Run, "__call__", slow)
     done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--rounds", 2)
-    first, second = (line for line in done.output.splitlines() if " labels, " in line)
-    assert first.split(", ")[-1].startswith("50")
-    assert not second.split(", ")[-1].startswith("50")
+    said = [int(line.split(", ")[-1].removesuffix(" s")) for line in done.output.splitlines() if " labels, " in line]
+    assert [seconds >= 1e6 for seconds in said] == [True, False]
+
+
+def test_a_time_limit_in_the_middle_of_trainings_changes_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    asked += ("--arm", 'PT4AL={"epochs": 8}', "--arm", 'best={"epochs": 8, "best_epoch": true}')
+    assert run(tmp_path / "whole", *asked).exit_code == 0
+    ticks = itertools.count()
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    said = [run(tmp_path / "parts", *asked, "--time-limit", 9).output for _ in range(9)]
+    left = ["the same command goes on from here" in each for each in said]
+    assert left == sorted(left, reverse=True)
+    assert (left[0], left[-1]) == (True, False)
+    whole, parts = (read(tmp_path / name).arms for name in ("whole", "parts"))
+    assert {arm: [(each.value, each.query) for each in rounds] for arm, rounds in parts.items()} == {
+        arm: [(each.value, each.query) for each in rounds] for arm, rounds in whole.items()
+    }
+
+
+def test_without_matplotlib_new_runs_are_reported_without_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
+    (tmp_path / "to" / "report").mkdir(parents=True)
+    (tmp_path / "to" / "report" / "values.svg").touch()
+    monkeypatch.setattr("pt4al_backend.bench.figures.drawable", lambda: False)
+    done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    assert done.exit_code == 0, done.output
+    assert "values.png" not in (tmp_path / "to" / "report" / "report.md").read_text()
 
 
 def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from pt4al_backend.bench import hardware
 from pt4al_backend.bench.arms import Arm
@@ -163,6 +164,36 @@ def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp
     assert [(each["value"], each["query"]) for each in parts] == [(each["value"], each["query"]) for each in whole]
     assert next(each.note for each in told if each.phase == "training").startswith("Going on after epoch ")
     assert not list(tmp_path.rglob(CHECKPOINT))
+
+
+@pytest.mark.parametrize(("phase", "part"), [("pretext", "rank"), ("training", "train")])
+def test_the_seconds_before_a_training_was_stopped_count(tmp_path: Path, phase: str, part: str) -> None:
+    settings = {"epochs": 4, "pretext_epochs": 4, "init": "pretext", "strategy": "random", "width": 8}
+
+    def stop(progress: Progress) -> None:
+        if (progress.phase, progress.epoch) == (phase, 3):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        next(run_of(ARROWS, tmp_path, **settings)(1, stop))
+    (checkpoint,) = tmp_path.rglob(CHECKPOINT)
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({**state, "seconds": state["seconds"] + 1e6}, checkpoint)
+    with pytest.raises(Stopped):  # in the same epoch, behind a checkpoint of its own or not
+        next(run_of(ARROWS, tmp_path, **settings)(1, stop))
+    assert next(run_of(ARROWS, tmp_path, **settings)(1))["seconds"][part] > 1e6
+
+
+def test_a_ranking_that_was_stopped_is_gone_on_with_by_another_arm(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if (progress.phase, progress.epoch) == ("pretext", 3):
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop))
+    told: list[Progress] = []
+    list(run_of(ARROWS, tmp_path, pretext_epochs=4, seed=0, epochs=2, init="fresh", sampler="entropy")(1, told.append))
+    assert next(each.note for each in told if each.phase == "pretext").startswith("Going on after epoch ")
 
 
 def test_a_round_that_was_damaged_by_hand_is_run_again(tmp_path: Path) -> None:
