@@ -94,6 +94,7 @@ def test_the_seconds_of_the_ranking_are_said_once(tmp_path: Path, monkeypatch: p
     assert [seconds >= 1e6 for seconds in said] == [True, False]
 
 
+@pytest.mark.slow
 def test_a_time_limit_in_the_middle_of_trainings_changes_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
