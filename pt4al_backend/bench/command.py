@@ -17,6 +17,7 @@ import typer
 from pt4al_backend import artefacts, datasets
 from pt4al_backend.bench import analyses
 from pt4al_backend.bench.arms import WHERE, Arm, image_size
+from pt4al_backend.bench.costs import RANK
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, RANDOM, Experiment
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.options import (
@@ -157,7 +158,7 @@ def _compare(
         with contextlib.suppress(_TimeIsUp):
             for record in one(rounds, report_until):
                 number = record["round"]
-                took = sum(seconds for part, seconds in record["seconds"].items() if part != "rank" or number == 1)
+                took = sum(seconds for part, seconds in record["seconds"].items() if part != RANK or number == 1)
                 value = "not tested" if record["value"] is None else f"{record['metric']} {record['value']:.1%}"
                 out.print(f"{name}: {record['labels']} labels, {value}, {took:.0f} s")
         finished, left = finished + number, left or number < rounds

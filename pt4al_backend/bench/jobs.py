@@ -96,17 +96,13 @@ def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> 
     }
 
 
-def is_of(folder: Path, job: Json) -> bool:
-    """Whether a folder was prepared for a job, undamaged."""
-    return children.job_of(folder) == json.loads(json.dumps(job)) and artefacts.is_complete(folder)
-
-
 def do(work: Callable[[Job, Report], None], folder: Path, job: Json, report: Report, **arrays: Any) -> None:
-    """Does a job in its folder: from its last checkpoint, if the same one was stopped there."""
-    if not is_of(folder, job):
+    """Does a job unless its folder holds the result: from the last checkpoint, if the same one was stopped there."""
+    if children.job_of(folder) != json.loads(json.dumps(job)) or not artefacts.is_complete(folder):
         children.prepare(folder, job, **arrays)
-    work(Job.read(folder), report)
-    (folder / learning.CHECKPOINT).unlink(missing_ok=True)
+    if children.result_of(folder) is None:
+        work(Job.read(folder), report)
+        (folder / learning.CHECKPOINT).unlink(missing_ok=True)
 
 
 def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:

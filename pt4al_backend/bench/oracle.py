@@ -71,11 +71,11 @@ class Run:
         self._notes: list[str] = []
 
     def records(self, count: int = 0) -> list[Json]:
-        """The rounds that were run so far.
+        """The rounds that were run so far, of the ``count`` that are wanted.
 
         Raises:
             ConfigError: they were run with other settings, or those of another seed beside them were; or the pool is too
-                small for ``count`` rounds. Asked before anything is trained.
+                small for so many.
         """
         if (wanted := count * self._plan.query) > self._truth.pool:
             asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
@@ -187,12 +187,11 @@ class Run:
         candidates = pool.ids[chosen[:0] if is_last else chosen]
         train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
         job = self._job(number, is_last, jobs.digest(*train.values(), *control.values(), candidates))
-        if children.result_of(folder) is None or not jobs.is_of(folder, job):
-            arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
-            try:
-                jobs.do(learning.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
-            except TooFewClasses as error:
-                return self._unlearned(error.message)
+        arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
+        try:
+            jobs.do(learning.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
+        except TooFewClasses as error:
+            return self._unlearned(error.message)
         manifest = artefacts.manifest(folder / "result")
         if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
             what = f"{folder} was trained from {manifest['init']} weights: ImageNet's fit no such network, or are gone."

@@ -188,7 +188,11 @@ IMAGENET = [f"{rule}, imagenet" for rule in ("random", "PT4AL", "margin", "typic
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({}, "on images above 64 pixels; here images have 16 x 16."),
+        (
+            {},
+            "fit networks of width 64 (the setting 'width', 16 on a CPU unless set) on images above 64 pixels; "
+            "here images have 16 x 16.",
+        ),
         ({"image_size": 72, "width": 64}, "switched off (PT4AL_PRETRAINED=off)"),
     ],
 )

@@ -17,7 +17,7 @@ from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.learning import CHECKPOINT
 from pt4al_backend.settings import project_settings
 from pt4al_backend.strategies import STRATEGIES
-from pt4al_backend.training import Progress
+from pt4al_backend.training import Progress, Report
 from tests.images import CLASSES
 from tests.pools import ARROWS, SCENES, Pool
 from tests.spoilt import spoilt
@@ -146,20 +146,20 @@ class Stopped(Exception):
     """The work that reports is to end."""
 
 
+def stop_in(phase: str, epoch: int) -> Report:
+    def report(progress: Progress) -> None:
+        if (progress.phase, progress.epoch) == (phase, epoch):
+            raise Stopped
+
+    return report
+
+
 def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp_path: Path) -> None:
     settings = {"epochs": 6, "strategy": "margin", "init": "fresh", "width": 8}
     whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(2))
     told: list[Progress] = []
-
-    def stop(progress: Progress) -> None:
-        told.append(progress)
-        if (progress.phase, progress.epoch) == ("training", 4):
-            raise Stopped
-
     with pytest.raises(Stopped):
-        list(run_of(ARROWS, tmp_path / "parts", **settings)(2, stop))
-    assert told[-1].epoch == 4
-    told.clear()
+        list(run_of(ARROWS, tmp_path / "parts", **settings)(2, stop_in("training", 4)))
     parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(2, told.append))
     assert [(each["value"], each["query"]) for each in parts] == [(each["value"], each["query"]) for each in whole]
     assert next(each.note for each in told if each.phase == "training").startswith("Going on after epoch ")
@@ -169,28 +169,19 @@ def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp
 @pytest.mark.parametrize(("phase", "part"), [("pretext", "rank"), ("training", "train")])
 def test_the_seconds_before_a_training_was_stopped_count(tmp_path: Path, phase: str, part: str) -> None:
     settings = {"epochs": 4, "pretext_epochs": 4, "init": "pretext", "strategy": "random", "width": 8}
-
-    def stop(progress: Progress) -> None:
-        if (progress.phase, progress.epoch) == (phase, 3):
-            raise Stopped
-
     with pytest.raises(Stopped):
-        next(run_of(ARROWS, tmp_path, **settings)(1, stop))
+        next(run_of(ARROWS, tmp_path, **settings)(1, stop_in(phase, 3)))
     (checkpoint,) = tmp_path.rglob(CHECKPOINT)
     state = torch.load(checkpoint, weights_only=True)
     torch.save({**state, "seconds": state["seconds"] + 1e6}, checkpoint)
     with pytest.raises(Stopped):  # in the same epoch, behind a checkpoint of its own or not
-        next(run_of(ARROWS, tmp_path, **settings)(1, stop))
+        next(run_of(ARROWS, tmp_path, **settings)(1, stop_in(phase, 3)))
     assert next(run_of(ARROWS, tmp_path, **settings)(1))["seconds"][part] > 1e6
 
 
 def test_a_ranking_that_was_stopped_is_gone_on_with_by_another_arm(tmp_path: Path) -> None:
-    def stop(progress: Progress) -> None:
-        if (progress.phase, progress.epoch) == ("pretext", 3):
-            raise Stopped
-
     with pytest.raises(Stopped):
-        list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop))
+        list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop_in("pretext", 3)))
     told: list[Progress] = []
     list(run_of(ARROWS, tmp_path, pretext_epochs=4, seed=0, epochs=2, init="fresh", sampler="entropy")(1, told.append))
     assert next(each.note for each in told if each.phase == "pretext").startswith("Going on after epoch ")

@@ -103,7 +103,7 @@ def test_a_query_of_images_that_the_pool_lacks_is_corrupt(folder: Path) -> None:
     runs.write(folder, {"stray": {0: [0.5]}}, step=2, query=[0, 99])
     text = written(folder, "--no-figures")
     assert "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)." in text
-    assert "| stray | 0.50" not in text
+    assert "| stray | 50.0 (1) |" in text
 
 
 def test_without_the_data_set_balance_is_left_out(tmp_path: Path) -> None:
