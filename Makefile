@@ -2,7 +2,8 @@
 #   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=3 STAY=1)
 #   make test        the whole test suite, lint and types
 #   make test-fast   the part that needs neither Label Studio nor long trainings
-#   make bench       the numbers of the README
+#   make bench       the numbers of docs/numbers.md
+#   make docs        the pages that are written from the code
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -24,7 +25,7 @@ ROUNDS ?= 3
 STAY ?= 1
 DEMO := .demo
 
-.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast lint bench image-check clean
+.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast lint bench docs image-check clean
 
 setup: $(VENV)/.done
 setup-label-studio: $(LABEL_STUDIO)/.done
@@ -79,6 +80,9 @@ test-fast: setup lint
 
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench
+
+docs: setup
+	$(BIN)/python -m pt4al_backend.settings_page > docs/settings.md
 
 image-check:
 	docker/check.sh

@@ -90,7 +90,7 @@ def _version(wanted: bool) -> None:
 def main(
     _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); the README has the table."""
+    """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
 def _settings(**overrides: Any) -> "Settings":

@@ -1,4 +1,4 @@
-"""``python -m pt4al_backend.bench [row …]``: prints the numbers that the README shows."""
+"""``python -m pt4al_backend.bench [row …]``: prints the numbers that docs/numbers.md shows."""
 
 import shlex
 import sys

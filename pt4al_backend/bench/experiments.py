@@ -6,7 +6,7 @@ epoch; rivals draw their first query uniformly, but TypiClust, which asks by the
 segmentation confidence is the mean over its pixels. Ours are also Cityscapes' minibatches of 2 (batch normalisation has no use
 for the paper's 1), its schedule and augmentation, Caltech's split, and the 10,000 candidates of a uniform draw from which rivals
 with a companion or a graph ask, PAL among them. PAL is also a rival in the paper's fig. 5a; here it is left out of segmentation.
-What stays ours in every preset is said in the README.
+docs/benchmark.md says what stays ours in every preset.
 """
 
 from collections.abc import Mapping

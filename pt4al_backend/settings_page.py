@@ -1,0 +1,133 @@
+"""``python -m pt4al_backend.settings_page``: prints docs/settings.md, from the fields that declare the settings.
+
+The tests compare what it prints with the file, so that the page cannot go stale. ``make docs`` writes the file.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+
+from pt4al_backend.pretext import PRETEXTS
+from pt4al_backend.settings import ProjectSettings, Settings
+from pt4al_backend.strategies import STRATEGIES
+
+HEAD = """\
+# Settings
+
+The server's settings come from the environment. A project's settings come from the *Extra params* of its connection in
+Label Studio, for example `{"query_size": 100, "rounds": 8}`. What is not given there comes from the environment
+(`PT4AL_QUERY_SIZE=100`), and else from the default.
+
+A secret belongs in the environment, never in the extra params. An unknown key in the extra params, or a value that is
+not allowed, is refused; the message says what is allowed. The status page shows the settings in force.
+"""
+
+SERVER = """\
+## The server
+
+A change takes effect when the backend is restarted.
+"""
+
+PROJECT = """\
+## A project
+
+`empty` means that the backend chooses. `{"preset": "paper"}` sets what the paper says; a key that is given beside it
+wins. The values `badge`, `pal` and `normalised_confidence` are for classification only.
+"""
+
+#: Settings of a project by what a change of them does.
+EFFECTS = {
+    "with the next query or training; a running training is not disturbed": (
+        *("query_size", "reserve_size", "control_share", "first_query", "show_predictions", "train_on_accepted"),
+    ),
+    "at once if a training is running, which restarts; else with the next one": (
+        *("rounds", "strategy", "sampler", "batch_order", "uncertain_share", "unlabelled", "background", "init", "warm_start"),
+        *("epochs", "companion_steps", "schedule", "learning_rate", "minibatch_size", "class_weights", "seed"),
+    ),
+    "after this round: the pool is ranked again": ("pretext", "encoder", "architecture", "width"),
+    "when the pretext learner is next trained: when the pool has grown by 20 %": ("pretext_epochs", "pretext_holdout"),
+    "at once: images are fetched, ranked and learned again": ("image_size",),
+    "as the settings do that it sets": ("preset",),
+}
+
+#: Words for what a field's type does not say.
+ALLOWED = {
+    "strategy": [f"`{name}`" for name in STRATEGIES],
+    "pretext": ["empty", *(f"`{name}`" for name in PRETEXTS)],
+    "first_query": ["`stratified`", "`hardest_batch`", "`batch:N`", "`top_k`", "`random`"],
+}
+NAMES = {int: "a whole number", float: "a number", bool: "`true` or `false`"}
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    """The members of a union, or the type itself."""
+    yield from (get_args(annotation) if get_origin(annotation) not in (None, Literal) else (annotation,))
+
+
+def _range(field: FieldInfo) -> str:
+    """The bounds of a number, "" if it has none."""
+    lower = next((f"{each.ge:g}" for each in field.metadata if isinstance(each, Ge)), "")
+    above = next((f"more than {each.gt:g}" for each in field.metadata if isinstance(each, Gt)), "")
+    upper = next((_whole(each.le) for each in field.metadata if isinstance(each, Le)), "")
+    below = next((f"less than {each.lt:g}" for each in field.metadata if isinstance(each, Lt)), "")
+    if lower and upper:
+        return f"{lower} to {upper}"
+    return ", ".join(filter(None, (above, lower and f"at least {lower}", upper and f"at most {upper}", below)))
+
+
+def _whole(number: Any) -> str:
+    return "2^63 - 1" if number == 2**63 - 1 else f"{number:,}" if isinstance(number, int) else f"{number:g}"
+
+
+def _allowed(name: str, field: FieldInfo) -> str:
+    if name in ALLOWED:
+        return ", ".join(ALLOWED[name])
+    members = list(_parts(field.annotation))
+    words = ["empty"] if NoneType in members else []
+    for member in members:
+        if get_origin(member) is Literal:
+            words += [f"`{value}`" for value in get_args(member)]
+        elif member in NAMES:
+            words.append(_range(field) or NAMES[member])
+    return ", ".join(words)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default in (None, ""):
+        return "empty"
+    return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
+
+
+def _rows(fields: Iterable[tuple[str, str, FieldInfo]]) -> Iterator[str]:
+    yield "| Setting | Default | Allowed | Meaning |"
+    yield "| --- | --- | --- | --- |"
+    for shown, name, field in fields:
+        yield f"| `{shown}` | {_default(field)} | {_allowed(name, field)} | {field.description} |"
+
+
+def page() -> str:
+    """docs/settings.md."""
+    server = ((field.alias or f"PT4AL_{name.upper()}", name, field) for name, field in Settings.model_fields.items())
+    project = ((name, name, field) for name, field in ProjectSettings.model_fields.items())
+    parts = (HEAD, SERVER, _table(_rows(server)), PROJECT, _table(_rows(project)), _table(_effects()))
+    return "\n".join(parts)
+
+
+def _effects() -> Iterator[str]:
+    yield "## What takes effect when\n"
+    yield "| Settings | A change takes effect |"
+    yield "| --- | --- |"
+    for effect, names in EFFECTS.items():
+        yield f"| {', '.join(f'`{name}`' for name in names)} | {effect} |"
+
+
+def _table(lines: Iterable[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
