@@ -11,6 +11,7 @@ import pytest
 from typer.main import get_command
 
 from pt4al_backend.bench.arms import Arm
+from pt4al_backend.bench.experiments import EXPERIMENTS
 from pt4al_backend.cli import app
 from pt4al_backend.settings import ProjectSettings, Settings, project_settings
 from tests.support.pages import ROOT, Page, commands_of, pages
@@ -73,6 +74,9 @@ def test_arms_and_settings_of_benchmark_commands_are_allowed(page: Page) -> None
                 Arm.parse(value).options()
             if option == "--settings":
                 project_settings(json.loads(value))
+            if option == "--only":
+                _, arms = EXPERIMENTS[words[2]].planned("honest", EXPERIMENTS[words[2]].dataset, {})
+                assert value in {arm.name for arm in arms}, words
 
 
 @PAGES
