@@ -15,8 +15,8 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from model import PT4AL
 
+from pt4al_backend.config import Settings, server_settings
 from pt4al_backend.errors import PT4ALError
-from pt4al_backend.settings import Settings, server_settings
 
 
 def create_app(settings: Settings) -> Flask:

@@ -25,9 +25,9 @@ from pt4al_backend.bench.command import app as bench
 from pt4al_backend.errors import ConfigError, PT4ALError
 
 if TYPE_CHECKING:
+    from pt4al_backend.config import Settings
     from pt4al_backend.server.status import Control, ProjectStatus
-    from pt4al_backend.settings import Settings
-    from pt4al_backend.store import Store
+    from pt4al_backend.state.store import Store
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -94,7 +94,7 @@ def main(
 
 
 def _settings(**overrides: Any) -> "Settings":
-    from pt4al_backend.settings import server_settings
+    from pt4al_backend.config import server_settings
 
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
 
@@ -102,7 +102,7 @@ def _settings(**overrides: Any) -> "Settings":
 def _store(settings: "Settings") -> "Store":
     from sqlalchemy.exc import SQLAlchemyError
 
-    from pt4al_backend.store import Store
+    from pt4al_backend.state.store import Store
 
     remedy = "Check PT4AL_DATABASE_URL." if settings.database_url else f"Check PT4AL_DATA_DIR, the folder {settings.data_dir}."
     try:
@@ -138,12 +138,12 @@ def _listen(host: str, port: int) -> socket.socket:
 @app.command()
 def start() -> None:
     """Runs the web process and a worker, and restarts them when they die."""
-    from pt4al_backend.supervisor import Supervisor
+    from pt4al_backend.ops.supervisor import Supervisor
 
     _log("start")
     settings = _settings()  # a setting that is wrong is said once, and not by each process
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [sys.executable, "-m", "pt4al_backend.cli"]
+    command = [sys.executable, "-m", "pt4al_backend"]
     commands = {name: [*command, part, "--supervised"] for name, part in (("web process", "web"), ("worker", "worker"))}
     raise typer.Exit(Supervisor(commands).run())
 
@@ -153,8 +153,8 @@ def web(supervised: Supervised = False) -> None:
     """Runs the web process: Label Studio's requests, the status page, the metrics."""
     import uvicorn
 
+    from pt4al_backend.ops.supervisor import end_with_parent
     from pt4al_backend.server.app import create_app
-    from pt4al_backend.supervisor import end_with_parent
 
     _log("web")
     if supervised:
@@ -170,9 +170,9 @@ def web(supervised: Supervised = False) -> None:
 @app.command()
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
-    from pt4al_backend.engine import Engine
-    from pt4al_backend.jobs import Queue
-    from pt4al_backend.supervisor import end_with_parent
+    from pt4al_backend.engine.queue import Queue
+    from pt4al_backend.engine.worker import Engine
+    from pt4al_backend.ops.supervisor import end_with_parent
 
     _log("worker")
     if supervised:
@@ -253,7 +253,7 @@ def doctor(
     project: Annotated[int | None, typer.Option(help="Look at this project alone; else at all that are connected.")] = None,
 ) -> None:
     """Checks everything that has to be right, and says what to change. Ends with 1 if something fails."""
-    from pt4al_backend.doctor import examine
+    from pt4al_backend.ops.doctor import examine
 
     colours = {"ok": "green", "warn": "yellow", "fail": "bold red"}
     failures = 0
@@ -270,7 +270,8 @@ def doctor(
 @app.command("list")
 def list_() -> None:
     """Prints the strategies, pretext tasks and main tasks that settings may name."""
-    from pt4al_backend import pretext, strategies, tasks
+    from pt4al_backend.learn import pretext, tasks
+    from pt4al_backend.query import strategies
 
     families: dict[str, dict[str, type[Any]]] = {
         "strategy": dict(strategies.STRATEGIES),
@@ -290,7 +291,7 @@ def list_() -> None:
 @app.command()
 def train(project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")]) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
-    from pt4al_backend.jobs import Queue
+    from pt4al_backend.engine.queue import Queue
 
     settings = _settings()
     known = _store(settings).project_ids()
@@ -330,8 +331,8 @@ def rank(
     another document root: --url-prefix "/data/local-files/?d=path/below/the/root". For a bucket: --url-prefix
     s3://bucket/folder. For a web server: --url-prefix https://images.example/folder.
     """
-    from pt4al_backend import offline
-    from pt4al_backend.settings import project_settings
+    from pt4al_backend.config import project_settings
+    from pt4al_backend.ops import rank_files
 
     given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
     try:
@@ -342,10 +343,10 @@ def rank(
         raise ConfigError(error.message, remedy) from error
     if not to.parent.is_dir():
         raise ConfigError(f"There is no folder {to.parent} to write {to.name} into.", "Make it, or change --out.")
-    files = offline.Files.find(images)
+    files = rank_files.Files.find(images)
     with _reporting() as report:
-        ranked = offline.rank(files, settings, options, task=task.value, field=field, prefix=url_prefix, report=report)
-    offline.write(to, ranked.tasks)
+        ranked = rank_files.rank(files, settings, options, task=task.value, field=field, prefix=url_prefix, report=report)
+    rank_files.write(to, ranked.tasks)
     for path, reason in ranked.skipped[:SHOWN]:
         err.print(Text(f"Skipped {path}: {reason}", "yellow"), soft_wrap=True)
     if len(ranked.skipped) > SHOWN:
@@ -405,7 +406,3 @@ def demo(
     """Shows the whole loop on a Label Studio of its own, with two annotators who know the answers."""
     run = import_module("pt4al_backend.demo").run
     run(task=task.value, images=images, masks=masks, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)
-
-
-if __name__ == "__main__":
-    app()

@@ -8,10 +8,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.settings import ProjectSettings, Settings
-from tests import databases
-from tests.servers import LabelStudioServer, label_studio_command
+from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.demo.annotator import Annotator
+from tests.support import databases
+from tests.support.servers import LabelStudioServer, label_studio_command
 
 # Read when the first test module imports PyTorch: small networks, on a machine that runs tests side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
-from pt4al_backend.jobs import Queue
-from pt4al_backend.pretext import PRETEXTS
-from pt4al_backend.schema import Pick, Round
-from pt4al_backend.settings import Settings
-from pt4al_backend.store import Store
-from pt4al_backend.strategies import STRATEGIES
-from pt4al_backend.tasks import TASKS
-from tests.servers import free_port, stub_server, wait_until
+from pt4al_backend.config import Settings
+from pt4al_backend.engine.queue import Queue
+from pt4al_backend.learn.pretext import PRETEXTS
+from pt4al_backend.learn.tasks import TASKS
+from pt4al_backend.query.strategies import STRATEGIES
+from pt4al_backend.state.schema import Pick, Round
+from pt4al_backend.state.store import Store
+from tests.support.servers import free_port, stub_server, wait_until
 
 COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
 
@@ -135,7 +135,7 @@ def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
 
 
 def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, settings: Settings) -> None:
-    command = [sys.executable, "-m", "pt4al_backend.cli", "status", "--watch"]
+    command = [sys.executable, "-m", "pt4al_backend", "status", "--watch"]
     environment = {"PT4AL_DATA_DIR": str(settings.data_dir), "COLUMNS": "250", "FORCE_COLOR": "1"}
     with (settings.data_dir / "shown").open("wb") as file:
         # a shell that runs the tests in the background lets them ignore Ctrl-C, and what they start as well

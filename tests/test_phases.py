@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pt4al_backend
 from pt4al_backend.phases import PHASES
-from pt4al_backend.schema import Project
+from pt4al_backend.state.schema import Project
 
 #: How the sources name a phase that they report: an argument, a default, an event's entry.
 SENT = re.compile(r"""(?:_phase\(|\bphase(?:: str)? ?= ?|"phase": |\bProgress\()"([^"]+)\"""")

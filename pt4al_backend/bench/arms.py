@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.pretext import PRETEXTS
-from pt4al_backend.ranking import rank, split
+from pt4al_backend.learn.pretext import PRETEXTS
+from pt4al_backend.query.ranking import rank, split
 
 if TYPE_CHECKING:
-    from pt4al_backend.settings import ProjectSettings
+    from pt4al_backend.config import ProjectSettings
 
 Json = dict[str, Any]
 Losses = NDArray[np.float64]
@@ -113,7 +113,7 @@ class Arm:
         Raises:
             ConfigError: an unknown setting, a value that is not allowed, or weights that are not to be started from.
         """
-        from pt4al_backend.settings import project_settings
+        from pt4al_backend.config import project_settings
 
         found = project_settings({**more, **self.settings}, WHERE)
         if self.weights and found.init not in ("auto", "pretext"):

@@ -42,7 +42,7 @@ from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
-    from pt4al_backend.training import Progress, Report
+    from pt4al_backend.learn.loop import Progress, Report
 
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
@@ -122,8 +122,8 @@ def _compare(
     from pt4al_backend.bench import figures
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, FOLDER, experiment
-    from pt4al_backend.rounds import require_fit
-    from pt4al_backend.training import silent
+    from pt4al_backend.learn.loop import silent
+    from pt4al_backend.query.plan import require_fit
 
     report_until = _until(time.monotonic() + time_limit) if time_limit else silent
     to = chosen.to

@@ -17,10 +17,10 @@ from pt4al_backend.bench import figures, supervised, tables
 from pt4al_backend.bench.records import Record, read
 from pt4al_backend.bench.report import Section, skipped
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.config import project_settings
 from pt4al_backend.datasets import strata
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.settings import project_settings
-from pt4al_backend.training import Report, silent
+from pt4al_backend.learn.loop import Report, silent
 
 Ids = NDArray[np.int64]
 

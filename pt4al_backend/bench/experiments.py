@@ -131,7 +131,7 @@ class Experiment:
         Raises:
             ConfigError: there is no such preset, it does not suit the task, or a setting is not allowed.
         """
-        from pt4al_backend.settings import project_settings
+        from pt4al_backend.config import project_settings
 
         if preset not in PRESETS:
             raise ConfigError(f"There is no preset {preset!r}.", f"There are {', '.join(PRESETS)}.")

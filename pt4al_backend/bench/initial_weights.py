@@ -5,11 +5,12 @@ Asked before anything is trained: an arm that is to start from them would end a 
 
 from collections.abc import Sequence
 
-from pt4al_backend import devices, pretrained, tasks
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.frames import SMALL
-from pt4al_backend.settings import server_settings
+from pt4al_backend.config import server_settings
+from pt4al_backend.images.frames import SMALL
+from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn.networks import imagenet
 
 
 def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Arm]]:
@@ -33,5 +34,5 @@ def _problem(network: str | None, truth: Truth) -> str:
         fit = "ImageNet's weights fit networks of width 64 (the setting 'width', 16 on a CPU unless set)"
         return f"{fit} on images above {SMALL} pixels; here images have {height} x {width}."
     notes: list[str] = []
-    weights = pretrained.imagenet(network, server_settings().pretrained, notes.append)
+    weights = imagenet.imagenet(network, server_settings().pretrained, notes.append)
     return " ".join(notes) if weights is None else ""

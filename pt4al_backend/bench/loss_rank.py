@@ -22,15 +22,16 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from pt4al_backend import __version__, devices, tasks
-from pt4al_backend.bench import correlation, figures, hardware, jobs, supervised, tables
+from pt4al_backend import __version__
+from pt4al_backend.bench import correlation, figures, hardware, job_folders, supervised, tables
 from pt4al_backend.bench.correlation import Correlation
 from pt4al_backend.bench.records import lines, require_same
 from pt4al_backend.bench.report import Section, beside_defaults, on
 from pt4al_backend.bench.statistics import Spread
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.training import Report, silent
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn.loop import Report, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,13 +111,13 @@ def _settings(options: ProjectSettings) -> Json:
 
 
 def _found(to: Path, truth: Truth, options: ProjectSettings, pretext: str, rankings: Path, device: str, report: Report) -> Line:
-    learner = jobs.rank(rankings / jobs.ranking_name(truth, options, device), truth, options, device, report)
+    learner = job_folders.rank(rankings / job_folders.ranking_name(truth, options, device), truth, options, device, report)
     model = supervised.train(rankings, truth, options, device, report)
     labels = truth.labels[truth.test]
     _, logits = supervised.look(model, truth, truth.test, device, report)
     main, accuracy = supervised.losses(logits, labels, truth.classes)
     with tempfile.TemporaryDirectory(dir=to) as scratch:
-        losses, manifest = jobs.score(Path(scratch) / "job", truth, learner, truth.test, options, device, report)
+        losses, manifest = job_folders.score(Path(scratch) / "job", truth, learner, truth.test, options, device, report)
     line = Line(
         seed=options.seed,
         pretext=pretext,

@@ -16,7 +16,7 @@ from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
-    from pt4al_backend.datasets.data_set import DataSet
+    from pt4al_backend.datasets.dataset import DataSet
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -98,13 +98,14 @@ class Chosen:
             ConfigError: there is another one that something was run on, it cannot be read, or there is no such device.
             TrainingImpossible: there is no GPU where one is asked for.
         """
-        from pt4al_backend import artefacts, devices
+        from pt4al_backend import artefacts
         from pt4al_backend.bench.locks import held
         from pt4al_backend.bench.loss_rank import FILE as LOSS_RANKS
         from pt4al_backend.bench.records import ARMS
         from pt4al_backend.bench.truth import Truth, write
-        from pt4al_backend.intake import has_gpu
-        from pt4al_backend.settings import server_settings
+        from pt4al_backend.config import server_settings
+        from pt4al_backend.engine.intake import has_gpu
+        from pt4al_backend.learn import devices
 
         devices.choose(self.device)  # which the runs would refuse, once all is decoded
         folder = self.to / "data"

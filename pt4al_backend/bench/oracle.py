@@ -18,19 +18,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import __version__, artefacts, children, devices, learning, rounds
-from pt4al_backend.bench import hardware, jobs
+from pt4al_backend import __version__, artefacts
+from pt4al_backend.bench import hardware, job_folders
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.engine.query import read_learner, read_scored
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
-from pt4al_backend.querying import read_learner, read_scored
-from pt4al_backend.rounds import Scored
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.strategies import Pool, Request
-from pt4al_backend.tasks import METRICS
-from pt4al_backend.training import Progress, Report, silent
+from pt4al_backend.jobs import learn, runner
+from pt4al_backend.learn import devices
+from pt4al_backend.learn.loop import Progress, Report, silent
+from pt4al_backend.learn.tasks import METRICS
+from pt4al_backend.query import plan
+from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.strategies import Pool, Request
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
@@ -58,11 +61,11 @@ class Run:
         self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
         self._starts_from = self._options.model_copy(update={"pretext": arm.weights or options.pretext})
         self._ranking, self._learner = (
-            rankings / jobs.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
+            rankings / job_folders.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
         )
-        rounds.require_fit(options, truth.task)
-        self._plan = rounds.schedule(truth.pool, self._options)
-        self._strategy = rounds.strategy_of(self._options, self._plan.rounds)
+        plan.require_fit(options, truth.task)
+        self._plan = plan.schedule(truth.pool, self._options)
+        self._strategy = plan.strategy_of(self._options, self._plan.rounds)
         if too_few := self._plan.too_few:
             what = f"Arm {arm.name!r}: {too_few}; {self._plan.rounds} of {self._plan.query} would fit."
             raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
@@ -129,7 +132,7 @@ class Run:
         """Refuses to go on where the last model, which is made again if need be, would start from other weights than it did."""
         for record in done:
             folder = self._learned(record["round"])
-            if record["value"] is not None and children.result_of(folder) is None:
+            if record["value"] is not None and runner.result_of(folder) is None:
                 raise StoreCorrupt(f"{folder} is missing or damaged.", f"Delete {self._folder}: the same command runs it again.")
 
     def _write(self, records: list[Json]) -> None:
@@ -164,7 +167,7 @@ class Run:
         scored = self._before(number)
         rng = np.random.default_rng([self._options.seed, number])
         asked = Request(self._left(ranked), number, self._plan.query, self._plan.query, rng)
-        return rounds.choose(self._strategy, asked, scored).ids
+        return plan.choose(self._strategy, asked, scored).ids
 
     def _left(self, ranked: Pool) -> Pool:
         """What of the whole pool, whose ids are its positions, is left to ask."""
@@ -186,10 +189,10 @@ class Run:
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
         train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
-        job = self._job(number, is_last, jobs.digest(*train.values(), *control.values(), candidates))
+        job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
         arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
         try:
-            jobs.do(learning.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
+            job_folders.do(learn.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
         except TooFewClasses as error:
             return self._unlearned(error.message)
         manifest = artefacts.manifest(folder / "result")
@@ -200,9 +203,9 @@ class Run:
 
     def _job(self, number: int, is_last: bool, given: str) -> Json:
         """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""
-        before = next(filter(None, (children.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
+        before = next(filter(None, (runner.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
         return {
-            **jobs.describe("learn", self._truth, self._options, self._device),
+            **job_folders.describe("learn", self._truth, self._options, self._device),
             "previous": before and str(before),
             "previous_job": before and artefacts.manifest(before)["fingerprint"],
             "given": given,
@@ -210,7 +213,7 @@ class Run:
             "classes": self._truth.classes,
             "best_epoch": self._arm.best_epoch,
             "is_last": is_last,
-            **rounds.wishes(self._options, self._plan.query),
+            **plan.wishes(self._options, self._plan.query),
         }
 
     def _unlearned(self, why: str) -> Json:
@@ -221,14 +224,14 @@ class Run:
     def _rank(self, report: Report) -> Pool:
         """The whole pool with its losses, cut into batches."""
         ids, losses = np.arange(self._truth.pool), self._losses(report)
-        return Pool(ids, losses, rounds.cut(ids, losses, self._plan.rounds, self._options.seed))
+        return Pool(ids, losses, plan.cut(ids, losses, self._plan.rounds, self._options.seed))
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
         if self._starts_from_learner():
-            jobs.rank(self._learner, self._truth, self._starts_from, self._device, report)
+            job_folders.rank(self._learner, self._truth, self._starts_from, self._device, report)
         if self._asks_ranking():
-            jobs.rank(self._ranking, self._truth, self._options, self._device, report)
+            job_folders.rank(self._ranking, self._truth, self._options, self._device, report)
         if not self._asks_losses():
             return np.full(self._truth.pool, np.nan)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)

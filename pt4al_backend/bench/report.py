@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pt4al_backend.bench import figures, statistics, tables
 from pt4al_backend.bench.records import Record
 from pt4al_backend.bench.results import Results
+from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.settings import ProjectSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

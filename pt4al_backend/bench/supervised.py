@@ -11,17 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pt4al_backend import devices, weights
-from pt4al_backend.augmentation import Centre
-from pt4al_backend.bench import jobs
+from pt4al_backend.bench import job_folders
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.minibatches import Images
-from pt4al_backend.networks import Classifier
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.settings import ProjectSettings
-from pt4al_backend.tasks.base import require_finite
-from pt4al_backend.training import Report, infer, silent
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.learn import devices, initial_weights
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.loop import Report, infer, silent
+from pt4al_backend.learn.minibatches import Images
+from pt4al_backend.learn.networks import Classifier
+from pt4al_backend.learn.tasks.base import require_finite
 
 #: Added to a seed: both jobs draw their weights by the seed of their settings, and would start from the same body.
 APART = 1_000_000
@@ -42,7 +42,7 @@ def train(rankings: Path, truth: Truth, options: ProjectSettings, device: str, r
     """
     require_classes(truth)
     own = options.model_copy(update={"seed": options.seed + APART, "init": "fresh", "warm_start": False})
-    return jobs.learn_pool(rankings / jobs.supervised_name(truth, own, device), truth, own, device, report)
+    return job_folders.learn_pool(rankings / job_folders.supervised_name(truth, own, device), truth, own, device, report)
 
 
 def look(
@@ -53,7 +53,7 @@ def look(
     Raises:
         TrainingImpossible: the model has diverged.
     """
-    task, _ = weights.load_model(model)
+    task, _ = initial_weights.load_model(model)
     classifier, where = cast(Classifier, task.model), devices.choose(device)
     features = np.empty((len(rows), task.body.features), np.float32)
     logits = np.empty((len(rows), len(task.classes)), np.float64)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from pt4al_backend import artefacts
-from pt4al_backend.datasets.data_set import DataSet, Example, Size
+from pt4al_backend.datasets.dataset import DataSet, Example, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable, StoreCorrupt
-from pt4al_backend.frames import KEEP, SMALL, Shape, choose
-from pt4al_backend.masks import Mask, Masks
-from pt4al_backend.pixels import Pixels
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frames import KEEP, SMALL, Shape, choose
+from pt4al_backend.images.mask_files import Mask, Masks
 
 LOOKED_AT = 200  # images of the pool whose sizes say what frame suits all
 TOGETHER = 256  # images that are decoded at a time: more in memory would gain nothing

@@ -5,8 +5,8 @@ The registry names classes without importing them, so that a list of the names n
 
 from typing import TYPE_CHECKING, cast
 
+from pt4al_backend.config.registry import imported
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.registry import imported
 
 if TYPE_CHECKING:
     from pt4al_backend.datasets.loader import Loader

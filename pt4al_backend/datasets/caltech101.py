@@ -10,8 +10,8 @@ class: every class gives the test 12 % of its images.
 from pathlib import Path
 
 from pt4al_backend.datasets import strata
-from pt4al_backend.datasets.data_set import SEED, DataSet, Example
-from pt4al_backend.datasets.images import sub_folders
+from pt4al_backend.datasets.dataset import SEED, DataSet, Example
+from pt4al_backend.datasets.folder_images import sub_folders
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.datasets.sorted_images import by_class
 

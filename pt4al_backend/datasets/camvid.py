@@ -6,10 +6,10 @@ R. Cipolla, SegNet, 2017. The pool is their training images; their validation im
 
 from pathlib import Path
 
-from pt4al_backend.datasets.data_set import DataSet, Example
-from pt4al_backend.datasets.drawing import Drawing, ids_of
-from pt4al_backend.datasets.images import files
+from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
+from pt4al_backend.datasets.mask_png import Drawing, ids_of
 
 #: By their number in the masks; the next, 11, is void.
 CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")

@@ -5,7 +5,7 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 from pathlib import Path
 
-from pt4al_backend.datasets.data_set import DataSet, Example
+from pt4al_backend.datasets.dataset import DataSet, Example
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 

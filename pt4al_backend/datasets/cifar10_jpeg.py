@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.datasets.data_set import DataSet, Example
+from pt4al_backend.datasets.dataset import DataSet, Example
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 

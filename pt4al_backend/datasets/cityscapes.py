@@ -6,10 +6,10 @@ of ``gtFine``; of their numbers 19 are classes, in the order of the train ids, a
 
 from pathlib import Path
 
-from pt4al_backend.datasets.data_set import DataSet, Example
-from pt4al_backend.datasets.drawing import Drawing, ids_of
-from pt4al_backend.datasets.images import files
+from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
+from pt4al_backend.datasets.mask_png import Drawing, ids_of
 
 #: The classes by their number in the masks.
 CLASSES = {

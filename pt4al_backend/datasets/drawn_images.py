@@ -12,13 +12,13 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from pt4al_backend.datasets import scenes
-from pt4al_backend.datasets.data_set import Size
-from pt4al_backend.datasets.drawing import Drawing, Ids, ids_of, numbers, require_size
-from pt4al_backend.datasets.images import Images, Json, Reader, files, reasons, split
+from pt4al_backend.datasets.dataset import Size
+from pt4al_backend.datasets.folder_images import Images, Json, Reader, files, reasons, split
+from pt4al_backend.datasets.mask_png import Drawing, Ids, ids_of, numbers, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.images.mask_files import MOST_CLASSES, UNLABELLED
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.masks import MOST_CLASSES, UNLABELLED
 
 SCENES = 240
 EPOCHS = 20  # of a round's training on them; the usual number of steps would take four times as long

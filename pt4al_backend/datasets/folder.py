@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pt4al_backend.datasets.data_set import DataSet, Example
+from pt4al_backend.datasets.dataset import DataSet, Example
 from pt4al_backend.datasets.drawn_images import DrawnImages
-from pt4al_backend.datasets.images import Images, Reader
+from pt4al_backend.datasets.folder_images import Images, Reader
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.datasets.sorted_images import SortedImages
 

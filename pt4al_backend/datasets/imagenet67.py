@@ -10,8 +10,8 @@ images are those of 999 of the 1,000 classes, so its file leaves one out.
 import re
 from pathlib import Path
 
-from pt4al_backend.datasets.data_set import DataSet, Example
-from pt4al_backend.datasets.images import files
+from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pt4al_backend.datasets.cifar10 import Cifar10
 from pt4al_backend.datasets.cifar10_jpeg import Cifar10Jpeg
-from pt4al_backend.datasets.data_set import SEED, DataSet, Example
+from pt4al_backend.datasets.dataset import SEED, DataSet, Example
 from pt4al_backend.errors import ConfigError
 
 #: Images of each class in the pool.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.datasets.dataset import DataSet
 from pt4al_backend.errors import ConfigError
 
 

@@ -11,9 +11,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.datasets.images import SUFFIXES, Images, Json, Reader, files, reasons, sides, split, sub_folders
+from pt4al_backend.datasets.folder_images import SUFFIXES, Images, Json, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.label_studio.classification import Choices
 
 DIGIT_PIXELS = 64
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from pt4al_backend import children
-from pt4al_backend.datasets.images import Images
-from pt4al_backend.frames import KEEP, Shape
-from pt4al_backend.images import decode
-from pt4al_backend.masks import Masks
+from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.images.decode import decode
+from pt4al_backend.images.frames import KEEP, Shape
+from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.jobs import runner
 
 SEEDS = (1, 2, 3)
 TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
@@ -59,8 +59,8 @@ class Exam:
 
         Nothing was chosen by it: each training keeps its last epoch.
         """
-        from pt4al_backend.predictor import Predictor  # imports torch
-        from pt4al_backend.weights import load_model
+        from pt4al_backend.learn.initial_weights import load_model
+        from pt4al_backend.learn.predictor import Predictor  # imports torch
 
         with self._lock:
             task, manifest = load_model(model)
@@ -110,14 +110,14 @@ class RandomQuery:
     def _train(self, drawn: NDArray[np.int64], folder: Path, seed: int) -> float:
         job = {**self._job, "settings": {**self._job["settings"], "seed": seed, "warm_start": False}}
         none = np.empty(0, np.int64)
-        children.prepare(
+        runner.prepare(
             folder,
             job,
             train={"rows": self._rows[drawn], "labels": self._labels[drawn]},
             control={"rows": none, "labels": np.empty(0, np.str_)},
             candidates=none,
         )
-        return float(self._exam.measure(children.run(folder, lambda _event: None, self._end_if_asked))["value"])
+        return float(self._exam.measure(runner.run(folder, lambda _event: None, self._end_if_asked))["value"])
 
     def _end_if_asked(self) -> None:
         if self._ended.is_set():

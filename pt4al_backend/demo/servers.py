@@ -226,7 +226,7 @@ def backend(folder: Path, label_studio_url: str, token: str, **settings: str) ->
         "PT4AL_PORT": str(port),
         **settings,
     }
-    command = [sys.executable, "-m", "pt4al_backend.cli", "start"]
+    command = [sys.executable, "-m", "pt4al_backend", "start"]
     return Server("The backend", command, port, folder / "log.txt", environment, BACKEND_LISTENS)
 
 
@@ -248,7 +248,7 @@ def _inherited() -> dict[str, str]:
 
 def _choices() -> dict[str, str]:
     """Settings of the environment that the demo lets through: how to learn, not where things are."""
-    from pt4al_backend.settings import ProjectSettings
+    from pt4al_backend.config import ProjectSettings
 
     names = {f"PT4AL_{name.upper()}" for name in [*ProjectSettings.model_fields, "device", "pretrained"]}
     return {name: value for name, value in os.environ.items() if name in names}

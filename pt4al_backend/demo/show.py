@@ -14,22 +14,22 @@ from typing import IO, Any
 from rich.console import Console
 from rich.text import Text
 
-from pt4al_backend import children
+from pt4al_backend.config import Settings, project_settings, server_settings
 from pt4al_backend.datasets.drawn_images import DrawnImages
-from pt4al_backend.datasets.images import SHOWN, Images, Reader
+from pt4al_backend.datasets.folder_images import SHOWN, Images, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.demo import comparison, servers
+from pt4al_backend.demo.annotator import FILES_PER_REQUEST, Annotator
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.demo.folder import fresh
-from pt4al_backend.demo.labelling import Backend, Labelling
+from pt4al_backend.demo.robots import Backend, Labelling
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
+from pt4al_backend.engine.intake import has_gpu
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.frames import choose
-from pt4al_backend.intake import has_gpu
-from pt4al_backend.label_studio.annotator import FILES_PER_REQUEST, Annotator
-from pt4al_backend.settings import Settings, project_settings, server_settings
-from pt4al_backend.store import Store
+from pt4al_backend.images.frames import choose
+from pt4al_backend.jobs import runner
+from pt4al_backend.state.store import Store
 
 TITLE = "PT4AL demo"
 LEAD, SECOND = "ada@example.com", "ben@example.com"
@@ -204,7 +204,7 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
             screen.say(f"Round {row.number}: no model, as its labels are of one class only.")
             return
         model = settings.data_dir / trained.model
-        job.update(children.job_of(model.parent) or {})
+        job.update(runner.job_of(model.parent) or {})
         exam = exam or Exam(found, folder / "exam", tuple(job["stored"]), settings.image_max_pixels)
         row.test = exam.measure(model)
         screen.say(f"Round {row.number}: {row.test['metric']} of its model on the test images: {row.test['value']:.1%}.")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.label_studio.connection import Connection, NotFound
+from pt4al_backend.label_studio.http import Connection, NotFound
 
 __all__ = ["LabelStudio", "NotFound"]
 

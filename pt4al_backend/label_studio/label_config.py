@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.masks import MOST_CLASSES
+from pt4al_backend.images.mask_files import MOST_CLASSES
 
 _WHERE = "in Label Studio, Settings > Labeling Interface"
 

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import LabelUnreadable
-from pt4al_backend.label_studio import bitmaps, polygons, rle
+from pt4al_backend.images.mask_files import UNLABELLED, Mask
+from pt4al_backend.label_studio.annotations import LEGIBLE, brief
+from pt4al_backend.label_studio.codecs import bitmap, polygon, rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.label_studio.labels import LEGIBLE, brief
-from pt4al_backend.masks import UNLABELLED, Mask
 
 Json = dict[str, Any]
 
@@ -183,8 +183,8 @@ def _draw(mask: NDArray[np.uint8], region: _Region) -> int:
     value, kind = _value(region.outline), _outline(region.outline)
     try:
         if kind == "points":
-            return polygons.fill(mask, _points(value[kind], *mask.shape), region.class_id)
-        unpack = rle.decode if kind == "rle" else bitmaps.decode
+            return polygon.fill(mask, _points(value[kind], *mask.shape), region.class_id)
+        unpack = rle.decode if kind == "rle" else bitmap.decode
         np.putmask(mask, unpack(value[kind], *mask.shape), region.class_id)
     except ValueError as error:
         what = {"points": "polygon", "rle": "RLE", "imageDataURL": "bitmap"}[kind]
@@ -211,7 +211,7 @@ def _polygons(ids: NDArray[np.uint8], classes: int) -> list[tuple[int, Json]]:
     height, width = ids.shape
     found = []
     for class_id in range(classes):
-        for size, points in polygons.outlines(ids == class_id, round(SPECK * ids.size)):
+        for size, points in polygon.outlines(ids == class_id, round(SPECK * ids.size)):
             percent = np.round(points * 100 / (width, height), 6)
             found.append((size, class_id, {"points": percent.tolist(), "closed": True}))
     return [(class_id, value) for _, class_id, value in sorted(found, key=lambda each: -each[0])]
@@ -221,7 +221,7 @@ def _pixels(region: NDArray[np.bool_], config: SegmentationConfig) -> Json:
     """The value of a brush or bitmask region."""
     if config.shape == "brush":
         return {"format": "rle", "rle": rle.encode(region)}
-    return {"imageDataURL": bitmaps.encode(region)}
+    return {"imageDataURL": bitmap.encode(region)}
 
 
 def _results(config: SegmentationConfig, value: Json, label: str) -> list[Json]:

@@ -3,9 +3,9 @@
 import base64
 from typing import Any
 
+from pt4al_backend.config import Settings
+from pt4al_backend.engine.publish import VIEW
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.queue import VIEW
-from pt4al_backend.settings import Settings
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pt4al_backend.settings import Settings
+from pt4al_backend.config import Settings
 
 OPEN = "/health"  # Label Studio and container engines probe it; it tells nothing
 

@@ -21,10 +21,10 @@ from pydantic import BaseModel, Field, Strict, ValidationError
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
-from pt4al_backend.model import PT4AL
+from pt4al_backend.hosts.label_studio_ml import PT4AL
+from pt4al_backend.server.backend import LARGEST_ID, START_TRAINING, BadRequest, Serving, UnknownProject, project_number
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.status import Statuses
-from pt4al_backend.serving import LARGEST_ID, START_TRAINING, BadRequest, Serving, UnknownProject, project_number
 
 PREDICTING = 8  # requests that may wait for a model or for images at a time; webhooks have other threads
 BODY_SECONDS = 60.0

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from pt4al_backend import rounds
+from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.schema import Pick, Project, Round
-from pt4al_backend.serving import BadRequest, UnknownProject, project_number
-from pt4al_backend.settings import ProjectSettings, project_settings
-from pt4al_backend.store import Store
-from pt4al_backend.tasks import METRICS
+from pt4al_backend.learn.tasks import METRICS
+from pt4al_backend.query import plan as rounds
+from pt4al_backend.server.backend import BadRequest, UnknownProject, project_number
+from pt4al_backend.state.schema import Pick, Project, Round
+from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the state
 ASIDE_SHOWN = 100

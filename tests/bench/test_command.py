@@ -18,9 +18,9 @@ from pt4al_backend.bench.records import read
 from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.datasets import DATASETS, load
-from pt4al_backend.training import Report, silent
-from tests.bench.runs import write
-from tests.datasets.trees import TREES
+from pt4al_backend.learn.loop import Report, silent
+from tests.support.dataset_trees import TREES
+from tests.support.runs import write
 
 FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "width": 8, "image_size": 32}'
 ARM = 'random={"strategy": "random"}'

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from pt4al_backend import cli, datasets, learning
+from pt4al_backend import cli, datasets
 from pt4al_backend.bench import embedding, truth
 from pt4al_backend.bench.records import read
-from tests.bench import runs
-from tests.datasets.trees import TREES
+from pt4al_backend.jobs import learn
+from tests.support import runs
+from tests.support.dataset_trees import TREES
 
 POOL = 40
 SETTINGS = {"epochs": 1, "width": 8, "init": "fresh", "preset": "paper"}
@@ -79,7 +80,7 @@ def test_a_part_of_the_pool_is_of_all_classes_and_the_queries_are_thinned_alike(
 
 def test_the_network_is_trained_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = embedding.draw(folder, folder, [], 0, 100, "cpu")
-    monkeypatch.setattr(learning, "learn", None)
+    monkeypatch.setattr(learn, "learn", None)
     again = embedding.draw(folder, folder, [], 0, 100, "cpu")
     assert again.places == pytest.approx(first.places)
 

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from pt4al_backend import cli, rounds
+from pt4al_backend import cli
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS
 from pt4al_backend.bench.records import read
+from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.settings import project_settings
-from pt4al_backend.strategies import STRATEGIES
-from tests.datasets.trees import TREES
+from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.strategies import STRATEGIES
+from tests.support.dataset_trees import TREES
 
 Json = dict[str, Any]
 
@@ -210,7 +211,7 @@ def test_arms_whose_initial_weights_cannot_be_had_are_left_out(
 
 
 def test_arms_whose_initial_weights_are_at_hand_are_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pt4al_backend.pretrained.imagenet", lambda *_: {})
+    monkeypatch.setattr("pt4al_backend.learn.networks.imagenet.imagenet", lambda *_: {})
     given = ("--settings", json.dumps({**json.loads(FAST), "image_size": 72, "width": 64}), "--time-limit", 1e-9)
     begun = bench("initial-weights", data, *given)
     assert "Left out" not in begun.output

@@ -12,16 +12,18 @@ import torch
 from torch.nn import functional as F
 from typer.testing import CliRunner, Result
 
-from pt4al_backend import artefacts, cli, learning, weights
+from pt4al_backend import artefacts, cli
 from pt4al_backend.bench import hardware, loss_rank, supervised
 from pt4al_backend.bench.loss_rank import FILE, Line
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.settings import project_settings
-from pt4al_backend.training import autocast
-from tests.datasets.trees import TREES
-from tests.pools import ARROWS, SCENES, Pool
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.jobs import learn
+from pt4al_backend.learn import initial_weights
+from pt4al_backend.learn.loop import autocast
+from tests.support.dataset_trees import TREES
+from tests.support.pools import ARROWS, SCENES, Pool
 
 IMAGES, TEST = 60, 20
 FAST = '{"pretext_epochs": 1, "epochs": 1, "width": 8, "image_size": 16}'
@@ -58,7 +60,7 @@ def test_both_losses_are_those_of_the_networks_on_test_images_that_neither_has_s
     assert ids.tolist() == [str(row) for row in range(IMAGES - TEST, IMAGES)]
     with Pixels(tmp_path / "pixels", ARROWS.shape) as pixels:
         images = torch.from_numpy(pixels.read(np.arange(IMAGES - TEST, IMAGES))).permute(0, 3, 1, 2)
-    (task, _), learner = weights.load_model(supervised / "result"), weights.load_learner(ranking / "result")
+    (task, _), learner = initial_weights.load_model(supervised / "result"), initial_weights.load_learner(ranking / "result")
     targets = torch.tensor([ARROWS.classes.index(label) for label in labels])
     with torch.inference_mode(), autocast(torch.device("cpu")):
         logits = task.model.eval()(images).double()
@@ -85,8 +87,8 @@ def test_what_is_finished_is_not_run_again(
         ("jigsaw", 1),
     ]
     assert len(list(tmp_path.glob("supervised-*"))) == 1
-    monkeypatch.setattr(learning, "rank", None)
-    monkeypatch.setattr(learning, "learn", None)
+    monkeypatch.setattr(learn, "rank", None)
+    monkeypatch.setattr(learn, "learn", None)
     assert run({"seed": 1}) == first
 
 

@@ -13,14 +13,14 @@ from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
+from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError, StoreCorrupt
-from pt4al_backend.learning import CHECKPOINT
-from pt4al_backend.settings import project_settings
-from pt4al_backend.strategies import STRATEGIES
-from pt4al_backend.training import Progress, Report
-from tests.images import CLASSES
-from tests.pools import ARROWS, SCENES, Pool
-from tests.spoilt import spoilt
+from pt4al_backend.jobs.learn import CHECKPOINT
+from pt4al_backend.learn.loop import Progress, Report
+from pt4al_backend.query.strategies import STRATEGIES
+from tests.support.images import CLASSES
+from tests.support.pools import ARROWS, SCENES, Pool
+from tests.support.spoilt import spoilt
 
 pytestmark = pytest.mark.slow
 
@@ -361,6 +361,6 @@ def test_an_arm_may_end_with_its_best_epoch(tmp_path: Path, monkeypatch: pytest.
         return float(first_of(tmp_path / name, best_epoch=best_epoch, first_query="random", query_size=16, epochs=12)["value"])
 
     last, best = value("last", best_epoch=False), value("best", best_epoch=True)
-    monkeypatch.setattr("pt4al_backend.learning.BestEpoch", spoilt(12))
+    monkeypatch.setattr("pt4al_backend.jobs.learn.BestEpoch", spoilt(12))
     assert value("spoilt", best_epoch=True) == best >= last
     assert best > 1 / len(CLASSES)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pt4al_backend.bench.records import RECORDS, read, unbroken
-from tests.bench import runs
+from tests.support import runs
 
 #: Whole lines that are no record of a round.
 CORRUPT = {

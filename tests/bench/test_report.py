@@ -13,7 +13,7 @@ from pt4al_backend import cli
 from pt4al_backend.bench import costs
 from pt4al_backend.bench.arms import LONGEST
 from pt4al_backend.bench.records import read
-from tests.bench import runs
+from tests.support import runs
 
 SEEDS = range(3)
 ARMS = {

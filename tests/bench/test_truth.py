@@ -7,11 +7,11 @@ import pytest
 
 from pt4al_backend import datasets
 from pt4al_backend.bench.truth import Truth, write
-from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.datasets.dataset import DataSet
 from pt4al_backend.errors import ConfigError, StoreCorrupt
-from pt4al_backend.masks import Masks
-from pt4al_backend.pixels import Pixels
-from tests.datasets.trees import HALVES, SHADES, TREES, halves, shade
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.mask_files import Masks
+from tests.support.dataset_trees import HALVES, SHADES, TREES, halves, shade
 
 PIXELS = 10_000
 KINDS = ("caltech101", "cifar10-jpeg", "camvid")

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.backend import SECONDS
-from tests.servers import LabelStudioServer
+from tests.support.backend import SECONDS
+from tests.support.servers import LabelStudioServer
 
 #: Without the latter ones Chromium asks its makers' servers for this and that.
 FLAGS = [

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.backend import Backend
-from tests.images import LABEL_CONFIG, arrow, class_of, save
-from tests.servers import LabelStudioServer
+from tests.support.backend import Backend
+from tests.support.images import LABEL_CONFIG, arrow, class_of, save
+from tests.support.servers import LabelStudioServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.label_studio]
 

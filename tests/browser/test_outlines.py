@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.drawings import Drawings
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import mask_of, regions_of
-from pt4al_backend.masks import UNLABELLED, Mask, Masks
-from tests.backend import SECONDS
-from tests.images import save
-from tests.servers import LabelStudioServer, wait_until
+from pt4al_backend.label_studio.segmentation import Drawings
+from tests.support.backend import SECONDS
+from tests.support.images import save
+from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.label_studio]
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.data_set import DataSet, Example
+from pt4al_backend.datasets.dataset import DataSet, Example
 from pt4al_backend.datasets.imbalanced import imbalanced
 from pt4al_backend.errors import ConfigError
-from tests.datasets.trees import CIFAR10, POOL, TEST, cifar10, pack
+from tests.support.dataset_trees import CIFAR10, POOL, TEST, cifar10, pack
 
 
 class Touch:

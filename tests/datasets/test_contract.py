@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.datasets.dataset import DataSet
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.masks import Mask
-from tests.datasets.trees import CIFAR10, HALVES, SHADES, TREES, halves, shade
+from pt4al_backend.images.mask_files import Mask
+from tests.support.dataset_trees import CIFAR10, HALVES, SHADES, TREES, halves, shade
 
 PIXELS = 10_000
 NAMED = [name for name in datasets.DATASETS if isinstance(datasets.load(name), Published)]

@@ -9,9 +9,9 @@ from PIL import Image
 
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.images.mask_files import UNLABELLED, Masks
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.masks import UNLABELLED, Masks
-from tests.datasets.folders import READER, save, save_masks
+from tests.support.folders import READER, save, save_masks
 
 COUNT = 8
 

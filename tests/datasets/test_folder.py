@@ -6,8 +6,8 @@ import pytest
 
 from pt4al_backend import datasets
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.masks import Mask
-from tests.datasets.folders import save, save_masks
+from pt4al_backend.images.mask_files import Mask
+from tests.support.folders import save, save_masks
 
 PIXELS = 10_000
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.data_set import DataSet
+from pt4al_backend.datasets.dataset import DataSet
 from pt4al_backend.errors import ConfigError, ImageUnreadable
-from pt4al_backend.masks import UNLABELLED, Mask
-from tests.datasets.trees import TREES, drawings, photos
+from pt4al_backend.images.mask_files import UNLABELLED, Mask
+from tests.support.dataset_trees import TREES, drawings, photos
 
 
 def planted(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pt4al_backend.datasets.images import Images
+from pt4al_backend.datasets.folder_images import Images
 from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.images.mask_files import Masks
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.masks import Masks
-from tests.datasets.folders import READER, save
+from tests.support.folders import READER, save
 
 
 def given(folder: Path) -> Images:

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pt4al_backend.datasets.images import Images
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.datasets.folder_images import Images
 from pt4al_backend.demo import comparison
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
-from pt4al_backend.frames import KEEP, Shape
-from pt4al_backend.images import decode
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.settings import ProjectSettings
-from tests.datasets.folders import KINDS, READER, of_task
+from pt4al_backend.images.decode import decode
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frames import KEEP, Shape
+from tests.support.folders import KINDS, READER, of_task
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ import requests
 from pt4al_backend.demo.folder import fresh
 from pt4al_backend.demo.servers import Server, ServerFailed, free_port, label_studio, started
 from pt4al_backend.errors import ConfigError
-from tests.servers import wait_until
+from tests.support.servers import wait_until
 
 
 def test_a_port_in_use_is_passed_over() -> None:

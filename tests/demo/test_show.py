@@ -7,8 +7,8 @@ import pytest
 from pt4al_backend.demo import run
 from pt4al_backend.demo.show import KINDS
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.tasks import TASKS
-from tests.datasets.folders import save, save_masks
+from pt4al_backend.learn.tasks import TASKS
+from tests.support.folders import save, save_masks
 
 
 def test_there_is_a_demo_of_every_main_task() -> None:

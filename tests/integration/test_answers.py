@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 
 from pt4al_backend import artefacts
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.labels import prediction
-from tests.integration.loop import Loop
-from tests.kinds import KINDS
-from tests.servers import LabelStudioServer
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.label_studio.annotations import prediction
+from tests.support.kinds import KINDS
+from tests.support.loop import Loop
+from tests.support.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
 

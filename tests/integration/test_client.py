@@ -10,13 +10,13 @@ import requests
 from PIL import Image
 from requests.adapters import HTTPAdapter
 
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.label_studio.annotations import image_of, prediction
+from pt4al_backend.label_studio.classification import Choices
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.label_studio.labels import image_of, prediction
-from tests.servers import LabelStudioServer, Reply, Request, free_port, stub_server
+from tests.support.servers import LabelStudioServer, Reply, Request, free_port, stub_server
 
 pytestmark = pytest.mark.label_studio
 

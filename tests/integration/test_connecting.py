@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import requests
 
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.errors import LabelStudioError
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.label_studio.classification import Choices
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
-from tests.backend import SECONDS, Backend
-from tests.images import LABEL_CONFIG, arrow, class_of, save
-from tests.servers import LabelStudioServer, wait_until
+from tests.support.backend import SECONDS, Backend
+from tests.support.images import LABEL_CONFIG, arrow, class_of, save
+from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 

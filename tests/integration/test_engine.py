@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pt4al_backend.engine import Engine
-from pt4al_backend.intake import project_dir
-from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.intake import project_dir
+from pt4al_backend.engine.worker import Engine
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.schema import Project
-from pt4al_backend.store import Store
-from tests.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files
-from tests.integration.loop import SECONDS, Loop
-from tests.servers import LabelStudioServer, wait_until
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from tests.support.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files
+from tests.support.loop import SECONDS, Loop
+from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 
@@ -279,6 +279,6 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
         assert loop.project.round == 2
         assert loop.project.error == ""
         assert loop.project.notices.keys() <= {"pretext", "schedule", "weights"}  # nothing is left of what was said meanwhile
-        said = [record.getMessage() for record in caplog.records if record.name == "pt4al_backend.engine"]
+        said = [record.getMessage() for record in caplog.records if record.name == "pt4al_backend.engine.worker"]
         for what in ("24 images are ranked", "settings have changed", "a model has learned 6 labels", "6 tasks are served"):
             assert any(what in line for line in said), what

@@ -13,11 +13,11 @@ import pytest
 import requests
 from PIL import Image
 
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.label_studio.classification import Choices
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
-from tests.servers import REPOSITORY, LabelStudioServer, Server, free_port, wait_until
+from tests.support.servers import REPOSITORY, LabelStudioServer, Server, free_port, wait_until
 
 pytestmark = pytest.mark.label_studio
 

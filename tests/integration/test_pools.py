@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend import artefacts, children
+from pt4al_backend import artefacts
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.schema import Project
-from tests.images import LABEL_CONFIG, flat
-from tests.integration.loop import Loop
-from tests.servers import LabelStudioServer
+from pt4al_backend.jobs import runner
+from pt4al_backend.state.schema import Project
+from tests.support.images import LABEL_CONFIG, flat
+from tests.support.loop import Loop
+from tests.support.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
 
@@ -76,7 +77,7 @@ def a_training_fails(seen: Growth) -> None:
 
     loop.annotate_all(loop.order("query"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(children, "run", fail)
+        patch.setattr(runner, "run", fail)
         for train in (False, False, True, False):
             seen.failed = loop.ask(train=train)
             seen.tries.append(tries)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import requests
 
-from pt4al_backend.label_studio.annotator import Annotator
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
-from tests import image_server
-from tests.backend import SECONDS, Backend, wait_for_end
-from tests.images import arrow, class_of, encoded, save
-from tests.kinds import BRUSH, CLASSIFICATION, Kind
-from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
+from tests.support import image_server
+from tests.support.backend import SECONDS, Backend, wait_for_end
+from tests.support.images import arrow, class_of, encoded, save
+from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
+from tests.support.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 

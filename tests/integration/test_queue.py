@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
-from pt4al_backend.engine import Engine
-from pt4al_backend.label_studio.annotator import Annotator
-from tests.image_server import Handler, Server, reply
-from tests.images import arrow, encoded
-from tests.integration.loop import SECONDS, Loop
-from tests.kinds import TOOLS
-from tests.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.worker import Engine
+from tests.support.image_server import Handler, Server, reply
+from tests.support.images import arrow, encoded
+from tests.support.kinds import TOOLS
+from tests.support.loop import SECONDS, Loop
+from tests.support.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
 
 pytestmark = pytest.mark.label_studio
 

@@ -13,10 +13,11 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import LabelUnreadable
-from pt4al_backend.label_studio import bitmaps, rle
+from pt4al_backend.images.mask_files import UNLABELLED, Mask
+from pt4al_backend.label_studio.codecs import bitmap as bitmaps
+from pt4al_backend.label_studio.codecs import rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
 from pt4al_backend.label_studio.outlines import mask_of, regions_of
-from pt4al_backend.masks import UNLABELLED, Mask
 
 DRAWN = json.loads((Path(__file__).parent / "recorded" / "drawn.json").read_text())
 SHAPES: tuple[Shape, ...] = ("brush", "polygon", "bitmask")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
+from pt4al_backend.images.mask_files import UNLABELLED
 from pt4al_backend.label_studio.votes import Vote, claimed_shape, majority
-from pt4al_backend.masks import UNLABELLED
 
 __ = UNLABELLED
 

@@ -11,10 +11,10 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
-from pt4al_backend.jobs import Queue
+from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.engine.queue import Queue
 from pt4al_backend.server.app import create_app
-from pt4al_backend.settings import Settings, server_settings
-from pt4al_backend.store import Store
+from pt4al_backend.state.store import Store
 
 
 class Asked(Queue):

@@ -7,12 +7,12 @@ import anyio
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from pt4al_backend.config import Settings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.server.app import create_app
-from pt4al_backend.settings import Settings
-from pt4al_backend.store import Store
-from tests.server.bodies import TOKEN, event, setup
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Asked, Client
+from tests.support.bodies import TOKEN, event, setup
 
 
 def test_what_was_not_foreseen_is_logged_and_not_told(

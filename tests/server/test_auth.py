@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.server.bodies import event, predict, setup
 from tests.server.conftest import Asked, Client
+from tests.support.bodies import event, predict, setup
 
 USER, PASSWORD = "lead", "pass:wörd"
 GETS = (

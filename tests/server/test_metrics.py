@@ -2,10 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from pt4al_backend.store import Store
-from tests.server.bodies import event, setup
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Client
-from tests.server.rounds import PROJECT, add_tasks, open_round, pick
+from tests.support.bodies import event, setup
+from tests.support.rounds import PROJECT, add_tasks, open_round, pick
 
 
 def samples(client: Client) -> dict[tuple[str, tuple[str, ...]], float]:

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from pt4al_backend.store import Store
-from tests.server.bodies import setup
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Client
-from tests.server.rounds import PROJECT, add_tasks, open_round, pick
+from tests.support.bodies import setup
+from tests.support.rounds import PROJECT, add_tasks, open_round, pick
 
 HOSTILE = '<script>alert("x")</script>'
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.settings import Settings
-from pt4al_backend.store import Store
-from tests.server.bodies import CONFIG, TOKEN, event, predict, setup
+from pt4al_backend.config import Settings
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Asked, Client
-from tests.server.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
+from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 
 LABEL_STUDIO = {"User-Agent": "heartex/1.23.2"}
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.schema import Round
 from pt4al_backend.server.status import Statuses
-from pt4al_backend.store import Store
-from tests.server.bodies import event, setup
+from pt4al_backend.state.schema import Round
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Client
-from tests.server.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+from tests.support.bodies import event, setup
+from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 
 
 def answer(task_id: int, kind: str = "label", label: str = "a") -> dict[str, Any]:

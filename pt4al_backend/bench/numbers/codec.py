@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.frames import restore_ids
-from pt4al_backend.label_studio import rle
+from pt4al_backend.images.frames import restore_ids
+from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_studio.codecs import rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
 from pt4al_backend.label_studio.outlines import regions_of
-from pt4al_backend.masks import Mask
 
 BOUND_MS = 10.0
 HEIGHT, WIDTH = 512, 1024

@@ -14,14 +14,14 @@ from pt4al_backend.bench.numbers.footprint import Footprint
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures, PictureServer
 from pt4al_backend.bench.numbers.recorder import Recorder, recorder
 from pt4al_backend.bench.numbers.servers import BenchmarkFailed, await_
-from pt4al_backend.jobs import Queue
+from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.queue import Queue
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.annotator import Annotator
-from pt4al_backend.label_studio.choices import Choices
+from pt4al_backend.label_studio.classification import Choices
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.schema import Project
-from pt4al_backend.settings import Settings, server_settings
-from pt4al_backend.store import Store
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
 
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="digit" toName="image">'

@@ -30,7 +30,7 @@ class Machine:
 
 def heading(machine: Machine, command: str, label_studio: str, seconds: float) -> str:
     """The lines above a table: where, when, with what, and how to do it again."""
-    from pt4al_backend import devices  # not before the measurements: other processes of theirs import this module
+    from pt4al_backend.learn import devices  # not before the measurements: other processes of theirs import this module
 
     device = devices.choose("auto")
     trained_on = f"training on {hardware.name(device) if device.type == 'cuda' else 'the CPU'}"

@@ -13,21 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts, devices, rounds, tasks
+from pt4al_backend import artefacts
 from pt4al_backend.bench.numbers.life import CONFIG
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.intake import pixel_path
+from pt4al_backend.config import Settings, project_settings, server_settings
+from pt4al_backend.engine.intake import pixel_path
+from pt4al_backend.engine.labelling import labelling_for
+from pt4al_backend.engine.query import Querying
+from pt4al_backend.engine.train import Trainer
+from pt4al_backend.images.frame_file import Pixels
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.labelling import labelling_for
-from pt4al_backend.networks import ResNetForm, build
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.querying import Querying
-from pt4al_backend.schema import Project
-from pt4al_backend.settings import Settings, project_settings, server_settings
-from pt4al_backend.store import Store
-from pt4al_backend.trainer import Trainer
+from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.query import plan as rounds
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
 
 BOUND_PERCENT = 10.0
 PROJECT = 1

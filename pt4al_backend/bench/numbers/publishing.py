@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
+from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.engine.labelling import PREDICTED, labelling_for
+from pt4al_backend.engine.publish import ServedQueue
+from pt4al_backend.images.mask_files import Mask, Masks
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.label_studio.labelling import PREDICTED, labelling_for
-from pt4al_backend.label_studio.queue import ServedQueue
-from pt4al_backend.masks import Mask, Masks
-from pt4al_backend.schema import Pick
-from pt4al_backend.settings import Settings, server_settings
-from pt4al_backend.store import Store
+from pt4al_backend.state.schema import Pick
+from pt4al_backend.state.store import Store
 
 COUNTS = (100, 1_000)
 SIZE = (480, 360)  # of the images, width and height

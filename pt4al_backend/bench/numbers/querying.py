@@ -11,13 +11,13 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import rounds
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.rounds import Scored
-from pt4al_backend.sampling import confidences
-from pt4al_backend.settings import ProjectSettings, project_settings
-from pt4al_backend.strategies import STRATEGIES, Pool, Request
+from pt4al_backend.config import ProjectSettings, project_settings
+from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.sampling import confidences
+from pt4al_backend.query.strategies import STRATEGIES, Pool, Request
 
 POOL, LABELLED = 100_000, 2_000
 FEATURES, CLASSES = 512, 10  # ResNet-18 at its published width, CIFAR-10

@@ -11,16 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pt4al_backend import devices, networks, pretext, tasks
-from pt4al_backend.augmentation import Centre
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.frames import Shape, choose
-from pt4al_backend.minibatches import Data, Images, Minibatch
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.pretext.rotation import rotations
-from pt4al_backend.settings import project_settings
-from pt4al_backend.training import infer, score, scoring_size
+from pt4al_backend.config import project_settings
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frames import Shape, choose
+from pt4al_backend.learn import devices, networks, pretext, tasks
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.loop import infer, score, scoring_size
+from pt4al_backend.learn.minibatches import Data, Images, Minibatch
+from pt4al_backend.learn.pretext.rotation import rotations
 
 BOUND_PERCENT = 90.0
 REPEATS = 5

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pt4al_backend.demo import servers
+from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.demo.servers import Server
 from pt4al_backend.errors import PT4ALError
-from pt4al_backend.label_studio.annotator import Annotator
 
 EMAIL = "bench@example.com"
 

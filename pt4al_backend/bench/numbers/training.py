@@ -15,19 +15,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pt4al_backend import devices, networks, pretext, tasks
-from pt4al_backend.augmentation import Centre
 from pt4al_backend.bench.numbers import released
 from pt4al_backend.bench.numbers.pictures import CLASSES
 from pt4al_backend.bench.numbers.scoring import decoded, place, stored, whole
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.minibatches import Images, Minibatch
-from pt4al_backend.pixels import Pixels
-from pt4al_backend.pretext.base import Pretext
-from pt4al_backend.pretext.rotation import orientations, rotations
-from pt4al_backend.settings import project_settings
-from pt4al_backend.training import Recipe, Training, score, scoring_size
+from pt4al_backend.config import project_settings
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.learn import devices, networks, pretext, tasks
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.loop import Recipe, Training, score, scoring_size
+from pt4al_backend.learn.minibatches import Images, Minibatch
+from pt4al_backend.learn.pretext.base import Pretext
+from pt4al_backend.learn.pretext.rotation import orientations, rotations
 
 SIDE = 32
 RATE = 0.01

@@ -1,0 +1,38 @@
+"""Which Label Studio a project lives on, and with which token the backend asks it and its images."""
+
+from pt4al_backend.config import Settings
+from pt4al_backend.errors import AuthError
+from pt4al_backend.images.fetch import Fetcher
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.state.schema import Project
+
+
+def client_for(settings: Settings, project: Project) -> LabelStudio:
+    """A client for the Label Studio of ``project``.
+
+    The admin's address and token win. ``Settings`` refuses a token without an address, so that the admin's token never goes
+    to a host that /setup named; without one, the token that Label Studio sent with /setup is tried.
+
+    Raises:
+        AuthError: no address or no token is known.
+        LabelStudioError: the address cannot be one.
+    """
+    url = settings.label_studio_url or project.hostname
+    token = settings.label_studio_api_key or project.access_token
+    missing = [name for name, value in (("address", url), ("token", token)) if not value]
+    if missing:
+        raise AuthError(
+            f"No {' and no '.join(missing)} of Label Studio is known for project {project.id}.",
+            "Set LABEL_STUDIO_URL to Label Studio's address and LABEL_STUDIO_API_KEY to the personal access token of an admin.",
+        )
+    return LabelStudio(url, token)
+
+
+def fetcher_for(settings: Settings, project: Project) -> Fetcher:
+    """What fetches the images of ``project``: with Label Studio's token from Label Studio, by whichever of its names.
+
+    Raises:
+        AuthError, LabelStudioError: as ``client_for``.
+    """
+    client = client_for(settings, project)
+    return Fetcher(settings, client.url, client.authorization, [project.hostname] if project.hostname else [])

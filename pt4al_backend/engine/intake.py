@@ -1,0 +1,178 @@
+"""Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small frame.
+
+What cannot be read is set aside with its reason; the rest goes on.
+"""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.images.decode import decode_sized
+from pt4al_backend.images.fetch import Fetcher
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frames import KEEP, choose
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+
+THREADS = 8
+CHUNK = 256  # images between two commits: so many are fetched again after a crash
+SAMPLE = 32  # images that decide the shape of all
+SIDES = ("image_height", "image_width", "stored_height", "stored_width")
+RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
+LOOK_AGAIN_SECONDS = 3600.0  # before any other image is: its file or its storage may have been put right
+
+
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """What became of one task's image: its frame and its size (width, height), or why there is none and whether that may pass."""
+
+    task_id: int
+    frame: NDArray[np.uint8] | None = None
+    size: tuple[int, int] = (0, 0)
+    problem: str = ""
+    passing: bool = False
+
+
+def has_gpu(settings: Settings) -> bool:
+    """Whether training will run on a GPU, told without importing torch."""
+    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+    return settings.device == "cuda" or (settings.device == "auto" and any(Path(device).exists() for device in devices))
+
+
+class Intake:
+    """Fills one project's pixel file with frames for the main task ``task``."""
+
+    def __init__(
+        self, store: Store, settings: Settings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._fetcher = fetcher
+        self._project = project
+        self._options = options
+        self._task = task
+
+    def run(self, on_progress: Callable[[int, int], None]) -> None:
+        """Fetches all that is missing and due; reports (done, of) after each image, so that nobody waits for a slow host."""
+        if self._project.stored_shape and self._fits_no_more():
+            self._start_over()
+        due = self._store.to_fetch(self._project.id, time.time())
+        if not due:
+            return
+        row = self._store.next_row(self._project.id)
+        on_progress(0, len(due))
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
+            for start in range(0, len(due), CHUNK):
+                part = due[start : start + CHUNK]
+                if not self._project.stored_shape:
+                    self._decide_shape(pool, part)
+                fetched = []
+                for done, each in enumerate(pool.map(self._fetch, part), start + 1):
+                    fetched.append(each)
+                    on_progress(done, len(due))
+                row = self._keep(fetched, row)
+
+    def _fits_no_more(self) -> bool:
+        return self._project.task != self._task or self._options.image_size not in (None, self._project.asked_size)
+
+    def _start_over(self) -> None:
+        """Another image size was asked for, or another task: frames, ranking and half-done trainings of the old shape go."""
+        folder = project_dir(self._settings, self._project.id)
+        for pattern in ("pixels-*.u8", "rank-*", "score", f"learn-{self._project.round}"):
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
+        self._change(**dict.fromkeys(SIDES), learner="", learner_pool=0)
+
+    def _change(self, **columns: Any) -> None:
+        self._store.update(self._project.id, **columns)
+        for name, value in columns.items():
+            setattr(self._project, name, value)
+
+    def _decide_shape(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
+        """Decides by the first images that can be read; leaves it open if there is none among ``part``."""
+        for start in range(0, len(part), SAMPLE):
+            sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
+            if sizes:
+                asked = self._options.image_size
+                image, stored = choose(self._task, sizes, gpu=has_gpu(self._settings), asked=asked)
+                shapes = {
+                    "image_height": image[0],
+                    "image_width": image[1],
+                    "stored_height": stored[0],
+                    "stored_width": stored[1],
+                }
+                self._change(task=self._task, asked_size=asked, **shapes)
+                return
+
+    def _size(self, task: tuple[int, str]) -> tuple[int, int] | None:
+        try:
+            return self._open(*task)[1]
+        except ImageUnreadable:
+            return None
+
+    def _open(self, task_id: int, reference: str) -> tuple[Image.Image, tuple[int, int]]:
+        data = self._fetcher.fetch(reference, task_id)
+        hint = max(self._project.stored_shape or (0,))
+        return decode_sized(data, self._settings.image_max_pixels, hint)
+
+    def _fetch(self, task: tuple[int, str]) -> Fetched:
+        try:
+            image, size = self._open(*task)
+        except ImageUnreadable as error:
+            return Fetched(task[0], problem=str(error), passing=error.transient)
+        shape = self._project.stored_shape
+        if not shape:
+            return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", passing=True)
+        return Fetched(task[0], KEEP[self._task](image, shape), size)
+
+    def _keep(self, fetched: Sequence[Fetched], row: int) -> int:
+        good = [(each, each.frame) for each in fetched if each.frame is not None]
+        bad = [each for each in fetched if each.frame is None]
+        if good and self._project.stored_shape:
+            with Pixels(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
+                for place, (_, frame) in enumerate(good, row):
+                    pixels.write(place, frame)
+                pixels.flush()
+        read: dict[str, Sequence[Any]] = {
+            "id": [each.task_id for each, _ in good],
+            "row": range(row, row + len(good)),
+            "width": [each.size[0] for each, _ in good],
+            "height": [each.size[1] for each, _ in good],
+            "problem": [""] * len(good),
+            "retry_at": [None] * len(good),
+        }
+        self._store.set_tasks(self._project.id, read)
+        now = time.time()
+        unread: dict[str, Sequence[Any]] = {
+            "id": [each.task_id for each in bad],
+            "problem": [each.problem for each in bad],
+            "retry_at": [now + (RETRY_SECONDS if each.passing else LOOK_AGAIN_SECONDS) for each in bad],
+        }
+        self._store.set_tasks(self._project.id, unread)
+        return row + len(good)
+
+
+def project_dir(settings: Settings, project_id: int) -> Path:
+    """Folder of a project's artefacts."""
+    return settings.data_dir / "projects" / str(project_id)
+
+
+def mask_dir(settings: Settings, project_id: int) -> Path:
+    """Folder of the masks that a project's annotators drew."""
+    return project_dir(settings, project_id) / "masks"
+
+
+def pixel_path(settings: Settings, project: Project) -> Path:
+    """The pixel file of a project's stored shape."""
+    return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

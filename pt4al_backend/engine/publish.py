@@ -1,0 +1,171 @@
+"""Step 5 of the engine: telling Label Studio what to serve, in which order.
+
+Predictions under a fresh model version, then one PATCH that makes Label Studio sort by them: annotators see the old order
+or the new one, never a mixture. What is about to be sent is written down first, so that after a crash nothing is sent
+twice: what already arrived is found by counting the version's predictions.
+"""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from pt4al_backend.errors import LabelStudioError
+from pt4al_backend.label_studio.annotations import Json, Labelling, Size, prediction
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.state.schema import Pick, Project, Publication
+from pt4al_backend.state.store import Store
+
+log = logging.getLogger(__name__)
+
+SAMPLING = "Uncertainty sampling"  # serves the lowest score of the project's model version first
+VIEW = "PT4AL queue"
+PREFIX = "pt4al-"
+KEPT_VERSIONS = 4  # older ones are deleted in idle time: it takes Label Studio seconds
+IDLE_SECONDS = 600.0
+PART_BYTES = 8_000_000  # of one request: Label Studio holds several times as much while it takes them in
+
+
+def _digest(picks: Sequence[Pick]) -> str:
+    text = ";".join(f"{pick.task_id}:{pick.score!r}" for pick in picks)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _parts(predictions: Iterable[Json]) -> Iterator[list[Json]]:
+    """Cuts predictions into requests of at most ``PART_BYTES``, or of one prediction; drawings are made as they are sent."""
+    part: list[Json] = []
+    size = 0
+    for each in predictions:
+        length = len(json.dumps(each))
+        if part and size + length > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(each)
+        size += length
+    if part:
+        yield part
+
+
+class ServedQueue:
+    """One project's queue in Label Studio."""
+
+    def __init__(
+        self, store: Store, client: LabelStudio, project: Project, labelling: Labelling, *, show_predictions: bool
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._project = project
+        self._labelling = labelling
+        self._show = show_predictions
+
+    def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
+        """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
+
+        Picks that only follow those that are live join their version; anything else becomes a new version. Answered
+        picks go along: whoever withdraws an answer is served the task again, in its place.
+
+        Raises:
+            LabelStudioError: Label Studio dropped predictions, or did not answer; the old order stays.
+        """
+        live = next((p for p in self._store.publications(self._project.id, "live") if p.round == round_number), None)
+        if live is None or _digest(picks[: live.picks]) != live.digest:
+            self._replace(round_number, picks)
+        elif len(picks) > live.picks:
+            self._extend(live, picks)
+
+    def _extend(self, live: Publication, picks: Sequence[Pick]) -> None:
+        # until the new picks have arrived nothing is live for sure: a crash in between makes the next look replace the version
+        self._store.set_publication(self._project.id, live.version, digest="")
+        self._send(live.version, picks[live.picks :])
+        self._store.set_publication(self._project.id, live.version, digest=_digest(picks), picks=len(picks))
+
+    def _replace(self, round_number: int, picks: Sequence[Pick]) -> None:
+        digest = _digest(picks)
+        versions = self._client.model_versions(self._project.id)
+        version = ""
+        for left in self._store.publications(self._project.id, "sending"):
+            if left.digest == digest and versions.get(left.version, 0) in (0, len(picks)):
+                version = left.version  # of a crash: nothing or all of it arrived
+            else:
+                self._store.set_publication(self._project.id, left.version, state="old")
+        if not version:
+            version = self._fresh_version(round_number, versions)
+            self._store.announce(
+                Publication(
+                    project_id=self._project.id,
+                    version=version,
+                    round=round_number,
+                    state="sending",
+                    digest=digest,
+                    picks=len(picks),
+                    at=time.time(),
+                )
+            )
+        if not versions.get(version, 0):
+            self._send(version, picks)
+        self.switch(version)
+        self._store.go_live(self._project.id, version)
+        self._project.served_version = version
+
+    def _fresh_version(self, round_number: int, taken: dict[str, int]) -> str:
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+        names = (f"{PREFIX}r{round_number}-{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+        known = {p.version for p in self._store.publications(self._project.id, "sending", "live", "old", "pruned")}
+        return next(name for name in names if name not in taken and name not in known)
+
+    def _send(self, version: str, picks: Sequence[Pick]) -> None:
+        sizes = self._store.sizes(self._project.id, [pick.task_id for pick in picks])
+        created = 0
+        for part in _parts(self._prediction(pick, version, sizes.get(pick.task_id)) for pick in picks):
+            created += self._client.import_predictions(self._project.id, part)
+        if created != len(picks):
+            raise LabelStudioError(
+                f"Label Studio took {created} of {len(picks)} predictions of version {version}.",
+                "Was the labeling config changed meanwhile? The queue is sent again with the next look.",
+            )
+
+    def _prediction(self, pick: Pick, version: str, size: Size | None) -> Json:
+        # a control pick shows nothing: an answer in sight would bias the measure
+        shown = self._show and pick.kind != "control"
+        regions = self._labelling.regions(pick.label, pick.confidence, size) if shown else []
+        return prediction(pick.task_id, regions, pick.score, version)
+
+    def switch(self, version: str) -> None:
+        """Makes Label Studio sort by a version that it holds predictions of."""
+        self._client.update_project(self._project.id, sampling=SAMPLING, model_version=version)
+
+    def keep_served(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
+        """Mends a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
+
+        Where the backend itself is chosen for live predictions, the project's model version becomes its title, which no
+        prediction has: Label Studio then serves at random. A version that was deleted leaves the project without one.
+        """
+        wanted = self._project.served_version
+        if not wanted or (served_now == wanted and sampling == SAMPLING):
+            return ""
+        if served_now in {publication.version for publication in self._store.publications(self._project.id, "sending")}:
+            return ""  # the switch went through before a crash: publish() goes on from there
+        if served_now == wanted:
+            return f"The project's task sampling is {sampling!r}, so the queue's order is not used; the next round sets it back."
+        if not served_now or served_now.startswith(PREFIX) or served_now in backend_titles():
+            if self._client.model_versions(self._project.id).get(wanted, 0):
+                self.switch(wanted)
+            else:  # somebody deleted it: publish() sends it anew
+                self._store.set_publication(self._project.id, wanted, state="pruned")
+            return ""
+        return (
+            f"The project serves predictions of {served_now!r}, not PT4AL's queue {wanted!r}. "
+            "The next round serves the queue again; to do so now, choose that version in Settings > Predictions."
+        )
+
+    def prune(self, last_answer_at: float) -> None:
+        """Deletes versions that were replaced long ago, if nobody has answered for ten minutes."""
+        old = self._store.publications(self._project.id, "old")[:-1]
+        if len(old) < KEPT_VERSIONS or time.time() - last_answer_at < IDLE_SECONDS:
+            return
+        present = self._client.model_versions(self._project.id)
+        for publication in old:
+            if publication.version in present and publication.version != self._project.served_version:
+                self._client.delete_model_version(self._project.id, publication.version)
+            self._store.set_publication(self._project.id, publication.version, state="pruned")

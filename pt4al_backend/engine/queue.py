@@ -1,0 +1,71 @@
+"""Background work: the web process asks, worker processes reconcile. Huey on SQLite by default, on Redis by URL."""
+
+import logging
+from collections.abc import Callable, Iterable
+from threading import Event, Thread
+from typing import Any
+
+from huey import RedisHuey, SqliteHuey
+
+from pt4al_backend.config import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Queue:
+    """The queue between web and worker. What was asked outlives every process, and asking costs about a millisecond."""
+
+    def __init__(self, settings: Settings, work: Callable[[int, bool], None] | None = None) -> None:
+        options: dict[str, Any] = {"name": "pt4al", "results": False}
+        if settings.redis_url:
+            self._huey = RedisHuey(url=settings.redis_url, **options)
+        else:
+            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._huey = SqliteHuey(filename=str(settings.data_dir / "queue.sqlite3"), **options)
+            # Not a flush to the disk for each request, behind which the next would wait: in WAL mode a power failure can
+            # only cost the last ones, and the poll makes up for those.
+            self._huey.storage.sql("PRAGMA synchronous=NORMAL")
+        self._settings = settings
+
+        # Huey names a task by the module of its function: this wrapper gives web and worker the same name for it
+        def reconcile(project_id: int, train: bool) -> None:
+            if work is None:
+                raise RuntimeError("this process only asks; a worker process reconciles")
+            work(project_id, train)
+
+        self._reconcile = self._huey.task(name="reconcile")(reconcile)
+
+    def ask(self, project_id: int, *, train: bool = False) -> None:
+        """Asks a worker to reconcile a project; ``train``: someone pressed Start Training."""
+        self._reconcile(project_id, train)
+
+    def waiting(self) -> int:
+        """Number of requests that no worker has taken yet."""
+        return int(self._huey.pending_count())
+
+    def consume(self, projects: Callable[[], Iterable[int]]) -> None:
+        """Works until the process is told to stop, and asks for every project each ``poll_seconds``.
+
+        The poll makes up for lost webhooks: reconciling is idempotent, so an extra request only costs a look.
+        """
+        stopped = Event()
+
+        def poll() -> None:
+            while True:
+                try:
+                    for project_id in projects():
+                        self.ask(project_id)
+                except Exception:
+                    log.exception("The poll failed; it goes on in %s s.", self._settings.poll_seconds)
+                if stopped.wait(self._settings.poll_seconds):
+                    return
+
+        thread = Thread(target=poll, name="poll", daemon=True)
+        thread.start()
+        try:
+            self._huey.create_consumer(
+                workers=self._settings.workers, worker_type="thread", periodic=False, initial_delay=0.02, max_delay=0.1
+            ).run()
+        finally:
+            stopped.set()
+            thread.join()

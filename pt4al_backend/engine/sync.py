@@ -1,0 +1,147 @@
+"""Step 1 of the engine: what Label Studio holds (tasks, images, answers) becomes the state's.
+
+Increments go by ``updated_at``, which Label Studio moves on for every new, changed or deleted annotation of a task.
+A full pass now and then catches what increments cannot show: deleted tasks. It asks for what was drawn or chosen only where
+the annotations are others than those that were read.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.label_studio.annotations import Labelling, image_of
+from pt4al_backend.label_studio.client import LabelStudio, NotFound
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Answered, Store
+
+log = logging.getLogger(__name__)
+
+#: Looked at again in each increment: a slow transaction may commit an older ``updated_at`` after a newer one was seen.
+OVERLAP = timedelta(seconds=10)
+#: After so long every slow transaction has committed and was seen by a poll. Without this, all tasks of an import would
+#: be read with every look until somebody labels one: at 10,000 tasks, seconds of Label Studio's time for each.
+SETTLED = timedelta(minutes=2)
+
+Json = dict[str, Any]
+
+
+class Sync:
+    """Brings one project's tasks and answers up to date in the store."""
+
+    def __init__(self, store: Store, client: LabelStudio, project: Project, labelling: Labelling) -> None:
+        self._store = store
+        self._client = client
+        self._project = project
+        self._labelling = labelling
+
+    def increment(self, *, reread: bool = False) -> None:
+        """Takes over every task that changed since the last look; all tasks of a new project.
+
+        ``reread``: all tasks, because the labeling config names another field for the image, or other labels.
+        """
+        since = "" if reread else self._project.synced_until
+        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
+        changed = _seen_until(since) if since else None
+        for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._labelling.page_size):
+            self._take(page, known, before, reread=reread)
+            since = max([since, *(str(task["updated_at"]) for task in page)])
+        if since != self._project.synced_until:
+            self._store.update(self._project.id, synced_until=since)
+            self._project.synced_until = since
+
+    def full(self) -> None:
+        """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one."""
+        present = {int(i) for i in self._client.task_ids(self._project.id)}
+        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
+        self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
+        if present - known.keys():
+            for page in self._client.task_pages(self._project.id, page_size=self._labelling.page_size):
+                self._take(page, known, before)
+        else:
+            answered: set[int] = set()
+            for page in self._client.answered_pages(self._project.id):
+                self._take_again([int(task["id"]) for task in page if self._is_news(task, known, before)], known, before)
+                answered.update(int(task["id"]) for task in page)
+            gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
+            self._store.put_answers(self._project.id, gone)
+        self._store.update(self._project.id, full_sync_at=time.time())
+        self._project.full_sync_at = time.time()
+
+    def _take(
+        self, page: Iterable[Mapping[str, Any]], known: dict[int, str], before: Mapping[int, Answered], *, reread: bool = False
+    ) -> None:
+        tasks, answers = [], []
+        for task in page:
+            task_id = int(task["id"])
+            if not (reread or self._is_news(task, known, before)):
+                continue
+            image, problem = self._image(task)
+            if known.get(task_id) != image:
+                tasks.append({"id": task_id, "image": image, "problem": problem})
+                known[task_id] = image
+            stamp, old = _stamp(task.get("annotations") or []), before.get(task_id)
+            same = old if old and old.stamp == stamp and old.answer == "label" else None
+            answers.append({**self._answer(task, same), "stamp": stamp})
+        self._store.put_tasks(self._project.id, tasks)
+        self._store.put_answers(self._project.id, answers)
+
+    def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, Answered]) -> None:
+        for page in self._client.named_pages(self._project.id, ids, page_size=self._labelling.page_size):
+            self._take(page, known, before)
+
+    def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, Answered]) -> bool:
+        """Whether a task has another image or other annotations than before, or a part of its label is gone; reads no result."""
+        old = before.get(int(task["id"]))
+        is_read = _stamp(task.get("annotations") or []) == (old.stamp if old else "")
+        return (
+            known.get(int(task["id"])) != self._image(task)[0]
+            or not is_read
+            or not self._labelling.holds(old.label if old else "")
+        )
+
+    def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
+        try:
+            return image_of(task.get("data") or {}, self._labelling.config), ""
+        except ImageUnreadable as error:
+            return "", str(error)
+
+    def _answer(self, task: Mapping[str, Any], same: Answered | None) -> Json:
+        """The answer to a task; ``same`` is what the same annotations said before, when their predictions were still there."""
+        annotations = task.get("annotations") or []
+        answer = self._labelling.answer_of(annotations) if same else self._labelling.answer_of(annotations, self._prediction)
+        return {
+            "id": int(task["id"]),
+            "answer": "" if answer.kind == "none" else answer.kind,
+            "label": answer.label or "",
+            "accepted": same.accepted if same else answer.accepted,
+            "note": answer.problem or "",
+        }
+
+    def _prediction(self, prediction_id: int) -> Json | None:
+        try:
+            return self._client.prediction(prediction_id)
+        except NotFound:
+            return None
+
+
+def _seen_until(newest: str) -> str:
+    """From when on tasks are read, ``newest`` being the newest change that was seen."""
+    moment = datetime.fromisoformat(newest)
+    if datetime.now(UTC) - moment < SETTLED:
+        moment -= OVERLAP
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
+    """Tells whether annotations are those that were read before, without reading them: a drawing takes its time."""
+    if not annotations:
+        return ""
+    marks = sorted((int(each["id"]), str(each.get("updated_at")), bool(each.get("was_cancelled"))) for each in annotations)
+    return hashlib.sha256(repr(marks).encode()).hexdigest()[:40]
+
+
+_NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": "", "stamp": ""}

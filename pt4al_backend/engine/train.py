@@ -1,0 +1,323 @@
+"""Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
+
+Every training is a job in a folder of its own (see ``children``). A folder that is already there is gone on with, so a
+restart loses what came after its last checkpoint; its result is taken over in steps that can be repeated. New labels and new
+images wait for the next training; a job whose settings have changed since is prepared anew.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.engine.intake import mask_dir, pixel_path, project_dir
+from pt4al_backend.engine.query import Querying, read_learner, read_scored
+from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
+from pt4al_backend.jobs import runner
+from pt4al_backend.label_studio.annotations import Labelling
+from pt4al_backend.query import plan
+from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.ranking import insert, sweep
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store, Tasks
+
+log = logging.getLogger(__name__)
+
+GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained anew
+KEPT_MODELS = 3
+#: Settings that decide what the pretext learner is: another value asks for another learner, at the next round boundary.
+LEARNER_SETTINGS = ("pretext", "encoder", "architecture", "width")
+#: Settings that decide what is asked next, or what the next model learns, and nothing of a training under way.
+LATER_SETTINGS = {"preset", "query_size", "reserve_size", "control_share", "first_query", "show_predictions", "train_on_accepted"}
+#: Settings that decide each kind of job: another value makes one that is under way begin anew.
+DECISIVE = {
+    "rank": {*LEARNER_SETTINGS, "pretext_epochs", "pretext_holdout", "init", "learning_rate", "seed"},
+    "learn": ProjectSettings.model_fields.keys() - LATER_SETTINGS - {"pretext_epochs", "pretext_holdout"},
+}
+#: What else a job holds may change with the pool, and waits for the next training; settings are looked at one by one.
+PASSING = {"settings", "learner", "asks"}
+
+Ids = NDArray[np.int64]
+Json = dict[str, Any]
+OnProgress = Callable[[Json], None]
+OnTick = Callable[[], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What annotators said so far, split into what trains the model and what measures it."""
+
+    train: dict[int, str]
+    control: dict[int, str]
+    digest: str
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _text(learner: Path | None) -> str | None:
+    """A learner as a job names it."""
+    return str(learner) if learner else None
+
+
+class Trainer:
+    """Trains and scores for one project."""
+
+    def __init__(
+        self, store: Store, settings: Settings, project: Project, options: ProjectSettings, labelling: Labelling
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._project = project
+        self._options = options
+        self._labelling = labelling
+        self._classes = labelling.classes(options)
+        self._folder = project_dir(settings, project.id)
+
+    # the pretext learner
+
+    def outgrown(self) -> bool:
+        """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one.
+
+        Not before a round's training that is under way has ended: it started from the learner that there is. One that failed
+        is begun anew with the new learner.
+        """
+        learner = self._learner()
+        if learner is None or (self._under_way() is not None and not self._has_failed()):
+            return False
+        return len(self._fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
+
+    def _is_another(self, learner: Path) -> bool:
+        if not artefacts.is_complete(learner):
+            return False  # ``rank`` sees to it
+        had, wanted = artefacts.manifest(learner)["settings"], self._options.model_dump(mode="json")
+        return any(had.get(name) != wanted[name] for name in LEARNER_SETTINGS)
+
+    def is_unranked(self) -> bool:
+        """Whether fetched images wait for a pretext loss."""
+        return bool(np.isnan(self._fetched().losses).any())
+
+    def rank(self, querying: Querying, on_progress: OnProgress, on_tick: OnTick, *, anew: bool = False) -> None:
+        """Trains the pretext learner if there is none, or ``anew``; else scores late arrivals and gives them a batch."""
+        learner = self._learner()
+        folder = self._folder / f"rank-{_number(learner.parent) + 1 if learner else 1}"
+        job = runner.job_of(folder)
+        if job is not None and self._is_stale(job):
+            shutil.rmtree(folder)
+        if anew or folder.exists() or not artefacts.is_complete(learner):
+            self._train_learner(folder, querying, on_progress, on_tick)
+        if self.is_unranked():
+            self._score_arrivals(on_progress, on_tick)
+
+    def _train_learner(self, folder: Path, querying: Querying, on_progress: OnProgress, on_tick: OnTick) -> None:
+        if runner.job_of(folder) is None:
+            tasks = self._fetched()
+            wants = ["features"] if "pretext_features" in plan.needs_of(self._options) else []
+            job = {**self._job("rank", learner=None), "wants": wants}
+            runner.prepare(folder, job, rows=tasks.rows, ids=tasks.ids)
+        result = runner.run(folder, on_progress, on_tick)
+        ids = np.load(folder / "ids.npy")
+        self._store.set_tasks(self._project.id, {"id": ids, "loss": np.load(result / "losses.npy")})
+        self._project.quality = artefacts.manifest(result)["quality"]
+        querying.cut_batches(max(self._project.round, 1), anew=True)
+        learner = str(result.relative_to(self._settings.data_dir))
+        self._change(learner=learner, learner_pool=len(ids), quality=self._project.quality)
+        self._forget_old_learners()
+
+    def _forget_old_learners(self) -> None:
+        """A job of a round that was cut short goes on from the learner that it names."""
+        jobs = filter(None, map(runner.job_of, self._folder.glob("learn-*")))
+        named = {Path(job["learner"]).parent.name for job in jobs if job["learner"]}
+        now = Path(self._project.learner).parent
+        for folder in self._folder.glob("rank-*"):
+            if now.name and _number(folder) < _number(now) and folder.name not in named:
+                shutil.rmtree(folder)
+
+    def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
+        folder = self._folder / "score"
+        shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
+        tasks = self._fetched()
+        late = tasks.where(np.isnan(tasks.losses))
+        runner.prepare(folder, self._job("rank", learner=self._learner()), rows=late.rows)
+        losses = np.load(runner.run(folder, on_progress, on_tick) / "losses.npy")
+        ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
+        last = int(ranked.batches.max()) if len(ranked) else 1
+        still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
+        batches = insert(losses, ranked.losses, ranked.batches, int(still_open.min()), int(still_open.max()))
+        self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
+        shutil.rmtree(folder)
+
+    # the model of a round
+
+    def labels(self) -> Labels:
+        """Usable labels of fetched images; control picks are never trained on.
+
+        A label that does not fit its image is set aside; one of which a part is gone from the disk waits to be read again.
+        """
+        tasks = self._fetched()
+        labelled = tasks.where(tasks.labelled)
+        usable = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
+        control = set(self._store.control_ids(self._project.id).tolist())
+        train, measure, misfits, lost = {}, {}, {}, []
+        for task_id, said in sorted(self._store.answers(self._project.id).items()):
+            if task_id not in usable:
+                continue
+            if not self._labelling.holds(said.label):
+                lost.append(task_id)
+            elif problem := self._labelling.misfit(said.label, usable[task_id]):
+                misfits[task_id] = problem
+            elif task_id in control:
+                measure[task_id] = said.label
+            elif self._options.train_on_accepted or not said.accepted:
+                train[task_id] = said.label
+        self._store.set_tasks(
+            self._project.id, {"id": list(misfits), "answer": ["skip"] * len(misfits), "note": list(misfits.values())}
+        )
+        if lost:
+            log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(lost))
+            self._change(full_sync_at=0.0)
+        text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._classes}"
+        return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
+
+    def too_little(self, labels: Labels) -> str:
+        """What is missing before a model can be trained, "" if nothing is."""
+        return self._labelling.too_little(labels.train.values(), self._options, self._project.image_shape or (1, 1))
+
+    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[Scored, Json]:
+        """Trains this round's model on the labels there are; returns what it scored, and the columns that close the round.
+
+        Raises:
+            TrainingImpossible: the child said why.
+        """
+        labels = self.labels()
+        folder = self._lesson_folder()
+        job = self._under_way()
+        given = (labels.digest, _text(self._learner()))
+        if job is not None and self._has_failed() and (job["digest"], job["learner"]) != given:
+            job = None  # it failed on other labels, or from another learner; one that was cut short goes on with what it had
+        if job is None:
+            job = self._prepare(folder, labels, candidates())
+        try:
+            result = runner.run(folder, on_progress, on_tick)
+        except TrainingImpossible:
+            (folder / "failed").touch()
+            raise
+        manifest = artefacts.manifest(result)
+        closed = {
+            "model": str(result.relative_to(self._settings.data_dir)),
+            "labels": int(manifest["train_size"]),
+            "digest": job["digest"],
+            "control": manifest["control"],
+            "seconds": manifest["seconds"],
+        }
+        return read_scored(folder), closed
+
+    def _prepare(self, folder: Path, labels: Labels, candidates: Ids) -> Json:
+        tasks = self._fetched()
+        row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
+
+        def lesson(chosen: dict[int, str]) -> dict[str, NDArray[Any]]:
+            rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
+            return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
+
+        previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
+        job = {**self._job("learn", learner=self._learner()), "previous": previous, "digest": labels.digest}
+        runner.prepare(
+            folder,
+            job,
+            train=lesson(labels.train),
+            control=lesson(labels.control),
+            candidates=np.array([row_of[i] for i in candidates.tolist()], np.int64),
+            candidate_ids=candidates,
+        )
+        return job
+
+    def scored(self) -> Scored:
+        """What the last good model scored, or else the pretext learner for a strategy that starts with it.
+
+        Nothing if there is none, or its files are gone or damaged.
+        """
+        result, read = self._settings.data_dir / self._project.model, read_scored
+        if not self._project.model:
+            if not self._project.learner or "pretext_features" not in plan.needs_of(self._options):
+                return Scored()
+            result, read = self._settings.data_dir / self._project.learner, read_learner
+        try:
+            return read(result.parent)
+        except StoreCorrupt as error:
+            log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
+            return Scored()
+
+    def forget_old_models(self) -> None:
+        """Deletes the folders of models that are no longer served, and what was kept of labels that were replaced.
+
+        Called when no training is under way: a job names the labels that it was written with.
+        """
+        self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
+        folders = sorted(self._folder.glob("learn-*"), key=_number)
+        for folder in folders[:-KEPT_MODELS]:
+            if folder / "result" != self._settings.data_dir / self._project.model:
+                shutil.rmtree(folder)
+        self._forget_old_learners()
+
+    # shared
+
+    def _fetched(self) -> Tasks:
+        tasks = self._store.tasks(self._project.id)
+        return tasks.where((tasks.rows >= 0) & ~tasks.aside)
+
+    def _learner(self) -> Path | None:
+        return self._settings.data_dir / self._project.learner if self._project.learner else None
+
+    def _lesson_folder(self) -> Path:
+        return self._folder / f"learn-{self._project.round}"
+
+    def _under_way(self) -> Json | None:
+        """The job of this round's training, if one was prepared and its result is asked for."""
+        job = runner.job_of(self._lesson_folder())
+        return None if job is None or self._is_stale(job) else job
+
+    def _has_failed(self) -> bool:
+        """Whether this round's training said that it is impossible, when it was last tried."""
+        return (self._lesson_folder() / "failed").exists()
+
+    def _is_stale(self, job: Json) -> bool:
+        """Whether a job was prepared by settings, for a device or of classes that have changed since."""
+        wanted = json.loads(json.dumps(self._job(job["kind"], learner=None)))
+        decisive = DECISIVE[job["kind"]]
+        settings = any(job["settings"].get(name) != wanted["settings"][name] for name in decisive)
+        return settings or any(job.get(name) != wanted[name] for name in wanted.keys() - PASSING)
+
+    def _job(self, kind: str, *, learner: Path | None) -> Json:
+        job = {
+            "kind": kind,
+            "task": self._labelling.task,
+            "masks": str(mask_dir(self._settings, self._project.id)),
+            "project": self._project.id,
+            "settings": self._options.model_dump(mode="json"),
+            "device": self._settings.device,
+            "pretrained": self._settings.pretrained,
+            "pixels": str(pixel_path(self._settings, self._project)),
+            "stored": self._project.stored_shape,
+            "shape": self._project.image_shape,
+            "learner": _text(learner),
+        }
+        if kind == "learn":
+            query = plan.schedule(len(self._fetched()), self._options).query
+            job |= {"classes": self._classes, **plan.wishes(self._options, query)}
+        return job
+
+    def _change(self, **columns: Any) -> None:
+        self._store.update(self._project.id, **columns)
+        for name, value in columns.items():
+            setattr(self._project, name, value)

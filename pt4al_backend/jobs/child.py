@@ -1,0 +1,118 @@
+"""The training child: ``python -m pt4al_backend.jobs.child JOB_DIR``.
+
+A process of its own, so that it can be killed and so that its memory goes back when it ends. It takes the job's lock
+(and so waits for an orphan of an earlier worker), prints progress as JSON lines on standard output, and ends when the
+worker that started it is gone. Exit codes: 0 the result is there, 3 an expected error, told in the last line; anything
+else is a crash, told on standard error.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pt4al_backend import artefacts
+from pt4al_backend.errors import PT4ALError, StoreCorrupt
+from pt4al_backend.jobs.learn import CHECKPOINT, KINDS, Job
+from pt4al_backend.learn.devices import share_cores
+from pt4al_backend.learn.loop import Progress
+
+EXIT_ERROR = 3
+EXIT_ORPHANED = 4
+
+#: Seconds between two progress lines; the first and the last of a phase and every note pass at once.
+INTERVAL = 0.5
+
+#: Below the web process, whose answers are awaited in milliseconds.
+NICENESS = 10
+
+
+class Channel:
+    """The way back to the worker: JSON lines on what was standard output when the child started."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._out = os.dup(1)
+        os.dup2(2, 1)  # whatever a library prints belongs in the log, not between the lines
+        self._phase, self._started, self._first, self._told = "", 0.0, 0.0, 0.0
+
+    def send(self, line: dict[str, Any]) -> None:
+        """Writes one line; ends the process if nobody is there to read it."""
+        try:
+            os.write(self._out, json.dumps(line).encode() + b"\n")
+        except BrokenPipeError:
+            raise SystemExit(EXIT_ORPHANED) from None
+
+    def report(self, progress: Progress) -> None:
+        """Tells of progress, at intervals; ends the process if the worker is gone."""
+        if os.getppid() != self._parent:
+            raise SystemExit(EXIT_ORPHANED)
+        now = time.monotonic()
+        passed = _part_done(progress)
+        if progress.phase != self._phase:
+            self._phase, self._started, self._first, self._told = progress.phase, now, passed, 0.0
+        if not progress.note and passed < 1 and now - self._told < INTERVAL:
+            return
+        self._told = now
+        line: dict[str, Any] = {name: getattr(progress, name) for name in ("phase", "epoch", "epochs", "done", "total")}
+        gained = passed - self._first  # a resumed training starts in the middle
+        line["eta"] = round((now - self._started) * (1 - passed) / gained, 1) if gained > 0 else None
+        if progress.note:
+            line["note"] = progress.note
+        self.send(line)
+
+
+def _part_done(progress: Progress) -> float:
+    if not progress.epochs or not progress.total:
+        return 0.0
+    return (progress.epoch - 1 + progress.done / progress.total) / progress.epochs
+
+
+def _remedy(error: OSError, folder: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"Free space on the disk that holds {folder.parent} (PT4AL_DATA_DIR), then train again."
+    return f"Check that {folder.parent} (PT4AL_DATA_DIR) can be read and written."
+
+
+def _is_done(job: Job) -> bool:
+    """Whether an orphan has done this very job in the meantime."""
+    try:
+        return bool(artefacts.manifest(job.folder / "result").get("fingerprint") == job.fingerprint)
+    except StoreCorrupt:
+        return False
+
+
+def run(folder: Path, channel: Channel) -> int:
+    """Does the job in ``folder``; returns the exit code."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            job = Job.read(folder)
+            if not _is_done(job):
+                KINDS[job.kind](job, channel.report)
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+        except PT4ALError as error:
+            channel.send({"error": error.message, "remedy": error.remedy})
+            return EXIT_ERROR
+        except OSError as error:
+            channel.send({"error": f"{error.strerror or error}: {error.filename or folder}.", "remedy": _remedy(error, folder)})
+            return EXIT_ERROR
+    return 0
+
+
+def main() -> NoReturn:
+    """Entry point of the process."""
+    channel = Channel()
+    os.nice(NICENESS)
+    share_cores()
+    status = run(Path(sys.argv[1]), channel)
+    sys.stderr.flush()
+    os._exit(status)  # everything is on the disk; the interpreter would take another half a second to take torch apart
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Labels of projects in which an image gets one choice.
+
+Several annotations of a task are reconciled by majority; of equally many, the label whose newest annotation is newest wins.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.errors import LabelUnreadable
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_studio.annotations import Annotation, Json, Labelling, Size, brief, regions_by
+
+
+class Choices(Labelling):
+    """A label is the choice's text."""
+
+    task = "classification"
+    page_size = 900
+
+    def _read(self, annotation: Annotation) -> str:
+        chosen: list[Any] = []
+        for region in regions_by(annotation, self.config.from_name):
+            value = region.get("value")
+            choices = value.get("choices") if isinstance(value, dict) else None
+            chosen.extend(choices if isinstance(choices, list) else [])
+        name = self.config.from_name
+        if not chosen:
+            raise LabelUnreadable(f"Submitted without a choice in {name!r}.")
+        if len(chosen) > 1:
+            raise LabelUnreadable(f"Submitted with several choices in {name!r}: {brief(chosen)}.")
+        if problem := self.misfit(chosen[0], None):
+            raise LabelUnreadable(problem)
+        return str(chosen[0])
+
+    def _reconcile(self, read: Sequence[tuple[Annotation, str]]) -> tuple[str, list[Annotation], list[str]]:
+        votes: dict[str, list[int]] = defaultdict(list)
+        for age, (_, label) in enumerate(read):
+            votes[label].append(age)
+        label = max(votes, key=lambda each: (len(votes[each]), votes[each][-1]))
+        return label, [read[age][0] for age in votes[label]], []
+
+    def classes(self, options: ProjectSettings) -> tuple[str, ...]:  # noqa: ARG002 - the config alone says it
+        return self.config.labels
+
+    def misfit(self, label: str, size: Size | None) -> str:  # noqa: ARG002 - a choice has no size
+        known = label in self.config.labels
+        return "" if known else f"Submitted as {brief(label)}, which is no choice of the labeling config (any more)."
+
+    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
+        return "" if len(set(labels)) > 1 else "labels of two classes or more"
+
+    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002
+        if said not in self.config.labels:
+            return []
+        names = {"from_name": self.config.from_name, "to_name": self.config.to_name}
+        region = {**names, "type": "choices", "value": {"choices": [said]}}
+        return [region if confidence is None else {**region, "score": confidence}]

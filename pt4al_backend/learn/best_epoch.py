@@ -1,0 +1,47 @@
+"""Which epoch's weights a training ends with, for the benchmark alone: the best on the very images that measure the model.
+
+PT4AL's published code reports and queries with the checkpoint that is best on the test set, tested after every epoch. That
+flatters each figure by the luck of the choice. The live engine never does it: a round ends with its last epoch.
+"""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend.learn.loop import Trainable, infer
+from pt4al_backend.learn.minibatches import Data, Targets
+from pt4al_backend.learn.tasks.base import Task
+
+
+class BestEpoch:
+    """Called after each epoch, measures the task's model on labelled images and keeps the weights that did best.
+
+    Args:
+        task: whose model is measured.
+        trained: what is trained, the task or what holds it together with a companion's module: all of it is kept.
+        images, truths: what it is measured on.
+        device: where.
+    """
+
+    def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
+        self._task, self._model, self._images, self._truths, self._device = task, trained.model, images, truths, device
+        self._best, self._weights = -np.inf, copy.deepcopy(self._model.state_dict())
+
+    def __call__(self) -> None:
+        tallies = [self._task.tally([], self._truths[np.empty(0, np.int64)])]
+
+        def take(positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+            _, answers = self._task.say(rows)
+            tallies.append(self._task.tally(answers, self._truths[positions]))
+
+        infer(self._task.model, self._task.look, self._images, self._task.together(self._device), take, device=self._device)
+        value = self._task.metrics(np.concatenate(tallies))["value"]
+        if value is not None and value > self._best:
+            self._best, self._weights = value, copy.deepcopy(self._model.state_dict())
+
+    def take_back(self) -> None:
+        """Gives what is trained the weights of the epoch that did best."""
+        self._model.load_state_dict(self._weights)

@@ -1,0 +1,75 @@
+"""What a pretext task is: an objective without labels whose loss on one image ranks that image."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.learn.loop import Objective, Recipe, few_images
+from pt4al_backend.learn.networks import Body
+
+#: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
+#: knows its pool by heart has tiny losses, and still orders them.
+LEAST_SPREAD = 0.01
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Whether a ranking means anything.
+
+    ``accuracy`` of the pretext task over the scored images and ``chance``, its value without learning, both 0..1 or
+    None where the task has no accuracy; ``spread``, the standard deviation of the losses; ``reason`` is a sentence
+    for the user, empty if the ranking is meaningful.
+    """
+
+    accuracy: float | None
+    chance: float | None
+    spread: float
+    meaningful: bool
+    reason: str = ""
+
+
+class Pretext(Objective):
+    """Base of the pretext tasks. A subclass builds ``model`` around ``body``, which the main task then starts from.
+
+    Images are uint8 [m, 3, H, W] of any shape. Of the body a subclass knows ``features`` and that it makes a feature map of
+    them, of whatever stride.
+
+    ``scores`` gives float64 [m, k], column 0 the pretext loss of each image; the other columns are for ``quality``.
+    It draws nothing at random: an image's loss is the same however often and beside whatever it is scored.
+    """
+
+    name: ClassVar[str]
+    rate: ClassVar[float]  #: highest learning rate for fresh weights
+    body: Body
+
+    @abstractmethod
+    def __init__(self, body: Body) -> None: ...
+
+    def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
+        """How ``images`` images are learned; ``fresh`` is False if the body has weights from elsewhere.
+
+        15 epochs by default; the rate climbs to ``rate`` (a tenth of it unless fresh) in 30 % of them, then a cosine to 0.
+        Minibatches of 64 images on a CPU, 256 (the paper's for rotation) on a GPU.
+        """
+        return Recipe(
+            epochs=settings.pretext_epochs,
+            minibatch_size=few_images(64 if device.type == "cpu" else 256, images),
+            learning_rate=settings.learning_rate or (self.rate if fresh else self.rate / 10),
+            warmup=0.3,
+        )
+
+    @abstractmethod
+    def quality(self, scores: NDArray[Any]) -> Quality:
+        """What the scores of images, [n, k], say about the ranking by them; best of images that the learner has not seen."""
+
+
+def too_alike(name: str, losses: NDArray[Any]) -> str:
+    """A sentence for the user if losses above 0 hardly differ, else nothing."""
+    spread = float(losses.std())
+    if spread >= LEAST_SPREAD * float(losses.mean()):
+        return ""
+    return f"The {name} losses of the images hardly differ (by {spread:.1e}): the images are too alike to be ranked."

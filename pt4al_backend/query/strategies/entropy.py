@@ -1,0 +1,13 @@
+"""Entropy over the whole pool (Settles, Active Learning Literature Survey, 2009, section 3.1)."""
+
+from typing import ClassVar
+
+from pt4al_backend.query.strategies.strategy import register
+from pt4al_backend.query.strategies.uncertainty import Uncertainty
+
+
+@register
+class Entropy(Uncertainty):
+    """Asks the tasks whose posteriors are nearest to uniform."""
+
+    name: ClassVar[str] = "entropy"

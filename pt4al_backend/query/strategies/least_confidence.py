@@ -1,0 +1,13 @@
+"""Least confidence over the whole pool: PT4AL's sampler (Eq. 2) without its batches."""
+
+from typing import ClassVar
+
+from pt4al_backend.query.strategies.strategy import register
+from pt4al_backend.query.strategies.uncertainty import Uncertainty
+
+
+@register
+class LeastConfidence(Uncertainty):
+    """Asks the tasks with the lowest top-1 posterior."""
+
+    name: ClassVar[str] = "least_confidence"

@@ -1,0 +1,13 @@
+"""Margin over the whole pool (Scheffer, Decomain and Wrobel, IDA 2001)."""
+
+from typing import ClassVar
+
+from pt4al_backend.query.strategies.strategy import register
+from pt4al_backend.query.strategies.uncertainty import Uncertainty
+
+
+@register
+class Margin(Uncertainty):
+    """Asks the tasks whose two likeliest classes are nearest to each other."""
+
+    name: ClassVar[str] = "margin"

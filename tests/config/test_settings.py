@@ -1,0 +1,126 @@
+"""Settings: where they come from, and what is said of those that are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.config import ProjectSettings, project_settings, server_settings
+from pt4al_backend.errors import ConfigError
+
+
+def test_extra_params_win_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_ROUNDS", "7")
+    monkeypatch.setenv("PT4AL_QUERY_SIZE", "50")
+    found = project_settings({"query_size": 30})
+    assert (found.rounds, found.query_size, found.control_share) == (7, 30, 0.1)
+
+
+@pytest.mark.parametrize("given", [None, "", {}, "{}"])
+def test_no_extra_params_are_the_defaults(given: object) -> None:
+    assert project_settings(given) == ProjectSettings()  # type: ignore[arg-type]
+
+
+def test_extra_params_may_be_json_text() -> None:
+    assert project_settings('{"rounds": 4}').rounds == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"querysize": 3}, ["'querysize'", "query_size"]),
+        ({"_cli_parse_args": True}, ["'_cli_parse_args'", "rounds"]),
+        ({"_env_file": "/etc/passwd"}, ["'_env_file'", "rounds"]),
+        ({"_env_prefix": ""}, ["'_env_prefix'", "rounds"]),
+        ({3: 4}, ["'3'", "rounds"]),
+        ({"seed": 10**26}, ["'seed'", "9223372036854775807"]),
+        ({"query_size": 10**20}, ["'query_size'", "1000000"]),
+        ({"rounds": "many"}, ["'rounds'", "'many'", "integer"]),
+        ({"rounds": 0}, ["'rounds'", "0", "greater than or equal to 1"]),
+        ({"control_share": 2}, ["'control_share'", "2", "0.5"]),
+        ({"first_query": "best"}, ["'first_query'", "'best'", "stratified", "hardest_batch"]),
+        ({"first_query": "batch:0"}, ["'first_query'", "'batch:0'", "batch:[1-9]"]),
+        ({"first_query": "batch:11"}, ["'first_query'", "'batch:11'", "'rounds' is 10"]),
+        ({"sampler": "best"}, ["'sampler'", "'best'", "k_center"]),
+        ({"batch_order": "any"}, ["'batch_order'", "'any'", "interleaved"]),
+        ({"strategy": "magic"}, ["'strategy'", "'magic'", "pt4al", "random"]),
+        ({"pretext": "magic"}, ["'pretext'", "'magic'", "rotation"]),
+        ({"pretext_holdout": 0.5}, ["'pretext_holdout'", "0.5", "0.25"]),
+        ({"encoder": "vgg16"}, ["'encoder'", "'vgg16'", "resnet101", "mobilenet_v2"]),
+        ({"uncertain_share": 0}, ["'uncertain_share'", "0", "greater than 0"]),
+        ({"query_size": float("nan")}, ["'query_size'", "nan"]),
+        ("[1]", ["[1]", "object"]),
+        ("{", ["JSON"]),
+    ],
+)
+def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, named: list[str]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given)  # type: ignore[arg-type]
+    for word in named:
+        assert word in str(refused.value)
+    assert refused.value.remedy or "there are" in refused.value.message
+
+
+@pytest.mark.parametrize("given", [{"querysize": 3}, {"rounds": 0}, {"strategy": "magic"}])
+def test_where_a_setting_is_changed_is_said_by_whoever_reads_it(given: dict[str, object]) -> None:
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given)
+    assert refused.value.remedy.startswith("Change it in Label Studio")
+    with pytest.raises(ConfigError) as refused:
+        project_settings(given, "Change it there.")
+    assert refused.value.remedy == "Change it there."
+
+
+def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given() -> None:
+    """PT4AL, sections 4.3 and 5.1: ten rounds, the hardest batch first, top-1 posterior, 200 epochs in steps, from scratch."""
+    published = project_settings({"preset": "paper"})
+    assert (published.rounds, published.first_query, published.sampler) == (10, "hardest_batch", "least_confidence")
+    assert (published.init, published.epochs, published.schedule, published.warm_start) == ("fresh", 200, "step", False)
+    assert (published.control_share, published.reserve_size, published.pretext_holdout) == (0, 0, 0)
+    assert (published.architecture, published.encoder) == ("deeplabv3", "resnet101")
+    assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
+
+
+def test_a_batch_that_there_is_may_be_asked_first() -> None:
+    assert project_settings({"first_query": "batch:12", "rounds": 12}).first_query == "batch:12"
+
+
+def test_the_paper_preset_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_PRESET", "paper")
+    assert project_settings().first_query == "hardest_batch"
+
+
+def test_a_token_needs_the_host_that_it_is_for() -> None:
+    with pytest.raises(ConfigError, match="LABEL_STUDIO_URL") as refused:
+        server_settings(LABEL_STUDIO_API_KEY="a-secret-token")
+    assert "a-secret-token" not in str(refused.value)
+
+
+def test_basic_auth_needs_both_halves() -> None:
+    with pytest.raises(ConfigError, match="BASIC_AUTH_PASS") as refused:
+        server_settings(BASIC_AUTH_USER="user")
+    assert "both" in str(refused.value)
+
+
+@pytest.mark.parametrize(("user", "password"), [("user", "пароль"), ("us:er", "password")])
+def test_credentials_that_label_studio_cannot_send_are_refused(user: str, password: str) -> None:
+    with pytest.raises(ConfigError, match="Latin-1") as refused:
+        server_settings(BASIC_AUTH_USER=user, BASIC_AUTH_PASS=password)
+    assert password not in str(refused.value)
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://label-studio.example/")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-1")
+    monkeypatch.setenv("BASIC_AUTH_USER", "user")
+    monkeypatch.setenv("BASIC_AUTH_PASS", "password-1")
+    monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql://user:password-2@host/db")
+    settings = server_settings(data_dir=tmp_path)
+    assert settings.label_studio_url == "http://label-studio.example"
+    for secret in ("token-1", "password-1", "password-2"):
+        assert secret not in repr(settings)
+
+
+def test_a_refused_value_that_may_be_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_PORT", "http")
+    with pytest.raises(ConfigError, match="'PT4AL_PORT': 'http' is not allowed"):
+        server_settings()

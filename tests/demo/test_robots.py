@@ -1,0 +1,156 @@
+"""The demo's annotators: whose turn it is, what they answer, when they stop."""
+
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.demo.robots import Labelling
+from pt4al_backend.demo.screen import Screen
+from pt4al_backend.errors import PT4ALError, Unreachable
+from pt4al_backend.images.mask_files import Masks
+from tests.support.folders import KINDS, label_of, of_task
+
+
+class Project:
+    """A project as the annotators and the status API see it: the queue of each round in order, then other tasks."""
+
+    def __init__(self, rounds: list[list[int]], controls: int) -> None:
+        self._rounds = rounds
+        self._controls = controls
+        self._is_ranked = False
+        self.answers: list[tuple[str, int, list[dict[str, Any]]]] = []
+
+    @property
+    def done(self) -> list[int]:
+        return [task for _, task, _ in self.answers]
+
+    @property
+    def number(self) -> int:
+        """The open round: the first that is not answered."""
+        return next((i for i, asked in enumerate(self._rounds, 1) if set(asked) - set(self.done)), len(self._rounds) + 1)
+
+    def asked(self) -> list[int]:
+        asked = self._rounds[self.number - 1] if self.number <= len(self._rounds) else []
+        return asked if self._is_ranked else asked[: self._controls]
+
+    def status(self) -> dict[str, Any]:
+        number, asked = self.number, self.asked()
+        missing = len(set(asked) - set(self.done))
+        self._is_ranked = self._is_ranked or not missing  # so the pretext learner is done after the control picks
+        exhausted = number > len(self._rounds)
+        history = [{"number": i, "state": "closed", "labels": 0, "control": {}} for i in range(1, number)]
+        state = "open" if self._is_ranked and missing else "starting"
+        return {
+            "round": number,
+            "phase": "exhausted" if exhausted else "labelling" if self._is_ranked else "pretext",
+            "progress": {},
+            "eta_seconds": None,
+            "labels_in": len(asked) - missing,
+            "labels_missing": missing,
+            "picks": {
+                "query": {"asked": max(len(asked) - self._controls, 0)},
+                "control": {"asked": min(self._controls, len(asked))},
+            },
+            "model_version": "v1",
+            "history": [*history, {"number": number, "state": state}],
+            "error": None,
+        }
+
+
+class Person:
+    """One annotator; a stand-in for a browser session at Label Studio."""
+
+    def __init__(self, project: Project, name: str) -> None:
+        self._project = project
+        self._name = name
+
+    def next_task(self, project_id: int) -> dict[str, Any] | None:
+        left = [task for task in self._project.asked() if task not in self._project.done]
+        return {"id": left[0] if left else 999}  # the reserve
+
+    def annotate(self, task_id: int, regions: list[dict[str, Any]]) -> int:
+        self._project.answers.append((self._name, task_id, regions))
+        return len(self._project.answers)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Images:
+    return of_task("classification", tmp_path / "images")
+
+
+def files_of(images: Images) -> dict[int, Path]:
+    return {task: images.pool[task % len(images.pool)] for task in range(60)}
+
+
+def labelling(project: Any, people: Any, images: Images) -> Labelling:
+    return Labelling(project, people, 1, images, files_of(images), Screen(Console(file=StringIO())), lambda: None)
+
+
+@pytest.mark.parametrize("task", KINDS)
+def test_the_annotators_take_turns_and_answer_each_round_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    images, masks = of_task(task, tmp_path / "images"), Masks(tmp_path / "masks")
+    project = Project([[5, 3, 17, 21], [8, 2, 44, 6], [9, 1, 7, 4]], controls=1)
+    people = {name: Person(project, name) for name in ("Ada", "Ben")}
+    closed: list[int] = []
+    labelling(project, people, images).run(2, lambda each: closed.append(each["number"]))
+    assert closed == [1, 2]
+    assert project.done == [5, 3, 17, 21, 8, 2, 44, 6]
+    assert [name for name, _, _ in project.answers] == ["Ada", "Ben"] * 4
+    for _, number, regions in project.answers:
+        assert [label_of(images, regions, masks)] == images.labels([files_of(images)[number]], masks)
+
+
+def test_the_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    project = Project([[5, 3], [8, 2]], controls=1)
+    found = labelling(project, {"Ada": Person(project, "Ada")}, images).run(5, lambda _each: None)
+    assert [each["number"] for each in found] == [1, 2]
+
+
+def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+    clock = iter(range(0, 100_000, 50))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    project = Project([[5, 3]], controls=1)
+    stuck = {**project.status(), "labels_missing": 0, "error": {"message": "The disk is full.", "remedy": "Free space."}}
+    monkeypatch.setattr(project, "status", lambda: stuck)
+    with pytest.raises(PT4ALError, match="The disk is full") as ended:
+        labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
+    assert ended.value.remedy == "Free space."
+
+
+def test_a_backend_that_is_silent_for_a_while_does_not_end_the_demo(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    project = Project([[5, 3, 17, 21]], controls=1)
+    status, looks = project.status, iter(range(1_000_000))
+
+    def restarting() -> dict[str, Any]:
+        if next(looks) % 3 < 2:
+            raise Unreachable("The backend does not tell.")
+        return status()
+
+    monkeypatch.setattr(project, "status", restarting)
+    closed = labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
+    assert [each["number"] for each in closed] == [1]
+
+
+def test_a_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+    clock = iter(range(0, 100_000, 50))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    project = Project([[5, 3]], controls=1)
+
+    def gone() -> dict[str, Any]:
+        raise Unreachable("The backend does not tell.")
+
+    monkeypatch.setattr(project, "status", gone)
+    with pytest.raises(Unreachable):
+        labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)

@@ -1,0 +1,159 @@
+"""Taking in images: from references to squares in one file."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.engine import intake as intake_module
+from pt4al_backend.engine.intake import Intake, pixel_path, project_dir
+from pt4al_backend.errors import AuthError, ImageUnreadable
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from tests.support.images import arrow, encoded
+
+
+class Files:
+    """Stands for the fetcher: files by reference; what is not there cannot be read."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.fetched: list[int] = []
+        self.error: Exception | None = None
+
+    def add(self, ids: range, size: int = 32) -> None:
+        self.files |= {f"{i}.png": encoded(arrow(i, size)) for i in ids}
+
+    def fetch(self, reference: object, task_id: int) -> bytes:
+        self.fetched.append(task_id)
+        if self.error:
+            raise self.error
+        if str(reference) not in self.files:
+            raise ImageUnreadable(f"{reference} is missing.", transient=False)
+        return self.files[str(reference)]
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    opened = Store.open(settings)
+    opened.connect(1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def files() -> Files:
+    return Files()
+
+
+def add_tasks(store: Store, ids: range) -> None:
+    store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
+
+
+def project(store: Store) -> Project:
+    found = store.project(1)
+    assert found is not None
+    return found
+
+
+def take_in(store: Store, settings: Settings, files: Files, **params: Any) -> list[tuple[int, int]]:
+    """Runs it; returns the progress that it reported."""
+    seen: list[tuple[int, int]] = []
+    fetcher: Any = files
+    Intake(store, settings, fetcher, project(store), ProjectSettings(**params), "classification").run(
+        lambda *done: seen.append(done)
+    )
+    return seen
+
+
+def square(store: Store, settings: Settings, task_id: int) -> Any:
+    tasks = store.tasks(1)
+    stored = project(store).stored_shape
+    assert stored is not None
+    with Pixels(pixel_path(settings, project(store)), stored) as pixels:
+        return pixels.read(tasks.rows[tasks.ids == task_id])[0]
+
+
+def test_every_image_becomes_a_square_in_the_file(store: Store, settings: Settings, files: Files) -> None:
+    add_tasks(store, range(1, 11))
+    files.add(range(1, 11))
+    progress = take_in(store, settings, files)
+    assert progress == [(done, 10) for done in range(11)]
+    assert sorted(store.tasks(1).rows.tolist()) == list(range(10))
+    for task_id in (1, 10):
+        assert (square(store, settings, task_id) == np.asarray(arrow(task_id))).all()
+
+
+def test_a_second_run_fetches_only_what_came_since(store: Store, settings: Settings, files: Files) -> None:
+    add_tasks(store, range(1, 6))
+    files.add(range(1, 8))
+    take_in(store, settings, files)
+    add_tasks(store, range(6, 8))
+    files.fetched.clear()
+    take_in(store, settings, files)
+    assert sorted(files.fetched) == [6, 7]
+    assert (square(store, settings, 7) == np.asarray(arrow(7))).all()
+    assert (square(store, settings, 1) == np.asarray(arrow(1))).all()
+
+
+def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_size(
+    store: Store, settings: Settings, files: Files
+) -> None:
+    add_tasks(store, range(1, 101))
+    files.add(range(91, 101), size=48)
+    take_in(store, settings, files)
+    assert (project(store).image_shape, project(store).stored_shape) == ((48, 48), (48, 48))
+    assert store.counts(1)["fetched"] == 10
+    assert store.set_aside(1, 1) == (90, [(1, "1.png is missing.")])
+
+
+def test_as_long_as_no_image_can_be_read_their_size_stays_open(
+    store: Store, settings: Settings, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake_module, "LOOK_AGAIN_SECONDS", 0.0)
+    add_tasks(store, range(1, 6))
+    take_in(store, settings, files)
+    assert project(store).stored_shape is None
+    assert store.counts(1)["aside"] == 5
+    files.add(range(1, 6))  # somebody connected the storage
+    take_in(store, settings, files)
+    assert project(store).stored_shape == (32, 32)
+    assert store.counts(1) | {"aside": 0, "fetched": 5} == store.counts(1)
+
+
+def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: Settings, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 3))
+    take_in(store, settings, files)
+    files.fetched.clear()
+    assert take_in(store, settings, files) == []
+    assert files.fetched == []
+
+
+def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, settings: Settings, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    files.error = AuthError("refused")
+    with pytest.raises(AuthError):
+        take_in(store, settings, files)
+    assert store.counts(1)["aside"] == 0
+    files.error = None
+    take_in(store, settings, files)
+    assert store.counts(1)["fetched"] == 3
+
+
+def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(store: Store, settings: Settings, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, settings, files)
+    store.set_tasks(1, {"id": [1, 2, 3], "loss": [1.0, 2.0, 3.0], "batch": [1, 1, 1]})
+    store.update(1, learner="projects/1/rank-1/result", learner_pool=3)
+    (project_dir(settings, 1) / "rank-1" / "result").mkdir(parents=True)
+    take_in(store, settings, files, image_size=64)
+    assert (project(store).image_shape, project(store).learner) == ((64, 64), "")
+    assert np.isnan(store.tasks(1).losses).all()
+    assert square(store, settings, 2).shape == (64, 64, 3)
+    assert [path.name for path in project_dir(settings, 1).iterdir()] == ["pixels-64x64.u8"]

@@ -1,0 +1,87 @@
+"""The queue between web and worker, on SQLite and on a real Redis: what is asked is worked on, in another process too."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.config import Settings
+from pt4al_backend.engine.queue import Queue
+from tests.support.servers import wait_until
+
+WORKER = """
+import sys
+from pathlib import Path
+from pt4al_backend.engine.queue import Queue
+from pt4al_backend.config import Settings
+
+folder, redis_url = Path(sys.argv[1]), sys.argv[2]
+
+def work(project_id, train):
+    with (folder / "worked").open("a") as file:
+        file.write(f"{project_id} {train}\\n")
+    if project_id == 13:
+        raise RuntimeError("a project that fails")
+
+Queue(Settings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
+"""
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    redis_url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
+    return Settings(data_dir=tmp_path, redis_url=redis_url)
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), settings.redis_url])
+    yield process
+    process.kill()
+    process.wait()
+
+
+def worked(folder: Path) -> list[str]:
+    path = folder / "worked"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_what_was_asked_while_no_worker_ran_is_worked_on_later(
+    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    queue = Queue(settings)
+    queue.ask(7)
+    queue.ask(8, train=True)
+    assert queue.waiting() == 2
+    request.getfixturevalue("worker")
+    wait_until(lambda: {"7 False", "8 True"} <= set(worked(tmp_path)), 30, "both requests are worked on")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_request_that_fails_does_not_stop_the_others(settings: Settings, tmp_path: Path) -> None:
+    queue = Queue(settings)
+    queue.ask(13)
+    wait_until(lambda: "13 False" in worked(tmp_path), 30, "the failing request is worked on")
+    queue.ask(14)
+    wait_until(lambda: "14 False" in worked(tmp_path), 30, "the next one is, too")
+
+
+@pytest.mark.usefixtures("worker")
+def test_every_project_is_looked_at_without_being_asked_for(tmp_path: Path) -> None:
+    wait_until(lambda: worked(tmp_path).count("99 False") >= 3, 30, "the poll has come by three times")
+
+
+def test_a_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    wait_until(lambda: worked(tmp_path), 30, "the worker works")
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(15) is not None
+
+
+def test_a_process_that_only_asks_does_not_work(settings: Settings) -> None:
+    queue = Queue(settings)
+    queue.ask(1)
+    assert queue.waiting() >= 1

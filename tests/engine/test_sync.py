@@ -1,0 +1,186 @@
+"""Sync against a Label Studio that filters tasks by their date, as the real one does."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend.config import Settings
+from pt4al_backend.engine.sync import Sync
+from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.label_studio.annotations import Labelling
+from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.client import NotFound
+from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
+from pt4al_backend.label_studio.outlines import regions_of
+from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.state.store import Store
+
+CHOICES = '<Choices name="c" toName="image"><Choice value="a"/><Choice value="b"/></Choices>'
+LABELLING = Choices(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
+
+
+class Studio:
+    """Holds tasks; counts those that it was made to hand out."""
+
+    def __init__(self) -> None:
+        self.tasks: list[dict[str, Any]] = []
+        self.handed_out = 0
+        self.predictions: dict[int, dict[str, Any]] = {}
+
+    def add(self, at: datetime) -> None:
+        number = len(self.tasks) + 1
+        stamp = at.isoformat().replace("+00:00", "Z")
+        self.tasks.append({"id": number, "data": {"image": f"{number}.png"}, "updated_at": stamp, "annotations": []})
+
+    def task_pages(self, _project: int, *, page_size: int, updated_since: str | None = None) -> Iterator[list[dict[str, Any]]]:
+        since = datetime.fromisoformat(updated_since) if updated_since else datetime.min.replace(tzinfo=UTC)
+        page = [task for task in self.tasks if datetime.fromisoformat(task["updated_at"]) >= since]
+        self.handed_out += len(page)
+        yield page
+
+    def named_pages(self, _project: int, ids: Sequence[int], page_size: int) -> Iterator[list[dict[str, Any]]]:
+        page = [task for task in self.tasks if task["id"] in ids]
+        self.handed_out += len(page)
+        yield page
+
+    def task_ids(self, _project: int) -> list[int]:
+        return [task["id"] for task in self.tasks]
+
+    def answered_pages(self, _project: int) -> Iterator[list[dict[str, Any]]]:
+        def marked(task: dict[str, Any]) -> dict[str, Any]:
+            return {**task, "annotations": [{**each, "result": None} for each in task["annotations"]]}
+
+        yield [marked(task) for task in self.tasks if task["annotations"]]
+
+    def prediction(self, prediction_id: int) -> dict[str, Any]:
+        if prediction_id not in self.predictions:
+            raise NotFound("no such prediction")
+        return self.predictions[prediction_id]
+
+
+@pytest.fixture
+def store(settings: Settings) -> Iterator[Store]:
+    store = Store.open(settings)
+    store.connect(1)
+    yield store
+    store.close()
+
+
+def look(store: Store, studio: Studio, labelling: Labelling = LABELLING, *, reread: bool = False) -> int:
+    """One increment, as a pass of the engine makes it; how many tasks Label Studio had to hand out."""
+    project = store.project(1)
+    assert project is not None
+    before = studio.handed_out
+    Sync(store, studio, project, labelling).increment(reread=reread)  # type: ignore[arg-type]
+    return studio.handed_out - before
+
+
+def test_an_import_is_read_once_however_often_one_looks(store: Store) -> None:
+    studio = Studio()
+    imported = datetime.now(UTC) - timedelta(hours=1)
+    for k in range(50):
+        studio.add(imported + timedelta(milliseconds=k))
+    assert look(store, studio) == 50
+    assert look(store, studio) <= 1
+
+
+def test_a_change_that_became_visible_late_is_taken_over(store: Store) -> None:
+    studio = Studio()
+    now = datetime.now(UTC)
+    studio.add(now)
+    look(store, studio)
+    studio.add(now - timedelta(seconds=5))  # of a transaction that took five seconds
+    look(store, studio)
+    assert store.task_images(1).keys() == {1, 2}
+
+
+def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Store) -> None:
+    studio = Studio()
+    studio.add(datetime.now(UTC))
+    region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
+    studio.tasks[0]["annotations"] = [{"id": 5, "result": [region], "updated_at": studio.tasks[0]["updated_at"]}]
+    look(store, studio)
+    store.set_tasks(1, {"id": [1], "note": ["It does not fit its image."]})
+    look(store, studio)
+    assert store.answers(1)[1].note  # nothing has changed
+    studio.tasks[0]["data"]["image"] = "another.png"
+    look(store, studio)
+    assert (store.answers(1)[1].label, store.answers(1)[1].note) == ("a", "")
+
+
+@pytest.mark.parametrize("result", ["\ud800", {"a": 1}, [{"from_name": "c", "value": {"choices": ["\0\ud800"]}}]])
+def test_a_damaged_annotation_sets_its_task_aside_and_stops_nothing(store: Store, result: Any) -> None:
+    studio = Studio()
+    marked = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}, "origin": {"a": 1}}
+    for number, said in enumerate([result, [marked]], start=1):
+        studio.add(datetime.now(UTC))
+        task = studio.tasks[-1]
+        task["annotations"] = [{"id": number, "result": said, "updated_at": task["updated_at"]}]
+    look(store, studio)
+    answers = store.answers(1)
+    assert (answers[1].answer, answers[2].label) == ("skip", "a")
+    assert [task for task, _ in store.set_aside(1)[1]] == [1]
+
+
+def test_an_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
+    studio = Studio()
+    for address in ("\ud800.png", "a\0.png", "\u65e5\u672c \u00e9.png"):
+        studio.add(datetime.now(UTC))
+        studio.tasks[-1]["data"]["image"] = address
+    look(store, studio)
+    assert [task for task, _ in store.set_aside(1)[1]] == [1, 2]
+    assert store.task_images(1)[3] == "\u65e5\u672c \u00e9.png"
+
+
+def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: Store) -> None:
+    studio = Studio()
+    region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
+    for _ in range(4):
+        studio.add(datetime.now(UTC) - timedelta(hours=1))
+        task = studio.tasks[-1]
+        task["annotations"] = [{"id": task["id"], "result": [region], "updated_at": task["updated_at"]}]
+    look(store, studio)
+
+    def full() -> int:
+        project, before = store.project(1), studio.handed_out
+        assert project is not None
+        Sync(store, studio, project, LABELLING).full()  # type: ignore[arg-type]
+        return studio.handed_out - before
+
+    assert full() == 0
+    other = {**region, "value": {"choices": ["b"]}}
+    studio.tasks[1]["annotations"] = [{"id": 9, "result": [other], "updated_at": studio.tasks[1]["updated_at"]}]
+    studio.tasks[2]["annotations"] = []
+    assert full() == 1
+    assert {task: said.label for task, said in store.answers(1).items()} == {1: "a", 2: "b", 4: "a"}
+    assert full() == 0
+
+
+def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store: Store, tmp_path: Path) -> None:
+    tag = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
+    config = parse(f'<View><Image name="image" value="$image"/>{tag}</View>')
+    assert isinstance(config, SegmentationConfig)
+    labelling = Drawings(config, Masks(tmp_path), lambda: Masks(tmp_path), 10_000)
+    ids = np.repeat(np.array([[0, 1]], np.uint8), 20, axis=0).repeat(10, axis=1)
+    shown = [{**region, "origin": "prediction"} for region in regions_of(Mask(ids), config)]
+    studio = Studio()
+    studio.predictions[7] = {"id": 7, "result": shown}
+    for number, result in enumerate([shown, shown[1:]]):
+        studio.add(datetime.now(UTC))
+        stamp = studio.tasks[number]["updated_at"]
+        studio.tasks[number]["annotations"] = [{"id": number, "result": result, "parent_prediction": 7, "updated_at": stamp}]
+
+    def accepted() -> list[bool]:
+        return [store.answers(1)[task].accepted for task in (1, 2)]
+
+    look(store, studio, labelling)
+    assert accepted() == [True, False]
+    del studio.predictions[7]
+    for task in studio.tasks:
+        task["annotations"][0]["parent_prediction"] = None
+    look(store, studio, labelling, reread=True)
+    assert accepted() == [True, False]

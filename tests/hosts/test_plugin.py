@@ -1,0 +1,172 @@
+"""The plugin folder: what Label Studio, its admin and label-studio-ml find there."""
+
+import base64
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pt4al_backend.engine.publish import PREFIX, SAMPLING, VIEW
+from pt4al_backend.engine.queue import Queue
+from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
+from pt4al_backend.server.backend import EVENTS, hosted
+from tests.support.servers import REPOSITORY
+
+PLUGIN = REPOSITORY / "plugin"
+CLASSIFICATION = (PLUGIN / "labeling" / "classification.xml").read_text()
+SETUP = {
+    "project": "3.1795241480",
+    "schema": CLASSIFICATION,
+    "hostname": "http://127.0.0.1:1",
+    "access_token": "",
+    "extra_params": {},
+}
+
+# 1.0.9 pins Flask 1.1.2, which is older than the libraries below it
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def test_the_classification_config_is_one_that_the_backend_learns_from() -> None:
+    config = parse(CLASSIFICATION)
+    assert config.image_key == "image"
+    assert config.labels == ("cat", "dog", "other")
+
+
+@pytest.mark.parametrize("shape", ["brush", "polygon", "bitmask"])
+def test_the_segmentation_configs_are_ones_that_the_backend_learns_from(shape: str) -> None:
+    config = parse((PLUGIN / "labeling" / f"segmentation-{shape}.xml").read_text())
+    assert isinstance(config, SegmentationConfig)
+    assert (config.shape, config.image_key) == (shape, "image")
+    assert config.labels == ("road", "building", "person")
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        SAMPLING,
+        PREFIX,
+        VIEW,
+        "ML_BLOCK_LOCAL_IP",
+        "SSRF_PROTECTION_ENABLED",
+        "LABEL_STUDIO_HOST",
+        "Personal access token",
+        "Start model training on annotation submission",
+    ],
+)
+def test_the_admin_s_page_names_what_is_switched_on_and_what_is_changed(word: str) -> None:
+    assert word in (PLUGIN / "README.md").read_text()
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], ModuleType]]:
+    """Imports plugin/_wsgi.py as a WSGI server does, with a fresh label-studio-ml below it; environment as it is then."""
+    monkeypatch.setenv("PT4AL_DATA_DIR", str(tmp_path))
+    monkeypatch.syspath_prepend(PLUGIN)
+    hosted.cache_clear()
+
+    def forget() -> None:
+        # label-studio-ml keeps app and manager in its modules
+        for name in ("_wsgi", "model", "label_studio_ml.api"):
+            sys.modules.pop(name, None)
+        vars(importlib.import_module("label_studio_ml")).pop("api", None)
+
+    forget()
+    yield lambda: importlib.import_module("_wsgi")
+    forget()
+    hosted.cache_clear()
+
+
+def test_label_studio_ml_finds_the_model_class_by_itself(plugin: object) -> None:
+    from label_studio_ml.model import get_all_classes_inherited_LabelStudioMLBase
+
+    assert get_all_classes_inherited_LabelStudioMLBase(str(PLUGIN / "model.py")) == ["PT4AL"]
+
+
+def test_1_0_9_answers_setup_with_the_published_version(plugin: Callable[[], ModuleType]) -> None:
+    client = plugin().app.test_client()
+    assert client.post("/setup", json=SETUP).get_json() == {"model_version": ""}
+    hosted().store.update(3, served_version="pt4al-r1-20261121-101500")
+    assert client.post("/setup", json=SETUP).get_json() == {"model_version": "pt4al-r1-20261121-101500"}
+
+
+def test_1_0_9_hands_over_the_extra_params(plugin: Callable[[], ModuleType]) -> None:
+    client = plugin().app.test_client()
+    client.post("/setup", json={**SETUP, "extra_params": {"rounds": 4}})
+    assert project(3).params == {"rounds": 4}
+    refused = client.post("/setup", json={**SETUP, "extra_params": {"round": 4}})
+    assert refused.status_code == 500
+    assert "Unknown setting 'round'" in refused.get_json()["detail"]
+    assert project(3).params == {"rounds": 4}
+
+
+def test_1_0_9_answers_for_each_task_before_there_is_a_model(plugin: Callable[[], ModuleType]) -> None:
+    client = plugin().app.test_client()
+    client.post("/setup", json=SETUP)
+    tasks = [{"id": 11, "data": {"image": "a.png"}, "project": 3}, {"id": 12, "data": {}, "project": 3}]
+    body = {"tasks": tasks, "project": "3.1795241480", "label_config": CLASSIFICATION, "params": {"login": None, "context": None}}
+    assert [answer["result"] for answer in client.post("/predict", json=body).get_json()["results"]] == [[], []]
+
+
+@pytest.mark.parametrize("event", ["TASKS_CREATED", "ANNOTATIONS_DELETED", "START_TRAINING"])
+def test_1_0_9_asks_the_worker_at_every_event(plugin: Callable[[], ModuleType], event: str) -> None:
+    client = plugin().app.test_client()
+    client.post("/setup", json=SETUP)
+    before = waiting()
+    answer = client.post("/webhook", json={"action": event, "project": {"id": 3, "label_config": CLASSIFICATION}})
+    assert answer.status_code == 201
+    assert waiting() == before + 1
+
+
+def test_an_event_of_a_project_that_cannot_be_learnt_is_explained(plugin: Callable[[], ModuleType]) -> None:
+    body = {"action": "PROJECT_UPDATED", "project": {"id": 3, "label_config": "<View/>"}}
+    answer = plugin().app.test_client().post("/webhook", json=body)
+    assert answer.status_code == 400
+    assert answer.get_json()["remedy"].startswith("Add <Image")
+
+
+def test_1_0_9_asks_for_the_password_that_the_environment_sets(
+    plugin: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASIC_AUTH_USER", "label-studio")
+    monkeypatch.setenv("BASIC_AUTH_PASS", "secret")
+    client = plugin().app.test_client()
+    assert client.get("/health").status_code == 200
+    for header, status in ((None, 401), (basic("label-studio:wrong"), 401), (basic("label-studio:secret"), 200)):
+        headers = {"Authorization": header} if header else {}
+        assert client.post("/setup", json=SETUP, headers=headers).status_code == status
+        event = {"action": "TASKS_CREATED", "project": {"id": 3, "label_config": CLASSIFICATION}}
+        assert client.post("/webhook", json=event, headers=headers).status_code == (401 if status == 401 else 201)
+
+
+def test_2_x_is_given_the_password_and_every_event(plugin: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The 2.x sources are on no package index; this is their ``init_app`` and their list of events."""
+    api: Any = importlib.import_module("label_studio_ml.api")
+    given: list[object] = []
+
+    def init_app(model_class: type, basic_auth_user: str | None = None, basic_auth_pass: str | None = None) -> Any:
+        given.extend([model_class.__name__, basic_auth_user, basic_auth_pass])
+        return api._server
+
+    monkeypatch.setattr(api, "init_app", init_app)
+    monkeypatch.setattr(api, "TRAIN_EVENTS", ("START_TRAINING",), raising=False)
+    monkeypatch.setenv("BASIC_AUTH_USER", "label-studio")
+    monkeypatch.setenv("BASIC_AUTH_PASS", "secret")
+    plugin()
+    assert given == ["PT4AL", "label-studio", "secret"]
+    assert api.TRAIN_EVENTS == EVENTS
+
+
+def basic(pair: str) -> str:
+    return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+def project(project_id: int) -> Any:
+    return hosted().store.project(project_id)
+
+
+def waiting() -> int:
+    return Queue(hosted().settings).waiting()

@@ -1,0 +1,298 @@
+"""The training child, as the worker knows it: a folder in, lines out, a result in the folder."""
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.jobs import child
+from pt4al_backend.learn.predictor import Predictor
+from pt4al_backend.learn.tasks import POSTERIORS
+from pt4al_backend.query.sampling import SAMPLERS
+from tests.support import pools
+from tests.support.images import CLASSES
+from tests.support.pools import ARROWS, SCENES, Pool
+
+pytestmark = pytest.mark.slow
+
+POOL = 60
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    return pools.arrows(tmp_path / "pixels", POOL)
+
+
+@pytest.fixture(params=[ARROWS, SCENES], ids=lambda pool: pool.task)
+def pool(request: pytest.FixtureRequest) -> Pool:
+    chosen: Pool = request.param
+    return chosen
+
+
+class Lines:
+    """A channel that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def send(self, line: dict[str, Any]) -> None:
+        self.lines.append(line)
+
+    def report(self, progress: Any) -> None:
+        self.send(vars(progress))
+
+
+def run(folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Does a job in this process."""
+    lines = Lines()
+    return child.run(folder, lines), lines.lines
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    """Does a job as the worker does."""
+    return subprocess.Popen([sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)], stdout=subprocess.PIPE)
+
+
+def losses(folder: Path) -> Any:
+    return np.load(folder / "result" / "losses.npy")
+
+
+def candidates(folder: Path) -> dict[str, Any]:
+    with np.load(folder / "result" / "candidates.npz", allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: Path, pool: Pool) -> None:
+    rows = np.random.default_rng(0).permutation(POOL)
+    store = pool.store(tmp_path / "pixels", POOL)
+    ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, settings={"pretext_epochs": 4})
+    process = start(ranking)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    lines = [json.loads(line) for line in output.splitlines()]
+    assert {line["phase"] for line in lines} >= {"pretext", "scoring"}
+    assert all({"epoch", "epochs", "done", "total", "eta"} <= line.keys() for line in lines)
+    manifest = artefacts.manifest(ranking / "result")
+    assert manifest["quality"].keys() == {"accuracy", "chance", "spread", "meaningful", "reason"}
+    assert not (ranking / child.CHECKPOINT).exists()
+
+    changes = {"learner": str(ranking / "result"), "settings": {"epochs": pool.epochs}}
+    lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), pool, **changes)
+    assert run(lesson)[0] == 0
+    manifest = artefacts.manifest(lesson / "result")
+    assert manifest["init"] == "pretext"
+    assert manifest["train_size"] == 40
+    control = manifest["control"]
+    assert control["total"] == 20
+    assert 0.7 < control["value"] <= 1
+    assert 0 < control["low"] <= control["value"] <= control["high"] <= 1
+    assert {path.name for path in lesson.iterdir()} == {
+        "job.json",
+        "lock",
+        "result",
+        "train.npz",
+        "control.npz",
+        "candidates.npy",
+    }
+
+    predictor = Predictor.load(lesson / "result")
+    assert (predictor.task, predictor.classes) == (pool.task, list(pool.classes))
+    assert predictor.shape == predictor.stored == pool.shape
+    said = candidates(lesson)
+    assert said.keys() == {*SAMPLERS, "labels"}
+    with Pixels(store, pool.shape) as pixels:
+        answers, confidences = predictor.predict(pixels.read(np.arange(5)))
+    np.testing.assert_allclose(confidences, said["least_confidence"], atol=0.03)
+    for answer, label in zip(answers, said["labels"].tolist(), strict=True):
+        if isinstance(answer, Mask):
+            assert np.mean(Masks(lesson / "result" / "masks").get(label).ids == answer.ids) > 0.99
+        else:
+            assert answer == label
+    assert predictor.predict(np.empty((0, *pool.shape, 3), np.uint8))[0] == []
+
+
+def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_path: Path, pool: Pool) -> None:
+    store = pool.store(tmp_path / "pixels", POOL)
+    rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
+    wants = ["features", "posteriors"] if pool.task in POSTERIORS else ["features"]
+    lesson = pools.lesson(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
+    assert run(lesson)[0] == 0
+    kept = {path.stem: np.load(path).astype(np.float64) for path in (lesson / "result").glob("*.npy")}
+    assert kept.keys() == {*wants, "labelled"}
+    assert np.ptp(kept["features"], axis=0).max() > 0.01
+    np.testing.assert_allclose(kept["labelled"][::-1][:5], kept["features"], rtol=0.02, atol=0.02)
+    assert kept["labelled"].shape == (40, kept["features"].shape[1])
+    if "posteriors" in wants:
+        np.testing.assert_allclose(kept["posteriors"].max(1), candidates(lesson)["least_confidence"], atol=1e-3)
+        assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(lesson)["labels"].tolist()
+
+
+def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
+    store = pool.store(tmp_path / "pixels", POOL)
+    rows = np.array([3, 7, 3, *range(20)])
+    ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, wants=["features"])
+    assert run(ranking)[0] == 0
+    features = np.load(ranking / "result" / "features.npy")
+    assert len(features) == len(rows)
+    np.testing.assert_array_equal(features[0], features[2])
+    assert (features[0] != features[1]).any()
+
+
+def test_posteriors_of_images_are_not_a_segmenter_s_to_give(tmp_path: Path) -> None:
+    store = SCENES.store(tmp_path / "pixels", POOL)
+    lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
+    status, lines = run(lesson)
+    assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
+
+
+def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learner_knows_by_heart(tmp_path: Path) -> None:
+    store = pools.noise(tmp_path / "noise", 140)
+    ranking = pools.ranking(tmp_path / "ranking", store, np.arange(100), settings={"pretext_epochs": 15})
+    late = pools.ranking(tmp_path / "late", store, np.arange(100, 140), learner=str(ranking / "result"))
+    assert run(ranking)[0] == run(late)[0] == 0
+    places = np.searchsorted(np.sort(losses(ranking)), losses(late)) / 100
+    assert 0.3 < places.mean() < 0.7
+    assert not artefacts.manifest(ranking / "result")["quality"]["meaningful"]
+
+
+def test_the_paper_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path, store: Path) -> None:
+    settings = {"preset": "paper"}
+    ranking = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings=settings)
+    again = pools.ranking(tmp_path / "again", store, np.arange(40, 45), settings=settings, learner=str(ranking / "result"))
+    assert run(ranking)[0] == run(again)[0] == 0
+    np.testing.assert_array_equal(losses(again), losses(ranking)[40:45])
+    assert artefacts.manifest(ranking / "result")["held_out"] == 0
+
+
+def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 300})
+    process = start(folder)
+    assert process.stdout is not None
+    while json.loads(process.stdout.readline())["epoch"] < 3:
+        pass
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    job = json.loads((folder / "job.json").read_text())
+    assert not (folder / "result").exists()
+
+    job["device"] = "auto"  # any change makes it another job, whose first epochs are its own
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in (child.CHECKPOINT, "rows.npy"):
+        (other / name).write_bytes((folder / name).read_bytes())
+    job["settings"]["pretext_epochs"] = 2
+    (other / "job.json").write_text(json.dumps(job))
+    code, lines = run(other)
+    assert code == 0
+    assert "other data or settings" in lines[0]["note"]
+
+    process = start(folder)
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert first["note"].startswith("Going on after epoch")
+
+
+def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 1000})
+    process = start(folder)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) == child.EXIT_ORPHANED
+    assert not (folder / "result").exists()
+
+
+def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Path) -> None:
+    one_class = np.arange(0, 30, len(CLASSES))
+    code, lines = run(pools.lesson(tmp_path / "lesson", store, one_class, np.arange(1)))
+    assert code == child.EXIT_ERROR
+    assert "only 'red'" in lines[-1]["error"]
+    assert lines[-1]["remedy"]
+
+
+def test_a_store_that_is_too_short_is_told(tmp_path: Path, store: Path) -> None:
+    code, lines = run(pools.ranking(tmp_path / "ranking", store, np.arange(POOL + 5)))
+    assert code == child.EXIT_ERROR
+    assert "image store" in lines[-1]["error"]
+
+
+def test_an_unreadable_job_is_told(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"kind": "rank"}')
+    code, lines = run(tmp_path)
+    assert code == child.EXIT_ERROR
+    assert "task" in lines[-1]["error"]
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    (folder / "checkpoint.part").symlink_to("/dev/full")
+    code, lines = run(folder)
+    assert code == child.EXIT_ERROR
+    assert "No space left" in lines[-1]["error"]
+    assert "Free space" in lines[-1]["remedy"]
+    assert run(folder)[0] == 0
+
+
+def test_a_job_that_is_done_is_not_done_again_but_another_in_its_place_is(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    assert run(folder)[0] == 0
+    made = (folder / "result" / "losses.npy").stat().st_mtime_ns
+    assert run(folder) == (0, [])
+    assert (folder / "result" / "losses.npy").stat().st_mtime_ns == made
+    np.save(folder / "rows.npy", np.arange(30))
+    assert run(folder)[0] == 0
+    assert losses(folder).shape == (30,)
+
+
+def test_a_child_waits_for_an_orphan_that_holds_the_job(tmp_path: Path, store: Path) -> None:
+    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
+    with (folder / "lock").open("w") as orphan:
+        fcntl.flock(orphan, fcntl.LOCK_EX)
+        outcome: list[int] = []
+        thread = threading.Thread(target=lambda: outcome.append(run(folder)[0]))
+        thread.start()
+        while f"{os.fstat(orphan.fileno()).st_ino} " not in waiting_locks():
+            pass
+        assert not (folder / "result").exists()
+    thread.join()
+    assert outcome == [0]
+
+
+def waiting_locks() -> str:
+    """The kernel's list of locks that somebody waits for."""
+    return "".join(f"{line} " for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
+
+
+def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: Path, pool: Pool) -> None:
+    folder = pools.lesson(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    np.save(folder / "candidates.npy", np.arange(0))
+    assert run(folder)[0] == 0
+    assert {name: len(values) for name, values in candidates(folder).items()} == dict.fromkeys([*SAMPLERS, "labels"], 0)
+    control = artefacts.manifest(folder / "result")["control"]
+    assert (control["value"], control["low"], control["high"], control["total"]) == (None, None, None, 0)
+
+
+@pytest.mark.parametrize("label", ["purple", "32x32-" + 40 * "0"])
+def test_a_label_that_nobody_knows_is_told(tmp_path: Path, pool: Pool, label: str) -> None:
+    folder = pools.lesson(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    np.savez(folder / "control.npz", rows=np.arange(1), labels=np.array([label]))
+    code, lines = run(folder)
+    assert code == child.EXIT_ERROR
+    assert label in lines[-1]["error"]
+    assert lines[-1]["remedy"]
+    assert not (folder / "scratch").exists()

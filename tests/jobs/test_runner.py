@@ -1,0 +1,140 @@
+"""Training in a child process: progress comes back, errors come back, and a killed child is gone on with."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs import runner
+from pt4al_backend.query.sampling import SAMPLERS
+from tests.support import pools
+from tests.support.pools import ARROWS, SCENES, Pool, description, labelled
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def pixels(tmp_path: Path) -> Path:
+    return pools.arrows(tmp_path / "pixels.u8", 24)
+
+
+def rows(*numbers: int) -> np.ndarray[Any, Any]:
+    return np.array(numbers, np.int64)
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
+    folder, events, ticks = tmp_path / "rank", [], []
+    runner.prepare(folder, description("rank", pixels), rows=np.arange(24))
+    result = runner.run(folder, events.append, lambda: ticks.append(1))
+    assert np.isfinite(np.load(result / "losses.npy")).all()
+    assert {"phase", "epoch", "epochs", "eta"} <= events[-1].keys()
+    assert ticks
+    assert runner.result_of(folder) == result
+
+
+def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
+    folder, events = tmp_path / "rank", []
+    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
+    runner.run(folder, nothing, nothing)
+    runner.run(folder, events.append, nothing)
+    assert events == []
+
+
+def lesson(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any) -> Path:
+    """A job that learns 16 images and looks at six others."""
+    train, control = (labelled(store, chosen, pool) for chosen in (np.arange(16), rows(16, 17)))
+    job = description("learn", store, pool, **changes)
+    runner.prepare(folder, job, train=train, control=control, candidates=np.arange(18, 24))
+    return folder
+
+
+def killed_in(folder: Path, phase: str) -> Path:
+    """Runs a job whose child is killed once, in a phase; its result."""
+    killed = threading.Event()
+
+    def kill_once(event: dict[str, Any]) -> None:
+        if event.get("phase") == phase and event.get("epoch") and not killed.is_set():
+            killed.set()
+            for child in psutil.Process().children():
+                if str(folder) in child.cmdline():
+                    os.kill(child.pid, signal.SIGKILL)
+
+    result = runner.run(folder, kill_once, nothing)
+    assert killed.is_set()
+    return result
+
+
+@pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
+def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
+    folder = lesson(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
+    with np.load(killed_in(folder, "training") / "candidates.npz") as said:
+        assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
+    assert not (folder / "scratch").exists()
+
+
+@pytest.mark.parametrize(("companion", "phase"), [("learning_loss", "training"), ("vaal", "companion")])
+def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
+    tmp_path: Path, pixels: Path, companion: str, phase: str
+) -> None:
+    changes: dict[str, Any] = {"companion": companion, "asks": 3, "settings": {"companion_steps": 2}}
+    whole, killed = (lesson(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
+    results = runner.run(whole, nothing, nothing), killed_in(killed, phase)
+    expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)
+    assert len(set(expected.tolist())) > 1
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_with(tmp_path: Path, pixels: Path) -> None:
+    folder = lesson(tmp_path / "learn", pixels, settings={"epochs": 3})
+
+    class Unwanted(Exception):
+        pass
+
+    def stop() -> None:
+        raise Unwanted
+
+    with pytest.raises(Unwanted):
+        runner.run(folder, nothing, stop)
+    assert not [child for child in psutil.Process().children() if str(folder) in child.cmdline()]
+    assert runner.run(folder, nothing, nothing) == folder / "result"
+
+
+def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
+    folder = tmp_path / "learn"
+    one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
+    runner.prepare(folder, description("learn", pixels), train=one_class, control=none, candidates=rows())
+    with pytest.raises(TrainingImpossible, match="class"):
+        runner.run(folder, nothing, nothing)
+
+
+def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path) -> None:
+    folder = tmp_path / "rank"
+    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
+    (folder / "rows.npy").write_bytes(b"not an array")
+    with pytest.raises(TrainingImpossible) as crashed:
+        runner.run(folder, nothing, nothing)
+    assert str(folder) in str(crashed.value)
+
+
+def test_no_secret_reaches_the_child(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
+    folder = tmp_path / "rank"
+    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
+
+    def look(_event: dict[str, Any]) -> None:
+        seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
+
+    runner.run(folder, look, nothing)
+    assert seen
+    assert not any("token-of-the-admin" in environment for environment in seen)

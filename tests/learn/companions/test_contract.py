@@ -1,0 +1,232 @@
+"""What every companion promises, and what each of them is for."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.jobs import learn
+from pt4al_backend.jobs.learn import Job
+from pt4al_backend.learn import networks, tasks
+from pt4al_backend.learn.companions import COMPANIONS, load
+from pt4al_backend.learn.companions.vaal import Autoencoder
+from pt4al_backend.learn.loop import Progress
+from pt4al_backend.learn.networks import ResNetForm
+from pt4al_backend.query.strategies import STRATEGIES
+from tests.support.images import CLASSES, arrow
+from tests.support.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled
+
+pytestmark = pytest.mark.slow
+
+ALL = sorted(set(COMPANIONS) - {""})
+#: Two ask for the classes of images, which segmentation has none of.
+OF_CLASSES = {"normalised_confidence", "pal"}
+FITTING = [(name, ARROWS) for name in ALL] + [(name, SCENES) for name in ALL if name not in OF_CLASSES]
+
+Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
+
+
+def ask(
+    folder: Path, name: str, store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS, asks: int = 6, **settings: Any
+) -> Asked:
+    """What a training says of candidates that follow twelve labelled images, and what it reported."""
+    train = np.arange(12)
+    arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
+    given = {"companion_steps": 2, **settings}
+    folder = job(folder, "learn", store, arrays, pool, companion=name, asks=asks, settings=given)
+    told: list[Progress] = []
+    learn.learn(Job.read(folder), told.append)
+    with np.load(folder / "result" / "candidates.npz") as said:
+        return dict(said), told
+
+
+@pytest.mark.parametrize(("name", "pool"), FITTING, ids=lambda each: each.task if isinstance(each, Pool) else each)
+def test_every_companion_gives_each_candidate_a_confidence_that_a_seed_repeats(tmp_path: Path, name: str, pool: Pool) -> None:
+    store, rows = pool.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    first, again = (ask(tmp_path / f"job-{k}", name, store, rows, pool)[0][name] for k in range(2))
+    assert first.shape == rows.shape
+    assert np.all((first >= 0) & (first <= 1))
+    assert len(np.unique(first)) > 1
+    assert np.array_equal(first, again)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_companion_can_be_asked_about_nothing(tmp_path: Path, name: str) -> None:
+    said, _ = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 12), np.empty(0, np.int64))
+    assert said[name].shape == (0,)
+
+
+def test_every_companion_belongs_to_the_strategy_or_the_sampler_of_its_name() -> None:
+    strategies = {name for name, strategy in STRATEGIES.items() if strategy.companion == name}
+    sampler = STRATEGIES["pt4al"](rounds=2, first_query="random", sampler="normalised_confidence").companion
+    assert {*strategies, sampler} == set(ALL)
+
+
+def test_logits_of_one_length_leave_less_between_a_sure_and_an_unsure_image(tmp_path: Path) -> None:
+    """Normalised logits differ by the square root of 2 at most, so that no posterior of C classes comes near 1."""
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    said, _ = ask(tmp_path / "job", "normalised_confidence", store, rows, epochs=20)
+    highest = np.exp(2**0.5) / (np.exp(2**0.5) + len(CLASSES) - 1)
+    assert said["normalised_confidence"].max() < highest < said["least_confidence"].max()
+
+
+@pytest.mark.parametrize("name", ["vaal", "ta_vaal"])
+def test_short_memory_makes_the_minibatches_smaller(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Autoencoder.forward
+
+    def short(coder: Autoencoder, images: Tensor, extra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if len(images) > 8:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(coder, images, extra)
+
+    monkeypatch.setattr(Autoencoder, "forward", short)
+    said, told = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert np.all(np.isfinite(said[name]))
+    notes = [each.note for each in told if each.phase == "companion" and each.note]
+    assert [note.split()[-2] for note in notes] == ["16", "8"]
+
+
+def test_its_time_is_told_apart(tmp_path: Path) -> None:
+    _, told = ask(tmp_path / "job", "vaal", ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert [(each.done, each.total) for each in told if each.phase == "companion"] == [(1, 2), (2, 2)]
+    assert artefacts.manifest(tmp_path / "job" / "result")["seconds"]["companion"] > 0
+
+
+@pytest.mark.parametrize(("name", "same"), [("learning_loss_detached", True), ("learning_loss", False)])
+def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path, name: str, same: bool) -> None:
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
+    alone, beside = (ask(tmp_path / f"job-{each}", each, store, rows)[0]["margin"] for each in ("", name))
+    assert np.array_equal(alone, beside) == same
+
+
+@pytest.mark.parametrize(
+    ("name", "done", "reached"),
+    [
+        ("learning_loss", 0.0, True),
+        ("learning_loss", 0.59, True),
+        ("learning_loss", 0.61, False),
+        ("learning_loss_detached", 0.0, False),
+        ("ta_vaal", 0.59, True),
+        ("ta_vaal", 0.61, False),
+    ],
+)
+def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, done: float, reached: bool) -> None:
+    torch.manual_seed(0)
+    task = tasks.load("classification")(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
+    images = torch.randint(0, 256, (8, 3, *SHAPE), dtype=torch.uint8)
+    beside = load(name)(task).beside()
+    beside.done = done
+    gradients = []
+    for each in (task, beside):
+        each.model.zero_grad()
+        each.loss((images, torch.arange(8) % len(CLASSES)), np.random.default_rng(0)).backward()
+        gradients.append(torch.cat([weights.grad.ravel() for weights in task.body.parameters()]))
+    assert torch.equal(*gradients) != reached
+
+
+@pytest.mark.parametrize(("name", "steps"), [("vaal", 2), ("ta_vaal", 1)])
+def test_the_autoencoder_learns_as_often_as_published_for_each_time_that_the_discriminator_does(
+    tmp_path: Path, name: str, steps: int
+) -> None:
+    taken: Counter[int] = Counter()
+
+    def count(optimizer: Optimizer, *_: Any) -> None:
+        if isinstance(optimizer, torch.optim.Adam):
+            taken[id(optimizer)] += 1
+
+    with register_optimizer_step_pre_hook(count):
+        ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20), companion_steps=3)
+    assert sorted(taken.values()) == [3, 3 * steps]
+
+
+def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
+    """Those of both kinds, to one that learns nothing itself. By TA-VAAL, as VAAL's codes say next to nothing so soon."""
+
+    def stop(optimizer: Optimizer, *_: Any) -> None:
+        learned = optimizer.param_groups[0]["params"]
+        if isinstance(optimizer, torch.optim.Adam) and len(learned[-1]) == 1:  # it ends in one number
+            for each in learned:
+                each.grad = None
+
+    store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(32)
+    with register_optimizer_step_pre_hook(stop):
+        said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=25)
+    assert said["ta_vaal"].mean() > 0.75
+
+
+def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
+    with Pixels(path, SHAPE) as store:
+        for row, image in enumerate(images):
+            store.write(row, image)
+        store.flush()
+    return path
+
+
+@pytest.mark.parametrize("name", ["learning_loss", "learning_loss_detached"])
+def test_a_loss_module_learns_what_the_model_gets_wrong(tmp_path: Path, name: str) -> None:
+    """Arrows are labelled by their colour; grey noise is labelled at random, which nothing can predict."""
+    rng = np.random.default_rng(0)
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    for k in range(1, 36, 2):
+        images[k] = rng.integers(0, 256, (*SHAPE, 1), dtype=np.uint8).repeat(3, 2)
+    store, rows = _store(tmp_path / "pixels", images), np.arange(24, 36)
+    train = np.arange(24)
+    labels = np.array([CLASSES[rng.integers(len(CLASSES)) if k % 2 else k % len(CLASSES)] for k in train], np.str_)
+    nothing = labelled(store, train[:0])
+    arrays = {"train": {"rows": train, "labels": labels}, "control": nothing, "candidates": rows}
+    folder = job(tmp_path / "job", "learn", store, arrays, companion=name, asks=6, settings={"epochs": 40})
+    learn.learn(Job.read(folder), lambda _: None)
+    with np.load(folder / "result" / "candidates.npz") as said:
+        asked = rows[np.argsort(said[name])][:6]
+    assert (asked % 2).sum() >= 5
+
+
+def test_a_discriminator_finds_a_kind_that_nobody_has_labelled(tmp_path: Path) -> None:
+    """TA-VAAL's. VAAL sums the divergence, which leaves next to nothing in the codes of so short a training."""
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    strange = range(24, 36)
+    for k in strange:
+        images[k] = np.indices(SHAPE).sum(0).astype(np.uint8)[..., None].repeat(3, 2) % 2 * 255  # a chequerboard
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
+    said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=30)
+    assert len(set(rows[np.argsort(said["ta_vaal"])][:8].tolist()) & set(strange)) >= 7
+
+
+def test_a_second_network_asks_for_images_without_an_upright_sense(tmp_path: Path) -> None:
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
+    flat = range(24, 36)
+    for k in flat:
+        images[k] = np.full((*SHAPE, 3), 17 * (k - 20), np.uint8)
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
+    said, _ = ask(tmp_path / "job", "pal", store, rows, epochs=150)
+    asked = rows[np.argsort(said["pal"])][:6]
+    assert len(set(asked.tolist()) & set(flat)) >= 5
+
+
+def test_a_second_network_turns_to_another_kind_once_it_has_learned_from_what_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query of one has no second part. In so many epochs the network learns which way up the two images of the first are."""
+    monkeypatch.setattr("pt4al_backend.learn.companions.pal.TUNING_EPOCHS", 60)
+    rng = np.random.default_rng(0)
+    kinds = np.full((2, *SHAPE, 3), 128, np.uint8)
+    kinds[0, :, :5], kinds[0, :3] = (255, 16, 255), (16, 255, 16)
+    kinds[1, 6:, :3], kinds[1, :6, :6] = 16, 255
+    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(12)]
+    images += [kinds[k % 2] - rng.integers(0, 16, (*SHAPE, 3), dtype=np.uint8) for k in range(12, 32)]
+    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 32)
+    alone, parts = (
+        rows[np.argsort(ask(tmp_path / f"job-{asks}", "pal", store, rows, asks=asks)[0]["pal"])].tolist() for asks in (1, 6)
+    )
+    assert len({k % 2 for k in alone[:6]}) == 1
+    assert parts[:2] == alone[:2]
+    assert len({k % 2 for k in parts[:4]}) == 2

@@ -1,0 +1,52 @@
+"""ResNet-18 in both forms, and ImageNet's weights in the one that they fit."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from pt4al_backend.learn.networks import IMAGENET, MEAN, STD, Classifier, EncoderForm, Form, ResNetForm, build, form_of
+
+
+@pytest.mark.parametrize(("size", "stem", "side"), [(32, "small", 4), (64, "small", 8), (96, "imagenet", 3)])
+def test_small_images_keep_their_resolution_and_larger_ones_take_the_imagenet_stem(size: int, stem: str, side: int) -> None:
+    form = ResNetForm.of((size, size), 8)
+    assert form.stem == stem
+    assert build(form)(torch.zeros((2, 3, size, size), dtype=torch.uint8)).shape == (2, 64, side, side)
+
+
+@pytest.mark.parametrize("form", [ResNetForm("small", 8), EncoderForm("mobilenet_v2", "deeplabv3plus")])
+def test_a_network_is_built_again_from_what_a_manifest_says_of_it(form: Form) -> None:
+    body = build(form_of(json.loads(json.dumps(asdict(form)))))
+    assert body.form == form
+    body.load_state_dict(build(form).state_dict())
+    assert body(torch.zeros((2, 3, 32, 48), dtype=torch.uint8)).shape[1] == body.features
+
+
+def test_the_imagenet_form_with_its_weights_answers_like_torchvisions_network() -> None:
+    reference = resnet18(weights=None).eval()
+    body = build(IMAGENET).eval()
+    body.load_imagenet(reference.state_dict())
+    images = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    normalised = (images / 255 - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+    with torch.no_grad():
+        ours = reference.fc(body(images).mean((2, 3)))
+        torch.testing.assert_close(ours, reference(normalised), rtol=1e-4, atol=1e-4)
+
+
+def test_weights_of_another_form_are_refused() -> None:
+    with pytest.raises(RuntimeError):
+        build(ResNetForm("small", 64)).load_imagenet(resnet18(weights=None).state_dict())
+
+
+def test_the_published_width_has_the_published_number_of_parameters() -> None:
+    ours = sum(p.numel() for p in Classifier(build(IMAGENET), 1000).parameters())
+    assert ours == sum(p.numel() for p in resnet18(weights=None).parameters())
+
+
+def test_logits_are_float32_under_autocast() -> None:
+    model = Classifier(build(ResNetForm.of((16, 16), 8)), 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(torch.zeros((2, 3, 16, 16), dtype=torch.uint8)).dtype == torch.float32

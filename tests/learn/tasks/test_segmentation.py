@@ -1,0 +1,252 @@
+"""Segmentation: what it learns, how sure it is, what void and absent classes do, and its recipes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
+from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
+from pt4al_backend.learn import tasks
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.loop import Training, infer, scoring_size
+from pt4al_backend.learn.minibatches import Images
+from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.tasks.segmentation import Segmentation, doubt, mean_of_least
+from pt4al_backend.query.sampling import SAMPLERS
+from tests.support import pools
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+SHAPE = (32, 48)
+CLASSES = tuple(pools.SCENERY)
+SCENES = 24
+
+
+def task(classes: tuple[str, ...] = CLASSES, shape: Shape = SHAPE, **settings: Any) -> Segmentation:
+    torch.manual_seed(0)
+    given = ProjectSettings(**{"encoder": "resnet18", "background": "ground", **settings})
+    return Segmentation(build(Segmentation.form(shape, given, CPU)), classes, shape, given)
+
+
+@pytest.fixture
+def pixels(tmp_path: Path) -> Iterator[Pixels]:
+    with Pixels(pools.scenes(tmp_path / "store", SCENES, SHAPE), SHAPE) as store:
+        yield store
+
+
+def truths(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return np.stack([pools.scene(row, SHAPE)[1] for row in rows.tolist()])
+
+
+def look(learned: Segmentation, pixels: Pixels, rows: NDArray[np.int64], size: int = 8) -> list[NDArray[Any]]:
+    """What the model sees of rows, in minibatches of a size."""
+    parts: list[tuple[NDArray[Any], ...]] = []
+    images = Images(pixels, rows, Centre(SHAPE))
+    infer(learned.model, learned.look, images, size, lambda _, seen: parts.append(seen), device=CPU)
+    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+
+
+def test_it_is_registered_with_a_pretext_of_its_own() -> None:
+    assert tasks.load("segmentation") is Segmentation
+    assert tasks.PRETEXT.keys() == tasks.TASKS.keys()
+
+
+@pytest.mark.slow
+def test_it_learns_what_a_person_can_see_and_says_where(pixels: Pixels) -> None:
+    train, test = np.arange(16), np.arange(16, SCENES)
+    learned = task(epochs=25)
+    lesson = learned.lesson(pixels, train, truths(train))
+    Training(learned, lesson, learned.recipe(len(train), CPU, fresh=True), device=CPU).run()
+    seen = look(learned, pixels, test)
+    confidences, answers = learned.say(tuple(seen))
+    metrics = learned.metrics(learned.tally(answers, truths(test)))
+    assert metrics["value"] > 0.75
+    assert confidences.keys() == SAMPLERS.keys()
+    assert metrics["low"] <= metrics["value"] <= metrics["high"]
+    assert metrics["classes"].keys() == set(CLASSES)
+    for answer in answers:
+        assert isinstance(answer, Mask)
+        assert answer.ids.shape == SHAPE
+        assert answer.scores.keys() == set(np.unique(answer.ids).tolist())
+        assert all(0 < score <= 1 for score in answer.scores.values())
+
+
+def test_confidences_lie_in_the_unit_interval_and_do_not_hang_on_what_else_is_looked_at(pixels: Pixels) -> None:
+    learned = task()
+    rows = np.arange(11)
+    confidences, ids, scores = look(learned, pixels, rows)
+    assert confidences.dtype == np.float64
+    assert ((confidences >= 0) & (confidences <= 1)).all()
+    order = np.random.default_rng(0).permutation(11)
+    for ours, theirs in zip(look(learned, pixels, order), (confidences, ids, scores), strict=True):
+        np.testing.assert_array_equal(ours, theirs[order])
+    assert len(np.unique(confidences[:, 0])) == 11  # posteriors of different images do not tie
+
+
+def test_pixels_are_judged_as_the_samplers_judge_rows() -> None:
+    for classes in (1, 2, 5):
+        logits = 3 * torch.randn((2, classes, 4, 6), generator=torch.Generator().manual_seed(classes))
+        logits[0, :, 0, 0] = 100.0 * torch.arange(classes)  # as sure as can be
+        rows = torch.softmax(logits, 1).permute(0, 2, 3, 1).reshape(-1, classes).numpy()
+        values, ids = doubt(logits)
+        for k, sampler in enumerate(SAMPLERS.values()):
+            np.testing.assert_allclose(values[:, k].flatten(), sampler(rows), atol=1e-6)
+        np.testing.assert_array_equal(ids.flatten(), rows.argmax(1))
+
+
+def test_an_images_confidence_is_the_mean_over_its_least_certain_pixels() -> None:
+    values = torch.arange(10.0).view(1, 1, 2, 5) / 10
+    assert mean_of_least(values, 1.0).item() == pytest.approx(0.45)
+    assert mean_of_least(values, 0.3).item() == pytest.approx(0.1)
+    assert mean_of_least(values, 0.01).item() == 0
+
+
+def test_a_share_of_the_pixels_lowers_the_confidence_and_leaves_the_mask(pixels: Pixels) -> None:
+    whole, least = (look(task(uncertain_share=share), pixels, np.arange(4)) for share in (1.0, 0.1))
+    assert (least[0] < whole[0]).all()
+    np.testing.assert_array_equal(least[1], whole[1])
+
+
+def test_a_model_that_has_diverged_is_told_whatever_the_share() -> None:
+    learned = task(uncertain_share=0.1).model.eval()
+    diverged = task(uncertain_share=0.1)
+    diverged.model = learned
+    with torch.no_grad():
+        learned.head.bias[1] = torch.nan
+    with torch.inference_mode(), pytest.raises(TrainingImpossible, match="learning_rate"):
+        diverged.say(tuple(part.numpy() for part in diverged.look(torch.zeros((1, 3, *SHAPE), dtype=torch.uint8))))
+
+
+# targets
+
+
+def kept(folder: Path, *masks: NDArray[np.uint8]) -> tuple[Masks, list[str]]:
+    store = Masks(folder)
+    return store, [store.put(Mask(mask)) for mask in masks]
+
+
+@pytest.mark.parametrize(("setting", "expected"), [("background", 0), ("ignore", UNLABELLED)])
+def test_masks_of_any_size_are_brought_to_the_frame(tmp_path: Path, setting: str, expected: int) -> None:
+    wide = np.full((20, 60), 2, np.uint8)
+    wide[:, :30] = UNLABELLED
+    store, names = kept(tmp_path, wide, np.full((1, 1), UNLABELLED, np.uint8), np.full((9, 9), 1, np.uint8))
+    targets = task(unlabelled=setting).targets(names, store, tmp_path / "file")
+    first, nothing, square = targets[np.arange(3)]
+    assert (first.shape, first.dtype) == (SHAPE, np.uint8)
+    assert set(np.unique(first[:16, :23])) == {expected}
+    assert set(np.unique(first[:16, 25:])) == {2}
+    assert set(np.unique(nothing)) == {expected}
+    np.testing.assert_array_equal(square, 1)
+    np.testing.assert_array_equal(targets[np.array([2, 0])], [square, first])
+
+
+def test_a_mask_that_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
+    store, (name,) = kept(tmp_path / "masks", np.zeros((8, 8), np.uint8))
+    path = next((tmp_path / "masks").iterdir())
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(StoreCorrupt, match="damaged"):
+        task().targets([name], store, tmp_path / "file")
+    path.unlink()
+    with pytest.raises(StoreCorrupt, match="missing"):
+        task().targets([name], store, tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["sun", "../../x", "", "8x8-../../etc"])
+def test_a_label_that_is_no_mask_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(TrainingImpossible, match="is no mask"):
+        task().targets([name], Masks(tmp_path), tmp_path / "file")
+
+
+def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
+    store, names = kept(tmp_path, np.full((8, 8), 3, np.uint8))
+    with pytest.raises(TrainingImpossible, match="class number 3"):
+        task().targets(names, store, tmp_path / "file")
+    with pytest.raises(TrainingImpossible, match="'nowhere'"):
+        task(background="nowhere").targets(names, store, tmp_path / "file")
+
+
+# the loss
+
+
+def loss(masks: NDArray[np.uint8], **settings: Any) -> torch.Tensor:
+    """Of scenes under masks, by an untrained model that prefers the first class."""
+    learned = task(**settings)
+    images = np.stack([pools.scene(k, SHAPE)[0] for k in range(len(masks))])
+    with torch.no_grad():
+        learned.model.head.bias.copy_(torch.tensor([4.0, 0.0, 0.0]))
+    if settings.get("class_weights"):
+        learned.lesson(None, np.arange(len(masks)), masks)  # type: ignore[arg-type]
+    return learned.loss((torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)), np.random.default_rng(0))
+
+
+def test_void_teaches_nothing() -> None:
+    masks = truths(np.arange(2))
+    partly = masks.copy()
+    partly[:, :, 24:] = UNLABELLED
+    learned = loss(np.full_like(masks, UNLABELLED))
+    assert learned.item() == 0
+    learned.backward()
+    assert loss(partly).item() != loss(masks).item()
+    whole = np.concatenate([masks, np.full_like(masks, UNLABELLED)])
+    assert loss(whole).isfinite()
+
+
+def test_a_minibatch_of_one_image_can_be_learned_from() -> None:
+    learned = loss(truths(np.array([1])))
+    learned.backward()
+    assert learned.isfinite()
+
+
+def test_class_weights_count_pixels_and_raise_the_loss_of_rare_classes() -> None:
+    masks = np.zeros((2, *SHAPE), np.uint8)
+    masks[:, :4, :4] = 1
+    assert loss(masks, class_weights="balanced").item() > 5 * loss(masks).item()
+
+
+def test_a_class_that_nobody_has_drawn_yet_is_no_obstacle(pixels: Pixels) -> None:
+    rows = np.arange(4)
+    learned = task((*CLASSES, "ship"), class_weights="balanced", epochs=1)
+    lesson = learned.lesson(pixels, rows, truths(rows))
+    assert np.isfinite(Training(learned, lesson, learned.recipe(4, CPU, fresh=True), device=CPU).run())
+
+
+@pytest.mark.parametrize(("value", "words"), [(UNLABELLED, "none"), (1, "only 'sun'")])
+def test_pixels_of_one_class_alone_cannot_be_learned(pixels: Pixels, value: int, words: str) -> None:
+    with pytest.raises(TrainingImpossible, match=words):
+        task().lesson(pixels, np.arange(3), np.full((3, *SHAPE), value, np.uint8))
+
+
+def test_what_is_random_in_a_step_hangs_on_the_step_alone() -> None:
+    first = loss(truths(np.arange(2)))
+    torch.manual_seed(99)
+    torch.rand(7)
+    assert loss(truths(np.arange(2))) == first
+
+
+# forms and recipes
+
+
+def test_the_encoder_hangs_on_the_machine_and_on_the_settings() -> None:
+    assert Segmentation.form(SHAPE, ProjectSettings(), CPU).imagenet == "resnet18"
+    assert Segmentation.form(SHAPE, ProjectSettings(), GPU).imagenet == "resnet101"
+    paper = Segmentation.form(SHAPE, ProjectSettings(preset="paper"), CPU)
+    assert (paper.imagenet, paper.stride) == ("resnet101", 8)  # type: ignore[union-attr]
+
+
+def test_another_body_than_an_encoder_is_refused() -> None:
+    with pytest.raises(TypeError):
+        Segmentation(build(ResNetForm("small", 8)), CLASSES, SHAPE, ProjectSettings())
+
+
+def test_the_more_classes_the_smaller_the_minibatches_of_scoring() -> None:
+    sizes = [scoring_size(GPU, (384, 512), 1, classes) for classes in (2, 20, 200)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert 384 * 512 * sizes[-1] * 200 * 4 < 4e9
+    assert scoring_size(GPU, (384, 512), 1) > sizes[0]

@@ -1,0 +1,272 @@
+"""``pt4al doctor``: every fault gets its line with the remedy, none hides the others, and no secret is shown."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pt4al_backend.cli import app
+from pt4al_backend.config import Settings
+from pt4al_backend.engine.publish import SAMPLING
+from pt4al_backend.learn.networks import imagenet
+from pt4al_backend.ops import doctor
+from pt4al_backend.ops.doctor import finding as findings
+from pt4al_backend.ops.doctor.finding import Finding
+from pt4al_backend.state.store import Store
+from tests.support.image_server import Answer, Server, reply
+from tests.support.servers import free_port
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+CONFIG = """<View><Image name="image" value="$image"/><Choices name="label" toName="image">
+<Choice value="cat"/><Choice value="dog"/></Choices></View>"""
+
+BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="mask" toName="image">
+<Label value="cat"/><Label value="dog"/></BrushLabels></View>"""
+
+
+def answer(body: Any, status: int = 200) -> Answer:
+    return reply(json.dumps(body).encode(), status, Content_Type="application/json")
+
+
+def picture() -> bytes:
+    file = BytesIO()
+    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+class World:
+    """A Label Studio with project 7, which a backend at the same address serves; all is well until a test changes it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.server = Server()
+        self.url = self.server.url
+        self.settings = settings.model_copy(update={"label_studio_url": self.url, "label_studio_api_key": TOKEN})
+        self.project = {"title": "Kittens", "label_config": CONFIG, "sampling": SAMPLING, "model_version": "pt4al-7-1"}
+        self.backend = {"url": self.url, "state": "CO", "readable_state": "Connected", "basic_auth_user": ""}
+        self.hook = {"id": 1, "url": f"{self.url}/webhook", "is_active": True, "send_payload": True, "headers": {}}
+        self.task = {"id": 1, "data": {"image": "/data/upload/7/a.png"}, "annotations": []}
+        self.server.answers["/data/upload/7/a.png"] = reply(picture())
+        self.server.answers["/api/version"] = answer({"release": "1.23.2"})
+        self.server.answers["/api/current-user/whoami"] = answer({"id": 1, "email": "lead@example.com"})
+        self.store = Store.open(settings)
+        self.store.connect(7, title="Kittens", served_version="pt4al-7-1")
+
+    def findings(self, project_id: int | None = None) -> list[Finding]:
+        for path, body in {
+            "/api/projects/7/": self.project,
+            "/api/tasks": {"tasks": [self.task]},
+            "/api/ml/": [self.backend],
+            "/api/webhooks/": [self.hook],
+        }.items():
+            self.server.answers.setdefault(path, answer(body))
+        return list(doctor.examine(self.settings, project_id))
+
+
+@pytest.fixture
+def world(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setattr(doctor, "WORKER_SECONDS", 0.2)
+    made = World(settings)
+    yield made
+    made.server.close()
+
+
+def faults(found: list[Finding], topic: str = "Project 7") -> str:
+    """All that is not well about a topic, in one text."""
+    return "\n".join(f"{each.text} {each.remedy}" for each in found if each.topic == topic and each.level != "ok")
+
+
+def test_where_all_is_well_only_the_worker_is_missing(world: World) -> None:
+    found = world.findings()
+    assert [each.topic for each in found if each.level != "ok"] == ["Worker"]
+    assert "pt4al worker" in faults(found, "Worker")
+    said = "\n".join(each.text for each in found)
+    for part in ("1.23.2", "legacy token of lead@example.com", "30 x 20", SAMPLING, "pt4al-7-1", f"{world.url}/webhook", "cpu"):
+        assert part in said
+
+
+def test_the_wrong_sampling_and_version_say_where_to_set_them(world: World) -> None:
+    world.project["sampling"] = "Sequential sampling"
+    assert SAMPLING in faults(world.findings())
+
+
+def test_a_version_that_is_not_the_published_one_says_where_to_choose_it(world: World) -> None:
+    world.project["model_version"] = "another-model"
+    assert "'another-model'" in faults(world.findings())
+    assert "Settings > Predictions" in faults(world.findings())
+
+
+def test_no_webhook_at_a_private_address_names_the_switches_of_label_studio(world: World) -> None:
+    world.hook["url"] = "http://elsewhere.example/webhook"
+    said = faults(world.findings())
+    for switch in ("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "USE_DEFAULT_BANNED_SUBNETS"):
+        assert switch in said
+
+
+def test_no_webhook_at_a_name_without_a_dot_says_that_it_needs_one(world: World) -> None:
+    world.hook["url"] = "http://elsewhere.example/webhook"
+    world.backend["url"] = "http://pt4al-web:9090"
+    assert "without a dot (pt4al-web)" in faults(world.findings())
+
+
+def test_a_webhook_without_the_header_of_basic_auth_is_a_fault(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"basic_auth_user": "pt4al", "basic_auth_pass": "a-secret-word"})
+    world.backend["basic_auth_user"] = "pt4al"
+    assert "basic authentication" in faults(world.findings())
+    del world.server.answers["/api/webhooks/"]
+    world.hook["headers"] = {"Authorization": "Basic " + base64.b64encode(b"pt4al:a-secret-word").decode()}
+    assert faults(world.findings()) == ""
+
+
+def test_no_connection_says_where_to_make_one(world: World) -> None:
+    world.server.answers["/api/ml/"] = answer([])
+    assert "Settings > Model" in faults(world.findings())
+
+
+def test_what_label_studio_says_of_the_backend_counts(world: World) -> None:
+    world.backend |= {"state": "DI", "readable_state": "Disconnected"}
+    assert "Disconnected" in faults(world.findings())
+
+
+def test_a_backend_that_only_this_machine_cannot_reach_is_no_failure(world: World) -> None:
+    world.backend["url"] = f"http://127.0.0.1:{free_port()}"
+    world.hook["url"] = f"{world.backend['url']}/webhook"
+    levels = {each.level for each in world.findings() if each.topic == "Project 7"}
+    assert levels == {"ok", "warn"}
+
+
+def test_an_image_that_cannot_be_read_is_shown_with_its_reason(world: World) -> None:
+    world.server.answers["/data/upload/7/a.png"] = reply(b"<html>sign in</html>")
+    assert "web page" in faults(world.findings())
+
+
+def test_a_labeling_config_and_params_that_do_not_fit_are_shown(world: World) -> None:
+    world.project["label_config"] = "<View><Text name='t' value='$t'/></View>"
+    world.store.connect(7, params={"round": 3})
+    said = faults(world.findings())
+    assert "no image" in said
+    assert "'round'" in said
+
+
+def test_a_refused_token_is_said_without_showing_it(world: World) -> None:
+    world.server.answers["/api/current-user/whoami"] = answer({"detail": f"Invalid token {TOKEN}."}, 401)
+    found = world.findings()
+    assert "personal access token" in faults(found, "Token")
+    assert TOKEN not in repr(found)
+
+
+def test_a_label_studio_that_is_down_leaves_the_other_checks(world: World) -> None:
+    world.server.close()
+    found = world.findings()
+    assert "LABEL_STUDIO_URL" in faults(found, "Label Studio")
+    assert {each.topic for each in found} >= {"Data folder", "State", "Device", "ImageNet weights", "Project 7"}
+
+
+def test_an_address_without_http_is_said_to_need_it(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"label_studio_url": "127.0.0.1:8080"})
+    said = faults(world.findings(), "Label Studio")
+    assert "needs http:// or https://" in said
+    assert "LABEL_STUDIO_URL" in said
+
+
+def test_a_label_studio_that_never_answers_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = world.findings()
+    monkeypatch.setattr(findings, "LIMIT_SECONDS", 0.5)
+    for path in ("/api/current-user/whoami", "/api/tasks", "/api/ml/"):
+        world.server.answers[path] = world.server.drip(b"")
+    slow = [each for each in doctor.examine(world.settings) if "No answer within" in each.text]
+    assert [each.topic for each in slow if each.topic not in ("Device", "Worker")] == ["Token", "Project 7", "Project 7"]
+    assert found
+
+
+def test_a_project_that_never_connected_is_named(world: World) -> None:
+    assert "never connected" in faults(world.findings(9), "Project 9")
+    assert faults(world.findings(9), "Project 7") == ""
+
+
+def test_the_last_error_of_a_project_comes_with_its_remedy(world: World) -> None:
+    world.store.connect(7, error="Label Studio refuses the token.", remedy="Set another.")
+    assert "The last error: Label Studio refuses the token. Set another." in faults(world.findings())
+
+
+def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings: Settings) -> None:
+    urls = {
+        "redis_url": f"redis://:a-secret-word@127.0.0.1:{free_port()}/0",
+        "database_url": f"postgresql+psycopg://pt4al:a-secret-word@127.0.0.1:{free_port()}/pt4al",
+    }
+    found = {each.topic: each for each in doctor.examine(settings.model_copy(update=urls))}
+    assert found["State"].level == "fail"
+    assert "PT4AL_DATABASE_URL" in found["State"].remedy
+    assert "a-secret-word" not in repr(found)
+    found = {each.topic: each for each in doctor.examine(settings.model_copy(update={"redis_url": urls["redis_url"]}))}
+    assert found["Worker"].level == "fail"
+    assert "PT4AL_REDIS_URL" in found["Worker"].remedy
+    assert "a-secret-word" not in repr(found)
+
+
+def test_a_full_disk_is_a_failure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "LEAST_BYTES", 10**18)
+    monkeypatch.setattr(doctor, "LITTLE_BYTES", 10**18)
+    found = {each.topic: each for each in doctor.examine(settings)}
+    assert found["Data folder"].level == "fail"
+
+
+@pytest.fixture
+def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+    monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("PT4AL_DEVICE", "cpu")
+    return lambda: CliRunner().invoke(app, ["doctor"])
+
+
+def test_the_command_prints_a_line_for_each_check_and_fails_if_one_does(
+    run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setenv("PT4AL_PRETRAINED", "off")
+    fine = run()
+    assert fine.exit_code == 0, fine.output
+    assert all(line.startswith(("OK", "WARN")) for line in fine.output.strip().splitlines())
+    Store.open(settings).connect(7, title="Kittens")
+    monkeypatch.setattr(doctor, "WORKER_SECONDS", 0.2)
+    failed = run()
+    assert failed.exit_code == 1
+    assert any(line.startswith("FAIL") and "pt4al worker" in line for line in failed.output.splitlines())
+
+
+@pytest.mark.parametrize(("encoder", "wanted"), [("", ["resnet18"]), ("resnet50", ["resnet18", "resnet50"])])
+def test_weights_that_cannot_be_had_are_named_for_both_kinds_of_task(
+    world: World, monkeypatch: pytest.MonkeyPatch, encoder: str, wanted: list[str]
+) -> None:
+    if encoder:
+        monkeypatch.setenv("PT4AL_ENCODER", encoder)
+    monkeypatch.setattr(imagenet, "at_hand", lambda _: False)
+    monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
+    world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
+    said = faults(world.findings(), "ImageNet weights")
+    assert f"segmentation takes {wanted[-1]}'s at any size" in said
+    assert all(f"/{name}-01234567.pth" in said for name in wanted)
+
+
+def test_weights_are_those_that_the_projects_ask_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["resnet18", "resnet34", "mobilenet_v2"]
+    monkeypatch.setattr(imagenet, "at_hand", lambda _: False)
+    monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
+    world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
+    world.store.connect(7, params={"encoder": "resnet34"}, label_config=BRUSH)
+    world.store.connect(8, params={"encoder": "mobilenet_v2"}, label_config=BRUSH)
+    world.store.connect(9, params={"encoder": "resnet101"}, label_config=CONFIG)  # a classification has no encoder
+    said = faults(world.findings(), "ImageNet weights")
+    assert "segmentation takes mobilenet_v2 and resnet34's at any size" in said
+    assert all(f"/{name}-01234567.pth" in said for name in wanted)
+    assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
+
+
+def test_a_strategy_that_does_not_fit_the_labeling_config_is_a_fault(world: World) -> None:
+    world.store.connect(7, params={"strategy": "badge"}, label_config=CONFIG)
+    assert faults(world.findings()) == ""
+    world.store.connect(7, params={"strategy": "badge"}, label_config=BRUSH)
+    assert "'badge' needs a posterior of each class for images; segmentation has them of pixels" in faults(world.findings())

@@ -1,0 +1,205 @@
+"""Ranking image files before import: which are found, how tasks address them, and in which order they come."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from pt4al_backend.cli import app
+from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.ops import rank_files
+from pt4al_backend.ops.rank_files import Files, order
+
+SHAPE = (32, 32, 3)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    """Two folders of small images among other files."""
+    folder = tmp_path / "lake"
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            Image.fromarray(rng.integers(0, 256, SHAPE, np.uint8)).save(folder / name / f"{number}.png")
+    (folder / "a" / "notes.txt").write_text("no image")
+    return folder
+
+
+def names(files: Files) -> list[str]:
+    return [str(path.relative_to(files.root)) for path in files.paths]
+
+
+def test_folders_give_their_images_and_nothing_else(lake: Path) -> None:
+    files = Files.find([str(lake)])
+    assert len(files.paths) == 24
+    assert "a/notes.txt" not in names(files)
+
+
+def test_files_and_patterns_are_found_once_each(lake: Path) -> None:
+    files = Files.find([str(lake / "a" / "3.png"), str(lake / "**" / "3.png"), str(lake / "b" / "*.png")])
+    assert sorted(names(files)) == sorted(["a/3.png", *(f"b/{number}.png" for number in range(12))])
+
+
+def test_what_names_nothing_is_refused_by_name(lake: Path) -> None:
+    with pytest.raises(ConfigError, match="lakes"):
+        Files.find([str(lake), str(lake.parent / "lakes")])
+    (lake.parent / "empty").mkdir()
+    with pytest.raises(ConfigError, match="No image files"):
+        Files.find([str(lake.parent / "empty")])
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address"),
+    [
+        ("https://images.example/lake", "https://images.example/lake/sub/a%20%26%20b.png"),
+        ("https://images.example/lake/", "https://images.example/lake/sub/a%20%26%20b.png"),
+        ("/data/local-files/?d=lake/", "/data/local-files/?d=lake/sub/a%20%26%20b.png"),
+        ("/data/local-files/?d=", "/data/local-files/?d=sub/a%20%26%20b.png"),
+        ("s3://bucket/lake", "s3://bucket/lake/sub/a & b.png"),
+        ("", "sub/a%20%26%20b.png"),
+    ],
+)
+def test_an_address_is_the_prefix_and_the_path_below_the_folder(prefix: str, address: str) -> None:
+    files = Files([Path("/lake/sub/a & b.png")], Path("/lake"))
+    assert files.address(files.paths[0], prefix) == address
+
+
+def test_without_a_prefix_label_studio_is_asked_for_the_file_itself(tmp_path: Path) -> None:
+    path = tmp_path / "ä ?#.png"
+    query = parse_qs(urlsplit(Files([path], tmp_path).address(path, None)).query)
+    assert "/" + query["d"][0] == str(path)
+
+
+LOSSES = st.lists(st.floats(0, 5), min_size=1, max_size=120).map(lambda values: np.array(values, np.float64))
+
+
+@given(LOSSES, st.sampled_from(["stratified", "hardest_batch"]), st.sampled_from(["pt4al", "random", "margin"]), st.booleans())
+def test_every_image_has_one_place_and_its_rank_by_loss(
+    losses: NDArray[np.float64], first_query: Any, strategy: str, meaningful: bool
+) -> None:
+    places = order(losses, ProjectSettings(first_query=first_query, strategy=strategy), meaningful=meaningful)
+    assert sorted(place.index for place in places) == list(range(len(losses)))
+    by_rank = sorted(places, key=lambda place: place.rank)
+    assert [place.rank for place in by_rank] == list(range(1, len(losses) + 1))
+    assert all(losses[a.index] >= losses[b.index] for a, b in pairwise(by_rank))
+
+
+def test_any_first_part_holds_all_degrees_of_hardness() -> None:
+    losses = np.random.default_rng(1).permutation(1000) / 100
+    places = order(losses, ProjectSettings())
+    for queries in range(1, 10):
+        taken = [place.rank for place in places if place.query <= queries]
+        assert len(taken) == 20 * queries
+        thirds = np.histogram(taken, [0.5, 333.5, 666.5, 1000.5])[0]
+        assert thirds.max() - thirds.min() <= 0.1 * len(taken)
+
+
+def test_the_papers_order_goes_from_the_hardest_batch_to_the_easiest() -> None:
+    places = order(np.arange(1000) / 100, ProjectSettings(first_query="hardest_batch", batch_order="hard_first", query_size=100))
+    assert [place.batch for place in places] == sorted(place.batch for place in places)
+    assert places[0].rank == 1
+
+
+def test_losses_that_mean_nothing_do_not_change_the_order() -> None:
+    rng = np.random.default_rng(2)
+    one, other = (
+        [place.index for place in order(losses, ProjectSettings(), meaningful=False)]
+        for losses in (rng.random(60), rng.random(60))
+    )
+    assert one == other
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "data"
+    for name, value in {"DATA_DIR": str(folder), "DEVICE": "cpu", "PRETRAINED": "off", "WIDTH": "8"}.items():
+        monkeypatch.setenv(f"PT4AL_{name}", value)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Path, tmp_path: Path, task: str) -> None:
+    (lake / "a" / "broken.png").write_bytes(b"no image")
+    to = tmp_path / "tasks.json"
+    arguments = [
+        "rank",
+        str(lake),
+        "--out",
+        str(to),
+        "--field",
+        "photo",
+        "--url-prefix",
+        "https://images.example",
+        "--epochs",
+        "1",
+        "--task",
+        task,
+    ]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    data = [each["data"] for each in json.loads(to.read_text())]
+    assert sorted(each["photo"] for each in data) == sorted(
+        f"https://images.example/{folder}/{number}.png" for folder in "ab" for number in range(12)
+    )
+    by_rank = sorted(data, key=lambda each: each["pt4al_rank"])
+    losses = [each["pt4al_loss"] for each in by_rank]
+    assert losses == sorted(losses, reverse=True)
+    assert "broken.png" in result.stderr
+    assert "24 tasks" in result.stdout
+    assert "1 files skipped" in result.stdout
+    assert list(data_dir.iterdir()) == []
+
+
+def test_images_that_cannot_be_read_at_all_are_no_ranking(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_bytes(b"")
+    result = CliRunner().invoke(app, ["rank", str(tmp_path / "x.png"), "--out", str(tmp_path / "tasks.json")])
+    assert result.exit_code == 1
+    assert "empty" in result.stderr
+    assert not (tmp_path / "tasks.json").exists()
+
+
+def test_a_disk_too_small_is_noticed_before_the_work(
+    lake: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rank_files, "SPARE_BYTES", 10**18)
+    with pytest.raises(ConfigError, match="PT4AL_DATA_DIR"):
+        rank_files.rank(
+            Files.find([str(lake)]),
+            settings,
+            ProjectSettings(),
+            task="classification",
+            field="image",
+            prefix=None,
+            report=lambda event: None,
+        )
+
+
+def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    to = tmp_path / "tasks.json"
+    rank_files.write(to, [{"data": {"image": "1"}}])
+    with pytest.raises(TypeError):
+        rank_files.write(to, [{"data": {"image": object()}}])
+    assert json.loads(to.read_text()) == [{"data": {"image": "1"}}]
+
+
+@pytest.mark.parametrize("flag", [["--device", "tpu"], ["--first-query", "easiest"], ["--epochs", "0"]])
+def test_an_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, data_dir: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["rank", str(lake), "--out", str(tmp_path / "tasks.json"), *flag])
+    assert result.exit_code == 1
+    assert flag[1] in result.stderr
+    assert "allowed" in result.stderr
+    assert flag[0] in result.stderr
+    assert "Label Studio" not in result.stderr

@@ -1,0 +1,197 @@
+"""What every registered strategy promises. A new strategy is tested by being registered."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.query import plan
+from pt4al_backend.query.ranking import ORDERS, rank, split
+from pt4al_backend.query.sampling import confidences, uniform_order
+from pt4al_backend.query.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, gcn, register
+from pt4al_backend.query.strategies.companionship import SUBSET
+
+ROUNDS = 4
+POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
+#: Those that ask for a draw of their candidates.
+DRAWING = [name for name, kind in STRATEGIES.items() if kind.companion] + ["core_gcn", "uncertain_gcn"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_trainings() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gcn, "STEPS", 10)
+        yield
+
+
+def build(name: str) -> Strategy:
+    return STRATEGIES[name](rounds=ROUNDS, first_query="stratified", sampler="margin")
+
+
+@dataclass
+class Case:
+    strategy: Strategy
+    pool: Pool
+    posteriors: NDArray[np.float64] | None  # of the whole pool, as the model would give them
+    features: NDArray[np.float32]  # likewise
+    labelled: NDArray[np.float32]
+    round: int
+    query_size: int
+    k: int
+    seed: int
+
+    def ask(self, pool: Pool | None = None, k: int | None = None) -> Query:
+        pool, k = pool or self.pool, self.k if k is None else k
+        candidates = self.strategy.candidates(pool, self.round, k)
+        said = None
+        if self.posteriors is not None:
+            _, row = np.unique(self.pool.ids, return_index=True)
+            rows = row[np.searchsorted(np.sort(self.pool.ids), pool.ids[candidates])]
+            posteriors = self.posteriors[rows]
+            by_companion = np.round(np.random.default_rng(7).random(len(POOL.ids) + 10), 1)[rows % 50]
+            said = Said(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
+            if self.strategy.needs:
+                more = {"features": self.features[rows], "labelled": self.labelled, "posteriors": posteriors.astype(np.float32)}
+                said = replace(said, **more)
+        rng = np.random.default_rng(self.seed)
+        return self.strategy.query(Request(pool, self.round, self.query_size, k, rng, said))
+
+
+@st.composite
+def cases(draw: st.DrawFn, name: str) -> Case:
+    n = draw(st.integers(0, 50))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    ids = rng.choice(1000, n, replace=False) + 1
+    losses = np.round(rng.exponential(size=n), 1)  # ties among them
+    batches = np.empty(n, dtype=np.int64)
+    batches[rank(losses, ids)] = split(n, ROUNDS)
+    if draw(st.booleans()):
+        losses[:] = np.nan
+    # What earlier rounds took away: any batch may be thin or gone.
+    kept = rng.random(n) < draw(st.sampled_from([1.0, 0.5])) * (batches != draw(st.integers(0, ROUNDS)))
+    features = drawn_features(draw, n + 10)
+    pool = Pool(ids[kept], losses[kept], batches[kept])
+    classes = draw(st.integers(2, 5))
+    posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
+    strategy = STRATEGIES[name](
+        rounds=ROUNDS,
+        first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
+        sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
+        batch_order=draw(st.sampled_from(ORDERS)),
+        seed=draw(st.integers(0, 2**63 - 1)),
+    )
+    query_size = draw(st.integers(0, 20))
+    return Case(
+        strategy=strategy,
+        pool=pool,
+        posteriors=posteriors,
+        features=features[:n][kept],
+        labelled=features[n : n + draw(st.integers(0, 10))],
+        round=draw(st.integers(1, 2 * ROUNDS + 1)),
+        query_size=query_size,
+        k=query_size + draw(st.integers(0, 40)),
+        seed=draw(st.integers(0, 9)),
+    )
+
+
+def drawn_features(draw: st.DrawFn, n: int) -> NDArray[np.float32]:
+    """Those of well-behaved networks and of others: all alike, all zero, of one number, near the ends of float32."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    drawn = rng.exponential(size=(n, draw(st.integers(1, 5)))) * draw(st.sampled_from([1.0, 1e37, 1e-37, 0.0]))
+    if draw(st.booleans()):
+        drawn = drawn[rng.integers(0, min(n, 3), n)]  # duplicates
+    return (drawn + draw(st.sampled_from([0.0, 1.0]))).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@given(data=st.data())
+def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
+    case = data.draw(cases(name))
+    pool, n = case.pool, len(case.pool.ids)
+    query = case.ask()
+
+    # min(k, n) distinct tasks of the pool: all of a small one, none of an empty one, none for k = 0.
+    assert query.positions.dtype == np.int64
+    assert len(query.positions) == len(set(query.positions.tolist())) == min(case.k, n)
+    assert set(query.positions.tolist()) <= set(range(n))
+
+    # Scores are Label Studio's range and, within a batch, ascend with the order of asking.
+    assert query.scores.shape == query.positions.shape
+    assert np.all((query.scores >= 0) & (query.scores <= 1))
+    for batch in np.unique(pool.batches):
+        assert np.all(np.diff(query.scores[pool.batches[query.positions] == batch]) >= 0)
+
+    # With a model, a strategy that asks for candidates picks among them, and they suffice.
+    candidates = case.strategy.candidates(pool, case.round, case.k)
+    assert len(candidates) == len(set(candidates.tolist()))
+    assert np.array_equal(case.strategy.candidates(pool, case.round, case.k), candidates)
+    if case.posteriors is not None and len(candidates):
+        assert set(query.positions.tolist()) <= set(candidates.tolist())
+
+    # The same seed asks the same, in whatever order the pool comes.
+    assert np.array_equal(case.ask().positions, query.positions)
+    shuffled = np.random.default_rng(1).permutation(n)
+    other = pool.take(shuffled)
+    assert other.ids[case.ask(other).positions].tolist() == pool.ids[query.positions].tolist()
+
+    # The reserve changes nothing about the query.
+    assert set(case.ask(k=case.query_size).positions.tolist()) == set(query.positions[: case.query_size].tolist())
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_every_strategy_is_registered_under_its_name_and_described(name: str) -> None:
+    assert STRATEGIES[name].name == name
+    assert STRATEGIES[name].__doc__
+    assert isinstance(STRATEGIES[name].uses_ranking, bool)
+
+
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
+    unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
+    asked = [build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)]
+    assert (asked[0] != asked[1]) == STRATEGIES[name].uses_ranking
+
+
+def drawn(name: str, n: int, seed: int, round: int = 2) -> list[int]:
+    strategy = plan.strategy_of(ProjectSettings(strategy=name, seed=seed), ROUNDS)
+    return strategy.candidates(Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64)), round, 5).tolist()
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_each_seed_and_round_draws_its_own_candidates_of_a_large_pool(name: str) -> None:
+    n = 4 * SUBSET
+    assert drawn(name, n, seed=1) == drawn(name, n, seed=1)
+    for other in (drawn(name, n, seed=2), drawn(name, n, seed=1, round=3), drawn(name, n, seed=2, round=1)):
+        assert len(set(other)) == SUBSET
+        assert 0.2 < len(set(other) & set(drawn(name, n, seed=1))) / SUBSET < 0.3  # independent draws share a quarter
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_a_pool_that_is_taken_whole_is_the_same_for_all_seeds(name: str) -> None:
+    by_round = np.argsort(uniform_order(np.arange(SUBSET), 2)).tolist()
+    assert drawn(name, SUBSET, seed=1) == drawn(name, SUBSET, seed=2) == by_round
+
+
+def test_confidences_of_other_tasks_than_the_candidates_are_refused() -> None:
+    with pytest.raises(ValueError, match="10 candidates but margin of 3"):
+        Said(np.arange(10), {"margin": np.full(3, 0.5)})
+
+
+def test_a_model_that_has_diverged_is_refused() -> None:
+    with pytest.raises(ValueError, match="margin is not finite"):
+        Said(np.arange(2), {"margin": np.array([0.5, np.nan])})
+
+
+def test_a_pool_of_unequal_columns_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 ids, 2 losses and 3 batches"):
+        Pool(np.arange(3), np.zeros(2), np.ones(3, dtype=np.int64))
+
+
+def test_a_taken_name_is_refused() -> None:
+    with pytest.raises(ValueError, match="'random' already"):
+        register(STRATEGIES["random"])
