@@ -15,11 +15,11 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from model import PT4AL
 
-from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.errors import PT4ALError
 
 
-def create_app(settings: Settings) -> Flask:
+def create_app(settings: ServerSettings) -> Flask:
     """label-studio-ml's app around `PT4AL`, with basic authentication if the settings ask for it."""
     from label_studio_ml import api  # not before the model, which keeps label-studio-ml from importing torch
 
@@ -63,7 +63,7 @@ def _one_process_manager() -> Any:
     return OneProcessManager()
 
 
-def _refusal(settings: Settings) -> Response | None:
+def _refusal(settings: ServerSettings) -> Response | None:
     """401 without the right credentials; 1.0.9 itself asks for none."""
     given = request.authorization
     if not settings.basic_auth_user or request.path == "/health":

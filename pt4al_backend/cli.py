@@ -25,7 +25,7 @@ from pt4al_backend.bench.command import app as bench
 from pt4al_backend.errors import ConfigError, PT4ALError
 
 if TYPE_CHECKING:
-    from pt4al_backend.config import Settings
+    from pt4al_backend.config import ServerSettings
     from pt4al_backend.server.status import Control, ProjectStatus
     from pt4al_backend.state.store import Store
 
@@ -93,13 +93,13 @@ def main(
     """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
-def _settings(**overrides: Any) -> "Settings":
+def _settings(**overrides: Any) -> "ServerSettings":
     from pt4al_backend.config import server_settings
 
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
-def _store(settings: "Settings") -> "Store":
+def _store(settings: "ServerSettings") -> "Store":
     from sqlalchemy.exc import SQLAlchemyError
 
     from pt4al_backend.state.store import Store

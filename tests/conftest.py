@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.demo.annotator import Annotator
 from tests.support import databases
 from tests.support.servers import LabelStudioServer, label_studio_command
@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("untimed")
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the machine that runs the tests reaches them."""
-    names = {f"PT4AL_{name}".upper() for name in (*Settings.model_fields, *ProjectSettings.model_fields)}
+    names = {f"PT4AL_{name}".upper() for name in (*ServerSettings.model_fields, *ProjectSettings.model_fields)}
     for name in (*names, "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASIC_AUTH_USER", "BASIC_AUTH_PASS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -48,9 +48,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> ServerSettings:
     """Settings of a server whose state lies in the test's own folder."""
-    return Settings(data_dir=tmp_path / "data", device="cpu", pretrained="off")
+    return ServerSettings(data_dir=tmp_path / "data", device="cpu", pretrained="off")
 
 
 @pytest.fixture(scope="session")

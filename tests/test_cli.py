@@ -14,7 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.learn.pretext import PRETEXTS
 from pt4al_backend.learn.tasks import TASKS
@@ -27,7 +27,7 @@ COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank
 
 
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command on the test's own state; the terminal is wide enough that no table breaks a line."""
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
     for console in (cli.out, cli.err):
@@ -100,7 +100,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_change(run: Any, monkeypatc
 
 
 @pytest.fixture
-def store(settings: Settings) -> Store:
+def store(settings: ServerSettings) -> Store:
     """A state with one project in round 2, of which one pick of two is answered."""
     store = Store.open(settings)
     progress = {"epoch": 3, "epochs": 15, "done": 120, "total": 1797, "eta": 95.2}
@@ -134,7 +134,7 @@ def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
     assert "Settings > Model" in run("status").output
 
 
-def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, settings: Settings) -> None:
+def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, settings: ServerSettings) -> None:
     command = [sys.executable, "-m", "pt4al_backend", "status", "--watch"]
     environment = {"PT4AL_DATA_DIR": str(settings.data_dir), "COLUMNS": "250", "FORCE_COLOR": "1"}
     with (settings.data_dir / "shown").open("wb") as file:
@@ -152,14 +152,14 @@ def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, setti
         process.wait()
 
 
-def test_train_asks_a_worker(run: Any, store: Store, settings: Settings) -> None:
+def test_train_asks_a_worker(run: Any, store: Store, settings: ServerSettings) -> None:
     result = run("train", "7")
     assert result.exit_code == 0
     assert "7" in result.output
     assert Queue(settings).waiting() == 1
 
 
-def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store: Store, settings: Settings) -> None:
+def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store: Store, settings: ServerSettings) -> None:
     result = run("train", "9")
     assert result.exit_code == 1
     assert "9" in result.stderr

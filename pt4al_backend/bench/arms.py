@@ -100,8 +100,8 @@ class Arm:
             raise ConfigError(f"The settings of arm {name!r} are not JSON ({error}).", _EXAMPLE) from error
         if not isinstance(given, dict):
             raise ConfigError(f"The settings of arm {name!r} are no object.", _EXAMPLE)
-        twists = {key: given.pop(key) for key in _TWISTS.keys() & given.keys()}
-        return cls(name, given, **twists)
+        variations = {key: given.pop(key) for key in _TWISTS.keys() & given.keys()}
+        return cls(name, given, **variations)
 
     def with_settings(self, common: Mapping[str, Any]) -> Self:
         """The same with settings that all arms have; its own win."""
@@ -121,7 +121,7 @@ class Arm:
             raise ConfigError(what, "Set init to pretext, or leave out weights.")
         return found
 
-    def twists(self) -> Json:
+    def variations(self) -> Json:
         """What it does that the live engine does not; only what differs from the default."""
         default = Arm(self.name)
         own = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "settings"}

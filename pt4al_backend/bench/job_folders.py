@@ -142,6 +142,6 @@ def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str
         if runner.result_of(folder) is None:
             none = np.empty(0, np.int64)
             job = {**describe("learn", truth, options, device), "classes": truth.classes}
-            lessons = {"train": truth.lesson(np.arange(truth.pool)), "control": truth.lesson(none)}
+            lessons = {"train": truth.training_data(np.arange(truth.pool)), "control": truth.training_data(none)}
             do(learn.learn, folder, job, report, **lessons, candidates=none)
     return folder / "result"

@@ -16,7 +16,7 @@ from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
-    from pt4al_backend.datasets.dataset import DataSet
+    from pt4al_backend.datasets.dataset import Dataset
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
@@ -125,7 +125,7 @@ class Chosen:
             found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))
             return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
 
-    def _part(self, whole: "DataSet") -> "DataSet":
+    def _part(self, whole: "Dataset") -> "Dataset":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""
         counts: dict[str, int | None] = {}
         fewer: list[str] = []

@@ -32,7 +32,7 @@ from pt4al_backend.learn import devices
 from pt4al_backend.learn.loop import Progress, Report, silent
 from pt4al_backend.learn.tasks import METRICS
 from pt4al_backend.query import plan
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.strategies import Pool, Request
 
 Ids = NDArray[np.int64]
@@ -85,14 +85,14 @@ class Run:
             what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         done = unbroken(self._records, self._truth.pool)
-        options, twists = self._options.model_dump(mode="json"), self._arm.twists()
-        ours = {**options, **twists, "device": devices.choose(self._device).type, "version": __version__}
+        options, variations = self._options.model_dump(mode="json"), self._arm.variations()
+        ours = {**options, **variations, "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
             require_same(self._folder, "rounds", theirs, ours)
         for path, first in firsts(self._folder.parent):
             if path != self._records:
-                require_same(path.parent, "rounds", *comparable(first, options, twists))
+                require_same(path.parent, "rounds", *comparable(first, options, variations))
         return done
 
     def damaged(self) -> int:
@@ -156,7 +156,7 @@ class Run:
             "init": learned["init"],
             "notes": [*self._notes, *learned.get("notes", ())],
             "settings": self._options.model_dump(mode="json"),
-            "arm": self._arm.twists(),
+            "arm": self._arm.variations(),
             "version": __version__,
             "torch": torch.__version__,
             "device": learned["device"],
@@ -173,14 +173,14 @@ class Run:
         """What of the whole pool, whose ids are its positions, is left to ask."""
         return ranked.take(np.setdiff1d(ranked.ids, np.concatenate([np.empty(0, np.int64), *self._asked])))
 
-    def _before(self, number: int) -> Scored:
+    def _before(self, number: int) -> StoredOutput:
         """What is known of the pool before a round: what the last model said, or the pretext learner."""
         if self._arm.blind:
-            return Scored()
+            return StoredOutput()
         folder = self._learned(number - 1)
         if number > 1 and (folder / "result").exists():  # labels of one class leave none
             return read_scored(folder)
-        return read_learner(self._ranking) if self._asks_features() else Scored()
+        return read_learner(self._ranking) if self._asks_features() else StoredOutput()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
@@ -188,7 +188,7 @@ class Run:
         pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
-        train, control = self._truth.lesson(np.concatenate(self._asked)), self._truth.lesson(self._truth.test)
+        train, control = self._truth.training_data(np.concatenate(self._asked)), self._truth.training_data(self._truth.test)
         job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
         arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
         try:
@@ -213,7 +213,7 @@ class Run:
             "classes": self._truth.classes,
             "best_epoch": self._arm.best_epoch,
             "is_last": is_last,
-            **plan.wishes(self._options, self._plan.query),
+            **plan.job_requirements(self._options, self._plan.query),
         }
 
     def _unlearned(self, why: str) -> Json:

@@ -15,7 +15,7 @@ from pt4al_backend.bench import job_folders
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import devices, initial_weights
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Report, infer, silent
@@ -65,7 +65,7 @@ def look(
     def take(positions: NDArray[np.int64], seen: tuple[NDArray[Any], ...]) -> None:
         features[positions], logits[positions] = seen
 
-    with Pixels(truth.pixels, truth.stored) as pixels:
+    with FrameFile(truth.pixels, truth.stored) as pixels:
         images = Images(pixels, rows, Centre(truth.shape))
         infer(classifier, both, images, task.together(where), take, device=where, report=report)
     require_finite(logits)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from pt4al_backend import artefacts
-from pt4al_backend.datasets.dataset import DataSet, Example, Size
+from pt4al_backend.datasets.dataset import Dataset, Example, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable, StoreCorrupt
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, SMALL, Shape, choose
-from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.images.mask_files import Mask, MaskFiles
 
 LOOKED_AT = 200  # images of the pool whose sizes say what frame suits all
 TOGETHER = 256  # images that are decoded at a time: more in memory would gain nothing
@@ -76,7 +76,7 @@ class Truth:
         source, digest = str(said["source"]), str(said["files"][_PIXELS])
         return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, source, ids, digest)
 
-    def lesson(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+    def training_data(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Rows with their labels, as a job holds them."""
         return {"rows": rows, "labels": self.labels[rows]}
 
@@ -88,7 +88,7 @@ class Truth:
 
 def write(
     folder: Path,
-    found: DataSet,
+    found: Dataset,
     *,
     gpu: bool,
     image_size: int | None,
@@ -115,8 +115,8 @@ def write(
         more = {"params": dict(found.params), "source": found.source, "asked": asked}
         labels: list[str] = []
         with artefacts.writing(folder, **said, **more) as draft:
-            masks = Masks(draft / _MASKS)
-            with Pixels(draft / _PIXELS, stored) as pixels:
+            masks = MaskFiles(draft / _MASKS)
+            with FrameFile(draft / _PIXELS, stored) as pixels:
                 for start in range(0, len(examples), TOGETHER):
                     for frame, label in threads.map(look, examples[start : start + TOGETHER]):
                         pixels.write(len(labels), frame)

@@ -36,7 +36,7 @@ PAPER: dict[str, Any] = {
 EXTRA_PARAMS = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
 
 
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
     """The server's settings, from the environment alone."""
 
     model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="ignore", populate_by_name=True)
@@ -202,7 +202,7 @@ def _explain(model: type[BaseSettings], error: ValidationError, where: str) -> C
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
-        if model is Settings and key in Settings.model_fields:
+        if model is ServerSettings and key in ServerSettings.model_fields:
             key = f"PT4AL_{key.upper()}"
         if not key:
             lines.append(f"{problem['msg'].removeprefix('Value error, ')}.")
@@ -213,16 +213,16 @@ def _explain(model: type[BaseSettings], error: ValidationError, where: str) -> C
     return ConfigError(" ".join(lines), where)
 
 
-def server_settings(**overrides: Any) -> Settings:
+def server_settings(**overrides: Any) -> ServerSettings:
     """Reads the server's settings from the environment; keyword arguments win over it.
 
     Raises:
         ConfigError: a value is not allowed.
     """
     try:
-        return Settings(**overrides)
+        return ServerSettings(**overrides)
     except ValidationError as error:
-        raise _explain(Settings, error, "Change it in the environment.") from None
+        raise _explain(ServerSettings, error, "Change it in the environment.") from None
 
 
 def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:

@@ -10,7 +10,7 @@ class: every class gives the test 12 % of its images.
 from pathlib import Path
 
 from pt4al_backend.datasets import strata
-from pt4al_backend.datasets.dataset import SEED, DataSet, Example
+from pt4al_backend.datasets.dataset import SEED, Dataset, Example
 from pt4al_backend.datasets.folder_images import sub_folders
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.datasets.sorted_images import by_class
@@ -27,10 +27,10 @@ class Caltech101(Published):
     layout = ("CLASS/                       image_0001.jpg …, BACKGROUND_Google among the classes",)
     needs = ("BACKGROUND_Google",)
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         classes = tuple(each.name for each in sub_folders(folder))
         examples = [Example(path.relative_to(folder).as_posix(), path, name) for path, name in by_class(folder).items()]
         order = strata.order([example.group for example in examples], SEED).tolist()
         held = round(len(examples) * TEST / IMAGES)
         test, pool = (sorted((examples[k] for k in part), key=lambda each: each.id) for part in (order[:held], order[held:]))
-        return DataSet(self.main, classes, "Caltech-101, divided by us", pool, test)
+        return Dataset(self.main, classes, "Caltech-101, divided by us", pool, test)

@@ -6,10 +6,10 @@ R. Cipolla, SegNet, 2017. The pool is their training images; their validation im
 
 from pathlib import Path
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
-from pt4al_backend.datasets.mask_png import Drawing, ids_of
+from pt4al_backend.datasets.mask_png import MaskPng, ids_of
 
 #: By their number in the masks; the next, 11, is void.
 CLASSES = ("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist")
@@ -29,14 +29,14 @@ class CamVid(Published):
     needs = ("train", "trainannot", "test", "testannot")
     main = "segmentation"
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         pool, test = (_examples(folder, side) for side in ("train", "test"))
-        return DataSet(self.main, CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
+        return Dataset(self.main, CLASSES, "CamVid", pool, test, {"unlabelled": "ignore"})
 
 
 def _examples(root: Path, side: str) -> list[Example]:
     ids = ids_of(range(len(CLASSES)))
     return [
-        Example(f"{side}/{path.stem}", path, Drawing(root / f"{side}annot" / f"{path.stem}.png", ids))
+        Example(f"{side}/{path.stem}", path, MaskPng(root / f"{side}annot" / f"{path.stem}.png", ids))
         for path in files(root / side)
     ]

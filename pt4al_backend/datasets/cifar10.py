@@ -5,7 +5,7 @@ Source: A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 from pathlib import Path
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 
@@ -19,7 +19,7 @@ class Cifar10(Published):
     layout = ("batches.meta, data_batch_1 … data_batch_5, test_batch",)
     needs = ("batches.meta",)
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         from torchvision.datasets import CIFAR10  # imports torch
 
         files = type("Files", (CIFAR10,), {"base_folder": ""})  # whatever the folder is called
@@ -32,4 +32,4 @@ class Cifar10(Published):
             names = [found.classes[label] for label in found.targets]
             examples = zip(found.data, names, strict=True)
             sides[side] = [Example(f"{side}/{number:05}", image, name) for number, (image, name) in enumerate(examples)]
-        return DataSet(self.main, tuple(found.classes), "CIFAR-10", sides["train"], sides["test"])
+        return Dataset(self.main, tuple(found.classes), "CIFAR-10", sides["train"], sides["test"])

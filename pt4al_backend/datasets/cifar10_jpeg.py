@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 
@@ -33,7 +33,7 @@ class Cifar10Jpeg(Published):
     layout = (f"{FILE}                  60,000 JPEG files",)
     needs = (FILE,)
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         file = folder / FILE
         try:
             pack, classes = _unpacked(file)
@@ -47,7 +47,7 @@ class Cifar10Jpeg(Published):
             image = header + data[end - length : end] + END
             sides[split].append(Example(f"{('train', 'test')[split]}/{name}/{stem:04}.jpg", image, name))
         source = "a lossy JPEG copy of CIFAR-10 (quality 75)"
-        return DataSet(self.main, classes, source, *sides)
+        return Dataset(self.main, classes, source, *sides)
 
 
 def _unpacked(file: Path) -> tuple[dict[str, NDArray[Any]], tuple[str, ...]]:

@@ -6,10 +6,10 @@ of ``gtFine``; of their numbers 19 are classes, in the order of the train ids, a
 
 from pathlib import Path
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
-from pt4al_backend.datasets.mask_png import Drawing, ids_of
+from pt4al_backend.datasets.mask_png import MaskPng, ids_of
 
 #: The classes by their number in the masks.
 CLASSES = {
@@ -51,9 +51,9 @@ class Cityscapes(Published):
     needs = ("leftImg8bit/train", "leftImg8bit/val", "gtFine/train", "gtFine/val")
     main = "segmentation"
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         pool, test = (_examples(folder / "leftImg8bit", folder / "gtFine", side) for side in ("train", "val"))
-        return DataSet(self.main, tuple(CLASSES.values()), "Cityscapes", pool, test, {"unlabelled": "ignore"})
+        return Dataset(self.main, tuple(CLASSES.values()), "Cityscapes", pool, test, {"unlabelled": "ignore"})
 
 
 def _examples(images: Path, masks: Path, side: str) -> list[Example]:
@@ -62,5 +62,5 @@ def _examples(images: Path, masks: Path, side: str) -> list[Example]:
     for path in files(images / side):
         if path.stem.endswith(IMAGE):
             name = path.relative_to(images).with_name(path.stem.removesuffix(IMAGE))
-            examples.append(Example(name.as_posix(), path, Drawing(masks / f"{name}{MASK}.png", ids)))
+            examples.append(Example(name.as_posix(), path, MaskPng(masks / f"{name}{MASK}.png", ids)))
     return examples

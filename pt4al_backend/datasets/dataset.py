@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.datasets import strata
-from pt4al_backend.datasets.mask_png import Drawing, require_size
+from pt4al_backend.datasets.mask_png import MaskPng, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.mask_files import Mask
 
-Answer = str | Drawing
+Answer = str | MaskPng
 Size = tuple[int, int]  # width, height
 
 _WORDS = {"pool": "pool", "test": "test set"}
@@ -71,7 +71,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """A pool and a test set.
 
     Attributes:
@@ -90,7 +90,7 @@ class DataSet:
     test: Sequence[Example]
     params: Mapping[str, Any] = field(default_factory=dict)
 
-    def part(self, pool: int | None = None, test: int | None = None) -> "DataSet":
+    def part(self, pool: int | None = None, test: int | None = None) -> "Dataset":
         """So many examples of pool and test set, None for all, in a random order that is the same each time.
 
         Both are stratified by class, and a larger part begins with the smaller one.

@@ -13,8 +13,8 @@ import numpy as np
 
 from pt4al_backend.datasets import scenes
 from pt4al_backend.datasets.dataset import Size
-from pt4al_backend.datasets.folder_images import Images, Json, Reader, files, reasons, split
-from pt4al_backend.datasets.mask_png import Drawing, Ids, ids_of, numbers, require_size
+from pt4al_backend.datasets.folder_images import FolderImages, Json, Reader, files, reasons, split
+from pt4al_backend.datasets.mask_png import Ids, MaskPng, ids_of, numbers, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.mask_files import MOST_CLASSES, UNLABELLED
 from pt4al_backend.label_studio import outlines
@@ -32,7 +32,7 @@ LAYOUT = (
 
 
 @dataclass(frozen=True, eq=False)
-class DrawnImages(Images):
+class DrawnImages(FolderImages):
     """``masks`` are the images' masks, ``ids`` what the numbers in them stand for, as `ids_of` makes it."""
 
     masks: Mapping[Path, Path] = field(default_factory=dict)
@@ -101,8 +101,8 @@ class DrawnImages(Images):
         shown = np.unique(self.answer(path).mask().ids).tolist()
         return ", ".join(self.classes[number] for number in shown if number != UNLABELLED)
 
-    def answer(self, path: Path) -> Drawing:
-        return Drawing(self.masks[path], self.ids)
+    def answer(self, path: Path) -> MaskPng:
+        return MaskPng(self.masks[path], self.ids)
 
 
 def _mask_of(image: Path, masks: Path) -> Path:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.drawn_images import DrawnImages
-from pt4al_backend.datasets.folder_images import Images, Reader
+from pt4al_backend.datasets.folder_images import FolderImages, Reader
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.datasets.sorted_images import SortedImages
 
@@ -21,7 +21,7 @@ class Folder(Loader):
         "                            for each a PNG of the same name, and classes.txt, a name a line from number 0 on",
     )
 
-    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:
+    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:
         """See `SortedImages.given` and `DrawnImages.given`."""
         folder = folder.absolute()
         found = _kind(masks).given(folder, masks and masks.absolute(), Reader(max_pixels))
@@ -31,12 +31,12 @@ class Folder(Loader):
             return [Example(path.relative_to(folder).as_posix(), path, found.answer(path)) for path in paths]
 
         pool, test = examples(found.pool), examples(found.test)
-        return DataSet(found.task, found.classes, f"{found.source}{left_out}", pool, test, found.params)
+        return Dataset(found.task, found.classes, f"{found.source}{left_out}", pool, test, found.params)
 
     def task(self, masks: Path | None) -> str:
         """Segmentation, if there are masks."""
         return _kind(masks).task
 
 
-def _kind(masks: Path | None) -> type[Images]:
+def _kind(masks: Path | None) -> type[FolderImages]:
     return DrawnImages if masks else SortedImages

@@ -18,7 +18,7 @@ from pt4al_backend.datasets.dataset import Answer, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.frames import SMALL
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_studio.label_config import LabelConfig, parse
 
 #: What Label Studio's upload takes and the backend reads.
@@ -69,7 +69,7 @@ class Reader:
 
 
 @dataclass(frozen=True)
-class Images(ABC):
+class FolderImages(ABC):
     """A pool and a test set.
 
     Attributes:
@@ -131,7 +131,7 @@ class Images(ABC):
     def answer(self, path: Path) -> Answer:
         """The answer to one of its images: the class, or the mask."""
 
-    def labels(self, paths: Sequence[Path], masks: Masks) -> list[str]:
+    def labels(self, paths: Sequence[Path], masks: MaskFiles) -> list[str]:
         """The answers as trainings take them: names of classes, or of masks, which are put into ``masks``."""
         answers = (self.answer(path) for path in paths)
         return [each if isinstance(each, str) else masks.put(each.mask()) for each in answers]

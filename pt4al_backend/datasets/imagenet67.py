@@ -10,7 +10,7 @@ images are those of 999 of the 1,000 classes, so its file leaves one out.
 import re
 from pathlib import Path
 
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.folder_images import files
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
@@ -35,11 +35,11 @@ class ImageNet67(Published):
     )
     needs = ("train", "val", NAMES)
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         names = superclasses(folder / NAMES)
         pool, test = (_examples(folder / side, names) for side in self.needs[:2])
         classes = tuple(sorted(set(names.values())))
-        return DataSet(self.main, classes, f"ImageNet with {len(classes)} superclasses", pool, test)
+        return Dataset(self.main, classes, f"ImageNet with {len(classes)} superclasses", pool, test)
 
 
 def superclasses(file: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pt4al_backend.datasets.cifar10 import Cifar10
 from pt4al_backend.datasets.cifar10_jpeg import Cifar10Jpeg
-from pt4al_backend.datasets.dataset import SEED, DataSet, Example
+from pt4al_backend.datasets.dataset import SEED, Dataset, Example
 from pt4al_backend.errors import ConfigError
 
 #: Images of each class in the pool.
@@ -37,7 +37,7 @@ class ImbalancedCifar10(Cifar10):
 
     about = f"CIFAR-10, {_ABOUT}"
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         return imbalanced(super()._read(folder))
 
 
@@ -46,11 +46,11 @@ class ImbalancedCifar10Jpeg(Cifar10Jpeg):
 
     about = f"the lossy copy of CIFAR-10, {_ABOUT}"
 
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         return imbalanced(super()._read(folder))
 
 
-def imbalanced(whole: DataSet) -> DataSet:
+def imbalanced(whole: Dataset) -> Dataset:
     """Keeps `COUNTS` of the pool's images.
 
     Raises:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pt4al_backend.datasets.dataset import DataSet
+from pt4al_backend.datasets.dataset import Dataset
 from pt4al_backend.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ class Loader(ABC):
     layout: ClassVar[Sequence[str]]
 
     @abstractmethod
-    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:
+    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:
         """Reads it; images may be decoded later.
 
         Args:
@@ -58,7 +58,7 @@ class Published(Loader):
     needs: ClassVar[Sequence[str]]
     main: ClassVar[str] = "classification"
 
-    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> DataSet:  # noqa: ARG002 - decoded later
+    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:  # noqa: ARG002 - decoded later
         """Reads it from ``folder``, or from the one of its name there."""
         if masks is not None:
             raise ConfigError("A data set that has a name has no masks elsewhere.", "Leave --masks out.")
@@ -74,7 +74,7 @@ class Published(Loader):
         return self.main
 
     @abstractmethod
-    def _read(self, folder: Path) -> DataSet:
+    def _read(self, folder: Path) -> Dataset:
         """Reads it from its own folder; all that it needs is there."""
 
     @property

@@ -16,7 +16,7 @@ Ids = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Drawing:
+class MaskPng:
     """The mask in ``file``; ``ids`` is a table as ``ids_of`` makes it."""
 
     file: Path

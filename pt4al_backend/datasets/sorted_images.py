@@ -11,15 +11,15 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.datasets.folder_images import SUFFIXES, Images, Json, Reader, files, reasons, sides, split, sub_folders
+from pt4al_backend.datasets.folder_images import SUFFIXES, FolderImages, Json, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 
 DIGIT_PIXELS = 64
 
 
 @dataclass(frozen=True)
-class SortedImages(Images):
+class SortedImages(FolderImages):
     """``chosen`` is each image's class."""
 
     chosen: Mapping[Path, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class SortedImages(Images):
         )
 
     def regions(self, path: Path) -> list[Json]:
-        return Choices(self.config).regions(self.chosen[path], None, None)
+        return ClassificationReader(self.config).regions(self.chosen[path], None, None)
 
     def words(self, path: Path) -> str:
         return self.chosen[path]

@@ -116,7 +116,7 @@ class Annotator:
         """Submits what was chosen or drawn; returns the annotation's id.
 
         Args:
-            regions: as ``Labelling.regions`` makes them.
+            regions: as ``LabelReader.regions`` makes them.
             accepting: id of the prediction that was shown and is submitted unchanged.
         """
         origin = "manual" if accepting is None else "prediction"

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs import runner
 
 SEEDS = (1, 2, 3)
@@ -42,7 +42,7 @@ class Row:
 class Exam:
     """The test images, framed and labelled as the backend does it. ``folder`` is for files."""
 
-    def __init__(self, images: Images, folder: Path, shape: Shape, max_pixels: int) -> None:
+    def __init__(self, images: FolderImages, folder: Path, shape: Shape, max_pixels: int) -> None:
         def frame(path: Path) -> NDArray[np.uint8]:
             return KEEP[images.task](decode(path.read_bytes(), max_pixels, max(shape)), shape)
 
@@ -50,7 +50,7 @@ class Exam:
         with ThreadPoolExecutor() as threads:
             self._frames = np.stack(list(threads.map(frame, images.test)))
         self._folder = folder
-        self._masks = Masks(folder / "masks")
+        self._masks = MaskFiles(folder / "masks")
         self._labels = images.labels(images.test, self._masks)
         self._lock = Lock()
 
@@ -80,12 +80,12 @@ class RandomQuery:
         exam: measures the models.
     """
 
-    def __init__(self, folder: Path, job: Json, images: Images, pool: Mapping[int, Path], exam: Exam) -> None:
+    def __init__(self, folder: Path, job: Json, images: FolderImages, pool: Mapping[int, Path], exam: Exam) -> None:
         masks = folder / "masks"
         self._folder = folder
         self._job = {**job, "masks": str(masks), "previous": None}
         self._rows = np.array(list(pool), np.int64)
-        self._labels = np.array(images.labels(list(pool.values()), Masks(masks)), np.str_)
+        self._labels = np.array(images.labels(list(pool.values()), MaskFiles(masks)), np.str_)
         self._exam = exam
         self._ended = Event()
 

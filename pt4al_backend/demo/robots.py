@@ -8,7 +8,7 @@ from typing import Any
 
 import requests
 
-from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
@@ -39,7 +39,7 @@ class Backend:
             raise Unreachable(f"The backend does not tell how project {self._url} stands.", "See its log.") from error
 
 
-class Labelling:
+class Robots:
     """Labels round by round, as ``images`` tells. ``files`` are the tasks' images.
 
     At the end of a round the annotators stop until the next one is served, so that each round holds its query and no
@@ -51,7 +51,7 @@ class Labelling:
         backend: Backend,
         annotators: Mapping[str, Annotator],
         project_id: int,
-        images: Images,
+        images: FolderImages,
         files: Mapping[int, Path],
         screen: Screen,
         check: Callable[[], None],

@@ -14,15 +14,15 @@ from typing import IO, Any
 from rich.console import Console
 from rich.text import Text
 
-from pt4al_backend.config import Settings, project_settings, server_settings
+from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.datasets.drawn_images import DrawnImages
-from pt4al_backend.datasets.folder_images import SHOWN, Images, Reader
+from pt4al_backend.datasets.folder_images import SHOWN, FolderImages, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.demo import comparison, servers
 from pt4al_backend.demo.annotator import FILES_PER_REQUEST, Annotator
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.demo.folder import fresh
-from pt4al_backend.demo.robots import Backend, Labelling
+from pt4al_backend.demo.robots import Backend, Robots
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
 from pt4al_backend.engine.intake import has_gpu
@@ -39,7 +39,7 @@ LOOK_SECONDS = 1.0
 
 #: Pixels that the pretext learner looks at on a CPU, over all its epochs: up to 40 s on two idle cores.
 PRETEXT_PIXELS = 12_000_000
-KINDS: dict[str, type[Images]] = {each.task: each for each in (SortedImages, DrawnImages)}
+KINDS: dict[str, type[FolderImages]] = {each.task: each for each in (SortedImages, DrawnImages)}
 LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
 
 Json = dict[str, Any]
@@ -108,15 +108,15 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _settings(data_dir: Path) -> Settings:
+def _settings(data_dir: Path) -> ServerSettings:
     """The backend's, as far as the demo reads its files; what the environment says of other installations is left out."""
     elsewhere = ("label_studio_url", "label_studio_api_key", "basic_auth_user", "basic_auth_pass", "database_url", "redis_url")
     return server_settings(data_dir=data_dir, **dict.fromkeys(elsewhere, ""))
 
 
 def _images(
-    kind: type[Images], folder: Path, images: Path | None, masks: Path | None, settings: Settings, screen: Screen
-) -> Images:
+    kind: type[FolderImages], folder: Path, images: Path | None, masks: Path | None, settings: ServerSettings, screen: Screen
+) -> FolderImages:
     if masks and not images:
         raise ConfigError("MASKS (--masks) is given without images.", "Name their folder as well: IMAGES (--images).")
     with screen.live(0):
@@ -132,7 +132,7 @@ def _images(
 
 
 def _connect(
-    stack: ExitStack, folder: Path, lock: IO[bytes], found: Images, settings: Settings, command: Path, screen: Screen
+    stack: ExitStack, folder: Path, lock: IO[bytes], found: FolderImages, settings: ServerSettings, command: Path, screen: Screen
 ) -> Connected:
     password = secrets.token_urlsafe(9)
     studio = _start(stack, lambda: servers.label_studio(command, folder / "label-studio", LEAD, password), lock, screen)
@@ -158,7 +158,7 @@ def _start(stack: ExitStack, make: Callable[[], Server], lock: IO[bytes], screen
         return stack.enter_context(servers.started(make, lock, lambda server: screen.work(f"{server.name} starts")))
 
 
-def _upload(annotator: Annotator, project_id: int, found: Images, screen: Screen) -> list[int]:
+def _upload(annotator: Annotator, project_id: int, found: FolderImages, screen: Screen) -> list[int]:
     ids: list[int] = []
     while len(ids) < len(found.pool):
         screen.work("Importing images", len(ids), len(found.pool))
@@ -178,7 +178,7 @@ def _request(paths: Sequence[Path]) -> list[Path]:
     return taken
 
 
-def _params(found: Images, settings: Settings) -> Json:
+def _params(found: FolderImages, settings: ServerSettings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
     params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
@@ -189,7 +189,9 @@ def _params(found: Images, settings: Settings) -> Json:
     return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
 
 
-def _work(connected: Connected, folder: Path, found: Images, settings: Settings, rounds: int, screen: Screen) -> list[Row]:
+def _work(
+    connected: Connected, folder: Path, found: FolderImages, settings: ServerSettings, rounds: int, screen: Screen
+) -> list[Row]:
     store = Store.open(settings)
     rows: list[Row] = []
     job: Json = {}
@@ -210,7 +212,7 @@ def _work(connected: Connected, folder: Path, found: Images, settings: Settings,
         screen.say(f"Round {row.number}: {row.test['metric']} of its model on the test images: {row.test['value']:.1%}.")
 
     backend = Backend(connected.backend.url, connected.id)
-    labelling = Labelling(backend, connected.annotators, connected.id, found, connected.files, screen, connected.check)
+    labelling = Robots(backend, connected.annotators, connected.id, found, connected.files, screen, connected.check)
     with screen.live(rounds):
         labelling.run(rounds, on_closed)
         if exam is not None:

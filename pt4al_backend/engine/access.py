@@ -1,16 +1,16 @@
 """Which Label Studio a project lives on, and with which token the backend asks it and its images."""
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import AuthError
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.schema import Project
 
 
-def client_for(settings: Settings, project: Project) -> LabelStudio:
+def client_for(settings: ServerSettings, project: Project) -> LabelStudio:
     """A client for the Label Studio of ``project``.
 
-    The admin's address and token win. ``Settings`` refuses a token without an address, so that the admin's token never goes
+    The admin's address and token win. ``ServerSettings`` refuses a token without an address, so that the admin's token never goes
     to a host that /setup named; without one, the token that Label Studio sent with /setup is tried.
 
     Raises:
@@ -28,7 +28,7 @@ def client_for(settings: Settings, project: Project) -> LabelStudio:
     return LabelStudio(url, token)
 
 
-def fetcher_for(settings: Settings, project: Project) -> Fetcher:
+def fetcher_for(settings: ServerSettings, project: Project) -> Fetcher:
     """What fetches the images of ``project``: with Label Studio's token from Label Studio, by whichever of its names.
 
     Raises:

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.fetch import Fetcher
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -43,7 +43,7 @@ class Fetched:
     passing: bool = False
 
 
-def has_gpu(settings: Settings) -> bool:
+def has_gpu(settings: ServerSettings) -> bool:
     """Whether training will run on a GPU, told without importing torch."""
     devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
     return settings.device == "cuda" or (settings.device == "auto" and any(Path(device).exists() for device in devices))
@@ -53,7 +53,7 @@ class Intake:
     """Fills one project's pixel file with frames for the main task ``task``."""
 
     def __init__(
-        self, store: Store, settings: Settings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str
+        self, store: Store, settings: ServerSettings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str
     ) -> None:
         self._store = store
         self._settings = settings
@@ -140,7 +140,7 @@ class Intake:
         good = [(each, each.frame) for each in fetched if each.frame is not None]
         bad = [each for each in fetched if each.frame is None]
         if good and self._project.stored_shape:
-            with Pixels(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
+            with FrameFile(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
                 for place, (_, frame) in enumerate(good, row):
                     pixels.write(place, frame)
                 pixels.flush()
@@ -163,16 +163,16 @@ class Intake:
         return row + len(good)
 
 
-def project_dir(settings: Settings, project_id: int) -> Path:
+def project_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of a project's artefacts."""
     return settings.data_dir / "projects" / str(project_id)
 
 
-def mask_dir(settings: Settings, project_id: int) -> Path:
+def mask_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of the masks that a project's annotators drew."""
     return project_dir(settings, project_id) / "masks"
 
 
-def pixel_path(settings: Settings, project: Project) -> Path:
+def pixel_path(settings: ServerSettings, project: Project) -> Path:
     """The pixel file of a project's stored shape."""
     return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

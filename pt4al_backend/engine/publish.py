@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pt4al_backend.errors import LabelStudioError
-from pt4al_backend.label_studio.annotations import Json, Labelling, Size, prediction
+from pt4al_backend.label_studio.annotations import Json, LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.schema import Pick, Project, Publication
 from pt4al_backend.state.store import Store
@@ -51,7 +51,7 @@ class ServedQueue:
     """One project's queue in Label Studio."""
 
     def __init__(
-        self, store: Store, client: LabelStudio, project: Project, labelling: Labelling, *, show_predictions: bool
+        self, store: Store, client: LabelStudio, project: Project, labelling: LabelReader, *, show_predictions: bool
     ) -> None:
         self._store = store
         self._client = client

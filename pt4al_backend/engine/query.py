@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.query import plan as rounds
-from pt4al_backend.query.plan import Choice, Line, Schedule, Scored
+from pt4al_backend.query.plan import Choice, Line, Schedule, StoredOutput
 from pt4al_backend.query.ranking import sweep
 from pt4al_backend.query.strategies import Pool, Request
 from pt4al_backend.state.schema import Pick, Project, Round
@@ -25,7 +25,7 @@ Ids = NDArray[np.int64]
 LEAST_LEFT = 20
 
 
-def read_scored(folder: Path) -> Scored:
+def read_scored(folder: Path) -> StoredOutput:
     """What a finished job says of its candidates, from what it wrote beside its model.
 
     Raises:
@@ -38,10 +38,10 @@ def read_scored(folder: Path) -> Scored:
             confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
         features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
-        return Scored(ids, confidences, labels, features, labelled, posteriors)
+        return StoredOutput(ids, confidences, labels, features, labelled, posteriors)
 
 
-def read_learner(folder: Path) -> Scored:
+def read_learner(folder: Path) -> StoredOutput:
     """What the pretext learner tells the pool's images by, from what a finished ranking wrote; nothing if that was not wanted.
 
     Raises:
@@ -50,9 +50,9 @@ def read_learner(folder: Path) -> Scored:
     with _sound(folder):
         features = _load_kept(folder / "result" / "features.npy")
         if features is None:
-            return Scored()
+            return StoredOutput()
         ids = np.load(folder / "ids.npy", allow_pickle=False)
-        return Scored(ids, {}, np.full(len(ids), ""), features)
+        return StoredOutput(ids, {}, np.full(len(ids), ""), features)
 
 
 @contextmanager
@@ -116,9 +116,9 @@ class Querying:
         reserve = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
         line = rounds.line_up(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
-        self._turn(1, "starting", line, Scored(), plan)
+        self._turn(1, "starting", line, StoredOutput(), plan)
 
-    def open_first(self, scored: Callable[[], Scored]) -> None:
+    def open_first(self, scored: Callable[[], StoredOutput]) -> None:
         """Gives a round that is starting its query, now that the pool is ranked; ``scored`` is what is known of it so far.
 
         A round that asks for nothing, because the pool was exhausted or its query deleted, gets one as well.
@@ -133,11 +133,11 @@ class Querying:
         elif current.state == "open" and all(pick.kind == "reserve" for pick in picks) and not self.pool().answered.all():
             self._open(current.number, scored(), np.empty(0, np.int64))
 
-    def open_next(self, scored: Scored, closed: dict[str, Any]) -> None:
+    def open_next(self, scored: StoredOutput, closed: dict[str, Any]) -> None:
         """Closes the open round, ``closed`` being columns of it, and opens the next on what the new model scored."""
         self._open(self._project.round + 1, scored, np.empty(0, np.int64), closed)
 
-    def _open(self, number: int, scored: Scored, served: Ids, closed: dict[str, Any] | None = None) -> None:
+    def _open(self, number: int, scored: StoredOutput, served: Ids, closed: dict[str, Any] | None = None) -> None:
         """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
         pool = self.pool()
         plan = self.schedule(pool)
@@ -160,7 +160,9 @@ class Querying:
         held = rounds.held_back(waiting, plan, number, self._options.seed)
         return held[: int(np.ceil(self._options.control_share * len(waiting)))]  # never more than their share of what is left
 
-    def _choose(self, pool: Tasks, free: Ids, number: int, query: int, count: int, scored: Scored, plan: Schedule) -> Choice:
+    def _choose(
+        self, pool: Tasks, free: Ids, number: int, query: int, count: int, scored: StoredOutput, plan: Schedule
+    ) -> Choice:
         chosen = pool.where(np.isin(pool.ids, free))
         losses = chosen.losses
         if not self._project.quality.get("meaningful", False):
@@ -174,7 +176,7 @@ class Querying:
         return rounds.choose(strategy, Request(asked, number, query, count, rng), scored)
 
     def _turn(
-        self, number: int, state: str, line: Line, scored: Scored, plan: Schedule, closed: dict[str, Any] | None = None
+        self, number: int, state: str, line: Line, scored: StoredOutput, plan: Schedule, closed: dict[str, Any] | None = None
     ) -> None:
         current = self._store.round(self._project.id, number)
         opened = Round(
@@ -190,7 +192,7 @@ class Querying:
         self._project.round = number
         self._project.model = model.get("model", self._project.model)
 
-    def _picks(self, number: int, start: int, line: Line, scored: Scored) -> list[Pick]:
+    def _picks(self, number: int, start: int, line: Line, scored: StoredOutput) -> list[Pick]:
         picks = []
         confidences = scored.confidences.get("least_confidence")
         for place, (task_id, kind, score, row) in enumerate(
@@ -240,7 +242,7 @@ class Querying:
         positions = strategy.candidates(asked, number, plan.query + 2 * plan.reserve)
         return chosen.ids[positions]
 
-    def lengthen(self, scored: Callable[[], Scored]) -> bool:
+    def lengthen(self, scored: Callable[[], StoredOutput]) -> bool:
         """Adds to the reserve when little of it is left, so that nobody waits for a model; True if it did.
 
         Little is less than half, and in a small reserve less than ``LEAST_LEFT``.
@@ -257,7 +259,7 @@ class Querying:
         current = self._store.round(self._project.id, number)
         if not len(free) or current is None:
             return False
-        said = Scored()
+        said = StoredOutput()
         if current.state == "starting":
             ids = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
             choice = Choice(ids, np.ones(len(ids)), np.full(len(ids), -1, np.int64))

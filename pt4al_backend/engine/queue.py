@@ -7,7 +7,7 @@ from typing import Any
 
 from huey import RedisHuey, SqliteHuey
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 class Queue:
     """The queue between web and worker. What was asked outlives every process, and asking costs about a millisecond."""
 
-    def __init__(self, settings: Settings, work: Callable[[int, bool], None] | None = None) -> None:
+    def __init__(self, settings: ServerSettings, work: Callable[[int, bool], None] | None = None) -> None:
         options: dict[str, Any] = {"name": "pt4al", "results": False}
         if settings.redis_url:
             self._huey = RedisHuey(url=settings.redis_url, **options)

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.label_studio.annotations import Labelling, image_of
+from pt4al_backend.label_studio.annotations import LabelReader, image_of
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.state.schema import Project
-from pt4al_backend.state.store import Answered, Store
+from pt4al_backend.state.store import Store, StoredAnswer
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Json = dict[str, Any]
 class Sync:
     """Brings one project's tasks and answers up to date in the store."""
 
-    def __init__(self, store: Store, client: LabelStudio, project: Project, labelling: Labelling) -> None:
+    def __init__(self, store: Store, client: LabelStudio, project: Project, labelling: LabelReader) -> None:
         self._store = store
         self._client = client
         self._project = project
@@ -72,7 +72,12 @@ class Sync:
         self._project.full_sync_at = time.time()
 
     def _take(
-        self, page: Iterable[Mapping[str, Any]], known: dict[int, str], before: Mapping[int, Answered], *, reread: bool = False
+        self,
+        page: Iterable[Mapping[str, Any]],
+        known: dict[int, str],
+        before: Mapping[int, StoredAnswer],
+        *,
+        reread: bool = False,
     ) -> None:
         tasks, answers = [], []
         for task in page:
@@ -89,11 +94,11 @@ class Sync:
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
 
-    def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, Answered]) -> None:
+    def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, StoredAnswer]) -> None:
         for page in self._client.named_pages(self._project.id, ids, page_size=self._labelling.page_size):
             self._take(page, known, before)
 
-    def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, Answered]) -> bool:
+    def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, StoredAnswer]) -> bool:
         """Whether a task has another image or other annotations than before, or a part of its label is gone; reads no result."""
         old = before.get(int(task["id"]))
         is_read = _stamp(task.get("annotations") or []) == (old.stamp if old else "")
@@ -109,7 +114,7 @@ class Sync:
         except ImageUnreadable as error:
             return "", str(error)
 
-    def _answer(self, task: Mapping[str, Any], same: Answered | None) -> Json:
+    def _answer(self, task: Mapping[str, Any], same: StoredAnswer | None) -> Json:
         """The answer to a task; ``same`` is what the same annotations said before, when their predictions were still there."""
         annotations = task.get("annotations") or []
         answer = self._labelling.answer_of(annotations) if same else self._labelling.answer_of(annotations, self._prediction)

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.intake import mask_dir, pixel_path, project_dir
 from pt4al_backend.engine.query import Querying, read_learner, read_scored
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs import runner
-from pt4al_backend.label_studio.annotations import Labelling
+from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store, Tasks
@@ -74,7 +74,7 @@ class Trainer:
     """Trains and scores for one project."""
 
     def __init__(
-        self, store: Store, settings: Settings, project: Project, options: ProjectSettings, labelling: Labelling
+        self, store: Store, settings: ServerSettings, project: Project, options: ProjectSettings, labelling: LabelReader
     ) -> None:
         self._store = store
         self._settings = settings
@@ -168,20 +168,20 @@ class Trainer:
         labelled = tasks.where(tasks.labelled)
         usable = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
         control = set(self._store.control_ids(self._project.id).tolist())
-        train, measure, misfits, lost = {}, {}, {}, []
+        train, measure, unusable, lost = {}, {}, {}, []
         for task_id, said in sorted(self._store.answers(self._project.id).items()):
             if task_id not in usable:
                 continue
             if not self._labelling.holds(said.label):
                 lost.append(task_id)
-            elif problem := self._labelling.misfit(said.label, usable[task_id]):
-                misfits[task_id] = problem
+            elif problem := self._labelling.unusable_reason(said.label, usable[task_id]):
+                unusable[task_id] = problem
             elif task_id in control:
                 measure[task_id] = said.label
             elif self._options.train_on_accepted or not said.accepted:
                 train[task_id] = said.label
         self._store.set_tasks(
-            self._project.id, {"id": list(misfits), "answer": ["skip"] * len(misfits), "note": list(misfits.values())}
+            self._project.id, {"id": list(unusable), "answer": ["skip"] * len(unusable), "note": list(unusable.values())}
         )
         if lost:
             log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(lost))
@@ -189,11 +189,11 @@ class Trainer:
         text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._classes}"
         return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
 
-    def too_little(self, labels: Labels) -> str:
+    def missing_for_training(self, labels: Labels) -> str:
         """What is missing before a model can be trained, "" if nothing is."""
-        return self._labelling.too_little(labels.train.values(), self._options, self._project.image_shape or (1, 1))
+        return self._labelling.missing_for_training(labels.train.values(), self._options, self._project.image_shape or (1, 1))
 
-    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[Scored, Json]:
+    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[StoredOutput, Json]:
         """Trains this round's model on the labels there are; returns what it scored, and the columns that close the round.
 
         Raises:
@@ -226,7 +226,7 @@ class Trainer:
         tasks = self._fetched()
         row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
 
-        def lesson(chosen: dict[int, str]) -> dict[str, NDArray[Any]]:
+        def training_data(chosen: dict[int, str]) -> dict[str, NDArray[Any]]:
             rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
@@ -235,14 +235,14 @@ class Trainer:
         runner.prepare(
             folder,
             job,
-            train=lesson(labels.train),
-            control=lesson(labels.control),
+            train=training_data(labels.train),
+            control=training_data(labels.control),
             candidates=np.array([row_of[i] for i in candidates.tolist()], np.int64),
             candidate_ids=candidates,
         )
         return job
 
-    def scored(self) -> Scored:
+    def scored(self) -> StoredOutput:
         """What the last good model scored, or else the pretext learner for a strategy that starts with it.
 
         Nothing if there is none, or its files are gone or damaged.
@@ -250,13 +250,13 @@ class Trainer:
         result, read = self._settings.data_dir / self._project.model, read_scored
         if not self._project.model:
             if not self._project.learner or "pretext_features" not in plan.needs_of(self._options):
-                return Scored()
+                return StoredOutput()
             result, read = self._settings.data_dir / self._project.learner, read_learner
         try:
             return read(result.parent)
         except StoreCorrupt as error:
             log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
-            return Scored()
+            return StoredOutput()
 
     def forget_old_models(self) -> None:
         """Deletes the folders of models that are no longer served, and what was kept of labels that were replaced.
@@ -314,7 +314,7 @@ class Trainer:
         }
         if kind == "learn":
             query = plan.schedule(len(self._fetched()), self._options).query
-            job |= {"classes": self._classes, **plan.wishes(self._options, query)}
+            job |= {"classes": self._classes, **plan.job_requirements(self._options, query)}
         return job
 
     def _change(self, **columns: Any) -> None:

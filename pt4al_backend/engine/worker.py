@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.exc import DBAPIError
 
-from pt4al_backend.config import Settings, project_settings
+from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine.access import client_for, fetcher_for
 from pt4al_backend.engine.intake import Intake
-from pt4al_backend.engine.labelling import labelling_for
+from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.sync import Sync
@@ -30,7 +30,7 @@ from pt4al_backend.errors import LabelStudioError, PT4ALError, TrainingImpossibl
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.query import plan
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import REMEDY, Store
 
@@ -84,7 +84,7 @@ class Retries:
 class Engine:
     """Reconciles projects. One per worker process; training runs in one child at a time, so projects take turns."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: ServerSettings, store: Store) -> None:
         self._settings = settings
         self._store = store
         self._device = Lock()
@@ -137,7 +137,7 @@ class Engine:
 class Reconcile:
     """One pass over one project: sync, images, rank, query, publish, train; each step does only what is missing."""
 
-    def __init__(self, settings: Settings, store: Store, project: Project, device: Lock, retries: Retries) -> None:
+    def __init__(self, settings: ServerSettings, store: Store, project: Project, device: Lock, retries: Retries) -> None:
         self._settings = settings
         self._store = store
         self._project = project
@@ -171,7 +171,7 @@ class Reconcile:
         self._client = client_for(self._settings, self._project)
         remote = self._client.project(self._project.id)
         title, config_text = str(remote.get("title") or ""), str(remote.get("label_config") or "")
-        self._labelling = labelling_for(self._settings, self._project, label_config.parse(config_text))
+        self._labelling = label_reader_for(self._settings, self._project, label_config.parse(config_text))
         plan.require_fit(self._options, self._labelling.task)
         self._config_text = config_text
         self._full_due = time.time() - self._project.full_sync_at > self._settings.full_sync_seconds
@@ -254,10 +254,10 @@ class Reconcile:
         if not self._retries.may_run(self._project, "learn"):
             self.withheld = True
             return False
-        missing = self._trainer.too_little(labels)
+        missing = self._trainer.missing_for_training(labels)
         if missing:
             self._notice("classes", f"A model needs {missing}: the next round follows the ranking, without a model.")
-            self._querying.open_next(Scored(), {"labels": len(labels.train)})
+            self._querying.open_next(StoredOutput(), {"labels": len(labels.train)})
         else:
             self._notice("classes", "")
             self._train()
@@ -275,7 +275,7 @@ class Reconcile:
         if current is None or current.state != "open":
             return False  # heeded once the pool is ranked
         reason = ""
-        missing = self._trainer.too_little(labels)
+        missing = self._trainer.missing_for_training(labels)
         if missing:
             reason = f"a model needs {missing}"
         elif before is not None and before.digest == labels.digest:

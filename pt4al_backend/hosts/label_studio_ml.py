@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pt4al_backend.server.backend import EVENTS, Serving, hosted, project_number
+from pt4al_backend.server.backend import EVENTS, Backend, hosted, project_number
 
 
 @contextmanager
@@ -51,7 +51,7 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
     TRAIN_EVENTS = EVENTS
 
     def __init__(
-        self, project_id: str | None = None, label_config: str | None = None, *, serving: Serving | None = None, **options: Any
+        self, project_id: str | None = None, label_config: str | None = None, *, serving: Backend | None = None, **options: Any
     ) -> None:
         self._is_hosted = serving is None
         self._serving = serving or hosted()
@@ -71,7 +71,7 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
         self.connect(self.project_id, self.label_config, extra_params=extra_params)
 
     def connect(self, project: object, label_config: str, **said: Any) -> str:
-        """Registers a project; see `Serving.connect`. Returns the model version served."""
+        """Registers a project; see `Backend.connect`. Returns the model version served."""
         return self._serving.connect(project_number(project), label_config, **said)
 
     def fit(self, *given: Any, event: str | None = None, data: Mapping[str, Any] | None = None, **_: Any) -> dict[str, Any]:

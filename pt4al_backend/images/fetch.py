@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from pt4al_backend import __version__
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import AuthError, ImageUnreadable, LabelStudioError, Unreachable
 from pt4al_backend.images.http import AddressRefused, Connections, Reply, TooLong
 from pt4al_backend.images.references import References, Target
@@ -45,7 +45,7 @@ class Fetcher:
         ConfigError: ``host_url`` is not a URL, or REQUESTS_CA_BUNDLE cannot be read.
     """
 
-    def __init__(self, settings: Settings, host_url: str, authorize: Authorize, hostnames: Iterable[str] = ()) -> None:
+    def __init__(self, settings: ServerSettings, host_url: str, authorize: Authorize, hostnames: Iterable[str] = ()) -> None:
         self._seconds = settings.image_seconds
         self._max_bytes = settings.image_max_bytes
         self._authorize = authorize

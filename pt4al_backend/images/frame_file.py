@@ -17,7 +17,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import Shape
 
 
-class Pixels:
+class FrameFile:
     """Frames of RGB pixels, all of one shape (height, width), row k at byte ``k * height * width * 3`` of the file at ``path``.
 
     ``channels`` may be another number than 3. Opens the file, or creates it with its folder. Reading and writing are safe

@@ -63,7 +63,7 @@ def _encoded(mask: Mask) -> bytes:
     return buffer.getvalue()
 
 
-class Masks:
+class MaskFiles:
     """The masks of one folder."""
 
     def __init__(self, folder: Path) -> None:

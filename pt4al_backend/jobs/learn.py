@@ -21,22 +21,22 @@ from torch import Tensor
 from pt4al_backend import __version__, artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn import companions, devices, initial_weights, networks, pretext, tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
-from pt4al_backend.learn.companions.base import Asked
-from pt4al_backend.learn.evaluation import Examination, half, sampler_of
-from pt4al_backend.learn.initial_weights import Sources
+from pt4al_backend.learn.companions.base import CompanionInput
+from pt4al_backend.learn.evaluation import Evaluation, half, sampler_of
+from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.loop import Checkpoint, Progress, Recipe, Report, Trainable, Training, infer, score, scoring_size
 from pt4al_backend.learn.minibatches import Data, Images, Targets
 from pt4al_backend.learn.networks import MEAN, STD, Form, pooled
 from pt4al_backend.learn.pretext import holdout
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.holdout import Scale
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -113,11 +113,11 @@ class Job:
         """An array of rows beside the job."""
         return np.asarray(np.load(self.folder / name, allow_pickle=False), dtype=np.int64)
 
-    def labelled(self, name: str, task: Task, scratch: Path) -> tuple[NDArray[np.int64], Targets]:
+    def labelled(self, name: str, task: MainTask, scratch: Path) -> tuple[NDArray[np.int64], Targets]:
         """Rows beside the job, and the targets that their labels are to the task."""
         with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
             rows, labels = arrays["rows"].astype(np.int64), arrays["labels"].tolist()
-        return rows, task.targets(labels, Masks(self.masks) if self.masks else None, scratch / f"{name}.u8")
+        return rows, task.targets(labels, MaskFiles(self.masks) if self.masks else None, scratch / f"{name}.u8")
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -130,14 +130,14 @@ class Job:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def sources(self, report: Report) -> Sources:
+    def sources(self, report: Report) -> InitialWeights:
         """Where this job's initial weights may come from."""
 
         def note(text: str) -> None:
             report(Progress("preparing", 0, 0, 0, 0, text))
 
         init, warm_start = self.settings.init, self.settings.warm_start
-        return Sources(init, warm_start, self.learner, self.previous, self.pretrained, note)
+        return InitialWeights(init, warm_start, self.learner, self.previous, self.pretrained, note)
 
     def describe(self, form: Form) -> dict[str, Any]:
         """What a manifest says of a network and its pixels, enough to load it elsewhere."""
@@ -211,7 +211,7 @@ def rank(job: Job, report: Report) -> None:
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
     held = _held_out(job, len(rows))
-    with Pixels(job.pixels, job.stored) as pixels:
+    with FrameFile(job.pixels, job.stored) as pixels:
         start = time.monotonic()
         if job.learner is None:
             learner, init, earlier = _train_learner(job, Images(pixels, rows[~held], Centre(job.shape)), report)
@@ -256,7 +256,7 @@ def learn(job: Job, report: Report) -> None:
 
     Reads ``rows`` and ``labels`` of ``train.npz`` and ``control.npz``. Writes ``result/``: the model's weights;
     ``candidates.npz``, confidences and answers in the order of ``candidates.npy``, and beside it what is wanted of these
-    and of the images in ``train.npz`` (see ``Examination.save``); ``masks/``, the answers that are masks; and in the
+    and of the images in ``train.npz`` (see ``Evaluation.save``); ``masks/``, the answers that are masks; and in the
     manifest how the control picks were answered, and everything that loading the model elsewhere takes.
 
     Raises:
@@ -265,15 +265,15 @@ def learn(job: Job, report: Report) -> None:
     """
     torch.manual_seed(job.settings.seed)
     task = tasks.load(job.task)(networks.build(job.form()), job.classes, job.shape, job.settings)
-    with Pixels(job.pixels, job.stored) as pixels, job.scratch() as scratch:
+    with FrameFile(job.pixels, job.stored) as pixels, job.scratch() as scratch:
         rows, targets = job.labelled("train", task, scratch)
         control = job.labelled("control", task, scratch)
         companion = companions.load(job.companion)(task)
         start = time.monotonic()
-        lesson = task.lesson(pixels, rows, targets)
+        training_data = task.training_data(pixels, rows, targets)
         trainable, tested = companion.beside(), Images(pixels, control[0], Centre(job.shape))
         best = BestEpoch(task, trainable, tested, control[1], job.device) if job.best_epoch else None
-        recipe, used, earlier = _train(job, task, trainable, lesson, report, best)
+        recipe, used, earlier = _train(job, task, trainable, training_data, report, best)
         trained = time.monotonic()
         examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
@@ -281,7 +281,7 @@ def learn(job: Job, report: Report) -> None:
         if job.companion:
             candidates = job.rows("candidates.npy")
             learned, others = (Images(pixels, each, Centre(job.shape)) for each in (rows, candidates))
-            asked = Asked(learned, others, lesson, recipe, job.asks, job.shape, job.device, job.settings, report)
+            asked = CompanionInput(learned, others, training_data, recipe, job.asks, job.shape, job.device, job.settings, report)
             torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
             examination.add(job.companion, companion.confidences(asked) if len(candidates) else np.empty(0))
             accompanied = {"companion": time.monotonic() - scored}
@@ -303,14 +303,14 @@ def learn(job: Job, report: Report) -> None:
 
 
 def _train(
-    job: Job, task: Task, trained: Trainable, lesson: Data, report: Report, best: BestEpoch | None
+    job: Job, task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
 ) -> tuple[Recipe, str, float]:
     """How the task was trained, where its weights came from, and the seconds of the processes that worked on it before."""
     used = job.sources(report).give_task(task)
-    recipe = task.recipe(len(lesson), job.device, fresh=used == "fresh")
+    recipe = task.recipe(len(training_data), job.device, fresh=used == "fresh")
     training = Training(
         trained,
-        lesson,
+        training_data,
         recipe,
         device=job.device,
         seed=job.settings.seed,
@@ -327,17 +327,17 @@ def _train(
 
 def _examine(
     job: Job,
-    task: Task,
-    pixels: Pixels,
+    task: MainTask,
+    pixels: FrameFile,
     control: tuple[NDArray[np.int64], Targets],
     learned: NDArray[np.int64],
     masks: Path,
     report: Report,
-) -> Examination:
+) -> Evaluation:
     """One pass over all: several short passes would fill up several last minibatches."""
     rows, truths = control
     candidates = job.rows("candidates.npy")
-    examination = Examination(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, job.wants)
+    examination = Evaluation(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, job.wants)
     seen = [rows, candidates, learned] if "features" in job.wants else [rows, candidates]
     images = Images(pixels, np.concatenate(seen), Centre(job.shape))
     infer(task.model, task.study, images, task.together(job.device), examination.take, device=job.device, report=report)

@@ -1,7 +1,7 @@
 """Annotations to labels, labels to predictions: what every kind of project has in common.
 
 A label is a text that the state keeps: a class's name, or the name of a mask. What it takes to read one from an annotation
-and to show one in the editor is a ``Labelling``'s, of which there is one for each main task.
+and to show one in the editor is a ``LabelReader``'s, of which there is one for each main task.
 """
 
 import re
@@ -52,7 +52,7 @@ class Answer:
     problem: str | None = None
 
 
-class Labelling(ABC):
+class LabelReader(ABC):
     """How the labels of one project are read and shown."""
 
     #: The main task that they teach.
@@ -79,8 +79,8 @@ class Labelling(ABC):
         if not read:
             return Answer("skip" if answered else "none", problem=problems[0] if problems else None)
         submitted = len(read) + len(problems)
-        label, givers, misfits = self._reconcile(read)
-        problems += misfits
+        label, givers, unusable = self._reconcile(read)
+        problems += unusable
         accepted = all(self._is_accepted(annotation, find) for annotation in givers)
         return Answer("label", label, accepted, _left_out(problems, submitted) if problems else None)
 
@@ -104,11 +104,11 @@ class Labelling(ABC):
         """The classes that a model learns from the labels."""
 
     @abstractmethod
-    def misfit(self, label: str, size: Size | None) -> str:
+    def unusable_reason(self, label: str, size: Size | None) -> str:
         """Why a label cannot be learned from, "" if it can; ``size`` is its image's, if that was fetched."""
 
     @abstractmethod
-    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
+    def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
         """What is missing before a model can be trained on ``labels``, "" if nothing is; ``shape`` is what it sees."""
 
     def holds(self, label: str) -> bool:  # noqa: ARG002 - most labels are kept in the state alone

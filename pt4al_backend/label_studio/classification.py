@@ -11,10 +11,10 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
-from pt4al_backend.label_studio.annotations import Annotation, Json, Labelling, Size, brief, regions_by
+from pt4al_backend.label_studio.annotations import Annotation, Json, LabelReader, Size, brief, regions_by
 
 
-class Choices(Labelling):
+class ClassificationReader(LabelReader):
     """A label is the choice's text."""
 
     task = "classification"
@@ -31,7 +31,7 @@ class Choices(Labelling):
             raise LabelUnreadable(f"Submitted without a choice in {name!r}.")
         if len(chosen) > 1:
             raise LabelUnreadable(f"Submitted with several choices in {name!r}: {brief(chosen)}.")
-        if problem := self.misfit(chosen[0], None):
+        if problem := self.unusable_reason(chosen[0], None):
             raise LabelUnreadable(problem)
         return str(chosen[0])
 
@@ -45,11 +45,11 @@ class Choices(Labelling):
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:  # noqa: ARG002 - the config alone says it
         return self.config.labels
 
-    def misfit(self, label: str, size: Size | None) -> str:  # noqa: ARG002 - a choice has no size
+    def unusable_reason(self, label: str, size: Size | None) -> str:  # noqa: ARG002 - a choice has no size
         known = label in self.config.labels
         return "" if known else f"Submitted as {brief(label)}, which is no choice of the labeling config (any more)."
 
-    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
+    def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
         return "" if len(set(labels)) > 1 else "labels of two classes or more"
 
     def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002

@@ -3,7 +3,7 @@
 import base64
 from typing import Any
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.publish import VIEW
 from pt4al_backend.label_studio.client import LabelStudio
 
@@ -16,7 +16,7 @@ SHOWN = ("predictions_score", "predictions_model_versions")
 class Registration:
     """This backend as one project's Label Studio knows it."""
 
-    def __init__(self, settings: Settings, client: LabelStudio, project_id: int) -> None:
+    def __init__(self, settings: ServerSettings, client: LabelStudio, project_id: int) -> None:
         self._settings = settings
         self._client = client
         self._project_id = project_id

@@ -11,9 +11,9 @@ import numpy as np
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import Shape, fit_ids, restore_ids
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks, id_of, size_of
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of, size_of
 from pt4al_backend.label_studio import outlines
-from pt4al_backend.label_studio.annotations import Annotation, Find, Json, Labelling, Size, regions_by
+from pt4al_backend.label_studio.annotations import Annotation, Find, Json, LabelReader, Size, regions_by
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.votes import ANY_SIZE, Vote, claimed_shape, majority
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 LEAST_LABELS = 2  # a training needs two images
 
 
-class Drawings(Labelling):
+class SegmentationReader(LabelReader):
     """A label is the name of a mask among ``drawn``; what the last model left lies among ``predicted()``."""
 
     task = "segmentation"
     page_size = 50
     config: SegmentationConfig
 
-    def __init__(self, config: SegmentationConfig, drawn: Masks, predicted: Callable[[], Masks], max_pixels: int) -> None:
+    def __init__(self, config: SegmentationConfig, drawn: MaskFiles, predicted: Callable[[], MaskFiles], max_pixels: int) -> None:
         super().__init__(config)
         self._drawn, self._predicted, self._max_pixels = drawn, predicted, max_pixels
 
@@ -71,7 +71,7 @@ class Drawings(Labelling):
         needs_background = options.unlabelled == "background" and id_of(options.background, labels) is None
         return (*labels, options.background) if needs_background else labels
 
-    def misfit(self, label: str, size: Size | None) -> str:
+    def unusable_reason(self, label: str, size: Size | None) -> str:
         drawn = size_of(label)
         if size is None or drawn in (ANY_SIZE, size):
             return ""
@@ -80,7 +80,7 @@ class Drawings(Labelling):
             "Was it replaced? Draw the annotation anew."
         )
 
-    def too_little(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
+    def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
         if len(labels) < LEAST_LABELS:
             return "two labelled images or more"
         if options.unlabelled == "ignore" and len(self.config.labels) == 1:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.learn.loop import Trainable, infer
 from pt4al_backend.learn.minibatches import Data, Targets
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 
 class BestEpoch:
@@ -26,7 +26,7 @@ class BestEpoch:
         device: where.
     """
 
-    def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
+    def __init__(self, task: MainTask, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
         self._task, self._model, self._images, self._truths, self._device = task, trained.model, images, truths, device
         self._best, self._weights = -np.inf, copy.deepcopy(self._model.state_dict())
 

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn.minibatches import Targets
-from pt4al_backend.learn.tasks.base import Answer, Task
+from pt4al_backend.learn.tasks.base import Answer, MainTask
 from pt4al_backend.query.sampling import SAMPLERS
 from pt4al_backend.query.strategies.companionship import SUBSET
 
@@ -36,7 +36,7 @@ def sampler_of(settings: ProjectSettings) -> str:
     return name if name in SAMPLERS else ""
 
 
-class Examination:
+class Evaluation:
     """Takes what ``task.study`` saw of control picks first, then of candidates, then of the images that were learned.
 
     Args:
@@ -50,7 +50,7 @@ class Examination:
 
     def __init__(
         self,
-        task: Task,
+        task: MainTask,
         truths: Targets,
         controls: int,
         candidates: int,
@@ -62,7 +62,7 @@ class Examination:
         self._sampler = sampler or "least_confidence"
         most = task.most_answers
         self._most = most if most is None or sampler else max(most, SUBSET)
-        self._masks = Masks(masks)
+        self._masks = MaskFiles(masks)
         widths = {"posteriors": len(task.classes)} if "posteriors" in wants else {}
         if "features" in wants:
             widths |= {"features": task.body.features, "labelled": task.body.features}

@@ -22,7 +22,7 @@ from pt4al_backend.learn.loop import Trainable, archive
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.networks import imagenet as pretrained
 from pt4al_backend.learn.pretext.base import Pretext
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 WEIGHTS = "weights.pt"
 
@@ -74,7 +74,7 @@ def load_learner(folder: Path) -> Pretext:
     return learner
 
 
-def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
+def load_model(folder: Path) -> tuple[MainTask, dict[str, Any]]:
     """The main task's model in an artefact of ``learn``, and its manifest.
 
     Raises:
@@ -89,7 +89,7 @@ def load_model(folder: Path) -> tuple[Task, dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class Sources:
+class InitialWeights:
     """Where initial weights may come from.
 
     Args:
@@ -113,7 +113,7 @@ class Sources:
         wanted = self.init == "imagenet" or (self.init == "auto" and body.form.imagenet is not None)
         return "imagenet" if wanted and self._from_imagenet(body) else "fresh"
 
-    def give_task(self, task: Task) -> str:
+    def give_task(self, task: MainTask) -> str:
         """Initial weights of the main task; returns their source: ``previous``, ``pretext``, ``imagenet`` or ``fresh``."""
         give: dict[str, Callable[[], bool]] = {
             "previous": lambda: self._from_previous(task),
@@ -138,7 +138,7 @@ class Sources:
         body.load_imagenet(weights)
         return True
 
-    def _from_previous(self, task: Task) -> bool:
+    def _from_previous(self, task: MainTask) -> bool:
         if self.previous is None:
             return False
         try:

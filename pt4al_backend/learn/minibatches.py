@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.devices import free_memory, is_out_of_memory
 
 #: uint8 images [m, 3, H, W] first, then whatever the loss compares the model's answer with.
@@ -74,7 +74,7 @@ class Images:
         targets: n of them, or None for images alone.
     """
 
-    def __init__(self, pixels: Pixels, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
+    def __init__(self, pixels: FrameFile, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
         self._pixels, self._rows, self._prepare = pixels, rows, prepare
         self.targets, self.random = targets, prepare.random
 
@@ -161,7 +161,7 @@ def resident(images: Images, device: torch.device, room: int) -> Resident | None
 class Pairs:
     """Rows of the image store with a mask for each, prepared together: whatever moves the image moves its mask."""
 
-    def __init__(self, pixels: Pixels, rows: NDArray[np.int64], masks: Targets, prepare: PreparePairs) -> None:
+    def __init__(self, pixels: FrameFile, rows: NDArray[np.int64], masks: Targets, prepare: PreparePairs) -> None:
         self._pixels, self._rows, self._masks, self._prepare = pixels, rows, masks, prepare
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.initial_weights import load_model
-from pt4al_backend.learn.tasks.base import Answer, Task
+from pt4al_backend.learn.tasks.base import Answer, MainTask
 
 #: Images of one forward pass at most; more would only hold memory.
 _TOGETHER = 32
@@ -20,7 +20,7 @@ _TOGETHER = 32
 class Predictor:
     """A model of the main task named ``task``. ``shape`` is what it sees, ``stored`` what it is given."""
 
-    def __init__(self, task: Task, shape: Shape, stored: Shape, device: torch.device) -> None:
+    def __init__(self, task: MainTask, shape: Shape, stored: Shape, device: torch.device) -> None:
         self._task, self._device = task, device
         self._centre = Centre(shape)
         self._together = min(_TOGETHER, task.together(device))

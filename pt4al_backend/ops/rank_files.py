@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.intake import has_gpu
 from pt4al_backend.errors import ConfigError, ImageUnreadable, TrainingImpossible
 from pt4al_backend.images.decode import FORMATS, decode
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape, choose
 from pt4al_backend.jobs import runner
 from pt4al_backend.query import plan as rounds
@@ -98,7 +98,7 @@ class Files:
 
 def rank(
     files: Files,
-    settings: Settings,
+    settings: ServerSettings,
     options: ProjectSettings,
     *,
     task: str,
@@ -181,7 +181,7 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
 class _Reader:
     """Decodes files once, into the pixel file; ``shape`` and ``stored`` are known afterwards."""
 
-    def __init__(self, task: str, settings: Settings, options: ProjectSettings, paths: Sequence[Path]) -> None:
+    def __init__(self, task: str, settings: ServerSettings, options: ProjectSettings, paths: Sequence[Path]) -> None:
         self.task = task
         self._settings = settings
         self._options = options
@@ -196,7 +196,7 @@ class _Reader:
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
             self._decide_shape(pool)
             self._check_space(target.parent)
-            with Pixels(target, self.stored) as pixels:
+            with FrameFile(target, self.stored) as pixels:
                 for chunk in _chunks(self._paths):
                     for path, (image, problem) in zip(chunk, pool.map(self._frame, chunk), strict=True):
                         if image is None:
@@ -250,7 +250,7 @@ def _chunks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
 
 
 def _losses(
-    work: Path, settings: Settings, options: ProjectSettings, reader: _Reader, images: int, report: Report
+    work: Path, settings: ServerSettings, options: ProjectSettings, reader: _Reader, images: int, report: Report
 ) -> tuple[NDArray[np.float64], Json]:
     """Pretext losses float64 [images], and the manifest's word on whether they mean anything."""
     job = {

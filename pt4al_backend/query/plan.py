@@ -16,7 +16,7 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.learn.tasks import POSTERIORS
 from pt4al_backend.query.ranking import rank, shrink, split
 from pt4al_backend.query.sampling import interleave, lowest, queue_scores, uniform_order
-from pt4al_backend.query.strategies import STRATEGIES, Need, Request, Said, Strategy
+from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Need, Request, Strategy
 
 Ids = NDArray[np.int64]
 
@@ -73,7 +73,7 @@ def needs_of(settings: ProjectSettings) -> frozenset[Need]:
     return strategy_of(settings, settings.rounds).needs
 
 
-def wishes(settings: ProjectSettings, query: int) -> dict[str, Any]:
+def job_requirements(settings: ProjectSettings, query: int) -> dict[str, Any]:
     """What a training job is asked for on behalf of the strategy of its settings, whose next query has ``query`` tasks."""
     strategy = strategy_of(settings, settings.rounds)
     return {"wants": sorted(strategy.needs - {"pretext_features"}), "companion": strategy.companion, "asks": query}
@@ -125,10 +125,10 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class StoredOutput:
     """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler or companion; labels [m], "" for none.
 
-    What the strategy ``needs``, as ``Said`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
+    What the strategy ``needs``, as ``ModelOutput`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
     images that trained the model, posteriors [m, C]. The pretext learner says features alone, and learned from no label.
     """
 
@@ -139,13 +139,13 @@ class Scored:
     labelled: NDArray[np.floating] | None = None
     posteriors: NDArray[np.floating] | None = None
 
-    def of(self, pool: Ids) -> tuple[Said, Ids]:
+    def of(self, pool: Ids) -> tuple[ModelOutput, Ids]:
         """What was said of the tasks of a pool, and their rows here.
 
         Candidates that have left the pool since have been asked, so they count as labelled.
         """
         _, positions, rows = np.intersect1d(pool, self.ids, assume_unique=True, return_indices=True)
-        said = Said(positions, {name: values[rows] for name, values in self.confidences.items()})
+        said = ModelOutput(positions, {name: values[rows] for name, values in self.confidences.items()})
         if self.features is not None:
             labelled = self.features[:0]
             if self.labelled is not None:
@@ -165,14 +165,14 @@ class Scored:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Tasks in the order to ask them, with the strategy's scores and, where the model spoke of one, its row of ``Scored``."""
+    """Tasks in the order to ask them, with the strategy's scores and, where the model spoke of one, its row of ``StoredOutput``."""
 
     ids: Ids
     scores: NDArray[np.float64]
     rows: Ids  # -1: not scored
 
 
-def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
+def choose(strategy: Strategy, asked: Request, scored: StoredOutput) -> Choice:
     """Picks ``asked.k`` tasks, best first; ``asked.said`` is made from ``scored``, less the tasks that left the pool.
 
     If the scored tasks do not suffice, the strategy goes on without a model over those that are not. So it does over all
@@ -192,7 +192,7 @@ def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
     if missing <= 0 or not len(rest):
         return first
     size = max(asked.query_size - len(first.ids), 0)
-    more = choose(strategy, replace(asked, pool=pool.take(rest), query_size=size, k=missing), Scored())
+    more = choose(strategy, replace(asked, pool=pool.take(rest), query_size=size, k=missing), StoredOutput())
     after = np.ones(len(more.ids))  # behind what the model was unsure of
     return Choice(
         np.concatenate([first.ids, more.ids]),
@@ -203,7 +203,7 @@ def choose(strategy: Strategy, asked: Request, scored: Scored) -> Choice:
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """A round's picks as they are served: ids, kinds, scores that ascend, rows of ``Scored`` or -1."""
+    """A round's picks as they are served: ids, kinds, scores that ascend, rows of ``StoredOutput`` or -1."""
 
     ids: Ids
     kinds: list[str]

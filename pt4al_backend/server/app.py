@@ -19,12 +19,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pt4al_backend import __version__
-from pt4al_backend.config import Settings, project_settings, server_settings
+from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.server import pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
-from pt4al_backend.server.backend import BadRequest, Serving
+from pt4al_backend.server.backend import Backend, BadRequest
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.status import ProjectStatus, Statuses
 from pt4al_backend.state.store import REMEDY, Store
@@ -49,7 +49,7 @@ class StateUnavailable(PT4ALError):
     status = 503
 
 
-def create_app(settings: Settings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
+def create_app(settings: ServerSettings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
     """Makes the app; what is not given is opened as the environment says.
 
     Raises:
@@ -58,7 +58,7 @@ def create_app(settings: Settings | None = None, store: Store | None = None, que
     settings = settings or server_settings()
     project_settings()
     opened = store or Store.open(settings)
-    serving = Serving(settings, opened, queue or Queue(settings))
+    serving = Backend(settings, opened, queue or Queue(settings))
     statuses = Statuses(opened, data_dir=settings.data_dir)
     metrics = Metrics(statuses)
 

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 
 OPEN = "/health"  # Label Studio and container engines probe it; it tells nothing
 
@@ -20,7 +20,7 @@ OPEN = "/health"  # Label Studio and container engines probe it; it tells nothin
 class BasicAuth:
     """Asks for the user and password of the settings, if they name any."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
         # Label Studio sends Latin-1, browsers UTF-8; the settings refuse what Latin-1 cannot say

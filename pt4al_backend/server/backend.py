@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pt4al_backend.config import Settings, project_settings, server_settings
+from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.query import plan
-from pt4al_backend.server.predictions import Answers
+from pt4al_backend.server.predictions import Predictions
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
@@ -74,17 +74,17 @@ def project_number(reference: object) -> int:
     raise BadRequest(f"{str(reference)[:40]!r} is not a project's id.", 'Send its number, or "number.created".')
 
 
-class Serving:
+class Backend:
     """The answers to Label Studio's requests. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, store: Store, queue: Queue, answers: Answers | None = None) -> None:
+    def __init__(self, settings: ServerSettings, store: Store, queue: Queue, answers: Predictions | None = None) -> None:
         self.settings = settings
         self.store = store
         self._queue = queue
-        self._answers = answers or Answers(settings, store)
+        self._answers = answers or Predictions(settings, store)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Serving":
+    def open(cls, settings: ServerSettings) -> "Backend":
         """Opens the state and the queue that the settings name."""
         return cls(settings, Store.open(settings), Queue(settings))
 
@@ -144,9 +144,9 @@ class Serving:
 
 
 @lru_cache(maxsize=1)
-def hosted() -> Serving:
+def hosted() -> Backend:
     """What a process of label-studio-ml's own server shares: opened once, from the environment."""
-    return Serving.open(server_settings())
+    return Backend.open(server_settings())
 
 
 def _object(extra_params: Any) -> Json:

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.artefacts import MANIFEST
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import Mask
-from pt4al_backend.label_studio.annotations import Labelling, image_of
+from pt4al_backend.label_studio.annotations import LabelReader, image_of
 from pt4al_backend.state.schema import Project
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
+class Prediction:
     """What a model says of one image: its answer, how sure it is, and the image's size (width, height), as far as known."""
 
     said: str | Mask
@@ -82,7 +82,7 @@ class LiveModel:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServerSettings,
         *,
         load: Callable[[Path], Model] = _load,
         fetcher: Callable[[Project], Fetch] | None = None,
@@ -98,9 +98,9 @@ class LiveModel:
         self._fetching = ThreadPoolExecutor(FETCHERS, thread_name_prefix="predict-fetch")
         self._thinking = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
 
-    def answers(self, project: Project, labelling: Labelling, tasks: Sequence[Task], deadline: float) -> dict[int, Seen]:
+    def answers(self, project: Project, labelling: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
         """What the model says of the tasks that could be looked at in time, by id. Never raises: the rest is left out."""
-        found: dict[int, Seen] = {}
+        found: dict[int, Prediction] = {}
         try:
             for start in range(0, len(tasks), CHUNK):
                 if self._clock() >= deadline:
@@ -114,7 +114,7 @@ class LiveModel:
             log.exception("Project %s: /predict answers without the model.", project.id)
         return found
 
-    def _chunk(self, project: Project, labelling: Labelling, tasks: Sequence[Task], deadline: float) -> dict[int, Seen]:
+    def _chunk(self, project: Project, labelling: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
         model = self._wait(self._thinking.submit(self._model, self._settings.data_dir / project.model), deadline)
         if model.task != labelling.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it
@@ -129,7 +129,7 @@ class LiveModel:
         frames = np.stack([frame for frame, _ in images.values()])
         said, confidences = self._wait(self._thinking.submit(model.predict, frames), deadline)
         answers = zip(images.items(), said, confidences.tolist(), strict=True)
-        return {i: Seen(answer, confidence, size) for (i, (_, size)), answer, confidence in answers}
+        return {i: Prediction(answer, confidence, size) for (i, (_, size)), answer, confidence in answers}
 
     def _wait(self, future: "Future[Any]", deadline: float) -> Any:
         try:
@@ -150,7 +150,7 @@ class LiveModel:
         return self._models[key]
 
     def _look(
-        self, fetcher: Fetch, labelling: Labelling, task: Task, shape: Shape
+        self, fetcher: Fetch, labelling: LabelReader, task: Task, shape: Shape
     ) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
         """A task's image as a frame, and its own size; None if it cannot be read."""
         try:

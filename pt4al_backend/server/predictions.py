@@ -7,12 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pt4al_backend.config import Settings, project_settings
-from pt4al_backend.engine.labelling import labelling_for
+from pt4al_backend.config import ServerSettings, project_settings
+from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.label_studio.annotations import Labelling
+from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.server.live_model import LiveModel, Seen
+from pt4al_backend.server.live_model import LiveModel, Prediction
 from pt4al_backend.state.schema import Pick, Project
 from pt4al_backend.state.store import Store
 
@@ -22,10 +22,10 @@ Json = dict[str, Any]
 LAST = 1.0
 
 
-class Answers:
+class Predictions:
     """Predictions for tasks of any project. Safe to share between threads."""
 
-    def __init__(self, settings: Settings, store: Store, live: LiveModel | None = None) -> None:
+    def __init__(self, settings: ServerSettings, store: Store, live: LiveModel | None = None) -> None:
         self._settings = settings
         self._store = store
         self._live = live or LiveModel(settings)
@@ -55,7 +55,7 @@ class Answers:
         open_tasks = [task for task in tasks if _id(task) and task["id"] not in hidden]
         sizes = self._store.sizes(project.id, [task["id"] for task in open_tasks])
         said = {
-            task["id"]: Seen(pick.label, pick.confidence, sizes.get(task["id"]))
+            task["id"]: Prediction(pick.label, pick.confidence, sizes.get(task["id"]))
             for task in open_tasks
             if (pick := picks.get(task["id"])) is not None and pick.label
         }
@@ -68,9 +68,9 @@ class Answers:
                 shown[i] = labelling.regions(seen.said, seen.confidence, seen.size)
         return shown
 
-    def _labelling(self, project: Project) -> Labelling | None:
+    def _labelling(self, project: Project) -> LabelReader | None:
         try:
-            return labelling_for(self._settings, project, parse(project.label_config or ""))
+            return label_reader_for(self._settings, project, parse(project.label_config or ""))
         except LabelConfigUnsupported:
             return None  # it was changed in Label Studio meanwhile; the engine reports it
 

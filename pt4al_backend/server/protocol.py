@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, Strict, ValidationError
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.hosts.label_studio_ml import PT4AL
-from pt4al_backend.server.backend import LARGEST_ID, START_TRAINING, BadRequest, Serving, UnknownProject, project_number
+from pt4al_backend.server.backend import LARGEST_ID, START_TRAINING, Backend, BadRequest, UnknownProject, project_number
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.status import Statuses
 
@@ -153,7 +153,7 @@ def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> 
     return JSONResponse({"error": error.message, "remedy": error.remedy}, error.status, dict(headers))
 
 
-def router(serving: Serving, statuses: Statuses, metrics: Metrics) -> APIRouter:
+def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
     """The routes, for one app."""
     routes = APIRouter(tags=["Label Studio"])
     model = PT4AL(serving=serving)

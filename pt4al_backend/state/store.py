@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.state import database
 from pt4al_backend.state.schema import Base, Pick, Project, Publication, Round, Task
 
@@ -57,7 +57,7 @@ class Tasks:
         return Tasks(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
 
 
-class Answered(NamedTuple):
+class StoredAnswer(NamedTuple):
     """What annotators said of a task: "label" or "skip", and the columns that go with it."""
 
     answer: str
@@ -84,7 +84,7 @@ class Store:
         self._writer = self._reader.execution_options(writes=True)
 
     @classmethod
-    def open(cls, settings: Settings) -> "Store":
+    def open(cls, settings: ServerSettings) -> "Store":
         """Opens the state that the settings name, and migrates it to this version."""
         settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = settings.data_dir / "state.sqlite3"
@@ -275,12 +275,12 @@ class Store:
             sizes=np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
         )
 
-    def answers(self, project_id: int) -> dict[int, Answered]:
+    def answers(self, project_id: int) -> dict[int, StoredAnswer]:
         """Every answered task, by id."""
         wanted = select(Task.id, Task.answer, Task.label, Task.accepted, Task.note, Task.stamp)
         with self._reading() as session:
             found = session.execute(wanted.where(Task.project_id == project_id, Task.answer != ""))
-            return {i: Answered(kind, label, accepted, note, stamp) for i, kind, label, accepted, note, stamp in found}
+            return {i: StoredAnswer(kind, label, accepted, note, stamp) for i, kind, label, accepted, note, stamp in found}
 
     def sizes(self, project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Width and height of the images of the given tasks, as far as they were fetched."""

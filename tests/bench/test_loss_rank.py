@@ -18,7 +18,7 @@ from pt4al_backend.bench.loss_rank import FILE, Line
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import learn
 from pt4al_backend.learn import initial_weights
 from pt4al_backend.learn.loop import autocast
@@ -58,7 +58,7 @@ def test_both_losses_are_those_of_the_networks_on_test_images_that_neither_has_s
         assert trained["rows"].tolist() == np.load(ranking / "rows.npy").tolist() == pool
         ids, labels, main, pretext = (found[name] for name in ("ids", "labels", "main", "pretext"))
     assert ids.tolist() == [str(row) for row in range(IMAGES - TEST, IMAGES)]
-    with Pixels(tmp_path / "pixels", ARROWS.shape) as pixels:
+    with FrameFile(tmp_path / "pixels", ARROWS.shape) as pixels:
         images = torch.from_numpy(pixels.read(np.arange(IMAGES - TEST, IMAGES))).permute(0, 3, 1, 2)
     (task, _), learner = initial_weights.load_model(supervised / "result"), initial_weights.load_learner(ranking / "result")
     targets = torch.tensor([ARROWS.classes.index(label) for label in labels])

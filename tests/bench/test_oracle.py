@@ -37,9 +37,9 @@ def truth_of(pool: Pool, folder: Path) -> Truth:
 
 def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     options = {**pool.settings, "rounds": 3, "query_size": 8, "epochs": 1, "pretext_epochs": 1, **params}
-    twists = {key: options.pop(key) for key in TWISTS & options.keys()}
+    variations = {key: options.pop(key) for key in TWISTS & options.keys()}
     run = folder / f"seed-{options.get('seed', 0)}"
-    return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **twists), device="cpu")
+    return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **variations), device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,10 @@ def test_an_arm_that_was_changed_does_not_take_the_model_of_another_query_for_it
     changed, own = (list(run_of(ARROWS, tmp_path / name, **settings, **change)(2)) for name in ("changed", "own"))
     assert [(record["query"], record["value"]) for record in changed] == [(record["query"], record["value"]) for record in own]
     lessons = [np.load(tmp_path / "changed" / "seed-0" / f"learn-{number}" / "train.npz")["rows"] for number in (1, 2)]
-    assert [lesson.tolist() for lesson in lessons] == [changed[0]["query"], changed[0]["query"] + changed[1]["query"]]
+    assert [training_data.tolist() for training_data in lessons] == [
+        changed[0]["query"],
+        changed[0]["query"] + changed[1]["query"],
+    ]
 
 
 def test_a_folder_with_rounds_of_other_settings_is_refused(tmp_path: Path) -> None:

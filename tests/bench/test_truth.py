@@ -7,22 +7,22 @@ import pytest
 
 from pt4al_backend import datasets
 from pt4al_backend.bench.truth import Truth, write
-from pt4al_backend.datasets.dataset import DataSet
+from pt4al_backend.datasets.dataset import Dataset
 from pt4al_backend.errors import ConfigError, StoreCorrupt
-from pt4al_backend.images.frame_file import Pixels
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.images.mask_files import MaskFiles
 from tests.support.dataset_trees import HALVES, SHADES, TREES, halves, shade
 
 PIXELS = 10_000
 KINDS = ("caltech101", "cifar10-jpeg", "camvid")
 
 
-def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> DataSet:
+def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Dataset:
     TREES[name](folder, patch)
     return datasets.load(name).read(folder, None, PIXELS).part()
 
 
-def written(folder: Path, found: DataSet) -> Truth:
+def written(folder: Path, found: Dataset) -> Truth:
     return write(folder, found, gpu=False, image_size=None, max_pixels=PIXELS)
 
 
@@ -36,10 +36,10 @@ def test_rows_are_the_pools_images_and_then_the_tests_with_their_labels(
     assert (truth.task, truth.classes, truth.source, truth.params) == (found.task, found.classes, found.source, found.params)
     assert (truth.pool, truth.test.tolist()) == (len(found.pool), list(range(len(found.pool), len(examples))))
     assert truth.ids.tolist() == [example.id for example in examples]
-    with Pixels(truth.pixels, truth.stored) as pixels:
+    with FrameFile(truth.pixels, truth.stored) as pixels:
         greys = pixels.read(np.arange(len(examples))).mean(axis=(1, 2, 3))
     if truth.task == "segmentation":
-        assert {halves(Masks(truth.masks).get(label), truth.classes) for label in truth.labels.tolist()} == {HALVES[name]}
+        assert {halves(MaskFiles(truth.masks).get(label), truth.classes) for label in truth.labels.tolist()} == {HALVES[name]}
     else:
         assert truth.labels.tolist() == [example.answer for example in examples]
         names = SHADES.get(name, truth.classes)

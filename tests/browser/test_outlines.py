@@ -10,11 +10,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import mask_of, regions_of
-from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.label_studio.segmentation import SegmentationReader
 from tests.support.backend import SECONDS
 from tests.support.images import save
 from tests.support.servers import LabelStudioServer, wait_until
@@ -62,7 +62,7 @@ def test_a_predicted_mask_is_shown_and_read_back(
     expect(page.get_by_label("submit", exact=True)).to_have_text("Update")
     page.screenshot(path=tmp_path / "submitted.png")
     (annotation,) = lead.task(task)["annotations"]
-    drawings = Drawings(config, Masks(tmp_path / "drawn"), lambda: Masks(tmp_path), 100_000)
+    drawings = SegmentationReader(config, MaskFiles(tmp_path / "drawn"), lambda: MaskFiles(tmp_path), 100_000)
     assert drawings.answer_of([annotation], client.prediction).accepted
     mask = mask_of(annotation, config, max_pixels=100_000)
     if tool == "Polygon":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.dataset import DataSet, Example
+from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.imbalanced import imbalanced
 from pt4al_backend.errors import ConfigError
 from tests.support.dataset_trees import CIFAR10, POOL, TEST, cifar10, pack
@@ -84,10 +84,10 @@ def test_so_is_one_that_is_cut_short_or_lacks_an_array(tmp_path: Path) -> None:
         datasets.load("cifar10-jpeg").read(tmp_path, None, 10_000)
 
 
-def whole(count: int) -> DataSet:
+def whole(count: int) -> Dataset:
     """As many images of each class, without pixels."""
     pool = [Example(f"{name}/{number}", b"", name) for name in CIFAR10 for number in range(count)]
-    return DataSet("classification", CIFAR10, "CIFAR-10", pool, [Example("test", b"", "cat")])
+    return Dataset("classification", CIFAR10, "CIFAR-10", pool, [Example("test", b"", "cat")])
 
 
 def test_the_imbalanced_pool_has_the_papers_counts_and_is_the_same_each_time() -> None:
@@ -101,7 +101,7 @@ def test_the_imbalanced_pool_has_the_papers_counts_and_is_the_same_each_time() -
 
 def test_a_part_of_it_is_as_imbalanced() -> None:
     taken = imbalanced(whole(5000)).pool
-    part = DataSet("classification", CIFAR10, "", taken, [Example(name, b"", name) for name in CIFAR10]).part(550)
+    part = Dataset("classification", CIFAR10, "", taken, [Example(name, b"", name) for name in CIFAR10]).part(550)
     assert [Counter(each.group for each in part.pool)[name] for name in CIFAR10] == list(range(10, 101, 10))
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.dataset import DataSet
+from pt4al_backend.datasets.dataset import Dataset
 from pt4al_backend.datasets.loader import Published
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.mask_files import Mask
@@ -17,7 +17,7 @@ PIXELS = 10_000
 NAMED = [name for name in datasets.DATASETS if isinstance(datasets.load(name), Published)]
 
 
-def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> DataSet:
+def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Dataset:
     TREES[name](folder, patch)
     return datasets.load(name).read(folder, None, PIXELS)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.mask_files import UNLABELLED, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio.label_config import parse
 from tests.support.folders import READER, save, save_masks
 
@@ -26,7 +26,7 @@ def name_classes(folder: Path, text: str) -> None:
 
 def drawn(images: DrawnImages, folder: Path) -> set[int]:
     """The ids in the mask of the first image."""
-    masks = Masks(folder / "drawn")
+    masks = MaskFiles(folder / "drawn")
     return set(np.unique(masks.get(images.labels(images.pool[:1], masks)[0]).ids).tolist())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from tests.support.folders import KINDS, READER, label_of, of_task
 
 
@@ -13,7 +13,7 @@ from tests.support.folders import KINDS, READER, label_of, of_task
 def test_the_backend_reads_what_an_annotator_submits_as_the_known_answer(tmp_path: Path, task: str) -> None:
     images = of_task(task, tmp_path / "images")
     assert (images.config.task, images.config.labels) == (task, images.classes)
-    masks = Masks(tmp_path / "drawn")
+    masks = MaskFiles(tmp_path / "drawn")
     for path in images.pool:
         assert [label_of(images, images.regions(path), masks)] == images.labels([path], masks)
         assert set(images.words(path).split(", ")) <= set(images.classes)

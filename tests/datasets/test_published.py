@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pt4al_backend import datasets
-from pt4al_backend.datasets.dataset import DataSet
+from pt4al_backend.datasets.dataset import Dataset
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
 from tests.support.dataset_trees import TREES, drawings, photos
@@ -20,7 +20,7 @@ def planted(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def read(name: str, folder: Path) -> DataSet:
+def read(name: str, folder: Path) -> Dataset:
     return datasets.load(name).read(folder, None, 10_000)
 
 

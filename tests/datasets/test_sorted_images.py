@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.datasets.sorted_images import SortedImages
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_studio.label_config import parse
 from tests.support.folders import READER, save
 
 
-def given(folder: Path) -> Images:
+def given(folder: Path) -> FolderImages:
     return SortedImages.given(folder, None, READER)
 
 
@@ -22,7 +22,7 @@ def test_a_quarter_of_each_class_of_digits_is_held_out(tmp_path: Path) -> None:
     digits = SortedImages.made(tmp_path, READER)
     assert digits.classes == tuple("0123456789")
     assert len(digits.pool) + len(digits.test) == 1797
-    masks = Masks(tmp_path / "masks")
+    masks = MaskFiles(tmp_path / "masks")
     pool, test = digits.labels(digits.pool, masks), digits.labels(digits.test, masks)
     for name in digits.classes:
         assert test.count(name) / (pool + test).count(name) == pytest.approx(0.25, abs=0.01)

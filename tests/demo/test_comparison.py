@@ -8,11 +8,11 @@ import pytest
 from rich.console import Console
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.datasets.folder_images import Images
+from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.demo import comparison
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.images.decode import decode
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape
 from tests.support.folders import KINDS, READER, of_task
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
 SHAPE = (32, 32)
 
 
-def lesson(images: Images, pixels: Path, shape: Shape) -> dict[str, Any]:
+def training_data(images: FolderImages, pixels: Path, shape: Shape) -> dict[str, Any]:
     """A round's job, as the backend writes it beside the pool's frames."""
-    with Pixels(pixels, shape) as store:
+    with FrameFile(pixels, shape) as store:
         for row, path in enumerate(images.pool):
             store.write(row, KEEP[images.task](decode(path.read_bytes(), READER.max_pixels), shape))
     options = ProjectSettings(width=8, epochs=1, warm_start=True, **images.params)
@@ -50,7 +50,7 @@ def test_models_of_random_labels_are_trained_as_the_rounds_were_and_measured_on_
     images = of_task(task, tmp_path / "images", 16, size=(32, 32))
     exam = Exam(images, tmp_path / "exam", SHAPE, READER.max_pixels)
     pool = dict(enumerate(images.pool))
-    query = RandomQuery(tmp_path / "random", lesson(images, tmp_path / "pixels", SHAPE), images, pool, exam)
+    query = RandomQuery(tmp_path / "random", training_data(images, tmp_path / "pixels", SHAPE), images, pool, exam)
     done: list[None] = []
     values = query.measure([8], 1, lambda: done.append(None))
     assert len(done) == 1

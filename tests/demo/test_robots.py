@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from pt4al_backend.datasets.folder_images import Images
-from pt4al_backend.demo.robots import Labelling
+from pt4al_backend.datasets.folder_images import FolderImages
+from pt4al_backend.demo.robots import Robots
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from tests.support.folders import KINDS, label_of, of_task
 
 
@@ -79,16 +79,16 @@ class Person:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> Images:
+def images(tmp_path: Path) -> FolderImages:
     return of_task("classification", tmp_path / "images")
 
 
-def files_of(images: Images) -> dict[int, Path]:
+def files_of(images: FolderImages) -> dict[int, Path]:
     return {task: images.pool[task % len(images.pool)] for task in range(60)}
 
 
-def labelling(project: Any, people: Any, images: Images) -> Labelling:
-    return Labelling(project, people, 1, images, files_of(images), Screen(Console(file=StringIO())), lambda: None)
+def labelling(project: Any, people: Any, images: FolderImages) -> Robots:
+    return Robots(project, people, 1, images, files_of(images), Screen(Console(file=StringIO())), lambda: None)
 
 
 @pytest.mark.parametrize("task", KINDS)
@@ -96,7 +96,7 @@ def test_the_annotators_take_turns_and_answer_each_round_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
-    images, masks = of_task(task, tmp_path / "images"), Masks(tmp_path / "masks")
+    images, masks = of_task(task, tmp_path / "images"), MaskFiles(tmp_path / "masks")
     project = Project([[5, 3, 17, 21], [8, 2, 44, 6], [9, 1, 7, 4]], controls=1)
     people = {name: Person(project, name) for name in ("Ada", "Ben")}
     closed: list[int] = []
@@ -108,14 +108,14 @@ def test_the_annotators_take_turns_and_answer_each_round_and_nothing_else(
         assert [label_of(images, regions, masks)] == images.labels([files_of(images)[number]], masks)
 
 
-def test_the_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+def test_the_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     project = Project([[5, 3], [8, 2]], controls=1)
     found = labelling(project, {"Ada": Person(project, "Ada")}, images).run(5, lambda _each: None)
     assert [each["number"] for each in found] == [1, 2]
 
 
-def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
@@ -127,7 +127,9 @@ def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: p
     assert ended.value.remedy == "Free space."
 
 
-def test_a_backend_that_is_silent_for_a_while_does_not_end_the_demo(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+def test_a_backend_that_is_silent_for_a_while_does_not_end_the_demo(
+    monkeypatch: pytest.MonkeyPatch, images: FolderImages
+) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     project = Project([[5, 3, 17, 21]], controls=1)
     status, looks = project.status, iter(range(1_000_000))
@@ -142,7 +144,7 @@ def test_a_backend_that_is_silent_for_a_while_does_not_end_the_demo(monkeypatch:
     assert [each["number"] for each in closed] == [1]
 
 
-def test_a_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: Images) -> None:
+def test_a_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pt4al_backend.config import ProjectSettings, Settings, server_settings
+from pt4al_backend.config import ProjectSettings, ServerSettings, server_settings
 from tests.support.servers import REPOSITORY
 
 DOCKER = REPOSITORY / "docker"
@@ -66,7 +66,7 @@ def test_the_secrets_of_the_template_are_empty() -> None:
 def test_the_backend_starts_with_what_compose_and_the_template_give_it(
     compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = {field.alias or f"PT4AL_{name.upper()}" for name, field in Settings.model_fields.items()}
+    known = {field.alias or f"PT4AL_{name.upper()}" for name, field in ServerSettings.model_fields.items()}
     known |= {f"PT4AL_{name.upper()}" for name in ProjectSettings.model_fields}
     filled_in = {name: value or "0123456789abcdef" for name, value in template().items()}
     for service in BACKEND:

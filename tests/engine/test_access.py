@@ -2,7 +2,7 @@
 
 import pytest
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import client_for
 from pt4al_backend.errors import AuthError
 from pt4al_backend.state.schema import Project
@@ -22,13 +22,13 @@ def project(hostname: str = "http://theirs.example", access_token: str = THEIRS)
         ("http://ours.example", ADMIN, ("http://ours.example", ADMIN)),
     ],
 )
-def test_the_admins_words_win(settings: Settings, url: str, key: str, expected: tuple[str, str]) -> None:
+def test_the_admins_words_win(settings: ServerSettings, url: str, key: str, expected: tuple[str, str]) -> None:
     changed = settings.model_copy(update={"label_studio_url": url, "label_studio_api_key": key})
     client = client_for(changed, project())
     assert (client.url, client.authorization()) == (expected[0], {"Authorization": f"Token {expected[1]}"})
 
 
-def test_what_is_missing_is_named_with_where_to_set_it(settings: Settings) -> None:
+def test_what_is_missing_is_named_with_where_to_set_it(settings: ServerSettings) -> None:
     with pytest.raises(AuthError, match=r"No address and no token .* LABEL_STUDIO_URL .* LABEL_STUDIO_API_KEY"):
         client_for(settings, project("", ""))
     with pytest.raises(AuthError, match="No token of"):

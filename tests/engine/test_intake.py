@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import intake as intake_module
 from pt4al_backend.engine.intake import Intake, pixel_path, project_dir
 from pt4al_backend.errors import AuthError, ImageUnreadable
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
@@ -37,7 +37,7 @@ class Files:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: ServerSettings) -> Iterator[Store]:
     opened = Store.open(settings)
     opened.connect(1)
     yield opened
@@ -59,7 +59,7 @@ def project(store: Store) -> Project:
     return found
 
 
-def take_in(store: Store, settings: Settings, files: Files, **params: Any) -> list[tuple[int, int]]:
+def take_in(store: Store, settings: ServerSettings, files: Files, **params: Any) -> list[tuple[int, int]]:
     """Runs it; returns the progress that it reported."""
     seen: list[tuple[int, int]] = []
     fetcher: Any = files
@@ -69,15 +69,15 @@ def take_in(store: Store, settings: Settings, files: Files, **params: Any) -> li
     return seen
 
 
-def square(store: Store, settings: Settings, task_id: int) -> Any:
+def square(store: Store, settings: ServerSettings, task_id: int) -> Any:
     tasks = store.tasks(1)
     stored = project(store).stored_shape
     assert stored is not None
-    with Pixels(pixel_path(settings, project(store)), stored) as pixels:
+    with FrameFile(pixel_path(settings, project(store)), stored) as pixels:
         return pixels.read(tasks.rows[tasks.ids == task_id])[0]
 
 
-def test_every_image_becomes_a_square_in_the_file(store: Store, settings: Settings, files: Files) -> None:
+def test_every_image_becomes_a_square_in_the_file(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 11))
     files.add(range(1, 11))
     progress = take_in(store, settings, files)
@@ -87,7 +87,7 @@ def test_every_image_becomes_a_square_in_the_file(store: Store, settings: Settin
         assert (square(store, settings, task_id) == np.asarray(arrow(task_id))).all()
 
 
-def test_a_second_run_fetches_only_what_came_since(store: Store, settings: Settings, files: Files) -> None:
+def test_a_second_run_fetches_only_what_came_since(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 6))
     files.add(range(1, 8))
     take_in(store, settings, files)
@@ -100,7 +100,7 @@ def test_a_second_run_fetches_only_what_came_since(store: Store, settings: Setti
 
 
 def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_size(
-    store: Store, settings: Settings, files: Files
+    store: Store, settings: ServerSettings, files: Files
 ) -> None:
     add_tasks(store, range(1, 101))
     files.add(range(91, 101), size=48)
@@ -111,7 +111,7 @@ def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_siz
 
 
 def test_as_long_as_no_image_can_be_read_their_size_stays_open(
-    store: Store, settings: Settings, files: Files, monkeypatch: pytest.MonkeyPatch
+    store: Store, settings: ServerSettings, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "LOOK_AGAIN_SECONDS", 0.0)
     add_tasks(store, range(1, 6))
@@ -124,7 +124,7 @@ def test_as_long_as_no_image_can_be_read_their_size_stays_open(
     assert store.counts(1) | {"aside": 0, "fetched": 5} == store.counts(1)
 
 
-def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: Settings, files: Files) -> None:
+def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 3))
     take_in(store, settings, files)
@@ -133,7 +133,7 @@ def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: Se
     assert files.fetched == []
 
 
-def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, settings: Settings, files: Files) -> None:
+def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 4))
     files.error = AuthError("refused")
@@ -145,7 +145,9 @@ def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, setti
     assert store.counts(1)["fetched"] == 3
 
 
-def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(store: Store, settings: Settings, files: Files) -> None:
+def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(
+    store: Store, settings: ServerSettings, files: Files
+) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 4))
     take_in(store, settings, files)

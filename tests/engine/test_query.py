@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine.query import Querying
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.sampling import confidences, uniform_order
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
@@ -73,14 +73,14 @@ class Round:
         chosen = list(ids)
         self.store.set_tasks(PROJECT, {"id": chosen, "problem": ["not an image"] * len(chosen)})
 
-    def score(self, confidence: NDArray[np.float64] | None = None) -> Scored:
+    def score(self, confidence: NDArray[np.float64] | None = None) -> StoredOutput:
         """What a model of two classes says of the next round's candidates; as sure as ``confidence``, by task id."""
         self.querying.cut_batches(self.number + 1)
         ids = self.querying.candidates(self.number + 1)
         top = 0.5 + np.random.default_rng(self.number).random(len(ids)) / 2 if confidence is None else confidence[ids]
-        return Scored(ids, confidences(np.stack([top, 1 - top], 1)), np.full(len(ids), "red"))
+        return StoredOutput(ids, confidences(np.stack([top, 1 - top], 1)), np.full(len(ids), "red"))
 
-    def turn(self, scored: Scored | None = None) -> None:
+    def turn(self, scored: StoredOutput | None = None) -> None:
         self.querying.open_next(scored or self.score(), {"labels": 1, "model": f"m{self.number}"})
 
 
@@ -116,7 +116,7 @@ def test_starting_twice_changes_nothing(store: Store) -> None:
 def test_without_tasks_no_round_is_opened(store: Store) -> None:
     project = Round(store)
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert project.number == 0
 
 
@@ -126,7 +126,7 @@ def test_the_first_query_keeps_the_control_picks_that_were_served_while_the_pool
     controls, reserve = project.picks("control"), project.picks("reserve")
     project.answer([controls[0], reserve[0]])
     losses = project.rank()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert project.picks("control") == controls
     assert len(project.picks("query")) == 8
     assert reserve[0] not in project.picks()
@@ -141,7 +141,7 @@ def test_a_control_pick_whose_image_is_set_aside_is_replaced_by_the_next_of_the_
     first, second, third = random_order(range(1, 101))[:3]
     project.set_aside([first])
     project.rank()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert project.picks("control") == [second, third]
 
 
@@ -150,7 +150,7 @@ def test_what_is_not_scored_yet_waits_for_a_later_round(store: Store) -> None:
     project.rank()
     project.add(range(61, 81))
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert max(project.picks("query", "reserve")) <= 60
 
 
@@ -158,7 +158,7 @@ def test_a_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> N
     project = Round(store, 200, rounds=4, query_size=40, control_share=0, reserve_size=0)
     losses = project.rank(meaningful=False)
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     asked = [losses[i] for i in project.picks("query")]
     assert asked != sorted(asked, reverse=True)
     in_batches = [np.mean([losses[i] for i, batch in batches(store).items() if batch == number]) for number in (1, 2, 3, 4)]
@@ -170,17 +170,17 @@ def test_the_paper_asks_for_even_intervals_of_the_hardest_batch(store: Store) ->
     losses = project.rank()
     project.querying.start()
     assert project.picks() == []
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     hardest = sorted(losses, key=losses.__getitem__, reverse=True)[:20]
     assert project.picks() == project.picks("query") == hardest[::4]
-    assert not project.querying.lengthen(Scored)
+    assert not project.querying.lengthen(StoredOutput)
 
 
 def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> None:
     project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     for number in (2, 3, 4, 5):
         project.answer(project.picks("query"))
         assert project.querying.is_answered()
@@ -199,7 +199,7 @@ def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None
     project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     for number, batch in ((2, 5), (3, 2), (4, 4), (5, 3)):
         project.answer(project.picks("query"))
         project.turn()
@@ -217,7 +217,7 @@ def test_a_strategy_that_starts_with_the_pretext_learner_asks_what_it_tells_apar
     (control,) = project.picks("control")
     ids = np.arange(1, 81)  # the others came after the ranking
     features = np.eye(4, dtype=np.float16).repeat(20, 0) + np.random.default_rng(0).random((80, 4)).astype(np.float16) / 20
-    known = Scored(ids, {}, np.full(80, ""), features)
+    known = StoredOutput(ids, {}, np.full(80, ""), features)
     project.querying.open_first(lambda: known)
     assert project.picks("control") == [control]
     assert sorted((i - 1) // 20 for i in project.picks("query")) == [0, 1, 2, 3]
@@ -230,7 +230,7 @@ def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: St
     project = Round(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
     losses = project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     for _ in (2, 3):
         project.answer(project.picks("query"))
         project.turn()
@@ -248,7 +248,7 @@ def test_no_model_has_a_say_in_the_control_picks(store: Store, liking: int) -> N
     project = Round(store, 200, rounds=4, query_size=20, control_share=0.2, reserve_size=10)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     order = random_order(range(1, 201))
     likely = np.zeros(201)
     likely[order] = np.linspace(0.5, 1, 200)[::liking]
@@ -266,7 +266,7 @@ def test_control_picks_never_take_more_than_their_share_of_what_is_left(store: S
     project = Round(store, 20, rounds=10, query_size=2, control_share=0.1, strategy="entropy")
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert len(project.querying.candidates(2)) == 18  # the whole pool but two: not one for each of ten rounds
 
 
@@ -274,7 +274,7 @@ def test_skipped_set_aside_and_deleted_tasks_keep_no_round_open(store: Store) ->
     project = Round(store, 60, rounds=3, query_size=6, control_share=0)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     first, second, third, *rest = project.picks("query")
     project.answer(rest)
     assert project.querying.unanswered()[0] == 3
@@ -289,7 +289,7 @@ def test_an_answer_that_is_withdrawn_is_waited_for_again(store: Store) -> None:
     project = Round(store, 60, rounds=3, query_size=6)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     project.answer(project.picks("control", "query"))
     assert project.querying.is_answered()
     project.answer(project.picks("query")[:1], "")
@@ -301,7 +301,7 @@ def test_a_round_whose_whole_query_was_deleted_asks_anew(store: Store) -> None:
     project = Round(store, 60, rounds=3, query_size=6, control_share=0)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
@@ -318,10 +318,10 @@ def test_an_open_round_is_left_alone(store: Store) -> None:
     project = Round(store, 60, rounds=3, query_size=6)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     before = [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)]
     project.answer(project.picks("query")[:3])
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)] == before
 
 
@@ -330,18 +330,18 @@ def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: St
     project.rank()
     project.querying.start()
     for _ in (1, 2):
-        project.querying.open_first(Scored)
+        project.querying.open_first(StoredOutput)
         project.answer(project.picks("query"))
         project.turn()
     project.answer(range(1, 13))
-    project.turn(Scored())
+    project.turn(StoredOutput())
     assert project.picks() == []
     assert not project.querying.is_answered()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert project.picks() == []
     project.add(range(13, 20))
     project.rank()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     assert len(project.picks("query")) == 6
     assert min(project.picks()) >= 13
 
@@ -353,7 +353,7 @@ def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_need
     project = Round(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
@@ -377,7 +377,7 @@ def test_the_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> No
     project = Round(store, 60, rounds=3, query_size=10, control_share=0.1)
     project.querying.start()
     project.answer(project.picks())
-    assert project.querying.lengthen(Scored)
+    assert project.querying.lengthen(StoredOutput)
     assert len(project.picks()) > 11
     assert not set(project.picks()[11:]) & store.answers(PROJECT).keys()
 
@@ -386,6 +386,6 @@ def test_a_reserve_that_takes_the_last_task_is_not_lengthened(store: Store) -> N
     project = Round(store, 10, rounds=1, query_size=5, control_share=0, reserve_size=5)
     project.rank()
     project.querying.start()
-    project.querying.open_first(Scored)
+    project.querying.open_first(StoredOutput)
     project.answer(project.picks())
-    assert not project.querying.lengthen(Scored)
+    assert not project.querying.lengthen(StoredOutput)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from tests.support.servers import wait_until
 
@@ -32,13 +32,13 @@ Queue(Settings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).co
 
 
 @pytest.fixture(params=["sqlite", "redis"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> ServerSettings:
     redis_url = request.getfixturevalue("redis_url") if request.param == "redis" else ""
-    return Settings(data_dir=tmp_path, redis_url=redis_url)
+    return ServerSettings(data_dir=tmp_path, redis_url=redis_url)
 
 
 @pytest.fixture
-def worker(settings: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(settings: ServerSettings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path), settings.redis_url])
     yield process
     process.kill()
@@ -51,7 +51,7 @@ def worked(folder: Path) -> list[str]:
 
 
 def test_what_was_asked_while_no_worker_ran_is_worked_on_later(
-    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+    settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     queue = Queue(settings)
     queue.ask(7)
@@ -62,7 +62,7 @@ def test_what_was_asked_while_no_worker_ran_is_worked_on_later(
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_request_that_fails_does_not_stop_the_others(settings: Settings, tmp_path: Path) -> None:
+def test_a_request_that_fails_does_not_stop_the_others(settings: ServerSettings, tmp_path: Path) -> None:
     queue = Queue(settings)
     queue.ask(13)
     wait_until(lambda: "13 False" in worked(tmp_path), 30, "the failing request is worked on")
@@ -81,7 +81,7 @@ def test_a_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path
     assert worker.wait(15) is not None
 
 
-def test_a_process_that_only_asks_does_not_work(settings: Settings) -> None:
+def test_a_process_that_only_asks_does_not_work(settings: ServerSettings) -> None:
     queue = Queue(settings)
     queue.ask(1)
     assert queue.waiting() >= 1

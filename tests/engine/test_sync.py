@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.sync import Sync
-from pt4al_backend.images.mask_files import Mask, Masks
-from pt4al_backend.label_studio.annotations import Labelling
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.images.mask_files import Mask, MaskFiles
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import regions_of
-from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.label_studio.segmentation import SegmentationReader
 from pt4al_backend.state.store import Store
 
 CHOICES = '<Choices name="c" toName="image"><Choice value="a"/><Choice value="b"/></Choices>'
-LABELLING = Choices(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
+LABELLING = ClassificationReader(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
 
 
 class Studio:
@@ -63,14 +63,14 @@ class Studio:
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: ServerSettings) -> Iterator[Store]:
     store = Store.open(settings)
     store.connect(1)
     yield store
     store.close()
 
 
-def look(store: Store, studio: Studio, labelling: Labelling = LABELLING, *, reread: bool = False) -> int:
+def look(store: Store, studio: Studio, labelling: LabelReader = LABELLING, *, reread: bool = False) -> int:
     """One increment, as a pass of the engine makes it; how many tasks Label Studio had to hand out."""
     project = store.project(1)
     assert project is not None
@@ -164,7 +164,7 @@ def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store
     tag = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
     config = parse(f'<View><Image name="image" value="$image"/>{tag}</View>')
     assert isinstance(config, SegmentationConfig)
-    labelling = Drawings(config, Masks(tmp_path), lambda: Masks(tmp_path), 10_000)
+    labelling = SegmentationReader(config, MaskFiles(tmp_path), lambda: MaskFiles(tmp_path), 10_000)
     ids = np.repeat(np.array([[0, 1]], np.uint8), 20, axis=0).repeat(10, axis=1)
     shown = [{**region, "origin": "prediction"} for region in regions_of(Mask(ids), config)]
     studio = Studio()

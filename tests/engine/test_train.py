@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.intake import pixel_path
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.jobs import runner
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.sampling import SAMPLERS
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
@@ -25,7 +25,7 @@ from tests.support.pools import SIZE, arrows
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: ServerSettings) -> Iterator[Store]:
     """Ten tasks with images, of which the first is a control pick."""
     opened = Store.open(settings)
     opened.connect(1)
@@ -37,17 +37,17 @@ def store(settings: Settings) -> Iterator[Store]:
     opened.close()
 
 
-def trainer(store: Store, settings: Settings, config: str = LABEL_CONFIG, **params: Any) -> Trainer:
+def trainer(store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, **params: Any) -> Trainer:
     project = store.project(1)
     assert project is not None
-    return Trainer(store, settings, project, ProjectSettings(**params), Choices(parse(config)))
+    return Trainer(store, settings, project, ProjectSettings(**params), ClassificationReader(parse(config)))
 
 
 def answer(store: Store, task: int, label: str, **given: Any) -> None:
     store.put_answers(1, [{"id": task, "answer": "label", "label": label, "accepted": False, "note": "", **given}])
 
 
-def test_labels_are_split_into_what_trains_and_what_measures(store: Store, settings: Settings) -> None:
+def test_labels_are_split_into_what_trains_and_what_measures(store: Store, settings: ServerSettings) -> None:
     answer(store, 1, "red")
     answer(store, 2, "green")
     answer(store, 3, "", answer="skip")
@@ -62,13 +62,13 @@ def test_labels_are_split_into_what_trains_and_what_measures(store: Store, setti
     assert [task for task, _ in store.set_aside(1)[1]] == [4, 5, 6]
 
 
-def test_accepted_predictions_train_unless_the_settings_say_no(store: Store, settings: Settings) -> None:
+def test_accepted_predictions_train_unless_the_settings_say_no(store: Store, settings: ServerSettings) -> None:
     answer(store, 2, "green", accepted=True)
     assert trainer(store, settings).labels().train == {2: "green"}
     assert trainer(store, settings, train_on_accepted=False).labels().train == {}
 
 
-def test_what_a_model_would_learn_anew_has_another_digest(store: Store, settings: Settings) -> None:
+def test_what_a_model_would_learn_anew_has_another_digest(store: Store, settings: ServerSettings) -> None:
     answer(store, 2, "green")
     digests = {trainer(store, settings).labels().digest for _ in range(2)}
     assert len(digests) == 1
@@ -83,7 +83,7 @@ def test_what_a_model_would_learn_anew_has_another_digest(store: Store, settings
     assert len(digests) == 4
 
 
-def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings: Settings) -> None:
+def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings: ServerSettings) -> None:
     folder = settings.data_dir / "projects" / "1" / "learn-1"
     with artefacts.writing(folder / "result", classes=["red", "green"]) as draft:
         said = {name: np.array([0.75]) for name in SAMPLERS}
@@ -99,7 +99,7 @@ def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings:
     assert not len(trainer(store, settings).scored().ids)
 
 
-def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, settings: Settings) -> None:
+def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, settings: ServerSettings) -> None:
     folder = settings.data_dir / "projects" / "1" / "learn-1"
     kept = {"features": np.ones((2, 3)), "labelled": np.zeros((4, 3)), "posteriors": np.full((2, 2), 0.5)}
     with artefacts.writing(folder / "result") as draft:
@@ -114,7 +114,7 @@ def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, s
 
 
 def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_starts_with_it(
-    store: Store, settings: Settings
+    store: Store, settings: ServerSettings
 ) -> None:
     folder = settings.data_dir / "projects" / "1" / "rank-1"
     with artefacts.writing(folder / "result") as draft:
@@ -146,7 +146,7 @@ def cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "run", instead)
 
 
-def learner(store: Store, settings: Settings, number: int = 1, **said: Any) -> Path:
+def learner(store: Store, settings: ServerSettings, number: int = 1, **said: Any) -> Path:
     """A pretext learner that the project has; its folder."""
     folder = settings.data_dir / "projects" / "1" / f"rank-{number}"
     with artefacts.writing(folder / "result", settings=ProjectSettings(**said).model_dump(mode="json")):
@@ -155,14 +155,14 @@ def learner(store: Store, settings: Settings, number: int = 1, **said: Any) -> P
     return folder
 
 
-def lesson(store: Store, settings: Settings, **params: Any) -> Any:
+def training_data(store: Store, settings: ServerSettings, **params: Any) -> Any:
     """Begins or resumes this round's training; its job."""
     with pytest.raises(Cut) as job:
         trainer(store, settings, **params).train(lambda: np.arange(7, 11), lambda _: None, lambda: None)
     return job.value.args[0]
 
 
-def ranking(store: Store, settings: Settings, *, anew: bool = False, **params: Any) -> Any:
+def ranking(store: Store, settings: ServerSettings, *, anew: bool = False, **params: Any) -> Any:
     """Begins or resumes the training of a pretext learner; its job."""
     querying = Querying(store, store.project(1), ProjectSettings(**params))  # type: ignore[arg-type]
     with pytest.raises(Cut) as job:
@@ -172,7 +172,7 @@ def ranking(store: Store, settings: Settings, *, anew: bool = False, **params: A
 
 @pytest.mark.parametrize(("batch_order", "expected"), [("hard_first", [3, 5]), ("easy_first", [1, 3]), ("interleaved", [2, 4])])
 def test_late_images_wait_for_batches_to_come(
-    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch, batch_order: str, expected: list[int]
+    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, batch_order: str, expected: list[int]
 ) -> None:
     """Round 2 of 5 is open; of two late images one is the hardest of all, and one the easiest."""
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in (11, 12)])
@@ -194,10 +194,10 @@ def test_late_images_wait_for_batches_to_come(
 
 
 @pytest.mark.usefixtures("cut")
-def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: Settings) -> None:
+def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: ServerSettings) -> None:
     wanted = {}
     for strategy in ("pt4al", "core_set", "typiclust", "badge"):
-        for kind, begin in (("rank", ranking), ("learn", lesson)):
+        for kind, begin in (("rank", ranking), ("learn", training_data)):
             shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
             wanted[strategy, kind] = begin(store, settings, strategy=strategy)["wants"]
     assert wanted == {
@@ -212,7 +212,7 @@ def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: Settings) 
     }
 
 
-def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store, settings: Settings) -> None:
+def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store, settings: ServerSettings) -> None:
     assert not trainer(store, settings).outgrown()  # there is none yet
     store.update(1, learner="projects/1/rank-1/result", learner_pool=9)
     assert not trainer(store, settings).outgrown()
@@ -220,7 +220,7 @@ def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store,
     assert trainer(store, settings).outgrown()
 
 
-def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Settings) -> None:
+def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: ServerSettings) -> None:
     learner(store, settings, encoder="resnet18")
     assert not trainer(store, settings, encoder="resnet18", epochs=3).outgrown()
     assert trainer(store, settings, encoder="resnet34").outgrown()
@@ -228,9 +228,9 @@ def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Se
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(store: Store, settings: Settings) -> None:
+def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(store: Store, settings: ServerSettings) -> None:
     learner(store, settings)
-    lesson(store, settings)
+    training_data(store, settings)
     store.update(1, learner_pool=5)
     assert not trainer(store, settings).outgrown()
     store.update(1, round=2)
@@ -238,16 +238,20 @@ def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(s
 
 
 @pytest.mark.usefixtures("cut")
-def test_other_settings_get_another_learner_before_the_training_that_they_begin_anew(store: Store, settings: Settings) -> None:
+def test_other_settings_get_another_learner_before_the_training_that_they_begin_anew(
+    store: Store, settings: ServerSettings
+) -> None:
     learner(store, settings)
-    lesson(store, settings)
+    training_data(store, settings)
     assert trainer(store, settings, pretext="jigsaw").outgrown()
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_learner_stays_for_as_long_as_a_job_names_it(store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_learner_stays_for_as_long_as_a_job_names_it(
+    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = learner(store, settings)
-    assert lesson(store, settings)["learner"] == str(first / "result")
+    assert training_data(store, settings)["learner"] == str(first / "result")
 
     def ranked(folder: Path, *_: Any) -> Path:
         with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
@@ -276,20 +280,20 @@ def test_a_learner_stays_for_as_long_as_a_job_names_it(store: Store, settings: S
     ],
 )
 def test_a_training_goes_on_under_new_labels_and_begins_anew_under_other_settings(
-    store: Store, settings: Settings, changed: dict[str, Any], anew: bool
+    store: Store, settings: ServerSettings, changed: dict[str, Any], anew: bool
 ) -> None:
     answer(store, 2, "green")
-    first = lesson(store, settings)
+    first = training_data(store, settings)
     answer(store, 3, "red")
-    again = lesson(store, settings, **changed)
+    again = training_data(store, settings, **changed)
     assert (again["digest"] != first["digest"], again != first) == (anew, anew)
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_class_that_was_added_begins_a_training_anew(store: Store, settings: Settings) -> None:
+def test_a_class_that_was_added_begins_a_training_anew(store: Store, settings: ServerSettings) -> None:
     more = LABEL_CONFIG.replace("</Choices>", '<Choice value="black"/></Choices>')
-    assert lesson(store, settings)["classes"] == ["red", "green", "blue"]
-    assert lesson(store, settings, config=more)["classes"] == ["red", "green", "blue", "black"]
+    assert training_data(store, settings)["classes"] == ["red", "green", "blue"]
+    assert training_data(store, settings, config=more)["classes"] == ["red", "green", "blue", "black"]
 
 
 @pytest.mark.usefixtures("cut")
@@ -298,14 +302,14 @@ def test_a_class_that_was_added_begins_a_training_anew(store: Store, settings: S
     [({"strategy": "core_set", "epochs": 3}, False), ({"pretext": "jigsaw"}, True), ({"learning_rate": 0.01}, True)],
 )
 def test_a_ranking_begins_anew_under_settings_that_decide_it(
-    store: Store, settings: Settings, changed: dict[str, Any], anew: bool
+    store: Store, settings: ServerSettings, changed: dict[str, Any], anew: bool
 ) -> None:
     first = ranking(store, settings)
     assert (ranking(store, settings, **changed) != first) == anew
 
 
 @pytest.mark.usefixtures("cut")
-def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, settings: Settings) -> None:
+def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, settings: ServerSettings) -> None:
     first = learner(store, settings)
     ranking(store, settings, anew=True, pretext="jigsaw")
     assert ranking(store, settings)["learner"] == str(first / "result")  # scores late images with the learner that there is
@@ -314,7 +318,7 @@ def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, setti
 
 @pytest.mark.slow
 def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_what_it_needs(
-    store: Store, settings: Settings
+    store: Store, settings: ServerSettings
 ) -> None:
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(11, 41)])
     ids = np.arange(1, 41)
@@ -324,7 +328,7 @@ def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_w
     arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 
-    def turn(trained_for: str, asking: str) -> tuple[list[Pick], Scored]:
+    def turn(trained_for: str, asking: str) -> tuple[list[Pick], StoredOutput]:
         """Answers what is asked, trains for a strategy and lets one ask."""
         project = store.project(1)
         assert project is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from label_studio_ml.model import LabelStudioMLManager, SimpleJobManager
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.hosts import label_studio_ml as model_module
@@ -24,7 +24,7 @@ from tests.support.rounds import PROJECT, VERSION, open_round, pick
 
 
 @pytest.fixture
-def store(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+def store(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """The state that a host's process opens by itself."""
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
     hosted.cache_clear()
@@ -79,7 +79,7 @@ class TestRelease109:
         ]
 
     @pytest.mark.parametrize("action", EVENTS)
-    def test_every_event_asks_for_a_look(self, store: Store, settings: Settings, tmp_path: Path, action: str) -> None:
+    def test_every_event_asks_for_a_look(self, store: Store, settings: ServerSettings, tmp_path: Path, action: str) -> None:
         store.connect(PROJECT, label_config=CONFIG)
         data = event(action)
         data.pop("action")
@@ -164,7 +164,7 @@ class TestSources2:
         with pytest.raises(ConfigError, match="'k'"):
             self.setup_of(model_class, {"k": 1})
 
-    def test_predictions_and_events(self, model_class: Any, store: Store, settings: Settings) -> None:
+    def test_predictions_and_events(self, model_class: Any, store: Store, settings: ServerSettings) -> None:
         open_round(store, pick(1, "query", "a", 0.5), pick(2))
         results = model_class(project_id="3", label_config=CONFIG).predict(predict(2, 1)["tasks"], context={})
         assert [each["score"] for each in results] == [0.002, 0.001]

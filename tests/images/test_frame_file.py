@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 
 
 def squares(count: int, size: int) -> NDArray[np.uint8]:
@@ -14,7 +14,7 @@ def squares(count: int, size: int) -> NDArray[np.uint8]:
 
 def test_reads_back_what_was_written_in_any_order(tmp_path: Path) -> None:
     images = squares(5, 8)
-    with Pixels(tmp_path / "new folder" / "pixels", (8, 8)) as pixels:
+    with FrameFile(tmp_path / "new folder" / "pixels", (8, 8)) as pixels:
         for row, image in enumerate(images):
             pixels.write(row, image)
         order = np.array([3, 0, 4, 3, 1])
@@ -24,18 +24,18 @@ def test_reads_back_what_was_written_in_any_order(tmp_path: Path) -> None:
 
 def test_a_second_reader_sees_the_rows_after_reopening(tmp_path: Path) -> None:
     images = squares(3, 8)
-    with Pixels(tmp_path / "pixels", (8, 8)) as pixels:
+    with FrameFile(tmp_path / "pixels", (8, 8)) as pixels:
         pixels.write(0, images[0])
         pixels.flush()
-    with Pixels(tmp_path / "pixels", (8, 8)) as pixels:
+    with FrameFile(tmp_path / "pixels", (8, 8)) as pixels:
         pixels.write(pixels.rows, images[1])
-        with Pixels(tmp_path / "pixels", (8, 8)) as reader:
+        with FrameFile(tmp_path / "pixels", (8, 8)) as reader:
             assert np.array_equal(reader.read(np.arange(2)), images[:2])
 
 
 def test_a_row_past_the_end_leaves_the_others_in_place(tmp_path: Path) -> None:
     images = squares(2, 4)
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         pixels.write(7, images[0])
         pixels.write(2, images[1])
         assert pixels.rows == 8
@@ -44,7 +44,7 @@ def test_a_row_past_the_end_leaves_the_others_in_place(tmp_path: Path) -> None:
 
 def test_a_row_can_be_replaced(tmp_path: Path) -> None:
     images = squares(3, 4)
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         pixels.write(0, images[0])
         pixels.write(1, images[1])
         pixels.write(0, images[2])
@@ -53,20 +53,20 @@ def test_a_row_can_be_replaced(tmp_path: Path) -> None:
 
 def test_an_image_that_is_a_view_is_written_in_its_own_order(tmp_path: Path) -> None:
     image = squares(1, 4)[0]
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         pixels.write(0, image.transpose(1, 0, 2))
         assert np.array_equal(pixels.read(np.array([0]))[0], image.transpose(1, 0, 2))
 
 
 def test_no_rows_give_an_empty_array(tmp_path: Path) -> None:
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         assert pixels.read(np.empty(0, dtype=np.int64)).shape == (0, 4, 4, 3)
 
 
 @pytest.mark.parametrize("kept", [0, 47, 48, 95])
 def test_a_file_that_was_cut_short_is_reported(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "pixels"
-    with Pixels(path, (4, 4)) as pixels:
+    with FrameFile(path, (4, 4)) as pixels:
         for row, image in enumerate(squares(2, 4)):
             pixels.write(row, image)
         with path.open("r+b") as file:
@@ -81,14 +81,14 @@ def test_a_file_that_was_cut_short_is_reported(tmp_path: Path, kept: int) -> Non
     [np.zeros((4, 4), np.uint8), np.zeros((5, 4, 3), np.uint8), np.zeros((4, 4, 3), np.float32)],
 )
 def test_refuses_another_shape_or_type(tmp_path: Path, image: NDArray[np.uint8]) -> None:
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         with pytest.raises(ValueError, match="expected uint8"):
             pixels.write(0, image)
         assert pixels.rows == 0
 
 
 def test_refuses_negative_rows(tmp_path: Path) -> None:
-    with Pixels(tmp_path / "pixels", (4, 4)) as pixels:
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
         pixels.write(0, squares(1, 4)[0])
         with pytest.raises(ValueError, match="negative"):
             pixels.write(-1, squares(1, 4)[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks, size_of
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, size_of
 
 
 def ids(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -14,7 +14,7 @@ def ids(seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
 
 
 def test_a_mask_comes_back_as_it_was_with_its_scores(tmp_path: Path) -> None:
-    masks = Masks(tmp_path / "new folder")
+    masks = MaskFiles(tmp_path / "new folder")
     name = masks.put(Mask(ids(), {1: 0.25, 7: 1.0}, ("sky", "road")))
     found = masks.get(name)
     assert found.classes == ("sky", "road")
@@ -24,14 +24,14 @@ def test_a_mask_comes_back_as_it_was_with_its_scores(tmp_path: Path) -> None:
 
 
 def test_the_same_mask_is_the_same_file(tmp_path: Path) -> None:
-    masks = Masks(tmp_path)
+    masks = MaskFiles(tmp_path)
     names = {masks.put(Mask(ids(seed))) for seed in (0, 0, 1)}
     assert len(names) == len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])
 def test_a_mask_that_was_cut_off_is_not_held_and_is_mended_by_putting_it_again(tmp_path: Path, kept: int) -> None:
-    masks = Masks(tmp_path)
+    masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:kept])
@@ -42,7 +42,7 @@ def test_a_mask_that_was_cut_off_is_not_held_and_is_mended_by_putting_it_again(t
 
 
 def test_masks_that_nobody_wants_go(tmp_path: Path) -> None:
-    masks = Masks(tmp_path)
+    masks = MaskFiles(tmp_path)
     wanted, other = masks.put(Mask(ids(0))), masks.put(Mask(ids(1)))
     masks.prune([wanted])
     assert np.array_equal(masks.get(wanted).ids, ids(0))
@@ -52,7 +52,7 @@ def test_masks_that_nobody_wants_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
 def test_a_damaged_mask_is_told(tmp_path: Path, content: bytes | None) -> None:
-    masks = Masks(tmp_path)
+    masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:60] if content is None else content)
@@ -61,7 +61,7 @@ def test_a_damaged_mask_is_told(tmp_path: Path, content: bytes | None) -> None:
 
 
 def test_a_mask_under_another_ones_name_is_told(tmp_path: Path) -> None:
-    masks = Masks(tmp_path)
+    masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     other = masks.put(Mask(ids()[:20]))
     (tmp_path / f"{other}.png").replace(tmp_path / f"{name}.png")

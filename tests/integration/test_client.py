@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
 from pt4al_backend.label_studio.annotations import image_of, prediction
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.label_config import parse
 from tests.support.servers import LabelStudioServer, Reply, Request, free_port, stub_server
@@ -25,7 +25,7 @@ LABEL_CONFIG = (
     '<Choices name="label" toName="image"><Choice value="cat"/><Choice value="dog" alias="d"/></Choices></View>'
 )
 CONFIG = parse(LABEL_CONFIG)
-CHOICES = Choices(CONFIG)
+CHOICES = ClassificationReader(CONFIG)
 UNCERTAINTY = "Uncertainty sampling"
 
 

@@ -8,7 +8,7 @@ import requests
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.errors import LabelStudioError
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
 from tests.support.backend import SECONDS, Backend
@@ -17,7 +17,7 @@ from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 
-CHOICES = Choices(parse(LABEL_CONFIG))
+CHOICES = ClassificationReader(parse(LABEL_CONFIG))
 PARAMS = {"rounds": 2, "query_size": 4, "control_share": 0.5, "pretext_epochs": 2, "epochs": 2, "width": 8}
 
 #: What arrives within a test's time has arrived by webhook.

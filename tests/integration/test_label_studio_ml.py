@@ -14,7 +14,7 @@ import requests
 from PIL import Image
 
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
 from tests.support.servers import REPOSITORY, LabelStudioServer, Server, free_port, wait_until
@@ -101,7 +101,7 @@ def test_label_studio_ml_1_0_9_hosts_the_backend(
         task = lead.next_task(project)
         assert task is not None
         assert task["id"] in tasks
-        lead.annotate(task["id"], Choices(config).regions(config.labels[number % 2], None, None))
+        lead.annotate(task["id"], ClassificationReader(config).regions(config.labels[number % 2], None, None))
     lead.start_training(backend)
     wait_until(lambda: published(client, project, 2) >= 6, 180, "the model is trained and the second query published")
 

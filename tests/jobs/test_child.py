@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
-from pt4al_backend.images.frame_file import Pixels
-from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.learn.tasks import POSTERIORS
@@ -88,16 +88,16 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert not (ranking / child.CHECKPOINT).exists()
 
     changes = {"learner": str(ranking / "result"), "settings": {"epochs": pool.epochs}}
-    lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), pool, **changes)
-    assert run(lesson)[0] == 0
-    manifest = artefacts.manifest(lesson / "result")
+    training_data = pools.training_data(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), pool, **changes)
+    assert run(training_data)[0] == 0
+    manifest = artefacts.manifest(training_data / "result")
     assert manifest["init"] == "pretext"
     assert manifest["train_size"] == 40
     control = manifest["control"]
     assert control["total"] == 20
     assert 0.7 < control["value"] <= 1
     assert 0 < control["low"] <= control["value"] <= control["high"] <= 1
-    assert {path.name for path in lesson.iterdir()} == {
+    assert {path.name for path in training_data.iterdir()} == {
         "job.json",
         "lock",
         "result",
@@ -106,17 +106,17 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
         "candidates.npy",
     }
 
-    predictor = Predictor.load(lesson / "result")
+    predictor = Predictor.load(training_data / "result")
     assert (predictor.task, predictor.classes) == (pool.task, list(pool.classes))
     assert predictor.shape == predictor.stored == pool.shape
-    said = candidates(lesson)
+    said = candidates(training_data)
     assert said.keys() == {*SAMPLERS, "labels"}
-    with Pixels(store, pool.shape) as pixels:
+    with FrameFile(store, pool.shape) as pixels:
         answers, confidences = predictor.predict(pixels.read(np.arange(5)))
     np.testing.assert_allclose(confidences, said["least_confidence"], atol=0.03)
     for answer, label in zip(answers, said["labels"].tolist(), strict=True):
         if isinstance(answer, Mask):
-            assert np.mean(Masks(lesson / "result" / "masks").get(label).ids == answer.ids) > 0.99
+            assert np.mean(MaskFiles(training_data / "result" / "masks").get(label).ids == answer.ids) > 0.99
         else:
             assert answer == label
     assert predictor.predict(np.empty((0, *pool.shape, 3), np.uint8))[0] == []
@@ -126,16 +126,16 @@ def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_p
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
     wants = ["features", "posteriors"] if pool.task in POSTERIORS else ["features"]
-    lesson = pools.lesson(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
-    assert run(lesson)[0] == 0
-    kept = {path.stem: np.load(path).astype(np.float64) for path in (lesson / "result").glob("*.npy")}
+    training_data = pools.training_data(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
+    assert run(training_data)[0] == 0
+    kept = {path.stem: np.load(path).astype(np.float64) for path in (training_data / "result").glob("*.npy")}
     assert kept.keys() == {*wants, "labelled"}
     assert np.ptp(kept["features"], axis=0).max() > 0.01
     np.testing.assert_allclose(kept["labelled"][::-1][:5], kept["features"], rtol=0.02, atol=0.02)
     assert kept["labelled"].shape == (40, kept["features"].shape[1])
     if "posteriors" in wants:
-        np.testing.assert_allclose(kept["posteriors"].max(1), candidates(lesson)["least_confidence"], atol=1e-3)
-        assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(lesson)["labels"].tolist()
+        np.testing.assert_allclose(kept["posteriors"].max(1), candidates(training_data)["least_confidence"], atol=1e-3)
+        assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(training_data)["labels"].tolist()
 
 
 def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
@@ -151,8 +151,10 @@ def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) ->
 
 def test_posteriors_of_images_are_not_a_segmenter_s_to_give(tmp_path: Path) -> None:
     store = SCENES.store(tmp_path / "pixels", POOL)
-    lesson = pools.lesson(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
-    status, lines = run(lesson)
+    training_data = pools.training_data(
+        tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"]
+    )
+    status, lines = run(training_data)
     assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 
 
@@ -219,7 +221,7 @@ def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
 
 def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Path) -> None:
     one_class = np.arange(0, 30, len(CLASSES))
-    code, lines = run(pools.lesson(tmp_path / "lesson", store, one_class, np.arange(1)))
+    code, lines = run(pools.training_data(tmp_path / "lesson", store, one_class, np.arange(1)))
     assert code == child.EXIT_ERROR
     assert "only 'red'" in lines[-1]["error"]
     assert lines[-1]["remedy"]
@@ -279,7 +281,7 @@ def waiting_locks() -> str:
 
 
 def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: Path, pool: Pool) -> None:
-    folder = pools.lesson(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    folder = pools.training_data(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.save(folder / "candidates.npy", np.arange(0))
     assert run(folder)[0] == 0
     assert {name: len(values) for name, values in candidates(folder).items()} == dict.fromkeys([*SAMPLERS, "labels"], 0)
@@ -289,7 +291,7 @@ def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: P
 
 @pytest.mark.parametrize("label", ["purple", "32x32-" + 40 * "0"])
 def test_a_label_that_nobody_knows_is_told(tmp_path: Path, pool: Pool, label: str) -> None:
-    folder = pools.lesson(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    folder = pools.training_data(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.savez(folder / "control.npz", rows=np.arange(1), labels=np.array([label]))
     code, lines = run(folder)
     assert code == child.EXIT_ERROR

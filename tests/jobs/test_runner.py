@@ -50,7 +50,7 @@ def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     assert events == []
 
 
-def lesson(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any) -> Path:
+def training_data(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any) -> Path:
     """A job that learns 16 images and looks at six others."""
     train, control = (labelled(store, chosen, pool) for chosen in (np.arange(16), rows(16, 17)))
     job = description("learn", store, pool, **changes)
@@ -76,7 +76,7 @@ def killed_in(folder: Path, phase: str) -> Path:
 
 @pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
 def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
-    folder = lesson(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
+    folder = training_data(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
     with np.load(killed_in(folder, "training") / "candidates.npz") as said:
         assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
     assert not (folder / "scratch").exists()
@@ -87,7 +87,7 @@ def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
     tmp_path: Path, pixels: Path, companion: str, phase: str
 ) -> None:
     changes: dict[str, Any] = {"companion": companion, "asks": 3, "settings": {"companion_steps": 2}}
-    whole, killed = (lesson(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
+    whole, killed = (training_data(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
     results = runner.run(whole, nothing, nothing), killed_in(killed, phase)
     expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)
     assert len(set(expected.tolist())) > 1
@@ -95,7 +95,7 @@ def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
 
 
 def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_with(tmp_path: Path, pixels: Path) -> None:
-    folder = lesson(tmp_path / "learn", pixels, settings={"epochs": 3})
+    folder = training_data(tmp_path / "learn", pixels, settings={"epochs": 3})
 
     class Unwanted(Exception):
         pass

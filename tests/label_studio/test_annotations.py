@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.images.mask_files import Mask, Masks
-from pt4al_backend.label_studio.annotations import Answer, Labelling, image_of, prediction
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.images.mask_files import Mask, MaskFiles
+from pt4al_backend.label_studio.annotations import Answer, LabelReader, image_of, prediction
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import ClassificationConfig, SegmentationConfig
 from pt4al_backend.label_studio.outlines import regions_of
-from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.label_studio.segmentation import SegmentationReader
 
 CONFIG = ClassificationConfig("label", "image", "photo", ("cat", "dog", "cow"))
-CHOICES = Choices(CONFIG)
+CHOICES = ClassificationReader(CONFIG)
 
 
 def annotation(*choices: str, minute: int = 0, origin: str | None = "manual", **fields: Any) -> dict[str, Any]:
@@ -114,17 +114,17 @@ GOOD: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module", params=list(GOOD))
-def labelling(request: pytest.FixtureRequest) -> Labelling:
-    folder = Masks(Path(tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path_factory").getbasetemp())))
-    return CHOICES if request.param == "choices" else Drawings(DRAWN, folder, lambda: folder, 10_000)
+def labelling(request: pytest.FixtureRequest) -> LabelReader:
+    folder = MaskFiles(Path(tempfile.mkdtemp(dir=request.getfixturevalue("tmp_path_factory").getbasetemp())))
+    return CHOICES if request.param == "choices" else SegmentationReader(DRAWN, folder, lambda: folder, 10_000)
 
 
-def good(labelling: Labelling) -> dict[str, Any]:
+def good(labelling: LabelReader) -> dict[str, Any]:
     return GOOD["choices" if labelling is CHOICES else "drawings"]
 
 
 @pytest.mark.parametrize("origin", [["x"], {"a": 1}, 3, [], {}])
-def test_a_mark_that_label_studio_does_not_make_is_no_accepted_prediction(labelling: Labelling, origin: Any) -> None:
+def test_a_mark_that_label_studio_does_not_make_is_no_accepted_prediction(labelling: LabelReader, origin: Any) -> None:
     regions = [{**region, "origin": origin} for region in good(labelling)["result"]]
     answer = labelling.answer_of([{**good(labelling), "result": regions, "parent_prediction": 7}])
     assert (answer.kind, answer.accepted) == ("label", False)
@@ -178,7 +178,7 @@ def exchanged(part: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @given(data=st.data())
-def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling: Labelling, data: st.DataObject) -> None:
+def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling: LabelReader, data: st.DataObject) -> None:
     body = good(labelling)
     path = data.draw(st.sampled_from(list(places(body))))
     check(labelling, exchanged(body, path, data.draw(any_json)), body)
@@ -186,12 +186,12 @@ def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling
 
 @given(body=bodies, shown=bodies)
 def test_whatever_an_annotation_holds_it_costs_no_other_and_is_told(
-    labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]
+    labelling: LabelReader, body: dict[str, Any], shown: dict[str, Any]
 ) -> None:
     check(labelling, body, shown)
 
 
-def check(labelling: Labelling, body: dict[str, Any], shown: dict[str, Any]) -> None:
+def check(labelling: LabelReader, body: dict[str, Any], shown: dict[str, Any]) -> None:
     alone, beside = (labelling.answer_of(each, lambda _: shown) for each in ([body], [body, good(labelling)]))
     assert beside.kind == "label"
     if alone.kind != "label" and not body.get("was_cancelled"):

@@ -10,29 +10,29 @@ import pytest
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import fit_ids
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.label_studio import outlines
 from pt4al_backend.label_studio.annotations import Answer
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.label_studio.segmentation import SegmentationReader
 
 CONFIG = SegmentationConfig("classes", "image", "image", ("sky", "road"), "brush")
 SKY, ROAD = 0, 1
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Masks:
-    return Masks(tmp_path / "drawn")
+def drawn(tmp_path: Path) -> MaskFiles:
+    return MaskFiles(tmp_path / "drawn")
 
 
 @pytest.fixture
-def predicted(tmp_path: Path) -> Masks:
-    return Masks(tmp_path / "predicted")
+def predicted(tmp_path: Path) -> MaskFiles:
+    return MaskFiles(tmp_path / "predicted")
 
 
 @pytest.fixture
-def drawings(drawn: Masks, predicted: Masks) -> Drawings:
-    return Drawings(CONFIG, drawn, lambda: predicted, 1_000_000)
+def drawings(drawn: MaskFiles, predicted: MaskFiles) -> SegmentationReader:
+    return SegmentationReader(CONFIG, drawn, lambda: predicted, 1_000_000)
 
 
 def half(left: int, right: int, width: int = 40, height: int = 30) -> Any:
@@ -47,32 +47,32 @@ def annotation(ids: Any, minute: int = 0, origin: str = "manual", **fields: Any)
     return {"id": minute, "result": regions, "updated_at": f"2026-11-21T09:{minute:02d}:00Z", "was_cancelled": False, **fields}
 
 
-def test_what_was_drawn_is_kept_to_the_pixel(drawings: Drawings, drawn: Masks) -> None:
+def test_what_was_drawn_is_kept_to_the_pixel(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     ids = half(SKY, UNLABELLED)
     answer = drawings.answer_of([annotation(ids)])
     assert (answer.kind, answer.accepted, answer.problem) == ("label", False, None)
     assert np.array_equal(drawn.get(str(answer.label)).ids, ids)
 
 
-def test_the_same_drawing_is_the_same_label(drawings: Drawings) -> None:
+def test_the_same_drawing_is_the_same_label(drawings: SegmentationReader) -> None:
     one, again, other = (drawings.answer_of([annotation(half(SKY, b))]).label for b in (ROAD, ROAD, SKY))
     assert one == again != other
 
 
-def test_annotators_are_reconciled_pixel_by_pixel(drawings: Drawings, drawn: Masks) -> None:
+def test_annotators_are_reconciled_pixel_by_pixel(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     both = [annotation(half(SKY, ROAD), 1), annotation(half(ROAD, ROAD), 2)]
     assert np.array_equal(drawn.get(str(drawings.answer_of(both).label)).ids, half(ROAD, ROAD))  # of a tie the newest
     three = [*both, annotation(half(SKY, SKY), 3)]
     assert np.array_equal(drawn.get(str(drawings.answer_of(three[::-1]).label)).ids, half(SKY, ROAD))
 
 
-def test_an_annotation_without_a_region_counts_and_fits_any_image(drawings: Drawings) -> None:
+def test_an_annotation_without_a_region_counts_and_fits_any_image(drawings: SegmentationReader) -> None:
     answer = drawings.answer_of([annotation(None)])
     assert answer.kind == "label"
-    assert drawings.misfit(str(answer.label), (640, 480)) == ""
+    assert drawings.unusable_reason(str(answer.label), (640, 480)) == ""
 
 
-def test_skips_and_what_cannot_be_read_are_no_labels(drawings: Drawings) -> None:
+def test_skips_and_what_cannot_be_read_are_no_labels(drawings: SegmentationReader) -> None:
     assert drawings.answer_of([]) == Answer("none")
     assert drawings.answer_of([annotation(half(SKY, ROAD), was_cancelled=True)]) == Answer("skip")
     broken = annotation(half(SKY, ROAD))
@@ -82,7 +82,7 @@ def test_skips_and_what_cannot_be_read_are_no_labels(drawings: Drawings) -> None
     assert broken["result"][0]["id"] in str(answer.problem)
 
 
-def test_an_annotation_that_cannot_be_read_leaves_the_others_their_label(drawings: Drawings, drawn: Masks) -> None:
+def test_an_annotation_that_cannot_be_read_leaves_the_others_their_label(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     broken, good = annotation(half(SKY, ROAD), 2), annotation(half(SKY, SKY), 1)
     broken["result"][0]["value"]["rle"] = broken["result"][0]["value"]["rle"][:20]
     answer = drawings.answer_of([good, broken])
@@ -92,7 +92,9 @@ def test_an_annotation_that_cannot_be_read_leaves_the_others_their_label(drawing
     assert broken["result"][0]["id"] in str(answer.problem)
 
 
-def test_an_annotation_of_another_size_than_most_leaves_the_others_their_label(drawings: Drawings, drawn: Masks) -> None:
+def test_an_annotation_of_another_size_than_most_leaves_the_others_their_label(
+    drawings: SegmentationReader, drawn: MaskFiles
+) -> None:
     three = [annotation(half(SKY, ROAD), 1), annotation(half(SKY, ROAD), 2), annotation(half(SKY, ROAD, 50), 3, "prediction")]
     answer = drawings.answer_of([*three, annotation(None, 0)])
     assert (answer.kind, answer.accepted) == ("label", False)
@@ -101,13 +103,13 @@ def test_an_annotation_of_another_size_than_most_leaves_the_others_their_label(d
     assert "50 x 30 pixels, but the others say 40 x 30" in str(answer.problem)
 
 
-def test_a_drawing_of_another_size_than_the_image_is_told(drawings: Drawings) -> None:
+def test_a_drawing_of_another_size_than_the_image_is_told(drawings: SegmentationReader) -> None:
     label = str(drawings.answer_of([annotation(half(SKY, ROAD))]).label)
-    assert drawings.misfit(label, (40, 30)) == ""
-    assert "40 x 30 pixels, but the image has 80 x 60" in drawings.misfit(label, (80, 60))
+    assert drawings.unusable_reason(label, (40, 30)) == ""
+    assert "40 x 30 pixels, but the image has 80 x 60" in drawings.unusable_reason(label, (80, 60))
 
 
-def test_a_drawing_that_only_repeats_a_prediction_is_marked(drawings: Drawings) -> None:
+def test_a_drawing_that_only_repeats_a_prediction_is_marked(drawings: SegmentationReader) -> None:
     assert drawings.answer_of([annotation(half(SKY, ROAD), origin="prediction")]).accepted
     assert not drawings.answer_of([annotation(half(SKY, ROAD), origin="prediction-changed")]).accepted
 
@@ -116,9 +118,9 @@ def test_a_drawing_that_only_repeats_a_prediction_is_marked(drawings: Drawings) 
     "config", [CONFIG, replace(CONFIG, shape="polygon"), replace(CONFIG, shape="bitmask"), replace(CONFIG, tool="tool")]
 )
 def test_a_prediction_of_which_a_region_was_deleted_is_a_correction(
-    drawn: Masks, predicted: Masks, config: SegmentationConfig
+    drawn: MaskFiles, predicted: MaskFiles, config: SegmentationConfig
 ) -> None:
-    drawings = Drawings(config, drawn, lambda: predicted, 1_000_000)
+    drawings = SegmentationReader(config, drawn, lambda: predicted, 1_000_000)
     shown = outlines.regions_of(Mask(half(SKY, ROAD)), config)
     predictions = {7: {"id": 7, "result": shown}}
     anew = [{**region, "id": f"other {region['id']}", "origin": "prediction"} for region in shown]  # as the editor names them
@@ -130,7 +132,7 @@ def test_a_prediction_of_which_a_region_was_deleted_is_a_correction(
     assert drawings.answer_of([whole], {}.get).accepted  # the prediction was deleted since
 
 
-def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Masks) -> None:
+def test_drawings_that_were_replaced_are_deleted(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     old, new = (str(drawings.answer_of([annotation(half(SKY, b))]).label) for b in (SKY, ROAD))
     drawings.keep_only([new, ""])
     assert np.array_equal(drawn.get(new).ids, half(SKY, ROAD))
@@ -150,14 +152,14 @@ def test_drawings_that_were_replaced_are_deleted(drawings: Drawings, drawn: Mask
     ],
 )
 def test_a_training_needs_two_images_and_two_classes(
-    drawings: Drawings, drawn: Masks, masks: list[Any], params: dict[str, Any], missing: str
+    drawings: SegmentationReader, drawn: MaskFiles, masks: list[Any], params: dict[str, Any], missing: str
 ) -> None:
-    found = drawings.too_little([drawn.put(Mask(ids)) for ids in masks], ProjectSettings(**params), (30, 40))
+    found = drawings.missing_for_training([drawn.put(Mask(ids)) for ids in masks], ProjectSettings(**params), (30, 40))
     assert missing in found
     assert bool(found) == bool(missing)
 
 
-def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: Drawings, drawn: Masks) -> None:
+def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     label = drawn.put(Mask(half(SKY, ROAD)))
     assert drawings.holds(label)
     assert drawings.holds("")
@@ -175,12 +177,12 @@ def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: Drawings, drawn:
     ],
 )
 def test_unlabelled_pixels_are_a_class_unless_the_settings_say_otherwise(
-    drawings: Drawings, params: dict[str, Any], classes: tuple[str, ...]
+    drawings: SegmentationReader, params: dict[str, Any], classes: tuple[str, ...]
 ) -> None:
     assert drawings.classes(ProjectSettings(**params)) == classes
 
 
-def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: Drawings, predicted: Masks) -> None:
+def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: SegmentationReader, predicted: MaskFiles) -> None:
     name = predicted.put(Mask(fit_ids(half(SKY, 2, 400, 300), (96, 128)), {SKY: 0.75}, ("sky", "road", "background")))
     (region,) = drawings.regions(name, 0.9, (400, 300))
     assert (region["original_width"], region["original_height"], region["score"]) == (400, 300, 0.75)
@@ -199,19 +201,19 @@ def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: Drawings, pre
     ],
 )
 def test_a_model_is_shown_by_the_names_that_it_learned_whatever_the_config_lists_now(
-    drawn: Masks, predicted: Masks, labels: tuple[str, ...], shown: list[str]
+    drawn: MaskFiles, predicted: MaskFiles, labels: tuple[str, ...], shown: list[str]
 ) -> None:
     ids = half(SKY, ROAD)
     ids[:10] = 2
     name = predicted.put(Mask(ids, {SKY: 0.5, ROAD: 0.75, 2: 1.0}, ("sky", "road", "background")))
-    now = Drawings(replace(CONFIG, labels=labels), drawn, lambda: predicted, 1_000_000)
+    now = SegmentationReader(replace(CONFIG, labels=labels), drawn, lambda: predicted, 1_000_000)
     regions = now.regions(name, 0.9, (40, 30))
     assert [region["value"]["brushlabels"][0] for region in regions] == shown
     assert [region["score"] for region in regions] == [{"sky": 0.5, "road": 0.75}[label] for label in shown]
 
 
 def test_nothing_is_shown_of_a_mask_that_is_gone_nor_on_an_image_of_unknown_size(
-    drawings: Drawings, predicted: Masks, caplog: pytest.LogCaptureFixture
+    drawings: SegmentationReader, predicted: MaskFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
     name = predicted.put(Mask(half(SKY, ROAD), {}, CONFIG.labels))
     assert drawings.regions(name, 0.9, None) == []

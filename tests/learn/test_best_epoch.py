@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pt4al_backend.jobs import learn
 from pt4al_backend.jobs.learn import Job
 from pt4al_backend.learn.loop import silent
-from tests.support.pools import ARROWS, lesson
+from tests.support.pools import ARROWS, training_data
 from tests.support.spoilt import spoilt
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ def test_the_best_epoch_is_that_of_a_companion_as_well(tmp_path: Path, companion
 
     def confidences(name: str) -> NDArray[Any]:
         more = {"companion": companion, "asks": 2, "best_epoch": True, "settings": settings}
-        folder = lesson(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
+        folder = training_data(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
         learn.learn(Job.read(folder), silent)
         with np.load(folder / "result" / "candidates.npz") as said:
             found: NDArray[Any] = said[companion]

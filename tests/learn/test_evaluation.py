@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn import evaluation as examination_module
-from pt4al_backend.learn.evaluation import Examination, sampler_of
+from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.networks import EncoderForm, build
 from pt4al_backend.learn.tasks.segmentation import Segmentation
 from pt4al_backend.query.sampling import SAMPLERS
@@ -33,7 +33,7 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
     masks = rng.integers(0, 2, (count, *SHAPE), dtype=np.uint8)
     masks[-2] = masks[10]  # the same mask as one that is no longer wanted
     truths = masks[:CONTROLS].copy()
-    examination = Examination(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
+    examination = Evaluation(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
     for start in range(0, count, size):
         part = np.arange(start, min(start + size, count))
         features = np.zeros((len(part), 1280), np.float32)
@@ -47,7 +47,7 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
             np.testing.assert_array_equal(said[name], confidences[CONTROLS:, k])
     assert labels[:-MOST] == [""] * (CANDIDATES - MOST)
     for label, mask in zip(labels[-MOST:], masks[-MOST:], strict=True):
-        kept = Masks(tmp_path / "masks").get(label)
+        kept = MaskFiles(tmp_path / "masks").get(label)
         np.testing.assert_array_equal(kept.ids, mask)
         assert kept.scores == {0: 0.5, 1: 0.5}
     assert len(list((tmp_path / "masks").glob("*"))) == MOST
@@ -62,7 +62,7 @@ def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
     rng = np.random.default_rng(0)
     masks = rng.integers(0, 2, (CANDIDATES, *SHAPE), dtype=np.uint8)
     by = sampler_of(ProjectSettings(strategy="vaal"))
-    examination = Examination(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
+    examination = Evaluation(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
     rows = (np.zeros((CANDIDATES, 1280), np.float32), rng.random((CANDIDATES, 3)), masks, np.full((CANDIDATES, 2), 0.5))
     examination.take(np.arange(CANDIDATES), rows)
     examination.save(tmp_path)

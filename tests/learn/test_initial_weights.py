@@ -12,10 +12,10 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn import initial_weights, pretext, tasks
-from pt4al_backend.learn.initial_weights import Sources
+from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.networks import IMAGENET, EncoderForm, Form, ResNetForm, build
 from pt4al_backend.learn.networks import imagenet as pretrained
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 FORM = ResNetForm("small", 8)
 OTHER = ResNetForm("small", 16)
@@ -49,8 +49,8 @@ def previous(tmp_path: Path, form: Form) -> Path:
 
 
 @pytest.fixture
-def sources() -> Sources:
-    return Sources("auto", False, None, None, "off", note=lambda text: None)
+def sources() -> InitialWeights:
+    return InitialWeights("auto", False, None, None, "off", note=lambda text: None)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def imagenet(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     return state
 
 
-def task(form: Form, classes: tuple[str, ...] = CLASSES) -> Task:
+def task(form: Form, classes: tuple[str, ...] = CLASSES) -> MainTask:
     name = "classification" if isinstance(form, ResNetForm) else "segmentation"
     return tasks.load(name)(build(form), classes, SHAPE, ProjectSettings())
 
@@ -76,26 +76,28 @@ def same(ours: torch.nn.Module, theirs: torch.nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("init", ["auto", "pretext"])
-def test_the_pretext_learners_body_is_where_training_starts(sources: Sources, learner: Path, form: Form, init: str) -> None:
+def test_the_pretext_learners_body_is_where_training_starts(
+    sources: InitialWeights, learner: Path, form: Form, init: str
+) -> None:
     ours = task(form)
     assert replace(sources, init=init, learner=learner).give_task(ours) == "pretext"
     assert same(ours.body, initial_weights.load_learner(learner).body)
 
 
-def test_fresh_takes_nothing(sources: Sources, learner: Path, form: Form) -> None:
+def test_fresh_takes_nothing(sources: InitialWeights, learner: Path, form: Form) -> None:
     ours = task(form)
     before = first(ours.body).clone()
     assert replace(sources, init="fresh", learner=learner).give_task(ours) == "fresh"
     assert torch.equal(first(ours.body), before)
 
 
-def test_warm_start_takes_the_previous_model_whole(sources: Sources, learner: Path, previous: Path, form: Form) -> None:
+def test_warm_start_takes_the_previous_model_whole(sources: InitialWeights, learner: Path, previous: Path, form: Form) -> None:
     ours = task(form)
     assert replace(sources, warm_start=True, learner=learner, previous=previous).give_task(ours) == "previous"
     assert same(ours.model, initial_weights.load_model(previous)[0].model)
 
 
-def test_with_other_classes_the_last_layer_starts_afresh(sources: Sources, previous: Path, form: Form) -> None:
+def test_with_other_classes_the_last_layer_starts_afresh(sources: InitialWeights, previous: Path, form: Form) -> None:
     notes: list[str] = []
     ours = task(form, ("a", "b", "c"))
     assert replace(sources, warm_start=True, previous=previous, note=notes.append).give_task(ours) == "previous"
@@ -104,11 +106,15 @@ def test_with_other_classes_the_last_layer_starts_afresh(sources: Sources, previ
     assert "classes have changed" in notes[0]
 
 
-def test_without_warm_start_the_previous_model_is_left_alone(sources: Sources, learner: Path, previous: Path, form: Form) -> None:
+def test_without_warm_start_the_previous_model_is_left_alone(
+    sources: InitialWeights, learner: Path, previous: Path, form: Form
+) -> None:
     assert replace(sources, learner=learner, previous=previous).give_task(task(form)) == "pretext"
 
 
-def test_what_does_not_fit_or_is_damaged_is_passed_over_with_a_note(sources: Sources, learner: Path, previous: Path) -> None:
+def test_what_does_not_fit_or_is_damaged_is_passed_over_with_a_note(
+    sources: InitialWeights, learner: Path, previous: Path
+) -> None:
     notes: list[str] = []
     (previous / initial_weights.WEIGHTS).write_bytes(b"")
     asked = replace(sources, warm_start=True, learner=learner, previous=previous, note=notes.append)
@@ -118,7 +124,9 @@ def test_what_does_not_fit_or_is_damaged_is_passed_over_with_a_note(sources: Sou
     assert "fresh weights" in notes[2]
 
 
-def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(sources: Sources, learner: Path, form: Form) -> None:
+def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(
+    sources: InitialWeights, learner: Path, form: Form
+) -> None:
     notes: list[str] = []
     assert replace(sources, init="imagenet", learner=learner, note=notes.append).give_task(task(form)) == "pretext"
     assert ("ImageNet weights fit" if form == FORM else "PT4AL_PRETRAINED=off") in notes[0]
@@ -128,7 +136,7 @@ def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(source
 
 
 def test_with_imagenet_weights_at_hand_the_pretext_learner_starts_from_them(
-    sources: Sources, imagenet: dict[str, Tensor]
+    sources: InitialWeights, imagenet: dict[str, Tensor]
 ) -> None:
     for form in (IMAGENET, EncoderForm("resnet18", "deeplabv3plus")):
         body = build(form)

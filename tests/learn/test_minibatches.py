@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre, ResizedCrops
 from pt4al_backend.learn.loop import Recipe, Training
@@ -108,7 +108,7 @@ def test_random_numbers_hang_on_the_place_in_the_epoch_alone() -> None:
 
 
 def test_images_come_with_their_targets_as_channels_first_pixels(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         rows = np.array([4, 1, 5])
         images, targets = Images(store, rows, Centre((12, 12)), rows * 10).minibatch(np.array([2, 0]), np.random.default_rng(0))
         expected = store.read(np.array([5, 4]))[:, 2:14, 2:14]
@@ -126,7 +126,7 @@ def test_images_and_masks_are_prepared_together(tmp_path: Path) -> None:
         assert 0 <= rng.random() < 1
         return images[:, ::-1], masks[:, ::-1]
 
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         pairs = Pairs(store, np.array([4, 1, 5]), masks, turned)
         images, ours = pairs.minibatch(np.array([2, 0]), np.random.default_rng(0))
         expected = store.read(np.array([5, 4]))[:, ::-1]
@@ -136,7 +136,7 @@ def test_images_and_masks_are_prepared_together(tmp_path: Path) -> None:
 
 
 def test_a_damaged_store_is_told_from_the_background(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 3), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 3), pools.SHAPE) as store:
         images = Images(store, np.arange(9), Centre(pools.SHAPE))
         with pytest.raises(StoreCorrupt):
             stream(images, np.arange(9), 3, cut=cut_exactly, seeds=(), step=lambda *_: None, retreat=lambda size: None)
@@ -157,29 +157,29 @@ def test_images_that_live_on_a_device_are_the_same(
     tmp_path: Path, targets: NDArray[np.int64] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pt4al_backend.learn.minibatches._MOVED_TOGETHER", 2)
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = Images(store, np.array([4, 1, 5, 0, 2]), Centre((12, 10)), targets)
         assert_the_same(Resident(images, CPU), images)
 
 
 def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path: Path) -> None:
-    def trained(pixels: Pixels, moved: bool) -> dict[str, torch.Tensor]:
+    def trained(pixels: FrameFile, moved: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         settings = ProjectSettings()
         task = tasks.load("classification")(build(ResNetForm("small", 4)), pools.ARROWS.classes, pools.SHAPE, settings)
         rows = np.arange(16)
-        data = task.lesson(pixels, rows, pools.targets(rows))
+        data = task.training_data(pixels, rows, pools.targets(rows))
         assert isinstance(data, Images)
         Training(task, Resident(data, CPU) if moved else data, Recipe(2, 8, 0.05), device=CPU, seed=3).run()
         return task.model.state_dict()
 
-    with Pixels(pools.arrows(tmp_path / "store", 16), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 16), pools.SHAPE) as store:
         ours, expected = trained(store, moved=True), trained(store, moved=False)
     assert all(torch.equal(ours[name], expected[name]) for name in expected)
 
 
 def test_images_live_on_a_device_only_if_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = Images(store, np.arange(6), Centre((12, 12)))
         assert resident(images, CPU, room=6 * 12 * 12 * 3) is not None
         assert resident(images, CPU, room=6 * 12 * 12 * 3 - 1) is None
@@ -192,14 +192,14 @@ def test_images_live_on_a_device_only_if_there_is_room(tmp_path: Path, monkeypat
 
 
 def test_a_cpu_reads_the_file(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = Images(store, np.arange(6), Centre(pools.SHAPE))
         assert near(images, CPU, epochs=9) is images
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_on_a_gpu_images_that_are_drawn_again_live_there_unless_they_are_prepared_at_random(tmp_path: Path) -> None:
-    with Pixels(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = Images(store, np.arange(6), Centre(pools.SHAPE), np.arange(6))
         crops = Images(store, np.arange(6), ResizedCrops((12, 12)), np.arange(6))
         again, once, cropped = near(images, GPU, epochs=2), near(images, GPU), near(crops, GPU, epochs=2)

@@ -21,7 +21,7 @@ from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.pretext.colorization_classes import bins
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 GPU = torch.device("cuda")
 COUNT, CLASSES = 8, ("down", "up")
@@ -84,12 +84,12 @@ def minibatch(name: str) -> Minibatch:
     )
 
 
-def made(name: str, weights: str = "balanced") -> Task:
+def made(name: str, weights: str = "balanced") -> MainTask:
     """A main task that has seen its lesson."""
     settings, shape = ProjectSettings(class_weights=weights, **SMALL), SHAPES[name]
     task = tasks.load(name)(networks.build(tasks.load(name).form(shape, settings, GPU)), CLASSES, shape, settings)
     targets = LABELS if name == "classification" else np.tile(LABELS[:, None, None], (1, *shape)).astype(np.uint8)
-    task.lesson(None, np.arange(COUNT), targets)  # type: ignore[arg-type] # from which nothing is read here
+    task.training_data(None, np.arange(COUNT), targets)  # type: ignore[arg-type] # from which nothing is read here
     return task
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pt4al_backend.cli import app
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.publish import SAMPLING
 from pt4al_backend.learn.networks import imagenet
 from pt4al_backend.ops import doctor
@@ -43,7 +43,7 @@ def picture() -> bytes:
 class World:
     """A Label Studio with project 7, which a backend at the same address serves; all is well until a test changes it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self.server = Server()
         self.url = self.server.url
         self.settings = settings.model_copy(update={"label_studio_url": self.url, "label_studio_api_key": TOKEN})
@@ -69,7 +69,7 @@ class World:
 
 
 @pytest.fixture
-def world(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def world(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(doctor, "WORKER_SECONDS", 0.2)
     made = World(settings)
     yield made
@@ -194,7 +194,7 @@ def test_the_last_error_of_a_project_comes_with_its_remedy(world: World) -> None
     assert "The last error: Label Studio refuses the token. Set another." in faults(world.findings())
 
 
-def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings: Settings) -> None:
+def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings: ServerSettings) -> None:
     urls = {
         "redis_url": f"redis://:a-secret-word@127.0.0.1:{free_port()}/0",
         "database_url": f"postgresql+psycopg://pt4al:a-secret-word@127.0.0.1:{free_port()}/pt4al",
@@ -209,7 +209,7 @@ def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings
     assert "a-secret-word" not in repr(found)
 
 
-def test_a_full_disk_is_a_failure(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_failure(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "LEAST_BYTES", 10**18)
     monkeypatch.setattr(doctor, "LITTLE_BYTES", 10**18)
     found = {each.topic: each for each in doctor.examine(settings)}
@@ -217,14 +217,14 @@ def test_a_full_disk_is_a_failure(settings: Settings, monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
+def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
     monkeypatch.setenv("PT4AL_DEVICE", "cpu")
     return lambda: CliRunner().invoke(app, ["doctor"])
 
 
 def test_the_command_prints_a_line_for_each_check_and_fails_if_one_does(
-    run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, settings: Settings
+    run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, settings: ServerSettings
 ) -> None:
     monkeypatch.setenv("PT4AL_PRETRAINED", "off")
     fine = run()

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pt4al_backend.cli import app
-from pt4al_backend.config import ProjectSettings, Settings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import rank_files
 from pt4al_backend.ops.rank_files import Files, order
@@ -172,7 +172,7 @@ def test_images_that_cannot_be_read_at_all_are_no_ranking(data_dir: Path, tmp_pa
 
 
 def test_a_disk_too_small_is_noticed_before_the_work(
-    lake: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    lake: Path, tmp_path: Path, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rank_files, "SPARE_BYTES", 10**18)
     with pytest.raises(ConfigError, match="PT4AL_DATA_DIR"):

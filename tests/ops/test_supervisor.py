@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.ops import doctor, supervisor
 from pt4al_backend.ops.supervisor import Supervisor
@@ -24,7 +24,7 @@ SECONDS = 60.0
 class Started:
     """A running ``pt4al start`` with its log."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         self.url = f"http://127.0.0.1:{settings.port}"
         self.log = settings.data_dir.parent / "start.log"
         environment = {
@@ -61,12 +61,12 @@ class Started:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path / "data", port=free_port(), device="cpu", pretrained="off")
+def settings(tmp_path: Path) -> ServerSettings:
+    return ServerSettings(data_dir=tmp_path / "data", port=free_port(), device="cpu", pretrained="off")
 
 
 @pytest.fixture
-def started(settings: Settings) -> Iterator[Started]:
+def started(settings: ServerSettings) -> Iterator[Started]:
     running = Started(settings)
     yield running
     running.process.kill()
@@ -80,7 +80,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def test_processes_that_are_killed_come_back_and_sigterm_ends_all(started: Started, settings: Settings) -> None:
+def test_processes_that_are_killed_come_back_and_sigterm_ends_all(started: Started, settings: ServerSettings) -> None:
     started.await_answer()
     web, worker = started.child("web"), started.child("worker")
     os.kill(web, signal.SIGKILL)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query import plan as rounds
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.sampling import confidences, uniform_order
 from pt4al_backend.query.strategies import Pool, Request
 
@@ -40,8 +40,8 @@ def ranked(n: int, batches: int, seed: int) -> Pool:
     return Pool(ids, losses, rounds.cut(ids, losses, batches, seed))
 
 
-def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> Scored:
-    return Scored(ids, confidences(posteriors), np.full(len(ids), "cat"))
+def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> StoredOutput:
+    return StoredOutput(ids, confidences(posteriors), np.full(len(ids), "cat"))
 
 
 @given(pools, settings())
@@ -158,7 +158,7 @@ def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
     assert np.allclose(choice.scores[:10], np.sort(posteriors[second].max(1)))
 
 
-def featured(ids: NDArray[np.int64], places: NDArray[np.float64], labelled: list[float]) -> Scored:
+def featured(ids: NDArray[np.int64], places: NDArray[np.float64], labelled: list[float]) -> StoredOutput:
     """What a model of two classes said of tasks that it tells apart by one number."""
     posteriors = np.full((len(ids), 2), 0.5)
     return replace(
@@ -186,7 +186,7 @@ def test_what_was_scored_for_another_strategy_is_no_model_to_one_that_needs_more
     strategy = rounds.strategy_of(ProjectSettings(strategy=name), 4)
     asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
     choice = rounds.choose(strategy, asked, model(pool.ids, np.full((40, 2), 0.5)))
-    assert choice.ids[:10].tolist() == rounds.choose(strategy, asked, Scored()).ids[:10].tolist()
+    assert choice.ids[:10].tolist() == rounds.choose(strategy, asked, StoredOutput()).ids[:10].tolist()
     assert (choice.rows == -1).all()
 
 
@@ -203,7 +203,7 @@ def test_gradients_of_images_need_posteriors_of_images() -> None:
 def test_without_a_model_the_choice_runs_along_the_ranking() -> None:
     pool = ranked(40, 4, 3)
     strategy = rounds.strategy_of(ProjectSettings(), 4)
-    choice = rounds.choose(strategy, Request(pool, 3, 8, 12, np.random.default_rng(0)), Scored())
+    choice = rounds.choose(strategy, Request(pool, 3, 8, 12, np.random.default_rng(0)), StoredOutput())
     ranking = pool.ids[np.argsort(-pool.losses)]
     assert choice.ids[:8].tolist() == ranking[::5].tolist()
     assert len(set(choice.ids.tolist())) == 12

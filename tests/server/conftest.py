@@ -11,7 +11,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
-from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
@@ -54,7 +54,7 @@ def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(settings: Settings, empty_state: Path) -> Iterator[Store]:
+def store(settings: ServerSettings, empty_state: Path) -> Iterator[Store]:
     settings.data_dir.mkdir()
     path = shutil.copy(empty_state, settings.data_dir)
     opened = Store(f"sqlite:///{path}")
@@ -68,7 +68,7 @@ def queue() -> Asked:
 
 
 @pytest.fixture
-def connect_client(settings: Settings, store: Store, queue: Asked) -> Iterator[Callable[..., Client]]:
+def connect_client(settings: ServerSettings, store: Store, queue: Asked) -> Iterator[Callable[..., Client]]:
     """Makes clients of apps; keyword arguments are settings, ``auth`` goes to the client."""
     with start_blocking_portal() as portal:
 

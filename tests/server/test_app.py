@@ -7,7 +7,7 @@ import anyio
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
@@ -83,14 +83,14 @@ def test_no_page_needs_the_internet(client: Client) -> None:
 
 
 def test_a_bad_environment_is_refused_at_the_start(
-    settings: Settings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
+    settings: ServerSettings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PT4AL_ROUNDS", "many")
     with pytest.raises(ConfigError, match="rounds"):
         create_app(settings, store, queue)
 
 
-def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: Settings) -> None:
+def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: ServerSettings) -> None:
     app = create_app(settings)
 
     async def live() -> None:

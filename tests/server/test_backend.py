@@ -4,29 +4,29 @@ from collections.abc import Iterator
 
 import pytest
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.server.backend import BadRequest, Serving, UnknownProject, project_number
+from pt4al_backend.server.backend import Backend, BadRequest, UnknownProject, project_number
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
 
 
 @pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
+def store(settings: ServerSettings) -> Iterator[Store]:
     opened = Store.open(settings)
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def queue(settings: Settings) -> Queue:
+def queue(settings: ServerSettings) -> Queue:
     return Queue(settings)
 
 
 @pytest.fixture
-def serving(settings: Settings, store: Store, queue: Queue) -> Serving:
-    return Serving(settings, store, queue)
+def serving(settings: ServerSettings, store: Store, queue: Queue) -> Backend:
+    return Backend(settings, store, queue)
 
 
 @pytest.mark.parametrize("reference", [3, "3", "3.1795241480", "3."])
@@ -43,7 +43,7 @@ def test_what_names_no_project_is_refused_in_few_words(reference: object) -> Non
     assert len(str(caught.value)) < 150
 
 
-def test_what_label_studio_did_not_say_stays(serving: Serving, store: Store) -> None:
+def test_what_label_studio_did_not_say_stays(serving: Backend, store: Store) -> None:
     serving.connect(3, CONFIG, hostname="http://a/", access_token="t", extra_params={"rounds": 3})
     serving.connect(3, CONFIG.replace('"b"', '"c"'))
     project = store.project(3)
@@ -52,7 +52,7 @@ def test_what_label_studio_did_not_say_stays(serving: Serving, store: Store) -> 
     assert '"c"' in project.label_config
 
 
-def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(serving: Serving, store: Store) -> None:
+def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(serving: Backend, store: Store) -> None:
     outlines = '<View><Image name="image" value="$image"/><BrushLabels name="l" toName="image">' + (
         '<Label value="a"/></BrushLabels></View>'
     )
@@ -62,7 +62,7 @@ def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(serving: Servi
     serving.connect(3, CONFIG, extra_params={"strategy": "badge"})
 
 
-def test_only_a_change_asks_for_a_look(serving: Serving, queue: Queue) -> None:
+def test_only_a_change_asks_for_a_look(serving: Backend, queue: Queue) -> None:
     for _ in range(3):
         serving.connect(3, CONFIG, hostname="http://a")
     assert queue.waiting() == 1
@@ -70,7 +70,7 @@ def test_only_a_change_asks_for_a_look(serving: Serving, queue: Queue) -> None:
     assert queue.waiting() == 2
 
 
-def test_a_refused_connection_leaves_the_project_as_it_was(serving: Serving, store: Store, queue: Queue) -> None:
+def test_a_refused_connection_leaves_the_project_as_it_was(serving: Backend, store: Store, queue: Queue) -> None:
     serving.connect(3, CONFIG, extra_params={"rounds": 3})
     with pytest.raises(ConfigError, match="'k'"):
         serving.connect(3, CONFIG.replace('"b"', '"c"'), hostname="http://b", extra_params={"k": 1})
@@ -80,13 +80,13 @@ def test_a_refused_connection_leaves_the_project_as_it_was(serving: Serving, sto
     assert queue.waiting() == 1
 
 
-def test_an_event_is_asked_for_durably(serving: Serving, settings: Settings) -> None:
+def test_an_event_is_asked_for_durably(serving: Backend, settings: ServerSettings) -> None:
     serving.connect(3, CONFIG)
     serving.note(3, "START_TRAINING")
     assert Queue(settings).waiting() == 2
 
 
-def test_an_event_of_an_unknown_project_is_not(serving: Serving, queue: Queue) -> None:
+def test_an_event_of_an_unknown_project_is_not(serving: Backend, queue: Queue) -> None:
     with pytest.raises(UnknownProject, match="'4'"):
         serving.note(4, "ANNOTATION_CREATED")
     assert queue.waiting() == 0

@@ -13,15 +13,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ImageUnreadable, PT4ALError, StoreCorrupt, Unreachable
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.server.live_model import CHUNK, MODELS, LiveModel
 from pt4al_backend.state.schema import Project
 from tests.support.bodies import CONFIG
 
-LABELS = Choices(parse(CONFIG))
+LABELS = ClassificationReader(parse(CONFIG))
 
 
 class Brightness:
@@ -62,7 +62,9 @@ def tasks(*ids: int) -> list[dict[str, Any]]:
     return [{"id": i, "data": {"image": f"/data/{i}.png"}} for i in ids]
 
 
-def live(settings: Settings, images: Any, load: Callable[[Path], Any] = lambda _: Brightness(), **options: Any) -> LiveModel:
+def live(
+    settings: ServerSettings, images: Any, load: Callable[[Path], Any] = lambda _: Brightness(), **options: Any
+) -> LiveModel:
     return LiveModel(settings, load=load, fetcher=lambda _: images, **options)
 
 
@@ -70,39 +72,39 @@ def soon() -> float:
     return time.monotonic() + 30
 
 
-def test_it_labels_what_it_is_shown(settings: Settings) -> None:
+def test_it_labels_what_it_is_shown(settings: ServerSettings) -> None:
     found = live(settings, Images()).answers(project(), LABELS, tasks(255, 0, 51), soon())
     assert {i: seen.said for i, seen in found.items()} == {255: "b", 0: "a", 51: "a"}
     assert (found[51].confidence, found[51].size) == (pytest.approx(0.8), (10, 12))
 
 
-def test_a_model_of_another_task_says_nothing(settings: Settings) -> None:
+def test_a_model_of_another_task_says_nothing(settings: ServerSettings) -> None:
     class Segmenter(Brightness):
         task = "segmentation"
 
     assert live(settings, Images(), lambda _: Segmenter()).answers(project(), LABELS, tasks(1), soon()) == {}
 
 
-def test_an_image_that_cannot_be_read_is_left_out(settings: Settings) -> None:
+def test_an_image_that_cannot_be_read_is_left_out(settings: ServerSettings) -> None:
     images = Images({2: ImageUnreadable("Broken.")})
     found = live(settings, images).answers(project(), LABELS, [*tasks(1, 2, 3), {"id": 4, "data": {}}, {"id": 5}], soon())
     assert sorted(found) == [1, 3]
 
 
-def test_label_studio_being_away_ends_the_request_with_what_was_found(settings: Settings) -> None:
+def test_label_studio_being_away_ends_the_request_with_what_was_found(settings: ServerSettings) -> None:
     images = Images({CHUNK + 1: Unreachable("Away.")})
     found = live(settings, images).answers(project(), LABELS, tasks(*range(1, 3 * CHUNK)), soon())
     assert sorted(found) == list(range(1, CHUNK + 1))
     assert max(images.fetched) <= 2 * CHUNK
 
 
-def test_after_the_deadline_nothing_is_fetched(settings: Settings) -> None:
+def test_after_the_deadline_nothing_is_fetched(settings: ServerSettings) -> None:
     images = Images()
     assert live(settings, images).answers(project(), LABELS, tasks(1, 2), time.monotonic() - 1) == {}
     assert images.fetched == []
 
 
-def test_when_time_runs_out_what_was_found_is_kept(settings: Settings) -> None:
+def test_when_time_runs_out_what_was_found_is_kept(settings: ServerSettings) -> None:
     now = [0.0]
 
     class Slow(Brightness):
@@ -115,7 +117,7 @@ def test_when_time_runs_out_what_was_found_is_kept(settings: Settings) -> None:
     assert sorted(found) == list(range(1, 2 * CHUNK + 1))
 
 
-def test_what_nobody_waits_for_any_more_is_not_done(settings: Settings) -> None:
+def test_what_nobody_waits_for_any_more_is_not_done(settings: ServerSettings) -> None:
     loading, released = threading.Event(), threading.Event()
     loaded: list[str] = []
 
@@ -138,7 +140,7 @@ def test_what_nobody_waits_for_any_more_is_not_done(settings: Settings) -> None:
     assert loaded == ["slow", "next"]
 
 
-def test_a_host_that_does_not_answer_costs_only_its_own_image(settings: Settings) -> None:
+def test_a_host_that_does_not_answer_costs_only_its_own_image(settings: ServerSettings) -> None:
     released = threading.Event()
 
     class Hanging(Images):
@@ -154,7 +156,7 @@ def test_a_host_that_does_not_answer_costs_only_its_own_image(settings: Settings
     assert sorted(found) == [1, 3]
 
 
-def test_a_model_is_loaded_once_and_the_last_few_are_kept(settings: Settings) -> None:
+def test_a_model_is_loaded_once_and_the_last_few_are_kept(settings: ServerSettings) -> None:
     loaded: list[str] = []
 
     def load(folder: Path) -> Brightness:
@@ -167,7 +169,7 @@ def test_a_model_is_loaded_once_and_the_last_few_are_kept(settings: Settings) ->
     assert loaded == [*map(str, range(MODELS)), "new", "1"]
 
 
-def test_a_folder_that_was_written_anew_is_loaded_anew(settings: Settings) -> None:
+def test_a_folder_that_was_written_anew_is_loaded_anew(settings: ServerSettings) -> None:
     loaded: list[Path] = []
 
     def load(folder: Path) -> Brightness:
@@ -186,7 +188,7 @@ def test_a_folder_that_was_written_anew_is_loaded_anew(settings: Settings) -> No
 
 @pytest.mark.parametrize("error", [StoreCorrupt("Damaged."), ZeroDivisionError("A bug.")])
 def test_a_model_that_cannot_be_loaded_leaves_the_answers_empty(
-    settings: Settings, error: Exception, caplog: pytest.LogCaptureFixture
+    settings: ServerSettings, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     def load(_: Path) -> Brightness:
         raise error
@@ -195,7 +197,7 @@ def test_a_model_that_cannot_be_loaded_leaves_the_answers_empty(
     assert str(error) in caplog.text
 
 
-def test_without_address_or_token_the_answers_are_empty(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_address_or_token_the_answers_are_empty(settings: ServerSettings, caplog: pytest.LogCaptureFixture) -> None:
     model = LiveModel(settings, load=lambda _: Brightness())
     assert model.answers(project(), LABELS, tasks(1), soon()) == {}
     assert "LABEL_STUDIO_URL" in caplog.text

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.store import Store
 from tests.server.conftest import Asked, Client
 from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
@@ -35,7 +35,7 @@ def test_setup_registers_the_project_and_asks_for_a_look(client: Client, store: 
     assert queue.asked == [(PROJECT, False)]
 
 
-def test_the_same_setup_again_writes_nothing_and_asks_for_nothing(client: Client, settings: Settings, queue: Asked) -> None:
+def test_the_same_setup_again_writes_nothing_and_asks_for_nothing(client: Client, settings: ServerSettings, queue: Asked) -> None:
     client.post("/setup", json=setup(extra_params={"rounds": 5}))
     with closing(sqlite3.connect(settings.data_dir / "state.sqlite3")) as observer:
         before = observer.execute("PRAGMA data_version").fetchone()

@@ -7,13 +7,13 @@ import numpy as np
 from PIL import Image
 
 from pt4al_backend.datasets.drawn_images import DrawnImages
-from pt4al_backend.datasets.folder_images import Images, Reader
+from pt4al_backend.datasets.folder_images import FolderImages, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
-from pt4al_backend.images.mask_files import Masks
-from pt4al_backend.label_studio.annotations import Labelling
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.images.mask_files import MaskFiles
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import SegmentationConfig
-from pt4al_backend.label_studio.segmentation import Drawings
+from pt4al_backend.label_studio.segmentation import SegmentationReader
 
 READER = Reader(max_pixels=1_000_000)
 KINDS = {each.task: each for each in (SortedImages, DrawnImages)}
@@ -35,7 +35,7 @@ def save_masks(folder: Path, count: int, size: tuple[int, int] = (8, 8), numbers
         Image.fromarray(ids).save(folder / f"{i}.png")
 
 
-def of_task(task: str, folder: Path, count: int = 12, size: tuple[int, int] = (8, 8)) -> Images:
+def of_task(task: str, folder: Path, count: int = 12, size: tuple[int, int] = (8, 8)) -> FolderImages:
     """Images for a main task: cats and dogs, or skies over roads."""
     if task == "classification":
         for name in ("cat", "dog"):
@@ -47,9 +47,11 @@ def of_task(task: str, folder: Path, count: int = 12, size: tuple[int, int] = (8
     return DrawnImages.given(folder / "images", folder / "masks", READER)
 
 
-def label_of(images: Images, regions: list[dict[str, Any]], masks: Masks) -> str | None:
+def label_of(images: FolderImages, regions: list[dict[str, Any]], masks: MaskFiles) -> str | None:
     """The label that the backend reads from what was submitted; a drawing goes into ``masks``."""
     config = images.config
     is_drawn = isinstance(config, SegmentationConfig)
-    labelling: Labelling = Drawings(config, masks, lambda: masks, READER.max_pixels) if is_drawn else Choices(config)
+    labelling: LabelReader = (
+        SegmentationReader(config, masks, lambda: masks, READER.max_pixels) if is_drawn else ClassificationReader(config)
+    )
     return labelling.answer_of([{"result": regions}]).label

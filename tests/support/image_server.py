@@ -9,7 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.images.fetch import Fetcher
 
 IMAGE = b"the image's bytes"
@@ -128,6 +128,6 @@ class Web:
         """A fetcher that lets 127.0.0.1 pass, unless ``settings`` say otherwise."""
         limits = {"image_seconds": 10.0, "image_hosts": "127.0.0.1", **settings}
         authorize = authorize or (lambda refresh=False: TOKEN)
-        fetcher = Fetcher(Settings(**limits), url or self.label_studio.url, authorize, hostnames)
+        fetcher = Fetcher(ServerSettings(**limits), url or self.label_studio.url, authorize, hostnames)
         self._open.append(fetcher)
         return fetcher

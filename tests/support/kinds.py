@@ -5,7 +5,7 @@ from typing import Any
 
 from pt4al_backend.images.mask_files import Mask
 from pt4al_backend.label_studio import label_config, outlines
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from tests.support.images import CLASSES, LABEL_CONFIG, arrow_ids
 
@@ -34,7 +34,7 @@ class Kind:
         config = label_config.parse(asked or self.label_config)
         if isinstance(config, SegmentationConfig):
             return outlines.regions_of(Mask(arrow_ids(number, config.labels.index(label))), config)
-        return Choices(config).regions(label, None, None)
+        return ClassificationReader(config).regions(label, None, None)
 
 
 def _drawn(tag: str) -> str:

@@ -15,13 +15,13 @@ from PIL import Image
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.intake import mask_dir, project_dir
-from pt4al_backend.engine.labelling import labelling_for
+from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Labels, Trainer
 from pt4al_backend.engine.worker import Engine
-from pt4al_backend.images.mask_files import UNLABELLED, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.annotations import Labelling
+from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
@@ -124,9 +124,9 @@ class Loop:
         """The rounds as the engine sees them."""
         return Querying(self.store, self.project, project_settings(self.params))
 
-    def labelling(self) -> Labelling:
+    def labelling(self) -> LabelReader:
         """How the engine reads and shows labels."""
-        return labelling_for(self.settings, self.project, label_config.parse(self.project.label_config))
+        return label_reader_for(self.settings, self.project, label_config.parse(self.project.label_config))
 
     def labels(self) -> Labels:
         """What would train and measure a model now."""
@@ -136,7 +136,7 @@ class Loop:
         """The class that a label of the state stands for, or the one that its mask shows."""
         if self.kind is CLASSIFICATION:
             return label
-        ids = Masks(mask_dir(self.settings, self.id)).get(label).ids
+        ids = MaskFiles(mask_dir(self.settings, self.id)).get(label).ids
         (shown,) = set(np.unique(ids).tolist()) - {UNLABELLED}
         return CLASSES[shown]
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from tests.support.images import CLASSES, arrow
 
 SIZE = 16
@@ -54,7 +54,7 @@ def scenes(path: Path, count: int, shape: Shape = FRAME) -> Path:
 
 def drawn(folder: Path, rows: NDArray[np.int64], shape: Shape = FRAME) -> NDArray[np.str_]:
     """Names of the scenes' masks, put into a folder at twice the size of the frame; nobody has drawn the ground."""
-    masks, names = Masks(folder), []
+    masks, names = MaskFiles(folder), []
     for number in rows.tolist():
         ids = scene(number, shape)[1].repeat(2, 0).repeat(2, 1)
         names.append(masks.put(Mask(np.where(ids == 0, UNLABELLED, ids).astype(np.uint8))))
@@ -62,7 +62,7 @@ def drawn(folder: Path, rows: NDArray[np.int64], shape: Shape = FRAME) -> NDArra
 
 
 def _stored(path: Path, shape: Shape, images: Any) -> Path:
-    with Pixels(path, shape) as store:
+    with FrameFile(path, shape) as store:
         for number, image in enumerate(images):
             store.write(number, np.asarray(image))
         store.flush()
@@ -147,7 +147,7 @@ def ranking(folder: Path, store: Path, rows: NDArray[np.int64], **changes: Any) 
     return job(folder, "rank", store, {"rows": rows}, **changes)
 
 
-def lesson(
+def training_data(
     folder: Path, store: Path, train: NDArray[np.int64], control: NDArray[np.int64], pool: Pool = ARROWS, **changes: Any
 ) -> Path:
     """A job that learns what a pool shows and looks at the first five images of the store."""

@@ -6,14 +6,14 @@ from torch import nn
 from pt4al_backend.learn.best_epoch import BestEpoch
 from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Data, Targets
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 
 def spoilt(epochs: int) -> type[BestEpoch]:
     """A choice of the best epoch under which all that is trained forgets what it has learned once the last is measured."""
 
     class Spoilt(BestEpoch):
-        def __init__(self, task: Task, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
+        def __init__(self, task: MainTask, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
             super().__init__(task, trained, images, truths, device)
             self.model, self.epochs = trained.model, 0
 

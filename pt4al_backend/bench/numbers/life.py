@@ -14,11 +14,11 @@ from pt4al_backend.bench.numbers.footprint import Footprint
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures, PictureServer
 from pt4al_backend.bench.numbers.recorder import Recorder, recorder
 from pt4al_backend.bench.numbers.servers import BenchmarkFailed, await_
-from pt4al_backend.config import Settings, server_settings
+from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.label_studio.classification import Choices
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -102,7 +102,7 @@ class Life:
         return self._stack.enter_context(recorder(self.site.lead.url))
 
     @cached_property
-    def _settings(self) -> Settings:
+    def _settings(self) -> ServerSettings:
         return server_settings(data_dir=self._folder)
 
     @cached_property
@@ -140,7 +140,7 @@ class Life:
 
     def _label(self, task_id: int) -> Json:
         label = self.site.pictures.label(self._ids.index(task_id))
-        number = self.site.lead.annotate(task_id, Choices(label_config.parse(CONFIG)).regions(label, None, None))
+        number = self.site.lead.annotate(task_id, ClassificationReader(label_config.parse(CONFIG)).regions(label, None, None))
         return dict(self.site.client.request("GET", f"/api/annotations/{number}/"))
 
     @property

@@ -18,12 +18,12 @@ from pt4al_backend.bench.numbers.life import CONFIG
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.config import Settings, project_settings, server_settings
+from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.intake import pixel_path
-from pt4al_backend.engine.labelling import labelling_for
+from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Trainer
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices, tasks
 from pt4al_backend.learn.networks import ResNetForm, build
@@ -68,17 +68,17 @@ class Run:
         options = project_settings()
         self._querying = Querying(self._store, project, options)
         self._trainer = Trainer(
-            self._store, settings, project, options, labelling_for(settings, project, label_config.parse(CONFIG))
+            self._store, settings, project, options, label_reader_for(settings, project, label_config.parse(CONFIG))
         )
         self._folder = folder
         self.rounds = self._querying.schedule(self._querying.pool()).rounds
         self.spent = Spent()
 
-    def _take_in(self, settings: Settings, count: int) -> None:
+    def _take_in(self, settings: ServerSettings, count: int) -> None:
         """Task k + 1 shows picture k, in row k of the pixel file."""
         self._store.put_tasks(PROJECT, [{"id": k + 1, "image": f"{k}.png", "problem": ""} for k in range(count)])
         self._store.set_tasks(PROJECT, {"id": range(1, count + 1), "row": range(count)})
-        with Pixels(pixel_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
+        with FrameFile(pixel_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
             for k in range(count):
                 pixels.write(k, self._pictures.square(k))
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.config import Settings, server_settings
-from pt4al_backend.engine.labelling import PREDICTED, labelling_for
+from pt4al_backend.config import ServerSettings, server_settings
+from pt4al_backend.engine.labelling import PREDICTED, label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
-from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
@@ -49,7 +49,7 @@ def _publish(bench: Workbench, folder: Path, count: int) -> tuple[float, float, 
         picks = _state(store, settings, project, ids)
         row = store.project(project)
         assert row is not None  # noqa: S101 - just made
-        labelling = labelling_for(settings, row, parse(CONFIG))
+        labelling = label_reader_for(settings, row, parse(CONFIG))
         began = time.perf_counter()
         size = sum(len(str(labelling.regions(pick.label, pick.confidence, SIZE))) for pick in picks)
         drawing = time.perf_counter() - began
@@ -61,13 +61,13 @@ def _publish(bench: Workbench, folder: Path, count: int) -> tuple[float, float, 
         store.close()
 
 
-def _state(store: Store, settings: Settings, project: int, ids: list[int]) -> list[Pick]:
+def _state(store: Store, settings: ServerSettings, project: int, ids: list[int]) -> list[Pick]:
     """Tasks with images of one size, and picks of all of them."""
     store.connect(project, label_config=CONFIG)
     store.update(project, model=MODEL)
     store.put_tasks(project, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
     store.set_tasks(project, {"id": ids, "width": [SIZE[0]] * len(ids), "height": [SIZE[1]] * len(ids)})
-    masks = Masks(settings.data_dir / MODEL / PREDICTED)
+    masks = MaskFiles(settings.data_dir / MODEL / PREDICTED)
     scores = {k: 0.5 for k in range(CLASSES)}
     classes = tuple(f"class {k}" for k in range(CLASSES))
     names = [masks.put(Mask(_mask(number), scores, classes)) for number in range(len(ids))]

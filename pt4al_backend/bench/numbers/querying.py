@@ -15,7 +15,7 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.query import plan as rounds
-from pt4al_backend.query.plan import Scored
+from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.sampling import confidences
 from pt4al_backend.query.strategies import STRATEGIES, Pool, Request
 
@@ -33,7 +33,7 @@ def measure(_: Workbench) -> list[Line]:
     posteriors = rng.dirichlet(np.ones(CLASSES), POOL)
     centres = rng.normal(size=(CLASSES, FEATURES))
     features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
-    known = Scored(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
+    known = StoredOutput(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
     covering = [{"strategy": name} for name, kind in STRATEGIES.items() if "features" in kind.needs]
     return [_measure(project_settings(each), pool, known) for each in ({}, {"sampler": "k_center"}, *covering)]
 
@@ -44,7 +44,7 @@ def _near(centres: NDArray[np.float64], count: int, rng: np.random.Generator) ->
     return np.maximum(found + rng.normal(size=found.shape), 0).astype(np.float16)
 
 
-def _measure(options: ProjectSettings, pool: Pool, known: Scored) -> Line:
+def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
     plan = rounds.schedule(len(pool.ids), options)
     strategy = rounds.strategy_of(options, plan.rounds)
     count = plan.query + plan.reserve
@@ -63,8 +63,10 @@ def _measure(options: ProjectSettings, pool: Pool, known: Scored) -> Line:
     return Line(f"querying {len(pool.ids):,} tasks, {name}", took, "s", note=note)
 
 
-def _part(known: Scored, rows: NDArray[np.int64], needs: Collection[str]) -> Scored:
+def _part(known: StoredOutput, rows: NDArray[np.int64], needs: Collection[str]) -> StoredOutput:
     """What a job keeps for a strategy that needs no more than this of its candidates."""
     arrays = {name: getattr(known, name)[rows] if name in needs else None for name in ("features", "posteriors")}
     said = {name: values[rows] for name, values in known.confidences.items()}
-    return Scored(known.ids[rows], said, known.labels[rows], **arrays, labelled=known.labelled if "features" in needs else None)
+    return StoredOutput(
+        known.ids[rows], said, known.labels[rows], **arrays, labelled=known.labelled if "features" in needs else None
+    )

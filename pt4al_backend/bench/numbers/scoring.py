@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import project_settings
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape, choose
 from pt4al_backend.learn import devices, networks, pretext, tasks
 from pt4al_backend.learn.augmentation import Centre
@@ -39,7 +39,7 @@ def _ranking(bench: Workbench, side: int, share: float) -> Line:
     learner = pretext.load("rotation")(networks.build(tasks.load("classification").form(shape, project_settings(), device)))
     together = scoring_size(device, shape, learner.views)
     count = whole(bench, share, together)
-    with Pixels(stored(bench, frame, count), frame) as pixels:
+    with FrameFile(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
         views = [rotations(part) for (part,) in decoded(images, count, together)]
         product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
@@ -56,7 +56,7 @@ def _segmentation(bench: Workbench, side: int, share: float) -> Line:
     def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
         task.say(rows)
 
-    with Pixels(stored(bench, frame, count), frame) as pixels:
+    with FrameFile(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
         views = [part for (part,) in decoded(images, count, together)]
         product, bare = _times(
@@ -80,7 +80,7 @@ def stored(bench: Workbench, shape: Shape, count: int) -> Path:
     """A pixel file of ``count`` pictures."""
     path = bench.folder / f"scoring-{shape[0]}.u8"
     pictures = type(bench.pictures)(shape[0])
-    with Pixels(path, shape) as pixels:
+    with FrameFile(path, shape) as pixels:
         for k in range(count):
             pixels.write(k, pictures.square(k))
     return path

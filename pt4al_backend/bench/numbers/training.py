@@ -21,7 +21,7 @@ from pt4al_backend.bench.numbers.scoring import decoded, place, stored, whole
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import project_settings
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import devices, networks, pretext, tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Recipe, Training, score, scoring_size
@@ -51,12 +51,12 @@ def _classifier(bench: Workbench) -> Line:
     count = whole(bench, _share(CLASSIFIER_SHARE, device), recipe.minibatch_size)
     rows = np.arange(count)
     labels = [bench.pictures.label(k) for k in range(count)]
-    with Pixels(stored(bench, frame, count), frame) as pixels:
-        lesson = task.lesson(pixels, rows, task.targets(labels, None, bench.folder))
-        minibatches = _on(device, decoded(lesson, count, recipe.minibatch_size))
+    with FrameFile(stored(bench, frame, count), frame) as pixels:
+        training_data = task.training_data(pixels, rows, task.targets(labels, None, bench.folder))
+        minibatches = _on(device, decoded(training_data, count, recipe.minibatch_size))
         bare = copy.deepcopy(task.model)
         ours, least = in_turns(
-            lambda: Training(task, lesson, recipe, device=device).run(),
+            lambda: Training(task, training_data, recipe, device=device).run(),
             lambda: _bare(bare, minibatches, recipe, device),
         )
     return _share_line("training the classifier", count, recipe, ours, least, "the store and augmentation")
@@ -71,7 +71,7 @@ def _rotation(bench: Workbench) -> list[Line]:
     recipe = Recipe(EPOCHS[device.type], size, RATE)
     count = whole(bench, _share(ROTATION_SHARE, device), size)
     files = _files(bench, count)
-    with Pixels(stored(bench, frame, count), frame) as pixels:
+    with FrameFile(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
         views = [(rotations(part), orientations(part)) for (part,) in _on(device, decoded(images, count, size))]
         bare, theirs = copy.deepcopy(learner.model), copy.deepcopy(learner.model)
@@ -99,7 +99,7 @@ def _scoring(bench: Workbench, learner: Pretext, theirs: nn.Module, device: torc
     _, shape, frame = place("classification", SIDE)
     count = scoring_size(device, shape, learner.views)
     files, losses = _files(bench, count), bench.folder / "released-losses.txt"
-    with Pixels(stored(bench, frame, count), frame) as pixels:
+    with FrameFile(stored(bench, frame, count), frame) as pixels:
         images = Images(pixels, np.arange(count), Centre(shape))
         ours, other = in_turns(
             lambda: score(learner, images, count, device=device),

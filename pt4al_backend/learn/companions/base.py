@@ -12,11 +12,11 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.loop import Look, Recipe, Report, Trainable, infer
 from pt4al_backend.learn.minibatches import Data
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class CompanionInput:
     """What a companion is given once the main task is trained.
 
     Attributes:
@@ -33,7 +33,7 @@ class Asked:
 
     labelled: Data
     candidates: Data
-    lesson: Data
+    training_data: Data
     recipe: Recipe
     k: int
     shape: Shape
@@ -70,14 +70,14 @@ class Companion:
     a companion learns begins that part anew.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MainTask) -> None:
         self.task = task
 
     def beside(self) -> Trainable:
         """What is trained in the main task's place: itself, or together with a module of the companion's."""
         return self.task
 
-    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
         """Confidences float64 [m] in [0, 1] of the candidates, one at least, in their order; the lowest are asked first.
 
         Raises:

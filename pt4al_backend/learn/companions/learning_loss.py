@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pt4al_backend.learn.companions.base import Asked, Companion, by_place
+from pt4al_backend.learn.companions.base import Companion, CompanionInput, by_place
 from pt4al_backend.learn.companions.loss_prediction import WithModule
 from pt4al_backend.learn.loop import Trainable
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 MARGIN = 1.0
 CUT = 0.6
@@ -29,14 +29,14 @@ class LearningLoss(Companion):
 
     cut = CUT
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MainTask) -> None:
         super().__init__(task)
         self._together = _Hinge(task, self.cut)
 
     def beside(self) -> Trainable:
         return self._together
 
-    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
         return by_place(np.argsort(-self._together.predict(asked), kind="stable"))
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pt4al_backend.learn.companions.base import Asked
+from pt4al_backend.learn.companions.base import CompanionInput
 from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import pooled
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 HIDDEN = 128
 
@@ -45,7 +45,7 @@ class WithModule(Trainable):
         cut: part of the training, 0..1, from which on the module's loss no longer reaches the main task's body.
     """
 
-    def __init__(self, task: Task, cut: float) -> None:
+    def __init__(self, task: MainTask, cut: float) -> None:
         self.task, self.module, self._cut = task, LossModule(task.body.widths), cut
         self.model = nn.ModuleDict({"task": task.model, "module": self.module})
 
@@ -60,7 +60,7 @@ class WithModule(Trainable):
     def compare(self, predicted: Tensor, real: Tensor) -> Tensor:
         """The module's loss from differences within pairs, both float32 [pairs]."""
 
-    def predict(self, asked: Asked) -> NDArray[np.float64]:
+    def predict(self, asked: CompanionInput) -> NDArray[np.float64]:
         """Predicted losses float64 [m] of the candidates."""
 
         def look(images: Tensor) -> tuple[Tensor, ...]:

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from pt4al_backend.learn.companions.base import Asked, Companion
+from pt4al_backend.learn.companions.base import Companion, CompanionInput
 
 
 class NormalisedConfidence(Companion):
     """For main tasks with posteriors of images."""
 
-    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
 
         def look(images: Tensor) -> tuple[Tensor, ...]:
             logits: Tensor = self.task.model(images)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.learn import augmentation, networks
-from pt4al_backend.learn.companions.base import Asked, Companion, by_place
+from pt4al_backend.learn.companions.base import Companion, CompanionInput, by_place
 from pt4al_backend.learn.loop import Recipe, Trainable, Training, few_images, scoring_size
 from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, pooled
@@ -78,10 +78,10 @@ class _Chosen:
 class Pal(Companion):
     """Confidence is the place in the order in which candidates are chosen. For main tasks with posteriors of images."""
 
-    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
         _, augment = augmentation.of_shape(asked.shape)
         model = _Network(networks.build(self.task.body.form), len(self.task.classes))
-        self._train(model, augment, asked.lesson, asked.recipe.epochs, RATE, asked)
+        self._train(model, augment, asked.training_data, asked.recipe.epochs, RATE, asked)
         first = self._scores(model, asked)
         scores, chosen = first.sum(1), np.empty(0, np.int64)
         while len(chosen) < min(asked.k, len(scores)):
@@ -96,12 +96,14 @@ class Pal(Companion):
         order = np.argsort(scores, kind="stable")
         return by_place(np.concatenate([chosen, order[~np.isin(order, chosen)]]))
 
-    def _train(self, model: _Network, augment: augmentation.Augment, data: Data, epochs: int, rate: float, asked: Asked) -> None:
+    def _train(
+        self, model: _Network, augment: augmentation.Augment, data: Data, epochs: int, rate: float, asked: CompanionInput
+    ) -> None:
         recipe = Recipe(epochs, few_images(MINIBATCH, len(data)), rate)
         seed, device, report = asked.settings.seed, asked.device, asked.report
         Training(_Scoring(model, augment), data, recipe, device=device, seed=seed, phase="companion", report=report).run()
 
-    def _scores(self, model: _Network, asked: Asked) -> NDArray[np.float64]:
+    def _scores(self, model: _Network, asked: CompanionInput) -> NDArray[np.float64]:
         """Of the candidates [m, 2]: posteriors of the right orientations, summed, and the divergence of the class posterior."""
 
         def look(images: Tensor) -> tuple[Tensor, ...]:

@@ -14,7 +14,7 @@ from pt4al_backend.learn.companions.learning_loss import CUT
 from pt4al_backend.learn.companions.loss_prediction import WithModule
 from pt4al_backend.learn.companions.vaal import Vaal
 from pt4al_backend.learn.loop import Trainable
-from pt4al_backend.learn.tasks.base import Task
+from pt4al_backend.learn.tasks.base import MainTask
 
 
 class _Ranker(WithModule):
@@ -29,7 +29,7 @@ class TaVaal(Vaal):
     mean_divergence = True
     extra = 1
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: MainTask) -> None:
         super().__init__(task)
         self._together = _Ranker(task, CUT)
 

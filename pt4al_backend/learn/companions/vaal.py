@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pt4al_backend.learn.companions.base import Asked, Companion
+from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.loop import Progress, scoring_size
 from pt4al_backend.learn.minibatches import Data, half
 
@@ -45,7 +45,7 @@ class Plan:
     mean_divergence: bool
 
     @classmethod
-    def of(cls, asked: Asked, *, encoder_steps: int, mean_divergence: bool) -> "Plan":
+    def of(cls, asked: CompanionInput, *, encoder_steps: int, mean_divergence: bool) -> "Plan":
         """As published on a GPU, much less on a CPU."""
         gpu = asked.device.type == "cuda"
         published = (len(asked.labelled) + 10_000) * 100 // 128
@@ -118,7 +118,7 @@ class Vaal(Companion):
         """``extra`` numbers of images uint8 [m, 3, H, W]: float32 [m, extra]."""
         return images.new_zeros((len(images), 0), dtype=torch.float32)
 
-    def confidences(self, asked: Asked) -> NDArray[np.float64]:
+    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
         plan = Plan.of(asked, encoder_steps=self.encoder_steps, mean_divergence=self.mean_divergence)
         coder = Autoencoder(plan.width, self.extra).to(asked.device)
         judge = _discriminator(LATENT + self.extra).to(asked.device)
@@ -132,7 +132,7 @@ class Vaal(Companion):
         size = min(scoring_size(asked.device, asked.shape, 1), self.task.together(asked.device))
         return asked.of_candidates(nn.ModuleList([coder, judge]), look, size)
 
-    def _train(self, plan: Plan, coder: Autoencoder, judge: nn.Module, asked: Asked) -> None:
+    def _train(self, plan: Plan, coder: Autoencoder, judge: nn.Module, asked: CompanionInput) -> None:
         rng = np.random.default_rng(asked.settings.seed)
         coder.train()
         by_coder = torch.optim.Adam(coder.parameters(), RATE)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from pt4al_backend.config.registry import imported
 
 if TYPE_CHECKING:
-    from pt4al_backend.learn.tasks.base import Task
+    from pt4al_backend.learn.tasks.base import MainTask
 
 #: Name of each main task -> "module:class".
 TASKS: dict[str, str] = {
@@ -26,10 +26,10 @@ METRICS: dict[str, str] = {"classification": "accuracy", "segmentation": "mIoU"}
 POSTERIORS = frozenset({"classification"})
 
 
-def load(name: str) -> "type[Task]":
+def load(name: str) -> "type[MainTask]":
     """Imports a main task's class, and torch with it.
 
     Raises:
         KeyError: no such task.
     """
-    return cast("type[Task]", imported(TASKS[name]))
+    return cast("type[MainTask]", imported(TASKS[name]))

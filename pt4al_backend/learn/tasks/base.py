@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import Mask, Masks
+from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.learn.loop import Recipe, Trainable, enough_epochs, few_images
 from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Form
@@ -37,7 +37,7 @@ class Losses(NamedTuple):
         return (self.values * self.weights).sum() / self.weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
-class Task(Trainable):
+class MainTask(Trainable):
     """Base of the main tasks. Nothing outside its subclasses asks which of them it is."""
 
     name: ClassVar[str]
@@ -61,7 +61,7 @@ class Task(Trainable):
     # learning
 
     @abstractmethod
-    def targets(self, labels: Sequence[str], masks: Masks | None, file: Path) -> Targets:
+    def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
         """What labels say, one target each: class names, or names among ``masks``. ``file`` may be used to keep them in.
 
         Raises:
@@ -70,7 +70,7 @@ class Task(Trainable):
         """
 
     @abstractmethod
-    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+    def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         """What training draws from. Checks that the targets can be learned, and weighs the classes.
 
         Raises:
@@ -138,7 +138,7 @@ class Task(Trainable):
         raise TrainingImpossible(f"{self.name} has no posteriors of images.", "Set strategy in the extra params to another.")
 
     @abstractmethod
-    def write(self, answer: Answer, masks: Masks) -> str:
+    def write(self, answer: Answer, masks: MaskFiles) -> str:
         """An answer as the name that stands for it; a mask is put into ``masks``."""
 
     # measuring

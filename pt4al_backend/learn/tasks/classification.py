@@ -13,19 +13,19 @@ from torch.nn import functional as F
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import Masks
+from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn import augmentation
 from pt4al_backend.learn.loop import scoring_size
 from pt4al_backend.learn.minibatches import Data, Images, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, pooled
-from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, Task, require_finite
+from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
 from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
 from pt4al_backend.query import sampling
 
 
-class Classification(Task):
+class Classification(MainTask):
     """``look`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
 
     name = "classification"
@@ -43,7 +43,7 @@ class Classification(Task):
         self._augment: augmentation.Augment = augmentation.unchanged
         self._weights: Tensor | None = None
 
-    def targets(self, labels: Sequence[str], _masks: Masks | None, _file: Path) -> Targets:
+    def targets(self, labels: Sequence[str], _masks: MaskFiles | None, _file: Path) -> Targets:
         number = {name: k for k, name in enumerate(self.classes)}
         if unknown := sorted(set(labels) - number.keys()):
             raise TrainingImpossible(
@@ -52,7 +52,7 @@ class Classification(Task):
             )
         return np.array([number[label] for label in labels], np.int64)
 
-    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+    def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         numbers = targets[np.arange(len(rows))]
         counts = np.bincount(numbers, minlength=len(self.classes))
         require_two(counts, self.classes)
@@ -88,7 +88,7 @@ class Classification(Task):
         (posteriors,) = rows
         return posteriors
 
-    def write(self, answer: Answer, _masks: Masks) -> str:
+    def write(self, answer: Answer, _masks: MaskFiles) -> str:
         return str(answer)
 
     def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:

@@ -25,18 +25,18 @@ from torch.nn import functional as F
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape, fit_ids
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks, id_of
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of
 from pt4al_backend.learn.augmentation import Scenes
 from pt4al_backend.learn.loop import scoring_size
 from pt4al_backend.learn.minibatches import Data, Minibatch, Pairs, Targets
 from pt4al_backend.learn.networks import Body, EncoderForm, Form, pooled
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
 from pt4al_backend.learn.tasks import iou
-from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, Task, require_finite
+from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
 from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
-from pt4al_backend.learn.tasks.target_masks import Truths
+from pt4al_backend.learn.tasks.target_masks import TargetMasks
 from pt4al_backend.query.sampling import SAMPLERS
 
 _MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
@@ -66,7 +66,7 @@ def mean_of_least(values: Tensor, share: float) -> Tensor:
     return pixels.mean(2, dtype=torch.float64)
 
 
-class Segmentation(Task):
+class Segmentation(MainTask):
     """``look`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
 
     name = "segmentation"
@@ -88,7 +88,7 @@ class Segmentation(Task):
 
     # learning
 
-    def targets(self, labels: Sequence[str], masks: Masks | None, file: Path) -> Targets:
+    def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
         """Masks at the size of the frame, each pixel with its nearest's id; ``settings.unlabelled`` is applied to them."""
         instead = self._unlabelled()
 
@@ -105,7 +105,7 @@ class Segmentation(Task):
                 )
             return ids
 
-        return Truths(file, self._shape, labels, read)
+        return TargetMasks(file, self._shape, labels, read)
 
     def _unlabelled(self) -> int:
         """The id of pixels that nobody gave a class."""
@@ -119,7 +119,7 @@ class Segmentation(Task):
             )
         return background
 
-    def lesson(self, pixels: Pixels, rows: NDArray[np.int64], targets: Targets) -> Data:
+    def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         each = (np.bincount(targets[np.array([k])].ravel(), minlength=UNLABELLED + 1) for k in range(len(rows)))
         counts = sum(each, np.zeros(UNLABELLED + 1, np.int64))[: len(self.classes)]
         require_two(counts, self.classes)
@@ -168,7 +168,7 @@ class Segmentation(Task):
         ]
         return {name: confidences[:, k] for k, name in enumerate(SAMPLERS)}, answers
 
-    def write(self, answer: Answer, masks: Masks) -> str:
+    def write(self, answer: Answer, masks: MaskFiles) -> str:
         assert isinstance(answer, Mask)  # noqa: S101 - its own
         return masks.put(answer)
 

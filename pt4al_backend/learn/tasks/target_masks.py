@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import devices
 
 
-class Truths:
+class TargetMasks:
     """Class ids uint8 [H, W] of some images in a file, so that memory stays flat in their number.
 
     Args:
@@ -25,7 +25,7 @@ class Truths:
     def __init__(self, file: Path, shape: Shape, names: Sequence[str], read: Callable[[str], NDArray[np.uint8]]) -> None:
         self._file, self._shape = file, shape
         file.unlink(missing_ok=True)
-        with Pixels(file, shape, 1) as store, ThreadPoolExecutor(devices.cores(), "truths") as threads:
+        with FrameFile(file, shape, 1) as store, ThreadPoolExecutor(devices.cores(), "truths") as threads:
 
             def keep(row: int) -> None:
                 store.write(row, read(names[row])[:, :, None])
@@ -38,5 +38,5 @@ class Truths:
 
     def __getitem__(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
         """uint8 [m, H, W]."""
-        with Pixels(self._file, self._shape, 1) as store:
+        with FrameFile(self._file, self._shape, 1) as store:
             return store.read(positions)[..., 0]

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
-from pt4al_backend.config import Settings, project_settings
+from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine.access import client_for, fetcher_for
 from pt4al_backend.engine.intake import has_gpu
 from pt4al_backend.engine.publish import SAMPLING
@@ -38,7 +38,7 @@ IMAGES = 3  # tasks whose image is tried; one that can be read is enough
 Json = dict[str, Any]
 
 
-def examine(settings: Settings, project_id: int | None = None) -> Iterator[Finding]:
+def examine(settings: ServerSettings, project_id: int | None = None) -> Iterator[Finding]:
     """Makes all checks, one finding each: of the server, then of every connected project or of the one given."""
     yield attempt("Data folder", lambda: _data_folder(settings))
     store = attempt("State", lambda: _open(settings))
@@ -69,7 +69,7 @@ def examine(settings: Settings, project_id: int | None = None) -> Iterator[Findi
 # the server
 
 
-def _data_folder(settings: Settings) -> Finding:
+def _data_folder(settings: ServerSettings) -> Finding:
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -87,7 +87,7 @@ def _data_folder(settings: Settings) -> Finding:
     return Finding("ok", "Data folder", text)
 
 
-def _open(settings: Settings) -> Store | None:
+def _open(settings: ServerSettings) -> Store | None:
     """The state, or None if no process has made it yet."""
     if not settings.database_url and not (settings.data_dir / "state.sqlite3").exists():
         return None
@@ -101,7 +101,7 @@ def _open(settings: Settings) -> Store | None:
         raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", f"Check {name}.") from None
 
 
-def _worker(settings: Settings, store: Store | None) -> Finding:
+def _worker(settings: ServerSettings, store: Store | None) -> Finding:
     """Whether a worker takes requests: seen by sending it one."""
     try:
         queue = Queue(settings)
@@ -135,7 +135,7 @@ def _asked(store: Store, project_id: int) -> int:
     return project.asked if project else 0
 
 
-def _device(settings: Settings) -> Finding:
+def _device(settings: ServerSettings) -> Finding:
     import torch
 
     from pt4al_backend.learn import devices
@@ -149,7 +149,7 @@ def _device(settings: Settings) -> Finding:
     return Finding("ok", "Device", text)
 
 
-def _weights(settings: Settings, projects: Sequence[Project]) -> Finding:
+def _weights(settings: ServerSettings, projects: Sequence[Project]) -> Finding:
     """Whether the weights can be had that the projects want; of segmentations the environment's if there is none."""
     from pt4al_backend.learn import devices
     from pt4al_backend.learn.networks import imagenet
@@ -187,7 +187,7 @@ def _encoders(project: Project) -> list[str | None]:
         return []  # said of the project
 
 
-def _label_studio(settings: Settings) -> Finding:
+def _label_studio(settings: ServerSettings) -> Finding:
     url = settings.label_studio_url
     remedy = "Set LABEL_STUDIO_URL to Label Studio's address as seen from here, such as http://label-studio.example:8080."
     if not url:
@@ -207,7 +207,7 @@ def _label_studio(settings: Settings) -> Finding:
     return Finding("ok", "Label Studio", f"{release} at {shown(url)}")
 
 
-def _token(settings: Settings) -> Finding:
+def _token(settings: ServerSettings) -> Finding:
     if not settings.label_studio_api_key:
         text = "None is set; the one that Label Studio gives on connecting works only where legacy tokens are on."
         remedy = "Set LABEL_STUDIO_API_KEY to a personal access token of an admin (Account & Settings > Personal Access Token)."
@@ -230,7 +230,7 @@ def _project(project: Project) -> Iterator[Finding]:
     yield attempt(topic, lambda: _params(topic, project))
 
 
-def _in_label_studio(settings: Settings, project: Project) -> Iterator[Finding]:
+def _in_label_studio(settings: ServerSettings, project: Project) -> Iterator[Finding]:
     topic = f"Project {project.id}"
     client = attempt(topic, lambda: client_for(settings, project))
     if isinstance(client, Finding):
@@ -261,7 +261,7 @@ def _params(topic: str, project: Project) -> Finding:
     return Finding("ok", topic, f"{project.title!r}, {project.phase}; extra params: {given}")
 
 
-def _image(topic: str, settings: Settings, client: LabelStudio, project: Project, remote: Json) -> Finding:
+def _image(topic: str, settings: ServerSettings, client: LabelStudio, project: Project, remote: Json) -> Finding:
     config = label_config.parse(str(remote.get("label_config") or ""))
     tasks = next(client.task_pages(project.id, page_size=IMAGES), [])
     if not tasks:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.ops.doctor.finding import Finding, attempt
 
@@ -22,7 +22,7 @@ Json = dict[str, Any]
 
 
 def registered(
-    topic: str, settings: Settings, registration: Registration, backends: list[Json], hooks: list[Json]
+    topic: str, settings: ServerSettings, registration: Registration, backends: list[Json], hooks: list[Json]
 ) -> Iterator[Finding]:
     if not backends:
         yield Finding(

@@ -17,16 +17,16 @@ from pt4al_backend.query.strategies import (
     uncertain_gcn,
     vaal,
 )
-from pt4al_backend.query.strategies.request import Pool, Query, Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Pool, Query, Request
 from pt4al_backend.query.strategies.strategy import STRATEGIES, Need, Strategy, register
 
 __all__ = [
     "STRATEGIES",
+    "ModelOutput",
     "Need",
     "Pool",
     "Query",
     "Request",
-    "Said",
     "Strategy",
     "badge",
     "core_gcn",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import squares
-from pt4al_backend.query.strategies.request import Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.seeding import seeding
 from pt4al_backend.query.strategies.strategy import Need, register
 
@@ -24,7 +24,7 @@ class Badge(Covering):
     name: ClassVar[str] = "badge"
     needs: frozenset[Need] = frozenset({"features", "posteriors"})
 
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         features, _ = said.needed_features()
         if said.posteriors is None:
             raise ValueError("badge was given no posteriors")

@@ -23,7 +23,7 @@ def subset(pool: Pool, round: int, k: int, seed: int) -> NDArray[np.int64]:
     return drawn[lowest(uniform_order(ids, round), ids, len(ids))]
 
 
-class Companionship(Uncertainty):
+class CompanionStrategy(Uncertainty):
     """Asks by the confidences of the companion that has the strategy's name."""
 
     def __init_subclass__(cls) -> None:

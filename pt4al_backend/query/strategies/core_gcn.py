@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.gcn import GraphCovering, graph_of, train
 from pt4al_backend.query.strategies.k_center import k_center
-from pt4al_backend.query.strategies.request import Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.strategy import register
 
 
@@ -21,7 +21,7 @@ class CoreGCN(GraphCovering):
 
     name: ClassVar[str] = "core_gcn"
 
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         graph = graph_of(said)
         hidden, _ = train(graph, asked.rng)
         return k_center(hidden[graph.labelled :], hidden[: graph.labelled], asked.k)

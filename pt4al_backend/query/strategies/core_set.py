@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.k_center import k_center
-from pt4al_backend.query.strategies.request import Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.strategy import register
 
 
@@ -22,5 +22,5 @@ class CoreSet(Covering):
 
     name: ClassVar[str] = "core_set"
 
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         return k_center(*said.needed_features(), asked.k)

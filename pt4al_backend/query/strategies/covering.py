@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.query.strategies.request import Pool, Query, Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Pool, Query, Request
 from pt4al_backend.query.strategies.strategy import Need, Strategy
 
 
@@ -30,5 +30,5 @@ class Covering(Strategy):
         return Query.by_place(said.positions[self.pick(said, asked)])
 
     @abstractmethod
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         """Indices int64[min(asked.k, m)] of candidates, best first."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pt4al_backend.query.strategies.companionship import subset
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import Features, neighbours, of_length_one, squares
-from pt4al_backend.query.strategies.request import Pool, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Pool
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -62,7 +62,7 @@ class Graph(NamedTuple):
     labelled: int
 
 
-def graph_of(said: Said) -> Graph:
+def graph_of(said: ModelOutput) -> Graph:
     """Labelled images and candidates, joined by their cosine; columns sum to one, and each node is joined with itself by 1."""
     from scipy import sparse  # 25 MB, which processes that only look strategies up need not carry
 

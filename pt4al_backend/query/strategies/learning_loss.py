@@ -5,12 +5,12 @@ What it learns and how: ``companions.learning_loss``.
 
 from typing import ClassVar
 
-from pt4al_backend.query.strategies.companionship import Companionship
+from pt4al_backend.query.strategies.companionship import CompanionStrategy
 from pt4al_backend.query.strategies.strategy import register
 
 
 @register
-class LearningLoss(Companionship):
+class LearningLoss(CompanionStrategy):
     """Asks by predicted loss; learning to predict it shapes the model as well."""
 
     name: ClassVar[str] = "learning_loss"

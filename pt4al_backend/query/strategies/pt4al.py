@@ -47,7 +47,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.ranking import turns
 from pt4al_backend.query.strategies.k_center import k_center
-from pt4al_backend.query.strategies.request import Pool, Query, Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Pool, Query, Request
 from pt4al_backend.query.strategies.strategy import Strategy, register
 
 
@@ -94,7 +94,7 @@ class PT4AL(Strategy):
         return Query(said.positions[best], scores[best])
 
 
-def _cover(said: Said, waits: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+def _cover(said: ModelOutput, waits: NDArray[np.int64], k: int) -> NDArray[np.int64]:
     """Indices of the candidates that cover their batch best, batch after batch, what was asked before being covered."""
     features, covered = said.needed_features()
     picks = [np.empty(0, dtype=np.int64)]

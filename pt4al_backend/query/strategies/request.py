@@ -42,7 +42,7 @@ class Pool:
 
 
 @dataclass(frozen=True, eq=False)
-class Said:
+class ModelOutput:
     """What a model said of candidates; the pretext learner, before there is a model, to a strategy that ``needs`` it then.
 
     ``positions`` int64[m] into the pool; ``confidences`` float64[m] in [0, 1] by the names of ``sampling.SAMPLERS``, low
@@ -86,7 +86,7 @@ class Said:
             raise ValueError("a strategy that needs features was given none")
         return self.features, self.labelled
 
-    def by_id(self, ids: NDArray[np.int64]) -> "Said":
+    def by_id(self, ids: NDArray[np.int64]) -> "ModelOutput":
         """The same in ascending order of the candidates' ids, ``ids`` being the pool's.
 
         Sums round differently in another order of their terms: a strategy that computes with features sorts them first.
@@ -114,7 +114,7 @@ class Request:
     query_size: int
     k: int
     rng: np.random.Generator
-    said: Said | None = None
+    said: ModelOutput | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from pt4al_backend.query import ranking
 from pt4al_backend.query.strategies import first_query
 from pt4al_backend.query.strategies.request import Pool, Query, Request
 
-#: What a model can say of images beside its confidences: ``Said.features`` with ``Said.labelled``, and ``Said.posteriors``.
+#: What a model can say of images beside its confidences: ``ModelOutput.features`` with ``ModelOutput.labelled``, and ``ModelOutput.posteriors``.
 #: "pretext_features": before there is a model, the pretext learner's features of the whole pool, in the same place.
 Need = Literal["features", "posteriors", "pretext_features"]
 

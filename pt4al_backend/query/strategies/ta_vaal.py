@@ -5,12 +5,12 @@ What it learns and how: ``companions.ta_vaal``.
 
 from typing import ClassVar
 
-from pt4al_backend.query.strategies.companionship import Companionship
+from pt4al_backend.query.strategies.companionship import CompanionStrategy
 from pt4al_backend.query.strategies.strategy import register
 
 
 @register
-class TaVaal(Companionship):
+class TaVaal(CompanionStrategy):
     """Asks by the probability of being labelled, lowest first."""
 
     name: ClassVar[str] = "ta_vaal"

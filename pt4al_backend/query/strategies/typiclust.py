@@ -24,7 +24,7 @@ from pt4al_backend.query.sampling import even_intervals
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import Features, neighbours, of_length_one
 from pt4al_backend.query.strategies.k_means import k_means
-from pt4al_backend.query.strategies.request import Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.strategy import Need, register
 
 MOST_CLUSTERS = 500
@@ -41,7 +41,7 @@ class TypiClust(Covering):
     name: ClassVar[str] = "typiclust"
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})
 
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         features, labelled = said.needed_features()
         points = of_length_one(np.concatenate([features, labelled]))
         wanted = len(labelled) + (asked.query_size or asked.k)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.gcn import GraphCovering, graph_of, train
-from pt4al_backend.query.strategies.request import Request, Said
+from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.strategy import register
 
 MARGIN = 0.1
@@ -22,7 +22,7 @@ class UncertainGCN(GraphCovering):
 
     name: ClassVar[str] = "uncertain_gcn"
 
-    def pick(self, said: Said, asked: Request) -> NDArray[np.int64]:
+    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
         graph = graph_of(said)
         _, found = train(graph, asked.rng)
         order: NDArray[np.int64] = np.abs(found[graph.labelled :] - MARGIN).argsort(kind="stable")

@@ -9,7 +9,7 @@ import torch
 
 from pt4al_backend.bench.numbers import released, training
 from pt4al_backend.bench.numbers.workbench import Sizes, Workbench
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.minibatches import Images
 from pt4al_backend.learn.networks import ResNetForm, build
@@ -27,7 +27,7 @@ def learner() -> Rotation:
 
 def filed(folder: Path, store: Path, count: int) -> list[Path]:
     """The images of a store as files, their channels as the released code reads them."""
-    with Pixels(store, pools.SHAPE) as pixels:
+    with FrameFile(store, pools.SHAPE) as pixels:
         for k, frame in enumerate(pixels.read(np.arange(count))):
             cv2.imwrite(str(folder / f"{k}.png"), frame)
     return [folder / f"{k}.png" for k in range(count)]
@@ -38,7 +38,7 @@ def test_the_released_way_of_scoring_finds_the_same_losses(tmp_path: Path, learn
     files = filed(tmp_path, store, 5)
     released.score(learner.model, files, tmp_path / "losses.txt", CPU)
     lines = [line.split("_", 1) for line in (tmp_path / "losses.txt").read_text().splitlines()]
-    with Pixels(store, pools.SHAPE) as pixels, torch.inference_mode():
+    with FrameFile(store, pools.SHAPE) as pixels, torch.inference_mode():
         (images,) = Images(pixels, np.arange(5), Centre(pools.SHAPE)).minibatch(np.arange(5), np.random.default_rng(0))
         expected = learner.scores(images)[:, 0]
     assert [name for _, name in lines] == [str(file) for file in files]

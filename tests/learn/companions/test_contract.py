@@ -13,7 +13,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import learn
 from pt4al_backend.jobs.learn import Job
 from pt4al_backend.learn import networks, tasks
@@ -164,7 +164,7 @@ def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_pat
 
 
 def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
-    with Pixels(path, SHAPE) as store:
+    with FrameFile(path, SHAPE) as store:
         for row, image in enumerate(images):
             store.write(row, image)
         store.flush()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Recipe, Training, infer
@@ -35,8 +35,8 @@ def recipe(images: int, device: torch.device = CPU, fresh: bool = True, **settin
 
 
 @pytest.fixture
-def pixels(tmp_path: Path) -> Iterator[Pixels]:
-    with Pixels(pools.arrows(tmp_path / "store", 60), pools.SHAPE) as store:
+def pixels(tmp_path: Path) -> Iterator[FrameFile]:
+    with FrameFile(pools.arrows(tmp_path / "store", 60), pools.SHAPE) as store:
         yield store
 
 
@@ -45,10 +45,10 @@ def test_it_is_registered() -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: Pixels) -> None:
+def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: FrameFile) -> None:
     train, test = np.arange(30), np.arange(30, 60)
     learned = task()
-    Training(learned, learned.lesson(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
+    Training(learned, learned.training_data(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
     seen: list[NDArray[np.float32]] = []
     images = Images(pixels, test, Centre(pools.SHAPE))
     infer(learned.model, learned.look, images, 32, lambda _, rows: seen.append(rows[0]), device=CPU)
@@ -82,9 +82,9 @@ def test_a_model_that_has_diverged_is_told() -> None:
 
 
 @pytest.mark.parametrize(("targets", "words"), [([], "none"), ([1, 1, 1], "only 'green'")])
-def test_fewer_than_two_classes_cannot_be_learned(pixels: Pixels, targets: list[int], words: str) -> None:
+def test_fewer_than_two_classes_cannot_be_learned(pixels: FrameFile, targets: list[int], words: str) -> None:
     with pytest.raises(TrainingImpossible, match=words):
-        task().lesson(pixels, np.arange(len(targets)), np.array(targets, dtype=np.int64))
+        task().training_data(pixels, np.arange(len(targets)), np.array(targets, dtype=np.int64))
 
 
 def test_a_label_that_is_no_class_is_told(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_balanced_weights_make_every_class_that_has_labels_count_the_same() -> N
     assert (weights * counts).sum() / counts.sum() == pytest.approx(1)
 
 
-def test_class_weights_raise_the_loss_of_rare_classes(pixels: Pixels) -> None:
+def test_class_weights_raise_the_loss_of_rare_classes(pixels: FrameFile) -> None:
     targets = torch.tensor([0, 0, 0, 1])
     images = torch.randint(0, 255, (4, 3, pools.SIZE, pools.SIZE), dtype=torch.uint8)
     losses = []
@@ -109,7 +109,7 @@ def test_class_weights_raise_the_loss_of_rare_classes(pixels: Pixels) -> None:
         learned = task(("common", "rare"), class_weights=setting)
         with torch.no_grad():
             learned.model.head.bias.copy_(torch.tensor([5.0, -5.0]))
-        learned.lesson(pixels, np.arange(4), targets.numpy())
+        learned.training_data(pixels, np.arange(4), targets.numpy())
         losses.append(learned.loss((images, targets), np.random.default_rng(0)).item())
     assert losses[1] > 1.5 * losses[0]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
-from pt4al_backend.images.frame_file import Pixels
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import UNLABELLED, Mask, Masks
+from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Training, infer, scoring_size
@@ -36,8 +36,8 @@ def task(classes: tuple[str, ...] = CLASSES, shape: Shape = SHAPE, **settings: A
 
 
 @pytest.fixture
-def pixels(tmp_path: Path) -> Iterator[Pixels]:
-    with Pixels(pools.scenes(tmp_path / "store", SCENES, SHAPE), SHAPE) as store:
+def pixels(tmp_path: Path) -> Iterator[FrameFile]:
+    with FrameFile(pools.scenes(tmp_path / "store", SCENES, SHAPE), SHAPE) as store:
         yield store
 
 
@@ -45,7 +45,7 @@ def truths(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.stack([pools.scene(row, SHAPE)[1] for row in rows.tolist()])
 
 
-def look(learned: Segmentation, pixels: Pixels, rows: NDArray[np.int64], size: int = 8) -> list[NDArray[Any]]:
+def look(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64], size: int = 8) -> list[NDArray[Any]]:
     """What the model sees of rows, in minibatches of a size."""
     parts: list[tuple[NDArray[Any], ...]] = []
     images = Images(pixels, rows, Centre(SHAPE))
@@ -59,11 +59,11 @@ def test_it_is_registered_with_a_pretext_of_its_own() -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_what_a_person_can_see_and_says_where(pixels: Pixels) -> None:
+def test_it_learns_what_a_person_can_see_and_says_where(pixels: FrameFile) -> None:
     train, test = np.arange(16), np.arange(16, SCENES)
     learned = task(epochs=25)
-    lesson = learned.lesson(pixels, train, truths(train))
-    Training(learned, lesson, learned.recipe(len(train), CPU, fresh=True), device=CPU).run()
+    training_data = learned.training_data(pixels, train, truths(train))
+    Training(learned, training_data, learned.recipe(len(train), CPU, fresh=True), device=CPU).run()
     seen = look(learned, pixels, test)
     confidences, answers = learned.say(tuple(seen))
     metrics = learned.metrics(learned.tally(answers, truths(test)))
@@ -78,7 +78,7 @@ def test_it_learns_what_a_person_can_see_and_says_where(pixels: Pixels) -> None:
         assert all(0 < score <= 1 for score in answer.scores.values())
 
 
-def test_confidences_lie_in_the_unit_interval_and_do_not_hang_on_what_else_is_looked_at(pixels: Pixels) -> None:
+def test_confidences_lie_in_the_unit_interval_and_do_not_hang_on_what_else_is_looked_at(pixels: FrameFile) -> None:
     learned = task()
     rows = np.arange(11)
     confidences, ids, scores = look(learned, pixels, rows)
@@ -108,7 +108,7 @@ def test_an_images_confidence_is_the_mean_over_its_least_certain_pixels() -> Non
     assert mean_of_least(values, 0.01).item() == 0
 
 
-def test_a_share_of_the_pixels_lowers_the_confidence_and_leaves_the_mask(pixels: Pixels) -> None:
+def test_a_share_of_the_pixels_lowers_the_confidence_and_leaves_the_mask(pixels: FrameFile) -> None:
     whole, least = (look(task(uncertain_share=share), pixels, np.arange(4)) for share in (1.0, 0.1))
     assert (least[0] < whole[0]).all()
     np.testing.assert_array_equal(least[1], whole[1])
@@ -127,8 +127,8 @@ def test_a_model_that_has_diverged_is_told_whatever_the_share() -> None:
 # targets
 
 
-def kept(folder: Path, *masks: NDArray[np.uint8]) -> tuple[Masks, list[str]]:
-    store = Masks(folder)
+def kept(folder: Path, *masks: NDArray[np.uint8]) -> tuple[MaskFiles, list[str]]:
+    store = MaskFiles(folder)
     return store, [store.put(Mask(mask)) for mask in masks]
 
 
@@ -161,7 +161,7 @@ def test_a_mask_that_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["sun", "../../x", "", "8x8-../../etc"])
 def test_a_label_that_is_no_mask_is_told(tmp_path: Path, name: str) -> None:
     with pytest.raises(TrainingImpossible, match="is no mask"):
-        task().targets([name], Masks(tmp_path), tmp_path / "file")
+        task().targets([name], MaskFiles(tmp_path), tmp_path / "file")
 
 
 def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def loss(masks: NDArray[np.uint8], **settings: Any) -> torch.Tensor:
     with torch.no_grad():
         learned.model.head.bias.copy_(torch.tensor([4.0, 0.0, 0.0]))
     if settings.get("class_weights"):
-        learned.lesson(None, np.arange(len(masks)), masks)  # type: ignore[arg-type]
+        learned.training_data(None, np.arange(len(masks)), masks)  # type: ignore[arg-type]
     return learned.loss((torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)), np.random.default_rng(0))
 
 
@@ -210,17 +210,17 @@ def test_class_weights_count_pixels_and_raise_the_loss_of_rare_classes() -> None
     assert loss(masks, class_weights="balanced").item() > 5 * loss(masks).item()
 
 
-def test_a_class_that_nobody_has_drawn_yet_is_no_obstacle(pixels: Pixels) -> None:
+def test_a_class_that_nobody_has_drawn_yet_is_no_obstacle(pixels: FrameFile) -> None:
     rows = np.arange(4)
     learned = task((*CLASSES, "ship"), class_weights="balanced", epochs=1)
-    lesson = learned.lesson(pixels, rows, truths(rows))
-    assert np.isfinite(Training(learned, lesson, learned.recipe(4, CPU, fresh=True), device=CPU).run())
+    training_data = learned.training_data(pixels, rows, truths(rows))
+    assert np.isfinite(Training(learned, training_data, learned.recipe(4, CPU, fresh=True), device=CPU).run())
 
 
 @pytest.mark.parametrize(("value", "words"), [(UNLABELLED, "none"), (1, "only 'sun'")])
-def test_pixels_of_one_class_alone_cannot_be_learned(pixels: Pixels, value: int, words: str) -> None:
+def test_pixels_of_one_class_alone_cannot_be_learned(pixels: FrameFile, value: int, words: str) -> None:
     with pytest.raises(TrainingImpossible, match=words):
-        task().lesson(pixels, np.arange(3), np.full((3, *SHAPE), value, np.uint8))
+        task().training_data(pixels, np.arange(3), np.full((3, *SHAPE), value, np.uint8))
 
 
 def test_what_is_random_in_a_step_hangs_on_the_step_alone() -> None:

@@ -13,7 +13,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.query import plan
 from pt4al_backend.query.ranking import ORDERS, rank, split
 from pt4al_backend.query.sampling import confidences, uniform_order
-from pt4al_backend.query.strategies import STRATEGIES, Pool, Query, Request, Said, Strategy, gcn, register
+from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Query, Request, Strategy, gcn, register
 from pt4al_backend.query.strategies.companionship import SUBSET
 
 ROUNDS = 4
@@ -54,7 +54,7 @@ class Case:
             rows = row[np.searchsorted(np.sort(self.pool.ids), pool.ids[candidates])]
             posteriors = self.posteriors[rows]
             by_companion = np.round(np.random.default_rng(7).random(len(POOL.ids) + 10), 1)[rows % 50]
-            said = Said(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
+            said = ModelOutput(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
             if self.strategy.needs:
                 more = {"features": self.features[rows], "labelled": self.labelled, "posteriors": posteriors.astype(np.float32)}
                 said = replace(said, **more)
@@ -179,12 +179,12 @@ def test_a_pool_that_is_taken_whole_is_the_same_for_all_seeds(name: str) -> None
 
 def test_confidences_of_other_tasks_than_the_candidates_are_refused() -> None:
     with pytest.raises(ValueError, match="10 candidates but margin of 3"):
-        Said(np.arange(10), {"margin": np.full(3, 0.5)})
+        ModelOutput(np.arange(10), {"margin": np.full(3, 0.5)})
 
 
 def test_a_model_that_has_diverged_is_refused() -> None:
     with pytest.raises(ValueError, match="margin is not finite"):
-        Said(np.arange(2), {"margin": np.array([0.5, np.nan])})
+        ModelOutput(np.arange(2), {"margin": np.array([0.5, np.nan])})
 
 
 def test_a_pool_of_unequal_columns_is_refused() -> None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import STRATEGIES, Pool, Request, Said, Strategy
+from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Request, Strategy
 
 BLOBS, SIZE = 4, 20
 NOTHING = np.empty((0, BLOBS), np.float32)
@@ -31,7 +31,7 @@ def build(name: str, **options: Any) -> Strategy:
 def ask(name: str, k: int, features: NDArray[np.float32], labelled: NDArray[np.float32], seed: int = 0, **said: Any) -> list[int]:
     n = len(features)
     posteriors = said.get("posteriors", np.full((n, 2), 0.5, np.float32))
-    spoken = Said(np.arange(n), confidences(posteriors), features, labelled, posteriors)
+    spoken = ModelOutput(np.arange(n), confidences(posteriors), features, labelled, posteriors)
     request = Request(unranked(n), 2, k, k, np.random.default_rng(seed), spoken)
     return build(name).query(request).positions.tolist()
 
@@ -68,7 +68,7 @@ def test_typiclust_asks_the_most_typical_image_of_each_kind() -> None:
 
 
 def test_typiclust_takes_turns_among_the_kinds() -> None:
-    said = Said(np.arange(BLOBS * SIZE), {}, blobs(), NOTHING)
+    said = ModelOutput(np.arange(BLOBS * SIZE), {}, blobs(), NOTHING)
     found = build("typiclust").query(Request(unranked(), 1, BLOBS, 3 * BLOBS, np.random.default_rng(0), said))
     picks = kinds(found.positions.tolist())
     assert picks == picks[:BLOBS] * 3
@@ -121,7 +121,7 @@ def test_badge_asks_last_what_would_change_nothing() -> None:
 
 @pytest.mark.parametrize("name", ["core_set", "badge", "typiclust", "core_gcn", "uncertain_gcn"])
 def test_a_model_that_was_not_asked_for_features_is_refused(name: str) -> None:
-    said = Said(np.arange(3), confidences(np.full((3, 2), 0.5)))
+    said = ModelOutput(np.arange(3), confidences(np.full((3, 2), 0.5)))
     with pytest.raises(ValueError, match="needs features"):
         build(name).query(Request(unranked(3), 2, 1, 1, np.random.default_rng(0), said))
 
@@ -150,4 +150,4 @@ def test_a_graph_is_made_of_a_uniform_draw_that_each_round_makes_anew(monkeypatc
 )
 def test_arrays_that_do_not_fit_the_candidates_are_refused(arrays: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        Said(np.arange(4), {}, **arrays)
+        ModelOutput(np.arange(4), {}, **arrays)

@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from pt4al_backend.query.strategies import gcn
 from pt4al_backend.query.strategies.gcn import HIDDEN, Graph, Parameters, gradient, graph_of, train
-from pt4al_backend.query.strategies.request import Said
+from pt4al_backend.query.strategies.request import ModelOutput
 
 
 def drawn(n: int, labelled: int, seed: int = 0) -> Graph:
     features = np.random.default_rng(seed).exponential(size=(n, 3)).astype(np.float32)
-    return graph_of(Said(np.arange(n - labelled), {}, features[labelled:], features[:labelled]))
+    return graph_of(ModelOutput(np.arange(n - labelled), {}, features[labelled:], features[:labelled]))
 
 
 @pytest.mark.parametrize("labelled", [0, 3, 8])
@@ -52,7 +52,7 @@ def test_a_graph_of_many_nodes_stays_sparse_and_symmetric_in_who_is_joined() -> 
 
 
 def test_nodes_without_features_are_joined_with_themselves_alone() -> None:
-    graph = graph_of(Said(np.arange(2), {}, np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32)))
+    graph = graph_of(ModelOutput(np.arange(2), {}, np.zeros((2, 3), np.float32), np.zeros((1, 3), np.float32)))
     assert graph.joined.toarray().tolist() == np.eye(3).tolist()
 
 
@@ -60,5 +60,5 @@ def test_the_network_learns_where_labels_are() -> None:
     rng = np.random.default_rng(0)
     features = (np.eye(2).repeat(20, 0) + 0.05 * rng.random((40, 2))).astype(np.float32)
     labelled = features[:15]  # of the first kind
-    _, found = train(graph_of(Said(np.arange(25), {}, features[15:], labelled)), rng)
+    _, found = train(graph_of(ModelOutput(np.arange(25), {}, features[15:], labelled)), rng)
     assert found[15:20].min() > found[20:].max()

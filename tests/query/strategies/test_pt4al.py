@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.ranking import rank, split
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import Pool, Query, Request, Said
+from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
 N, ROUNDS, K = 200, 10, 4
@@ -37,7 +37,7 @@ def paper(sampler: str = "least_confidence") -> PT4AL:
 
 def ask(strategy: PT4AL, pool: Pool, round: int, k: int, posteriors: NDArray[np.float64] | None, query_size: int = K) -> Query:
     candidates = strategy.candidates(pool, round, k)
-    said = None if posteriors is None else Said(candidates, confidences(posteriors[candidates]))
+    said = None if posteriors is None else ModelOutput(candidates, confidences(posteriors[candidates]))
     return strategy.query(Request(pool, round, query_size, k, np.random.default_rng(0), said))
 
 
@@ -225,7 +225,7 @@ def test_k_center_covers_the_batch_and_not_what_is_labelled() -> None:
     place = np.zeros(N)
     for number in (2, 3):
         place[by_id[pool.batches[by_id] == number]] = np.arange(20) + 100 * (number - 2)
-    said = Said(candidates, {}, place[candidates, None].astype(np.float32), np.array([[0.0], [-1.0]], np.float32))
+    said = ModelOutput(candidates, {}, place[candidates, None].astype(np.float32), np.array([[0.0], [-1.0]], np.float32))
     query = strategy.query(Request(pool, 2, 25, 25, np.random.default_rng(0), said))
     assert place[query.positions[:3]].tolist() == [19, 9, 14]
     assert pool.batches[query.positions].tolist() == [2] * 20 + [3] * 5

@@ -5,7 +5,7 @@ import pytest
 
 from pt4al_backend.query.ranking import split
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import STRATEGIES, Pool, Request, Said, Strategy
+from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Request, Strategy
 
 POOL = Pool(np.arange(1, 101), np.linspace(5, 0, 100), split(100, 10))
 UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
@@ -24,7 +24,7 @@ def test_asks_what_its_own_measure_says_in_any_batch(name: str, order: list[int]
     strategy = build(name)
     candidates = strategy.candidates(pool, 1, 2)
     assert candidates.tolist() == [0, 1, 2, 3]
-    query = strategy.query(Request(pool, 1, 2, 4, np.random.default_rng(0), Said(candidates, confidences(posteriors))))
+    query = strategy.query(Request(pool, 1, 2, 4, np.random.default_rng(0), ModelOutput(candidates, confidences(posteriors))))
     assert query.positions.tolist() == order
     assert query.scores[-1] == pytest.approx(1.0)
 
