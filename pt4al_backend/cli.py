@@ -22,6 +22,7 @@ from typer.core import TyperGroup
 
 from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.errors import ConfigError, PT4ALError
 
 if TYPE_CHECKING:
@@ -270,18 +271,11 @@ def doctor(
 @app.command("list")
 def list_() -> None:
     """Prints the strategies, pretext tasks and main tasks that settings may name."""
-    from pt4al_backend.learn import pretext, tasks
-    from pt4al_backend.query import strategies
-
-    families: dict[str, dict[str, type[Any]]] = {
-        "strategy": dict(strategies.STRATEGIES),
-        "pretext": {name: pretext.load(name) for name in pretext.PRETEXTS},
-        "main task": {name: tasks.load(name) for name in tasks.TASKS},
-    }
     table = Table("Setting", "Value", "What it is")
-    for family, members in families.items():
-        for name, member in members.items():
-            table.add_row(family, name, Text((sys.modules[member.__module__].__doc__ or "").partition("\n")[0]))
+    for setting, catalog in (("strategy", STRATEGIES), ("pretext", PRETEXTS), ("main task", MAIN_TASKS)):
+        for name in catalog:
+            module = catalog.load(name, object).__module__
+            table.add_row(setting, name, Text((sys.modules[module].__doc__ or "").partition("\n")[0]))
     out.print(table)
 
 

@@ -15,10 +15,8 @@ from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.learn.pretext import PRETEXTS
-from pt4al_backend.learn.tasks import TASKS
-from pt4al_backend.query.strategies import STRATEGIES
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
 from tests.support.servers import free_port, stub_server, wait_until
@@ -169,7 +167,7 @@ def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store:
 
 def test_list_prints_all_that_settings_may_name(run: Any) -> None:
     shown = run("list").output
-    for name in (*STRATEGIES, *PRETEXTS, *TASKS):
+    for name in (*STRATEGIES, *PRETEXTS, *MAIN_TASKS):
         line = next(line for line in shown.splitlines() if f" {name} " in line)
         assert len(line.split("│")[3].strip()) > 10
 

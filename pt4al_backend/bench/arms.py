@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.config.catalog import PRETEXTS
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.learn.pretext import PRETEXTS
 from pt4al_backend.query.ranking import rank, split
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pt4al_backend import artefacts, datasets
+from pt4al_backend import artefacts
 from pt4al_backend.bench import analyses
 from pt4al_backend.bench.arms import WHERE, Arm, image_size
 from pt4al_backend.bench.costs import RANK
@@ -38,6 +38,8 @@ from pt4al_backend.bench.options import (
     settings_of,
 )
 from pt4al_backend.bench.records import ARMS
+from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def _compare(
 
     report_until = _until(time.monotonic() + time_limit) if time_limit else silent
     to = chosen.to
-    task = datasets.load(chosen.dataset).task(chosen.masks)
+    task = DATASETS.load(chosen.dataset, Loader)().task(chosen.masks)
     for arm in arms:
         require_fit(arm.options(), task, WHERE)
     if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:
@@ -240,6 +242,6 @@ def report(
 @app.command("datasets")
 def datasets_() -> None:
     """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
-    for name in datasets.DATASETS:
-        loader = datasets.load(name)
+    for name in DATASETS:
+        loader = DATASETS.load(name, Loader)()
         out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names {loader.place}\n")

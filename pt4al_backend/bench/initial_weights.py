@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import server_settings
+from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.images.frames import SMALL
-from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import imagenet
+from pt4al_backend.learn.tasks.base import MainTask
 
 
 def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Arm]]:
@@ -19,7 +21,7 @@ def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Ar
     for arm in arms:
         options = arm.options(**truth.params)
         if options.init == "imagenet":
-            form = tasks.load(truth.task).form(truth.shape, options, devices.choose(device))
+            form = MAIN_TASKS.load(truth.task, MainTask).form(truth.shape, options, devices.choose(device))
             by_network.setdefault(form.imagenet, []).append(arm)
     found: dict[str, list[Arm]] = {}
     for network, those in by_network.items():

@@ -16,9 +16,10 @@ from pt4al_backend import artefacts
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings, server_settings
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.jobs import learn, runner
 from pt4al_backend.jobs.learn import Job
-from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn import devices
 from pt4al_backend.learn.loop import Report, silent
 
 Ids = NDArray[np.int64]
@@ -54,7 +55,7 @@ def _for_ranking(truth: Truth, options: ProjectSettings) -> ProjectSettings:
     """The settings that matter to a ranking; all else is as by default."""
     matters = options.model_dump(include=set(OF_RANKING))
     init: Literal["imagenet", "fresh"] = "imagenet" if options.init == "imagenet" else "fresh"
-    return ProjectSettings(**matters, pretext=options.pretext or tasks.PRETEXT[truth.task], init=init)
+    return ProjectSettings(**matters, pretext=options.pretext or MAIN_TASK_FACTS[truth.task].pretext, init=init)
 
 
 def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:

@@ -30,7 +30,8 @@ from pt4al_backend.bench.report import Section, beside_defaults, on
 from pt4al_backend.bench.statistics import Spread
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.learn import devices, tasks
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
+from pt4al_backend.learn import devices
 from pt4al_backend.learn.loop import Report, silent
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ def run(
     supervised.require_classes(truth)
     there, _ = read(to)
     for each in options:
-        pretext, settings = each.pretext or tasks.PRETEXT[truth.task], _settings(each)
+        pretext, settings = each.pretext or MAIN_TASK_FACTS[truth.task].pretext, _settings(each)
         for line in there:
             require_same(to, f"loss ranks (in {FILE})", line.settings, settings)
         done = next((line for line in there if (line.pretext, line.seed) == (pretext, each.seed)), None)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from pt4al_backend import datasets
 from pt4al_backend.bench.arms import SEEDS
+from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def require_task(dataset: str, masks: Path | None, task: str) -> None:
     Raises:
         ConfigError: it is not, or there is none of that name.
     """
-    theirs = datasets.load(dataset).task(masks)
+    theirs = DATASETS.load(dataset, Loader)().task(masks)
     if theirs != task:
         remedy = "Choose another --dataset; a folder of your own is one of segmentation with --masks, of classification without."
         raise ConfigError(f"The data set {dataset!r} is one of {theirs}, and this is about {task}.", remedy)
@@ -122,7 +123,7 @@ class Chosen:
                     raise ConfigError(message, "Name another output folder, or delete this one.")
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
-            found = self._part(datasets.load(self.dataset).read(self.data, self.masks, most))
+            found = self._part(DATASETS.load(self.dataset, Loader)().read(self.data, self.masks, most))
             return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
 
     def _part(self, whole: "Dataset") -> "Dataset":

@@ -25,12 +25,12 @@ from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.query import read_learner, read_scored
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
 from pt4al_backend.jobs import learn, runner
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.loop import Progress, Report, silent
-from pt4al_backend.learn.tasks import METRICS
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.strategies import Pool, Request
@@ -218,7 +218,7 @@ class Run:
 
     def _unlearned(self, why: str) -> Json:
         """A round without a model."""
-        nothing = {"metric": METRICS[self._truth.task], "value": None, "total": 0}
+        nothing = {"metric": MAIN_TASK_FACTS[self._truth.task].metric, "value": None, "total": 0}
         return {"control": nothing, "seconds": {}, "init": "", "notes": [why], "device": devices.choose(self._device).type}
 
     def _rank(self, report: Report) -> Pool:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
 
 #: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1, 5.4. Minibatches and
@@ -233,8 +234,6 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None, where:
     Raises:
         ConfigError: not a JSON object, an unknown key, or a value that is not allowed.
     """
-    from pt4al_backend.learn.pretext import PRETEXTS
-    from pt4al_backend.query.strategies import STRATEGIES
 
     params: Any = extra_params or {}
     if isinstance(params, str):

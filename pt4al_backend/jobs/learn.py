@@ -20,14 +20,15 @@ from torch import Tensor
 
 from pt4al_backend import __version__, artefacts
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASK_FACTS, MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.learn import companions, devices, initial_weights, networks, pretext, tasks
+from pt4al_backend.learn import devices, initial_weights, networks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
-from pt4al_backend.learn.companions.base import CompanionInput
+from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.evaluation import Evaluation, half, sampler_of
 from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.loop import Checkpoint, Progress, Recipe, Report, Trainable, Training, infer, score, scoring_size
@@ -107,7 +108,7 @@ class Job:
 
     def form(self) -> Form:
         """The form of this job's bodies."""
-        return tasks.load(self.task).form(self.shape, self.settings, self.device)
+        return MAIN_TASKS.load(self.task, MainTask).form(self.shape, self.settings, self.device)
 
     def rows(self, name: str) -> NDArray[np.int64]:
         """An array of rows beside the job."""
@@ -162,7 +163,7 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
     """The learner, where its weights came from, and the seconds of the processes that worked on it before."""
     body = networks.build(job.form())
     used = job.sources(report).give_learner(body)
-    learner = pretext.load(job.settings.pretext or tasks.PRETEXT[job.task])(body)
+    learner = PRETEXTS.load(job.settings.pretext or MAIN_TASK_FACTS[job.task].pretext, Pretext)(body)
     training = Training(
         learner,
         images,
@@ -264,11 +265,11 @@ def learn(job: Job, report: Report) -> None:
         StoreCorrupt: the image store or a mask is damaged.
     """
     torch.manual_seed(job.settings.seed)
-    task = tasks.load(job.task)(networks.build(job.form()), job.classes, job.shape, job.settings)
+    task = MAIN_TASKS.load(job.task, MainTask)(networks.build(job.form()), job.classes, job.shape, job.settings)
     with FrameFile(job.pixels, job.stored) as pixels, job.scratch() as scratch:
         rows, targets = job.labelled("train", task, scratch)
         control = job.labelled("control", task, scratch)
-        companion = companions.load(job.companion)(task)
+        companion = COMPANIONS.load(job.companion, Companion)(task)
         start = time.monotonic()
         training_data = task.training_data(pixels, rows, targets)
         trainable, tested = companion.beside(), Images(pixels, control[0], Centre(job.shape))

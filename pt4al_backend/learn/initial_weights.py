@@ -16,8 +16,9 @@ import torch
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn import networks, pretext, tasks
+from pt4al_backend.learn import networks
 from pt4al_backend.learn.loop import Trainable, archive
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.networks import imagenet as pretrained
@@ -69,7 +70,7 @@ def load_learner(folder: Path) -> Pretext:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        learner = pretext.load(manifest["pretext"])(_body(manifest))
+        learner = PRETEXTS.load(manifest["pretext"], Pretext)(_body(manifest))
         _load(learner, folder)
     return learner
 
@@ -83,7 +84,9 @@ def load_model(folder: Path) -> tuple[MainTask, dict[str, Any]]:
     manifest = artefacts.manifest(folder)
     with _loading(folder):
         settings = ProjectSettings(**manifest["settings"])
-        task = tasks.load(manifest["task"])(_body(manifest), tuple(manifest["classes"]), tuple(manifest["shape"]), settings)
+        task = MAIN_TASKS.load(manifest["task"], MainTask)(
+            _body(manifest), tuple(manifest["classes"]), tuple(manifest["shape"]), settings
+        )
         _load(task, folder)
     return task, manifest
 

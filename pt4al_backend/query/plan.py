@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.learn.tasks import POSTERIORS
 from pt4al_backend.query.ranking import rank, shrink, split
 from pt4al_backend.query.sampling import interleave, lowest, queue_scores, uniform_order
-from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Need, Request, Strategy
+from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
 
 Ids = NDArray[np.int64]
 
@@ -59,7 +59,7 @@ def schedule(pool: int, settings: ProjectSettings) -> Schedule:
 
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     """The strategy that the settings name."""
-    return STRATEGIES[settings.strategy](
+    return STRATEGIES.load(settings.strategy, Strategy)(
         rounds=rounds,
         first_query=settings.first_query,
         sampler=settings.sampler,
@@ -85,7 +85,7 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
     Raises:
         ConfigError: such a strategy.
     """
-    if "posteriors" in needs_of(settings) and task not in POSTERIORS:
+    if "posteriors" in needs_of(settings) and not MAIN_TASK_FACTS[task].image_posteriors:
         key, other = ("sampler", "margin") if settings.strategy == "pt4al" else ("strategy", "core_set")
         raise ConfigError(
             f"Setting {key!r}: {getattr(settings, key)!r} needs a posterior of each class for images; {task} has them of pixels.",
@@ -165,7 +165,7 @@ class StoredOutput:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Tasks in the order to ask them, with the strategy's scores and, where the model spoke of one, its row of ``StoredOutput``."""
+    """Tasks in the order to ask them, with the strategy's scores and, where the model scored one, its row of ``StoredOutput``."""
 
     ids: Ids
     scores: NDArray[np.float64]

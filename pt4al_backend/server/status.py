@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from pt4al_backend.config import ProjectSettings, project_settings
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.learn.tasks import METRICS
 from pt4al_backend.query import plan as rounds
 from pt4al_backend.server.backend import BadRequest, UnknownProject, project_number
 from pt4al_backend.state.schema import Pick, Project, Round
@@ -237,9 +237,9 @@ def _shares(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> 
 def _metric(project: Project) -> str:
     """What models of the project's labels are measured by."""
     try:
-        return METRICS[parse(project.label_config or "").task]
+        return MAIN_TASK_FACTS[parse(project.label_config or "").task].metric
     except LabelConfigUnsupported:
-        return METRICS["classification"]  # the engine reports it
+        return MAIN_TASK_FACTS["classification"].metric  # the engine reports it
 
 
 def _control(each: Round, metric: str) -> Control:

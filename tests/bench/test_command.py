@@ -17,7 +17,8 @@ from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import read
 from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.datasets import DATASETS, load
+from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.learn.loop import Report, silent
 from tests.support.dataset_trees import TREES
 from tests.support.runs import write
@@ -230,7 +231,7 @@ def test_a_strategy_that_does_not_suit_the_data_set_is_refused_before_anything_i
 def test_each_data_set_is_listed_with_where_to_get_it_and_how_it_has_to_look() -> None:
     shown = bench("datasets").output
     for name in DATASETS:
-        loader = load(name)
+        loader = DATASETS.load(name, Loader)()
         assert f"\n{name}: {loader.about}\n" in f"\n{shown}"
         assert loader.origin in shown
         assert all(line in shown for line in loader.layout)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from pt4al_backend import cli, datasets
+from pt4al_backend import cli
 from pt4al_backend.bench import embedding, truth
 from pt4al_backend.bench.records import read
+from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.jobs import learn
 from tests.support import runs
 from tests.support.dataset_trees import TREES
@@ -24,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two arms of three rounds and five, on a pool of forty images; round i asked four rows from 4 i on."""
     monkeypatch.setattr(cli.err, "width", 250)
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    found = datasets.load("cifar10-jpeg").read(tmp_path / "given", None, 10**6).part(POOL, 20)
+    found = DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path / "given", None, 10**6).part(POOL, 20)
     truth.write(tmp_path / "data", found, gpu=False, image_size=16, max_pixels=10**6)
     for arm, count in (("random", 3), ("<PT4AL>", 5)):
         wrote(tmp_path, arm, count)

@@ -12,9 +12,9 @@ from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS
 from pt4al_backend.bench.records import read
 from pt4al_backend.config import project_settings
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query import plan as rounds
-from pt4al_backend.query.strategies import STRATEGIES
 from tests.support.dataset_trees import TREES
 
 Json = dict[str, Any]

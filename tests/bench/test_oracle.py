@@ -14,10 +14,11 @@ from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.records import RECORDS
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.jobs.learn import CHECKPOINT
 from pt4al_backend.learn.loop import Progress, Report
-from pt4al_backend.query.strategies import STRATEGIES
+from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, SCENES, Pool
 from tests.support.spoilt import spoilt
@@ -58,7 +59,7 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 ) -> None:
     spoken = []
     run = run_of(pool, tmp_path, **params)
-    kind = STRATEGIES[params.get("strategy", "pt4al")]
+    kind = STRATEGIES.load(params.get("strategy", "pt4al"), Strategy)
     query = kind.query
     monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
     records = list(run(2))
@@ -74,7 +75,7 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 def test_a_strategy_is_told_what_its_companion_says(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     spoken = []
     run = run_of(pool, tmp_path, strategy="learning_loss")
-    kind = STRATEGIES["learning_loss"]
+    kind = STRATEGIES.load("learning_loss", Strategy)
     query = kind.query
     monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
     records = list(run(2))

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend import datasets
 from pt4al_backend.bench.truth import Truth, write
+from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.dataset import Dataset
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import MaskFiles
@@ -19,7 +20,7 @@ KINDS = ("caltech101", "cifar10-jpeg", "camvid")
 
 def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Dataset:
     TREES[name](folder, patch)
-    return datasets.load(name).read(folder, None, PIXELS).part()
+    return DATASETS.load(name, Loader)().read(folder, None, PIXELS).part()
 
 
 def written(folder: Path, found: Dataset) -> Truth:

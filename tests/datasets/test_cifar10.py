@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend import datasets
+from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.dataset import Dataset, Example
 from pt4al_backend.datasets.imbalanced import imbalanced
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
 from tests.support.dataset_trees import CIFAR10, POOL, TEST, cifar10, pack
 
@@ -34,14 +35,14 @@ def test_files_that_were_changed_are_refused_and_never_unpickled(
     cifar10(tmp_path, monkeypatch)
     (tmp_path / name).write_bytes(pickle.dumps(Touch(tmp_path / "read")))
     with pytest.raises(ConfigError, match="not those of CIFAR-10") as refused:
-        datasets.load("cifar10").read(tmp_path, None, 10_000)
+        DATASETS.load("cifar10", Loader)().read(tmp_path, None, 10_000)
     assert "cs.toronto.edu" in refused.value.remedy
     assert not (tmp_path / "read").exists()
 
 
 def test_the_copy_says_that_it_is_lossy_and_keeps_the_names_of_its_files(tmp_path: Path) -> None:
     pack(tmp_path / "cifar10.npz")
-    loader = datasets.load("cifar10-jpeg")
+    loader = DATASETS.load("cifar10-jpeg", Loader)()
     found = loader.read(tmp_path, None, 10_000)
     assert "lossy" in found.source
     assert "lossy" in loader.about
@@ -67,7 +68,7 @@ def test_the_copy_says_that_it_is_lossy_and_keeps_the_names_of_its_files(tmp_pat
 def test_a_pack_that_is_not_what_it_should_be_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     pack(tmp_path / "cifar10.npz", **changes)
     with pytest.raises(ConfigError, match=message) as refused:
-        datasets.load("cifar10-jpeg").read(tmp_path, None, 10_000)
+        DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path, None, 10_000)
     assert "cifar10.npz" in refused.value.message
 
 
@@ -77,11 +78,11 @@ def test_so_is_one_that_is_cut_short_or_lacks_an_array(tmp_path: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
     with pytest.raises(ConfigError, match="damaged"):
-        datasets.load("cifar10-jpeg").read(tmp_path, None, 10_000)
+        DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path, None, 10_000)
     with zipfile.ZipFile(file, "w") as empty:
         empty.writestr("header.npy", b"")
     with pytest.raises(ConfigError, match="damaged"):
-        datasets.load("cifar10-jpeg").read(tmp_path, None, 10_000)
+        DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path, None, 10_000)
 
 
 def whole(count: int) -> Dataset:

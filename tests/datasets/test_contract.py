@@ -6,27 +6,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pt4al_backend import datasets
+from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.dataset import Dataset
-from pt4al_backend.datasets.loader import Published
+from pt4al_backend.datasets.loader import Loader, Published
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.mask_files import Mask
 from tests.support.dataset_trees import CIFAR10, HALVES, SHADES, TREES, halves, shade
 
 PIXELS = 10_000
-NAMED = [name for name in datasets.DATASETS if isinstance(datasets.load(name), Published)]
+NAMED = [name for name in DATASETS if isinstance(DATASETS.load(name, Loader)(), Published)]
 
 
 def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Dataset:
     TREES[name](folder, patch)
-    return datasets.load(name).read(folder, None, PIXELS)
+    return DATASETS.load(name, Loader)().read(folder, None, PIXELS)
 
 
-@pytest.mark.parametrize("name", datasets.DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_each_image_has_its_answer(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(name, tmp_path, monkeypatch)
     classes = SHADES.get(name, CIFAR10)
-    assert found.task == datasets.load(name).task(None)
+    assert found.task == DATASETS.load(name, Loader)().task(None)
     assert found.pool
     assert found.test
     for example in [*found.pool, *found.test]:
@@ -38,7 +38,7 @@ def test_each_image_has_its_answer(tmp_path: Path, name: str, monkeypatch: pytes
             assert np.asarray(image).mean() == pytest.approx(shade(classes.index(label)), abs=2)
 
 
-@pytest.mark.parametrize("name", datasets.DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_no_image_is_in_both_pool_and_test_and_each_has_an_id_of_its_own(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,10 +48,10 @@ def test_no_image_is_in_both_pool_and_test_and_each_has_an_id_of_its_own(
     assert not [each for each in ids if str(tmp_path) in each]
 
 
-@pytest.mark.parametrize("name", datasets.DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_a_larger_part_begins_with_the_smaller_one(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(name, tmp_path, monkeypatch)
-    whole, again = found.part(), datasets.load(name).read(tmp_path, None, PIXELS).part()
+    whole, again = found.part(), DATASETS.load(name, Loader)().read(tmp_path, None, PIXELS).part()
     fewer = found.part(len(found.pool) - 1, 2)
     assert [each.id for each in whole.pool] == [each.id for each in again.pool] != sorted(each.id for each in whole.pool)
     assert {each.id for each in whole.pool} == {each.id for each in found.pool}
@@ -60,7 +60,7 @@ def test_a_larger_part_begins_with_the_smaller_one(tmp_path: Path, name: str, mo
     assert (fewer.classes, fewer.params, fewer.task) == (found.classes, found.params, found.task)
 
 
-@pytest.mark.parametrize("name", datasets.DATASETS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_more_images_than_there_are_are_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(name, tmp_path, monkeypatch)
     with pytest.raises(ConfigError, match=f"{len(found.test)} images, fewer than 1000") as refused:
@@ -68,14 +68,14 @@ def test_more_images_than_there_are_are_refused(tmp_path: Path, name: str, monke
     assert "--test" in refused.value.remedy
 
 
-@pytest.mark.parametrize(("name", "place"), [(name, place) for name in NAMED for place in datasets.load(name).needs])  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("name", "place"), [(name, place) for name in NAMED for place in DATASETS.load(name, Loader)().needs])  # type: ignore[attr-defined]
 def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
     tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TREES[name](tmp_path, monkeypatch)
     gone = tmp_path / place
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
-    loader = datasets.load(name)
+    loader = DATASETS.load(name, Loader)()
     with pytest.raises(ConfigError) as refused:
         loader.read(tmp_path, None, PIXELS)
     assert str(gone) in refused.value.message
@@ -88,7 +88,7 @@ def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
 def test_it_is_found_in_its_own_folder_whatever_that_is_called_and_by_its_name_in_another(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loader = datasets.load(name)
+    loader = DATASETS.load(name, Loader)()
     assert isinstance(loader, Published)
     own = tmp_path / loader.home
     ids = [example.id for example in read(name, own, monkeypatch).pool]
@@ -104,11 +104,11 @@ def test_masks_elsewhere_are_refused_for_a_data_set_that_has_a_name(
 ) -> None:
     TREES[name](tmp_path, monkeypatch)
     with pytest.raises(ConfigError, match="no masks") as refused:
-        datasets.load(name).read(tmp_path, tmp_path, PIXELS)
+        DATASETS.load(name, Loader)().read(tmp_path, tmp_path, PIXELS)
     assert "--masks" in refused.value.remedy
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match="'mnist'") as refused:
-        datasets.load("mnist")
-    assert all(name in refused.value.remedy for name in datasets.DATASETS)
+        DATASETS.load("mnist", Loader)()
+    assert all(name in refused.value.remedy for name in DATASETS)

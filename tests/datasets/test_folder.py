@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pt4al_backend import datasets
+from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.mask_files import Mask
 from tests.support.folders import save, save_masks
@@ -16,7 +17,7 @@ def test_what_cannot_be_decoded_is_left_out_and_counted(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         save(tmp_path / name, 8)
     (tmp_path / "cat" / "1.png").write_bytes(b"\x89PNG and no more")
-    found = datasets.load("folder").read(tmp_path, None, PIXELS)
+    found = DATASETS.load("folder", Loader)().read(tmp_path, None, PIXELS)
     assert len(found.pool) + len(found.test) == 15
     assert "1 left out" in found.source
 
@@ -25,9 +26,9 @@ def test_masks_make_it_one_for_segmentation(tmp_path: Path) -> None:
     save(tmp_path / "images", 8)
     save_masks(tmp_path / "masks", 8)
     (tmp_path / "masks" / "classes.txt").write_text("sky\nroad\n")
-    found = datasets.load("folder").read(tmp_path / "images", tmp_path / "masks", PIXELS)
+    found = DATASETS.load("folder", Loader)().read(tmp_path / "images", tmp_path / "masks", PIXELS)
     assert (found.task, found.classes) == ("segmentation", ("sky", "road"))
-    assert datasets.load("folder").task(tmp_path / "masks") == "segmentation"
+    assert DATASETS.load("folder", Loader)().task(tmp_path / "masks") == "segmentation"
     assert {example.id for example in [*found.pool, *found.test]} == {f"{number}.png" for number in range(8)}
     mask = found.pool[0].label(PIXELS, (8, 8))
     assert isinstance(mask, Mask)
@@ -36,4 +37,4 @@ def test_masks_make_it_one_for_segmentation(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere"):
-        datasets.load("folder").read(tmp_path / "nowhere", None, PIXELS)
+        DATASETS.load("folder", Loader)().read(tmp_path / "nowhere", None, PIXELS)

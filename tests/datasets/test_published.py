@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pt4al_backend import datasets
+from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.dataset import Dataset
+from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
 from tests.support.dataset_trees import TREES, drawings, photos
@@ -21,7 +22,7 @@ def planted(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
 
 
 def read(name: str, folder: Path) -> Dataset:
-    return datasets.load(name).read(folder, None, 10_000)
+    return DATASETS.load(name, Loader)().read(folder, None, 10_000)
 
 
 def test_caltech_gives_the_test_its_share_of_every_class(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.demo import run
 from pt4al_backend.demo.show import KINDS
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.learn.tasks import TASKS
 from tests.support.folders import save, save_masks
 
 
 def test_there_is_a_demo_of_every_main_task() -> None:
-    assert set(KINDS) == set(TASKS)
+    assert set(KINDS) == set(MAIN_TASKS)
 
 
 def test_what_cannot_be_shown_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.learn.predictor import Predictor
-from pt4al_backend.learn.tasks import POSTERIORS
 from pt4al_backend.query.sampling import SAMPLERS
 from tests.support import pools
 from tests.support.images import CLASSES
@@ -125,7 +125,7 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
 def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
-    wants = ["features", "posteriors"] if pool.task in POSTERIORS else ["features"]
+    wants = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
     training_data = pools.training_data(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
     assert run(training_data)[0] == 0
     kept = {path.stem: np.load(path).astype(np.float64) for path in (training_data / "result").glob("*.npy")}

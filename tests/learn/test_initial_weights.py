@@ -10,11 +10,13 @@ from torchvision.models import resnet18
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn import initial_weights, pretext, tasks
+from pt4al_backend.learn import initial_weights
 from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.networks import IMAGENET, EncoderForm, Form, ResNetForm, build
 from pt4al_backend.learn.networks import imagenet as pretrained
+from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.tasks.base import MainTask
 
 FORM = ResNetForm("small", 8)
@@ -35,7 +37,7 @@ def form(request: pytest.FixtureRequest) -> Form:
 def learner(tmp_path: Path, form: Form) -> Path:
     target = tmp_path / "learner"
     with artefacts.writing(target, pretext="rotation", network=asdict(form)) as folder:
-        initial_weights.save(pretext.load("rotation")(build(form)), folder)
+        initial_weights.save(PRETEXTS.load("rotation", Pretext)(build(form)), folder)
     return target
 
 
@@ -63,7 +65,7 @@ def imagenet(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
 
 def task(form: Form, classes: tuple[str, ...] = CLASSES) -> MainTask:
     name = "classification" if isinstance(form, ResNetForm) else "segmentation"
-    return tasks.load(name)(build(form), classes, SHAPE, ProjectSettings())
+    return MAIN_TASKS.load(name, MainTask)(build(form), classes, SHAPE, ProjectSettings())
 
 
 def first(body: torch.nn.Module) -> Tensor:

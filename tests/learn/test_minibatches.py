@@ -8,9 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre, ResizedCrops
 from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.minibatches import (
@@ -28,6 +28,7 @@ from pt4al_backend.learn.minibatches import (
     stream,
 )
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.tasks.base import MainTask
 from tests.support import pools
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -166,7 +167,9 @@ def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path
     def trained(pixels: FrameFile, moved: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         settings = ProjectSettings()
-        task = tasks.load("classification")(build(ResNetForm("small", 4)), pools.ARROWS.classes, pools.SHAPE, settings)
+        task = MAIN_TASKS.load("classification", MainTask)(
+            build(ResNetForm("small", 4)), pools.ARROWS.classes, pools.SHAPE, settings
+        )
         rows = np.arange(16)
         data = task.training_data(pixels, rows, pools.targets(rows))
         assert isinstance(data, Images)

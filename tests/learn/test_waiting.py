@@ -16,10 +16,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.learn import companions, networks, pretext, tasks
+from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS, PRETEXTS
+from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Minibatch
+from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.colorization_classes import bins
 from pt4al_backend.learn.tasks.base import MainTask
 
@@ -30,7 +32,7 @@ SHAPES = {"classification": (32, 32), "segmentation": (64, 96)}
 LABELS = np.arange(COUNT) % 4 // 3
 SMALL: dict[str, Any] = {"width": 8, "encoder": "resnet18"}
 #: Those that train something of their own beside the main task.
-BESIDE = [name for name in sorted(companions.COMPANIONS) if companions.load(name).beside is not Companion.beside]
+BESIDE = [name for name in sorted(COMPANIONS) if COMPANIONS.load(name, Companion).beside is not Companion.beside]
 
 Step = Callable[[], object]
 on_both_tasks = pytest.mark.parametrize("name", SHAPES)
@@ -87,7 +89,9 @@ def minibatch(name: str) -> Minibatch:
 def made(name: str, weights: str = "balanced") -> MainTask:
     """A main task that has seen its lesson."""
     settings, shape = ProjectSettings(class_weights=weights, **SMALL), SHAPES[name]
-    task = tasks.load(name)(networks.build(tasks.load(name).form(shape, settings, GPU)), CLASSES, shape, settings)
+    task = MAIN_TASKS.load(name, MainTask)(
+        networks.build(MAIN_TASKS.load(name, MainTask).form(shape, settings, GPU)), CLASSES, shape, settings
+    )
     targets = LABELS if name == "classification" else np.tile(LABELS[:, None, None], (1, *shape)).astype(np.uint8)
     task.training_data(None, np.arange(COUNT), targets)  # type: ignore[arg-type] # from which nothing is read here
     return task
@@ -100,11 +104,11 @@ def step_of(trainable: Trainable, name: str) -> Step:
 
 
 @on_both_tasks
-@pytest.mark.parametrize("which", sorted(pretext.PRETEXTS))
+@pytest.mark.parametrize("which", sorted(PRETEXTS))
 def test_a_pretext_learner_waits_for_nothing(which: str, name: str) -> None:
     def steps() -> list[Step]:
-        form = tasks.load(name).form(SHAPES[name], ProjectSettings(**SMALL), GPU)
-        learner = pretext.load(which)(networks.build(form))
+        form = MAIN_TASKS.load(name, MainTask).form(SHAPES[name], ProjectSettings(**SMALL), GPU)
+        learner = PRETEXTS.load(which, Pretext)(networks.build(form))
 
         def step() -> None:
             learner.loss((images(name),), np.random.default_rng(0))
@@ -130,4 +134,4 @@ def test_a_main_task_waits_for_nothing(weights: str, name: str) -> None:
 @on_both_tasks
 @pytest.mark.parametrize("which", BESIDE)
 def test_what_is_trained_beside_a_main_task_waits_for_nothing(which: str, name: str) -> None:
-    assert waits(lambda: [step_of(companions.load(which)(made(name)).beside(), name)]) == []
+    assert waits(lambda: [step_of(COMPANIONS.load(which, Companion)(made(name)).beside(), name)]) == []

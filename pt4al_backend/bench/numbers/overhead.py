@@ -19,14 +19,16 @@ from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
+from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.engine.intake import pixel_path
 from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.label_studio import label_config
-from pt4al_backend.learn import devices, tasks
+from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.query import plan as rounds
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -125,7 +127,7 @@ def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:
 def _steps(count: int, size: int) -> int:
     """Images that the trainings of all rounds together take, each counted once an epoch."""
     options, device = project_settings(), devices.choose("auto")
-    task = tasks.load("classification")(build(ResNetForm.of((size, size), 16)), CLASSES, (size, size), options)
+    task = MAIN_TASKS.load("classification", MainTask)(build(ResNetForm.of((size, size), 16)), CLASSES, (size, size), options)
     plan = rounds.schedule(count, options)
     labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
     return sum(n * task.recipe(n, device, fresh=False).epochs for n in labels)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query import plan as rounds
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import STRATEGIES, Pool, Request
+from pt4al_backend.query.strategies import Pool, Request, Strategy
 
 POOL, LABELLED = 100_000, 2_000
 FEATURES, CLASSES = 512, 10  # ResNet-18 at its published width, CIFAR-10
@@ -34,7 +35,7 @@ def measure(_: Workbench) -> list[Line]:
     centres = rng.normal(size=(CLASSES, FEATURES))
     features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
     known = StoredOutput(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
-    covering = [{"strategy": name} for name, kind in STRATEGIES.items() if "features" in kind.needs]
+    covering = [{"strategy": name} for name in STRATEGIES if "features" in STRATEGIES.load(name, Strategy).needs]
     return [_measure(project_settings(each), pool, known) for each in ({}, {"sampler": "k_center"}, *covering)]
 
 

@@ -14,13 +14,16 @@ from torch import Tensor, nn
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import project_settings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape, choose
-from pt4al_backend.learn import devices, networks, pretext, tasks
+from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import infer, score, scoring_size
 from pt4al_backend.learn.minibatches import Data, Images, Minibatch
+from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.rotation import rotations
+from pt4al_backend.learn.tasks.base import MainTask
 
 BOUND_PERCENT = 90.0
 REPEATS = 5
@@ -36,7 +39,9 @@ def measure(bench: Workbench) -> list[Line]:
 
 def _ranking(bench: Workbench, side: int, share: float) -> Line:
     device, shape, frame = place("classification", side)
-    learner = pretext.load("rotation")(networks.build(tasks.load("classification").form(shape, project_settings(), device)))
+    learner = PRETEXTS.load("rotation", Pretext)(
+        networks.build(MAIN_TASKS.load("classification", MainTask).form(shape, project_settings(), device))
+    )
     together = scoring_size(device, shape, learner.views)
     count = whole(bench, share, together)
     with FrameFile(stored(bench, frame, count), frame) as pixels:
@@ -48,7 +53,7 @@ def _ranking(bench: Workbench, side: int, share: float) -> Line:
 
 def _segmentation(bench: Workbench, side: int, share: float) -> Line:
     device, shape, frame = place("segmentation", side)
-    kind, settings = tasks.load("segmentation"), project_settings()
+    kind, settings = MAIN_TASKS.load("segmentation", MainTask), project_settings()
     task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
     together = task.together(device)
     count = whole(bench, share, together)

@@ -21,13 +21,15 @@ from pt4al_backend.bench.numbers.scoring import decoded, place, stored, whole
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import project_settings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn import devices, networks, pretext, tasks
+from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Recipe, Training, score, scoring_size
 from pt4al_backend.learn.minibatches import Images, Minibatch
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.rotation import orientations, rotations
+from pt4al_backend.learn.tasks.base import MainTask
 
 SIDE = 32
 RATE = 0.01
@@ -45,7 +47,7 @@ def measure(bench: Workbench) -> list[Line]:
 
 def _classifier(bench: Workbench) -> Line:
     device, shape, frame = place("classification", SIDE)
-    kind, settings = tasks.load("classification"), project_settings()
+    kind, settings = MAIN_TASKS.load("classification", MainTask), project_settings()
     task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
     recipe = Recipe(EPOCHS[device.type], task.minibatch, RATE)
     count = whole(bench, _share(CLASSIFIER_SHARE, device), recipe.minibatch_size)
@@ -65,8 +67,8 @@ def _classifier(bench: Workbench) -> Line:
 def _rotation(bench: Workbench) -> list[Line]:
     device, shape, frame = place("classification", SIDE)
     settings = project_settings()
-    form = tasks.load("classification").form(shape, settings, device)
-    learner = pretext.load("rotation")(networks.build(form))
+    form = MAIN_TASKS.load("classification", MainTask).form(shape, settings, device)
+    learner = PRETEXTS.load("rotation", Pretext)(networks.build(form))
     size = learner.recipe(bench.sizes.images, settings, device, fresh=True).minibatch_size
     recipe = Recipe(EPOCHS[device.type], size, RATE)
     count = whole(bench, _share(ROTATION_SHARE, device), size)

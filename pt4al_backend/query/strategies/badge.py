@@ -14,10 +14,9 @@ from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import squares
 from pt4al_backend.query.strategies.request import ModelOutput, Request
 from pt4al_backend.query.strategies.seeding import seeding
-from pt4al_backend.query.strategies.strategy import Need, register
+from pt4al_backend.query.strategies.strategy import Need
 
 
-@register
 class Badge(Covering):
     """Samples by gradient. Needs one posterior for each class and image, so a main task that has them."""
 

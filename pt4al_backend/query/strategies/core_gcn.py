@@ -12,10 +12,8 @@ from numpy.typing import NDArray
 from pt4al_backend.query.strategies.gcn import GraphCovering, graph_of, train
 from pt4al_backend.query.strategies.k_center import k_center
 from pt4al_backend.query.strategies.request import ModelOutput, Request
-from pt4al_backend.query.strategies.strategy import register
 
 
-@register
 class CoreGCN(GraphCovering):
     """Asks the task that is farthest, to the network, from all that were asked; then the next."""
 

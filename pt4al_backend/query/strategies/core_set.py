@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.k_center import k_center
 from pt4al_backend.query.strategies.request import ModelOutput, Request
-from pt4al_backend.query.strategies.strategy import register
 
 
-@register
 class CoreSet(Covering):
     """Asks the task that is farthest from all that were asked, then the next."""
 

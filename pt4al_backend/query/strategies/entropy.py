@@ -2,11 +2,9 @@
 
 from typing import ClassVar
 
-from pt4al_backend.query.strategies.strategy import register
 from pt4al_backend.query.strategies.uncertainty import Uncertainty
 
 
-@register
 class Entropy(Uncertainty):
     """Asks the tasks whose posteriors are nearest to uniform."""
 

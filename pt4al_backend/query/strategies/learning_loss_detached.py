@@ -6,10 +6,8 @@ What it learns and how: ``companions.learning_loss``.
 from typing import ClassVar
 
 from pt4al_backend.query.strategies.companionship import CompanionStrategy
-from pt4al_backend.query.strategies.strategy import register
 
 
-@register
 class LearningLossDetached(CompanionStrategy):
     """Asks by predicted loss."""
 

@@ -6,10 +6,9 @@ What it learns and how: ``companions.pal``.
 from typing import ClassVar
 
 from pt4al_backend.query.strategies.companionship import CompanionStrategy
-from pt4al_backend.query.strategies.strategy import Need, register
+from pt4al_backend.query.strategies.strategy import Need
 
 
-@register
 class Pal(CompanionStrategy):
     """Asks in the order in which the second network chooses; needs a main task with classes of images."""
 

@@ -48,10 +48,9 @@ from numpy.typing import NDArray
 from pt4al_backend.query.ranking import turns
 from pt4al_backend.query.strategies.k_center import k_center
 from pt4al_backend.query.strategies.request import ModelOutput, Pool, Query, Request
-from pt4al_backend.query.strategies.strategy import Strategy, register
+from pt4al_backend.query.strategies.strategy import Strategy
 
 
-@register
 class PT4AL(Strategy):
     """Sweeps the batches, asking the least confident of each, or with ``sampler`` = "k_center" those that cover it best.
 

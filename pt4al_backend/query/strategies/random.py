@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.first_query import uniform
 from pt4al_backend.query.strategies.request import Pool, Query, Request
-from pt4al_backend.query.strategies.strategy import Strategy, register
+from pt4al_backend.query.strategies.strategy import Strategy
 
 
-@register
 class Random(Strategy):
     """Draws without replacement; asks neither model nor ranking."""
 

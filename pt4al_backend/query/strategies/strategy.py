@@ -1,7 +1,7 @@
-"""What a strategy is: a rule that turns pool and model into a query, found in the registry by its name.
+"""What a strategy is: a rule that turns pool and model into a query.
 
-A strategy is a class in a module of its own, marked ``@register`` and imported by the package; the contract test then
-covers it. Its answers depend on ids, losses, batches, on what a model said and on the generator, not on the pool's order.
+A strategy is a class in a module of its own, named in ``config.catalog``; the contract test then covers it. Its answers
+depend on ids, losses, batches, on what a model said and on the generator, not on the pool's order.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,8 @@ from pt4al_backend.query import ranking
 from pt4al_backend.query.strategies import first_query
 from pt4al_backend.query.strategies.request import Pool, Query, Request
 
-#: What a model can say of images beside its confidences: ``ModelOutput.features`` with ``ModelOutput.labelled``, and ``ModelOutput.posteriors``.
+#: What a model can say of images beside its confidences: ``ModelOutput.features`` with ``ModelOutput.labelled``, and
+#: ``ModelOutput.posteriors``.
 #: "pretext_features": before there is a model, the pretext learner's features of the whole pool, in the same place.
 Need = Literal["features", "posteriors", "pretext_features"]
 
@@ -65,15 +66,3 @@ class Strategy(ABC):
     def without_model(self, asked: Request) -> Query:
         """What a strategy that needs a model asks before there is one: the setting ``first_query`` says it."""
         return first_query.ask(asked, self.first_query, self.order)
-
-
-#: Strategies by name.
-STRATEGIES: dict[str, type[Strategy]] = {}
-
-
-def register(strategy: type[Strategy]) -> type[Strategy]:
-    """Adds a strategy to the registry under its ``name``, which must be free."""
-    if strategy.name in STRATEGIES:
-        raise ValueError(f"there is a strategy {strategy.name!r} already")
-    STRATEGIES[strategy.name] = strategy
-    return strategy

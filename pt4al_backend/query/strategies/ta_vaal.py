@@ -6,10 +6,8 @@ What it learns and how: ``companions.ta_vaal``.
 from typing import ClassVar
 
 from pt4al_backend.query.strategies.companionship import CompanionStrategy
-from pt4al_backend.query.strategies.strategy import register
 
 
-@register
 class TaVaal(CompanionStrategy):
     """Asks by the probability of being labelled, lowest first."""
 

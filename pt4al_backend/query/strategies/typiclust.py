@@ -25,7 +25,7 @@ from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import Features, neighbours, of_length_one
 from pt4al_backend.query.strategies.k_means import k_means
 from pt4al_backend.query.strategies.request import ModelOutput, Request
-from pt4al_backend.query.strategies.strategy import Need, register
+from pt4al_backend.query.strategies.strategy import Need
 
 MOST_CLUSTERS = 500
 SMALL_CLUSTER = 5
@@ -34,7 +34,6 @@ NEIGHBOURS = 20
 CROWD = 5_000
 
 
-@register
 class TypiClust(Covering):
     """Asks typical images of all kinds first: the strategy for few labels."""
 

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies.gcn import GraphCovering, graph_of, train
 from pt4al_backend.query.strategies.request import ModelOutput, Request
-from pt4al_backend.query.strategies.strategy import register
 
 MARGIN = 0.1
 
 
-@register
 class UncertainGCN(GraphCovering):
     """Asks by |s - 0.1|, lowest first."""
 

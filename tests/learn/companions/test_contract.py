@@ -13,15 +13,17 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS, STRATEGIES
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import learn
 from pt4al_backend.jobs.learn import Job
-from pt4al_backend.learn import networks, tasks
-from pt4al_backend.learn.companions import COMPANIONS, load
+from pt4al_backend.learn import networks
+from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.companions.vaal import Autoencoder
 from pt4al_backend.learn.loop import Progress
 from pt4al_backend.learn.networks import ResNetForm
-from pt4al_backend.query.strategies import STRATEGIES
+from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES, arrow
 from tests.support.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled
 
@@ -67,7 +69,7 @@ def test_every_companion_can_be_asked_about_nothing(tmp_path: Path, name: str) -
 
 def test_every_companion_belongs_to_the_strategy_or_the_sampler_of_its_name() -> None:
     strategies = {name for name, strategy in STRATEGIES.items() if strategy.companion == name}
-    sampler = STRATEGIES["pt4al"](rounds=2, first_query="random", sampler="normalised_confidence").companion
+    sampler = STRATEGIES.load("pt4al", Strategy)(rounds=2, first_query="random", sampler="normalised_confidence").companion
     assert {*strategies, sampler} == set(ALL)
 
 
@@ -121,9 +123,9 @@ def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path
 )
 def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, done: float, reached: bool) -> None:
     torch.manual_seed(0)
-    task = tasks.load("classification")(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
+    task = MAIN_TASKS.load("classification", MainTask)(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
     images = torch.randint(0, 256, (8, 3, *SHAPE), dtype=torch.uint8)
-    beside = load(name)(task).beside()
+    beside = COMPANIONS.load(name, Companion)(task).beside()
     beside.done = done
     gradients = []
     for each in (task, beside):

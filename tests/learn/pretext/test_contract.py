@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.learn import initial_weights, pretext
+from pt4al_backend.config.catalog import PRETEXTS
+from pt4al_backend.learn import initial_weights
 from pt4al_backend.learn.loop import Training, score
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body, ResNetForm, build
@@ -73,7 +74,7 @@ BODIES = {"our body": ours, "another body": Light}
 FRAMES = {"square": (32, 32), "wide": (32, 48), "tall and large": (96, 80)}
 
 
-@pytest.fixture(params=sorted(pretext.PRETEXTS))
+@pytest.fixture(params=sorted(PRETEXTS))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -85,7 +86,7 @@ def learner(name: str) -> Pretext:
 
 def built(name: str, body: Callable[[], Any]) -> Pretext:
     torch.manual_seed(0)
-    return pretext.load(name)(body())
+    return PRETEXTS.load(name, Pretext)(body())
 
 
 def scores(learner: Pretext, frames: Frames, size: int = 8) -> NDArray[np.float64]:
@@ -99,7 +100,7 @@ def train(learner: Pretext, frames: Frames, epochs: int = 15) -> None:
 
 
 def test_the_registered_name_is_the_classs_own(learner: Pretext) -> None:
-    assert type(learner) is pretext.load(learner.name)
+    assert type(learner) is PRETEXTS.load(learner.name, Pretext)
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -9,13 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Recipe, Training, infer
 from pt4al_backend.learn.minibatches import Images
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.classes import balanced_weights
 from pt4al_backend.learn.tasks.classification import Classification
 from tests.support import pools
@@ -41,7 +42,7 @@ def pixels(tmp_path: Path) -> Iterator[FrameFile]:
 
 
 def test_it_is_registered() -> None:
-    assert tasks.load("classification") is Classification
+    assert MAIN_TASKS.load("classification", MainTask) is Classification
 
 
 @pytest.mark.slow

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query import plan
 from pt4al_backend.query.ranking import ORDERS, rank, split
 from pt4al_backend.query.sampling import confidences, uniform_order
-from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Query, Request, Strategy, gcn, register
+from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy, gcn
 from pt4al_backend.query.strategies.companionship import SUBSET
 
 ROUNDS = 4
@@ -30,7 +31,7 @@ def short_trainings() -> Iterator[None]:
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES[name](rounds=ROUNDS, first_query="stratified", sampler="margin")
+    return STRATEGIES.load(name, Strategy)(rounds=ROUNDS, first_query="stratified", sampler="margin")
 
 
 @dataclass
@@ -78,7 +79,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     pool = Pool(ids[kept], losses[kept], batches[kept])
     classes = draw(st.integers(2, 5))
     posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
-    strategy = STRATEGIES[name](
+    strategy = STRATEGIES.load(name, Strategy)(
         rounds=ROUNDS,
         first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
         sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
@@ -145,16 +146,16 @@ def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> No
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_every_strategy_is_registered_under_its_name_and_described(name: str) -> None:
-    assert STRATEGIES[name].name == name
-    assert STRATEGIES[name].__doc__
-    assert isinstance(STRATEGIES[name].uses_ranking, bool)
+    assert STRATEGIES.load(name, Strategy).name == name
+    assert STRATEGIES.load(name, Strategy).__doc__
+    assert isinstance(STRATEGIES.load(name, Strategy).uses_ranking, bool)
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
     unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
     asked = [build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)]
-    assert (asked[0] != asked[1]) == STRATEGIES[name].uses_ranking
+    assert (asked[0] != asked[1]) == STRATEGIES.load(name, Strategy).uses_ranking
 
 
 def drawn(name: str, n: int, seed: int, round: int = 2) -> list[int]:
@@ -190,8 +191,3 @@ def test_a_model_that_has_diverged_is_refused() -> None:
 def test_a_pool_of_unequal_columns_is_refused() -> None:
     with pytest.raises(ValueError, match="3 ids, 2 losses and 3 batches"):
         Pool(np.arange(3), np.zeros(2), np.ones(3, dtype=np.int64))
-
-
-def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(ValueError, match="'random' already"):
-        register(STRATEGIES["random"])

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Request, Strategy
+from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Strategy
 
 BLOBS, SIZE = 4, 20
 NOTHING = np.empty((0, BLOBS), np.float32)
@@ -25,7 +26,7 @@ def unranked(n: int = BLOBS * SIZE) -> Pool:
 
 
 def build(name: str, **options: Any) -> Strategy:
-    return STRATEGIES[name](**{"rounds": 1, "first_query": "stratified", "sampler": "margin", **options})
+    return STRATEGIES.load(name, Strategy)(**{"rounds": 1, "first_query": "stratified", "sampler": "margin", **options})
 
 
 def ask(name: str, k: int, features: NDArray[np.float32], labelled: NDArray[np.float32], seed: int = 0, **said: Any) -> list[int]:

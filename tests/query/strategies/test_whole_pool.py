@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query.ranking import split
 from pt4al_backend.query.sampling import confidences
-from pt4al_backend.query.strategies import STRATEGIES, ModelOutput, Pool, Request, Strategy
+from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Strategy
 
 POOL = Pool(np.arange(1, 101), np.linspace(5, 0, 100), split(100, 10))
 UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES[name](rounds=10, first_query="stratified", sampler="least_confidence")
+    return STRATEGIES.load(name, Strategy)(rounds=10, first_query="stratified", sampler="least_confidence")
 
 
 @pytest.mark.parametrize(
