@@ -70,6 +70,7 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: setup setup-label-studio setup-system lint
 	$(BIN)/pytest -m 'not label_studio' -n 2

@@ -84,3 +84,21 @@ class TooFewClasses(TrainingImpossible):
 
 class StoreCorrupt(PT4ALError):
     """A file of the state directory is missing or differs from its manifest."""
+
+
+class BadRequest(PT4ALError):
+    """A request does not hold what its route needs."""
+
+    status = 400
+
+
+class UnknownProject(PT4ALError):
+    """The project never connected this backend."""
+
+    status = 404
+
+    def __init__(self, project_id: object) -> None:
+        super().__init__(
+            f"The project {str(project_id)[:40]!r} is not connected to this backend.",
+            "Connect it in Label Studio, Settings > Model.",
+        )

@@ -105,7 +105,6 @@ class Chosen:
         from pt4al_backend.bench.records import ARMS
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.config import server_settings
-        from pt4al_backend.engine.intake import has_gpu
         from pt4al_backend.learn import devices
 
         devices.choose(self.device)  # which the runs would refuse, once all is decoded
@@ -124,7 +123,7 @@ class Chosen:
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
             found = self._part(DATASETS.load(self.dataset, Loader)().read(self.data, self.masks, most))
-            return write(folder, found, gpu=has_gpu(settings), image_size=self.image_size, max_pixels=most, asked=asked)
+            return write(folder, found, gpu=settings.has_gpu, image_size=self.image_size, max_pixels=most, asked=asked)
 
     def _part(self, whole: "Dataset") -> "Dataset":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""

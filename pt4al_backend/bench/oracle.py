@@ -26,9 +26,9 @@ from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, requ
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
-from pt4al_backend.engine.query import read_learner, read_scored
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
 from pt4al_backend.jobs import learn, runner
+from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.loop import Progress, Report, silent
 from pt4al_backend.query import plan

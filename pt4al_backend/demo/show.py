@@ -25,7 +25,6 @@ from pt4al_backend.demo.folder import fresh
 from pt4al_backend.demo.robots import Backend, Robots
 from pt4al_backend.demo.screen import Screen, duration
 from pt4al_backend.demo.servers import Server
-from pt4al_backend.engine.intake import has_gpu
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import choose
 from pt4al_backend.jobs import runner
@@ -184,7 +183,7 @@ def _params(found: FolderImages, settings: ServerSettings) -> Json:
     params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
     (height, width), _ = choose(found.task, found.sizes, gpu=False, asked=params.get("image_size"))
     epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
-    if epochs < params.get("pretext_epochs", options.pretext_epochs) and not has_gpu(settings):
+    if epochs < params.get("pretext_epochs", options.pretext_epochs) and not settings.has_gpu:
         params["pretext_epochs"] = epochs
     return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
 

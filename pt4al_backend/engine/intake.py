@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
+from pt4al_backend.state.paths import pixel_path, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
@@ -41,12 +41,6 @@ class Fetched:
     size: tuple[int, int] = (0, 0)
     problem: str = ""
     passing: bool = False
-
-
-def has_gpu(settings: ServerSettings) -> bool:
-    """Whether training will run on a GPU, told without importing torch."""
-    devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-    return settings.device == "cuda" or (settings.device == "auto" and any(Path(device).exists() for device in devices))
 
 
 class Intake:
@@ -105,7 +99,7 @@ class Intake:
             sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
             if sizes:
                 asked = self._options.image_size
-                image, stored = choose(self._task, sizes, gpu=has_gpu(self._settings), asked=asked)
+                image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, asked=asked)
                 shapes = {
                     "image_height": image[0],
                     "image_width": image[1],
@@ -161,18 +155,3 @@ class Intake:
         }
         self._store.set_tasks(self._project.id, unread)
         return row + len(good)
-
-
-def project_dir(settings: ServerSettings, project_id: int) -> Path:
-    """Folder of a project's artefacts."""
-    return settings.data_dir / "projects" / str(project_id)
-
-
-def mask_dir(settings: ServerSettings, project_id: int) -> Path:
-    """Folder of the masks that a project's annotators drew."""
-    return project_dir(settings, project_id) / "masks"
-
-
-def pixel_path(settings: ServerSettings, project: Project) -> Path:
-    """The pixel file of a project's stored shape."""
-    return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

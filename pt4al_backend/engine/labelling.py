@@ -1,12 +1,12 @@
 """Which labelling a project has: its labeling config says it."""
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.intake import mask_dir
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import LabelConfig, SegmentationConfig
 from pt4al_backend.label_studio.segmentation import SegmentationReader
+from pt4al_backend.state.paths import mask_dir
 from pt4al_backend.state.schema import Project
 
 #: Where a model's artefact keeps the masks that it predicted.

@@ -14,14 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import Json, LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.registration import PREFIX, SAMPLING
 from pt4al_backend.state.schema import Pick, Project, Publication
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
 
-SAMPLING = "Uncertainty sampling"  # serves the lowest score of the project's model version first
-VIEW = "PT4AL queue"
-PREFIX = "pt4al-"
 KEPT_VERSIONS = 4  # older ones are deleted in idle time: it takes Label Studio seconds
 IDLE_SECONDS = 600.0
 PART_BYTES = 8_000_000  # of one request: Label Studio holds several times as much while it takes them in

@@ -1,17 +1,13 @@
 """Step 4 of the engine: which tasks the open round asks for, from the first control picks to the last reserve."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.query import plan as rounds
 from pt4al_backend.query.plan import Choice, Line, Schedule, StoredOutput
 from pt4al_backend.query.ranking import sweep
@@ -23,48 +19,6 @@ Ids = NDArray[np.int64]
 
 #: Label Studio says "no more tasks" when all that is left of a queue is in other annotators' hands: one for each of many.
 LEAST_LEFT = 20
-
-
-def read_scored(folder: Path) -> StoredOutput:
-    """What a finished job says of its candidates, from what it wrote beside its model.
-
-    Raises:
-        StoreCorrupt: it is missing or damaged.
-    """
-    result = folder / "result"
-    with _sound(folder):
-        # opened here: np.load leaves a damaged file open
-        with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
-            confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
-        features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
-        ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
-        return StoredOutput(ids, confidences, labels, features, labelled, posteriors)
-
-
-def read_learner(folder: Path) -> StoredOutput:
-    """What the pretext learner tells the pool's images by, from what a finished ranking wrote; nothing if that was not wanted.
-
-    Raises:
-        StoreCorrupt: it is damaged.
-    """
-    with _sound(folder):
-        features = _load_kept(folder / "result" / "features.npy")
-        if features is None:
-            return StoredOutput()
-        ids = np.load(folder / "ids.npy", allow_pickle=False)
-        return StoredOutput(ids, {}, np.full(len(ids), ""), features)
-
-
-@contextmanager
-def _sound(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, EOFError, KeyError, ValueError, BadZipFile) as error:  # other errors of a disk say nothing of it
-        raise StoreCorrupt(f"{folder} is missing or damaged ({type(error).__name__}).", "Delete it: it is made again.") from error
-
-
-def _load_kept(path: Path) -> NDArray[np.floating] | None:
-    return np.load(path, allow_pickle=False) if path.exists() else None
 
 
 class Querying:

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.intake import mask_dir, pixel_path, project_dir
-from pt4al_backend.engine.query import Querying, read_learner, read_scored
+from pt4al_backend.engine.query import Querying
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.ranking import insert, sweep
+from pt4al_backend.state.paths import mask_dir, pixel_path, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store, Tasks
 

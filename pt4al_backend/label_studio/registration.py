@@ -4,10 +4,15 @@ import base64
 from typing import Any
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.publish import VIEW
 from pt4al_backend.label_studio.client import LabelStudio
 
 Json = dict[str, Any]
+
+#: Serves the lowest score of the project's model version first.
+SAMPLING = "Uncertainty sampling"
+#: The tab that shows the queue, and how the model versions of ours begin.
+VIEW = "PT4AL queue"
+PREFIX = "pt4al-"
 
 #: Columns that the tab shows although Label Studio hides them by default.
 SHOWN = ("predictions_score", "predictions_model_versions")

@@ -19,7 +19,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.tasks.base import Answer, MainTask
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.strategies.companionship import SUBSET
 
 

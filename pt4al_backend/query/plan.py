@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.query.draws import interleave, lowest, queue_scores, uniform_order
 from pt4al_backend.query.ranking import rank, shrink, split
-from pt4al_backend.query.sampling import interleave, lowest, queue_scores, uniform_order
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
 
 Ids = NDArray[np.int64]

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.errors import PT4ALError
+from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
-from pt4al_backend.server.backend import Backend, BadRequest
+from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.status import ProjectStatus, Statuses
 from pt4al_backend.state.store import REMEDY, Store

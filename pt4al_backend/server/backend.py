@@ -12,7 +12,7 @@ from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.errors import PT4ALError
+from pt4al_backend.errors import BadRequest, UnknownProject
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.query import plan
 from pt4al_backend.server.predictions import Predictions
@@ -40,24 +40,6 @@ EVENTS = (
 )
 
 LARGEST_ID = 2**63 - 1
-
-
-class BadRequest(PT4ALError):
-    """A request does not hold what its route needs."""
-
-    status = 400
-
-
-class UnknownProject(PT4ALError):
-    """The project never connected this backend."""
-
-    status = 404
-
-    def __init__(self, project_id: object) -> None:
-        super().__init__(
-            f"The project {str(project_id)[:40]!r} is not connected to this backend.",
-            "Connect it in Label Studio, Settings > Model.",
-        )
 
 
 def project_number(reference: object) -> int:

@@ -20,9 +20,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field, Strict, ValidationError
 
 from pt4al_backend import __version__
-from pt4al_backend.errors import PT4ALError
-from pt4al_backend.hosts.label_studio_ml import PT4AL
-from pt4al_backend.server.backend import LARGEST_ID, START_TRAINING, Backend, BadRequest, UnknownProject, project_number
+from pt4al_backend.errors import BadRequest, PT4ALError, UnknownProject
+from pt4al_backend.server.backend import LARGEST_ID, START_TRAINING, Backend, project_number
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.status import Statuses
 
@@ -156,14 +155,13 @@ def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> 
 def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
     """The routes, for one app."""
     routes = APIRouter(tags=["Label Studio"])
-    model = PT4AL(serving=serving)
     limit = serving.settings.webhook_max_bytes
     predicting = CapacityLimiter(PREDICTING)
 
     @routes.get("/health")
     async def health() -> Json:
         """Says that the web process is up; needs no credentials."""
-        return {"status": "UP", "model_class": PT4AL.__name__, "version": __version__}
+        return {"status": "UP", "model_class": "PT4AL", "version": __version__}
 
     @routes.post("/setup")
     async def setup(request: Request) -> Json:
@@ -172,7 +170,7 @@ def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
         def work(body: bytes) -> Json:
             said = parse(Setup, body)
             given = {name: getattr(said, name) for name in said.model_fields_set & {"hostname", "access_token", "extra_params"}}
-            return {"model_version": model.connect(said.project, said.schema_, **given)}
+            return {"model_version": serving.connect(project_number(said.project), said.schema_, **given)}
 
         return await run_in_threadpool(work, await read(request, limit))
 
@@ -189,9 +187,7 @@ def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
         def work(body: bytes) -> bytes:
             asked = parse(Predict, body)
             tasks = [{"id": task.id, "data": task.data} for task in asked.tasks]
-            return pydantic_core.to_json(
-                {"results": model.predict(tasks, project=project_number(asked.project), deadline=deadline)}
-            )
+            return pydantic_core.to_json({"results": serving.answer(project_number(asked.project), tasks, deadline)})
 
         body = await read(request, limit)
         return Response(await to_thread.run_sync(partial(work, body), limiter=predicting), media_type="application/json")
@@ -202,10 +198,10 @@ def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
 
         def work(body: bytes) -> Json:
             event = parse(Event, body)
-            answer = model.fit(event=event.action, data={"project": {"id": event.project.id}})
+            serving.note(event.project.id, event.action)
             metrics.count_event(event.action)
             statuses.note_event(event.project.id)
-            return {"status": "ok", **answer}
+            return {"status": "ok", "project": event.project.id}
 
         return await run_in_threadpool(work, await read(request, limit))
 
@@ -215,7 +211,8 @@ def router(serving: Backend, statuses: Statuses, metrics: Metrics) -> APIRouter:
 
         def work(body: bytes) -> Json:
             number = parse(Named, body).number
-            return {"status": "ok", **model.fit(event=START_TRAINING, data={"project": {"id": number}})}
+            serving.note(number, START_TRAINING)
+            return {"status": "ok", "project": number}
 
         return await run_in_threadpool(work, await read(request, limit))
 

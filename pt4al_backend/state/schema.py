@@ -5,8 +5,6 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from pt4al_backend.images.frames import Shape
-
 
 class Base(DeclarativeBase):
     """Root of the tables. Times are seconds since 1970 in UTC."""
@@ -58,12 +56,12 @@ class Project(Base):
     served_version: Mapped[str] = mapped_column(String(64), default="")
 
     @property
-    def image_shape(self) -> Shape | None:
+    def image_shape(self) -> tuple[int, int] | None:
         """Shape of the frames that networks are trained on; None before the first image was read."""
         return (self.image_height, self.image_width) if self.image_height and self.image_width else None
 
     @property
-    def stored_shape(self) -> Shape | None:
+    def stored_shape(self) -> tuple[int, int] | None:
         """Shape of the frames in the pixel file; None before the first image was read."""
         return (self.stored_height, self.stored_width) if self.stored_height and self.stored_width else None
 

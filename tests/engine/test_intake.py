@@ -8,9 +8,10 @@ import pytest
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import intake as intake_module
-from pt4al_backend.engine.intake import Intake, pixel_path, project_dir
+from pt4al_backend.engine.intake import Intake
 from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.state.paths import pixel_path, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine.query import Querying
+from pt4al_backend.query.confidence import confidences
+from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.sampling import confidences, uniform_order
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
 

@@ -17,7 +17,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.config import Settings
+from pt4al_backend.config import ServerSettings
 
 folder, redis_url = Path(sys.argv[1]), sys.argv[2]
 
@@ -27,7 +27,7 @@ def work(project_id, train):
     if project_id == 13:
         raise RuntimeError("a project that fails")
 
-Queue(Settings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
+Queue(ServerSettings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
 """
 
 

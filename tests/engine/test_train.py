@@ -10,14 +10,14 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.intake import pixel_path
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.jobs import runner
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.state.paths import pixel_path
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
 from tests.support.images import CLASSES, LABEL_CONFIG

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.engine.publish import PREFIX, SAMPLING, VIEW
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
+from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, VIEW
 from pt4al_backend.server.backend import EVENTS, hosted
 from tests.support.servers import REPOSITORY
 

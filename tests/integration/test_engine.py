@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.intake import project_dir
 from pt4al_backend.engine.worker import Engine
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files

@@ -19,7 +19,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.learn.predictor import Predictor
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, SCENES, Pool

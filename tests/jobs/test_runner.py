@@ -12,7 +12,7 @@ import pytest
 
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs import runner
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 from tests.support.pools import ARROWS, SCENES, Pool, description, labelled
 

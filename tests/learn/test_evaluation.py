@@ -11,7 +11,7 @@ from pt4al_backend.learn import evaluation as examination_module
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.networks import EncoderForm, build
 from pt4al_backend.learn.tasks.segmentation import Segmentation
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 
 SHAPE = (32, 32)
 CONTROLS, CANDIDATES, MOST = 3, 40, 6

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pt4al_backend.cli import app
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.publish import SAMPLING
+from pt4al_backend.label_studio.registration import SAMPLING
 from pt4al_backend.learn.networks import imagenet
 from pt4al_backend.ops import doctor
 from pt4al_backend.ops.doctor import finding as findings

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.confidence import confidences
+from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.sampling import confidences, uniform_order
 from pt4al_backend.query.strategies import Pool, Request
 
 pools = st.integers(0, 3000)

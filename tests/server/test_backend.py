@@ -6,8 +6,8 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.errors import ConfigError
-from pt4al_backend.server.backend import Backend, BadRequest, UnknownProject, project_number
+from pt4al_backend.errors import BadRequest, ConfigError, UnknownProject
+from pt4al_backend.server.backend import Backend, project_number
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
 

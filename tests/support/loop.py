@@ -14,7 +14,6 @@ from PIL import Image
 
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.intake import mask_dir, project_dir
 from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Labels, Trainer
@@ -23,6 +22,7 @@ from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.state.paths import mask_dir, project_dir
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
 from tests.support.images import CLASSES, arrow, class_of, save

@@ -20,7 +20,6 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASKS
-from pt4al_backend.engine.intake import pixel_path
 from pt4al_backend.engine.labelling import label_reader_for
 from pt4al_backend.engine.query import Querying
 from pt4al_backend.engine.train import Trainer
@@ -30,6 +29,7 @@ from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.query import plan as rounds
+from pt4al_backend.state.paths import pixel_path
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 

@@ -16,8 +16,8 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.sampling import confidences
 from pt4al_backend.query.strategies import Pool, Request, Strategy
 
 POOL, LABELLED = 100_000, 2_000

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pt4al_backend.learn.networks import Body, EncoderForm
+from pt4al_backend.learn.networks.body import Body, EncoderForm
 
 #: Channels of the decoder, as published.
 CHANNELS = 256

@@ -21,7 +21,7 @@ from pt4al_backend.learn.networks import Body, Form
 
 #: What a model says of an image: the name of a class, or a mask at the size of the frame.
 Answer = str | Mask
-#: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``sampling.SAMPLERS``.
+#: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS``.
 Confidences = dict[str, NDArray[np.float64]]
 
 

@@ -22,7 +22,7 @@ from pt4al_backend.learn.minibatches import Data, Images, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, pooled
 from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
 from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
-from pt4al_backend.query import sampling
+from pt4al_backend.query.confidence import confidences
 
 
 class Classification(MainTask):
@@ -82,7 +82,7 @@ class Classification(MainTask):
     def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)
-        return sampling.confidences(posteriors), [self.classes[k] for k in posteriors.argmax(1).tolist()]
+        return confidences(posteriors), [self.classes[k] for k in posteriors.argmax(1).tolist()]
 
     def posteriors(self, rows: tuple[NDArray[Any], ...]) -> NDArray[np.floating]:
         (posteriors,) = rows

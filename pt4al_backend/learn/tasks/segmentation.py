@@ -37,7 +37,7 @@ from pt4al_backend.learn.tasks import iou
 from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
 from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
 from pt4al_backend.learn.tasks.target_masks import TargetMasks
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 
 _MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
 

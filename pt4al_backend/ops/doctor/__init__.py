@@ -15,8 +15,6 @@ from requests.adapters import HTTPAdapter
 
 from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine.access import client_for, fetcher_for
-from pt4al_backend.engine.intake import has_gpu
-from pt4al_backend.engine.publish import SAMPLING
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import ConfigError, ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
@@ -24,7 +22,7 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import image_of
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.http import checked_url
-from pt4al_backend.label_studio.registration import Registration
+from pt4al_backend.label_studio.registration import SAMPLING, Registration
 from pt4al_backend.ops.doctor.finding import Finding, attempt
 from pt4al_backend.ops.doctor.reach import ANSWER_SECONDS, registered, shown
 from pt4al_backend.query import plan
@@ -143,7 +141,7 @@ def _device(settings: ServerSettings) -> Finding:
     device = devices.choose(settings.device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     text = f"{device.type}, {name}, PyTorch {torch.__version__}"
-    if device.type == "cpu" and has_gpu(settings):
+    if device.type == "cpu" and settings.has_gpu:
         remedy = "Mend its driver or install a PyTorch built for it; or set PT4AL_DEVICE=cpu, which chooses smaller images."
         return Finding("warn", "Device", f"{text}; this machine has a GPU that PyTorch cannot use.", remedy)
     return Finding("ok", "Device", text)

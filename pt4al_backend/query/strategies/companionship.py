@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.query.sampling import lowest, uniform_order
+from pt4al_backend.query.draws import lowest, uniform_order
 from pt4al_backend.query.strategies.request import Pool
 from pt4al_backend.query.strategies.uncertainty import Uncertainty
 

@@ -27,8 +27,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.query.draws import even_intervals, lowest, uniform_order
 from pt4al_backend.query.ranking import rank, turns
-from pt4al_backend.query.sampling import even_intervals, lowest, uniform_order
 from pt4al_backend.query.strategies.request import Pool, Query, Request
 
 

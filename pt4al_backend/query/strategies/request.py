@@ -45,7 +45,7 @@ class Pool:
 class ModelOutput:
     """What a model said of candidates; the pretext learner, before there is a model, to a strategy that ``needs`` it then.
 
-    ``positions`` int64[m] into the pool; ``confidences`` float64[m] in [0, 1] by the names of ``sampling.SAMPLERS``, low
+    ``positions`` int64[m] into the pool; ``confidences`` float64[m] in [0, 1] by the names of ``confidence.SAMPLERS``, low
     where the model is unsure, and of the companion where there is one; the pretext learner has none. What a strategy
     ``needs`` beside them, else None: ``features`` float32[m, d] that the model tells images by, and ``labelled``
     float32[l, d], those of the images that were asked before; ``posteriors`` float32[m, C].

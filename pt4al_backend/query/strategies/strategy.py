@@ -24,7 +24,7 @@ class Strategy(ABC):
     """A rule for the query. All take the same options; each uses those it has a use for.
 
     ``rounds`` is I, the number of batches; ``first_query`` a rule of that module; ``sampler`` a name in
-    ``sampling.SAMPLERS``, "k_center" or "normalised_confidence"; ``batch_order`` one of ``ranking.ORDERS``; ``seed`` the
+    ``confidence.SAMPLERS``, "k_center" or "normalised_confidence"; ``batch_order`` one of ``ranking.ORDERS``; ``seed`` the
     project's, for a draw of candidates. Rounds count from 1 and may exceed I: after round I the sweep begins again.
     """
 

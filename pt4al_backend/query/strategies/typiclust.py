@@ -20,7 +20,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.query.sampling import even_intervals
+from pt4al_backend.query.draws import even_intervals
 from pt4al_backend.query.strategies.covering import Covering
 from pt4al_backend.query.strategies.distances import Features, neighbours, of_length_one
 from pt4al_backend.query.strategies.k_means import k_means

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.query.sampling import lowest
+from pt4al_backend.query.draws import lowest
 from pt4al_backend.query.strategies.request import Pool, Query, Request
 from pt4al_backend.query.strategies.strategy import Strategy
 

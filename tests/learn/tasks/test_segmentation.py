@@ -10,19 +10,18 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import MAIN_TASKS
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS, MAIN_TASKS
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
-from pt4al_backend.learn import tasks
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.loop import Training, infer, scoring_size
 from pt4al_backend.learn.minibatches import Images
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.segmentation import Segmentation, doubt, mean_of_least
-from pt4al_backend.query.sampling import SAMPLERS
+from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -57,7 +56,7 @@ def look(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64], size
 
 def test_it_is_registered_with_a_pretext_of_its_own() -> None:
     assert MAIN_TASKS.load("segmentation", MainTask) is Segmentation
-    assert tasks.PRETEXT.keys() == MAIN_TASKS.keys()
+    assert MAIN_TASK_FACTS.keys() == MAIN_TASKS.keys()
 
 
 @pytest.mark.slow

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query import plan
+from pt4al_backend.query.confidence import confidences
+from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.ranking import ORDERS, rank, split
-from pt4al_backend.query.sampling import confidences, uniform_order
 from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy, gcn
 from pt4al_backend.query.strategies.companionship import SUBSET
 
 ROUNDS = 4
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
 #: Those that ask for a draw of their candidates.
-DRAWING = [name for name, kind in STRATEGIES.items() if kind.companion] + ["core_gcn", "uncertain_gcn"]
+DRAWING = [name for name in STRATEGIES if STRATEGIES.load(name, Strategy).companion] + ["core_gcn", "uncertain_gcn"]
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.config.catalog import STRATEGIES
-from pt4al_backend.query.sampling import confidences
+from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Strategy
 
 BLOBS, SIZE = 4, 20

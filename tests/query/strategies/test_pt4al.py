@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.ranking import rank, split
-from pt4al_backend.query.sampling import confidences
 from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request
 from pt4al_backend.query.strategies.pt4al import PT4AL
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pt4al_backend.config.catalog import STRATEGIES
+from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.ranking import split
-from pt4al_backend.query.sampling import confidences
 from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Strategy
 
 POOL = Pool(np.arange(1, 101), np.linspace(5, 0, 100), split(100, 10))

@@ -1,14 +1,9 @@
-"""Sampling: positions at even intervals, confidence from posteriors, uniform orders, and the scores of a queue.
-
-Confidences are low where the model is unsure: the lowest is asked first, as Label Studio serves the lowest score first.
-Posteriors are softmax probabilities float[n, C], rows summing to one, from evaluation mode and without augmentation.
-The published PT4AL code takes them from L2-normalised logits instead, which orders images differently from its Eq. 2.
-"""
-
-from collections.abc import Callable
+"""Draws and orders: positions at even intervals, uniform orders, the lowest scores, and the scores of a queue."""
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pt4al_backend.query.confidence import within_unit
 
 #: Least distance of two scores in a queue; far above what a float64 column or a JSON number could lose.
 STEP = 1e-6
@@ -22,60 +17,6 @@ def even_intervals(n: int, k: int) -> NDArray[np.int64]:
     """
     k = max(0, min(k, n))
     return np.arange(k, dtype=np.int64) * n // max(k, 1)
-
-
-def _checked(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-    if posteriors.ndim != 2 or not posteriors.shape[1]:
-        raise ValueError(f"expected posteriors [n, classes], got {list(posteriors.shape)}")
-    if not np.isfinite(posteriors).all():
-        raise ValueError("posteriors are not finite: the model has diverged")
-    return posteriors.astype(np.float64)
-
-
-def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Brings what rounding, or a caller, put outside [0, 1] to its ends."""
-    inside: NDArray[np.float64] = np.clip(values, 0.0, 1.0)
-    return inside
-
-
-def least_confidence(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The top-1 posterior float64[n] of each row: PT4AL, Eq. 2, whose sampler takes the K lowest.
-
-    Raises:
-        ValueError: posteriors of another shape, or not finite. So do ``margin`` and ``entropy``.
-    """
-    return _unit(_checked(posteriors).max(axis=1))
-
-
-def margin(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The highest posterior minus the second highest, float64[n]; with a single class the posterior itself."""
-    p = _checked(posteriors)
-    if p.shape[1] == 1:
-        return _unit(p[:, 0])
-    top = np.partition(p, -2, axis=1)
-    return _unit(top[:, -1] - top[:, -2])
-
-
-def entropy(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
-    """One minus the entropy over its largest value, 1 - H / log C, float64[n]; with a single class 1."""
-    p = _checked(posteriors)
-    if p.shape[1] == 1:
-        return np.ones(len(p))
-    logarithm = np.log(p, out=np.zeros_like(p), where=p > 0)
-    return _unit(1.0 + (p * logarithm).sum(axis=1) / np.log(p.shape[1]))
-
-
-#: What the setting ``sampler`` may name.
-SAMPLERS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
-    "least_confidence": least_confidence,
-    "margin": margin,
-    "entropy": entropy,
-}
-
-
-def confidences(posteriors: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
-    """All confidences float64[n] of posteriors float[n, C], by their names in ``SAMPLERS``."""
-    return {name: confidence(posteriors) for name, confidence in SAMPLERS.items()}
 
 
 def lowest(scores: NDArray[np.float64], ids: NDArray[np.int64], k: int) -> NDArray[np.int64]:
@@ -127,5 +68,5 @@ def queue_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     step = min(STEP, 1.0 / max(n, 1))
     ramp = np.arange(n) * step
     # Less the ramp, "ascends by a step" reads "does not descend", and "leaves room for those behind" is one bound for all.
-    level = np.minimum(np.maximum.accumulate(_unit(scores) - ramp), 1.0 - (n - 1) * step)
-    return _unit(level + ramp)
+    level = np.minimum(np.maximum.accumulate(within_unit(scores) - ramp), 1.0 - (n - 1) * step)
+    return within_unit(level + ramp)

@@ -1,0 +1,77 @@
+"""The server's settings, from the environment alone."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pt4al_backend.config.refusal import refusal
+
+PREFIX = "PT4AL_"
+
+
+class ServerSettings(BaseSettings):
+    """The server's settings, from the environment alone."""
+
+    model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="ignore", populate_by_name=True)
+
+    label_studio_url: str = Field(
+        "", alias="LABEL_STUDIO_URL", description="Where Label Studio answers, as seen from the backend."
+    )
+    label_studio_api_key: str = Field(
+        "", alias="LABEL_STUDIO_API_KEY", repr=False, description="An admin's personal access token, or a legacy token."
+    )
+    basic_auth_user: str = Field("", alias="BASIC_AUTH_USER", description="User name that every route but /health asks for.")
+    basic_auth_pass: str = Field("", alias="BASIC_AUTH_PASS", repr=False, description="Password that goes with it.")
+    data_dir: Path = Field(Path("~/.pt4al"), description="Folder of the state, the image cache and the models.")
+    database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
+    redis_url: str = Field("", repr=False, description="Redis URL of the work queue; empty: SQLite in the data folder.")
+    host: str = Field("127.0.0.1", description="Address that the web process listens on.")
+    port: int = Field(9090, ge=1, le=65535, description="Port that the web process listens on.")
+    workers: int = Field(4, ge=2, le=64, description="Projects that one worker process looks after at a time.")
+    poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at Label Studio that no webhook asked for.")
+    full_sync_seconds: float = Field(600.0, gt=0, description="Seconds between two full passes over tasks and annotations.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training and scoring run.")
+    pretrained: Literal["auto", "off"] = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
+    predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
+    webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")
+    image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched.")
+    image_max_pixels: int = Field(100_000_000, gt=0, description="Largest image, width times height, that is decoded.")
+    image_seconds: float = Field(30.0, gt=0, description="Time limit of fetching one image.")
+    image_hosts: str = Field(
+        "", description="Comma-separated hosts with private addresses that images may come from, beside Label Studio itself."
+    )
+
+    @model_validator(mode="after")
+    def _expand(self) -> Self:
+        object.__setattr__(self, "data_dir", self.data_dir.expanduser().absolute())
+        object.__setattr__(self, "label_studio_url", self.label_studio_url.rstrip("/"))
+        if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
+        if ":" in self.basic_auth_user or any(ord(letter) > 255 for letter in self.basic_auth_user + self.basic_auth_pass):
+            raise ValueError(
+                "BASIC_AUTH_USER and BASIC_AUTH_PASS may hold Latin-1 characters only, which is what Label Studio sends, "
+                "and the user name no colon"
+            )
+        if self.label_studio_api_key and not self.label_studio_url:
+            raise ValueError("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: a token is only sent to a host that you name")
+        return self
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether training will run on a GPU, found out without importing torch."""
+        devices = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+        return self.device == "cuda" or (self.device == "auto" and any(Path(device).exists() for device in devices))
+
+
+def server_settings(**overrides: Any) -> ServerSettings:
+    """Reads the server's settings from the environment; keyword arguments win over it.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+    try:
+        return ServerSettings(**overrides)
+    except ValidationError as error:
+        raise refusal(error, "Change it in the environment.", PREFIX) from None

@@ -1,0 +1,107 @@
+"""What every network shares: its form, its body, and how pixels enter it.
+
+A body takes pixels as they are stored (uint8, or float in 0..255) and normalises them itself: a saved model needs nothing
+else.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pt4al_backend.images.frames import SMALL, Shape
+
+#: Mean and standard deviation of ImageNet's RGB channels in 0..1, what torchvision's weights expect.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ResNetForm:
+    """Which ResNet-18: everything that decides the shapes of its weights.
+
+    ``stem`` is ``small`` (3x3, stride 1, no pooling: the CIFAR variant) or ``imagenet`` (7x7, stride 2, pooling);
+    ``width`` is the channels of the first stage, 64 in the published network.
+    """
+
+    stem: Literal["small", "imagenet"]
+    width: int
+    kind: Literal["resnet18"] = "resnet18"
+
+    @classmethod
+    def of(cls, shape: Shape, width: int) -> "ResNetForm":
+        """The form for images of a shape."""
+        return cls("small" if min(shape) <= SMALL else "imagenet", width)
+
+    @property
+    def imagenet(self) -> str | None:
+        """The network of torchvision's whose ImageNet weights fit, if any."""
+        return "resnet18" if self == IMAGENET else None
+
+
+#: The form that torchvision's ImageNet weights fit.
+IMAGENET = ResNetForm("imagenet", 64)
+
+
+@dataclass(frozen=True)
+class EncoderForm:
+    """Which encoder under which segmenter: ``architecture`` decides how far it shrinks an image."""
+
+    encoder: str
+    architecture: Literal["deeplabv3plus", "deeplabv3"]
+    kind: Literal["encoder"] = "encoder"
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image for one of the last feature map, along a side."""
+        return 16 if self.architecture == "deeplabv3plus" else 8
+
+    @property
+    def imagenet(self) -> str | None:
+        """The network of torchvision's whose ImageNet weights fit."""
+        return self.encoder
+
+
+Form = ResNetForm | EncoderForm
+
+
+class Body(nn.Module, ABC):
+    """Pixels [n, 3, H, W] in 0..255 to a feature map [n, features, h, w]: what pretext learner and main task share."""
+
+    mean: Tensor
+    std: Tensor
+    form: Form
+    features: int
+    widths: tuple[int, ...]  #: channels of ``maps``
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pixels as the network's first layer takes them."""
+        return ((images.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of four depths, the shallowest first; the last is what ``forward`` gives."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.maps(images)[-1]
+
+    @abstractmethod
+    def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes torchvision's weights of the whole network; its classification layer is left out.
+
+        Raises:
+            RuntimeError: they are of another network than ``form.imagenet``.
+        """
+
+
+def pooled(feature_map: Tensor) -> Tensor:
+    """The mean over the places of a feature map, float32: [n, features, h, w] -> [n, features]."""
+    return feature_map.float().mean((2, 3))

@@ -1,0 +1,21 @@
+"""Where a project's artefacts lie below the data folder."""
+
+from pathlib import Path
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.schema import Project
+
+
+def project_dir(settings: ServerSettings, project_id: int) -> Path:
+    """Folder of a project's artefacts."""
+    return settings.data_dir / "projects" / str(project_id)
+
+
+def mask_dir(settings: ServerSettings, project_id: int) -> Path:
+    """Folder of the masks that a project's annotators drew."""
+    return project_dir(settings, project_id) / "masks"
+
+
+def pixel_path(settings: ServerSettings, project: Project) -> Path:
+    """The pixel file of a project's stored shape."""
+    return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"
