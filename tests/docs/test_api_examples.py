@@ -6,8 +6,8 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from pt4al_backend.config import server_settings
 from pt4al_backend.server.app import create_app
-from pt4al_backend.settings import server_settings
 from tests.support.pages import DOCS, Page, commands_of
 
 API = Page(DOCS / "api.md")

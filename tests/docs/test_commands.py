@@ -13,7 +13,7 @@ from typer.main import get_command
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.experiments import EXPERIMENTS
 from pt4al_backend.cli import app
-from pt4al_backend.settings import ProjectSettings, Settings, project_settings
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from tests.support.pages import ROOT, Page, commands_of, pages
 
 PAGES = pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
@@ -88,7 +88,7 @@ def test_settings_in_the_prose_are_allowed(page: Page) -> None:
 
 @PAGES
 def test_environment_variables_of_the_backend_exist(page: Page) -> None:
-    known = {field.alias or f"PT4AL_{name.upper()}" for name, field in Settings.model_fields.items()}
+    known = {field.alias or f"PT4AL_{name.upper()}" for name, field in ServerSettings.model_fields.items()}
     known |= {f"PT4AL_{name.upper()}" for name in ProjectSettings.model_fields}
     assert set(re.findall(r"\b(?:PT4AL|BASIC_AUTH)_[A-Z0-9_]+", page.text)) <= known
 

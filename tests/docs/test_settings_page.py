@@ -4,17 +4,16 @@ import re
 
 import pytest
 
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
+from pt4al_backend.config.page import page
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.pretext import PRETEXTS
-from pt4al_backend.rounds import require_fit
-from pt4al_backend.settings import ProjectSettings, Settings, project_settings
-from pt4al_backend.settings_page import page
-from pt4al_backend.strategies import STRATEGIES
+from pt4al_backend.query.plan import require_fit
 from tests.support.pages import DOCS
 
 TEXT = page()
 NAMES = [
-    *(field.alias or f"PT4AL_{name.upper()}" for name, field in Settings.model_fields.items()),
+    *(field.alias or f"PT4AL_{name.upper()}" for name, field in ServerSettings.model_fields.items()),
     *ProjectSettings.model_fields,
 ]
 

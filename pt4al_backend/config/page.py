@@ -1,4 +1,4 @@
-"""``python -m pt4al_backend.settings_page``: prints docs/settings.md, from the fields that declare the settings.
+"""``python -m pt4al_backend.config.page``: prints docs/settings.md, from the fields that declare the settings.
 
 The tests compare what it prints with the file, so that the page cannot go stale. ``make docs`` writes the file.
 """
@@ -11,9 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from pt4al_backend.pretext import PRETEXTS
-from pt4al_backend.settings import ProjectSettings, Settings
-from pt4al_backend.strategies import STRATEGIES
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
 
 HEAD = """\
 # Settings
@@ -111,7 +110,7 @@ def _rows(fields: Iterable[tuple[str, str, FieldInfo]]) -> Iterator[str]:
 
 def page() -> str:
     """docs/settings.md."""
-    server = ((field.alias or f"PT4AL_{name.upper()}", name, field) for name, field in Settings.model_fields.items())
+    server = ((field.alias or f"PT4AL_{name.upper()}", name, field) for name, field in ServerSettings.model_fields.items())
     project = ((name, name, field) for name, field in ProjectSettings.model_fields.items())
     parts = (HEAD, SERVER, _table(_rows(server)), PROJECT, _table(_rows(project)), _table(_effects()))
     return "\n".join(parts)
