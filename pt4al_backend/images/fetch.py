@@ -10,7 +10,6 @@ import ssl
 import threading
 import time
 from collections.abc import Iterable
-from http.client import HTTPException
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -116,7 +115,7 @@ class Fetcher:
                 f"The image {target.name} is longer than {self._max_bytes:,} bytes.",
                 "Import a smaller version, or raise PT4AL_IMAGE_MAX_BYTES.",
             ) from None
-        except (OSError, HTTPException) as error:
+        except OSError as error:
             if target.label_studio:
                 raise self._blame(target, self._why(error)) from None
             self._patience.failed(host)
@@ -151,7 +150,7 @@ class Fetcher:
             if reply.status < 500:
                 # Version 1.23 answers 500 for an uploaded file that is gone.
                 return _transient(target, f"Label Studio {what}, for this image alone", "Check that the file is still there.")
-        except (OSError, HTTPException, TooLong):
+        except (OSError, TooLong):
             pass
         return Unreachable(
             f"Label Studio at {health.origin.scheme}://{health.origin.authority} {what}.",

@@ -51,7 +51,7 @@ def test_private_hosts_are_not_asked(web: Web, host: str) -> None:
 def test_one_private_address_among_public_ones_is_enough(web: Web, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[Any] = []
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 1, 6, "", (a, 80)) for a in ("8.8.8.8", address)])
-    monkeypatch.setattr(socket, "create_connection", lambda to, **_: connected.append(to))
+    monkeypatch.setattr(socket.socket, "connect", lambda _, to: connected.append(to))
     with pytest.raises(ImageUnreadable, match="private address"):
         web.fetcher().fetch("http://images.example.com/x.png", 1)
     assert connected == []
@@ -61,12 +61,16 @@ def test_the_address_that_was_checked_is_the_one_connected_to(web: Web, monkeypa
     answers = iter(["8.8.8.8", "127.0.0.1"])  # a name that resolves to something else when asked again
     connected: list[Any] = []
 
-    def refuse(address: Any, **_: Any) -> None:
+    def resolve(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        address = next(answers) if host == "images.example.com" else host
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    def refuse(_: socket.socket, address: Any) -> None:
         connected.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 1, 6, "", (next(answers), 80))])
-    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
     with pytest.raises(ImageUnreadable, match="refuses connections"):
         web.fetcher().fetch("http://images.example.com/x.png", 1)
     assert connected == [("8.8.8.8", 80)]
