@@ -1,15 +1,19 @@
-"""Artefacts and small files on disk: written under a temporary name, flushed, renamed; artefacts have a manifest.
+"""Files that outlive a crash: single files (``atomic_write``), and artefacts, which are folders with a manifest.
 
-An artefact is a folder with ``manifest.json`` and the files that the manifest lists with their SHA-256. A reader sees
-the whole folder or none of it, whatever was killed when.
+Both are written under a temporary name beside their own, flushed to the disk, renamed, and their folder is flushed. A reader
+sees the old content or the new, never a part of it, whatever was killed when.
+
+An artefact is a folder with ``manifest.json`` and the files that the manifest lists with their SHA-256.
 """
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +26,10 @@ MANIFEST = "manifest.json"
 
 #: Files that are flushed at a time: thousands of masks one after the other take half a minute, eight at a time a second.
 FLUSHES = 8
+
+_PART = ".part"
+
+Bytes = bytes | bytearray | memoryview
 
 
 def _digest(path: Path) -> str:
@@ -62,13 +70,38 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
         raise
 
 
-def rewrite(path: Path, text: str) -> None:
-    """Writes a text file anew; a reader sees all of the old text or all of the new. For one process at a time."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    _flush(part)
-    part.replace(path)
+def atomic_write(path: Path, data: Bytes | Iterable[Bytes]) -> None:
+    """Writes a file, or replaces it, in one step that survives a crash and a power cut.
+
+    Several processes or threads may write the same name: the last one wins, and none harms another. What is written on the
+    way is deleted again if writing fails, so that a full disk gets its bytes back; a writer that is killed leaves it behind
+    (see ``remove_leftovers``).
+
+    Args:
+        path: the file. Its folder must exist.
+        data: its bytes, or pieces of them in order; an error while the pieces are made leaves the file as it was.
+
+    Raises:
+        OSError: the disk is full or failing.
+    """
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
+    try:
+        with part.open("xb") as file:
+            for piece in (data,) if isinstance(data, Bytes) else data:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     _flush(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Deletes what writers of ``path`` that were killed left beside it. Only while nobody else writes it."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
+        part.unlink(missing_ok=True)
 
 
 def manifest(folder: Path) -> dict[str, Any]:

@@ -1,5 +1,11 @@
-"""Artefacts: whole or not there, and refused when altered."""
+"""Files and artefacts on disk: whole or not there, whatever was killed or full; refused when altered."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,3 +76,107 @@ def test_a_manifest_cannot_point_outside_its_folder(tmp_path: Path) -> None:
     (tmp_path / "model" / "manifest.json").write_text('{"schema": 1, "files": {"../secret": "0"}}')
     with pytest.raises(StoreCorrupt, match="secret"):
         artefacts.manifest(tmp_path / "model")
+
+
+# single files
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("data", [b"new", bytearray(b"new"), memoryview(b"new"), [b"ne", b"w"]])
+def test_atomic_write_replaces_a_file_and_leaves_nothing_beside_it(tmp_path: Path, data: artefacts.Bytes | list[bytes]) -> None:
+    (tmp_path / "file").write_bytes(b"something older")
+    artefacts.atomic_write(tmp_path / "file", data)
+    assert (tmp_path / "file").read_bytes() == b"new"
+    assert names(tmp_path) == ["file"]
+
+
+def test_atomic_write_gives_the_rights_that_open_gives(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    artefacts.atomic_write(tmp_path / "file", b"x")
+    assert (tmp_path / "file").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_failed_atomic_write_keeps_the_old_file_and_frees_the_disk(tmp_path: Path) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"the beginning of something new"
+        raise OSError(28, "No space left on device")
+
+    artefacts.atomic_write(tmp_path / "file", b"old")
+    with pytest.raises(OSError, match="No space left"):
+        artefacts.atomic_write(tmp_path / "file", pieces())
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_atomic_write_on_a_full_disk_raises_and_keeps_the_old_file(small_disk: Path) -> None:
+    artefacts.atomic_write(small_disk / "file", b"old")
+    with pytest.raises(OSError, match="No space left"):
+        artefacts.atomic_write(small_disk / "file", bytes(2**21))
+    assert (small_disk / "file").read_bytes() == b"old"
+    assert names(small_disk) == ["file"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root can mount a disk that is small enough to be filled")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from pt4al_backend import artefacts
+
+def pieces():
+    yield bytes(2**20)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+artefacts.atomic_write(Path(sys.argv[1]), pieces())
+"""
+
+
+def test_writer_that_is_killed_leaves_the_old_file_and_leftovers_can_be_removed(tmp_path: Path) -> None:
+    file, other = tmp_path / "file[1]", tmp_path / "file[1].npz"
+    artefacts.atomic_write(file, b"old")
+    artefacts.atomic_write(other, b"other")
+    ended = subprocess.run([sys.executable, "-c", KILLED, file], check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
+    assert ended.returncode == -signal.SIGKILL
+    assert file.read_bytes() == b"old"
+    assert len(names(tmp_path)) == 3
+    artefacts.remove_leftovers(file)
+    assert names(tmp_path) == ["file[1]", "file[1].npz"]
+
+
+def test_several_writers_of_one_name_leave_one_whole_content(tmp_path: Path) -> None:
+    contents = [bytes([k]) * 100_000 for k in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(5):
+            list(threads.map(lambda content: artefacts.atomic_write(tmp_path / "file", content), contents))
+            assert (tmp_path / "file").read_bytes() in contents
+    assert names(tmp_path) == ["file"]
+
+
+def test_atomic_write_flushes_the_file_before_its_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut cannot be made here; what it would find is decided by this order."""
+    flushed: list[tuple[str, bool]] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        flushed.append(("folder" if path.is_dir() else "file", (tmp_path / "file").exists()))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    artefacts.atomic_write(tmp_path / "file", b"x")
+    assert flushed == [("file", False), ("folder", True)]

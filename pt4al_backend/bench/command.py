@@ -216,7 +216,7 @@ def _note(path: Path, title: str) -> None:
     with held(path, wait=True):
         before = str(experiment(path.parent).get("command", "")).splitlines()
         lines = [*(each for each in before if each != this), this]
-        artefacts.rewrite(path, json.dumps({"title": title, "command": "\n".join(lines)}))
+        artefacts.atomic_write(path, json.dumps({"title": title, "command": "\n".join(lines)}).encode())
 
 
 @app.command()

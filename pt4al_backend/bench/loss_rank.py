@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from zipfile import is_zipfile
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pt4al_backend import __version__
+from pt4al_backend.artefacts import atomic_write
 from pt4al_backend.bench import correlation, figures, hardware, job_folders, supervised, tables
 from pt4al_backend.bench.correlation import Correlation
 from pt4al_backend.bench.records import lines, require_same
@@ -133,7 +135,9 @@ def _found(to: Path, truth: Truth, options: ProjectSettings, pretext: str, ranki
     )
     arrays = _arrays(to, line)
     arrays.parent.mkdir(exist_ok=True)
-    np.savez(arrays, ids=truth.ids[truth.test], labels=labels, main=main, pretext=losses)
+    buffer = BytesIO()
+    np.savez(buffer, ids=truth.ids[truth.test], labels=labels, main=main, pretext=losses)
+    atomic_write(arrays, buffer.getbuffer())
     _append(to / FILE, line)
     return line
 

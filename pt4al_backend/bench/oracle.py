@@ -137,7 +137,7 @@ class Run:
 
     def _write(self, records: list[Json]) -> None:
         """Writes all records anew, which leaves out a line that was cut short."""
-        artefacts.rewrite(self._records, "".join(json.dumps(record) + "\n" for record in records))
+        artefacts.atomic_write(self._records, "".join(json.dumps(record) + "\n" for record in records).encode())
 
     def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
         began = time.perf_counter()

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from pt4al_backend.artefacts import atomic_write
 from pt4al_backend.errors import StoreCorrupt
 
 #: The id of a pixel that nobody gave a class.
@@ -81,15 +82,7 @@ class MaskFiles:
         path = self._path(name)
         if not path.exists() or path.read_bytes() != data:
             self._folder.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(f".{os.getpid()}.part")
-            try:
-                with part.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            atomic_write(path, data)
         return name
 
     def has(self, name: str) -> bool:

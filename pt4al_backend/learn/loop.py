@@ -11,7 +11,6 @@ A training asks the device for a number once an epoch, and nowhere else. ``torch
 
 import io
 import math
-import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -24,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.devices import autocast
@@ -140,6 +140,7 @@ class Checkpoint:
         Raises:
             ValueError: unreadable, or of another piece of work.
         """
+        artefacts.remove_leftovers(self._path)
         if not self._path.exists():
             return None
         try:
@@ -155,16 +156,7 @@ class Checkpoint:
         start = time.monotonic()
         if start - self._saved < self._took / self._share:
             return
-        part = self._path.with_suffix(".part")
-        try:
-            with part.open("wb") as file:
-                file.write(archive({"fingerprint": self._fingerprint, **state}))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._path)
-        except OSError:
-            part.unlink(missing_ok=True)  # on a full disk every byte counts
-            raise
+        artefacts.atomic_write(self._path, archive({"fingerprint": self._fingerprint, **state}))
         self._saved = time.monotonic()
         self._took = self._saved - start
 

@@ -279,4 +279,5 @@ def _losses(
 
 def write(path: Path, tasks: Sequence[Json]) -> None:
     """Writes tasks for import in Label Studio, one in a line; a file of that name is replaced once all is written."""
-    artefacts.rewrite(path, "[\n" + ",\n".join(json.dumps(task) for task in tasks) + "\n]\n")
+    lines = ",\n".join(json.dumps(task) for task in tasks)
+    artefacts.atomic_write(path, f"[\n{lines}\n]\n".encode())

@@ -5,10 +5,9 @@ within three seconds the work goes on without them: many backends have no way to
 """
 
 import hashlib
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from torchvision.models import (
     ResNet50_Weights,
     ResNet101_Weights,
 )
+
+from pt4al_backend.artefacts import atomic_write
 
 #: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
 URLS: dict[str, str] = {
@@ -55,22 +56,21 @@ def at_hand(network: str) -> bool:
 
 
 def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
-    part = target.with_suffix(f".{os.getpid()}.part")
+    def pieces(response: requests.Response) -> Iterator[bytes]:
+        for piece in response.iter_content(1 << 20):
+            if given_up.is_set():
+                raise TimeoutError
+            yield piece
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with requests.get(url, stream=True, timeout=(ANSWER_SECONDS, ANSWER_SECONDS)) as response:
             response.raise_for_status()
             answered.set()
-            with part.open("wb") as file:
-                for piece in response.iter_content(1 << 20):
-                    if given_up.is_set():
-                        return
-                    file.write(piece)
-        part.replace(target)
+            atomic_write(target, pieces(response))
     except (requests.RequestException, OSError) as error:
         failure.append(type(error).__name__)
     finally:
-        part.unlink(missing_ok=True)
         answered.set()
 
 
