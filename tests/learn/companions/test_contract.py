@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
@@ -38,10 +39,17 @@ Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
 
 
 def ask(
-    folder: Path, name: str, store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS, asks: int = 6, **settings: Any
+    folder: Path,
+    name: str,
+    store: Path,
+    rows: NDArray[np.int64],
+    pool: Pool = ARROWS,
+    asks: int = 6,
+    train_size: int = 12,
+    **settings: Any,
 ) -> Asked:
-    """What a training says of candidates that follow twelve labelled images, and what it reported."""
-    train = np.arange(12)
+    """What a training says of candidates once it has learned the first images of the store, and what it reported."""
+    train = np.arange(train_size)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
     folder = job(folder, "learn", store, arrays, pool, companion=name, asks=asks, settings=given)
@@ -150,17 +158,24 @@ def test_the_autoencoder_learns_as_often_as_published_for_each_time_that_the_dis
     assert sorted(taken.values()) == [3, 3 * steps]
 
 
-def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
-    """Those of both kinds, to one that learns nothing itself. By TA-VAAL, as VAAL's codes say next to nothing so soon."""
+def frozen(part: str) -> RemovableHandle:
+    """Stops either part of VAAL from learning, the "autoencoder" or the "discriminator", until the handle is left."""
 
     def stop(optimizer: Optimizer, *_: Any) -> None:
         learned = optimizer.param_groups[0]["params"]
-        if isinstance(optimizer, torch.optim.Adam) and len(learned[-1]) == 1:  # it ends in one number
+        if isinstance(optimizer, torch.optim.Adam) and (len(learned[-1]) == 1) == (
+            part == "discriminator"
+        ):  # it ends in one number
             for each in learned:
                 each.grad = None
 
+    return register_optimizer_step_pre_hook(stop)
+
+
+def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
+    """Those of both kinds, to one that learns nothing itself. By TA-VAAL, as VAAL's codes say next to nothing so soon."""
     store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(32)
-    with register_optimizer_step_pre_hook(stop):
+    with frozen("discriminator"):
         said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=25)
     assert said["ta_vaal"].mean() > 0.75
 
@@ -175,43 +190,36 @@ def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
 
 @pytest.mark.parametrize("name", ["learning_loss", "learning_loss_detached"])
 def test_a_loss_module_learns_what_the_model_gets_wrong(tmp_path: Path, name: str) -> None:
-    """Arrows are labelled by their colour; grey noise is labelled at random, which nothing can predict."""
-    rng = np.random.default_rng(0)
-    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
-    for k in range(1, 36, 2):
-        images[k] = rng.integers(0, 256, (*SHAPE, 1), dtype=np.uint8).repeat(3, 2)
+    """One grey picture has every class in turn, which no model can learn, however long; arrows are labelled by their colour."""
+    grey = np.full((*SHAPE, 3), 120, np.uint8)
+    images = [grey if k % 2 else np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
     store, rows = _store(tmp_path / "pixels", images), np.arange(24, 36)
-    train = np.arange(24)
-    labels = np.array([CLASSES[rng.integers(len(CLASSES)) if k % 2 else k % len(CLASSES)] for k in train], np.str_)
-    nothing = labelled(store, train[:0])
-    arrays = {"train": {"rows": train, "labels": labels}, "control": nothing, "candidates": rows}
-    folder = job(tmp_path / "job", "learn", store, arrays, companion=name, asks=6, settings={"epochs": 40})
-    learn.learn(Job.read(folder), lambda _: None)
-    with np.load(folder / "result" / "candidates.npz") as said:
-        asked = rows[np.argsort(said[name])][:6]
-    assert (asked % 2).sum() >= 5
+    said, _ = ask(tmp_path / "job", name, store, rows, train_size=24, epochs=40, learning_rate=0.01)
+    assert (rows[np.argsort(said[name])][:6] % 2).all()
 
 
 def test_a_discriminator_finds_a_kind_that_nobody_has_labelled(tmp_path: Path) -> None:
-    """TA-VAAL's. VAAL sums the divergence, which leaves next to nothing in the codes of so short a training."""
-    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
-    strange = range(24, 36)
-    for k in strange:
-        images[k] = np.indices(SHAPE).sum(0).astype(np.uint8)[..., None].repeat(3, 2) % 2 * 255  # a chequerboard
-    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
-    said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=30)
-    assert len(set(rows[np.argsort(said["ta_vaal"])][:8].tolist()) & set(strange)) >= 7
+    """The other candidates are the labelled images themselves, which no discriminator can tell from the labelled ones.
+
+    By codes that stay as they are: an autoencoder that learns as well hides the kind again.
+    """
+    chequers = (np.indices(SHAPE).sum(0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, 2)
+    images = [*(np.asarray(arrow(k, SHAPE[0])) for k in range(12)), *[chequers] * 12]
+    store, rows = _store(tmp_path / "pixels", images), np.arange(24)
+    with frozen("autoencoder"):
+        said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=20)
+    known, strange = said["ta_vaal"][:12].mean(), said["ta_vaal"][12:].mean()
+    assert strange < known / 2
 
 
 def test_a_second_network_asks_for_images_without_an_upright_sense(tmp_path: Path) -> None:
-    images = [np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
-    flat = range(24, 36)
-    for k in flat:
-        images[k] = np.full((*SHAPE, 3), 17 * (k - 20), np.uint8)
-    store, rows = _store(tmp_path / "pixels", images), np.arange(12, 36)
-    said, _ = ask(tmp_path / "job", "pal", store, rows, epochs=150)
-    asked = rows[np.argsort(said["pal"])][:6]
-    assert len(set(asked.tolist()) & set(flat)) >= 5
+    """All of one grey: their four views are the same, and as they have every class in turn nothing says their class either."""
+    grey = np.full((*SHAPE, 3), 120, np.uint8)
+    flat = {*range(18, 24), *range(36, 48)}
+    images = [grey if k in flat else np.asarray(arrow(k, SHAPE[0])) for k in range(48)]
+    store, rows = _store(tmp_path / "pixels", images), np.arange(24, 48)
+    said, _ = ask(tmp_path / "job", "pal", store, rows, train_size=24, epochs=60)
+    assert set(rows[np.argsort(said["pal"])][:6].tolist()) <= flat
 
 
 def test_a_second_network_turns_to_another_kind_once_it_has_learned_from_what_is_asked(

@@ -37,7 +37,7 @@ def recipe(images: int, device: torch.device = CPU, fresh: bool = True, **settin
 
 @pytest.fixture
 def pixels(tmp_path: Path) -> Iterator[FrameFile]:
-    with FrameFile(pools.arrows(tmp_path / "store", 60), pools.SHAPE) as store:
+    with FrameFile(pools.arrows(tmp_path / "store", 90), pools.SHAPE) as store:
         yield store
 
 
@@ -47,7 +47,7 @@ def test_it_is_registered() -> None:
 
 @pytest.mark.slow
 def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: FrameFile) -> None:
-    train, test = np.arange(30), np.arange(30, 60)
+    train, test = np.arange(60), np.arange(60, 90)
     learned = task()
     Training(learned, learned.training_data(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
     seen: list[NDArray[np.float32]] = []
