@@ -6,7 +6,9 @@ Pillow's ``ImageDraw.polygon`` go by another rule, even-odd, which makes holes w
 annotator does not see; and they add the pixels that the outline touches: a square of 10 x 10 pixels becomes 11 x 11.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,35 +33,63 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
     height, width = mask.shape
     if len(points) > _MOST_POINTS:
         raise ValueError(f"has {len(points):,} points, more than {_MOST_POINTS:,}")
-    x, y = points.T
-    to_x, to_y = np.roll(points, -1, axis=0).T
-    turns = np.sign(to_y - y).astype(np.int32)
-    slopes = (to_x - x) / np.where(turns == 0, 1, to_y - y)
-    # An edge crosses the centre lines of the rows from its top to the one before its bottom.
-    tops = np.clip(np.ceil(np.minimum(y, to_y) - 0.5), 0, height).astype(np.int64)
-    bottoms = np.clip(np.ceil(np.maximum(y, to_y) - 0.5), 0, height).astype(np.int64)
-    crossings = int((bottoms - tops).sum())
+    edges = _Edges.of(points, height)
+    crossings = int((edges.bottoms - edges.tops).sum())
     if crossings > mask.size + _MOST_CROSSINGS:
         raise ValueError(f"crosses the rows of the image {crossings:,} times")
+    x = points[:, 0]
     left, right = (int(np.clip(end, 0, width)) for end in (np.floor(x.min()), np.ceil(x.max())))
-    first, last = int(tops.min()), int(bottoms.max())
     covers = False
-    for top, bottom in _pieces(tops, bottoms, right - left):
-        starts = np.clip(tops, top, bottom)
-        counts = np.clip(bottoms, top, bottom) - starts
-        edge = np.repeat(np.arange(len(points)), counts)
-        row = np.arange(edge.size) - np.repeat(np.cumsum(counts) - counts - starts, counts)
-        across = x[edge] + (row + 0.5 - y[edge]) * slopes[edge]
-        column = np.clip(np.ceil(across - 0.5), left, right).astype(np.int64) - left
-        windings = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
-        np.add.at(windings, (row - top, column), turns[edge])
-        np.cumsum(windings, axis=1, out=windings)
-        inside = windings[:, :-1] != 0
+    for top, bottom in _pieces(edges.tops, edges.bottoms, right - left):
+        inside = edges.windings(top, bottom, left, right) != 0
         mask[top:bottom, left:right][inside] = value
         covers = covers or bool(inside.any())
     if not covers:
         raise ValueError("covers no pixel of the image")
-    return crossings + (last - first) * (right - left)
+    return crossings + int(edges.bottoms.max() - edges.tops.min()) * (right - left)
+
+
+@dataclass(frozen=True, eq=False)
+class _Edges:
+    """The edges of a polygon, each from a point to the next; all arrays have one entry an edge.
+
+    An edge crosses the centre lines of the rows from its top to the one before its bottom. Down it turns the winding number
+    by one, up by minus one:
+
+        row 0  --------+----   top of the edge: the first centre line below its upper end
+        row 1  -------+-----   crossed at x + (row + 0.5 - y) * slope
+        row 2  ------+------   bottom - 1
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    turns: NDArray[np.int32]
+    tops: NDArray[np.int64]
+    bottoms: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, points: NDArray[np.float64], height: int) -> Self:
+        x, y = points.T
+        to_x, to_y = np.roll(points, -1, axis=0).T
+        turns = np.sign(to_y - y).astype(np.int32)
+        slopes = (to_x - x) / np.where(turns == 0, 1, to_y - y)
+        tops = np.clip(np.ceil(np.minimum(y, to_y) - 0.5), 0, height).astype(np.int64)
+        bottoms = np.clip(np.ceil(np.maximum(y, to_y) - 0.5), 0, height).astype(np.int64)
+        return cls(x, y, slopes, turns, tops, bottoms)
+
+    def windings(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.int32]:
+        """The winding number at the centre of each pixel of a box, [bottom - top, right - left]."""
+        starts = np.clip(self.tops, top, bottom)
+        counts = np.clip(self.bottoms, top, bottom) - starts
+        edge = np.repeat(np.arange(len(self.x)), counts)
+        row = np.arange(edge.size) - np.repeat(np.cumsum(counts) - counts - starts, counts)
+        across = self.x[edge] + (row + 0.5 - self.y[edge]) * self.slopes[edge]
+        column = np.clip(np.ceil(across - 0.5), left, right).astype(np.int64) - left
+        windings = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
+        np.add.at(windings, (row - top, column), self.turns[edge])
+        np.cumsum(windings, axis=1, out=windings)
+        return windings[:, :-1]
 
 
 def _pieces(tops: NDArray[np.int64], bottoms: NDArray[np.int64], width: int) -> list[tuple[int, int]]:

@@ -6,7 +6,11 @@ A region has four values for each pixel, row by row: red, green, blue and opacit
     32 bits     how many values
      5 bits     bits of a value, less 1
     4 x 4 bits  bits of a count, less 1, for each of four kinds of packet
-    packets     1 bit: a run of one value, or single values; 2 bits: the kind; a count, less 1; the value, or so many values
+    packets     one after the other, not aligned to bytes:
+
+    | 1 bit            | 2 bits | 3, 4, 8 or 16 bits | 8 bits, or count x 8 bits |
+    | a run (1), or    | kind   | count - 1           | the run's value, or       |
+    | single values (0)|        |                     | so many single values     |
 
 label-studio-sdk (``converter.brush``) writes the same bytes as `encode`, and another zero where the last one is full. It is
 not used: 1024 x 512 pixels with 2 % salt noise take it 145 ms to decode and 33 ms to encode, against 4.7 ms and 1.4 ms here
@@ -27,7 +31,12 @@ _Ints = NDArray[np.int64]
 _CHANNELS = 4
 _VALUE_BITS = 8
 _COUNT_BITS = np.array([3, 4, 8, 16])  # what Label Studio writes
-_HEADER_BITS = 53
+_TOTAL_BITS, _SIZE_BITS, _COUNT_SIZE_BITS = 32, 5, 4
+_HEADER_BITS = _TOTAL_BITS + _SIZE_BITS + 4 * _COUNT_SIZE_BITS  # 53
+_HEADER_BYTES = 7  # that the header lies in
+_KIND_BITS = 1 + 2  # of a packet, before its count
+_TOUCHED = 5  # bytes at most that a packet without its single values touches: 27 bits, from any bit of a byte on
+_WORD = 32  # bits of a word that packets are read from
 _WINDOW = 8192  # bytes that are parsed together, which bounds the memory that takes
 
 
@@ -43,8 +52,9 @@ def encode(region: NDArray[np.bool_]) -> list[int]:
     counts[np.cumsum(pieces) - 1] = lengths - (pieces - 1) * longest
     kinds = np.searchsorted(1 << _COUNT_BITS[:-1], counts)
     sizes = _COUNT_BITS[kinds]
-    packets = ((4 + kinds << sizes) + counts - 1 << _VALUE_BITS) + np.repeat(values, pieces)
-    return _stream(_header(pixels.size * _CHANNELS), packets, 3 + sizes + _VALUE_BITS)
+    heads = ((4 + kinds) << sizes) + (counts - 1)  # 4: the bit of a run, before the two of the kind
+    packets = (heads << _VALUE_BITS) + np.repeat(values, pieces)
+    return _stream(_header(pixels.size * _CHANNELS), packets, _KIND_BITS + sizes + _VALUE_BITS)
 
 
 def decode(packed: object, height: int, width: int) -> NDArray[np.bool_]:
@@ -59,21 +69,23 @@ def decode(packed: object, height: int, width: int) -> NDArray[np.bool_]:
     total = height * width * _CHANNELS
     if 8 * len(data) < _HEADER_BITS:
         raise ValueError(f"ends within its header, after {len(data)} bytes")
-    head = int.from_bytes(data[:7].ljust(7, b"\0")) >> 56 - _HEADER_BITS
-    if head >> 21 != total:
-        raise ValueError(f"is of {head >> 21:,} values, not of {_CHANNELS} for each of {width:,} x {height:,} pixels")
-    if (bits := (head >> 16 & 31) + 1) != _VALUE_BITS:
+    header = int.from_bytes(data[:_HEADER_BYTES].ljust(_HEADER_BYTES, b"\0")) >> (8 * _HEADER_BYTES - _HEADER_BITS)
+    claimed = header >> (_HEADER_BITS - _TOTAL_BITS)
+    if claimed != total:
+        raise ValueError(f"is of {claimed:,} values, not of {_CHANNELS} for each of {width:,} x {height:,} pixels")
+    if (bits := ((header >> (4 * _COUNT_SIZE_BITS)) & 0b11111) + 1) != _VALUE_BITS:
         raise ValueError(f"has values of {bits} bits, not of {_VALUE_BITS}")
-    values, lengths = _runs(data, [(head >> shift & 15) + 1 for shift in (12, 8, 4, 0)], total)
+    count_bits = [((header >> shift) & 0b1111) + 1 for shift in (12, 8, 4, 0)]
+    values, lengths = _runs(data, count_bits, total)
     ends = np.minimum(np.cumsum(lengths), total)
     # A pixel's opacity is the last of its values: it is in the run that this one is in.
     return np.repeat(values >= HALF, np.diff(ends // _CHANNELS, prepend=0)).reshape(height, width)
 
 
 def _header(total: int) -> int:
-    header = total << 5 | _VALUE_BITS - 1
+    header = (total << _SIZE_BITS) | (_VALUE_BITS - 1)
     for size in _COUNT_BITS.tolist():
-        header = header << 4 | size - 1
+        header = (header << _COUNT_SIZE_BITS) | (size - 1)
     return header
 
 
@@ -81,12 +93,13 @@ def _stream(header: int, packets: _Ints, sizes: _Ints) -> list[int]:
     """Bytes of the header and of packets of so many bits each, filled up with zeros."""
     starts = _HEADER_BITS + np.cumsum(sizes) - sizes
     first = starts >> 3
-    words = packets << 40 - sizes - (starts & 7)  # a packet touches five bytes at most
-    data = np.zeros(int(first[-1]) + 5, dtype=np.int64)
-    for k in range(5):
+    words = packets << (8 * _TOUCHED - sizes - (starts & 7))  # each packet where it lies in the bytes that it touches
+    data = np.zeros(int(first[-1]) + _TOUCHED, dtype=np.int64)
+    for k in range(_TOUCHED):
         # Packets that share a byte have no bit in common: their sum has the bits of both. It is exact in float64.
-        data += np.bincount(first + k, words >> 32 - 8 * k & 255, data.size).astype(np.int64)
-    data[:7] += np.frombuffer((header << 56 - _HEADER_BITS).to_bytes(7), dtype=np.uint8)
+        data += np.bincount(first + k, (words >> (8 * (_TOUCHED - 1 - k))) & 255, data.size).astype(np.int64)
+    header <<= 8 * _HEADER_BYTES - _HEADER_BITS
+    data[:_HEADER_BYTES] += np.frombuffer(header.to_bytes(_HEADER_BYTES), dtype=np.uint8)
     packed: list[int] = data[: -(-int(starts[-1] + sizes[-1]) // 8)].tolist()
     return packed
 
@@ -131,27 +144,27 @@ def _packets(stream: NDArray[np.uint8], position: int, count_bits: Sequence[int]
     """
     origin = position >> 3
     window = stream[origin : origin + _WINDOW + 3].astype(np.uint32)
-    words = window[:-3] << 24 | window[1:-2] << 16 | window[2:-1] << 8 | window[3:]
+    words = (window[:-3] << 24) | (window[1:-2] << 16) | (window[2:-1] << 8) | window[3:]
     heads = (words[:, None] << np.arange(8, dtype=np.uint32)).ravel()  # what follows each bit, 25 bits at least
-    kinds = (heads >> 29).astype(np.intp)
+    kinds = (heads >> (_WORD - _KIND_BITS)).astype(np.intp)  # 0 to 3: single values; 4 to 7: a run
     sizes = np.array([*count_bits, *count_bits], dtype=np.uint32)[kinds]
-    counts = (heads << 3 >> 32 - sizes) + 1
+    counts = ((heads << _KIND_BITS) >> (_WORD - sizes)) + 1
     single = kinds < 4
-    ends = np.arange(3, heads.size + 3, dtype=np.uint32) + sizes + _VALUE_BITS * np.where(single, counts, 1)
+    ends = np.arange(_KIND_BITS, heads.size + _KIND_BITS, dtype=np.uint32) + sizes + _VALUE_BITS * np.where(single, counts, 1)
     hops = memoryview(ends)
     at, beyond, found = position & 7, len(hops), []
     while at < beyond:
         found.append(at)
         at = hops[at]
     starts = np.array(found)
-    return 8 * origin + starts + 3 + sizes[starts], counts[starts].astype(np.int64), single[starts]
+    return 8 * origin + starts + _KIND_BITS + sizes[starts], counts[starts].astype(np.int64), single[starts]
 
 
 def _values(stream: NDArray[np.uint8], bits: _Ints) -> _Ints:
     """The values that begin at these bits."""
     first = bits >> 3
-    both: _Ints = stream[first].astype(np.int64) << 8 | stream[first + 1]
-    return both >> 8 - (bits & 7) & 255
+    both: _Ints = (stream[first].astype(np.int64) << 8) | stream[first + 1]
+    return (both >> (8 - (bits & 7))) & 255
 
 
 def _ends(done: int, total: int) -> str:
