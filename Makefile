@@ -41,7 +41,7 @@ endef
 $(VENV)/.done: pyproject.toml
 	$(call make-venv,$(VENV))
 	@echo "Installing the backend; torch alone is some gigabytes, about two minutes …"
-	@$(BIN)/pip install --quiet --editable '.[demo,bench,postgresql,dev]'
+	@$(BIN)/pip install --quiet --editable '.[demo,bench,label-studio-ml,postgresql,redis,dev]'
 	@touch $@
 
 $(LABEL_STUDIO)/.done: Makefile

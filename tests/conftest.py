@@ -41,6 +41,7 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A running Redis, shared by the session."""
+    pytest.importorskip("redis", reason="needs the extra redis")
     if shutil.which("redis-server") is None:
         pytest.skip("Redis is not installed: apt-get install redis-server")
     with databases.redis(tmp_path_factory.mktemp("redis")) as url:

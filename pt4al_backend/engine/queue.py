@@ -1,23 +1,39 @@
 """Background work: the web process asks, worker processes reconcile. Huey on SQLite by default, on Redis by URL."""
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from threading import Event, Thread
 from typing import Any
 
 from huey import RedisHuey, SqliteHuey
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
+#: What a queue raises that cannot be read or written.
+QUEUE_ERRORS: tuple[type[Exception], ...] = (sqlite3.Error,)
+if find_spec("redis"):
+    from redis.exceptions import RedisError
+
+    QUEUE_ERRORS += (RedisError,)
+
 
 class Queue:
-    """The queue between web and worker. What was asked outlives every process, and asking costs about a millisecond."""
+    """The queue between web and worker. What was asked outlives every process, and asking costs about a millisecond.
+
+    Raises:
+        ConfigError: the settings name a Redis, and its client is not installed.
+    """
 
     def __init__(self, settings: ServerSettings, work: Callable[[int, bool], None] | None = None) -> None:
         options: dict[str, Any] = {"name": "pt4al", "results": False}
         if settings.redis_url:
+            if find_spec("redis") is None:
+                raise ConfigError("PT4AL_REDIS_URL is set, but redis is not installed.", "pip install 'pt4al-backend[redis]'")
             self._huey = RedisHuey(url=settings.redis_url, **options)
         else:
             settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

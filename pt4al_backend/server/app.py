@@ -4,14 +4,12 @@
 """
 
 import logging
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import MutableHeaders
@@ -20,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
 from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
@@ -32,7 +30,7 @@ from pt4al_backend.state.store import REMEDY, Store
 log = logging.getLogger(__name__)
 
 #: What the state and the queue raise when they cannot be read or written.
-STATE_ERRORS = (DBAPIError, PoolTimeout, sqlite3.Error, RedisError)
+STATE_ERRORS = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
 
 
 class HttpError(PT4ALError):

@@ -166,6 +166,8 @@ def test_the_dependencies_are_read_from_the_project_with_the_driver_for_postgres
     written = subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout.splitlines()
     assert any(line.startswith("torch>=") for line in written)
     assert any(line.startswith("psycopg[binary]") for line in written)
+    assert any(line.startswith("redis>=") for line in written)
+    assert not any(line.startswith("label-studio-ml") for line in written)
     assert not any(line.startswith("pytest") for line in written)
 
 

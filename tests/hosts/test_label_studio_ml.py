@@ -1,4 +1,5 @@
-"""PT4AL as label-studio-ml hosts it: the release 1.0.9 that is installed, and the calls that 2.x makes."""
+# ruff: noqa: E402  the imports need the extra
+"""PT4AL as label-studio-ml hosts it: the release 1.0.9 that is installed, and an imitation of the 2.x sources."""
 
 import importlib
 import json
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("label_studio_ml", reason="needs the extra label-studio-ml")
+
 from label_studio_ml.model import LabelStudioMLManager, SimpleJobManager
 
 from pt4al_backend.config import ServerSettings

@@ -38,6 +38,7 @@ class Host:
 
 @pytest.fixture
 def host(label_studio: LabelStudioServer, tmp_path: Path) -> Iterator[Host]:
+    pytest.importorskip("label_studio_ml", reason="needs the extra label-studio-ml")
     port = free_port()
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("LABEL_STUDIO_", "PT4AL_", "BASIC_AUTH_"))
