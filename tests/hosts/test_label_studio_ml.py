@@ -1,4 +1,3 @@
-# ruff: noqa: E402  the imports need the extra
 """PT4AL as label-studio-ml hosts it: the release 1.0.9 that is installed, and an imitation of the 2.x sources."""
 
 import importlib

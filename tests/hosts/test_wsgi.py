@@ -1,4 +1,3 @@
-# ruff: noqa: E402  the imports need the extra
 """plugin/_wsgi.py: PT4AL behind the routes of label-studio-ml 1.0.9, which is installed."""
 
 import base64
