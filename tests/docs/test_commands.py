@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import tomllib
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -99,3 +100,10 @@ def test_files_that_commands_name_exist(page: Page) -> None:
         for option, value in pairwise(words):
             if option in {"-f", "--file"} and words[0] == "docker":
                 assert (ROOT / value).is_file(), value
+
+
+@PAGES
+def test_extras_that_pages_install_exist(page: Page) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for names in re.findall(r"\.\[([\w,-]+)\]", page.text):
+        assert set(names.split(",")) <= extras.keys(), names
