@@ -105,7 +105,7 @@ def write(
     examples = [*found.pool, *found.test]
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         sizes = list(threads.map(lambda example: _decoded(example, max_pixels, SMALL)[1], found.pool[:LOOKED_AT]))
-        shape, stored = choose(found.task, sizes, gpu=gpu, asked=image_size)
+        shape, stored = choose(found.task, sizes, gpu=gpu, requested=image_size)
 
         def look(example: Example) -> tuple[NDArray[np.uint8], str | Mask]:
             image, _, label = _decoded(example, max_pixels, max(stored))

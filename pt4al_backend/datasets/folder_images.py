@@ -112,7 +112,7 @@ class FolderImages(ABC):
 
     @abstractmethod
     def label_config(self) -> str:
-        """A labeling config that asks for the classes."""
+        """A labeling config with the classes."""
 
     @cached_property
     def config(self) -> LabelConfig:

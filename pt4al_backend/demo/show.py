@@ -181,7 +181,7 @@ def _params(found: FolderImages, settings: ServerSettings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
     params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
-    (height, width), _ = choose(found.task, found.sizes, gpu=False, asked=params.get("image_size"))
+    (height, width), _ = choose(found.task, found.sizes, gpu=False, requested=params.get("image_size"))
     epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
     if epochs < params.get("pretext_epochs", options.pretext_epochs) and not settings.has_gpu:
         params["pretext_epochs"] = epochs

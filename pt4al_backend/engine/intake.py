@@ -99,7 +99,7 @@ class Intake:
             sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
             if sizes:
                 asked = self._options.image_size
-                image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, asked=asked)
+                image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=asked)
                 shapes = {
                     "image_height": image[0],
                     "image_width": image[1],

@@ -190,7 +190,7 @@ class Reconcile:
     def _register(self) -> None:
         """A project is looked at as soon as Label Studio asks /setup; it makes connection and webhook a moment later."""
         if self._full_due or self._project.notices.get("webhook"):
-            self._notice("webhook", self._registration.mend_webhook())
+            self._notice("webhook", self._registration.repair_webhook())
         if self._full_due and not self._project.view_made:
             try:
                 self._project.view_made = self._registration.add_view()
@@ -323,7 +323,7 @@ class Reconcile:
         else:
             self._phase("exhausted", {})
         if self._project.notices.get("webhook"):
-            self._notice("webhook", self._registration.mend_webhook())
+            self._notice("webhook", self._registration.repair_webhook())
         if self._full_due:  # last of all, so that no round waits for it
             Sync(self._store, self._client, self._project, self._labelling).full()
         if self._project.synced_until:

@@ -1,7 +1,7 @@
 """Fetches the file behind a task's image reference, within bounds of bytes and time.
 
 Redirects are followed by hand, at most three, each checked like a first reference. The token goes to Label Studio's
-own URL and nowhere else. A failure is told apart by whose it is: the image's (it is set aside), its host's (it is set
+own URL and nowhere else. Failures differ by whose they are: the image's (it is set aside), its host's (it is set
 aside and may be tried again), or Label Studio's (nothing is set aside, the engine waits).
 """
 
@@ -87,7 +87,7 @@ class Fetcher:
             reply = self._get(target, self._authorize(refresh=True), deadline)
         if reply.status == 401:
             raise AuthError(
-                "Label Studio refused the token when asked for an image.",
+                "Label Studio refused the token when an image was requested.",
                 "Set LABEL_STUDIO_API_KEY to a valid token: in Label Studio, Account & Settings > Personal Access Token.",
             )
         return reply
@@ -107,7 +107,7 @@ class Fetcher:
             reply = self._connections.get(target.origin, target.path, headers, deadline)
         except AddressRefused:
             raise ImageUnreadable(
-                f"The image {target.name} is on a host with a private address, which is not asked without permission.",
+                f"The image {target.name} is on a host with a private address, which is not contacted without permission.",
                 f"If that host is yours, add {target.origin.host} to PT4AL_IMAGE_HOSTS and start the backend again.",
             ) from None
         except TooLong:
@@ -154,7 +154,7 @@ class Fetcher:
             pass
         return Unreachable(
             f"Label Studio at {health.origin.scheme}://{health.origin.authority} {what}.",
-            "Start it, or correct LABEL_STUDIO_URL. The backend goes on by itself as soon as it answers.",
+            "Start it, or correct LABEL_STUDIO_URL. The backend continues by itself as soon as it answers.",
         )
 
     def _why(self, error: Exception) -> str:

@@ -87,6 +87,6 @@ class FrameFile:
                 height, width, _ = self.shape
                 raise StoreCorrupt(
                     f"The image store {self.path.name} ends before row {row}: it has {self.rows} of {width} x {height} pixels.",
-                    f"Stop the backend, delete {self.path} and start it again: the images are fetched anew.",
+                    f"Stop the backend, delete {self.path} and start it again: the images are fetched again.",
                 )
         return frames

@@ -1,6 +1,6 @@
 """Frames: the one shape in which a project's images are stored and trained on, and how an image gets into it.
 
-A shape is (height, width) in pixels. Classification looks at squares of the image's centre. Segmentation looks at the whole
+A shape is (height, width) in pixels. Classification sees squares of the image's centre. Segmentation sees the whole
 image: it is scaled until it fits the frame, lies at the top left, and what is left of the frame mirrors it. A mirror, not
 black: every pixel of a frame then looks like the image, and a mean over them is a mean over the image.
 """
@@ -73,42 +73,42 @@ def content(size: tuple[int, int], shape: Shape) -> Shape:
 KEEP: dict[str, Callable[[Image.Image, Shape], NDArray[np.uint8]]] = {"classification": crop, "segmentation": fit}
 
 
-def choose(task: str, sizes: Sequence[tuple[int, int]], *, gpu: bool, asked: int | None = None) -> tuple[Shape, Shape]:
+def choose(task: str, sizes: Sequence[tuple[int, int]], *, gpu: bool, requested: int | None = None) -> tuple[Shape, Shape]:
     """The shape that networks are trained at, and the shape that images are stored in.
 
     Args:
         task: the main task.
         sizes: (width, height) of some of the project's images.
         gpu: whether there is one.
-        asked: side of the square, or longer side of the frame; None leaves it to this function.
+        requested: side of the square, or longer side of the frame; None leaves it to this function.
     """
     if task == "segmentation":
-        shape = _frame(sizes, gpu=gpu, asked=asked)
+        shape = _frame(sizes, gpu=gpu, requested=requested)
         return shape, shape
-    size, stored = _square([min(size) for size in sizes], gpu=gpu, asked=asked)
+    size, stored = _square([min(size) for size in sizes], gpu=gpu, requested=requested)
     return (size, size), (stored, stored)
 
 
-def _square(shorter_sides: Sequence[int], *, gpu: bool, asked: int | None) -> tuple[int, int]:
+def _square(shorter_sides: Sequence[int], *, gpu: bool, requested: int | None) -> tuple[int, int]:
     """The side of the squares that networks are trained at, and of those that are stored.
 
-    The training side is ``asked`` if given. Else it is the pool's own if that is small (median shorter side up to 64:
+    The training side is ``requested`` if given. Else it is the pool's own if that is small (median shorter side up to 64:
     the nearest multiple of 8, at least 32), or 224 with a GPU, the side of ImageNet's weights, and 96 without. Larger
     images are stored with a margin, which random crops need. No images at all count as large ones.
     """
-    size = asked or (GPU_SIZE if gpu else CPU_SIZE)
-    if not asked and len(shorter_sides):
+    size = requested or (GPU_SIZE if gpu else CPU_SIZE)
+    if not requested and len(shorter_sides):
         median = float(np.median(shorter_sides))
         if median <= SMALL:
             size = max(SMALLEST, STEP * round(median / STEP))
     return size, size if size <= SMALL else round(size * MARGIN)
 
 
-def _frame(sizes: Sequence[tuple[int, int]], *, gpu: bool, asked: int | None) -> Shape:
-    """A frame of the median aspect ratio, both sides whole numbers of ``CELL``; hardly larger than the images unless asked."""
+def _frame(sizes: Sequence[tuple[int, int]], *, gpu: bool, requested: int | None) -> Shape:
+    """A frame of the median aspect ratio, both sides whole numbers of ``CELL``; no larger than the images unless requested."""
     largest = GPU_LONGER if gpu else CPU_LONGER
     widths, heights = np.array(sizes or [(4 * largest, 3 * largest)], dtype=np.float64).T
-    longer = asked or min(largest, float(np.median(np.maximum(widths, heights))))
+    longer = requested or min(largest, float(np.median(np.maximum(widths, heights))))
     aspect = float(np.median(widths / heights))
     width, height = longer * min(1.0, aspect), longer * min(1.0, 1 / aspect)
     return _cells(height), _cells(width)

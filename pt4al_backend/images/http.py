@@ -1,6 +1,6 @@
 """HTTP requests that only go to checked addresses, end at a deadline, and share open connections.
 
-An image's URL is written by whoever can create a task, so the server behind it is not trusted. urllib3's pools are made for
+Anybody who can create a task writes an image's URL, so the server behind it is not trusted. urllib3's pools are made for
 addresses, not for names: the address that was checked is the address that is connected to, and a name that resolves
 differently a second time gains nothing. The socket is shut down when the time is over, whatever phase a server stalls in.
 Neither proxies nor ``.netrc`` of the environment are used: a proxy would resolve the name itself, past the check, and would

@@ -22,7 +22,7 @@ from pt4al_backend.errors import StoreCorrupt
 
 #: The id of a pixel that nobody gave a class.
 UNLABELLED = 255
-#: So many classes a mask can tell apart.
+#: Most classes that a mask can hold.
 MOST_CLASSES = 255
 
 _SCORES, _CLASSES = "scores", "classes"
@@ -112,7 +112,7 @@ class MaskFiles:
         except Exception as error:  # a damaged PNG surfaces as any of a dozen types
             raise StoreCorrupt(
                 f"The mask {path.name} is missing or damaged ({type(error).__name__}).",
-                f"Delete {path}: its annotations are read anew with the next full pass.",
+                f"Delete {path}: its annotations are read again with the next full pass.",
             ) from error
 
     def prune(self, wanted: Collection[str]) -> None:

@@ -42,7 +42,7 @@ class Target:
     origin: Origin
     path: str
     name: str
-    label_studio: bool  # asked at Label Studio's URL, by way of Label Studio alone
+    label_studio: bool  # requested at Label Studio's URL, by way of Label Studio alone
     token: bool
     login: str = ""  # Authorization header for a user:password in the URL itself
 

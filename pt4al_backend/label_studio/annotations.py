@@ -64,7 +64,7 @@ class LabelReader(ABC):
         self.config = config
 
     def answer_of(self, annotations: Iterable[Annotation], find: Find = lambda _: None) -> Answer:
-        """Reconciles the annotations of one task; ``find`` is asked for the predictions that they may repeat."""
+        """Reconciles the annotations of one task; ``find`` finds the predictions that they may repeat."""
         read: list[tuple[Annotation, Any]] = []
         problems: list[str] = []
         answered = False
@@ -112,15 +112,15 @@ class LabelReader(ABC):
         """What is missing before a model can be trained on ``labels``, "" if nothing is; ``shape`` is what it sees."""
 
     def holds(self, label: str) -> bool:  # noqa: ARG002 - most labels are kept in the state alone
-        """Whether all that belongs to a label is at hand; if not, the annotations are read again."""
+        """Whether all that belongs to a label is there; if not, the annotations are read again."""
         return True
 
     @abstractmethod
-    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:
+    def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:
         """What the editor shows of a model's answer, as regions of a prediction; none if it shows nothing.
 
         Args:
-            said: a class's name, a mask, or the name of one that a model left.
+            answer: a class's name, a mask, or the name of one that a model left.
             confidence: the model's top-1 posterior, if known; the editor shows it.
             size: of the image, which a mask is stretched to; nothing is drawn on an image of unknown size.
         """

@@ -52,9 +52,9 @@ class ClassificationReader(LabelReader):
     def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
         return "" if len(set(labels)) > 1 else "labels of two classes or more"
 
-    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002
-        if said not in self.config.labels:
+    def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002
+        if answer not in self.config.labels:
             return []
         names = {"from_name": self.config.from_name, "to_name": self.config.to_name}
-        region = {**names, "type": "choices", "value": {"choices": [said]}}
+        region = {**names, "type": "choices", "value": {"choices": [answer]}}
         return [region if confidence is None else {**region, "score": confidence}]

@@ -161,10 +161,10 @@ def _lists(root: Element, image: Element) -> list[Element]:
         )
     if _tags(root, "choices"):
         _refuse(
-            "The only <Choices> are asked for each region or item, not for the image.",
+            "The only <Choices> belong to each region or item, not to the image.",
             f"{classify} without perRegion and perItem, {segment}",
         )
-    _refuse("The labeling config asks for no choice and for no outlines.", f"{classify}, {segment}")
+    _refuse("The labeling config has neither choices nor outlines.", f"{classify}, {segment}")
 
 
 def _control(found: list[Element], image: Element, what: str) -> Element:
@@ -176,7 +176,7 @@ def _control(found: list[Element], image: Element, what: str) -> Element:
         _refuse(none, f'Write toName="{name}" {_WHERE}.')
     if len(pointing) > 1:
         either = _spelled(pointing).replace(", ", " or ")
-        _refuse(f"The labeling config asks for several {what}: {_names(pointing)}.", f"Keep one {either} {_WHERE}.")
+        _refuse(f"The labeling config has several {what}: {_names(pointing)}.", f"Keep one {either} {_WHERE}.")
     control = pointing[0]
     tag = f"<{control.tag} {_name(control)}>"
     if not control.get("name"):

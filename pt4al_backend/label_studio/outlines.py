@@ -179,7 +179,7 @@ def _size_of(region: _Region, max_pixels: int) -> tuple[int, int]:
 
 
 def _draw(mask: NDArray[np.uint8], region: _Region) -> int:
-    """Sets a region's pixels to its class; returns how many were looked at."""
+    """Sets a region's pixels to its class; returns how many were examined."""
     value, kind = _value(region.outline), _outline(region.outline)
     try:
         if kind == "points":

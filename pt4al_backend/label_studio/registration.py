@@ -34,7 +34,7 @@ class Registration:
         """Their titles, which Label Studio writes into the project's model version."""
         return [str(backend.get("title") or "") for backend in self.backends()]
 
-    def mend_webhook(self) -> str:
+    def repair_webhook(self) -> str:
         """Gives the webhook the header that basic auth asks for; returns a notice if there is no webhook to give it to.
 
         Label Studio sends the credentials of the connection with every request but the webhook's. They go only to a
@@ -48,12 +48,12 @@ class Registration:
         if header and not ours:
             return (
                 f"Label Studio has no connection with the user name {self._settings.basic_auth_user!r} for this project, so its "
-                f"webhook cannot be let in, and it is looked at every {self._settings.poll_seconds:g} s. "
+                f"webhook is refused. The project is checked every {self._settings.poll_seconds:g} s instead. "
                 "Give the user name and the password of this backend under Settings > Model > Edit."
             )
         if ours and not found:
             return (
-                f"Label Studio has no webhook for this project, so it is looked at every {self._settings.poll_seconds:g} s. "
+                f"Label Studio has no webhook for this project, so it is checked every {self._settings.poll_seconds:g} s. "
                 "Set ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false for Label Studio if the backend has a private "
                 "address, use a host name with a dot, then remove the backend under Settings > Model and connect it again."
             )

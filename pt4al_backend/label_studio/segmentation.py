@@ -42,7 +42,7 @@ class SegmentationReader(LabelReader):
         mask = majority([vote for _, vote in fitting])
         problems = [
             f"Drawn on an image of {vote.shape[1]:,} x {vote.shape[0]:,} pixels, but the others say {width:,} x {height:,}. "
-            "Draw the annotation anew, or delete it in Label Studio."
+            "Draw the annotation again, or delete it in Label Studio."
             for _, vote in read
             if not vote.fits((height, width))
         ]
@@ -52,7 +52,7 @@ class SegmentationReader(LabelReader):
         """Whether an annotation repeats all of a prediction.
 
         A region that was deleted leaves no mark on the others: those that are left are compared with the prediction's. What
-        became of each outline the marks tell; the editor may draw it anew and pack it otherwise. Once the prediction is
+        became of each outline the marks tell; the editor may draw it again and pack it otherwise. Once the prediction is
         deleted, the marks decide alone.
         """
         if not super()._is_accepted(annotation, find):
@@ -61,9 +61,9 @@ class SegmentationReader(LabelReader):
         shown = find(parent) if isinstance(parent, int) else None
         return shown is None or self._labels_in(shown) == self._labels_in(annotation)
 
-    def _labels_in(self, said: Annotation) -> list[str]:
+    def _labels_in(self, annotation: Annotation) -> list[str]:
         """What the regions of an annotation or a prediction are labelled."""
-        values = [(str(region.get("type")), region.get("value")) for region in regions_by(said, self.config.from_name)]
+        values = [(str(region.get("type")), region.get("value")) for region in regions_by(annotation, self.config.from_name)]
         return sorted(str(value.get(kind)) for kind, value in values if isinstance(value, dict))
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ class SegmentationReader(LabelReader):
             return ""
         return (
             f"Drawn on an image of {drawn[0]} x {drawn[1]} pixels, but the image has {size[0]} x {size[1]}. "
-            "Was it replaced? Draw the annotation anew."
+            "Was it replaced? Draw the annotation again."
         )
 
     def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
@@ -104,11 +104,11 @@ class SegmentationReader(LabelReader):
     def keep_only(self, labels: Iterable[str]) -> None:
         self._drawn.prune({label for label in labels if label})
 
-    def regions(self, said: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
-        if not said or size is None:
+    def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
+        if not answer or size is None:
             return []
         try:
-            mask = self._predicted().get(said) if isinstance(said, str) else said
+            mask = self._predicted().get(answer) if isinstance(answer, str) else answer
         except StoreCorrupt as error:
             log.warning("A prediction is served without its drawing. %s", error)
             return []

@@ -67,22 +67,22 @@ def majority(votes: Sequence[Vote]) -> Ids:
     return agreed
 
 
-def _elected(said: Ids) -> Ids:
-    """What wins each pixel, of the ids that [annotators, pixels] said."""
-    elected: Ids = said[-1].copy()
-    open_ones = np.flatnonzero((said != elected).any(axis=0))
+def _elected(votes: Ids) -> Ids:
+    """What wins each pixel, of the ids that [annotators, pixels] give it."""
+    elected: Ids = votes[-1].copy()
+    open_ones = np.flatnonzero((votes != elected).any(axis=0))
     if open_ones.size:
-        elected[open_ones] = _counted(said.take(open_ones, axis=1))
+        elected[open_ones] = _counted(votes.take(open_ones, axis=1))
     return elected
 
 
-def _counted(said: Ids) -> Ids:
+def _counted(votes: Ids) -> Ids:
     """The same, of pixels on which not all agree."""
-    annotators, pixels = said.shape
+    annotators, pixels = votes.shape
     ages = np.arange(annotators, dtype=np.min_scalar_type(annotators * (annotators + 1)))[:, None]
     elected, most = np.empty(pixels, dtype=np.uint8), np.zeros(pixels, dtype=ages.dtype)
-    for each in np.unique(said):
-        hits = said == each
+    for each in np.unique(votes):
+        hits = votes == each
         # Of equally many the one whose newest annotation is newest: no two have the same, so no two ranks are equal.
         rank = hits.sum(axis=0, dtype=ages.dtype) * ages.dtype.type(annotators) + (hits * ages).max(axis=0)
         np.copyto(elected, each, where=rank > most)

@@ -209,7 +209,7 @@ class _Reader:
     def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
         sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
         sizes = [size for size in pool.map(self._size, sample) if size]
-        self.shape, self.stored = choose(self.task, sizes, gpu=self._settings.has_gpu, asked=self._options.image_size)
+        self.shape, self.stored = choose(self.task, sizes, gpu=self._settings.has_gpu, requested=self._options.image_size)
 
     def _check_space(self, folder: Path) -> None:
         needed = len(self._paths) * self.stored[0] * self.stored[1] * 3 + SPARE_BYTES

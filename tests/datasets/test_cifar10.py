@@ -29,9 +29,7 @@ class Touch:
 
 
 @pytest.mark.parametrize("name", ["data_batch_2", "test_batch", "batches.meta"])
-def test_files_that_were_changed_are_refused_and_never_unpickled(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changed_files_are_refused_and_never_unpickled(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     cifar10(tmp_path, monkeypatch)
     (tmp_path / name).write_bytes(pickle.dumps(Touch(tmp_path / "read")))
     with pytest.raises(ConfigError, match="not those of CIFAR-10") as refused:
@@ -65,14 +63,14 @@ def test_the_copy_says_that_it_is_lossy_and_keeps_the_names_of_its_files(tmp_pat
     ],
     ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
 )
-def test_a_pack_that_is_not_what_it_should_be_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_pack_with_another_content_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     pack(tmp_path / "cifar10.npz", **changes)
     with pytest.raises(ConfigError, match=message) as refused:
         DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path, None, 10_000)
     assert "cifar10.npz" in refused.value.message
 
 
-def test_so_is_one_that_is_cut_short_or_lacks_an_array(tmp_path: Path) -> None:
+def test_truncated_pack_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "cifar10.npz"
     pack(file)
     content = file.read_bytes()
@@ -100,12 +98,12 @@ def test_the_imbalanced_pool_has_the_papers_counts_and_is_the_same_each_time() -
     assert "imbalanced" in found.source
 
 
-def test_a_part_of_it_is_as_imbalanced() -> None:
+def test_part_of_the_imbalanced_pool_is_as_imbalanced() -> None:
     taken = imbalanced(whole(5000)).pool
     part = Dataset("classification", CIFAR10, "", taken, [Example(name, b"", name) for name in CIFAR10]).part(550)
     assert [Counter(each.group for each in part.pool)[name] for name in CIFAR10] == list(range(10, 101, 10))
 
 
-def test_too_few_images_for_it_are_refused() -> None:
+def test_too_few_images_for_the_imbalanced_pool_are_refused() -> None:
     with pytest.raises(ConfigError, match="1200 images of 'bird'; 1500"):
         imbalanced(whole(1200))

@@ -69,7 +69,7 @@ def test_more_images_than_there_are_are_refused(tmp_path: Path, name: str, monke
 
 
 @pytest.mark.parametrize(("name", "place"), [(name, place) for name in NAMED for place in DATASETS.load(name, Loader)().needs])  # type: ignore[attr-defined]
-def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
+def test_missing_files_are_named_with_source_and_place(
     tmp_path: Path, name: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TREES[name](tmp_path, monkeypatch)
@@ -85,7 +85,7 @@ def test_what_is_missing_is_named_with_where_to_get_it_and_where_to_put_it(
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_it_is_found_in_its_own_folder_whatever_that_is_called_and_by_its_name_in_another(
+def test_data_set_is_found_in_any_folder_and_by_name_in_another(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loader = DATASETS.load(name, Loader)()
@@ -99,16 +99,14 @@ def test_it_is_found_in_its_own_folder_whatever_that_is_called_and_by_its_name_i
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_masks_elsewhere_are_refused_for_a_data_set_that_has_a_name(
-    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_masks_option_is_refused_for_named_data_sets(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES[name](tmp_path, monkeypatch)
     with pytest.raises(ConfigError, match="no masks") as refused:
         DATASETS.load(name, Loader)().read(tmp_path, tmp_path, PIXELS)
     assert "--masks" in refused.value.remedy
 
 
-def test_a_name_that_is_none_is_refused_with_those_that_are() -> None:
+def test_unknown_data_set_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'mnist'") as refused:
         DATASETS.load("mnist", Loader)()
     assert all(name in refused.value.remedy for name in DATASETS)

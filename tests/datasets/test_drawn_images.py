@@ -53,7 +53,7 @@ def test_without_the_file_the_numbers_are_the_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["void", "Ignore", "unlabelled", ""])
-def test_what_is_no_class_stays_unlabelled(folder: Path, name: str) -> None:
+def test_number_without_a_class_stays_unlabelled(folder: Path, name: str) -> None:
     name_classes(folder, f"sky\n{name}\nroad\ncar")
     found = given(folder)
     assert found.classes == ("sky", "road", "car")
@@ -62,7 +62,7 @@ def test_what_is_no_class_stays_unlabelled(folder: Path, name: str) -> None:
     assert found.params["unlabelled"] == "ignore"
 
 
-def test_so_does_the_number_255(folder: Path) -> None:
+def test_number_255_stays_unlabelled(folder: Path) -> None:
     save_masks(folder / "masks", COUNT, numbers=(1, 255))
     name_classes(folder, "sky\nroad\n")
     assert drawn(given(folder), folder) == {UNLABELLED, 1}
@@ -133,7 +133,7 @@ def test_an_image_is_not_its_own_mask(tmp_path: Path) -> None:
         ("".join(f"{i}\n" for i in range(256)), "255 are the most"),
     ],
 )
-def test_names_that_do_not_fit_the_masks_are_refused(folder: Path, text: str, message: str) -> None:
+def test_class_names_that_do_not_fit_the_masks_are_refused(folder: Path, text: str, message: str) -> None:
     for path in (folder / "masks").glob("[!1].png"):
         Image.new("L", (8, 8), 0).save(path)
     name_classes(folder, text)

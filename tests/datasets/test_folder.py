@@ -13,7 +13,7 @@ from tests.support.folders import save, save_masks
 PIXELS = 10_000
 
 
-def test_what_cannot_be_decoded_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_undecodable_images_are_left_out_and_counted(tmp_path: Path) -> None:
     for name in ("cat", "dog"):
         save(tmp_path / name, 8)
     (tmp_path / "cat" / "1.png").write_bytes(b"\x89PNG and no more")
@@ -22,7 +22,7 @@ def test_what_cannot_be_decoded_is_left_out_and_counted(tmp_path: Path) -> None:
     assert "1 left out" in found.source
 
 
-def test_masks_make_it_one_for_segmentation(tmp_path: Path) -> None:
+def test_folder_with_masks_is_a_segmentation_data_set(tmp_path: Path) -> None:
     save(tmp_path / "images", 8)
     save_masks(tmp_path / "masks", 8)
     (tmp_path / "masks" / "classes.txt").write_text("sky\nroad\n")

@@ -20,7 +20,7 @@ def test_the_backend_reads_what_an_annotator_submits_as_the_known_answer(tmp_pat
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_the_images_that_come_with_it_have_a_pool_and_a_test_set(tmp_path: Path, task: str) -> None:
+def test_digits_have_a_pool_and_a_test_set(tmp_path: Path, task: str) -> None:
     pytest.importorskip("sklearn")
     images = KINDS[task].made(tmp_path, READER)
     assert not images.unreadable
@@ -30,7 +30,7 @@ def test_the_images_that_come_with_it_have_a_pool_and_a_test_set(tmp_path: Path,
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_the_pool_comes_in_an_order_that_tells_nothing_and_is_the_same_each_time(tmp_path: Path, task: str) -> None:
+def test_pool_order_is_shuffled_and_reproducible(tmp_path: Path, task: str) -> None:
     pools = [of_task(task, tmp_path, count=40).pool for _ in range(2)]
     assert pools[0] == pools[1] != sorted(pools[0])
 

@@ -34,7 +34,7 @@ def test_every_class_is_there_and_some_are_rare(tmp_path: Path) -> None:
     assert all(share[name] > 0.5 for name in ("road", "house", "tree"))
 
 
-def test_what_is_up_and_what_is_down_can_be_told(tmp_path: Path) -> None:
+def test_scenes_have_an_upright_orientation(tmp_path: Path) -> None:
     scenes.write(tmp_path / "images", tmp_path / "masks", COUNT)
     for ids in masks(tmp_path):
         assert (ids[0] == scenes.CLASSES.index("sky")).mean() > 0.5

@@ -60,7 +60,7 @@ def test_a_folder_that_cannot_be_used_is_refused_with_a_reason(
     assert refused.value.remedy
 
 
-def test_masks_are_refused_where_nobody_draws(tmp_path: Path) -> None:
+def test_masks_are_refused_for_classification(tmp_path: Path) -> None:
     save(tmp_path / "cat", 4)
     save(tmp_path / "dog", 4)
     with pytest.raises(ConfigError, match="no masks") as refused:
@@ -78,7 +78,7 @@ def test_broken_images_are_named_when_they_leave_a_class_empty(tmp_path: Path) -
     assert str(tmp_path / "dog" / "a.png") in refused.value.remedy
 
 
-def test_the_labeling_config_asks_for_the_classes_whatever_they_are_called() -> None:
+def test_labeling_config_lists_classes_of_any_name() -> None:
     names = ('<"cat" & dog\'s>', "7", "ä")
     found = SortedImages("", names, [], [], [])
     assert parse(found.label_config()).labels == names

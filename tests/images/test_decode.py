@@ -254,7 +254,7 @@ def test_no_file_stays_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_the_size_told_is_that_of_the_file_upright() -> None:
+def test_reported_size_is_that_of_the_upright_image() -> None:
     lying = Image.Exif()
     lying[0x0112] = 6
     assert decode_sized(encoded(scene(1600, 1000), "JPEG"), 2_000_000, 60)[1] == (1600, 1000)

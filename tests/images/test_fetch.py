@@ -32,7 +32,7 @@ def test_label_studios_files_come_with_the_token(web: Web) -> None:
     assert web.label_studio.tokens() == ["Token secret-token"] * 2
 
 
-def test_the_name_label_studio_gives_itself_is_never_connected_to(web: Web) -> None:
+def test_hostname_of_label_studio_is_replaced_by_its_url(web: Web) -> None:
     web.label_studio.answers["/data/upload/1/x.png"] = reply()
     it = web.fetcher(hostnames=(web.elsewhere.url,))
     assert it.fetch(f"{web.elsewhere.url}/data/upload/1/x.png", 1) == IMAGE
@@ -129,7 +129,7 @@ def test_a_redirect_loop_ends(web: Web) -> None:
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://host/x", "http://[::1/"])
-def test_redirects_leave_http_never(web: Web, location: str) -> None:
+def test_redirect_to_another_scheme_is_refused(web: Web, location: str) -> None:
     web.elsewhere.answers["/x"] = redirect(location)
     with pytest.raises(ImageUnreadable):
         web.fetcher().fetch(f"{web.elsewhere.url}/x", 1)
@@ -174,7 +174,7 @@ def test_a_connection_that_breaks_off_may_be_tried_again(web: Web, pieces: tuple
 @pytest.mark.parametrize(
     "answer", [b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 200 + b"\r\n"]
 )
-def test_what_is_not_http_is_no_image(web: Web, answer: bytes) -> None:
+def test_answer_that_is_not_http_is_refused(web: Web, answer: bytes) -> None:
     web.elsewhere.answers["/x"] = raw(answer)
     with pytest.raises(ImageUnreadable):
         web.fetcher().fetch(f"{web.elsewhere.url}/x", 1)

@@ -50,7 +50,7 @@ def test_a_very_long_image_costs_no_more_than_its_square() -> None:
 def test_the_training_square_follows_the_pool(sides: list[int], gpu: bool, asked: int | None, expected: tuple[int, int]) -> None:
     size, stored = expected
     sizes = [(side, 2 * side) for side in sides]
-    assert choose("classification", sizes, gpu=gpu, asked=asked) == ((size, size), (stored, stored))
+    assert choose("classification", sizes, gpu=gpu, requested=asked) == ((size, size), (stored, stored))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_training_square_follows_the_pool(sides: list[int], gpu: bool, asked
 def test_a_segmenters_frame_has_the_aspect_of_the_pool_in_whole_cells(
     sizes: list[tuple[int, int]], gpu: bool, asked: int | None, expected: tuple[int, int]
 ) -> None:
-    assert choose("segmentation", sizes, gpu=gpu, asked=asked) == (expected, expected)
+    assert choose("segmentation", sizes, gpu=gpu, requested=asked) == (expected, expected)
 
 
 def test_a_whole_image_fits_into_a_frame_and_is_mirrored_beyond() -> None:

@@ -30,7 +30,7 @@ def test_the_same_mask_is_the_same_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])
-def test_a_mask_that_was_cut_off_is_not_held_and_is_mended_by_putting_it_again(tmp_path: Path, kept: int) -> None:
+def test_truncated_mask_is_not_held_and_is_repaired_by_putting_it_again(tmp_path: Path, kept: int) -> None:
     masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     path = next(tmp_path.iterdir())
@@ -41,7 +41,7 @@ def test_a_mask_that_was_cut_off_is_not_held_and_is_mended_by_putting_it_again(t
     assert np.array_equal(masks.get(name).ids, ids())
 
 
-def test_masks_that_nobody_wants_go(tmp_path: Path) -> None:
+def test_masks_that_are_no_longer_used_are_deleted(tmp_path: Path) -> None:
     masks = MaskFiles(tmp_path)
     wanted, other = masks.put(Mask(ids(0))), masks.put(Mask(ids(1)))
     masks.prune([wanted])
@@ -51,16 +51,16 @@ def test_masks_that_nobody_wants_go(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
-def test_a_damaged_mask_is_told(tmp_path: Path, content: bytes | None) -> None:
+def test_damaged_mask_is_reported(tmp_path: Path, content: bytes | None) -> None:
     masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     path = next(tmp_path.iterdir())
     path.write_bytes(path.read_bytes()[:60] if content is None else content)
-    with pytest.raises(StoreCorrupt, match="read anew"):
+    with pytest.raises(StoreCorrupt, match="read again"):
         masks.get(name)
 
 
-def test_a_mask_under_another_ones_name_is_told(tmp_path: Path) -> None:
+def test_mask_under_another_name_is_reported(tmp_path: Path) -> None:
     masks = MaskFiles(tmp_path)
     name = masks.put(Mask(ids()))
     other = masks.put(Mask(ids()[:20]))

@@ -138,7 +138,7 @@ def test_ipv6_hosts_keep_their_brackets() -> None:
         (12, "/data/upload"),
     ],
 )
-def test_anything_else_is_refused_with_what_to_do(reference: object, remedy: str) -> None:
+def test_other_references_are_refused_with_a_remedy(reference: object, remedy: str) -> None:
     with pytest.raises(ImageUnreadable) as caught:
         target(reference)
     assert remedy in caught.value.remedy

@@ -37,7 +37,7 @@ def test_one_choice_is_the_label() -> None:
     assert CHOICES.answer_of([annotation("dog")]) == Answer("label", "dog")
 
 
-def test_skips_alone_are_a_skip_and_beside_a_label_nothing() -> None:
+def test_skips_count_only_where_there_is_no_label() -> None:
     skip = annotation(was_cancelled=True)
     assert CHOICES.answer_of([skip, skip]) == Answer("skip")
     assert CHOICES.answer_of([annotation("dog"), skip, skip]) == Answer("label", "dog")
@@ -178,14 +178,14 @@ def exchanged(part: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @given(data=st.data())
-def test_whatever_is_put_into_an_annotation_costs_no_other_and_is_told(labelling: LabelReader, data: st.DataObject) -> None:
+def test_malformed_region_costs_its_annotation_only(labelling: LabelReader, data: st.DataObject) -> None:
     body = good(labelling)
     path = data.draw(st.sampled_from(list(places(body))))
     check(labelling, exchanged(body, path, data.draw(any_json)), body)
 
 
 @given(body=bodies, shown=bodies)
-def test_whatever_an_annotation_holds_it_costs_no_other_and_is_told(
+def test_malformed_annotation_costs_no_other_annotation(
     labelling: LabelReader, body: dict[str, Any], shown: dict[str, Any]
 ) -> None:
     check(labelling, body, shown)
@@ -204,7 +204,7 @@ def check(labelling: LabelReader, body: dict[str, Any], shown: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("choice", ["x" * 100_000, json.loads("[" * 500 + "]" * 500)], ids=["long", "deep"])
-def test_what_cannot_be_read_is_told_in_a_few_words(choice: Any) -> None:
+def test_unreadable_annotation_is_reported_briefly(choice: Any) -> None:
     for chosen in ([choice], [choice, choice], [choice] * 100):
         assert len(str(CHOICES.answer_of([annotation(*chosen)]).problem)) < 1000
 
@@ -221,7 +221,7 @@ def test_a_prediction_without_a_label_shows_nothing() -> None:
 
 
 @pytest.mark.parametrize("said", ["", "horse"])
-def test_nothing_is_shown_of_what_is_no_choice_any_more(said: str) -> None:
+def test_prediction_of_a_removed_choice_shows_nothing(said: str) -> None:
     assert CHOICES.regions(said, 0.4, (40, 30)) == []
 
 

@@ -60,7 +60,7 @@ def test_any_number_of_tasks_is_asked_for_in_addresses_that_label_studio_takes()
         assert len(seen) == -(-1000 // min(page_size, 250))
 
 
-def test_no_names_are_no_tasks() -> None:
+def test_no_ids_give_no_tasks() -> None:
     with stub_server(lambda _: Reply(200, {"tasks": [{"id": 1}]})) as (url, seen):
         assert list(LabelStudio(url, TOKEN).named_pages(1, [])) == []
     assert seen == []

@@ -61,7 +61,7 @@ def exchanges(seen: list[Request]) -> int:
         "http://host/?a=1",
     ],
 )
-def test_an_address_that_cannot_be_one_is_refused_with_the_variable_to_change(url: str) -> None:
+def test_invalid_address_is_refused_naming_the_variable(url: str) -> None:
     with pytest.raises(LabelStudioError) as caught:
         Connection(url, LEGACY)
     assert "LABEL_STUDIO_URL" in str(caught.value)
@@ -174,7 +174,7 @@ def test_a_refused_legacy_token_points_at_the_switch_that_is_off_by_default() ->
         ),
     ],
 )
-def test_answers_that_are_no_success(reply: Reply, error: type[LabelStudioError], says: str) -> None:
+def test_error_answers_become_errors_with_a_remedy(reply: Reply, error: type[LabelStudioError], says: str) -> None:
     with stub_server(lambda _: reply) as (url, seen), pytest.raises(LabelStudioError) as caught:
         Connection(url, LEGACY).request("GET", "/api/version")
     assert type(caught.value) is error
@@ -196,7 +196,7 @@ def test_an_answer_without_content_is_none() -> None:
 
 
 @pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("PATCH", 2), ("DELETE", 2), ("POST", 1)])
-def test_only_what_may_be_done_twice_is_tried_again(method: str, attempts: int) -> None:
+def test_only_idempotent_requests_are_retried(method: str, attempts: int) -> None:
     def answer(_: Request) -> Reply:
         return Reply(503, "") if len(seen) == 1 else Reply(200, {"done": True})
 
@@ -210,7 +210,7 @@ def test_only_what_may_be_done_twice_is_tried_again(method: str, attempts: int) 
         assert len(seen) == attempts
 
 
-def test_nobody_listening_is_unreachable_with_the_variable_to_check() -> None:
+def test_refused_connection_is_unreachable_naming_the_variable() -> None:
     connection = Connection(f"http://127.0.0.1:{free_port()}", LEGACY, adapter=HTTPAdapter(max_retries=0))
     with pytest.raises(Unreachable, match="connection refused") as caught:
         connection.request("GET", "/api/version")

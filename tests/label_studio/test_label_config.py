@@ -20,7 +20,7 @@ def test_one_choice_for_one_image() -> None:
     assert parse(view(IMAGE, CHOICES)) == ClassificationConfig("label", "image", "image", ("cat", "dog"))
 
 
-def test_what_the_page_shows_around_it_does_not_matter() -> None:
+def test_tags_around_the_choices_are_ignored() -> None:
     config = view(
         '<Header value="What is it?"/>',
         '<Image name="photo" value="$url of photo" zoom="true"/>',
@@ -37,7 +37,7 @@ def test_an_alias_stands_for_the_value_as_in_annotations() -> None:
     assert parse(view(IMAGE, choices)).labels == ("cat", "dog")
 
 
-def test_questions_about_regions_leave_the_question_about_the_image() -> None:
+def test_choices_per_region_are_ignored_beside_choices_of_the_image() -> None:
     per_region = '<Choices name="part" toName="image" perRegion="true"><Choice value="x"/></Choices>'
     assert parse(view(IMAGE, per_region, CHOICES)).from_name == "label"
 
@@ -67,7 +67,7 @@ def test_a_label_s_alias_stands_for_its_value_as_in_annotations() -> None:
     assert parse(view(IMAGE, BRUSH.replace('value="cat"', 'value="A cat" alias="cat"'))).labels == ("cat", "dog")
 
 
-def test_as_many_classes_as_a_mask_can_tell_apart() -> None:
+def test_most_classes_that_a_mask_can_hold_are_accepted() -> None:
     labels = "".join(f'<Label value="{k}"/>' for k in range(255))
     assert len(parse(view(IMAGE, BRUSH.replace(TWO, labels))).labels) == 255
 
@@ -100,14 +100,14 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
         (view('<Image name="image" value="$a.b"/>', CHOICES), "'$a.b'", 'value="$image"'),
         (view('<Image name="image" value="$a[0]"/>', CHOICES), "'$a[0]'", 'value="$image"'),
         (view('<Image name="image" value="$"/>', CHOICES), "'$'", 'value="$image"'),
-        (view(IMAGE), "asks for no choice", "<Choices"),
+        (view(IMAGE), "has neither choices nor outlines", "<Choices"),
         (view(IMAGE, CHOICES, CHOICES.replace("label", "mood")), "'label', 'mood'", "one <Choices>"),
         (view(IMAGE, CHOICES.replace("name=", 'choice="multiple" name=')), "several choices", 'choice="single"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="text"')), "No <Choices> points to", 'toName="image"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="image,text"')), "more than the image", 'toName="image"'),
         (view(IMAGE, CHOICES.replace('name="label"', "")), "has no name", "name="),
-        (view(IMAGE, CHOICES.replace("name=", 'perRegion="true" name=')), "for each region", "perRegion"),
-        (view(IMAGE, CHOICES.replace("name=", 'perItem="True" name=')), "for each region or item", "perItem"),
+        (view(IMAGE, CHOICES.replace("name=", 'perRegion="true" name=')), "belong to each region", "perRegion"),
+        (view(IMAGE, CHOICES.replace("name=", 'perItem="True" name=')), "belong to each region or item", "perItem"),
         (view(IMAGE, CHOICES.replace("name=", 'value="$options" name=')), "from the task's data", "<Choice"),
         (view(IMAGE, CHOICES.replace('<Choice value="dog"/>', "")), "offers 1 choices", "<Choice"),
         (view(IMAGE, CHOICES.replace("dog", "cat")), "'cat' more than once", "another"),
@@ -117,7 +117,7 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
             "within",
             "one level",
         ),
-        (view(IMAGE), "for no outlines", "to segment them <BrushLabels"),
+        (view(IMAGE), "neither choices nor outlines", "to segment them <BrushLabels"),
         (view(IMAGE, BRUSH, BRUSH.replace("Brush", "Polygon").replace("mask", "b")), "'mask', 'b'", "<BrushLabels> or <Polygon"),
         (
             view(IMAGE, BRUSH, LABELS, '<Polygon name="p" toName="image"/>'),
@@ -143,7 +143,7 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
         (view(IMAGE, '<KeyPoint name="k" toName="image"/>'), "Detection (<KeyPoint>)", "<Choices"),
     ],
 )
-def test_what_cannot_be_learnt_is_refused_with_what_to_change(config: str, says: str, remedy: str) -> None:
+def test_unsupported_config_is_refused_with_a_remedy(config: str, says: str, remedy: str) -> None:
     with pytest.raises(LabelConfigUnsupported) as caught:
         parse(config)
     assert says in caught.value.message

@@ -62,7 +62,7 @@ def brush(pixels: NDArray[np.bool_], **fields: Any) -> Any:
         ("polygon", "tool", (110, 72), (200, 72), (260, 150), [12656, 5072]),
     ],
 )
-def test_what_was_drawn_in_the_editor_is_read(
+def test_recorded_drawings_of_the_editor_are_read(
     drawn: str, tool: str, road: Point, erased: Point, car: Point, counts: list[int]
 ) -> None:
     mask = read(*DRAWN[drawn], by=SegmentationConfig("mask", "image", "photo", LABELS, "brush", tool), max_pixels=100_000)
@@ -118,7 +118,7 @@ def test_polygons_are_one_for_each_part_the_largest_first_and_no_specks() -> Non
 
 @kinds
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_prediction_says_what_the_editor_asks_for(shape: Shape, tool: str) -> None:
+def test_prediction_has_all_fields_that_the_editor_needs(shape: Shape, tool: str) -> None:
     made = regions_of(Mask(scene(), {0: 0.9, 2: 0.25}), config(shape, tool))
     for each in made:
         assert (each["to_name"], each["image_rotation"]) == ("image", 0)
@@ -139,7 +139,7 @@ def test_a_tool_s_result_and_that_of_its_label_have_one_id_and_one_outline() -> 
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_ids_that_are_no_label_show_nothing(shape: Shape) -> None:
+def test_ids_without_a_label_show_nothing(shape: Shape) -> None:
     ids = np.array([[3, 254, UNLABELLED]], dtype=np.uint8).repeat(8, axis=0)
     assert regions_of(Mask(ids, {3: 0.5}), config(shape)) == []
 
@@ -196,7 +196,7 @@ def test_results_that_outline_no_pixels_do_not_count_beside_a_region() -> None:
 
 
 @pytest.mark.parametrize("result", [*([one] for one in NO_OUTLINES), NO_OUTLINES])
-def test_an_annotation_of_nothing_but_them_is_not_taken_for_background(result: Sequence[Any]) -> None:
+def test_annotation_of_other_results_alone_is_not_background(result: Sequence[Any]) -> None:
     with pytest.raises(LabelUnreadable, match="outlines nothing that this project can learn") as caught:
         read(*result)
     assert caught.value.remedy.startswith("Draw it with the brush or the polygon")
@@ -276,7 +276,7 @@ def test_regions_of_different_images_are_refused() -> None:
 
 
 @pytest.mark.parametrize("result", [None, "[]", {"id": "ab12"}])
-def test_a_result_that_is_no_list_is_not_taken_for_background(result: Any) -> None:
+def test_result_that_is_no_list_is_not_background(result: Any) -> None:
     with pytest.raises(LabelUnreadable, match="no list of regions"):
         mask_of({"result": result}, config(), max_pixels=100)
 

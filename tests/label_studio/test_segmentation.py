@@ -47,7 +47,7 @@ def annotation(ids: Any, minute: int = 0, origin: str = "manual", **fields: Any)
     return {"id": minute, "result": regions, "updated_at": f"2026-11-21T09:{minute:02d}:00Z", "was_cancelled": False, **fields}
 
 
-def test_what_was_drawn_is_kept_to_the_pixel(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+def test_drawing_is_kept_to_the_pixel(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     ids = half(SKY, UNLABELLED)
     answer = drawings.answer_of([annotation(ids)])
     assert (answer.kind, answer.accepted, answer.problem) == ("label", False, None)
@@ -72,7 +72,7 @@ def test_an_annotation_without_a_region_counts_and_fits_any_image(drawings: Segm
     assert drawings.unusable_reason(str(answer.label), (640, 480)) == ""
 
 
-def test_skips_and_what_cannot_be_read_are_no_labels(drawings: SegmentationReader) -> None:
+def test_skips_and_unreadable_drawings_give_no_label(drawings: SegmentationReader) -> None:
     assert drawings.answer_of([]) == Answer("none")
     assert drawings.answer_of([annotation(half(SKY, ROAD), was_cancelled=True)]) == Answer("skip")
     broken = annotation(half(SKY, ROAD))
@@ -103,7 +103,7 @@ def test_an_annotation_of_another_size_than_most_leaves_the_others_their_label(
     assert "50 x 30 pixels, but the others say 40 x 30" in str(answer.problem)
 
 
-def test_a_drawing_of_another_size_than_the_image_is_told(drawings: SegmentationReader) -> None:
+def test_drawing_of_another_size_than_the_image_is_reported(drawings: SegmentationReader) -> None:
     label = str(drawings.answer_of([annotation(half(SKY, ROAD))]).label)
     assert drawings.unusable_reason(label, (40, 30)) == ""
     assert "40 x 30 pixels, but the image has 80 x 60" in drawings.unusable_reason(label, (80, 60))
@@ -132,7 +132,7 @@ def test_a_prediction_of_which_a_region_was_deleted_is_a_correction(
     assert drawings.answer_of([whole], {}.get).accepted  # the prediction was deleted since
 
 
-def test_drawings_that_were_replaced_are_deleted(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+def test_replaced_drawings_are_deleted(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     old, new = (str(drawings.answer_of([annotation(half(SKY, b))]).label) for b in (SKY, ROAD))
     drawings.keep_only([new, ""])
     assert np.array_equal(drawn.get(new).ids, half(SKY, ROAD))
@@ -159,7 +159,7 @@ def test_a_training_needs_two_images_and_two_classes(
     assert bool(found) == bool(missing)
 
 
-def test_a_drawing_that_is_gone_from_the_disk_is_told(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+def test_drawing_missing_from_the_disk_is_reported(drawings: SegmentationReader, drawn: MaskFiles) -> None:
     label = drawn.put(Mask(half(SKY, ROAD)))
     assert drawings.holds(label)
     assert drawings.holds("")

@@ -24,7 +24,7 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
     """Sets the pixels of a mask, [height, width], that are inside a polygon, [points, 2]; what is beyond the mask is cut off.
 
     Returns:
-        How many pixels were looked at, and crossings computed.
+        How many pixels were examined, and crossings computed.
 
     Raises:
         ValueError: it has too many points, or far more outline than the mask has pixels, or no pixel is inside. The message goes
@@ -95,7 +95,7 @@ class _Edges:
 def _pieces(tops: NDArray[np.int64], bottoms: NDArray[np.int64], width: int) -> list[tuple[int, int]]:
     """First row and the row after the last of each piece of a polygon that is filled at once.
 
-    Each piece looks at every edge: there are only as many as the pixels and crossings make it.
+    Each piece examines every edge; the number of pieces grows with the pixels and crossings only.
     """
     first, last = int(tops.min()), int(bottoms.max())
     begun, ended = (np.bincount(rows - first, minlength=last - first + 1) for rows in (tops, bottoms))

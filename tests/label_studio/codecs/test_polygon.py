@@ -85,7 +85,7 @@ def test_a_hole_that_the_outline_goes_around_the_other_way_stays_open() -> None:
         (rectangle(25, 15, 1e6, 1e6), 25),
     ],
 )
-def test_what_is_beyond_the_image_is_cut_off(points: list[tuple[float, float]], count: int) -> None:
+def test_polygon_is_clipped_to_the_image(points: list[tuple[float, float]], count: int) -> None:
     assert filled(points).sum() == count
 
 
@@ -140,7 +140,7 @@ def test_outlines_have_few_enough_points_to_be_changed_by_hand() -> None:
     assert len(points) < 60
 
 
-def test_parts_come_with_their_pixels_and_small_ones_not_at_all() -> None:
+def test_parts_come_with_their_pixel_counts_without_small_ones() -> None:
     region = np.zeros((20, 20), dtype=np.bool_)
     region[2:7, 2:9] = True
     region[4, 4] = False  # a hole counts

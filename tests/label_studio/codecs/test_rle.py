@@ -39,13 +39,13 @@ def in_bytes(bits: str) -> list[int]:
 
 
 @pytest.mark.parametrize("recorded", SDK, ids=[each["name"] for each in SDK])
-def test_what_the_sdk_writes_is_read_as_what_it_packed(recorded: dict[str, Any]) -> None:
+def test_encoding_of_the_sdk_is_decoded(recorded: dict[str, Any]) -> None:
     region = rle.decode(recorded["rle"], recorded["height"], recorded["width"])
     np.testing.assert_array_equal(region, pixels(recorded))
 
 
 @pytest.mark.parametrize("recorded", SDK[:5], ids=[each["name"] for each in SDK[:5]])
-def test_what_is_written_is_what_the_sdk_writes(recorded: dict[str, Any]) -> None:
+def test_encoding_equals_that_of_the_sdk(recorded: dict[str, Any]) -> None:
     written = rle.encode(pixels(recorded))
     assert recorded["rle"] in (written, [*written, 0])
 
@@ -101,7 +101,7 @@ def test_a_last_run_that_is_too_long_is_cut_off_as_the_editor_does() -> None:
         (in_bytes(header(40) + "0" + "11" + "1" * 16), "ends after 0 of 40 values"),
     ],
 )
-def test_what_is_no_encoding_of_so_many_pixels_is_refused(packed: object, says: str) -> None:
+def test_encoding_of_another_size_is_refused(packed: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         rle.decode(packed, 2, 5)
 
