@@ -17,6 +17,8 @@ from model import PT4AL
 
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.hosts.process import hosted
+from pt4al_backend.server.requests import SetupRequest
 
 
 def create_app(settings: ServerSettings) -> Flask:
@@ -45,11 +47,9 @@ def _one_process_manager() -> Any:
 
     class OneProcessManager(LabelStudioMLManager):  # type: ignore[misc]
         @classmethod
-        def fetch(cls, project: str, label_config: str, *_: Any, **said: Any) -> Any:
-            model = PT4AL(project, label_config)
-            known = {key: said.get(key) for key in ("hostname", "access_token")}
-            version = model.connect(project, label_config, extra_params=request.get_json().get("extra_params"), **known)
-            return ModelWrapper(model, version)
+        def fetch(cls, project: str, label_config: str, *_: Any, **__: Any) -> Any:
+            version = hosted().connect(SetupRequest.from_json(request.get_data()))
+            return ModelWrapper(PT4AL(project, label_config), version)
 
         @classmethod
         def predict(cls, tasks: list[dict[str, Any]], project: str, label_config: str, *_: Any, **__: Any) -> Any:

@@ -1,6 +1,6 @@
-"""PT4AL as label-studio-ml hosts it, release 1.0.9 and the 2.x sources alike, and as the backend's own app serves it.
+"""PT4AL as label-studio-ml hosts it: release 1.0.9, and written for the 2.x sources as well.
 
-Translation only: every method hands over to `serving`. What the hosts differ in:
+Translation only: every method hands over to `Backend`. Needs the extra ``label-studio-ml``. How the hosts differ:
 
 =====================  ===================================================  ===========================================
                        1.0.9                                                2.x
@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pt4al_backend.server.backend import EVENTS, Backend, hosted, project_number
+from pt4al_backend.hosts.process import hosted
+from pt4al_backend.server.predictions import TaskPrediction
+from pt4al_backend.server.requests import EVENTS, PredictRequest, SetupRequest, WebhookEvent
 
 
 @contextmanager
@@ -39,22 +41,18 @@ BY_PROJECT = hasattr(LabelStudioMLBase, "set")
 
 
 class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
-    """The backend as Label Studio sees it.
+    """The backend as label-studio-ml sees it.
 
     Args:
         project_id: given by 2.x.
         label_config: given by both.
-        serving: given by the backend's own app; a host's process opens what the environment names.
         options: of 1.0.9: train_output, hostname, access_token, …
     """
 
     TRAIN_EVENTS = EVENTS
 
-    def __init__(
-        self, project_id: str | None = None, label_config: str | None = None, *, serving: Backend | None = None, **options: Any
-    ) -> None:
-        self._is_hosted = serving is None
-        self._serving = serving or hosted()
+    def __init__(self, project_id: str | None = None, label_config: str | None = None, **options: Any) -> None:
+        self._backend = hosted()
         if BY_PROJECT:
             super().__init__(project_id, label_config)  # calls setup()
         else:
@@ -62,41 +60,44 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
             self.project_id = project_id
 
     def setup(self) -> None:
-        """2.x: registers the project, and tells the host which model version is served."""
+        """2.x: registers the project, and gives the host the model version that is served."""
         if self.project_id and self.label_config:
-            self.set("model_version", self.connect(self.project_id, self.label_config))
+            self.set("model_version", self._connect(self.project_id, self.label_config))
 
     def set_extra_params(self, extra_params: Mapping[str, Any] | str | None) -> None:
         """2.x: takes over the project's settings."""
-        self.connect(self.project_id, self.label_config, extra_params=extra_params)
+        self._connect(self.project_id, self.label_config, extra_params=extra_params)
 
-    def connect(self, project: object, label_config: str, **said: Any) -> str:
-        """Registers a project; see `Backend.connect`. Returns the model version served."""
-        return self._serving.connect(project_number(project), label_config, **said)
-
-    def fit(self, *given: Any, event: str | None = None, data: Mapping[str, Any] | None = None, **_: Any) -> dict[str, Any]:
-        """Notes an event and asks a worker for a look. 1.0.9 calls ``fit((), event=…, data=…)``, 2.x ``fit(event, data)``."""
-        if event is None or data is None:
-            event, data = given
-        project = data["project"]
-        project_id = project_number(project["id"])
-        if self._is_hosted:
-            self.connect(project_id, project["label_config"])
-        self._serving.note(project_id, event)
-        return {"project": project_id, "asked": True}
-
-    def predict(
+    def fit(
         self,
-        tasks: Sequence[Mapping[str, Any]],
+        first: str | Sequence[object],
+        second: Mapping[str, Any] | None = None,
+        /,
         *,
-        project: object = None,
-        deadline: float | None = None,
-        **_: Any,
-    ) -> list[dict[str, Any]]:
+        event: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **_: object,
+    ) -> dict[str, object]:
+        """Notes an event and asks a worker for a look. 1.0.9 calls ``fit((), event=…, data=…)``, 2.x ``fit(event, data)``.
+
+        Raises:
+            BadRequest, LabelConfigUnsupported: the event names no project, or one that cannot be learned from.
+        """
+        payload = (data if event is not None else second) or {}
+        noted = WebhookEvent.from_fields({"action": first if event is None else event, "project": payload.get("project")})
+        self._connect(noted.project.id, payload["project"].get("label_config"))
+        self._backend.note(noted.project.id, noted.action)
+        return {"project": noted.project.id, "requested": True}
+
+    def predict(self, tasks: Sequence[Mapping[str, Any]], **_: object) -> list[TaskPrediction]:
         """One prediction for each task, in their order."""
         if not tasks:
             return []
-        project_id = project_number(project or self.project_id or tasks[0].get("project"))
-        if self._is_hosted and not BY_PROJECT and self.label_config and not self._serving.knows(project_id):
-            self.connect(project_id, self.label_config, hostname=self.hostname, access_token=self.access_token)
-        return self._serving.answer(project_id, tasks, deadline)
+        request = PredictRequest.from_fields({"project": self.project_id or tasks[0].get("project"), "tasks": tasks})
+        if not BY_PROJECT and self.label_config and not self._backend.knows(request.project):
+            self._connect(request.project, self.label_config, hostname=self.hostname, access_token=self.access_token)
+        return self._backend.answer(request.project, request.tasks)
+
+    def _connect(self, project: int | str | None, label_config: str | None, **fields: object) -> str:
+        """Registers a project; see `Backend.connect`. Returns the model version served."""
+        return self._backend.connect(SetupRequest.from_fields({"project": project, "schema": label_config, **fields}))

@@ -62,7 +62,9 @@ class Connection:
         if not self._token:
             raise AuthError("No token for Label Studio is set.", _USE_PERSONAL)
         if not (self._token.isascii() and self._token.isprintable()) or " " in self._token:
-            raise AuthError("The token for Label Studio holds characters that no token has.", _USE_PERSONAL)
+            raise AuthError(
+                "The token for Label Studio contains characters that are not allowed in a token (spaces? quotes?).", _USE_PERSONAL
+            )
         claims = _claims(self._token)
         if claims is not None and claims.get("token_type") == "access":
             raise AuthError("The token for Label Studio is an access token, which lives five minutes.", _USE_PERSONAL)

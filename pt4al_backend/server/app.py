@@ -20,11 +20,13 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
 from pt4al_backend.errors import BadRequest, PT4ALError
-from pt4al_backend.server import pages, protocol
+from pt4al_backend.server import api, pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
-from pt4al_backend.server.status import ProjectStatus, Statuses
+from pt4al_backend.server.openapi import DocumentedApp
+from pt4al_backend.server.services import Services
+from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.store import REMEDY, Store
 
 log = logging.getLogger(__name__)
@@ -56,9 +58,9 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     settings = settings or server_settings()
     project_settings()
     opened = store or Store.open(settings)
-    serving = Backend(settings, opened, queue or Queue(settings))
     statuses = Statuses(opened, data_dir=settings.data_dir)
     metrics = Metrics(statuses)
+    backend = Backend(settings, opened, queue or Queue(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -66,7 +68,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         if store is None:
             opened.close()
 
-    app = FastAPI(
+    app = DocumentedApp(
         title="PT4AL backend",
         version=__version__,
         summary="Active learning for Label Studio",
@@ -74,24 +76,9 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.include_router(protocol.router(serving, statuses, metrics))
-    app.include_router(pages.router(statuses))
-
-    @app.get("/api/projects", tags=["Status"])
-    def projects() -> list[ProjectStatus]:
-        """Where every connected project stands."""
-        return statuses.all()
-
-    @app.get("/api/projects/{project}", tags=["Status"])
-    def project(project: str) -> ProjectStatus:
-        """Where a project stands."""
-        return statuses.find(project)
-
-    @app.get("/metrics", tags=["Status"])
-    def metrics_page() -> Response:
-        """Counts and gauges in Prometheus' text format."""
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
+    app.state.services = Services(backend, statuses, metrics)
+    for part in (protocol, api, pages):
+        app.include_router(part.router)
     for kind in (PT4ALError, HTTPException, RequestValidationError, RecursionError, *STATE_ERRORS):
         app.add_exception_handler(kind, _answer)
     app.add_middleware(LastResort)
@@ -120,7 +107,7 @@ def _known(error: Exception) -> PT4ALError:
     if isinstance(error, HTTPException):
         return HttpError(str(error.detail), error.status_code)
     if isinstance(error, RequestValidationError):
-        return BadRequest("The query of the address is not what this route takes.", "See /openapi.json.")
+        return BadRequest("Invalid query in the address.", "See /openapi.json.")
     if isinstance(error, RecursionError):
         return BadRequest("The body is nested too deeply.", "Send JSON as Label Studio does.")
     # the database's own words: SQLAlchemy's would quote the values, the token among them

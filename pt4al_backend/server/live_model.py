@@ -7,13 +7,13 @@ training on the same machine waits for it. Torch is imported when the first mode
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from pt4al_backend.images.decode import decode_sized
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import Mask
 from pt4al_backend.label_studio.annotations import LabelReader, image_of
+from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ FETCHERS = 8
 FETCH_SHARE = 0.8  # of the time left, so that a host that does not answer leaves some for the images that came
 MODELS = 4  # kept in memory: the last used
 
-Task = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Model(Protocol):
@@ -54,9 +55,9 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one image: its answer, how sure it is, and the image's size (width, height), as far as known."""
+    """A model's answer for one image, its confidence 0..1, and the image's size (width, height); None: not known."""
 
-    said: str | Mask
+    answer: str | Mask
     confidence: float | None
     size: tuple[int, int] | None
 
@@ -96,16 +97,16 @@ class LiveModel:
         self._models: OrderedDict[tuple[Path, int], Model] = OrderedDict()
         self._fetchers: dict[int, tuple[tuple[str, str], Fetch]] = {}
         self._fetching = ThreadPoolExecutor(FETCHERS, thread_name_prefix="predict-fetch")
-        self._thinking = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
+        self._running = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
 
-    def answers(self, project: Project, labelling: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
-        """What the model says of the tasks that could be looked at in time, by id. Never raises: the rest is left out."""
+    def predict(self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
+        """What the model says of the tasks whose images came in time, by id. Never raises: the rest is left out."""
         found: dict[int, Prediction] = {}
         try:
             for start in range(0, len(tasks), CHUNK):
                 if self._clock() >= deadline:
                     break
-                found |= self._chunk(project, labelling, tasks[start : start + CHUNK], deadline)
+                found |= self._predict_chunk(project, reader, tasks[start : start + CHUNK], deadline)
         except Late:
             log.info("Project %s: /predict ran out of time after %s of %s tasks.", project.id, len(found), len(tasks))
         except PT4ALError as error:
@@ -114,12 +115,14 @@ class LiveModel:
             log.exception("Project %s: /predict answers without the model.", project.id)
         return found
 
-    def _chunk(self, project: Project, labelling: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
-        model = self._wait(self._thinking.submit(self._model, self._settings.data_dir / project.model), deadline)
-        if model.task != labelling.task:
+    def _predict_chunk(
+        self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float
+    ) -> dict[int, Prediction]:
+        model = self._wait(self._running.submit(self._model, self._settings.data_dir / project.model), deadline)
+        if model.task != reader.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it
-        fetcher = self._of(project)
-        pending = {self._fetching.submit(self._look, fetcher, labelling, task, model.stored): task["id"] for task in tasks}
+        fetcher = self._fetcher_of(project)
+        pending = {self._fetching.submit(self._read, fetcher, reader, task, model.stored): task.id for task in tasks}
         done, late = wait(pending, timeout=FETCH_SHARE * max(deadline - self._clock(), 0.0))
         for future in late:
             future.cancel()
@@ -127,11 +130,11 @@ class LiveModel:
         if not images:
             return {}
         frames = np.stack([frame for frame, _ in images.values()])
-        said, confidences = self._wait(self._thinking.submit(model.predict, frames), deadline)
-        answers = zip(images.items(), said, confidences.tolist(), strict=True)
-        return {i: Prediction(answer, confidence, size) for (i, (_, size)), answer, confidence in answers}
+        answers, confidences = self._wait(self._running.submit(model.predict, frames), deadline)
+        found = zip(images.items(), answers, confidences.tolist(), strict=True)
+        return {i: Prediction(answer, confidence, size) for (i, (_, size)), answer, confidence in found}
 
-    def _wait(self, future: "Future[Any]", deadline: float) -> Any:
+    def _wait(self, future: Future[T], deadline: float) -> T:
         try:
             return future.result(timeout=max(deadline - self._clock(), 0.0))
         except Late:
@@ -141,7 +144,7 @@ class LiveModel:
     def _model(self, folder: Path) -> Model:
         """Runs in the model's own thread, so that nothing else touches the cache."""
         manifest = folder / MANIFEST
-        key = (folder, manifest.stat().st_mtime_ns if manifest.exists() else 0)  # a folder may be written anew
+        key = (folder, manifest.stat().st_mtime_ns if manifest.exists() else 0)  # a folder may be written again
         if key not in self._models:
             self._models[key] = self._load(folder)
         self._models.move_to_end(key)
@@ -149,18 +152,18 @@ class LiveModel:
             self._models.popitem(last=False)
         return self._models[key]
 
-    def _look(
-        self, fetcher: Fetch, labelling: LabelReader, task: Task, shape: Shape
+    def _read(
+        self, fetcher: Fetch, reader: LabelReader, task: Task, shape: Shape
     ) -> tuple[NDArray[np.uint8], tuple[int, int]] | None:
-        """A task's image as a frame, and its own size; None if it cannot be read."""
+        """A task's image as a frame, and its own size (width, height); None if it cannot be read."""
         try:
-            data = fetcher.fetch(image_of(task.get("data") or {}, labelling.config), task["id"])
+            data = fetcher.fetch(image_of(task.data, reader.config), task.id)
             image, size = decode_sized(data, self._settings.image_max_pixels, max(shape))
         except ImageUnreadable:
             return None  # the engine sets it aside, with its reason
-        return KEEP[labelling.task](image, shape), size
+        return KEEP[reader.task](image, shape), size
 
-    def _of(self, project: Project) -> Fetch:
+    def _fetcher_of(self, project: Project) -> Fetch:
         key = (project.hostname, project.access_token)
         known, fetcher = self._fetchers.get(project.id, (None, None))
         if fetcher is None or known != key:

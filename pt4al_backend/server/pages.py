@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.phases import PHASES
-from pt4al_backend.server.status import ProjectStatus, Statuses
+from pt4al_backend.server.services import Served
+from pt4al_backend.server.status import ProjectStatus
 
 REFRESH_SECONDS = 3
 
@@ -28,26 +29,27 @@ def error_page(error: PT4ALError, headers: Mapping[str, str]) -> Response:
     return _page("error.html", error.status, headers, error=error)
 
 
-def router(statuses: Statuses) -> APIRouter:
-    """The routes, for one app."""
-    routes = APIRouter(include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 
-    @routes.get("/")
-    def home(request: Request) -> Response:
-        if not wants_page(request):
-            return JSONResponse({"status": "UP"})  # old Label Studio releases probe the root
-        return _page("projects.html", projects=statuses.all())
 
-    @routes.get("/projects/{project}")
-    def project(project: str) -> Response:
-        return _page("project.html", project=statuses.find(project), refresh=REFRESH_SECONDS)
+@router.get("/")
+def home(request: Request, services: Served) -> Response:
+    """The list of projects."""
+    if not wants_page(request):
+        return JSONResponse({"status": "UP"})  # old Label Studio releases probe the root
+    return _page("projects.html", projects=services.statuses.all())
 
-    @routes.get("/projects/{project}/status")
-    def status(project: str) -> Response:
-        """The part of the page that changes."""
-        return _page("status.html", project=statuses.find(project))
 
-    return routes
+@router.get("/projects/{project}")
+def project(project: str, services: Served) -> Response:
+    """A project's status."""
+    return _page("project.html", project=services.statuses.find(project), refresh=REFRESH_SECONDS)
+
+
+@router.get("/projects/{project}/status")
+def status(project: str, services: Served) -> Response:
+    """The part of the page that changes."""
+    return _page("status.html", project=services.statuses.find(project))
 
 
 def _page(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> Response:

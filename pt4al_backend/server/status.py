@@ -16,7 +16,7 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.query import plan as rounds
-from pt4al_backend.server.backend import project_number
+from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
 

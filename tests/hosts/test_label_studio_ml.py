@@ -20,7 +20,8 @@ from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.hosts import label_studio_ml as model_module
 from pt4al_backend.hosts.label_studio_ml import PT4AL
-from pt4al_backend.server.backend import EVENTS, hosted
+from pt4al_backend.hosts.process import hosted
+from pt4al_backend.server.requests import EVENTS
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
 from tests.support.rounds import PROJECT, VERSION, open_round, pick
@@ -31,9 +32,11 @@ def store(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """The state that a host's process opens by itself."""
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
     hosted.cache_clear()
-    opened = hosted().store
+    backend = hosted()
+    opened = Store.open(settings)
     yield opened
     opened.close()
+    backend.close()
     hosted.cache_clear()
 
 
@@ -173,7 +176,7 @@ class TestSources2:
         assert [each["score"] for each in results] == [0.002, 0.001]
         assert model_class("3", label_config=CONFIG).fit("START_TRAINING", event("START_TRAINING")) == {
             "project": PROJECT,
-            "asked": True,
+            "requested": True,
         }
         assert Queue(settings).waiting() == 1
 

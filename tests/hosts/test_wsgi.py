@@ -13,7 +13,9 @@ import pytest
 pytest.importorskip("label_studio_ml", reason="needs the extra label-studio-ml")
 
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.server.backend import EVENTS, hosted
+from pt4al_backend.hosts.process import hosted
+from pt4al_backend.server.requests import EVENTS
+from pt4al_backend.state.store import Store
 from tests.support.servers import REPOSITORY
 
 PLUGIN = REPOSITORY / "plugin"
@@ -58,7 +60,7 @@ def test_label_studio_ml_finds_the_model_class(plugin: object) -> None:
 def test_setup_answers_with_the_published_version(plugin: Callable[[], ModuleType]) -> None:
     client = plugin().app.test_client()
     assert client.post("/setup", json=SETUP).get_json() == {"model_version": ""}
-    hosted().store.update(3, served_version="pt4al-r1-20261121-101500")
+    state().update(3, served_version="pt4al-r1-20261121-101500")
     assert client.post("/setup", json=SETUP).get_json() == {"model_version": "pt4al-r1-20261121-101500"}
 
 
@@ -133,8 +135,12 @@ def basic(pair: str) -> str:
     return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
+def state() -> Store:
+    return Store.open(hosted().settings)
+
+
 def project(project_id: int) -> Any:
-    return hosted().store.project(project_id)
+    return state().project(project_id)
 
 
 def waiting() -> int:

@@ -1,6 +1,7 @@
-"""What the app answers when something goes wrong."""
+"""The app's answers when something goes wrong, and what openapi.json says of them."""
 
 import logging
+import re
 import sqlite3
 
 import anyio
@@ -15,7 +16,7 @@ from tests.server.conftest import Asked, Client
 from tests.support.bodies import TOKEN, event, setup
 
 
-def test_what_was_not_foreseen_is_logged_and_not_told(
+def test_unexpected_error_is_logged_but_not_shown(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_: int) -> None:
@@ -32,7 +33,7 @@ def test_what_was_not_foreseen_is_logged_and_not_told(
     assert client.post("/setup", json=setup()).status_code == 200
 
 
-def test_a_full_disk_is_named_without_what_was_to_be_written(
+def test_full_disk_is_named_without_the_values(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def full(_: int, **fields: object) -> None:
@@ -46,7 +47,7 @@ def test_a_full_disk_is_named_without_what_was_to_be_written(
     assert TOKEN not in answer.text + caplog.text
 
 
-def test_a_queue_that_cannot_be_written_is_named(client: Client, queue: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_that_cannot_be_written_answers_503(client: Client, queue: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int, *, train: bool = False) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -55,7 +56,7 @@ def test_a_queue_that_cannot_be_written_is_named(client: Client, queue: Asked, m
     assert client.post("/webhook", json=event()).status_code == 503
 
 
-def test_what_does_not_exist_is_not_found_in_the_readers_own_format(client: Client) -> None:
+def test_not_found_comes_as_page_or_json(client: Client) -> None:
     for path in (
         "/nowhere",
         "/api/projects/9",
@@ -71,18 +72,18 @@ def test_what_does_not_exist_is_not_found_in_the_readers_own_format(client: Clie
     assert client.get("/webhook").status_code == 405
 
 
-def test_an_error_and_the_home_page_lead_to_the_list_of_routes(client: Client) -> None:
+def test_errors_and_home_page_link_to_openapi(client: Client) -> None:
     remedy = client.get("/nowhere").json()["remedy"]
     assert "/openapi.json" in remedy
     assert 'href="/openapi.json"' in client.page("/").text
     assert "/webhook" in client.get("/openapi.json").json()["paths"]
 
 
-def test_no_page_needs_the_internet(client: Client) -> None:
+def test_pages_that_need_the_internet_are_off(client: Client) -> None:
     assert [client.page(path).status_code for path in ("/docs", "/redoc")] == [404, 404]
 
 
-def test_a_bad_environment_is_refused_at_the_start(
+def test_bad_environment_is_refused_at_the_start(
     settings: ServerSettings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PT4AL_ROUNDS", "many")
@@ -90,7 +91,7 @@ def test_a_bad_environment_is_refused_at_the_start(
         create_app(settings, store, queue)
 
 
-def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: ServerSettings) -> None:
+def test_app_opens_and_closes_its_own_state(settings: ServerSettings) -> None:
     app = create_app(settings)
 
     async def live() -> None:
@@ -102,6 +103,28 @@ def test_the_app_opens_what_it_is_not_given_and_closes_it(settings: ServerSettin
     assert not (settings.data_dir / "state.sqlite3-wal").exists()
 
 
-def test_no_answer_is_taken_for_another_kind_of_file(client: Client) -> None:
+def test_every_answer_forbids_sniffing(client: Client) -> None:
     for path in ("/", "/health", "/api/projects", "/metrics", "/nowhere", "/openapi.json"):
         assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_openapi_names_bodies_and_errors(client: Client) -> None:
+    described = client.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    expected = {"setup": "SetupRequest", "predict": "PredictRequest", "webhook": "WebhookEvent", "train": "TrainRequest"}
+    for path, name in {**expected, "versions": "VersionsRequest"}.items():
+        route = described["paths"][f"/{path}"]["post"]
+        assert route["requestBody"]["content"]["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+        assert "project" in schemas[name]["required"]
+        assert {"200", "400", "401", "408", "413", "503"} <= route["responses"].keys()
+    assert "404" in described["paths"]["/webhook"]["post"]["responses"]
+    assert list(described["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
+
+
+def test_every_reference_of_openapi_is_defined(client: Client) -> None:
+    text = client.get("/openapi.json").text
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    referred = set(re.findall(r'"#/components/schemas/([^"]+)"', text))
+    assert referred
+    assert referred <= schemas.keys()
+    assert "422" not in text

@@ -1,4 +1,4 @@
-"""Who answers for which task: the round's stored results, the last good model, or nobody."""
+"""What answers for which task: the round's stored results, the last good model, or nothing."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,21 +9,22 @@ import pytest
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.live_model import LiveModel, Prediction
 from pt4al_backend.server.predictions import Predictions
+from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.rounds import PROJECT, open_round, pick
 
 
-class SaysB(LiveModel):
-    """Says "b" of everything, and remembers what it was asked."""
+class AlwaysB(LiveModel):
+    """Answers "b" for every task, and keeps the ids."""
 
     def __init__(self, settings: ServerSettings) -> None:
         super().__init__(settings)
-        self.asked: list[int] = []
+        self.seen: list[int] = []
 
-    def answers(self, project: Project, labelling: Any, tasks: Sequence[Any], deadline: float) -> dict[int, Prediction]:
-        self.asked += [task["id"] for task in tasks]
-        return {task["id"]: Prediction("b", 0.75, (10, 10)) for task in tasks}
+    def predict(self, project: Project, reader: Any, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
+        self.seen += [task.id for task in tasks]
+        return {task.id: Prediction("b", 0.75, (10, 10)) for task in tasks}
 
 
 @pytest.fixture
@@ -34,48 +35,48 @@ def store(settings: ServerSettings) -> Iterator[Store]:
 
 
 @pytest.fixture
-def seen(settings: ServerSettings) -> SaysB:
-    return SaysB(settings)
+def live(settings: ServerSettings) -> AlwaysB:
+    return AlwaysB(settings)
 
 
-def answers(settings: ServerSettings, store: Store, seen: SaysB, *ids: object) -> list[tuple[str | None, float]]:
+def answers(settings: ServerSettings, store: Store, live: AlwaysB, *ids: int) -> list[tuple[str | None, float]]:
     """(label shown, score) for each task."""
     project = store.project(PROJECT)
     assert project is not None
-    tasks = [{"id": i, "data": {"image": "x"}} for i in ids]
-    found = Predictions(settings, store, seen).of(project, tasks, time.monotonic() + 30)
+    tasks = [Task(id=i, data={"image": "x"}) for i in ids]
+    found = Predictions(settings, store, live).of(project, tasks, time.monotonic() + 30)
     return [(each["result"][0]["value"]["choices"][0] if each["result"] else None, each["score"]) for each in found]
 
 
-def test_the_model_answers_for_what_the_round_has_no_answer_for(settings: ServerSettings, store: Store, seen: SaysB) -> None:
+def test_model_answers_where_the_round_has_no_answer(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5), pick(2, "control"), pick(3, "reserve"))
     store.update(PROJECT, model="projects/3/learn-1/result")
-    assert answers(settings, store, seen, 4, 1, 2, 3) == [("b", 1.0), ("a", 0.001), (None, 0.002), ("b", 0.003)]
-    assert sorted(seen.asked) == [3, 4]
+    assert answers(settings, store, live, 4, 1, 2, 3) == [("b", 1.0), ("a", 0.001), (None, 0.002), ("b", 0.003)]
+    assert sorted(live.seen) == [3, 4]
 
 
-def test_a_control_pick_is_never_shown_to_the_model(settings: ServerSettings, store: Store, seen: SaysB) -> None:
+def test_control_pick_of_an_earlier_round_stays_unanswered(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "control"))
     open_round(store, pick(5, round_number=2), number=2)
     store.update(PROJECT, model="projects/3/learn-1/result")
-    assert answers(settings, store, seen, 1) == [(None, 1.0)]
-    assert seen.asked == []
+    assert answers(settings, store, live, 1) == [(None, 1.0)]
+    assert live.seen == []
 
 
-def test_before_there_is_a_model_nothing_is_shown(settings: ServerSettings, store: Store, seen: SaysB) -> None:
+def test_nothing_is_shown_before_the_first_model(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1), pick(2))
-    assert answers(settings, store, seen, 2, 1, 9) == [(None, 0.002), (None, 0.001), (None, 1.0)]
-    assert seen.asked == []
+    assert answers(settings, store, live, 2, 1, 9) == [(None, 0.002), (None, 0.001), (None, 1.0)]
+    assert live.seen == []
 
 
-def test_with_predictions_switched_off_the_model_is_not_asked(settings: ServerSettings, store: Store, seen: SaysB) -> None:
+def test_predictions_switched_off_do_not_run_the_model(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5))
     store.update(PROJECT, model="m", params={"show_predictions": False})
-    assert answers(settings, store, seen, 1, 2) == [(None, 0.001), (None, 1.0)]
-    assert seen.asked == []
+    assert answers(settings, store, live, 1, 2) == [(None, 0.001), (None, 1.0)]
+    assert live.seen == []
 
 
-def test_an_unsupported_labeling_config_keeps_the_order(settings: ServerSettings, store: Store, seen: SaysB) -> None:
+def test_unsupported_labeling_config_keeps_the_scores(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5))
     store.update(PROJECT, model="m", label_config="<View/>")
-    assert answers(settings, store, seen, 1, None, "x", {}) == [(None, 0.001), (None, 1.0), (None, 1.0), (None, 1.0)]
+    assert answers(settings, store, live, 1, 2) == [(None, 0.001), (None, 1.0)]

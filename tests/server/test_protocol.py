@@ -1,4 +1,4 @@
-"""What Label Studio asks of the backend, and what it hears."""
+"""The requests of Label Studio, and their answers."""
 
 import json
 import sqlite3
@@ -17,7 +17,7 @@ from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 LABEL_STUDIO = {"User-Agent": "heartex/1.23.2"}
 
 
-def test_health_says_up(client: Client) -> None:
+def test_health_is_up(client: Client) -> None:
     answer = client.get("/health")
     assert (answer.status_code, answer.json()["status"], answer.json()["model_class"]) == (200, "UP", "PT4AL")
 
@@ -25,7 +25,7 @@ def test_health_says_up(client: Client) -> None:
 # /setup
 
 
-def test_setup_registers_the_project_and_asks_for_a_look(client: Client, store: Store, queue: Asked) -> None:
+def test_setup_registers_the_project_and_requests_a_look(client: Client, store: Store, queue: Asked) -> None:
     answer = client.post("/setup", json=setup(extra_params={"rounds": 5}))
     assert (answer.status_code, answer.json()) == (200, {"model_version": ""})
     project = store.project(PROJECT)
@@ -35,7 +35,7 @@ def test_setup_registers_the_project_and_asks_for_a_look(client: Client, store: 
     assert queue.asked == [(PROJECT, False)]
 
 
-def test_the_same_setup_again_writes_nothing_and_asks_for_nothing(client: Client, settings: ServerSettings, queue: Asked) -> None:
+def test_equal_setup_writes_and_requests_nothing(client: Client, settings: ServerSettings, queue: Asked) -> None:
     client.post("/setup", json=setup(extra_params={"rounds": 5}))
     with closing(sqlite3.connect(settings.data_dir / "state.sqlite3")) as observer:
         before = observer.execute("PRAGMA data_version").fetchone()
@@ -47,7 +47,7 @@ def test_the_same_setup_again_writes_nothing_and_asks_for_nothing(client: Client
     assert len(queue.asked) == 2
 
 
-def test_setup_keeps_where_the_project_stands_and_tells_the_version_published(client: Client, store: Store) -> None:
+def test_setup_of_a_known_project_answers_with_its_version(client: Client, store: Store) -> None:
     open_round(store, pick(1))
     assert client.post("/setup", json=setup()).json() == {"model_version": VERSION}
     project = store.project(PROJECT)
@@ -55,14 +55,14 @@ def test_setup_keeps_where_the_project_stands_and_tells_the_version_published(cl
     assert (project.round, project.served_version) == (1, VERSION)
 
 
-def test_extra_params_as_text_are_those_as_an_object(client: Client, store: Store) -> None:
+def test_extra_params_are_read_from_text(client: Client, store: Store) -> None:
     client.post("/setup", json=setup(extra_params='{"rounds": 4}'))
     project = store.project(PROJECT)
     assert project is not None
     assert project.params == {"rounds": 4}
 
 
-def test_clearing_the_extra_params_brings_back_the_defaults(client: Client, store: Store) -> None:
+def test_cleared_extra_params_bring_back_the_defaults(client: Client, store: Store) -> None:
     client.post("/setup", json=setup(extra_params={"rounds": 4}))
     client.post("/setup", json=setup(extra_params=None))
     project = store.project(PROJECT)
@@ -70,7 +70,7 @@ def test_clearing_the_extra_params_brings_back_the_defaults(client: Client, stor
     assert project.params == {}
 
 
-def test_the_token_is_not_kept_when_the_admin_set_one(connect_client: Callable[..., Client], store: Store) -> None:
+def test_token_is_not_stored_beside_the_admin_s(connect_client: Callable[..., Client], store: Store) -> None:
     client = connect_client(label_studio_url="http://ls.example", label_studio_api_key="the-admins")
     client.post("/setup", json=setup())
     project = store.project(PROJECT)
@@ -94,7 +94,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("fields", "words"), REFUSED)
-def test_a_refused_setup_says_why_and_changes_nothing(
+def test_refused_setup_names_the_reason_and_changes_nothing(
     client: Client, store: Store, queue: Asked, fields: dict[str, Any], words: list[str]
 ) -> None:
     assert client.post("/setup", json=setup("4.1795241480", **fields)).status_code == 400
@@ -110,7 +110,7 @@ def test_a_refused_setup_says_why_and_changes_nothing(
     assert queue.asked == [(PROJECT, False)]
 
 
-def test_label_studio_learns_the_reason_from_the_address_that_it_shows_to_its_user(client: Client) -> None:
+def test_label_studio_is_redirected_to_the_reason(client: Client) -> None:
     led = client.post("/setup", json=setup(extra_params={"k": 1}), headers=LABEL_STUDIO)
     assert led.status_code == 303
     answer = client.get(str(led.url.join(led.headers["location"])))
@@ -122,7 +122,7 @@ def test_label_studio_learns_the_reason_from_the_address_that_it_shows_to_its_us
 @pytest.mark.parametrize(
     "project", ["", "x", "3; drop table projects", "-3", "0", "3e2", "²", None, 3.5, True, -3, 2**63, "9" * 30, [], {}]
 )
-def test_what_is_no_project_id_is_refused(client: Client, store: Store, project: object) -> None:
+def test_bad_project_id_is_refused(client: Client, store: Store, project: object) -> None:
     for path in ("/setup", "/predict", "/train", "/versions"):
         body = {**setup(), "tasks": [], "project": project}
         answer = client.post(path, json=body)
@@ -144,20 +144,20 @@ def connected(client: Client, queue: Asked) -> Client:
 @pytest.mark.parametrize(
     "action", ["TASKS_CREATED", "ANNOTATION_CREATED", "ANNOTATIONS_DELETED", "PROJECT_UPDATED", "SOMETHING_NEW"]
 )
-def test_every_event_asks_for_a_look(connected: Client, queue: Asked, action: str) -> None:
+def test_every_event_requests_a_look(connected: Client, queue: Asked, action: str) -> None:
     answer = connected.post("/webhook", json=event(action))
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert queue.asked == [(PROJECT, False)]
 
 
-def test_the_button_asks_for_a_training(connected: Client, queue: Asked) -> None:
+def test_start_training_requests_a_training(connected: Client, queue: Asked) -> None:
     connected.post("/webhook", json=event("START_TRAINING"))
     for project in (3, "3", "3.1795241480", {"id": 3}):
         assert connected.post("/train", json={"project": project}).status_code == 200
     assert queue.asked == [(PROJECT, True)] * 5
 
 
-def test_a_doubled_event_is_as_good_as_one(connected: Client, queue: Asked, store: Store) -> None:
+def test_doubled_event_changes_nothing(connected: Client, queue: Asked, store: Store) -> None:
     before = vars(store.project(PROJECT))
     for _ in range(2):
         assert connected.post("/webhook", json=event()).status_code == 200
@@ -168,7 +168,7 @@ def test_a_doubled_event_is_as_good_as_one(connected: Client, queue: Asked, stor
     assert queue.asked == [(PROJECT, False)] * 2
 
 
-def test_an_event_of_an_unknown_project_is_refused_by_name(connected: Client, queue: Asked) -> None:
+def test_unknown_project_is_named(connected: Client, queue: Asked) -> None:
     for path, body in (("/webhook", event(project=77)), ("/train", {"project": 77}), ("/versions", {"project": "77.1"})):
         answer = connected.post(path, json=body)
         assert answer.status_code == 404
@@ -200,21 +200,21 @@ def test_an_event_of_an_unknown_project_is_refused_by_name(connected: Client, qu
         (b"[" * 1_000_000, "recursion"),
     ],
 )
-def test_a_malformed_event_is_refused_with_the_key(connected: Client, queue: Asked, body: bytes, word: str) -> None:
+def test_malformed_event_is_refused_with_the_key(connected: Client, queue: Asked, body: bytes, word: str) -> None:
     answer = connected.post("/webhook", content=body)
     assert answer.status_code == 400
     assert word in answer.json()["error"]
     assert queue.asked == []
 
 
-def test_an_event_of_10_mb_is_taken(connected: Client, queue: Asked) -> None:
+def test_event_of_10_mb_is_accepted(connected: Client, queue: Asked) -> None:
     body = json.dumps(event("TASKS_CREATED", tasks=[{"id": i, "data": {"image": "x" * 500}} for i in range(20_000)]))
     assert len(body) > 10_000_000
     assert connected.post("/webhook", content=body).status_code == 200
     assert queue.asked == [(PROJECT, False)]
 
 
-def test_a_body_beyond_the_limit_is_refused_unread(connect_client: Callable[..., Client], queue: Asked, store: Store) -> None:
+def test_body_above_the_limit_is_refused_unread(connect_client: Callable[..., Client], queue: Asked, store: Store) -> None:
     open_round(store)
     client = connect_client(webhook_max_bytes=1000)
     sent = 0
@@ -257,14 +257,14 @@ def test_predict_answers_every_task_in_order(client: Client, store: Store) -> No
     assert {result["model_version"] for result in results} == {VERSION}
 
 
-def test_predict_of_a_whole_project_answers_for_each_task(client: Client, store: Store) -> None:
+def test_predict_answers_a_whole_project(client: Client, store: Store) -> None:
     open_round(store, *(pick(i) for i in range(1, 901)))
     results = client.post("/predict", json=predict(*range(12_019, 0, -1))).json()["results"]
     assert len(results) == 12_019
     assert results[-1]["score"] == 0.001
 
 
-def test_a_control_pick_of_an_earlier_round_stays_hidden(client: Client, store: Store) -> None:
+def test_control_pick_of_an_earlier_round_stays_hidden(client: Client, store: Store) -> None:
     open_round(store, pick(1, "control"), pick(2))
     open_round(store, pick(1, "query", "a", 0.8, 2), pick(2, "query", "a", 0.8, 2), number=2)
     results = client.post("/predict", json=predict(1, 2)).json()["results"]
@@ -279,7 +279,7 @@ def test_predictions_can_be_switched_off(client: Client, store: Store) -> None:
     ]
 
 
-def test_an_answer_that_the_labeling_config_no_longer_has_is_not_shown(client: Client, store: Store) -> None:
+def test_answer_outside_the_labeling_config_is_not_shown(client: Client, store: Store) -> None:
     open_round(store, pick(1, "query", "gone", 0.8))
     assert client.post("/predict", json=predict(1)).json()["results"][0]["result"] == []
 
@@ -296,7 +296,7 @@ def test_predict_for_an_unknown_project_is_empty(client: Client) -> None:
     [(None, "tasks"), ({}, "tasks"), ([1], "tasks.0"), ([{}], "tasks.0.id"), ([{"id": "x"}], "tasks.0.id"),
      ([{"id": 1, "data": []}], "tasks.0.data"), ([{"id": 2**64}], "tasks.0.id")],
 )  # fmt: skip
-def test_predict_names_what_is_wrong_with_its_tasks(client: Client, tasks: object, word: str) -> None:
+def test_predict_names_the_bad_key_of_a_task(client: Client, tasks: object, word: str) -> None:
     answer = client.post("/predict", json={**predict(), "tasks": tasks})
     assert answer.status_code == 400
     assert word in answer.json()["error"]
@@ -305,7 +305,7 @@ def test_predict_names_what_is_wrong_with_its_tasks(client: Client, tasks: objec
 # all of them
 
 
-def test_no_answer_holds_a_secret(connect_client: Callable[..., Client], store: Store) -> None:
+def test_no_answer_contains_a_secret(connect_client: Callable[..., Client], store: Store) -> None:
     client = connect_client(
         auth=("lead", "a-password"),
         basic_auth_user="lead",

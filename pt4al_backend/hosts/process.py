@@ -1,0 +1,12 @@
+"""The backend of a process that another server hosts."""
+
+from functools import lru_cache
+
+from pt4al_backend.config import server_settings
+from pt4al_backend.server.backend import Backend
+
+
+@lru_cache(maxsize=1)
+def hosted() -> Backend:
+    """The backend that all models of this process share: opened once, from the environment."""
+    return Backend.open(server_settings())

@@ -1,0 +1,45 @@
+"""What openapi.json says beyond the signatures of the routes: bodies, which are read by hand, and errors."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from pt4al_backend.server.requests import BODIES, Body
+
+SCHEMAS = "#/components/schemas/{model}"
+OF_EVERY_ROUTE = (401, 503)
+OF_A_BODY = (400, 408, 413)
+
+
+class ErrorAnswer(BaseModel):
+    """What went wrong, and what to change."""
+
+    error: str
+    remedy: str
+
+
+def documented(body: type[Body] | None = None, *, not_found: bool = False) -> dict[str, Any]:
+    """Arguments of a route: the body that it reads, and the errors that it answers with."""
+    errors = sorted((*OF_EVERY_ROUTE, *(OF_A_BODY if body else ()), *((404,) if not_found else ())))
+    described: dict[str, Any] = {"responses": {status: {"model": ErrorAnswer} for status in errors}}
+    if body:
+        schema = {"$ref": SCHEMAS.format(model=body.__name__)}
+        described["openapi_extra"] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+    return described
+
+
+class DocumentedApp(FastAPI):
+    """An app whose openapi.json knows the bodies of `requests`, and no answer that the app never gives."""
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        _, bodies = models_json_schema([(body, "validation") for body in BODIES], ref_template=SCHEMAS)
+        schemas = {**described["components"]["schemas"], **bodies["$defs"]}
+        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own answer, in place of which `_answer` stands
+            schemas.pop(name, None)
+        described["components"]["schemas"] = schemas
+        for route in (route for path in described["paths"].values() for route in path.values()):
+            route["responses"].pop("422", None)
+        return described
