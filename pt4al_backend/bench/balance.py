@@ -7,8 +7,10 @@ of few images is below 1 even when it is drawn uniformly, so the row to compare 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pt4al_backend.bench.records import Record
@@ -31,15 +33,16 @@ class Balance:
         return cls(entropy(sizes), min(sizes), max(sizes))
 
 
-#: arm -> seed -> labels of the round -> balance of its query
-Balances = Mapping[str, Mapping[int, Mapping[int, Balance]]]
+#: A row for each query: arm, seed, labels of its round, and the fields of its balance.
+Balances: TypeAlias = pd.DataFrame
+COLUMNS = ["arm", "seed", "labels", "entropy", "least", "most"]
 
 
 def balances(arms: Mapping[str, Sequence[Record]], labels: NDArray[np.str_], classes: Sequence[str]) -> Balances:
     """The balance of every query; ``labels`` are the pool's, by row."""
-    found: dict[str, dict[int, dict[int, Balance]]] = {}
+    rows = []
     for arm, rounds in arms.items():
         for record in rounds:
             balance = Balance.of(labels[record.query].tolist(), classes)
-            found.setdefault(arm, {}).setdefault(record.seed, {})[record.labels] = balance
-    return found
+            rows.append((arm, record.seed, record.labels, balance.entropy, balance.least, balance.most))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,40 +1,44 @@
 """Seconds of whole runs by part, so that arms with as many rounds are compared. Pure.
 
-The ranking is counted once for a run whose strategy or initial weights have a use for it: the record of each round repeats
-its seconds.
+The ranking is counted once for a run whose strategy or initial weights use it: the record of each round repeats its seconds.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import pandas as pd
 
 from pt4al_backend.bench.records import Record
 
 #: The part that a run has once; the others come with each round.
 RANK = "rank"
 
-#: part -> seconds of a whole run
-Parts = Mapping[str, float]
+#: Seconds of whole runs: a row for each (arm, seed), a column for each part.
+Costs: TypeAlias = pd.DataFrame
 
 
 def common_rounds(arms: Mapping[str, Sequence[Record]]) -> int:
     """The most rounds that some run of every arm has."""
-    return min((max(map(len, _runs(rounds).values())) for rounds in arms.values()), default=0)
+    runs = pd.Series(
+        [record.round for rounds in arms.values() for record in rounds],
+        pd.MultiIndex.from_tuples(
+            [(arm, record.seed) for arm, rounds in arms.items() for record in rounds], names=["arm", "seed"]
+        ),
+    )
+    return int(runs.groupby(level=["arm", "seed"]).nunique().groupby(level="arm").max().min())
 
 
-def seconds(rounds: Sequence[Record], count: int) -> dict[int, Parts]:
-    """Seconds by part over the first ``count`` rounds, by seed, of the runs that have them all."""
-    found: dict[int, Parts] = {}
-    for seed, run in _runs(rounds).items():
-        first = [run[number].seconds for number in range(1, count + 1) if number in run]
-        if first and len(first) == count:
-            parts = dict.fromkeys(part for each in first for part in each)
-            total = {part: sum(each.get(part, 0.0) for each in first) for part in parts}
-            found[seed] = {**total, RANK: first[0].get(RANK, 0.0)}
-    return found
-
-
-def _runs(rounds: Sequence[Record]) -> dict[int, dict[int, Record]]:
-    """Rounds by seed and number."""
-    runs: dict[int, dict[int, Record]] = {}
-    for record in rounds:
-        runs.setdefault(record.seed, {})[record.round] = record
-    return runs
+def seconds(arms: Mapping[str, Sequence[Record]], count: int) -> Costs:
+    """Seconds by part over the first ``count`` rounds, of the runs that have them all."""
+    rounds = pd.DataFrame(
+        [
+            {"arm": arm, "seed": record.seed, **{RANK: 0.0}, **record.seconds}
+            for arm, records in arms.items()
+            for record in records
+            if record.round <= count
+        ]
+    ).fillna(0.0)
+    runs = rounds.groupby(["arm", "seed"], sort=False)
+    total = runs.sum()
+    total[RANK] = runs[RANK].first()
+    return total[runs.size() == count]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.bench import statistics
-from pt4al_backend.bench.costs import Parts
+from pt4al_backend.bench.costs import Costs
 from pt4al_backend.bench.numbers.table import number
 from pt4al_backend.bench.statistics import Curves, Seeds, Spread
 from pt4al_backend.errors import ConfigError
@@ -82,16 +82,17 @@ def curves(arms: Curves, baseline: str, what: str, *, zero: bool = False, scale:
     At a single number of labels there is no curve, and each arm has a row. Values are drawn ``scale`` times as large.
     ``zero`` draws a line there, which the baseline would be.
     """
-    others = [arm for arm in arms if arm != baseline]
+    names = statistics.arms(arms)
+    others = [arm for arm in names if arm != baseline]
     styles = {baseline: BASELINE_STYLE, **{arm: _line_style(index) for index, arm in enumerate(others)}}
-    drawn = _rows if len(statistics.budgets(arms)) == 1 else _together if len(arms) <= TOGETHER else _panels
+    drawn = _rows if len(statistics.budgets(arms)) == 1 else _together if len(names) <= TOGETHER else _panels
     with _style():
         return drawn(arms, baseline, styles, what, zero, scale)
 
 
 def wins(arms: Curves) -> "Figure":
     """How often the arm of a row beats that of a column: the darker, the more often."""
-    found, names = statistics.wins(arms), list(arms)
+    found, names = statistics.wins(arms), statistics.arms(arms)
     share = np.array([[found[one, other].share if one != other else np.nan for other in names] for one in names])
     with _style():
         figure, axes = _axes(0.5 * len(names), 0.5 * len(names))
@@ -115,22 +116,21 @@ def wins(arms: Curves) -> "Figure":
         return figure
 
 
-def seconds(arms: Mapping[str, Mapping[int, Parts]], rounds: int) -> "Figure":
+def seconds(costs: Costs, rounds: int) -> "Figure":
     """Mean seconds of whole runs, stacked by part."""
-    names = [arm for arm in arms if arms[arm]]
-    parts = list(dict.fromkeys(part for arm in names for run in arms[arm].values() for part in run))
-    mean = {part: np.array([np.mean([run.get(part, 0.0) for run in arms[arm].values()]) for arm in names]) for part in parts}
-    unit, by = _unit(float(np.max(sum(mean.values()))))
+    mean = costs.groupby(level="arm", sort=False).mean()
+    names = list(mean.index)
+    unit, by = _unit(float(mean.sum(axis="columns").max()))
     with _style():
         (figure, axes), before = _axes(4.0, 0.32 * len(names)), np.zeros(len(names))
-        for index, part in enumerate(parts):
+        for index, part in enumerate(mean):
             look: Any = {
                 "color": COLOURS[-1 - index % len(COLOURS)],
                 "hatch": HATCHES[index % len(HATCHES)],
                 "edgecolor": "black",
             }
-            axes.barh(names, mean[part] / by, left=before / by, label=part, height=0.7, linewidth=0.6, **look)
-            before = before + mean[part]
+            axes.barh(names, mean[part].to_numpy() / by, left=before / by, label=part, height=0.7, linewidth=0.6, **look)
+            before = before + mean[part].to_numpy()
         for row, total in enumerate(before / by):
             axes.annotate(number(total), (total, row), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
         axes.invert_yaxis()
@@ -192,15 +192,16 @@ def _unit(longest: float) -> tuple[str, float]:
 def _rows(arms: Curves, baseline: str, _: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
     """A row for each arm: its seeds, their mean ± 1 sd, and the baseline's mean through all rows."""
     (labels,) = statistics.budgets(arms)
-    figure, axes = _axes(4.2, 0.24 * len(arms))
-    for row, (arm, seeds) in enumerate(arms.items()):
-        values = [scale * value for value in statistics.at(seeds, labels).values()]
+    names = statistics.arms(arms)
+    figure, axes = _axes(4.2, 0.24 * len(names))
+    for row, arm in enumerate(names):
+        values = scale * statistics.at(statistics.of(arms, arm), labels).to_numpy()
         spread, colour = Spread.of(values), BLACK if arm == baseline else COLOURS[0]
         axes.plot(values, [row] * len(values), "o", color=colour, alpha=0.35, markersize=3, markeredgewidth=0)
         axes.errorbar(spread.mean, row, xerr=spread.sd, color=colour, marker="|", markersize=10, markeredgewidth=2, linewidth=1.2)
         if arm == baseline or (zero and not row):
             axes.axvline(0 if zero else spread.mean, color=BLACK, linewidth=0.8)
-    axes.set_yticks(range(len(arms)), list(arms))
+    axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"{what}, {labels:,} labels")
@@ -210,8 +211,8 @@ def _rows(arms: Curves, baseline: str, _: Mapping[str, Any], what: str, zero: bo
 def _together(arms: Curves, _: str, styles: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
     figure = _figure((6.0, 3.8))
     axes = figure.subplots()
-    for arm, seeds in arms.items():
-        _draw(axes, seeds, styles[arm], scale, label=arm)
+    for arm in statistics.arms(arms):
+        _draw(axes, statistics.of(arms, arm), styles[arm], scale, label=arm)
     _finish(axes, arms, zero)
     axes.set_xlabel("labels")
     axes.set_ylabel(what)
@@ -221,14 +222,15 @@ def _together(arms: Curves, _: str, styles: Mapping[str, Any], what: str, zero: 
 
 def _panels(arms: Curves, baseline: str, styles: Mapping[str, Any], what: str, zero: bool, scale: float) -> "Figure":
     """A panel for each arm, with the baseline in all."""
-    shown = [arm for arm in arms if arm != baseline]
+    shown = [arm for arm in statistics.arms(arms) if arm != baseline]
+    base = statistics.of(arms, baseline)
     rows = -(-len(shown) // COLUMNS)
     figure = _figure((9.0, 0.4 + 2.1 * rows))
     grid = figure.subplots(rows, COLUMNS, sharex=True, sharey=True, squeeze=False).flatten().tolist()
     for axes, arm in zip(grid, shown, strict=False):
-        if baseline in arms:
-            _draw(axes, arms[baseline], {**styles[baseline], "linewidth": 1.0, "marker": ""}, scale, label=baseline)
-        _draw(axes, arms[arm], {**styles[arm], "linewidth": 1.2, "markersize": 3}, scale)
+        if not base.empty:
+            _draw(axes, base, {**styles[baseline], "linewidth": 1.0, "marker": ""}, scale, label=baseline)
+        _draw(axes, statistics.of(arms, arm), {**styles[arm], "linewidth": 1.2, "markersize": 3}, scale)
         _finish(axes, arms, zero)
         axes.set_title(arm, fontsize=9)
     for axes in grid[len(shown) - COLUMNS : len(shown)]:
@@ -237,26 +239,22 @@ def _panels(arms: Curves, baseline: str, styles: Mapping[str, Any], what: str, z
         axes.set_visible(False)
     figure.supxlabel("labels", fontsize=9)
     figure.supylabel(what, fontsize=9)
-    if baseline in arms:
+    if not base.empty:
         figure.legend(*grid[0].get_legend_handles_labels(), loc="outside upper right")
     return figure
 
 
 def _draw(axes: "Axes", seeds: Seeds, style: Mapping[str, Any], scale: float, label: str | None = None) -> None:
-    labels = statistics.budgets({"": seeds})
-    spreads = [Spread.of(scale * value for value in statistics.at(seeds, each).values()) for each in labels]
-    mean = np.array([spread.mean for spread in spreads])
+    labels = statistics.budgets(seeds)
+    mean = scale * seeds[labels].mean().to_numpy()
     axes.plot(labels, mean, label=label, **style)
     if len(seeds) >= BAND_FROM:
-        sd = np.array([spread.sd or 0.0 for spread in spreads])
+        sd = scale * seeds[labels].std().fillna(0.0).to_numpy()
         axes.fill_between(labels, mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
     elif len(seeds) > 1:
-        for curve in seeds.values():
-            axes.plot(*_points(curve, scale), color=style["color"], linewidth=0.6, alpha=0.6)
-
-
-def _points(curve: Mapping[int, float], scale: float) -> tuple[list[int], list[float]]:
-    return sorted(curve), [scale * curve[labels] for labels in sorted(curve)]
+        for _, curve in seeds.iterrows():
+            one = scale * curve.dropna()
+            axes.plot(one.index, one, color=style["color"], linewidth=0.6, alpha=0.6)
 
 
 def _finish(axes: "Axes", arms: Curves, zero: bool) -> None:

@@ -118,24 +118,25 @@ def skipped(folder: Path, corrupt: Mapping[Path, int]) -> str:
 def sections(results: Results) -> Iterator[Section]:
     """Those that the records allow."""
     curves, baseline = results.curves, results.baseline
-    if curves:
+    if not curves.empty:
         metric = _all(record.metric for record in results.records)
         draw = partial(figures.curves, curves, baseline, f"{metric} in %")
         yield Section("Values", VALUES.format(metric=metric), tables.values(curves), "values", draw)
     if notes := tables.notes(results.found.arms):
         yield Section("Not as asked", NOTES, notes)
-    if baseline not in curves:
+    arms = statistics.arms(curves)
+    if baseline not in arms:
         yield Section("Differences", ABSENT.format(baseline=baseline))
-    elif len(curves) > 1:
+    elif len(arms) > 1:
         yield from _comparisons(curves, baseline)
     if any(won.tested for won in statistics.wins(curves).values()):
         yield Section("Wins", WINS, tables.wins(curves), "wins", partial(figures.wins, curves))
     rounds, seconds = results.seconds
-    if any(seconds.values()):
+    if not seconds.empty:
         yield Section(
             "Seconds", SECONDS, tables.seconds(seconds, rounds, baseline), "seconds", partial(figures.seconds, seconds, rounds)
         )
-    if results.balances:
+    if not results.balances.empty:
         draw = partial(figures.curves, results.entropies, baseline, "entropy of the query's classes", scale=1)
         yield Section(
             "Balance of the queries", BALANCE.format(pool=results.pool), tables.balance(results.balances), "balance", draw
@@ -148,7 +149,7 @@ def _comparisons(curves: statistics.Curves, baseline: str) -> Iterator[Section]:
     if len(over := statistics.shared(curves)) > 1:
         note = AREA.format(first=over[0], last=over[-1], count=len(over), baseline=baseline)
         yield Section("Area under the curve", note, tables.areas(curves, baseline))
-    if statistics.complete(curves[baseline]):
+    if not statistics.complete(statistics.of(curves, baseline)).empty:
         yield Section("Labels saved", SAVED.format(baseline=baseline), tables.saved(curves, baseline))
 
 
@@ -204,7 +205,7 @@ def experiment(folder: Path) -> Json:
     try:
         said = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
-        raise ConfigError(f"{path} is not JSON ({error}).", "Mend it or delete it.") from error
+        raise ConfigError(f"{path} is not JSON ({error}).", "Correct it or delete it.") from error
     if not isinstance(said, dict):
-        raise ConfigError(f"{path} is not a JSON object.", "Mend it or delete it.")
+        raise ConfigError(f"{path} is not a JSON object.", "Correct it or delete it.")
     return said

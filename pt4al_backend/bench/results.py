@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pt4al_backend.bench import costs
+import numpy as np
+
+from pt4al_backend.bench import costs, statistics
 from pt4al_backend.bench.balance import Balance, Balances, balances
-from pt4al_backend.bench.costs import Parts
+from pt4al_backend.bench.costs import Costs
 from pt4al_backend.bench.records import ARMS, Found, Record, comparable, difference, read
 from pt4al_backend.bench.statistics import Curves
 from pt4al_backend.errors import ConfigError, StoreCorrupt
@@ -63,26 +65,23 @@ class Results:
     @property
     def curves(self) -> Curves:
         """Test values, of the arms that have any."""
-        found: dict[str, dict[int, dict[int, float]]] = {}
-        for arm, rounds in self.found.arms.items():
-            for record in rounds:
-                if record.value is not None:
-                    found.setdefault(arm, {}).setdefault(record.seed, {})[record.labels] = record.value
-        return found
+        return statistics.curves(
+            (arm, record.seed, record.labels, record.value)
+            for arm, rounds in self.found.arms.items()
+            for record in rounds
+            if record.value is not None
+        )
 
     @property
     def entropies(self) -> Curves:
         """Of the queries' classes."""
-        return {
-            arm: {seed: {labels: each.entropy for labels, each in rounds.items()} for seed, rounds in seeds.items()}
-            for arm, seeds in self.balances.items()
-        }
+        return statistics.curves(self.balances[["arm", "seed", "labels", "entropy"]].itertuples(index=False))
 
     @property
-    def seconds(self) -> tuple[int, dict[str, dict[int, Parts]]]:
-        """How many rounds the arms have in common, and the seconds of so many, by arm, seed and part."""
+    def seconds(self) -> tuple[int, Costs]:
+        """How many rounds the arms have in common, and the seconds of so many."""
         count = costs.common_rounds(self.found.arms)
-        return count, {arm: costs.seconds(rounds, count) for arm, rounds in self.found.arms.items()}
+        return count, costs.seconds(self.found.arms, count)
 
 
 def _require_alike(folder: Path, arm: str, rounds: list[Record]) -> None:
@@ -110,6 +109,6 @@ def _truth(data: Path) -> "Truth | None":
 
 def _balances(truth: "Truth | None", arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:
     if truth is None or truth.task != "classification":
-        return {}, math.nan
+        return balances({}, np.empty(0, np.str_), ()), math.nan
     labels = truth.labels[: truth.pool]
     return balances(arms, labels, truth.classes), Balance.of(labels.tolist(), truth.classes).entropy

@@ -5,24 +5,62 @@ takes out. With one seed there is no standard deviation, and no test.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-#: labels -> value
-Curve = Mapping[int, float]
-#: seed -> curve
-Seeds = Mapping[int, Curve]
-#: arm -> its seeds
-Curves = Mapping[str, Seeds]
+#: Values of all arms: a row for each (arm, seed), a column for each number of labels, ascending; NaN where a run has none.
+Curves: TypeAlias = pd.DataFrame
+#: Those of one arm: a row for each seed.
+Seeds: TypeAlias = pd.DataFrame
 Values = NDArray[np.float64]
 
 LEVEL = 0.05
-STEPS = 1001  # at which an interval of labels is looked for
+STEPS = 1001  # places at which an interval of labels is evaluated
 EQUAL = 1e-9  # a standard deviation below it is that of rounding, far below what one test image is worth
+
+
+def curves(values: Iterable[tuple[str, int, int, float]]) -> Curves:
+    """Curves from (arm, seed, labels, value); arms stay in the order in which they come."""
+    long = pd.DataFrame(values, columns=["arm", "seed", "labels", "value"])
+    wide = long.pivot(index=["arm", "seed"], columns="labels", values="value")
+    order = {arm: place for place, arm in enumerate(long["arm"].unique())}
+    return wide.sort_index(level="arm", key=lambda arm: arm.map(order), sort_remaining=False)
+
+
+def arms(curves: Curves) -> list[str]:
+    """The names of the arms, in order."""
+    return list(curves.index.get_level_values("arm").unique())
+
+
+def of(curves: Curves, arm: str) -> Seeds:
+    """The curves of one arm; none if there is no such arm."""
+    return curves[curves.index.get_level_values("arm") == arm].droplevel("arm")
+
+
+def at(seeds: Seeds, labels: int) -> pd.Series:
+    """Values by seed at one number of labels."""
+    return seeds[labels].dropna() if labels in seeds else pd.Series(dtype=np.float64)
+
+
+def budgets(curves: Curves | Seeds) -> list[int]:
+    """All numbers of labels that have a value, ascending."""
+    return [int(labels) for labels in curves.columns[curves.notna().any()]]
+
+
+def shared(curves: Curves) -> list[int]:
+    """Numbers of labels that every arm has with one seed at least, ascending."""
+    return [int(labels) for labels in curves.columns[curves.notna().groupby(level="arm").any().all()]]
+
+
+def complete(seeds: Seeds) -> Seeds:
+    """The seeds that have a value at each number of labels that any has: a mean over others would change on the way."""
+    return seeds[budgets(seeds)].dropna()
 
 
 @dataclass(frozen=True)
@@ -36,9 +74,8 @@ class Spread:
     @classmethod
     def of(cls, values: Iterable[float]) -> "Spread":
         """Sums up values, of which there is at least one."""
-        found = list(values)
-        sd = float(np.std(found, ddof=1)) if len(found) > 1 else None
-        return cls(float(np.mean(found)), sd, len(found))
+        found = np.fromiter(values, np.float64)
+        return cls(float(found.mean()), float(found.std(ddof=1)) if len(found) > 1 else None, len(found))
 
 
 @dataclass(frozen=True)
@@ -51,21 +88,21 @@ class Difference:
     high: float | None
 
     @classmethod
-    def of(cls, ones: Mapping[int, float], others: Mapping[int, float]) -> "Difference | None":
+    def of(cls, ones: pd.Series, others: pd.Series) -> "Difference | None":
         """``ones`` less ``others`` over the seeds that both have; None if they share none.
 
         Differences that are all equal are not tested: zero by construction, or by the coarseness of few test images.
         """
-        both = sorted(ones.keys() & others.keys())
+        both = sorted(ones.index.intersection(others.index))
         if not both:
             return None
-        spread = Spread.of(ones[seed] - others[seed] for seed in both)
+        ones, others = ones[both], others[both]
+        spread = Spread.of(ones - others)
         if spread.sd is None or spread.sd < EQUAL:
             return cls(spread, None, None, None)
-        error, freedom = spread.sd / math.sqrt(spread.n), spread.n - 1
-        p = 2 * float(stats.t.sf(abs(spread.mean) / error, freedom))
-        half = error * float(stats.t.isf(LEVEL / 2, freedom))
-        return cls(spread, p, spread.mean - half, spread.mean + half)
+        test = stats.ttest_rel(ones, others)
+        interval = test.confidence_interval(1 - LEVEL)
+        return cls(spread, float(test.pvalue), float(interval.low), float(interval.high))
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -77,43 +114,20 @@ def holm(ps: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def at(seeds: Seeds, labels: int) -> dict[int, float]:
-    """Values by seed at one number of labels."""
-    return {seed: curve[labels] for seed, curve in seeds.items() if labels in curve}
+def areas(seeds: Seeds, over: Sequence[int]) -> pd.Series:
+    """Area under each seed's curve by the trapezoidal rule, divided by the range of ``over``, two budgets or more.
 
-
-def budgets(curves: Curves) -> list[int]:
-    """All numbers of labels, ascending."""
-    return sorted({labels for seeds in curves.values() for curve in seeds.values() for labels in curve})
-
-
-def shared(curves: Curves) -> list[int]:
-    """Numbers of labels that every arm has with one seed at least, ascending."""
-    return [labels for labels in budgets(curves) if all(at(seeds, labels) for seeds in curves.values())]
-
-
-def area(curve: Curve, over: Sequence[int]) -> float:
-    """Area under a curve by the trapezoidal rule, divided by the range of ``over``, two budgets or more: a mean value."""
-    return float(np.trapezoid([curve[labels] for labels in over], over)) / (over[-1] - over[0])
-
-
-def areas(seeds: Seeds, over: Sequence[int]) -> dict[int, float]:
-    """Areas by seed, of the seeds that have a value at each of ``over``."""
-    return {seed: area(curve, over) for seed, curve in seeds.items() if curve.keys() >= set(over)}
+    That is a mean value; of the seeds that have a value at each of ``over``.
+    """
+    whole = seeds.reindex(columns=over).dropna()
+    return pd.Series(np.trapezoid(whole, over, axis=1) / (over[-1] - over[0]), whole.index)
 
 
 def above(curves: Curves, baseline: str) -> Curves:
-    """Curves of the differences to the baseline's, by arm and seed, where both have a value."""
-    base = curves[baseline]
-    return {
-        arm: {
-            seed: {labels: value - base[seed][labels] for labels, value in curve.items() if labels in base[seed]}
-            for seed, curve in seeds.items()
-            if seed in base
-        }
-        for arm, seeds in curves.items()
-        if arm != baseline and base.keys() & seeds.keys()
-    }
+    """Curves of the differences to the baseline's, where both have a value."""
+    others = curves[curves.index.get_level_values("arm") != baseline]
+    base = of(curves, baseline).reindex(others.index.get_level_values("seed"))
+    return (others - base.to_numpy()).dropna(how="all").dropna(axis="columns", how="all")
 
 
 @dataclass(frozen=True)
@@ -135,19 +149,15 @@ def wins(curves: Curves) -> dict[tuple[str, str], Wins]:
     The pairwise comparison of BADGE (Ash et al. 2020), of one experiment only.
     """
     found = {}
-    for one in curves:
-        for other in curves:
-            tests = [Difference.of(at(curves[one], each), at(curves[other], each)) for each in budgets(curves)]
+    for one in arms(curves):
+        for other in arms(curves):
+            if one == other:
+                continue
+            ones, others = of(curves, one), of(curves, other)
+            tests = [Difference.of(at(ones, each), at(others, each)) for each in budgets(curves)]
             done = [(test.p, test.spread.mean) for test in tests if test is not None and test.p is not None]
-            if one != other:
-                found[one, other] = Wins(sum(p < LEVEL and mean > 0 for p, mean in done), len(done))
+            found[one, other] = Wins(sum(p < LEVEL and mean > 0 for p, mean in done), len(done))
     return found
-
-
-def complete(seeds: Seeds) -> Seeds:
-    """The seeds that have a value at each number of labels that any of them has: a mean over others would change on the way."""
-    every = set(budgets({"": seeds}))
-    return {seed: curve for seed, curve in seeds.items() if curve.keys() >= every}
 
 
 def reached(labels: Values, curve: Values, value: float) -> float:
@@ -176,19 +186,19 @@ class Saved:
 
 
 def saved(ones: Seeds, others: Seeds) -> Saved | None:
-    """Labels at which the mean curve of ``ones`` reaches what that of ``others`` has at its last; None if they share no seed.
+    """Labels at which the mean curve of ``ones`` reaches the last value of that of ``others``; None if they share no seed.
 
     Of the seeds that both have, complete. The interval begins where the upper end of the difference's 95 % interval (paired, of
     t) first reaches zero, and ends where the lower end does: of curves that climb, the label counts at which a test cannot tell
     the one from the other (Fieller 1954).
     """
-    both = sorted(complete(ones).keys() & complete(others).keys())
+    ones, others = complete(ones), complete(others)
+    both = sorted(ones.index.intersection(others.index))
     if not both:
         return None
-    points = budgets({"": {seed: ones[seed] for seed in both}})
+    points, last = np.array(ones.columns), others.columns[-1]
     labels = np.union1d(points, np.linspace(points[0], points[-1], STEPS))
-    target = budgets({"": {seed: others[seed] for seed in both}})[-1]
-    above = np.array([np.interp(labels, points, [ones[seed][each] for each in points]) - others[seed][target] for seed in both])
+    above = np.array([np.interp(labels, points, ones.loc[seed]) - others.loc[seed, last] for seed in both])
     n, mean = len(both), above.mean(0)
     found = reached(labels, mean, 0.0)
     if n == 1:
@@ -202,6 +212,4 @@ def saved(ones: Seeds, others: Seeds) -> Saved | None:
 
 def entropy(counts: Sequence[int]) -> float:
     """Entropy of class counts by that of equal ones: 1 is balanced, 0 is one class only; NaN without any, or of one."""
-    share = np.asarray(counts, np.float64) / max(sum(counts), 1)
-    some = share[share > 0]
-    return float(-(some * np.log(some)).sum() / math.log(len(counts))) if len(counts) > 1 and len(some) else math.nan
+    return float(stats.entropy(counts, base=len(counts))) if len(counts) > 1 and any(counts) else math.nan

@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 
 from pt4al_backend.bench import statistics
 from pt4al_backend.bench.balance import Balances
-from pt4al_backend.bench.costs import RANK, Parts
+from pt4al_backend.bench.costs import RANK, Costs
 from pt4al_backend.bench.numbers.table import number
 from pt4al_backend.bench.records import Record
-from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread
+from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread, at, of
 
 #: In a cell for which there is nothing to say.
 NONE = ""
@@ -18,22 +19,26 @@ NONE = ""
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
     """A Markdown table; all columns but the first ``left`` are aligned to the right."""
-    lines = [head, ["---" if column < left else "---:" for column in range(len(head))], *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    frame = pd.DataFrame([[cell.replace("|", "\\|") for cell in row] for row in [head, *rows]])
+    aligned = ["left" if column < left else "right" for column in range(len(head))]
+    shown: str = frame[1:].to_markdown(
+        index=False, headers=frame.iloc[0].tolist(), tablefmt="pipe", colalign=aligned, disable_numparse=True
+    )
+    return shown
 
 
 def values(curves: Curves) -> str:
     """A row for each arm, a column for each number of labels: mean ± sd, and the number of seeds."""
     budgets = statistics.budgets(curves)
-    rows = [[arm, *(_value(statistics.at(seeds, labels)) for labels in budgets)] for arm, seeds in curves.items()]
+    rows = [[arm, *(_value(at(of(curves, arm), labels)) for labels in budgets)] for arm in statistics.arms(curves)]
     return table(["labels", *map(_count, budgets)], rows)
 
 
 def differences(curves: Curves, baseline: str) -> str:
     """The same with paired differences and the p value of the paired t test, by Holm's rule over the arms of a column."""
-    budgets = statistics.budgets(curves)
-    others = [arm for arm in curves if arm != baseline]
-    columns = [_tested([_compared(curves, arm, baseline, labels) for arm in others]) for labels in budgets]
+    budgets, base = statistics.budgets(curves), of(curves, baseline)
+    others = [arm for arm in statistics.arms(curves) if arm != baseline]
+    columns = [_tested([Difference.of(at(of(curves, arm), labels), at(base, labels)) for arm in others]) for labels in budgets]
     rows = [[arm, *cells] for arm, cells in zip(others, zip(*columns, strict=True), strict=True)]
     return table(["labels", *map(_count, budgets)], rows)
 
@@ -41,17 +46,18 @@ def differences(curves: Curves, baseline: str) -> str:
 def areas(curves: Curves, baseline: str) -> str:
     """Normalised area under the curve over the budgets that all arms share, and the difference with its 95 % interval."""
     over = statistics.shared(curves)
+    base = statistics.areas(of(curves, baseline), over)
     rows = []
-    for arm, seeds in curves.items():
-        own = statistics.areas(seeds, over)
-        other = Difference.of(own, statistics.areas(curves.get(baseline, {}), over)) if arm != baseline else None
+    for arm in statistics.arms(curves):
+        own = statistics.areas(of(curves, arm), over)
+        other = Difference.of(own, base) if arm != baseline else None
         rows.append([arm, _value(own), *(_interval(other) if other else (NONE, NONE))])
     return table(["arm", "area", "difference", "95 % interval"], rows)
 
 
 def wins(curves: Curves) -> str:
     """How often the arm of the row beats that of the column, and how often a column was beaten on average: less is better."""
-    found, arms = statistics.wins(curves), list(curves)
+    found, arms = statistics.wins(curves), statistics.arms(curves)
     rows = [[one, *(_won(found[one, other]) if one != other else NONE for other in arms)] for one in arms]
     shares = [[found[one, other].share for one in arms if one != other and found[one, other].tested] for other in arms]
     rows.append(["*beaten, mean*", *(f"{100 * np.mean(each):.0f} %" if each else NONE for each in shares)])
@@ -59,13 +65,12 @@ def wins(curves: Curves) -> str:
 
 
 def saved(curves: Curves, baseline: str) -> str:
-    """Labels at which an arm's mean curve reaches what the baseline has at its last, by how many seeds, and their share."""
-    seeds = statistics.complete(curves[baseline])
-    last = statistics.budgets({baseline: seeds})[-1]
-    target = Spread.of(curve[last] for curve in seeds.values()).mean
+    """Labels at which an arm's mean curve reaches the last value of the baseline's, by how many seeds, and their share."""
+    base = statistics.complete(of(curves, baseline))
+    last = base.columns[-1]
     rows = []
-    for arm in curves:
-        found, own = statistics.saved(curves[arm], curves[baseline]), statistics.budgets({arm: curves[arm]})
+    for arm in statistics.arms(curves):
+        found, own = statistics.saved(of(curves, arm), base), statistics.budgets(of(curves, arm))
         if found is None:
             rows.append([arm, NONE, NONE, NONE])
             continue
@@ -77,52 +82,47 @@ def saved(curves: Curves, baseline: str) -> str:
             low, high = _reached(found.low, own), _reached(found.high, own)
             between = low if math.isinf(found.low) else f"{low} to {high}"
         rows.append([arm, f"{labels} ({found.n})", share, between])
-    return table(["arm", f"labels to {100 * target:.1f}", f"of {_count(last)}", "95 % interval of labels"], rows)
+    return table(["arm", f"labels to {100 * base[last].mean():.1f}", f"of {_count(last)}", "95 % interval of labels"], rows)
 
 
-def seconds(runs: Mapping[str, Mapping[int, Parts]], rounds: int, baseline: str) -> str:
+def seconds(costs: Costs, rounds: int, baseline: str) -> str:
     """Seconds of the ranking, of each other part in a round, and of whole runs, these also by the baseline's."""
-    parts = dict.fromkeys(part for run in runs.values() for each in run.values() for part in each)
-    repeated = [part for part in parts if part != RANK]
-    base = list(runs.get(baseline, {}).values())
-    one = float(np.mean([sum(each.values()) for each in base])) if base else 0.0
+    repeated = [part for part in costs if part != RANK]
+    means, totals = costs.groupby(level="arm", sort=False).mean(), costs.sum(axis="columns")
+    base = totals[totals.index.get_level_values("arm") == baseline].mean()  # NaN if there is no baseline
     rows = []
-    for arm, own in ((arm, list(run.values())) for arm, run in runs.items() if run):
-        once, *means = (float(np.mean([each.get(part, 0.0) for each in own])) for part in (RANK, *repeated))
-        total = Spread.of(sum(each.values()) for each in own)
-        ratio = f"{total.mean / one:.2f}" if one else NONE
-        rows.append([arm, number(once), *(number(mean / rounds) for mean in means), f"{_spread(total, 0)} ({total.n})", ratio])
+    for arm, own in totals.groupby(level="arm", sort=False):
+        total = Spread.of(own)
+        each = (number(means.loc[arm, part] / rounds) for part in repeated)
+        ratio = f"{total.mean / base:.2f}" if base > 0 else NONE
+        rows.append([arm, number(means.loc[arm, RANK]), *each, f"{_spread(total, 0)} ({total.n})", ratio])
     head = ["arm", "rank, once", *(f"{part}, a round" for part in repeated), f"run of {rounds}"]
     return table([*head, f"by {baseline}"], rows)
 
 
 def notes(arms: Mapping[str, Sequence[Record]]) -> str:
-    """What was not as asked, by arm: in how many rounds, of how many seeds; "" if all was."""
-    found: dict[tuple[str, str], list[Record]] = {}
-    for arm, rounds in arms.items():
-        for record in rounds:
-            for note in record.notes:
-                found.setdefault((arm, note), []).append(record)
-    rows = [[arm, note, f"{len(own)}", f"{len({each.seed for each in own})}"] for (arm, note), own in found.items()]
+    """What was not as requested, by arm: in how many rounds, of how many seeds; "" if all was."""
+    found = pd.DataFrame(
+        [(arm, note, record.seed) for arm, rounds in arms.items() for record in rounds for note in record.notes],
+        columns=["arm", "note", "seed"],
+    )
+    counts = found.groupby(["arm", "note"], sort=False)["seed"].agg(["size", "nunique"])
+    rows = [[arm, note, str(rounds), str(seeds)] for (arm, note), rounds, seeds in counts.itertuples()]
     return table(["arm", "what", "rounds", "seeds"], rows, left=2) if rows else ""
 
 
 def balance(found: Balances) -> str:
     """Entropy of the queries' classes, mean ± sd over the seeds, and the smallest and the largest count of a class."""
-    labels = sorted({each for seeds in found.values() for rounds in seeds.values() for each in rounds})
+    labels = sorted(found["labels"].unique())
     rows = []
-    for arm, seeds in found.items():
-        cells = []
-        for each in labels:
-            queries = [rounds[each] for rounds in seeds.values() if each in rounds]
-            extremes = f" ({min(q.least for q in queries)} to {max(q.most for q in queries)})" if queries else NONE
-            cells.append(_spread(Spread.of(q.entropy for q in queries), 2) + extremes if queries else NONE)
-        rows.append([arm, *cells])
+    for arm, own in found.groupby("arm", sort=False):
+        queries = [own[own["labels"] == each] for each in labels]
+        rows.append([arm, *(NONE if each.empty else _balance(each) for each in queries)])
     return table(["labels", *map(_count, labels)], rows)
 
 
-def _compared(curves: Curves, arm: str, baseline: str, labels: int) -> Difference | None:
-    return Difference.of(statistics.at(curves[arm], labels), statistics.at(curves.get(baseline, {}), labels))
+def _balance(queries: Balances) -> str:
+    return f"{_spread(Spread.of(queries['entropy']), 2)} ({queries['least'].min()} to {queries['most'].max()})"
 
 
 def _tested(tests: Sequence[Difference | None]) -> list[str]:
@@ -147,10 +147,10 @@ def _interval(test: Difference) -> tuple[str, str]:
     return f"{_signed(test.spread)} ({test.spread.n})", between
 
 
-def _value(by_seed: Mapping[int, float]) -> str:
-    if not by_seed:
+def _value(by_seed: pd.Series) -> str:
+    if by_seed.empty:
         return NONE
-    spread = Spread.of(100 * value for value in by_seed.values())
+    spread = Spread.of(100 * by_seed)
     return f"{_spread(spread, 1)} ({spread.n})"
 
 

@@ -54,7 +54,7 @@ def refusal(folder: Path, *arguments: object) -> str:
 def test_first_middle_and_last_of_the_rounds_that_all_arms_have_are_shown(folder: Path) -> None:
     done = t_sne(folder)
     assert done.exit_code == 0, done.output
-    text = (folder / "report" / "t-sne.md").read_text()
+    text = runs.unpadded((folder / "report" / "t-sne.md").read_text())
     assert "| arm | round 1 | round 2 | round 3 |" in text
     assert "| <PT4AL> | 4 of 4 | 4 of 4 | 4 of 4 |" in text
     assert (folder / "report" / "t-sne.png").read_bytes().startswith(b"\x89PNG")
@@ -77,7 +77,7 @@ def test_a_part_of_the_pool_is_of_all_classes_and_the_queries_are_thinned_alike(
     assert len(set(labels.tolist())) == len(found.rows) == len(found.places) == 10
     (query,) = (rounds[1] for rounds in found.queries.values())
     inside = len(set(query.tolist()) & set(found.rows.tolist()))
-    assert f"| random | {inside} of 4 |" in found.section().markdown(drawn=False)
+    assert f"| random | {inside} of 4 |" in runs.unpadded(found.section().markdown(drawn=False))
 
 
 def test_the_network_is_trained_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_runs_of_another_data_set_are_left_out(folder: Path) -> None:
     wrote(folder, "stray", 1, query=[0, 1, 2, POOL])
     said = "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)."
     assert said in t_sne(folder).output
-    text = (folder / "report" / "t-sne.md").read_text()
+    text = runs.unpadded((folder / "report" / "t-sne.md").read_text())
     assert said in text
     assert "| stray |" not in text
 
@@ -121,7 +121,7 @@ def test_a_round_that_one_arm_has_lost_is_shown_of_none(folder: Path) -> None:
     lines = path.read_text().splitlines()
     path.write_text("\n".join(["garbage", *lines[1:], ""]))
     assert t_sne(folder).exit_code == 0
-    assert "| arm | round 2 | round 3 |" in (folder / "report" / "t-sne.md").read_text()
+    assert "| arm | round 2 | round 3 |" in runs.unpadded((folder / "report" / "t-sne.md").read_text())
 
 
 def test_arms_without_a_round_in_common_are_refused(folder: Path) -> None:

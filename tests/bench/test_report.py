@@ -33,13 +33,13 @@ def folder(tmp_path: Path) -> Path:
 
 def report(folder: Path, *arguments: str) -> tuple[int, str]:
     result = CliRunner().invoke(cli.app, ["bench", "report", str(folder), *arguments])
-    return result.exit_code, result.output
+    return result.exit_code, runs.unpadded(result.output)
 
 
 def written(folder: Path, *arguments: str) -> str:
     code, said = report(folder, *arguments)
     assert code == 0, said
-    return (folder / "report" / "report.md").read_text()
+    return runs.unpadded((folder / "report" / "report.md").read_text())
 
 
 def test_figures_are_drawn_embedded_and_name_every_arm(folder: Path) -> None:
@@ -215,7 +215,7 @@ def test_seconds_are_of_runs_that_have_the_rounds_all_arms_have(tmp_path: Path) 
     arms = read(runs.write(tmp_path, values)).arms
     assert costs.common_rounds(arms) == 2
     total = {part: seconds if part == costs.RANK else 2 * seconds for part, seconds in runs.SECONDS.items()}
-    assert costs.seconds(arms["random"], 2) == {0: total}
+    assert costs.seconds({"random": arms["random"]}, 2).to_dict("index") == {("random", 0): total}
 
 
 def test_curves_of_few_seeds_show_each(tmp_path: Path) -> None:

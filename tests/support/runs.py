@@ -1,6 +1,7 @@
 """Output folders of benchmark runs, written without running anything."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,26 @@ from typing import Any
 import numpy as np
 
 from pt4al_backend import artefacts
+from pt4al_backend.bench import statistics
 from pt4al_backend.bench.records import RECORDS
+from pt4al_backend.bench.statistics import Curves, Seeds
 
 SECONDS = {"rank": 100.0, "query": 0.5, "train": 40.0, "score": 10.0}
+
+
+def curves(values: Mapping[str, Mapping[int, Mapping[int, float]]]) -> Curves:
+    """Curves from arm -> seed -> labels -> value."""
+    return statistics.curves(
+        (arm, seed, labels, value)
+        for arm, seeds in values.items()
+        for seed, curve in seeds.items()
+        for labels, value in curve.items()
+    )
+
+
+def seeds(values: Mapping[int, Mapping[int, float]]) -> Seeds:
+    """Curves of one arm from seed -> labels -> value."""
+    return statistics.of(curves({"arm": values}), "arm")
 
 
 def record(seed: int, number: int, labels: int, value: float | None, **more: Any) -> dict[str, Any]:
@@ -54,3 +72,8 @@ def write_classes(folder: Path, labels: Sequence[str], pool: int) -> None:
         np.save(draft / "labels.npy", np.array(labels, np.str_))
         np.save(draft / "ids.npy", np.arange(len(labels)).astype(np.str_))
         (draft / "pixels.u8").touch()
+
+
+def unpadded(text: str) -> str:
+    """Tables without the spaces that align their columns."""
+    return re.sub(r" {2,}", " ", text)
