@@ -166,7 +166,7 @@ def _compare(
         finished, left = finished + number, left or number < rounds
     if left:
         reached = "The time limit was reached" if finished else "No round was finished within the time limit"
-        out.print(f"{reached}; the same command goes on from here.")
+        out.print(f"{reached}; the same command continues from here.")
     if finished:
         drawn = (to / FOLDER / "values.svg").exists()  # figures that would not fit the new tables
         report(to, figures=drawn and figures.drawable())
@@ -176,12 +176,12 @@ class _TimeIsUp(Exception):
     """Work is to stop where it is."""
 
 
-#: Phases of work that goes on where it was stopped; all else would begin anew, for ever if it takes longer than there is time.
+#: Phases of work that resumes where it was stopped; all else would start over, for ever if it takes longer than there is time.
 RESUMED = frozenset({"preparing", "pretext", "training"})
 
 
 def _until(deadline: float) -> "Report":
-    """What work reports to that is to stop after a deadline, of the monotonic clock, as soon as it can be gone on with."""
+    """What work reports to that is to stop after a deadline, of the monotonic clock, as soon as it can be resumed."""
 
     def report(progress: "Progress") -> None:
         if progress.phase in RESUMED and time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """Spearman's rank correlation of two losses of the same images, with a bootstrap interval. Pure.
 
 Equal values share the mean of their ranks; rho is Pearson's correlation of the ranks. An interval is that of percentiles over
-resamples of the images (Efron 1979), each of which is ranked anew.
+resamples of the images (Efron 1979), each of which is ranked again.
 """
 
 import math
@@ -71,7 +71,7 @@ def interval(ones: Values, others: Values, seed: int, resamples: int = RESAMPLES
 
 
 def _ranks(values: Values, copies: Ids) -> Values:
-    """Ranks [b, n] in samples that hold ``copies`` int64 [b, n] of each of the values [n]: nothing is sorted anew."""
+    """Ranks [b, n] in samples that hold ``copies`` int64 [b, n] of each of the values [n]: nothing is sorted again."""
     if not len(values):
         return np.empty(copies.shape)
     _, group = np.unique(values, return_inverse=True)

@@ -23,7 +23,7 @@ out = Console(highlight=False, soft_wrap=True, markup=False)
 
 Json = dict[str, Any]
 
-To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped goes on from what is there.")]
+To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped resumes from what is there.")]
 Data = Annotated[
     Path, typer.Option("--data", "--images", help="Folder of the data set, or one that holds it as `pt4al bench datasets` says.")
 ]
@@ -32,7 +32,7 @@ Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that a
 Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Limit = Annotated[float, typer.Option(min=0, help="Seconds after which work stops as soon as it can be gone on with; 0: none.")]
+Limit = Annotated[float, typer.Option(min=0, help="Seconds after which work stops as soon as it can be resumed; 0: none.")]
 Rankings = Annotated[
     Path | None, typer.Option(help="Folder of the rankings, which several output folders may share; else the output folder.")
 ]

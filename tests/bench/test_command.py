@@ -40,9 +40,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.err, "width", 250)
 
 
-def test_a_run_is_of_the_part_of_the_data_set_that_was_asked_for_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_run_uses_exactly_the_requested_part_of_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--pool", 40)
     done = run(tmp_path / "to", *asked)
@@ -81,7 +79,7 @@ def test_figures_that_were_drawn_before_follow_new_runs(tmp_path: Path, monkeypa
     assert figure.read_bytes() != drawn
 
 
-def test_the_seconds_of_the_ranking_are_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_of_the_ranking_are_printed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     rounds = Run.__call__
 
@@ -104,7 +102,7 @@ def test_a_time_limit_in_the_middle_of_trainings_changes_no_value(tmp_path: Path
     ticks = itertools.count()
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
     said = [run(tmp_path / "parts", *asked, "--time-limit", 9).output for _ in range(9)]
-    left = ["the same command goes on from here" in each for each in said]
+    left = ["the same command continues from here" in each for each in said]
     assert left == sorted(left, reverse=True)
     assert (left[0], left[-1]) == (True, False)
     whole, parts = (read(tmp_path / name).arms for name in ("whole", "parts"))
@@ -123,14 +121,14 @@ def test_without_matplotlib_new_runs_are_reported_without_figures(tmp_path: Path
     assert "values.png" not in (tmp_path / "to" / "report" / "report.md").read_text()
 
 
-def test_a_data_set_that_is_not_there_is_said_with_where_to_get_it(tmp_path: Path) -> None:
+def test_missing_data_set_is_reported_with_its_source(tmp_path: Path) -> None:
     refused = run(tmp_path / "to", "--dataset", "cityscapes", "--data", tmp_path)
     assert refused.exit_code == 1
     assert f"There is no {tmp_path / 'leftImg8bit'}" in refused.stderr
     assert "https://www.cityscapes-dataset.com" in refused.stderr
 
 
-def test_a_round_whose_labels_are_of_one_class_is_said_not_to_be_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_round_with_labels_of_one_class_is_reported_untested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     one = FAST.replace('"query_size": 4', '"query_size": 1')
     done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--settings", one)
@@ -138,9 +136,7 @@ def test_a_round_whose_labels_are_of_one_class_is_said_not_to_be_tested(tmp_path
     assert "random, seed 0: 1 labels, not tested" in done.output
 
 
-def test_what_any_arm_or_seed_would_be_refused_for_is_said_before_the_first_one_trains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_refusal_comes_before_the_first_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     data = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
     assert run(tmp_path / "to", *data).exit_code == 0
@@ -180,7 +176,7 @@ def test_arms_of_different_image_sizes_are_refused_as_they_share_one_set_of_imag
         ('own={"init": "imagenet"}', "There are no initial weights for 'own'. ImageNet's weights fit"),
     ],
 )
-def test_what_an_arm_cannot_do_is_refused_before_any_is_run(
+def test_unsuitable_arm_is_refused_before_any_runs(
     tmp_path: Path, own: str, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
@@ -218,9 +214,7 @@ def test_a_baseline_that_was_named_has_to_be_there(tmp_path: Path) -> None:
     assert bench("report", tmp_path, "--no-figures", "--baseline", "margin").exit_code == 0
 
 
-def test_a_strategy_that_does_not_suit_the_data_set_is_refused_before_anything_is_decoded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unsuitable_strategy_is_refused_before_decoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["camvid"](tmp_path / "CamVid", monkeypatch)
     refused = run(tmp_path / "to", "--dataset", "camvid", "--data", tmp_path, "--arm", 'BADGE={"strategy": "badge"}')
     assert refused.exit_code == 1

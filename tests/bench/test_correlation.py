@@ -19,7 +19,7 @@ def test_ranks_and_rho_are_those_of_scipy_also_with_ties(pairs: list[tuple[int, 
         assert spearman(ones, others) == pytest.approx(stats.spearmanr(ones, others).statistic, abs=1e-12)
 
 
-def test_the_interval_is_that_of_resamples_each_ranked_anew() -> None:
+def test_interval_is_that_of_resamples_each_ranked_again() -> None:
     rng = np.random.default_rng(1)
     ones = rng.integers(0, 8, 25).astype(np.float64)
     others = ones + rng.integers(0, 8, 25)
@@ -41,7 +41,7 @@ def test_agreement_is_certain_whatever_the_scale() -> None:
     assert Correlation.of(values, np.exp(-1 / values), np.array(["a"] * 4)) == Correlation(4, 1.0, 1.0, 1.0, 1.0)
 
 
-def test_losses_that_agree_by_their_classes_only_are_told_apart_within_them() -> None:
+def test_agreement_by_class_alone_vanishes_within_classes() -> None:
     easy, hard = np.arange(10.0), np.arange(100.0, 110.0)
     found = Correlation.of(np.append(easy, hard), np.append(easy[::-1], hard[::-1]), np.repeat(["easy", "hard"], 10))
     assert found.rho == pytest.approx(stats.spearmanr([*range(20)], [*range(9, -1, -1), *range(19, 9, -1)]).statistic)

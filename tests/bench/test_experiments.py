@@ -79,10 +79,10 @@ def test_the_published_code_is_a_preset() -> None:
     assert next(arm for arm in planned if arm.name == "sampling only").order == "none"
 
 
-def test_an_experiment_runs_goes_on_and_reports(data: Path) -> None:
+def test_experiment_runs_resumes_and_reports(data: Path) -> None:
     first = bench("main", data, "--only", "random", "--only", "PT4AL", "--time-limit", 1e-9)
     assert first.exit_code == 0, first.output
-    assert "No round was finished within the time limit; the same command goes on from here." in first.output
+    assert "No round was finished within the time limit; the same command continues from here." in first.output
     done = bench("main", data, "--only", "random", "--only", "PT4AL", seeds=2)
     assert done.exit_code == 0, done.output
     assert "PT4AL, seed 1: 12 labels, accuracy" in done.output
@@ -92,14 +92,14 @@ def test_an_experiment_runs_goes_on_and_reports(data: Path) -> None:
     assert report.startswith("# All strategies (fig. 3); quick")
 
 
-def test_a_time_limit_is_only_said_to_be_reached_if_something_is_left(data: Path) -> None:
+def test_time_limit_is_reported_only_if_something_is_left(data: Path) -> None:
     def limited(*names: str) -> str:
         only = [each for name in names for each in ("--only", name)]
         return bench("cold-start", data, *only, "--time-limit", 1e-9).output
 
     assert bench("cold-start", data, "--only", "random").exit_code == 0
     assert "time limit" not in limited("random")
-    assert "The time limit was reached; the same command goes on from here." in limited("random", "top-K")
+    assert "The time limit was reached; the same command continues from here." in limited("random", "top-K")
 
 
 def test_seeds_may_be_run_apart_and_share_rankings(data: Path) -> None:
@@ -110,7 +110,7 @@ def test_seeds_may_be_run_apart_and_share_rankings(data: Path) -> None:
     assert len(list((data.parent / "rankings").glob("ranking-*"))) == 2
 
 
-def test_an_arm_that_has_no_use_for_a_ranking_waits_for_none(data: Path) -> None:
+def test_arm_without_a_ranking_does_not_wait_for_one(data: Path) -> None:
     assert bench("cold-start", data, "--only", "random").exit_code == 0
     assert not list((data.parent / "to").glob("ranking-*"))
     (record,) = read(data.parent / "to").arms["random"]
@@ -157,7 +157,7 @@ def test_damaged_rounds_are_counted_and_run_again(data: Path) -> None:
     ],
     ids=lambda each: each if isinstance(each, str) else "",
 )
-def test_what_cannot_be_run_is_refused(data: Path, arguments: tuple[Any, ...], problem: str) -> None:
+def test_impossible_experiments_are_refused(data: Path, arguments: tuple[Any, ...], problem: str) -> None:
     refused = bench("main", data, *arguments)
     assert refused.exit_code == 1
     assert problem in refused.stderr
@@ -210,7 +210,7 @@ def test_arms_whose_initial_weights_cannot_be_had_are_left_out(
     assert names == {arm.name for arm in EXPERIMENTS["initial-weights"].arms} - {*IMAGENET}
 
 
-def test_arms_whose_initial_weights_are_at_hand_are_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arms_with_available_initial_weights_are_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pt4al_backend.learn.networks.imagenet.imagenet", lambda *_: {})
     given = ("--settings", json.dumps({**json.loads(FAST), "image_size": 72, "width": 64}), "--time-limit", 1e-9)
     begun = bench("initial-weights", data, *given)
@@ -259,13 +259,13 @@ def test_segmentation_is_refused_where_images_have_a_class_each(data: Path) -> N
         ('a={"best_epoch": 0}', "'best_epoch' is 0, which is not true or false"),
     ],
 )
-def test_an_arm_that_makes_no_sense_is_refused(text: str, problem: str) -> None:
+def test_contradictory_arm_is_refused(text: str, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         Arm.parse(text)
 
 
 @pytest.mark.parametrize("words", ["{", "[]"])
-def test_a_damaged_description_of_the_runs_is_refused_before_anything_is_decoded(data: Path, words: str) -> None:
+def test_damaged_description_is_refused_before_decoding(data: Path, words: str) -> None:
     to = data.parent / "to"
     to.mkdir()
     (to / "experiment.json").write_text(words)

@@ -79,7 +79,7 @@ def test_the_networks_start_from_different_weights(run: Callable[..., list[Line]
     assert len(set(seeds)) == 2
 
 
-def test_what_is_finished_is_not_run_again(
+def test_finished_lines_are_not_run_again(
     run: Callable[..., list[Line]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run({"seed": 1})
@@ -120,7 +120,7 @@ def test_a_line_whose_losses_are_gone_or_cut_short_is_made_again(
     assert loss_rank.read(tmp_path) == ([second, first], {})
 
 
-def test_what_other_settings_gave_is_refused_with_the_difference(run: Callable[..., list[Line]]) -> None:
+def test_lines_of_other_settings_are_refused_with_the_difference(run: Callable[..., list[Line]]) -> None:
     run({})
     with pytest.raises(ConfigError, match=r"loss_rank.jsonl.* epochs 2 and not 3"):
         run({"seed": 1, "epochs": 3})
@@ -181,7 +181,7 @@ def test_corrupt_lines_are_said_and_counted(data: Path) -> None:
     assert said in (data.parent / "to" / "report" / "loss-rank.md").read_text()
 
 
-def test_a_data_set_of_segmentation_is_refused_before_anything_is_decoded(data: Path) -> None:
+def test_segmentation_data_set_is_refused_before_decoding(data: Path) -> None:
     refused = bench(data, "--dataset", "camvid", "--no-figures")
     assert refused.exit_code == 1
     assert "The data set 'camvid' is one of segmentation" in refused.stderr

@@ -54,7 +54,7 @@ def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     ],
     ids=lambda each: each.task if isinstance(each, Pool) else "-".join(each.values()),
 )
-def test_a_strategy_by_features_is_fed_round_by_round(
+def test_feature_strategy_gets_features_each_round(
     tmp_path: Path, params: dict[str, str], pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoken = []
@@ -72,7 +72,7 @@ def test_a_strategy_by_features_is_fed_round_by_round(
 
 
 @pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
-def test_a_strategy_is_told_what_its_companion_says(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_companion_strategy_gets_its_confidences(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     spoken = []
     run = run_of(pool, tmp_path, strategy="learning_loss")
     kind = STRATEGIES.load("learning_loss", Strategy)
@@ -85,12 +85,12 @@ def test_a_strategy_is_told_what_its_companion_says(tmp_path: Path, pool: Pool, 
     assert set(records[1]["query"]) == set(left[asked].tolist())
 
 
-def test_a_strategy_that_the_main_task_has_nothing_for_is_refused(tmp_path: Path) -> None:
+def test_strategy_that_needs_image_posteriors_is_refused_for_segmentation(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="'badge' needs a posterior"):
         run_of(SCENES, tmp_path, strategy="badge")
 
 
-def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round(tmp_path: Path) -> None:
+def test_killed_run_resumes_after_its_last_whole_round(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(1))
     with (tmp_path / "seed-0" / RECORDS).open("a") as file:
         file.write('{"strategy": "pt4')
@@ -100,14 +100,14 @@ def test_a_run_that_was_killed_while_it_wrote_goes_on_after_its_last_whole_round
     assert [record["round"] for record in again] == [1, 2]
 
 
-def test_a_record_says_on_which_machine_it_was_made_and_another_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_names_its_machine_and_another_machine_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, machine in enumerate(("old", "new"), 1):
         monkeypatch.setattr(hardware, "name", lambda _device, name=machine: name)
         records = list(run_of(ARROWS, tmp_path, strategy="random")(number))
     assert [record["machine"] for record in records] == ["old", "new"]
 
 
-def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_start(tmp_path: Path) -> None:
+def test_extended_run_equals_one_with_all_rounds_from_the_start(tmp_path: Path) -> None:
     settings = {"strategy": "learning_loss"}
     whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(3))
     list(run_of(ARROWS, tmp_path / "parts", **settings)(2))
@@ -115,13 +115,13 @@ def test_a_run_that_ended_and_gets_more_rounds_is_as_one_that_had_them_from_the_
     assert [(record["value"], record["query"]) for record in parts] == [(record["value"], record["query"]) for record in whole]
 
 
-def test_the_last_round_scores_no_candidates_as_nothing_is_asked_after_it(tmp_path: Path) -> None:
+def test_last_round_scores_no_candidates(tmp_path: Path) -> None:
     list(run_of(ARROWS, tmp_path, strategy="pal")(2))
     scored = [len(np.load(tmp_path / "seed-0" / f"learn-{number}" / "candidates.npy")) for number in (1, 2)]
     assert scored == [IMAGES - TEST - 8, 0]
 
 
-def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_deleted(tmp_path: Path) -> None:
+def test_damaged_output_is_named_and_made_again_once_deleted(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, strategy="margin")(2)
     first = next(run)
     said = tmp_path / "seed-0" / "learn-1" / "result" / "candidates.npz"
@@ -134,7 +134,7 @@ def test_what_a_model_said_and_is_damaged_is_named_and_made_again_once_it_is_del
     assert len(again) == 2
 
 
-def test_rounds_that_start_from_the_last_ones_weights_are_not_gone_on_with_if_a_model_is_gone(tmp_path: Path) -> None:
+def test_warm_started_run_with_a_missing_model_is_not_resumed(tmp_path: Path) -> None:
     warm = {"warm_start": True, "init": "fresh"}
     list(run_of(ARROWS, tmp_path, **warm)(2))
     shutil.rmtree(tmp_path / "seed-0" / "learn-1")
@@ -155,7 +155,7 @@ def stop_in(phase: str, epoch: int) -> Report:
     return report
 
 
-def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp_path: Path) -> None:
+def test_stopped_training_resumes_to_the_same_values(tmp_path: Path) -> None:
     settings = {"epochs": 6, "strategy": "margin", "init": "fresh", "width": 8}
     whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(2))
     told: list[Progress] = []
@@ -168,7 +168,7 @@ def test_a_training_that_was_stopped_goes_on_where_it_was_to_the_same_values(tmp
 
 
 @pytest.mark.parametrize(("phase", "part"), [("pretext", "rank"), ("training", "train")])
-def test_the_seconds_before_a_training_was_stopped_count(tmp_path: Path, phase: str, part: str) -> None:
+def test_seconds_before_a_stop_count(tmp_path: Path, phase: str, part: str) -> None:
     settings = {"epochs": 4, "pretext_epochs": 4, "init": "pretext", "strategy": "random", "width": 8}
     with pytest.raises(Stopped):
         next(run_of(ARROWS, tmp_path, **settings)(1, stop_in(phase, 3)))
@@ -180,7 +180,7 @@ def test_the_seconds_before_a_training_was_stopped_count(tmp_path: Path, phase: 
     assert next(run_of(ARROWS, tmp_path, **settings)(1))["seconds"][part] > 1e6
 
 
-def test_a_ranking_that_was_stopped_is_gone_on_with_by_another_arm(tmp_path: Path) -> None:
+def test_stopped_ranking_is_resumed_by_another_arm(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop_in("pretext", 3)))
     told: list[Progress] = []
@@ -205,7 +205,7 @@ def test_one_process_runs_a_folder_at_a_time(tmp_path: Path) -> None:
     assert len([1, *first]) == 2
 
 
-def test_a_round_whose_labels_are_of_one_class_has_no_model_and_the_next_goes_on(tmp_path: Path) -> None:
+def test_round_with_labels_of_one_class_has_no_model(tmp_path: Path) -> None:
     first, second = run_of(ARROWS, tmp_path, query_size=1, rounds=20, strategy="random")(2)
     assert (first["labels"], first["value"], first["metric"]) == (1, None, "accuracy")
     assert "two classes or more" in first["notes"][0]
@@ -213,7 +213,7 @@ def test_a_round_whose_labels_are_of_one_class_has_no_model_and_the_next_goes_on
     assert list(run_of(ARROWS, tmp_path, query_size=1, rounds=20, strategy="random")(3))[:2] == [first, second]
 
 
-def test_a_pretext_that_means_nothing_is_not_ranked_by_and_the_record_says_so(tmp_path: Path) -> None:
+def test_meaningless_pretext_is_not_used_and_noted(tmp_path: Path) -> None:
     (record,) = run_of(ARROWS, tmp_path, first_query="top_k", init="fresh")(1)  # one epoch teaches nothing
     (ranking,) = tmp_path.glob("ranking-*")
     hardest = np.argsort(-np.load(ranking / "result" / "losses.npy"))[:8]
@@ -222,7 +222,7 @@ def test_a_pretext_that_means_nothing_is_not_ranked_by_and_the_record_says_so(tm
     assert first_of(tmp_path / "learned")["notes"] == []
 
 
-def test_an_arm_that_asks_the_learners_features_is_not_said_to_draw_batches(tmp_path: Path) -> None:
+def test_arm_with_pretext_features_notes_no_random_batches(tmp_path: Path) -> None:
     (record,) = run_of(ARROWS, tmp_path, strategy="typiclust", init="fresh")(1)
     assert record["notes"] == []
     assert "rank" in record["seconds"]
@@ -233,16 +233,14 @@ def test_an_arm_that_asks_the_learners_features_is_not_said_to_draw_batches(tmp_
     [("none", "fresh", 0), ("none", "pretext", 1), ("loss", "fresh", 1)],
     ids=lambda each: str(each),
 )
-def test_an_arm_trains_and_is_charged_for_a_ranking_that_it_has_a_use_for(
-    tmp_path: Path, order: str, init: str, rankings: int
-) -> None:
+def test_arm_pays_only_for_a_ranking_that_it_uses(tmp_path: Path, order: str, init: str, rankings: int) -> None:
     (record,) = run_of(ARROWS, tmp_path, order=order, init=init)(1)
     assert len(list(tmp_path.glob("ranking-*"))) == rankings
     assert ("rank" in record["seconds"]) == bool(rankings)
     assert len(record["notes"]) == (order == "loss")  # one epoch teaches nothing
 
 
-def test_a_blind_arm_asks_by_losses_even_if_its_strategy_asks_features(tmp_path: Path) -> None:
+def test_blind_arm_queries_by_losses(tmp_path: Path) -> None:
     query = first_of(tmp_path, strategy="typiclust", blind=True)["query"]
     (ranking,) = tmp_path.glob("ranking-*")
     assert set(query) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-8:].tolist())
@@ -258,7 +256,7 @@ def test_an_arm_whose_trainings_start_from_no_learner_cannot_name_one(tmp_path: 
         Arm("arm", {"init": "fresh"}, weights="jigsaw").options()
 
 
-def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> None:
+def test_run_repairs_a_corrupt_round_from_its_model(tmp_path: Path) -> None:
     records = list(run_of(ARROWS, tmp_path)(2))
     path = tmp_path / "seed-0" / RECORDS
     first, second = path.read_text().splitlines()
@@ -268,9 +266,7 @@ def test_a_run_mends_a_corrupt_round_from_what_it_learned(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("change", [{"order": "reversed"}, {"blind": True}], ids=lambda change: next(iter(change)))
-def test_an_arm_that_was_changed_does_not_take_the_model_of_another_query_for_its_own(
-    tmp_path: Path, change: dict[str, object]
-) -> None:
+def test_changed_arm_does_not_reuse_the_model_of_another_query(tmp_path: Path, change: dict[str, object]) -> None:
     settings = {"first_query": "top_k", "warm_start": True, "sampler": "entropy", **LEARNED}
     list(run_of(ARROWS, tmp_path / "changed", **settings)(2))
     (tmp_path / "changed" / "seed-0" / RECORDS).unlink()
@@ -308,7 +304,7 @@ def test_rounds_that_the_pool_is_too_small_for_are_refused(tmp_path: Path) -> No
         run_of(ARROWS, tmp_path, query_size=20)
 
 
-def test_more_rounds_than_the_pool_has_labels_for_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+def test_too_many_rounds_for_the_pool_are_refused_before_training(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, strategy="random", query_size=20, rounds=2)
     with pytest.raises(ConfigError, match="48 usable images are too few for 3 rounds of 20, which ask 60"):
         list(run(3))
@@ -345,14 +341,14 @@ def test_an_arm_may_ask_the_lowest_losses_first(tmp_path: Path) -> None:
     assert (high, low) == (set(order[-8:].tolist()), set(order[:8].tolist()))
 
 
-def test_an_arm_that_asks_no_model_goes_on_along_the_ranking(tmp_path: Path) -> None:
+def test_blind_arm_follows_the_ranking(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, first_query="top_k", blind=True, **LEARNED)
     asked = [i for record in run(2) for i in record["query"]]
     (ranking,) = tmp_path.glob("ranking-*")
     assert set(asked) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-16:].tolist())
 
 
-def test_an_arm_may_start_from_another_learner_than_ranks(tmp_path: Path) -> None:
+def test_arm_may_start_from_another_learner_than_the_ranking_one(tmp_path: Path) -> None:
     record = first_of(tmp_path, init="pretext", weights="jigsaw")
     assert record["init"] == "pretext"
     assert sorted(path.name.split("-seed")[0] for path in tmp_path.glob("ranking-*")) == ["ranking-jigsaw", "ranking-rotation"]

@@ -1,4 +1,4 @@
-"""Records on disk: what is read, what is left out, and where a run goes on."""
+"""Records on disk: what is read, what is left out, and where a run resumes."""
 
 import json
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_a_round_that_was_being_written_is_no_corruption(tmp_path: Path) -> None
     assert found.corrupt == {}
 
 
-def test_a_run_goes_on_before_a_corrupt_round_since_later_ones_follow_from_it(tmp_path: Path) -> None:
+def test_run_resumes_before_a_corrupt_round(tmp_path: Path) -> None:
     folder = runs.write(tmp_path, {"random": {0: [0.5, 0.6, 0.7]}})
     path = folder / "arms" / "random" / "seed-0" / RECORDS
     assert [record["round"] for record in unbroken(path)] == [1, 2, 3]

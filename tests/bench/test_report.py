@@ -123,7 +123,7 @@ def test_without_matplotlib_the_extra_is_named(folder: Path, monkeypatch: pytest
     assert report(folder, "--no-figures")[0] == 0
 
 
-def test_corrupt_lines_are_said_where_the_tables_are_read(folder: Path) -> None:
+def test_corrupt_lines_are_reported_beside_the_tables(folder: Path) -> None:
     path = runs.write_rounds(folder, "margin", 0, [runs.record(0, 1, 10, 0.5)])
     path.write_text(path.read_text() + "{\n{\n")
     said = "Corrupt lines, left out: 2, in arms/margin/seed-0/rounds.jsonl (2)."
@@ -131,7 +131,7 @@ def test_corrupt_lines_are_said_where_the_tables_are_read(folder: Path) -> None:
     assert said in written(folder, "--no-figures")
 
 
-def test_what_was_not_as_asked_is_said_where_the_tables_are_read(folder: Path) -> None:
+def test_notes_are_reported_beside_the_tables(folder: Path) -> None:
     note = "The learner knows no orientation. The batches are drawn at random."
     runs.write_rounds(folder, "pt4al", 0, [{**runs.record(0, number, 10 * number, 0.5), "notes": [note]} for number in (1, 2)])
     row = f"| pt4al | {note} | 2 | 1 |"
@@ -165,7 +165,7 @@ def test_the_printed_tables_are_values_and_differences(folder: Path) -> None:
     assert "report.md" in said
 
 
-def test_an_absent_baseline_is_said_and_all_else_shown(folder: Path) -> None:
+def test_absent_baseline_is_reported_and_all_else_shown(folder: Path) -> None:
     shutil.rmtree(folder / "arms" / "random")
     text = written(folder, "--no-figures")
     assert "No arm is named 'random'" in text
@@ -180,7 +180,7 @@ def test_one_seed_is_shown_without_deviation_test_or_matrix(tmp_path: Path) -> N
     assert "## Wins" not in text
 
 
-def test_the_report_says_what_made_it(folder: Path) -> None:
+def test_report_names_command_settings_and_versions(folder: Path) -> None:
     (folder / "experiment.json").write_text('{"title": "Digits", "command": "pt4al bench run there"}')
     text = written(folder, "--no-figures")
     assert text.startswith("# Digits\n\n```sh\npt4al bench run there\n```")
@@ -189,7 +189,7 @@ def test_the_report_says_what_made_it(folder: Path) -> None:
     assert "| margin | 0, 1, 2 | 2 | `{}` |" in text
 
 
-def test_the_report_says_which_processors_and_gpus_made_it(folder: Path) -> None:
+def test_report_names_processors_and_gpus(folder: Path) -> None:
     for seed, (device, machine) in enumerate((("cuda", "NVIDIA H200"), ("cpu", "Xeon"), ("cuda", "NVIDIA H200"))):
         runs.write_rounds(folder, "core-set", seed, [runs.record(seed, 1, 4, 0.5, device=device, machine=machine)])
     assert "Trained on cpu, cpu (Xeon), cuda (NVIDIA H200), with pt4al-backend" in written(folder, "--no-figures")

@@ -40,7 +40,7 @@ def test_values_are_points_with_deviation_and_number_of_seeds() -> None:
     }
 
 
-def test_differences_have_a_test_where_there_are_two_pairs_and_none_where_the_baseline_is_missing() -> None:
+def test_differences_are_tested_from_two_pairs_on() -> None:
     # t = 3 / (1 / √3) with two degrees of freedom
     assert cells(tables.differences(curves(CURVES), "random")) == {
         "labels": ["10", "20", "30"],

@@ -48,7 +48,7 @@ def test_rows_are_the_pools_images_and_then_the_tests_with_their_labels(
 
 
 @pytest.mark.parametrize("name", ["labels.npy", "ids.npy"])
-def test_a_data_set_of_which_a_part_is_gone_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_incomplete_data_set_is_refused(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "truth", read("cifar10-jpeg", tmp_path / "given", monkeypatch))
     (tmp_path / "truth" / name).unlink()
     with pytest.raises(StoreCorrupt, match=name):
@@ -65,7 +65,7 @@ def test_an_image_that_cannot_be_decoded_is_named(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("number", [0, -1])
-def test_so_is_one_whose_mask_is_missing(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_without_its_mask_is_named(tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read("camvid", tmp_path / "given", monkeypatch)
     example = found.pool[number]
     side, name = example.id.split("/")

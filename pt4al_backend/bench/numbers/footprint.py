@@ -16,7 +16,7 @@ ROLES = {"pt4al_backend.jobs.child": "training child", "web": "web process", "wo
 class Footprint:
     """A context in which the peak resident set (RSS) of each of the backend's processes is noted, which this process started.
 
-    It holds the libraries that a process shares with others in full, whoever else runs.
+    It holds the libraries that a process shares with others in full, whatever else runs.
     """
 
     def __init__(self) -> None:

@@ -69,7 +69,7 @@ class Life:
     """A project of ``tasks`` pictures. Every step is taken when it is first asked for, after those before it.
 
     Args:
-        epochs: of the pretext learner: the turnaround does not hang on them.
+        epochs: of the pretext learner: the turnaround does not depend on them.
         stack: ends the processes, at the latest.
     """
 
@@ -170,7 +170,7 @@ class Life:
 
     @cached_property
     def turn(self) -> Turn:
-        """The turnaround from round 1 to round 2; the annotators' labels come while nothing else goes on."""
+        """The turnaround from round 1 to round 2; the annotators' labels come while nothing else runs."""
         self.start_training()
         await_(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
         answered = self._store.answers(self.project)

@@ -1,6 +1,6 @@
 """The way in which PT4AL's released code trains and scores its rotation learner, for any network: what ours is timed against.
 
-Described anew, not copied: image files, opened and decoded each time an image is used; float32; a forward pass for each
+A description, not a copy: image files, opened and decoded each time an image is used; float32; a forward pass for each
 orientation; in scoring one image at a time, whose loss is written as a line to a file that is opened for it.
 
 It has less to do here than the released code: it counts no right answers, and the networks normalise pixels themselves and
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 VIEWS = 4
-RATE, MOMENTUM, DECAY = 0.01, 0.9, 5e-4  # its rate is 0.1; how long a step takes does not hang on it
+RATE, MOMENTUM, DECAY = 0.01, 0.9, 5e-4  # its rate is 0.1; how long a step takes does not depend on it
 
 
 def read(files: Sequence[Path]) -> Tensor:

@@ -88,7 +88,7 @@ def _rotation(bench: Workbench) -> list[Line]:
             train,
         )
     reading = recipe.epochs * seconds_of(lambda: released.read(files)) / median(other)
-    note = f"files decoded anew ({reading:.0%} of its time), four passes, float32"
+    note = f"files decoded again ({reading:.0%} of its time), four passes, float32"
     return [
         _share_line("training the rotation learner", count, recipe, ours, least, "four views in one pass"),
         _times_line("training the rotation learner", count * recipe.epochs, ours, other, note),
@@ -107,7 +107,7 @@ def _scoring(bench: Workbench, learner: Pretext, theirs: nn.Module, device: torc
             lambda: score(learner, images, count, device=device),
             lambda: released.score(theirs, files, losses, device),
         )
-    return _times_line("pretext scoring", count, ours, other, "files decoded anew, one image at a time, four passes, float32")
+    return _times_line("pretext scoring", count, ours, other, "files decoded again, one image at a time, four passes, float32")
 
 
 def _share(share: float, device: torch.device) -> float:

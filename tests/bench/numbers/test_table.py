@@ -1,4 +1,4 @@
-"""What a benchmark's table says of its numbers; the numbers themselves hang on the machine and are asserted nowhere."""
+"""What a benchmark's table says of its numbers; the numbers themselves depend on the machine and are asserted nowhere."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_percentiles_are_times_of_requests() -> None:
     assert (times.count, times.p50, times.p99, times.longest) == (200, 0.1, 0.198, 0.2)
 
 
-def test_percentiles_do_not_hang_on_the_order_of_the_requests() -> None:
+def test_percentiles_do_not_depend_on_the_order_of_requests() -> None:
     assert Times.of([3.0, 1.0, 2.0]) == Times.of([1.0, 2.0, 3.0])
 
 
