@@ -154,7 +154,7 @@ def web(supervised: Supervised = False) -> None:
     """Runs the web process: Label Studio's requests, the status page, the metrics."""
     import uvicorn
 
-    from pt4al_backend.ops.supervisor import end_with_parent
+    from pt4al_backend.processes import end_with_parent
     from pt4al_backend.server.app import create_app
 
     _log("web")
@@ -173,7 +173,7 @@ def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.engine.queue import Queue
     from pt4al_backend.engine.worker import Engine
-    from pt4al_backend.ops.supervisor import end_with_parent
+    from pt4al_backend.processes import end_with_parent
 
     _log("worker")
     if supervised:

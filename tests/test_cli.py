@@ -16,10 +16,11 @@ from typer.testing import CliRunner, Result
 from pt4al_backend import cli
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
+from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
-from tests.support.servers import free_port, stub_server, wait_until
+from tests.support.servers import stub_server, wait_until
 
 COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
 

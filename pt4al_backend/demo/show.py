@@ -134,7 +134,7 @@ def _connect(
     stack: ExitStack, folder: Path, lock: IO[bytes], found: FolderImages, settings: ServerSettings, command: Path, screen: Screen
 ) -> Connected:
     password = secrets.token_urlsafe(9)
-    studio = _start(stack, lambda: servers.label_studio(command, folder / "label-studio", LEAD, password), lock, screen)
+    studio = _start(stack, lambda: servers.LabelStudio(command, folder / "label-studio", LEAD, password), lock, screen)
     ada, ben = Annotator(studio.url, LEAD, password), Annotator(studio.url, SECOND, secrets.token_urlsafe(12))
     ada.log_in()
     ben.sign_up()

@@ -6,20 +6,19 @@ The job's folder is the whole interface: inputs, checkpoint and result lie in it
 import json
 import logging
 import os
-import queue
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from threading import Thread
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.processes import lines_of
 
 log = logging.getLogger(__name__)
 
@@ -87,42 +86,27 @@ def _run_once(folder: Path, on_progress: Callable[[Json], None], on_tick: Callab
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         for secret in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "PT4AL_DATABASE_URL", "PT4AL_REDIS_URL"):
             environment.pop(secret, None)  # the child needs none of them
+        # in the worker's group: what kills that group ends the training as well
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
     assert child.stdout is not None  # noqa: S101 - PIPE was asked for
-    lines: queue.Queue[bytes | None] = queue.Queue()
-    reader = Thread(target=_read, args=(child.stdout, lines), daemon=True)
-    reader.start()
     try:
-        while True:
-            try:
-                line = lines.get(timeout=TICK_SECONDS)
-            except queue.Empty:
+        for line in lines_of(child.stdout, TICK_SECONDS):
+            if line is None:
                 on_tick()
                 continue
-            if line is None:
-                break
             event = _event(line)
             if "error" in event:
                 failure = event
             elif event:
                 on_progress(event)
-            if lines.empty():
-                on_tick()
         status = child.wait()
     finally:
         if child.poll() is None:
             child.kill()
             child.wait()
-        reader.join()
         child.stdout.close()
     tail = (folder / "log.txt").read_text(errors="replace").strip().splitlines()
     return status, failure, tail[-1][:300] if tail else ""
-
-
-def _read(stream: IO[bytes], lines: "queue.Queue[bytes | None]") -> None:
-    for line in stream:
-        lines.put(line)
-    lines.put(None)
 
 
 def _event(line: bytes) -> Json:

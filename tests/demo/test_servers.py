@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from pt4al_backend.demo.folder import fresh
-from pt4al_backend.demo.servers import Server, ServerFailed, free_port, label_studio, started
+from pt4al_backend.demo.servers import LabelStudio, Server, ServerFailed, backend, free_port, started
 from pt4al_backend.errors import ConfigError
 from tests.support.servers import wait_until
 
@@ -38,14 +38,12 @@ def test_no_port_is_given_twice() -> None:
 
 def test_a_missing_label_studio_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-command"):
-        label_studio(Path("no-such-command"), tmp_path, "ada@example.com", "secret")
+        LabelStudio(Path("no-such-command"), tmp_path, "ada@example.com", "secret")
 
 
 def test_what_is_meant_for_other_installations_does_not_reach_the_servers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pt4al_backend.demo.servers import backend
-
     monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql://production")
     monkeypatch.setenv("BASIC_AUTH_USER", "somebody")
     monkeypatch.setenv("PT4AL_SAMPLER", "margin")
@@ -104,8 +102,8 @@ def test_a_stranger_that_takes_the_port_is_not_taken_for_the_server(tmp_path: Pa
 def test_a_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('the port is taken'); raise SystemExit(7)"]
     server = Server("The server", command, free_port(9090), tmp_path / "log.txt", os.environ, LISTENS)
-    with fresh(tmp_path / "demo") as lock, server.running(lock), pytest.raises(ServerFailed) as failed:
-        server.wait(lambda: None)
+    with fresh(tmp_path / "demo") as lock, pytest.raises(ServerFailed) as failed, server.running(lock):
+        pass
     assert "status 7" in failed.value.message
     assert "the port is taken" in failed.value.remedy
 

@@ -11,12 +11,13 @@ from PIL import Image
 from requests.adapters import HTTPAdapter
 
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.demo.servers import free_port
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
 from pt4al_backend.label_studio.annotations import image_of, prediction
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.label_config import parse
-from tests.support.servers import LabelStudioServer, Reply, Request, free_port, stub_server
+from tests.support.servers import LabelStudioServer, Reply, Request, stub_server
 
 pytestmark = pytest.mark.label_studio
 

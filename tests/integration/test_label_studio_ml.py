@@ -1,8 +1,6 @@
 """The plugin hosted by label-studio-ml's own server, in a real Label Studio, with a worker beside it."""
 
 import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +12,12 @@ import requests
 from PIL import Image
 
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.demo.servers import free_port
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import parse
-from tests.support.servers import REPOSITORY, LabelStudioServer, Server, free_port, wait_until
+from tests.support.backend import Worker
+from tests.support.servers import REPOSITORY, LabelStudioServer, Server, wait_until
 
 pytestmark = pytest.mark.label_studio
 
@@ -32,8 +32,7 @@ class Host:
     """label-studio-ml's server, and a worker that shares its environment."""
 
     server: Server
-    worker: "subprocess.Popen[bytes]"
-    log: Path
+    worker: Worker
 
 
 @pytest.fixture
@@ -54,26 +53,13 @@ def host(label_studio: LabelStudioServer, tmp_path: Path) -> Iterator[Host]:
         "PT4AL_POLL_SECONDS": "3600",  # what arrives, arrives by webhook
     }
     command = [str(BIN / "label-studio-ml"), "start", str(PLUGIN), "--port", str(port), "--host", "127.0.0.1"]
-    server = Server("label-studio-ml", command, f"http://127.0.0.1:{port}", tmp_path, environment)
+    server = Server("label-studio-ml", command, port, tmp_path, environment)
     server.start()
-    log = tmp_path / "worker.log"
-    with log.open("wb") as output:
-        worker = subprocess.Popen(
-            [str(BIN / "pt4al"), "worker"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    yield Host(server, worker, log)
+    worker = Worker([str(BIN / "pt4al"), "worker"], tmp_path, environment)
+    worker.start()
+    yield Host(server, worker)
     server.stop()
-    os.killpg(worker.pid, signal.SIGTERM)
-    try:
-        worker.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(20)
+    worker.stop()
 
 
 @pytest.fixture
@@ -112,7 +98,7 @@ def test_label_studio_ml_1_0_9_hosts_the_backend(
     shown = [answer["result"][0]["value"]["choices"][0] for answer in answered if answer["result"]]
     assert len(shown) >= len(tasks) // 2
     assert set(shown) <= set(config.labels)
-    assert host.worker.poll() is None, host.log.read_text()
+    host.worker.check()
     assert "Traceback" not in host.server.tail(1000)
 
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from pt4al_backend.cli import app
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.demo.servers import free_port
 from pt4al_backend.label_studio.registration import SAMPLING
 from pt4al_backend.learn.networks import imagenet
 from pt4al_backend.ops import doctor
@@ -20,7 +21,6 @@ from pt4al_backend.ops.doctor import finding as findings
 from pt4al_backend.ops.doctor.finding import Finding
 from pt4al_backend.state.store import Store
 from tests.support.image_server import Answer, Server, reply
-from tests.support.servers import free_port
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = """<View><Image name="image" value="$image"/><Choices name="label" toName="image">

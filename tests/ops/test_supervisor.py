@@ -12,11 +12,12 @@ import pytest
 import requests
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.ops import doctor, supervisor
 from pt4al_backend.ops.supervisor import Supervisor
 from pt4al_backend.state.store import Store
-from tests.support.servers import free_port, wait_until
+from tests.support.servers import wait_until
 
 SECONDS = 60.0
 

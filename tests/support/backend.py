@@ -9,7 +9,8 @@ from typing import Any, Self
 import psutil
 import requests
 
-from tests.support.servers import LabelStudioServer, Server, free_port, wait_until
+from pt4al_backend.demo.servers import free_port
+from tests.support.servers import LabelStudioServer, Server, wait_until
 
 Json = dict[str, Any]
 
@@ -21,16 +22,11 @@ class Worker(Server):
     """`pt4al worker`, which listens nowhere: it is up when it says so."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
-        super().__init__("worker", command, "", folder, environment)
-        self._said = 0
-
-    def start(self) -> None:
-        self._said = self.log.read_text().count(READY) if self.log.exists() else 0
-        super().start()
+        super().__init__("worker", command, 0, folder, environment)
 
     def is_up(self) -> bool:
         self.check()
-        return self.log.read_text().count(READY) > self._said
+        return READY in self.output()
 
 
 READY = "Waiting for work."
@@ -71,8 +67,8 @@ class Backend:
         user, password = variables.get("BASIC_AUTH_USER", ""), variables.get("BASIC_AUTH_PASS", "")
         self.login = (user, password) if user else None
         command = [sys.executable, "-m", "pt4al_backend"]
-        self.both = Server("start", [*command, "start"], self.url, folder, variables)
-        self.web = Server("web", [*command, "web"], self.url, folder, variables)
+        self.both = Server("start", [*command, "start"], port, folder, variables)
+        self.web = Server("web", [*command, "web"], port, folder, variables)
         self.worker = Worker([*command, "worker"], folder, variables)
 
     def __enter__(self) -> Self:

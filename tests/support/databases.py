@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from tests.support.servers import free_port, wait_until
+from pt4al_backend.demo.servers import free_port
+from tests.support.servers import wait_until
 
 
 def postgresql_bin() -> Path | None:

@@ -1,11 +1,9 @@
-"""Real servers for tests: started on free ports, awaited by polling, ended with all their processes."""
+"""Servers for tests: real ones that a test may kill, and stubs that answer as a test says."""
 
 import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,21 +13,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
-import requests
+from pt4al_backend.demo import servers
+from pt4al_backend.processes import ProcessGroup
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-#: Seconds that a server gets to come up: the first start of Label Studio migrates its database, 20 s on an idle machine.
-START_SECONDS = 180.0
-
 T = TypeVar("T")
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
@@ -48,138 +37,59 @@ def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
     return answer
 
 
-class Server:
-    """A command that listens on a port: started in its own process group, its output in a file."""
+class KillableServer(servers.Server):
+    """A server that a test may kill: the test is its parent, without a guard in between."""
 
-    def __init__(self, name: str, command: list[str], url: str, folder: Path, environment: dict[str, str]) -> None:
-        self.name = name
-        self.url = url
-        self.folder = folder
-        self.log = folder / f"{name}.log"
-        self._command = command
-        self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+    _group: ProcessGroup | None
 
     @property
     def pid(self) -> int:
         """Process id, which is the process group's as well."""
-        assert self._process is not None, f"{self.name} is not running"
-        return self._process.pid
-
-    def start(self) -> None:
-        """Starts the command, and returns when it answers /health."""
-        assert self._process is None, f"{self.name} is already running"
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=self._environment,
-                start_new_session=True,
-            )
-        try:
-            wait_until(self.is_up, START_SECONDS, f"{self.name} answers {self.url}/health")
-        except BaseException:
-            self.kill()
-            raise
-
-    def stop(self) -> None:
-        """Asks the command to end, and insists after 15 s."""
-        self._end(signal.SIGTERM)
+        assert self._group is not None, f"{self.name} is not running"
+        return self._group.pid
 
     def kill(self) -> None:
         """Ends the command and its children at once."""
-        self._end(signal.SIGKILL)
-
-    def tail(self, lines: int = 30) -> str:
-        """The end of the output."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
-
-    def is_up(self) -> bool:
-        """Whether it answers; fails if it has ended."""
-        self.check()
-        try:
-            return requests.get(f"{self.url}/health", timeout=5).status_code == 200
-        except requests.RequestException:
-            return False
-
-    def check(self) -> None:
-        """Fails if the command has ended by itself."""
-        assert self._process is not None, f"{self.name} is not running"
-        assert self._process.poll() is None, f"{self.name} ended with {self._process.returncode}:\n{self.tail()}"
+        group, self._group = self._group, None
+        if group is not None:
+            group.kill()
 
     def kill_alone(self) -> None:
         """Ends the command at once, and leaves its children behind."""
         os.kill(self.pid, signal.SIGKILL)
-        assert self._process is not None
-        self._process.wait(15)
-        self._process = None
-
-    def _end(self, how: signal.Signals) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        _signal_group(process.pid, how)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            _signal_group(process.pid, signal.SIGKILL)
-            process.wait(15)
-        _signal_group(process.pid, signal.SIGKILL)  # children that outlived the command
+        group, self._group = self._group, None
+        assert group is not None
+        group._process.wait()  # reaped here, as a group that is waited for takes its children along
 
 
-def _signal_group(group: int, how: signal.Signals) -> None:
-    try:
-        os.killpg(group, how)
-    except ProcessLookupError:
-        return
+class Server(KillableServer):
+    """A command that listens on a port, its output in ``folder``."""
+
+    def __init__(
+        self, name: str, command: list[str], port: int, folder: Path, environment: Mapping[str, str], listens: str = ""
+    ) -> None:
+        super().__init__(name, command, port, folder / f"{name}.log", environment, listens, guarded=False)
 
 
-class LabelStudioServer(Server):
-    """Label Studio on SQLite, without a request to the internet, with one admin.
+class LabelStudioServer(KillableServer, servers.LabelStudio):
+    """Label Studio with a legacy token of its admin's.
 
     Args:
         folder: takes data and log.
         template: data of a Label Studio that has run before, which spares the migrations.
-        settings: environment variables beside or instead of those below.
+        settings: environment variables beside or instead of the demo's.
     """
 
     email = "admin@example.com"
     password = "a-long-password-1"
     token = "0123456789abcdef0123456789abcdef01234567"
 
-    def __init__(self, folder: Path, *, template: Path | None = None, settings: dict[str, str] | None = None) -> None:
-        port = free_port()
-        url = f"http://127.0.0.1:{port}"
-        self.data = folder / "data"
+    def __init__(self, folder: Path, *, template: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         if template is not None:
-            shutil.copytree(template, self.data)
-        self.data.mkdir(parents=True, exist_ok=True)
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith(("LABEL_STUDIO_", "PT4AL_", "PYTHON"))}
-        environment = {
-            **inherited,
-            "HOME": str(folder),
-            "PYTHONUNBUFFERED": "1",
-            "LABEL_STUDIO_BASE_DATA_DIR": str(self.data),
-            "LABEL_STUDIO_HOST": url,
-            "LABEL_STUDIO_USERNAME": self.email,
-            "LABEL_STUDIO_PASSWORD": self.password,
-            "LABEL_STUDIO_USER_TOKEN": self.token,
-            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
-            # Without these it asks the internet for versions and reports errors to its makers.
-            "SENTRY_DSN": "",
-            "FRONTEND_SENTRY_DSN": "",
-            "COLLECT_ANALYTICS": "false",
-            "LATEST_VERSION_CHECK": "false",
-            # Both are needed for a backend on this machine: one guards its URL, the other its webhook.
-            "ML_BLOCK_LOCAL_IP": "false",
-            "SSRF_PROTECTION_ENABLED": "false",
-            **(settings or {}),
-        }
-        arguments = ["start", "--no-browser", "--port", str(port), "--internal-host", "127.0.0.1"]
-        super().__init__("label-studio", [str(label_studio_command()), *arguments], url, folder, environment)
+            shutil.copytree(template, folder / "data")
+        tokens = {"LABEL_STUDIO_USER_TOKEN": self.token, "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true"}
+        given = {**tokens, **(settings or {})}
+        super().__init__(label_studio_command(), folder, self.email, self.password, settings=given, guarded=False)
 
 
 def label_studio_command() -> Path:

@@ -35,7 +35,7 @@ def await_(condition: Callable[[], bool], seconds: float, what: str) -> None:
 def label_studio(command: Path, folder: Path) -> Iterator[Annotator]:
     """Label Studio on SQLite, and its admin, signed in."""
     password = secrets.token_urlsafe(16)
-    with _running(servers.label_studio(command, folder, EMAIL, password), folder) as server:
+    with _running(servers.LabelStudio(command, folder, EMAIL, password), folder) as server:
         lead = Annotator(server.url, EMAIL, password)
         lead.log_in()
         yield lead
@@ -53,9 +53,4 @@ def backend(folder: Path, label_studio_url: str, token: str) -> Iterator[str]:
 def _running(server: Server, folder: Path) -> Iterator[Server]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("wb") as lock, server.running(lock):
-        server.wait(_idle)
         yield server
-
-
-def _idle() -> None:
-    return
