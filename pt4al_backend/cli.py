@@ -3,37 +3,28 @@
 import logging
 import socket
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import closing
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
 from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
+from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.errors import ConfigError, PT4ALError
+from pt4al_backend.ops import terminal
+from pt4al_backend.ops.terminal import out
 
 if TYPE_CHECKING:
     from pt4al_backend.config import ServerSettings
-    from pt4al_backend.server.status import Control, ProjectStatus
-    from pt4al_backend.state.store import Store
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
-
-WATCH_SECONDS = 1.0
+SHOWN = 20  # skipped files that `rank` names
 
 
 class Task(StrEnum):
@@ -43,7 +34,15 @@ class Task(StrEnum):
     segmentation = "segmentation"
 
 
-SHOWN = 20  # skipped files that `rank` names
+EXAMPLES = """
+Examples:
+
+* `pt4al start` runs the backend. Connect it in Label Studio, Settings > Model.
+* `pt4al doctor` checks the settings, the worker and every connected project.
+* `pt4al status --watch` shows where every project stands.
+* `pt4al rank photos/ --out tasks.json` puts images in order before you import them.
+* `pt4al demo` shows the whole loop.
+"""
 
 
 class Commands(TyperGroup):
@@ -59,7 +58,7 @@ class Commands(TyperGroup):
             raise
         except OSError as error:
             problem = _of_disk(error)
-        err.print(Text(f"Error: {problem}", "red"), soft_wrap=True)
+        terminal.fail(str(problem))
         raise typer.Exit(1)
 
 
@@ -72,9 +71,9 @@ def _of_disk(error: OSError) -> ConfigError:
 app = typer.Typer(
     cls=Commands,
     help="PT4AL active learning beside Label Studio: the labels that teach a model most come first.",
+    epilog=EXAMPLES,
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -98,18 +97,6 @@ def _settings(**overrides: Any) -> "ServerSettings":
     from pt4al_backend.config import server_settings
 
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
-
-
-def _store(settings: "ServerSettings") -> "Store":
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from pt4al_backend.state.store import Store
-
-    remedy = "Check PT4AL_DATABASE_URL." if settings.database_url else f"Check PT4AL_DATA_DIR, the folder {settings.data_dir}."
-    try:
-        return Store.open(settings)
-    except (SQLAlchemyError, ModuleNotFoundError) as error:  # their words may hold the database's password
-        raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", remedy) from error
 
 
 # the processes
@@ -156,13 +143,14 @@ def web(supervised: Supervised = False) -> None:
 
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.server.app import create_app
+    from pt4al_backend.state.opening import open_store
 
     _log("web")
     if supervised:
         end_with_parent()
     settings = _settings()
     with _listen(settings.host, settings.port) as listener:
-        served = create_app(settings, _store(settings))
+        served = create_app(settings, open_store(settings))
         config = uvicorn.Config(served, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         logging.getLogger(__name__).info("Listening on %s:%s.", settings.host, settings.port)
         uvicorn.Server(config).run(sockets=[listener])
@@ -174,12 +162,13 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.queue import Queue
     from pt4al_backend.engine.worker import Engine
     from pt4al_backend.processes import end_with_parent
+    from pt4al_backend.state.opening import open_store
 
     _log("worker")
     if supervised:
         end_with_parent()
     settings = _settings()
-    store = _store(settings)
+    store = open_store(settings)
     logging.getLogger(__name__).info("Waiting for work.")
     Queue(settings, work=Engine(settings, store).asked).consume(store.project_ids)
 
@@ -189,81 +178,32 @@ def worker(supervised: Supervised = False) -> None:
 
 @app.command()
 def status(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
 ) -> None:
     """Shows where every project stands."""
     from pt4al_backend.server.status import Statuses
+    from pt4al_backend.state.opening import open_store
 
     settings = _settings()
-    statuses = Statuses(_store(settings), data_dir=settings.data_dir)
-    if not watch:
-        out.print(_overview(statuses.all()))
-        return
-    try:
-        with Live(_overview(statuses.all()), console=out, auto_refresh=False) as live:
-            while True:
-                live.update(_overview(statuses.all()), refresh=True)
-                time.sleep(WATCH_SECONDS)
-    except KeyboardInterrupt:
-        return
-
-
-def _overview(projects: "list[ProjectStatus]") -> Group:
-    if not projects:
-        return Group("No project has connected this backend yet: Settings > Model in Label Studio.")
-    table = Table("Project", "Phase", "Progress", "ETA", "Round", "Labels in", "missing", "On control picks")
-    lines = []
-    for each in projects:
-        table.add_row(
-            Text(f"{each.id} {each.title}"),
-            Text(each.phase),
-            _progress(each.progress),
-            "" if each.eta_seconds is None else _duration(each.eta_seconds),
-            f"{each.round}",
-            f"{each.labels_in}",
-            f"{each.labels_missing}",
-            _measured(each.control),
-        )
-        lines += [Text(f"Project {each.id}: {sentence}", "yellow") for sentence in each.notices.values()]
-        if each.error:
-            lines.append(Text(f"Project {each.id}: {each.error.message} {each.error.remedy}".strip(), "red"))
-    return Group(table, *lines)
-
-
-def _progress(progress: dict[str, Any]) -> str:
-    parts = []
-    if progress.get("epochs", 0) > 1:
-        parts.append(f"epoch {progress.get('epoch')} of {progress['epochs']}")
-    if progress.get("total"):
-        parts.append(f"{progress.get('done', 0):,} of {progress['total']:,}")
-    return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    return str(timedelta(seconds=round(seconds)))
-
-
-def _measured(control: "Control") -> str:
-    if control.value is None or control.low is None or control.high is None:
-        return ""
-    return f"{control.metric} {control.value:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks)"
+    with closing(open_store(settings)) as store:
+        statuses = Statuses(store, data_dir=settings.data_dir)
+        if watch:
+            terminal.watch(statuses.all)
+        else:
+            out.print(terminal.overview(statuses.all()))
 
 
 @app.command()
 def doctor(
-    project: Annotated[int | None, typer.Option(help="Look at this project alone; else at all that are connected.")] = None,
+    project: Annotated[int | None, typer.Option(help="Check this project alone.", show_default="all")] = None,
 ) -> None:
-    """Checks everything that has to be right, and says what to change. Ends with 1 if something fails."""
+    """Checks everything that has to be right, and says what to change. Exits with 1 if something fails."""
     from pt4al_backend.ops.doctor import examine
 
-    colours = {"ok": "green", "warn": "yellow", "fail": "bold red"}
     failures = 0
     for finding in examine(_settings(), project):
         failures += finding.level == "fail"
-        line = Text.assemble((f"{finding.level.upper():<5}", colours[finding.level]), f"{finding.topic}: {finding.text}")
-        if finding.remedy:
-            line.append(f" → {finding.remedy}", "bold")
-        out.print(line, soft_wrap=True)
+        out.print(terminal.line_of(finding), soft_wrap=True)
     if failures:
         raise typer.Exit(1)
 
@@ -286,14 +226,21 @@ def list_() -> None:
 def train(project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")]) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
     from pt4al_backend.engine.queue import Queue
+    from pt4al_backend.state.opening import open_store
 
     settings = _settings()
-    known = _store(settings).project_ids()
+    with closing(open_store(settings)) as store:
+        known = store.project_ids()
     if project not in known:
-        there = f"Connected are {', '.join(map(str, known))}." if known else "No project is."
-        raise ConfigError(f"Project {project} never connected this backend. {there}", "Connect it in Settings > Model.")
+        connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
+        raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
     Queue(settings).ask(project, train=True)
-    out.print(f"A worker was asked to train project {project}; `pt4al status --watch` shows how it goes.")
+    out.print(f"A worker was asked to train project {project}. `pt4al status --watch` shows how far it is.")
+
+
+def _default(setting: str) -> str:
+    """What an option that is left out means, for the help."""
+    return f"PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default}"
 
 
 @app.command()
@@ -306,10 +253,15 @@ def rank(
         str | None,
         typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of the pretext learner.")] = None,
-    first_query: Annotated[str | None, typer.Option(help="stratified, hardest_batch, batch:5, top_k or random.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the pretext learner.", show_default=_default("pretext_epochs"))
+    ] = None,
+    first_query: Annotated[
+        str | None,
+        typer.Option(help="stratified, hardest_batch, batch:5, top_k or random.", show_default=_default("first_query")),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=_default("seed"))] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="PT4AL_DEVICE, else auto")] = None,
 ) -> None:
     """Ranks images before import and writes tasks for Label Studio, best first. Nothing is uploaded, no label is needed.
 
@@ -327,6 +279,7 @@ def rank(
     """
     from pt4al_backend.config import project_settings
     from pt4al_backend.ops import rank_files
+    from pt4al_backend.ops.rank_files.files import Files
 
     given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
     try:
@@ -335,42 +288,18 @@ def rank(
     except ConfigError as error:
         remedy = "Change the option (--device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
         raise ConfigError(error.message, remedy) from error
-    if not to.parent.is_dir():
-        raise ConfigError(f"There is no folder {to.parent} to write {to.name} into.", "Make it, or change --out.")
-    files = rank_files.Files.find(images)
-    with _reporting() as report:
+    rank_files.require_writable(to)
+    files = Files.find(images)
+    with terminal.progress_bars() as report:
         ranked = rank_files.rank(files, settings, options, task=task.value, field=field, prefix=url_prefix, report=report)
     rank_files.write(to, ranked.tasks)
     for path, reason in ranked.skipped[:SHOWN]:
-        err.print(Text(f"Skipped {path}: {reason}", "yellow"), soft_wrap=True)
+        terminal.warn(f"Skipped {path}: {reason}")
     if len(ranked.skipped) > SHOWN:
-        err.print(Text(f"… and {len(ranked.skipped) - SHOWN} more.", "yellow"))
+        terminal.warn(f"… and {len(ranked.skipped) - SHOWN} more.")
     if not ranked.meaningful:
-        err.print(Text(f"The order is uniformly random instead. {ranked.reason}", "yellow"), soft_wrap=True)
+        terminal.warn(f"The order is uniformly random instead. {ranked.reason}")
     out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {len(ranked.skipped)} files skipped."), soft_wrap=True)
-
-
-@contextmanager
-def _reporting() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Shows progress events, each phase on a line of its own."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
-    with Progress(*columns, console=err) as shown:
-        phases: dict[str, TaskID] = {}
-
-        def report(event: dict[str, Any]) -> None:
-            if event.get("note"):
-                shown.console.print(Text(str(event["note"]), "yellow"))
-            total, epochs = event.get("total") or 0, event.get("epochs") or 1
-            if not total:
-                return
-            phase = str(event["phase"])
-            if phase not in phases:
-                phases[phase] = shown.add_task(phase, detail="")
-            done = (event.get("epoch", 1) - 1) * total + event["done"]
-            left = "" if event.get("eta") is None else f", {_duration(event['eta'])} left"
-            shown.update(phases[phase], total=epochs * total, completed=done, detail=_progress(event) + left)
-
-        yield report
 
 
 @app.command()
@@ -398,5 +327,6 @@ def demo(
     label_studio: Annotated[Path, typer.Option(help="Label Studio's command.")] = Path("label-studio"),
 ) -> None:
     """Shows the whole loop on a Label Studio of its own, with two annotators who know the answers."""
-    run = import_module("pt4al_backend.demo").run
+    from pt4al_backend.demo.show import run
+
     run(task=task.value, images=images, masks=masks, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from functools import partial
@@ -14,10 +15,11 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
-from pt4al_backend.config import ServerSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.queue import Queue
+from pt4al_backend.ops import terminal
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
 from tests.support.servers import stub_server, wait_until
@@ -29,7 +31,7 @@ COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank
 def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs a command on the test's own state; the terminal is wide enough that no table breaks a line."""
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
-    for console in (cli.out, cli.err):
+    for console in (terminal.out, terminal.err):
         monkeypatch.setattr(console, "width", 250)
 
     def invoke(*arguments: str) -> Result:
@@ -38,9 +40,23 @@ def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Any:
     return invoke
 
 
-def test_every_command_is_in_the_help(run: Any) -> None:
+def test_help_lists_every_command(run: Any) -> None:
     shown = run("--help").output
     assert all(re.search(rf"\b{command}\b", shown) for command in COMMANDS)
+
+
+def test_help_shows_examples_completion_and_its_own_name(run: Any) -> None:
+    shown = run("--help").output
+    assert "pt4al rank photos/ --out tasks.json" in shown
+    assert "--install-completion" in shown
+    module = subprocess.run([sys.executable, "-m", "pt4al_backend", "web", "--help"], capture_output=True, text=True, check=True)
+    assert "Usage: pt4al web" in module.stdout
+
+
+def test_help_of_rank_shows_what_options_default_to(run: Any) -> None:
+    shown = " ".join(run("rank", "--help").output.replace("│", " ").split())
+    for setting in ("pretext_epochs", "first_query", "seed"):
+        assert f"[default: (PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default})]" in shown
 
 
 def test_help_needs_neither_torch_nor_a_database() -> None:
@@ -49,7 +65,7 @@ def test_help_needs_neither_torch_nor_a_database() -> None:
 
 
 @pytest.mark.parametrize("command", [["start"], ["web"], ["worker"], ["status"], ["doctor"], ["train", "1"]])
-def test_a_wrong_setting_is_one_line_that_says_what_to_change(
+def test_wrong_setting_is_one_line_that_says_what_to_change(
     run: Any, command: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PT4AL_POLL_SECONDS", "-1")
@@ -61,7 +77,7 @@ def test_a_wrong_setting_is_one_line_that_says_what_to_change(
 
 
 @pytest.mark.parametrize("command", ["start", "web", "worker", "status", "train 1", "rank"])
-def test_a_data_folder_that_cannot_be_made_is_one_line_that_names_it(
+def test_data_folder_that_cannot_be_made_is_one_line_that_names_it(
     run: Any, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
@@ -76,7 +92,7 @@ def test_a_data_folder_that_cannot_be_made_is_one_line_that_names_it(
     assert "PT4AL_DATA_DIR" in result.stderr
 
 
-def test_no_secret_is_in_an_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_shows_no_secret(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a-secret-token")
     result = run("status")
     assert result.exit_code == 1
@@ -89,13 +105,43 @@ def test_no_secret_is_in_an_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert "a-secret-token" not in result.output
 
 
-def test_a_port_in_use_is_one_line_that_says_what_to_change(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_is_one_line_that_says_what_to_change(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with stub_server(lambda request: pytest.fail("nobody asks")) as (url, _):
         monkeypatch.setenv("PT4AL_PORT", url.rpartition(":")[2])
         result = run("web")
     assert result.exit_code == 1
     assert len(result.stderr.strip().splitlines()) == 1
     assert "PT4AL_PORT" in result.stderr
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_any_url_of_postgresql_uses_the_driver_that_the_extra_installs(
+    run: Any, postgresql_url: str, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("PT4AL_DATABASE_URL", f"{scheme}://{postgresql_url.partition('://')[2]}")
+    result = run("status")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "train 7", "worker"])
+def test_missing_database_driver_is_named_with_its_extra(run: Any, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql://pt4al:a-secret-word@127.0.0.1:1/pt4al")
+    result = run(*command.split())
+    assert result.exit_code == 1
+    assert "driver, psycopg, is not installed" in result.output + result.stderr
+    assert "pt4al-backend[postgresql]" in result.output + result.stderr
+    assert "a-secret-word" not in result.output + result.stderr
+
+
+def test_state_of_a_newer_version_is_refused_with_a_remedy(run: Any, store: Store, settings: ServerSettings) -> None:
+    with sqlite3.connect(settings.data_dir / "state.sqlite3") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")
+    connection.close()
+    result = run("status")
+    assert result.exit_code == 1
+    assert "another version" in result.stderr
+    assert "backup" in result.stderr
 
 
 @pytest.fixture
@@ -121,7 +167,7 @@ def test_status_shows_where_each_project_stands(run: Any, store: Store) -> None:
     store.notice(8, "pretext", "The images have no upright sense.")
     shown = run("status").output
     kittens = next(line for line in shown.splitlines() if "Kittens" in line)
-    for part in ("training", "epoch 3 of 15", "120 of 1,797", "0:01:35", "90.0% (59.6% to 98.2%, 10 picks)"):
+    for part in ("Training the model", "epoch 3 of 15", "120 of 1,797", "1:35", "90.0% (59.6% to 98.2%, 10 picks)"):
         assert part in kittens
     cells = [cell.strip() for cell in re.split("[│┃]", kittens)]
     assert cells[5:8] == ["2", "1", "1"]  # round, labels in, missing
@@ -133,17 +179,17 @@ def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
     assert "Settings > Model" in run("status").output
 
 
-def test_watching_shows_what_changes_until_it_is_interrupted(store: Store, settings: ServerSettings) -> None:
+def test_status_watch_shows_changes_until_interrupted(store: Store, settings: ServerSettings) -> None:
     command = [sys.executable, "-m", "pt4al_backend", "status", "--watch"]
     environment = {"PT4AL_DATA_DIR": str(settings.data_dir), "COLUMNS": "250", "FORCE_COLOR": "1"}
     with (settings.data_dir / "shown").open("wb") as file:
         # a shell that runs the tests in the background lets them ignore Ctrl-C, and what they start as well
-        heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        process = subprocess.Popen(command, stdout=file, env=environment, preexec_fn=heed)
+        take_interrupts = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = subprocess.Popen(command, stdout=file, env=environment, preexec_fn=take_interrupts)
     try:
-        wait_until(lambda: "training" in (settings.data_dir / "shown").read_text(), 60, "the phase is shown")
+        wait_until(lambda: "Training the model" in (settings.data_dir / "shown").read_text(), 60, "the phase is shown")
         store.update(7, phase="labelling")
-        wait_until(lambda: "labelling" in (settings.data_dir / "shown").read_text(), 60, "the new phase is shown")
+        wait_until(lambda: "Waiting for labels" in (settings.data_dir / "shown").read_text(), 60, "the new phase is shown")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0
     finally:
@@ -158,7 +204,7 @@ def test_train_asks_a_worker(run: Any, store: Store, settings: ServerSettings) -
     assert Queue(settings).waiting() == 1
 
 
-def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store: Store, settings: ServerSettings) -> None:
+def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: Store, settings: ServerSettings) -> None:
     result = run("train", "9")
     assert result.exit_code == 1
     assert "9" in result.stderr
@@ -166,16 +212,22 @@ def test_train_of_an_unknown_project_names_those_that_are_known(run: Any, store:
     assert Queue(settings).waiting() == 0
 
 
-def test_list_prints_all_that_settings_may_name(run: Any) -> None:
+def test_train_without_any_project_says_so(run: Any) -> None:
+    result = run("train", "9")
+    assert result.exit_code == 1
+    assert "Project 9 is not connected. No project has connected yet." in result.stderr
+
+
+def test_list_prints_every_name_that_settings_may_take(run: Any) -> None:
     shown = run("list").output
     for name in (*STRATEGIES, *PRETEXTS, *MAIN_TASKS):
         line = next(line for line in shown.splitlines() if f" {name} " in line)
         assert len(line.split("│")[3].strip()) > 10
 
 
-def test_demo_passes_on_what_it_was_told(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_passes_on_its_options(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[str, Any] = {}
-    monkeypatch.setitem(sys.modules, "pt4al_backend.demo", SimpleNamespace(run=lambda **options: told.update(options)))
+    monkeypatch.setitem(sys.modules, "pt4al_backend.demo.show", SimpleNamespace(run=lambda **options: told.update(options)))
     result = run(
         *("demo", "--task", "segmentation", "--images", "photos", "--masks", "masks", "--rounds", "2", "--no-stay"),
         *("--folder", "d", "--label-studio", "bin/label-studio"),
@@ -192,5 +244,5 @@ def test_demo_passes_on_what_it_was_told(run: Any, monkeypatch: pytest.MonkeyPat
     }
 
 
-def test_the_version_is_printed(run: Any) -> None:
+def test_version_is_printed(run: Any) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", run("--version").output)

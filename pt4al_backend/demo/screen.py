@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -13,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from pt4al_backend.ops.terminal import duration
 from pt4al_backend.phases import PHASES
 
 BAR = 22
@@ -92,9 +92,3 @@ class Screen:
     def _update(self) -> None:
         if self._live is not None:
             self._live.update(Group(*self._rows.values()))
-
-
-def duration(seconds: float) -> str:
-    """m:ss, or h:mm:ss."""
-    text = str(timedelta(seconds=round(seconds)))
-    return text.removeprefix("0:").removeprefix("0") if seconds < 3600 else text

@@ -23,11 +23,12 @@ from pt4al_backend.demo.annotator import FILES_PER_REQUEST, Annotator
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.demo.folder import fresh
 from pt4al_backend.demo.robots import Backend, Robots
-from pt4al_backend.demo.screen import Screen, duration
+from pt4al_backend.demo.screen import Screen
 from pt4al_backend.demo.servers import Server
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import choose
 from pt4al_backend.jobs import runner
+from pt4al_backend.ops.terminal import duration
 from pt4al_backend.state.store import Store
 
 TITLE = "PT4AL demo"

@@ -7,9 +7,15 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
 
+#: What people write for a database of PostgreSQL, and the dialect of the driver that the extra ``postgresql`` installs.
+POSTGRESQL, PSYCOPG = ("postgresql://", "postgres://"), "postgresql+psycopg://"
+
 
 def engine(url: str) -> Engine:
     """Opens a database. On SQLite, connections with the execution option ``writes`` take the write lock at once."""
+    for scheme in POSTGRESQL:
+        if url.startswith(scheme):
+            url = PSYCOPG + url.removeprefix(scheme)
     opened = create_engine(url, pool_pre_ping=True, hide_parameters=True)  # a parameter may be a token
     if opened.dialect.name == "sqlite":
 

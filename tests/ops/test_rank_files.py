@@ -18,7 +18,9 @@ from pt4al_backend.cli import app
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import rank_files
-from pt4al_backend.ops.rank_files import Files, order
+from pt4al_backend.ops.rank_files import reader
+from pt4al_backend.ops.rank_files.files import Files
+from pt4al_backend.ops.rank_files.order import order
 
 SHAPE = (32, 32, 3)
 
@@ -40,18 +42,18 @@ def names(files: Files) -> list[str]:
     return [str(path.relative_to(files.root)) for path in files.paths]
 
 
-def test_folders_give_their_images_and_nothing_else(lake: Path) -> None:
+def test_folder_gives_its_images_and_nothing_else(lake: Path) -> None:
     files = Files.find([str(lake)])
     assert len(files.paths) == 24
     assert "a/notes.txt" not in names(files)
 
 
-def test_files_and_patterns_are_found_once_each(lake: Path) -> None:
+def test_file_named_twice_is_found_once(lake: Path) -> None:
     files = Files.find([str(lake / "a" / "3.png"), str(lake / "**" / "3.png"), str(lake / "b" / "*.png")])
     assert sorted(names(files)) == sorted(["a/3.png", *(f"b/{number}.png" for number in range(12))])
 
 
-def test_what_names_nothing_is_refused_by_name(lake: Path) -> None:
+def test_argument_that_names_nothing_is_refused(lake: Path) -> None:
     with pytest.raises(ConfigError, match="lakes"):
         Files.find([str(lake), str(lake.parent / "lakes")])
     (lake.parent / "empty").mkdir()
@@ -70,12 +72,12 @@ def test_what_names_nothing_is_refused_by_name(lake: Path) -> None:
         ("", "sub/a%20%26%20b.png"),
     ],
 )
-def test_an_address_is_the_prefix_and_the_path_below_the_folder(prefix: str, address: str) -> None:
+def test_address_is_the_prefix_and_the_path_below_the_folder(prefix: str, address: str) -> None:
     files = Files([Path("/lake/sub/a & b.png")], Path("/lake"))
     assert files.address(files.paths[0], prefix) == address
 
 
-def test_without_a_prefix_label_studio_is_asked_for_the_file_itself(tmp_path: Path) -> None:
+def test_address_without_prefix_is_a_local_file(tmp_path: Path) -> None:
     path = tmp_path / "ä ?#.png"
     query = parse_qs(urlsplit(Files([path], tmp_path).address(path, None)).query)
     assert "/" + query["d"][0] == str(path)
@@ -95,7 +97,7 @@ def test_every_image_has_one_place_and_its_rank_by_loss(
     assert all(losses[a.index] >= losses[b.index] for a, b in pairwise(by_rank))
 
 
-def test_any_first_part_holds_all_degrees_of_hardness() -> None:
+def test_first_queries_hold_all_degrees_of_hardness() -> None:
     losses = np.random.default_rng(1).permutation(1000) / 100
     places = order(losses, ProjectSettings())
     for queries in range(1, 10):
@@ -105,13 +107,13 @@ def test_any_first_part_holds_all_degrees_of_hardness() -> None:
         assert thirds.max() - thirds.min() <= 0.1 * len(taken)
 
 
-def test_the_papers_order_goes_from_the_hardest_batch_to_the_easiest() -> None:
+def test_order_of_the_paper_goes_from_hardest_to_easiest_batch() -> None:
     places = order(np.arange(1000) / 100, ProjectSettings(first_query="hardest_batch", batch_order="hard_first", query_size=100))
     assert [place.batch for place in places] == sorted(place.batch for place in places)
     assert places[0].rank == 1
 
 
-def test_losses_that_mean_nothing_do_not_change_the_order() -> None:
+def test_meaningless_losses_do_not_change_the_order() -> None:
     rng = np.random.default_rng(2)
     one, other = (
         [place.index for place in order(losses, ProjectSettings(), meaningful=False)]
@@ -134,20 +136,8 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Path, tmp_path: Path, task: str) -> None:
     (lake / "a" / "broken.png").write_bytes(b"no image")
     to = tmp_path / "tasks.json"
-    arguments = [
-        "rank",
-        str(lake),
-        "--out",
-        str(to),
-        "--field",
-        "photo",
-        "--url-prefix",
-        "https://images.example",
-        "--epochs",
-        "1",
-        "--task",
-        task,
-    ]
+    arguments = ["rank", str(lake), "--out", str(to), "--epochs", "1", "--task", task]
+    arguments += ["--field", "photo", "--url-prefix", "https://images.example"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     data = [each["data"] for each in json.loads(to.read_text())]
@@ -163,7 +153,7 @@ def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Pa
     assert list(data_dir.iterdir()) == []
 
 
-def test_images_that_cannot_be_read_at_all_are_no_ranking(data_dir: Path, tmp_path: Path) -> None:
+def test_unreadable_images_are_refused(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"")
     result = CliRunner().invoke(app, ["rank", str(tmp_path / "x.png"), "--out", str(tmp_path / "tasks.json")])
     assert result.exit_code == 1
@@ -171,10 +161,10 @@ def test_images_that_cannot_be_read_at_all_are_no_ranking(data_dir: Path, tmp_pa
     assert not (tmp_path / "tasks.json").exists()
 
 
-def test_a_disk_too_small_is_noticed_before_the_work(
+def test_full_disk_is_refused_before_any_work(
     lake: Path, tmp_path: Path, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rank_files, "SPARE_BYTES", 10**18)
+    monkeypatch.setattr(reader, "SPARE_BYTES", 10**18)
     with pytest.raises(ConfigError, match="PT4AL_DATA_DIR"):
         rank_files.rank(
             Files.find([str(lake)]),
@@ -187,7 +177,7 @@ def test_a_disk_too_small_is_noticed_before_the_work(
         )
 
 
-def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_older_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     to = tmp_path / "tasks.json"
     rank_files.write(to, [{"data": {"image": "1"}}])
     with pytest.raises(TypeError):
@@ -195,8 +185,20 @@ def test_an_older_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert json.loads(to.read_text()) == [{"data": {"image": "1"}}]
 
 
+@pytest.mark.parametrize(("to", "says"), [(".", "is a folder"), ("lake", "is a folder"), ("nowhere/tasks.json", "no folder")])
+def test_target_that_cannot_be_written_is_refused_before_any_work(
+    lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["rank", str(lake), "--out", to])
+    assert result.exit_code == 1
+    assert says in result.stderr
+    assert "--out" in result.stderr
+    assert not data_dir.exists()
+
+
 @pytest.mark.parametrize("flag", [["--device", "tpu"], ["--first-query", "easiest"], ["--epochs", "0"]])
-def test_an_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, data_dir: Path, tmp_path: Path) -> None:
+def test_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, data_dir: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["rank", str(lake), "--out", str(tmp_path / "tasks.json"), *flag])
     assert result.exit_code == 1
     assert flag[1] in result.stderr

@@ -1,8 +1,8 @@
-"""What the demo shows while it works."""
+"""What the commands print."""
 
 import pytest
 
-from pt4al_backend.demo.screen import duration
+from pt4al_backend.ops.terminal import duration
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (9.6, "0:10"), (61, "1:01"), (754, "12:34"), (3661, "1:01:01")])

@@ -1,0 +1,128 @@
+"""``pt4al rank``: puts image files in PT4AL's order before any of them enters Label Studio.
+
+Without labels there is no model, so the order is that of the queries that PT4AL makes without one, one after the other
+until no image is left. By default each query takes even intervals of the whole ranking by pretext loss (``strategies.
+first_query``: the hardest images alone are a worse start than chance), hardest first. So the first N tasks of the file
+are a sample stratified by hardness, for any N up to the part of one query (2 % of the images).
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.jobs import runner
+from pt4al_backend.ops.rank_files.files import Files
+from pt4al_backend.ops.rank_files.order import order
+from pt4al_backend.ops.rank_files.reader import Reader, Report, Skipped
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What came out: tasks to import, best first; files skipped with their reasons; whether the ranking means anything."""
+
+    tasks: list[Json]
+    skipped: Skipped
+    meaningful: bool
+    reason: str
+
+
+def rank(
+    files: Files,
+    settings: ServerSettings,
+    options: ProjectSettings,
+    *,
+    task: str,
+    field: str,
+    prefix: str | None,
+    report: Report,
+) -> Ranked:
+    """Decodes the images, trains the pretext learner on them in a child process, and puts them in order.
+
+    Args:
+        task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
+        field: name of the image field in a task's data.
+        prefix: what stands before a file's path in a task; None: `files.LOCAL_FILES`.
+        report: told of progress: phase, done, total, and from the child epoch, epochs, eta, note.
+
+    Raises:
+        ConfigError: too few images, or too little disk.
+        TrainingImpossible: the child said why.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
+        work = Path(name)
+        reader = Reader(task, settings, options, files.paths)
+        kept, skipped = reader.read(work / "pixels.u8", report)
+        if len(kept) < 2:
+            first = f" {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+            raise ConfigError(f"Only {len(kept)} of {len(files.paths)} images can be read; a ranking needs two.{first}")
+        losses, quality = _losses(work, settings, options, reader, len(kept), report)
+    meaningful = bool(quality["meaningful"])
+    tasks = [
+        {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
+        for place in order(losses, options, meaningful=meaningful)
+    ]
+    return Ranked(tasks, skipped, meaningful, str(quality.get("reason", "")))
+
+
+def _losses(
+    work: Path, settings: ServerSettings, options: ProjectSettings, reader: Reader, images: int, report: Report
+) -> tuple[NDArray[np.float64], Json]:
+    """Pretext losses float64 [images], and the manifest's word on whether they mean anything."""
+    job = {
+        "kind": "rank",
+        "task": reader.task,
+        "masks": None,
+        "settings": options.model_dump(mode="json"),
+        "device": settings.device,
+        "pretrained": settings.pretrained,
+        "pixels": str(work / "pixels.u8"),
+        "shape": reader.shape,
+        "stored": reader.stored,
+        "learner": None,
+    }
+    runner.prepare(work / "job", job, rows=np.arange(images, dtype=np.int64))
+    try:
+        result = runner.run(work / "job", report, on_tick=lambda: None)
+    except TrainingImpossible as error:
+        log = work / "job" / "log.txt"  # goes with the folder, so its end goes into the message
+        if str(log) not in error.remedy:
+            raise
+        tail = " ".join(log.read_text(errors="replace").split())[-1500:]
+        raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
+    losses = np.load(result / "losses.npy", allow_pickle=False)
+    return losses, dict(artefacts.manifest(result)["quality"])
+
+
+def write(path: Path, tasks: Sequence[Json]) -> None:
+    """Writes tasks for import in Label Studio, one in a line; a file of that name is replaced once all is written."""
+    lines = ",\n".join(json.dumps(task) for task in tasks)
+    artefacts.atomic_write(path, f"[\n{lines}\n]\n".encode())
+
+
+def require_writable(path: Path) -> None:
+    """Checks that `write` will be able to, before a training takes its time.
+
+    Raises:
+        ConfigError: it will not, and why.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder.", "Name a file with --out, such as tasks.json.")
+    if not path.parent.is_dir():
+        raise ConfigError(f"There is no folder {path.parent} to write {path.name} into.", "Make it, or change --out.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise ConfigError(f"No file can be written in {path.parent} ({error.strerror}).", "Change --out.") from error

@@ -1,0 +1,57 @@
+"""The order in which PT4AL asks for images as long as it has no model."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.ranking import rank as by_loss
+from pt4al_backend.query.strategies import Pool, Request
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One image in the order: its index, its rank by loss from 1, PT4AL's batch, and the query that takes it."""
+
+    index: int
+    rank: int
+    batch: int
+    query: int
+
+    def data(self, losses: NDArray[np.float64]) -> Json:
+        """What the task's data says of it, as numbers that the Data Manager can filter by."""
+        loss = float(losses[self.index])
+        return {"pt4al_loss": loss, "pt4al_rank": self.rank, "pt4al_batch": self.batch, "pt4al_query": self.query}
+
+
+def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: bool = True) -> list[Place]:
+    """The order in which a project with these settings would ask, without ever getting a model.
+
+    Query after query of the size that the settings give for this pool, each by the strategy's rule over what is left.
+    If the ranking means nothing the strategies ask uniformly.
+    """
+    n = len(losses)
+    ids = np.arange(n, dtype=np.int64)
+    ranking = by_loss(losses, ids)
+    known = losses if meaningful else np.full(n, np.nan)
+    plan = rounds.schedule(n, options)
+    strategy = rounds.strategy_of(options, plan.rounds)
+    batches = rounds.cut(ids, known, plan.rounds, options.seed)
+    rank_of = np.empty(n, np.int64)
+    rank_of[ranking] = np.arange(1, n + 1)
+    left, places = ranking, list[Place]()  # in ranked order, which makes the strategies' sorting cheap
+    number = 0
+    while len(left):
+        number += 1
+        pool = Pool(ids[left], known[left], batches[left])
+        rng = np.random.default_rng([options.seed, number])
+        query = strategy.query(Request(pool, number, plan.query, plan.query, rng))
+        for index in left[query.positions].tolist():
+            places.append(Place(index, int(rank_of[index]), int(batches[index]), number))
+        left = np.delete(left, query.positions)
+    return places
