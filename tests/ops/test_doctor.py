@@ -18,6 +18,7 @@ from pt4al_backend.label_studio.registration import SAMPLING
 from pt4al_backend.learn.networks import imagenet
 from pt4al_backend.ops import doctor
 from pt4al_backend.ops.doctor import finding as findings
+from pt4al_backend.ops.doctor import machine
 from pt4al_backend.ops.doctor.finding import Finding
 from pt4al_backend.state.store import Store
 from tests.support.image_server import Answer, Server, reply
@@ -70,7 +71,7 @@ class World:
 
 @pytest.fixture
 def world(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr(doctor, "WORKER_SECONDS", 0.2)
+    monkeypatch.setattr(machine, "WORKER_SECONDS", 0.2)
     made = World(settings)
     yield made
     made.server.close()
@@ -81,7 +82,7 @@ def faults(found: list[Finding], topic: str = "Project 7") -> str:
     return "\n".join(f"{each.text} {each.remedy}" for each in found if each.topic == topic and each.level != "ok")
 
 
-def test_where_all_is_well_only_the_worker_is_missing(world: World) -> None:
+def test_working_project_lacks_only_the_worker(world: World) -> None:
     found = world.findings()
     assert [each.topic for each in found if each.level != "ok"] == ["Worker"]
     assert "pt4al worker" in faults(found, "Worker")
@@ -90,31 +91,31 @@ def test_where_all_is_well_only_the_worker_is_missing(world: World) -> None:
         assert part in said
 
 
-def test_the_wrong_sampling_and_version_say_where_to_set_them(world: World) -> None:
+def test_wrong_sampling_says_where_to_set_it(world: World) -> None:
     world.project["sampling"] = "Sequential sampling"
     assert SAMPLING in faults(world.findings())
 
 
-def test_a_version_that_is_not_the_published_one_says_where_to_choose_it(world: World) -> None:
+def test_unpublished_version_says_where_to_choose_another(world: World) -> None:
     world.project["model_version"] = "another-model"
     assert "'another-model'" in faults(world.findings())
     assert "Settings > Predictions" in faults(world.findings())
 
 
-def test_no_webhook_at_a_private_address_names_the_switches_of_label_studio(world: World) -> None:
+def test_missing_webhook_at_a_private_address_names_the_switches(world: World) -> None:
     world.hook["url"] = "http://elsewhere.example/webhook"
     said = faults(world.findings())
     for switch in ("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "USE_DEFAULT_BANNED_SUBNETS"):
         assert switch in said
 
 
-def test_no_webhook_at_a_name_without_a_dot_says_that_it_needs_one(world: World) -> None:
+def test_missing_webhook_at_a_name_without_dot_asks_for_one(world: World) -> None:
     world.hook["url"] = "http://elsewhere.example/webhook"
     world.backend["url"] = "http://pt4al-web:9090"
     assert "without a dot (pt4al-web)" in faults(world.findings())
 
 
-def test_a_webhook_without_the_header_of_basic_auth_is_a_fault(world: World) -> None:
+def test_webhook_without_basic_auth_fails(world: World) -> None:
     world.settings = world.settings.model_copy(update={"basic_auth_user": "pt4al", "basic_auth_pass": "a-secret-word"})
     world.backend["basic_auth_user"] = "pt4al"
     assert "basic authentication" in faults(world.findings())
@@ -123,29 +124,29 @@ def test_a_webhook_without_the_header_of_basic_auth_is_a_fault(world: World) -> 
     assert faults(world.findings()) == ""
 
 
-def test_no_connection_says_where_to_make_one(world: World) -> None:
+def test_missing_connection_says_where_to_make_one(world: World) -> None:
     world.server.answers["/api/ml/"] = answer([])
     assert "Settings > Model" in faults(world.findings())
 
 
-def test_what_label_studio_says_of_the_backend_counts(world: World) -> None:
+def test_backend_that_label_studio_cannot_use_fails(world: World) -> None:
     world.backend |= {"state": "DI", "readable_state": "Disconnected"}
     assert "Disconnected" in faults(world.findings())
 
 
-def test_a_backend_that_only_this_machine_cannot_reach_is_no_failure(world: World) -> None:
+def test_backend_out_of_reach_from_here_only_warns(world: World) -> None:
     world.backend["url"] = f"http://127.0.0.1:{free_port()}"
     world.hook["url"] = f"{world.backend['url']}/webhook"
     levels = {each.level for each in world.findings() if each.topic == "Project 7"}
     assert levels == {"ok", "warn"}
 
 
-def test_an_image_that_cannot_be_read_is_shown_with_its_reason(world: World) -> None:
+def test_unreadable_image_is_shown_with_its_reason(world: World) -> None:
     world.server.answers["/data/upload/7/a.png"] = reply(b"<html>sign in</html>")
     assert "web page" in faults(world.findings())
 
 
-def test_a_labeling_config_and_params_that_do_not_fit_are_shown(world: World) -> None:
+def test_unusable_labeling_config_and_params_are_shown(world: World) -> None:
     world.project["label_config"] = "<View><Text name='t' value='$t'/></View>"
     world.store.connect(7, params={"round": 3})
     said = faults(world.findings())
@@ -153,28 +154,28 @@ def test_a_labeling_config_and_params_that_do_not_fit_are_shown(world: World) ->
     assert "'round'" in said
 
 
-def test_a_refused_token_is_said_without_showing_it(world: World) -> None:
+def test_refused_token_is_reported_without_showing_it(world: World) -> None:
     world.server.answers["/api/current-user/whoami"] = answer({"detail": f"Invalid token {TOKEN}."}, 401)
     found = world.findings()
     assert "personal access token" in faults(found, "Token")
     assert TOKEN not in repr(found)
 
 
-def test_a_label_studio_that_is_down_leaves_the_other_checks(world: World) -> None:
+def test_label_studio_that_is_down_leaves_the_other_checks(world: World) -> None:
     world.server.close()
     found = world.findings()
     assert "LABEL_STUDIO_URL" in faults(found, "Label Studio")
     assert {each.topic for each in found} >= {"Data folder", "State", "Device", "ImageNet weights", "Project 7"}
 
 
-def test_an_address_without_http_is_said_to_need_it(world: World) -> None:
+def test_address_without_http_is_reported(world: World) -> None:
     world.settings = world.settings.model_copy(update={"label_studio_url": "127.0.0.1:8080"})
     said = faults(world.findings(), "Label Studio")
     assert "needs http:// or https://" in said
     assert "LABEL_STUDIO_URL" in said
 
 
-def test_a_label_studio_that_never_answers_holds_nothing_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_label_studio_that_never_answers_delays_no_other_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = world.findings()
     monkeypatch.setattr(findings, "LIMIT_SECONDS", 0.5)
     for path in ("/api/current-user/whoami", "/api/tasks", "/api/ml/"):
@@ -184,17 +185,28 @@ def test_a_label_studio_that_never_answers_holds_nothing_up(world: World, monkey
     assert found
 
 
-def test_a_project_that_never_connected_is_named(world: World) -> None:
-    assert "never connected" in faults(world.findings(9), "Project 9")
+def test_fault_of_a_check_itself_names_the_check_and_hides_the_message(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def served(_: object) -> str:
+        raise KeyError("https://user:a-secret-word@example.com")
+
+    monkeypatch.setattr(doctor, "LABEL_STUDIO_CHECKS", (served,))
+    found = world.findings()
+    assert "KeyError" in faults(found)
+    assert "served" in faults(found)
+    assert "a-secret-word" not in repr(found)
+
+
+def test_project_that_never_connected_is_named(world: World) -> None:
+    assert "not connected" in faults(world.findings(9), "Project 9")
     assert faults(world.findings(9), "Project 7") == ""
 
 
-def test_the_last_error_of_a_project_comes_with_its_remedy(world: World) -> None:
+def test_last_error_comes_with_its_remedy(world: World) -> None:
     world.store.connect(7, error="Label Studio refuses the token.", remedy="Set another.")
     assert "The last error: Label Studio refuses the token. Set another." in faults(world.findings())
 
 
-def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings: ServerSettings) -> None:
+def test_redis_and_database_are_tried_without_showing_passwords(settings: ServerSettings) -> None:
     urls = {
         "redis_url": f"redis://:a-secret-word@127.0.0.1:{free_port()}/0",
         "database_url": f"postgresql+psycopg://pt4al:a-secret-word@127.0.0.1:{free_port()}/pt4al",
@@ -209,9 +221,9 @@ def test_servers_that_urls_name_are_tried_and_their_passwords_not_shown(settings
     assert "a-secret-word" not in repr(found)
 
 
-def test_a_full_disk_is_a_failure(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LEAST_BYTES", 10**18)
-    monkeypatch.setattr(doctor, "LITTLE_BYTES", 10**18)
+def test_full_disk_fails(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "LEAST_BYTES", 10**18)
+    monkeypatch.setattr(machine, "LITTLE_BYTES", 10**18)
     found = {each.topic: each for each in doctor.examine(settings)}
     assert found["Data folder"].level == "fail"
 
@@ -223,7 +235,7 @@ def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return lambda: CliRunner().invoke(app, ["doctor"])
 
 
-def test_the_command_prints_a_line_for_each_check_and_fails_if_one_does(
+def test_command_prints_a_line_for_each_check_and_fails_if_one_does(
     run: Callable[[], Any], monkeypatch: pytest.MonkeyPatch, settings: ServerSettings
 ) -> None:
     monkeypatch.setenv("PT4AL_PRETRAINED", "off")
@@ -231,14 +243,14 @@ def test_the_command_prints_a_line_for_each_check_and_fails_if_one_does(
     assert fine.exit_code == 0, fine.output
     assert all(line.startswith(("OK", "WARN")) for line in fine.output.strip().splitlines())
     Store.open(settings).connect(7, title="Kittens")
-    monkeypatch.setattr(doctor, "WORKER_SECONDS", 0.2)
+    monkeypatch.setattr(machine, "WORKER_SECONDS", 0.2)
     failed = run()
     assert failed.exit_code == 1
     assert any(line.startswith("FAIL") and "pt4al worker" in line for line in failed.output.splitlines())
 
 
 @pytest.mark.parametrize(("encoder", "wanted"), [("", ["resnet18"]), ("resnet50", ["resnet18", "resnet50"])])
-def test_weights_that_cannot_be_had_are_named_for_both_kinds_of_task(
+def test_weights_that_cannot_be_downloaded_are_named(
     world: World, monkeypatch: pytest.MonkeyPatch, encoder: str, wanted: list[str]
 ) -> None:
     if encoder:
@@ -251,7 +263,7 @@ def test_weights_that_cannot_be_had_are_named_for_both_kinds_of_task(
     assert all(f"/{name}-01234567.pth" in said for name in wanted)
 
 
-def test_weights_are_those_that_the_projects_ask_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ["resnet18", "resnet34", "mobilenet_v2"]
     monkeypatch.setattr(imagenet, "at_hand", lambda _: False)
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
@@ -265,7 +277,7 @@ def test_weights_are_those_that_the_projects_ask_for(world: World, monkeypatch: 
     assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
 
 
-def test_a_strategy_that_does_not_fit_the_labeling_config_is_a_fault(world: World) -> None:
+def test_strategy_that_does_not_fit_the_labeling_config_fails(world: World) -> None:
     world.store.connect(7, params={"strategy": "badge"}, label_config=CONFIG)
     assert faults(world.findings()) == ""
     world.store.connect(7, params={"strategy": "badge"}, label_config=BRUSH)

@@ -1,0 +1,137 @@
+"""Checks of this machine: the data folder, the state, the worker, the device, the weights that trainings start from."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+
+import requests
+
+from pt4al_backend.config import project_settings
+from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
+from pt4al_backend.errors import PT4ALError
+from pt4al_backend.label_studio import label_config
+from pt4al_backend.ops.doctor.connection import ANSWER_SECONDS
+from pt4al_backend.ops.doctor.context import ServerContext
+from pt4al_backend.ops.doctor.finding import CheckFailed, CheckWarns
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+
+WORKER_SECONDS = 5.0  # that a worker gets to take a request
+LITTLE_BYTES, LEAST_BYTES = 5_000_000_000, 500_000_000  # free disk: worth a warning, too little
+
+START_A_WORKER = "Start one: pt4al worker, or pt4al start."
+
+
+def data_folder(server: ServerContext) -> str:
+    """It can be written to, and has space."""
+    folder = server.settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+            file.flush()
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        remedy = "Set PT4AL_DATA_DIR to a folder that this user may write to."
+        raise CheckFailed(f"{folder} cannot be written to ({error.strerror}).", remedy) from error
+    text = f"{folder}, {free / 1e9:.1f} GB free"
+    remedy = "Free space, or set PT4AL_DATA_DIR to a folder on a larger disk."
+    if free < LEAST_BYTES:
+        raise CheckFailed(text, remedy)
+    if free < LITTLE_BYTES:
+        raise CheckWarns(text, remedy)
+    return text
+
+
+def state(server: ServerContext) -> str:
+    """It can be opened, if there is one yet."""
+    where = "the database that PT4AL_DATABASE_URL names" if server.settings.database_url else "SQLite in the data folder"
+    count = len(server.store.project_ids()) if server.store else 0
+    return f"{where}, {count} connected project{'' if count == 1 else 's'}"
+
+
+def worker(server: ServerContext) -> str:
+    """One takes requests, which is seen by sending it one."""
+    settings, store = server.settings, server.store
+    where = "Redis" if settings.redis_url else "SQLite in the data folder"
+    try:
+        queue = Queue(settings)
+        waiting = queue.waiting()
+        ids = store.project_ids() if store else []
+        if store is None or not ids:
+            if waiting:
+                raise CheckFailed(f"{waiting} requests wait in {where}.", START_A_WORKER)
+            return f"the queue in {where} answers; without a project there is nothing to ask a worker for"
+        before = _handled(store, ids[0])
+        queue.ask(ids[0])
+    except QUEUE_ERRORS as error:
+        remedy = "Check PT4AL_REDIS_URL, and that Redis runs." if settings.redis_url else "Check the data folder."
+        raise CheckFailed(f"The queue does not answer ({type(error).__name__}).", remedy) from None
+    deadline = time.monotonic() + WORKER_SECONDS
+    while time.monotonic() < deadline:
+        if _handled(store, ids[0]) != before:
+            return f"takes requests from {where}"
+        time.sleep(0.05)
+    remedy = f"{START_A_WORKER} If one runs, it is busy with as many projects as PT4AL_WORKERS allows."
+    raise CheckFailed(f"Nobody took a request within {WORKER_SECONDS:g} s; {queue.waiting()} wait.", remedy)
+
+
+def _handled(store: Store, project_id: int) -> int:
+    """How many requests of a project a worker has taken."""
+    project = store.project(project_id)
+    return project.asked if project else 0
+
+
+def device(server: ServerContext) -> str:
+    """PyTorch can use the GPU, if the machine has one."""
+    import torch
+
+    from pt4al_backend.learn import devices
+
+    chosen = devices.choose(server.settings.device)
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{torch.get_num_threads()} threads"
+    text = f"{chosen.type}, {name}, PyTorch {torch.__version__}"
+    if chosen.type == "cpu" and server.settings.has_gpu:
+        remedy = "Repair its driver or install a PyTorch built for it; or set PT4AL_DEVICE=cpu, which chooses smaller images."
+        raise CheckWarns(f"{text}; this machine has a GPU that PyTorch cannot use.", remedy)
+    return text
+
+
+def weights(server: ServerContext) -> str:
+    """The weights that the projects want are here or can be downloaded."""
+    from pt4al_backend.learn import devices
+    from pt4al_backend.learn.networks import imagenet
+
+    if server.settings.pretrained == "off":
+        return "switched off (PT4AL_PRETRAINED=off)"
+    on_gpu = devices.choose(server.settings.device).type == "cuda"
+    encoders = _encoders(filter(None, server.projects.values()), "resnet101" if on_gpu else "resnet18")
+    use = (
+        "classification takes resnet18's for images above 64 pixels at width 64, the GPU's default; "
+        f"segmentation takes {' and '.join(encoders)}'s at any size"
+    )
+    missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not imagenet.at_hand(name)]
+    folder = imagenet.path("resnet18").parent
+    if not missing:
+        return f"in {folder}; {use}"
+    try:
+        if all(requests.head(imagenet.URLS[each], timeout=ANSWER_SECONDS, allow_redirects=True).ok for each in missing):
+            return f"{' and '.join(missing)} not here yet, downloaded when first needed; {use}"
+    except requests.RequestException:
+        pass
+    addresses = " and ".join(imagenet.URLS[each] for each in missing)
+    remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off."
+    raise CheckWarns(f"{' and '.join(missing)} neither here nor to be downloaded; {use}.", remedy)
+
+
+def _encoders(projects: Iterable[Project], default: str) -> list[str]:
+    """Encoders that the segmentation projects want; without such a project, what the environment says."""
+    wanted = []
+    for project in projects:
+        try:
+            if label_config.parse(project.label_config).task == "segmentation":
+                wanted.append(project_settings(project.params).encoder)
+        except PT4ALError:
+            continue  # the project's own checks say so
+    return sorted({encoder or default for encoder in wanted or [project_settings().encoder]})
