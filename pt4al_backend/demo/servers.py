@@ -20,7 +20,6 @@ from pt4al_backend.errors import ConfigError, PT4ALError
 from pt4al_backend.processes import ProcessGroup
 
 HOST = "127.0.0.1"
-PREFERRED = {"label-studio": 8080, "backend": 9090}
 NEIGHBOURS = 20  # ports tried above the preferred one before any free one is taken
 START_SECONDS = 240.0  # Label Studio's first start migrates its database: 20 s on an idle machine
 LOOK_SECONDS = 0.25
@@ -245,6 +244,7 @@ class LabelStudio(Server):
         folder: takes its data, its home and its log.
         email: of the admin.
         password: of the admin.
+        preferred: the port that is taken if it is free; 0: any.
         settings: environment variables beside or instead of those below.
         guarded: as in `Server`.
 
@@ -259,10 +259,12 @@ class LabelStudio(Server):
         email: str,
         password: str,
         *,
+        preferred: int = 8080,
         settings: Mapping[str, str] | None = None,
         guarded: bool = True,
     ) -> None:
-        port = free_port(PREFERRED["label-studio"])
+        executable = _executable(command)
+        port = free_port(preferred)
         self.data = folder / "data"
         self.data.mkdir(parents=True, exist_ok=True)
         environment = {
@@ -284,13 +286,13 @@ class LabelStudio(Server):
             **(settings or {}),
         }
         arguments = ["start", "--no-browser", "--port", str(port), "--internal-host", HOST]
-        start = [str(_executable(command)), *arguments]
+        start = [str(executable), *arguments]
         super().__init__("Label Studio", start, port, folder / "log.txt", environment, LABEL_STUDIO_LISTENS, guarded=guarded)
 
 
 def backend(folder: Path, label_studio_url: str, token: str, **settings: str) -> Server:
     """The backend on its embedded defaults, with its data in ``folder``; ``settings`` are other environment variables."""
-    port = free_port(PREFERRED["backend"])
+    port = free_port(9090)
     modules = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}  # it runs on this interpreter
     environment = {
         **_inherited(),

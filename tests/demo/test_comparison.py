@@ -44,9 +44,7 @@ def training_data(images: FolderImages, pixels: Path, shape: Shape) -> dict[str,
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_models_of_random_labels_are_trained_as_the_rounds_were_and_measured_on_the_test_images(
-    tmp_path: Path, task: str
-) -> None:
+def test_random_query_is_trained_and_measured_like_the_rounds(tmp_path: Path, task: str) -> None:
     images = of_task(task, tmp_path / "images", 16, size=(32, 32))
     exam = Exam(images, tmp_path / "exam", SHAPE, READER.max_pixels)
     pool = dict(enumerate(images.pool))
@@ -74,7 +72,7 @@ def shown(rows: list[Row], tested: int = 450) -> str:
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "mIoU"])
-def test_the_table_shows_each_round_and_says_how_little_it_is(metric: str) -> None:
+def test_table_shows_each_round_and_how_little_it_proves(metric: str) -> None:
     control = {"metric": metric, "value": 0.75, "low": 0.41, "high": 0.93, "total": 8}
     rows = [
         Row(1, 36, control, measured(0.604, metric), [0.70, 0.60, 0.65]),
@@ -91,7 +89,7 @@ def test_the_table_shows_each_round_and_says_how_little_it_is(metric: str) -> No
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_a_round_without_a_model_is_shown_as_such() -> None:
+def test_round_without_a_model_is_shown_as_such() -> None:
     text = shown([Row(1, 4, {})])
     assert "no model" in text
     assert "No model could be compared" in text

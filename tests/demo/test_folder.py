@@ -8,7 +8,7 @@ from pt4al_backend.demo.folder import MARKER, fresh
 from pt4al_backend.errors import ConfigError
 
 
-def test_the_demo_empties_its_own_folder_and_no_other(tmp_path: Path) -> None:
+def test_demo_empties_its_own_folder_and_no_other(tmp_path: Path) -> None:
     own, other = tmp_path / "own", tmp_path / "other"
     with fresh(own):
         (own / "data").mkdir()
@@ -22,20 +22,20 @@ def test_the_demo_empties_its_own_folder_and_no_other(tmp_path: Path) -> None:
     assert (other / "thesis.tex").exists()
 
 
-def test_a_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+def test_second_demo_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with fresh(tmp_path), pytest.raises(ConfigError, match="Another demo"), fresh(tmp_path):
         pass
     with fresh(tmp_path):
         pass
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="file"), fresh(tmp_path / "file" / "demo"):
         pass
 
 
-def test_a_folder_whose_parent_cannot_be_made_is_an_error_that_names_it() -> None:
+def test_folder_whose_parent_cannot_be_made_is_named() -> None:
     with pytest.raises(ConfigError, match="/proc/x/y") as refused, fresh(Path("/proc/x/y")):
         pass
     assert "--folder" in refused.value.remedy

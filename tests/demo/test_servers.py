@@ -19,7 +19,7 @@ from pt4al_backend.errors import ConfigError
 from tests.support.servers import wait_until
 
 
-def test_a_port_in_use_is_passed_over() -> None:
+def test_port_in_use_is_passed_over() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         other = free_port(port)
@@ -36,14 +36,12 @@ def test_no_port_is_given_twice() -> None:
     assert len(set(found)) == 3
 
 
-def test_a_missing_label_studio_is_said_at_once(tmp_path: Path) -> None:
+def test_missing_label_studio_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no-such-command"):
         LabelStudio(Path("no-such-command"), tmp_path, "ada@example.com", "secret")
 
 
-def test_what_is_meant_for_other_installations_does_not_reach_the_servers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_other_installations_do_not_reach_the_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_DATABASE_URL", "postgresql://production")
     monkeypatch.setenv("BASIC_AUTH_USER", "somebody")
     monkeypatch.setenv("PT4AL_SAMPLER", "margin")
@@ -83,7 +81,7 @@ class Stranger(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("how", ["ends", "goes elsewhere"])
-def test_a_stranger_that_takes_the_port_is_not_taken_for_the_server(tmp_path: Path, how: str) -> None:
+def test_stranger_at_the_port_is_not_taken_for_the_server(tmp_path: Path, how: str) -> None:
     stranger = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
     threading.Thread(target=stranger.serve_forever, daemon=True).start()
     ports = iter([stranger.server_port, free_port(9090)])
@@ -99,7 +97,7 @@ def test_a_stranger_that_takes_the_port_is_not_taken_for_the_server(tmp_path: Pa
     stranger.server_close()
 
 
-def test_a_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
+def test_server_that_ends_shows_the_end_of_its_log(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "print('the port is taken'); raise SystemExit(7)"]
     server = Server("The server", command, free_port(9090), tmp_path / "log.txt", os.environ, LISTENS)
     with fresh(tmp_path / "demo") as lock, pytest.raises(ServerFailed) as failed, server.running(lock):
@@ -129,7 +127,7 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_servers_and_what_they_started_end_with_the_demo(tmp_path: Path, how: signal.Signals) -> None:
+def test_servers_and_their_children_end_with_the_demo(tmp_path: Path, how: signal.Signals) -> None:
     demo = subprocess.Popen([sys.executable, "-c", DEMO, str(tmp_path), SERVER])
     try:
         wait_until((tmp_path / "pids").exists, 60, "the server runs")

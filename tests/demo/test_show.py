@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from pt4al_backend.config.catalog import MAIN_TASKS
-from pt4al_backend.demo import run
-from pt4al_backend.demo.show import KINDS
+from pt4al_backend.demo.project import KINDS
+from pt4al_backend.demo.show import run
 from pt4al_backend.errors import ConfigError
 from tests.support.folders import save, save_masks
 
 
-def test_there_is_a_demo_of_every_main_task() -> None:
+def test_every_main_task_has_a_demo() -> None:
     assert set(KINDS) == set(MAIN_TASKS)
 
 
-def test_what_cannot_be_shown_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_unusable_images_are_refused_before_anything_starts(tmp_path: Path) -> None:
     save(tmp_path / "images", 4)
     save_masks(tmp_path / "masks", 4)
     for images, masks in (("images", None), (None, "masks"), ("masks", "images")):

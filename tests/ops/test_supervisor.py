@@ -81,7 +81,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def test_processes_that_are_killed_come_back_and_sigterm_ends_all(started: Started, settings: ServerSettings) -> None:
+def test_killed_processes_come_back_and_sigterm_ends_all(started: Started, settings: ServerSettings) -> None:
     started.await_answer()
     web, worker = started.child("web"), started.child("worker")
     os.kill(web, signal.SIGKILL)
@@ -100,7 +100,7 @@ def test_processes_that_are_killed_come_back_and_sigterm_ends_all(started: Start
     assert is_gone(worker)
 
 
-def test_nothing_outlives_a_supervisor_that_is_killed(started: Started) -> None:
+def test_nothing_outlives_a_killed_supervisor(started: Started) -> None:
     started.await_answer()
     children = [started.child("web"), started.child("worker")]
     started.process.kill()
@@ -131,9 +131,7 @@ def runs(folder: Path) -> int:
     return len((folder / "runs").read_text().splitlines())
 
 
-def test_one_that_ends_by_itself_again_and_again_ends_everything_with_an_error(
-    counting: Callable[[str], list[str]], tmp_path: Path
-) -> None:
+def test_command_that_keeps_ending_ends_everything_with_an_error(counting: Callable[[str], list[str]], tmp_path: Path) -> None:
     other = [sys.executable, "-c", f"import os; open({str(tmp_path / 'other')!r}, 'w').write(str(os.getpid())); input()"]
     assert Supervisor({"worker": other, "web": counting("sys.exit(1)")}).run() == 1
     assert runs(tmp_path) == supervisor.ATTEMPTS
@@ -141,13 +139,13 @@ def test_one_that_ends_by_itself_again_and_again_ends_everything_with_an_error(
     assert not other_pid or is_gone(int(other_pid))
 
 
-def test_one_that_is_killed_is_always_started_again(counting: Callable[[str], list[str]], tmp_path: Path) -> None:
+def test_killed_command_is_always_started_again(counting: Callable[[str], list[str]], tmp_path: Path) -> None:
     command = counting("os.kill(os.getpid(), signal.SIGKILL if runs < 6 else signal.SIGTERM) if runs < 7 else sys.exit(1)")
     assert Supervisor({"worker": command}).run() == 1
     assert runs(tmp_path) == 6 + supervisor.ATTEMPTS
 
 
-def test_one_that_does_not_want_to_end_is_made_to_with_all_that_it_started(
+def test_command_that_ignores_sigterm_is_killed_with_its_children(
     counting: Callable[[str], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(supervisor, "END_SECONDS", 0.1)

@@ -89,7 +89,8 @@ class LabelStudioServer(KillableServer, servers.LabelStudio):
             shutil.copytree(template, folder / "data")
         tokens = {"LABEL_STUDIO_USER_TOKEN": self.token, "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true"}
         given = {**tokens, **(settings or {})}
-        super().__init__(label_studio_command(), folder, self.email, self.password, settings=given, guarded=False)
+        # any port: tests that run side by side would all start at the same one
+        super().__init__(label_studio_command(), folder, self.email, self.password, preferred=0, settings=given, guarded=False)
 
 
 def label_studio_command() -> Path:

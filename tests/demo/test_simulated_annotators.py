@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from pt4al_backend.datasets.folder_images import FolderImages
-from pt4al_backend.demo.robots import Robots
 from pt4al_backend.demo.screen import Screen
+from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.images.mask_files import MaskFiles
 from tests.support.folders import KINDS, label_of, of_task
@@ -87,20 +87,18 @@ def files_of(images: FolderImages) -> dict[int, Path]:
     return {task: images.pool[task % len(images.pool)] for task in range(60)}
 
 
-def labelling(project: Any, people: Any, images: FolderImages) -> Robots:
-    return Robots(project, people, 1, images, files_of(images), Screen(Console(file=StringIO())), lambda: None)
+def annotators_of(project: Any, people: Any, images: FolderImages) -> SimulatedAnnotators:
+    return SimulatedAnnotators(project, people, 1, images, files_of(images), Screen(Console(file=StringIO())), lambda: None)
 
 
 @pytest.mark.parametrize("task", KINDS)
-def test_the_annotators_take_turns_and_answer_each_round_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
-) -> None:
+def test_annotators_take_turns_and_label_each_round_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     images, masks = of_task(task, tmp_path / "images"), MaskFiles(tmp_path / "masks")
     project = Project([[5, 3, 17, 21], [8, 2, 44, 6], [9, 1, 7, 4]], controls=1)
     people = {name: Person(project, name) for name in ("Ada", "Ben")}
     closed: list[int] = []
-    labelling(project, people, images).run(2, lambda each: closed.append(each["number"]))
+    annotators_of(project, people, images).run(2, lambda each: closed.append(each["number"]))
     assert closed == [1, 2]
     assert project.done == [5, 3, 17, 21, 8, 2, 44, 6]
     assert [name for name, _, _ in project.answers] == ["Ada", "Ben"] * 4
@@ -108,14 +106,14 @@ def test_the_annotators_take_turns_and_answer_each_round_and_nothing_else(
         assert [label_of(images, regions, masks)] == images.labels([files_of(images)[number]], masks)
 
 
-def test_the_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
+def test_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     project = Project([[5, 3], [8, 2]], controls=1)
-    found = labelling(project, {"Ada": Person(project, "Ada")}, images).run(5, lambda _each: None)
+    found = annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(5, lambda _each: None)
     assert [each["number"] for each in found] == [1, 2]
 
 
-def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
+def test_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
@@ -123,36 +121,34 @@ def test_a_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: p
     stuck = {**project.status(), "labels_missing": 0, "error": {"message": "The disk is full.", "remedy": "Free space."}}
     monkeypatch.setattr(project, "status", lambda: stuck)
     with pytest.raises(PT4ALError, match="The disk is full") as ended:
-        labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
+        annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
     assert ended.value.remedy == "Free space."
 
 
-def test_a_backend_that_is_silent_for_a_while_does_not_end_the_demo(
-    monkeypatch: pytest.MonkeyPatch, images: FolderImages
-) -> None:
+def test_backend_that_is_silent_for_a_while_does_not_end_the_demo(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     project = Project([[5, 3, 17, 21]], controls=1)
     status, looks = project.status, iter(range(1_000_000))
 
     def restarting() -> dict[str, Any]:
         if next(looks) % 3 < 2:
-            raise Unreachable("The backend does not tell.")
+            raise Unreachable("The backend does not answer.")
         return status()
 
     monkeypatch.setattr(project, "status", restarting)
-    closed = labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
+    closed = annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
     assert [each["number"] for each in closed] == [1]
 
 
-def test_a_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
+def test_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
     clock = iter(range(0, 100_000, 50))
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     project = Project([[5, 3]], controls=1)
 
     def gone() -> dict[str, Any]:
-        raise Unreachable("The backend does not tell.")
+        raise Unreachable("The backend does not answer.")
 
     monkeypatch.setattr(project, "status", gone)
     with pytest.raises(Unreachable):
-        labelling(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
+        annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)

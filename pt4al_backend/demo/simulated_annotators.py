@@ -1,4 +1,4 @@
-"""Two annotators who know the answers: they take turns at asking Label Studio for the next task, and answer it."""
+"""Annotators who know the answers: in turn they ask Label Studio for the next task, and label it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -6,10 +6,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.demo.backend_status import BackendStatus
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 
@@ -19,36 +18,25 @@ TROUBLE_SECONDS = 120.0  # that an error may last: the backend tries again by it
 Json = dict[str, Any]
 
 
-class Backend:
-    """The backend as its status API shows it."""
-
-    def __init__(self, url: str, project_id: int) -> None:
-        self._url = f"{url}/api/projects/{project_id}"
-
-    def status(self) -> Json:
-        """Where the project stands.
-
-        Raises:
-            Unreachable: the backend does not answer.
-        """
-        try:
-            response = requests.get(self._url, timeout=30)
-            response.raise_for_status()
-            return dict(response.json())
-        except requests.RequestException as error:
-            raise Unreachable(f"The backend does not tell how project {self._url} stands.", "See its log.") from error
-
-
-class Robots:
-    """Labels round by round, as ``images`` tells. ``files`` are the tasks' images.
+class SimulatedAnnotators:
+    """Labels round by round.
 
     At the end of a round the annotators stop until the next one is served, so that each round holds its query and no
-    more: people would go on into the reserve meanwhile.
+    more. People would continue with the reserve meanwhile.
+
+    Args:
+        backend: where the project stands.
+        annotators: who labels, by name; they take turns.
+        project_id: the project.
+        images: who knows the answers.
+        files: each task's image file.
+        screen: shows what they do.
+        check: called at each look; raises if a server has ended.
     """
 
     def __init__(
         self,
-        backend: Backend,
+        backend: BackendStatus,
         annotators: Mapping[str, Annotator],
         project_id: int,
         images: FolderImages,
@@ -67,13 +55,13 @@ class Robots:
         self._trouble_since: float | None = None
 
     def run(self, rounds: int, on_closed: Callable[[Json], None]) -> Sequence[Json]:
-        """Labels ``rounds`` rounds, fewer if the pool ends before; returns them, as the status tells them.
+        """Labels ``rounds`` rounds, fewer if the pool ends before; returns them, as the status API shows them.
 
         ``on_closed`` is called with each round when its model is trained.
         """
         closed: list[Json] = []
         while len(closed) < rounds:
-            status = self._look()
+            status = self._inspect()
             if status is None:
                 time.sleep(LOOK_SECONDS)
                 continue
@@ -83,11 +71,11 @@ class Robots:
                 on_closed(each)
             if len(closed) >= rounds or status["phase"] == "exhausted":
                 break
-            if not self._answer(status):
+            if not self._label_missing(status):
                 time.sleep(LOOK_SECONDS)
         return closed
 
-    def _look(self) -> Json | None:
+    def _inspect(self) -> Json | None:
         """Where the project stands; None while the backend does not answer: its supervisor starts it again.
 
         Raises:
@@ -113,32 +101,32 @@ class Robots:
         elif now - self._trouble_since > TROUBLE_SECONDS:
             raise error
 
-    def _answer(self, status: Json) -> bool:
-        """Answers what the open round asks for and nobody has answered; False if there is nothing to do now."""
+    def _label_missing(self, status: Json) -> bool:
+        """Labels what is missing in the open round; False if there is nothing to do now."""
         number = status["round"]
         is_open = any(each["number"] == number and each["state"] == "open" for each in status["history"])
         is_served = status["phase"] == "labelling" if is_open else bool(status["model_version"])
-        asked = sum(status["picks"][kind]["asked"] for kind in ("query", "control"))
+        wanted = sum(status["picks"][kind]["asked"] for kind in ("query", "control"))
         given = self._given.get(number, 0)
-        if not number or not is_served or given >= asked or not status["labels_missing"]:
+        if not number or not is_served or given >= wanted or not status["labels_missing"]:
             return False
         if not given:
             what = "labels its tasks" if is_open else "labels its control picks while the pretext learner trains"
             self._screen.say(f"Round {number}: one annotator after the other {what}.")
-        for _ in range(asked - given):
-            self._one(number)
+        for _ in range(wanted - given):
+            self._label_next(number)
         if is_open:
-            self._screen.say(f"Round {number}: {asked} labels are in; the annotators wait until the next round is served.")
+            self._screen.say(f"Round {number}: {wanted} labels are in; the annotators wait until the next round is served.")
         return True
 
-    def _one(self, number: int) -> None:
+    def _label_next(self, number: int) -> None:
         name, annotator = next(self._turns)
         task = annotator.next_task(self._project_id)
         if task is None:
-            raise PT4ALError(f"Label Studio has no task for {name}, though round {number} is not answered.")
+            raise PT4ALError(f"Label Studio has no task for {name}, though round {number} has labels missing.")
         file = self._files[int(task["id"])]
         annotator.annotate(int(task["id"]), self._images.regions(file))
         self._given[number] = self._given.get(number, 0) + 1
         self._screen.annotator(f"{name} labelled task {task['id']}: {self._images.words(file)}")
         if self._given[number] % 4 == 0:
-            self._look()
+            self._inspect()
