@@ -1,4 +1,4 @@
-"""Who may ask: basic auth on every route but /health, and no posts from other sites' pages.
+"""Who may send requests: basic auth on every route but /health, and no posts from other sites' pages.
 
 Both wrap the whole app, so that no route, no list of routes and no 404 is left out.
 """
@@ -14,11 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pt4al_backend.config import ServerSettings
 
-OPEN = "/health"  # Label Studio and container engines probe it; it tells nothing
+OPEN = "/health"  # Label Studio and container engines probe it; it reveals nothing
 
 
 class BasicAuth:
-    """Asks for the user and password of the settings, if they name any."""
+    """Requires the user name and password of the settings, if they name any."""
 
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
@@ -30,8 +30,8 @@ class BasicAuth:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._is_on and scope["path"] != OPEN and not self._admits(Headers(scope=scope)):
             body = {
-                "error": "This backend asks for a user name and a password.",
-                "remedy": "Give those of BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, Settings > Model > Edit.",
+                "error": "This backend requires a user name and a password.",
+                "remedy": "Use BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, enter them in Settings > Model > Edit.",
             }
             refusal = JSONResponse(body, 401, {"WWW-Authenticate": 'Basic realm="PT4AL backend", charset="UTF-8"'})
             await refusal(scope, receive, send)
@@ -59,7 +59,10 @@ class SameSite:
             headers = Headers(scope=scope)
             origin = headers.get("origin")  # browsers add it, Label Studio does not
             if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-                body = {"error": "Posts from pages of other sites are refused.", "remedy": "Send the request without an Origin."}
+                body = {
+                    "error": "Posts from pages of other sites are refused.",
+                    "remedy": "Send the request without an Origin header.",
+                }
                 await JSONResponse(body, 403)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

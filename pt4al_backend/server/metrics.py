@@ -28,7 +28,7 @@ class Metrics:
             buckets=SECONDS,
             registry=self._registry,
         )
-        self._events = Counter("pt4al_webhooks", "Webhooks taken, by event.", ("action",), registry=self._registry)
+        self._events = Counter("pt4al_webhooks", "Webhooks received, by event.", ("action",), registry=self._registry)
         self._registry.register(_Projects(statuses))
 
     def count_event(self, action: str) -> None:
@@ -45,7 +45,7 @@ class Metrics:
 
 
 class _Projects(Collector):
-    """Reads the projects' state when it is asked for."""
+    """Reads the projects' state when the page is requested."""
 
     def __init__(self, statuses: Statuses) -> None:
         self._statuses = statuses
@@ -71,20 +71,20 @@ class _Projects(Collector):
 #: Name, help and reading of each project's gauges; None leaves a project out.
 GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
     ("round", "Number of the open round.", lambda status: status.round),
-    ("tasks", "Tasks of the pool.", lambda status: status.tasks["tasks"]),
-    ("labels", "Labelled tasks.", lambda status: status.tasks["labelled"]),
+    ("tasks", "Tasks of the pool.", lambda status: status.tasks.tasks),
+    ("labels", "Labelled tasks.", lambda status: status.tasks.labelled),
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
-    ("set_aside", "Tasks that are left out, wholly or in part.", lambda status: status.aside_total),
+    ("set_aside", "Tasks with an image or an annotation that cannot be used.", lambda status: status.aside_total),
     ("control_score", "Accuracy, or mIoU, of the newest model on the control picks.", lambda status: status.control.value),
     ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
     ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
     ("error", "1 if the project is blocked by an error.", lambda status: float(status.error is not None)),
-    ("webhook_timestamp_seconds", "When the last event came.", lambda status: status.webhook_at),
+    ("webhook_timestamp_seconds", "When the last webhook came.", lambda status: status.webhook_at),
 )
 
 
 class Timed:
-    """Times every request, by the route's pattern: a path of its own for each project would be without end."""
+    """Times every request, by the route's pattern: one for each path would grow without end."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app

@@ -20,7 +20,7 @@ REFRESH_SECONDS = 3
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a browser asks for something to look at."""
+    """Whether a browser wants a page to show."""
     return request.method == "GET" and "text/html" in request.headers.get("accept", "")
 
 
@@ -82,6 +82,11 @@ def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
+def _measure(metric: str) -> str:
+    """A metric's name at the beginning of a line: "Accuracy", "mIoU"."""
+    return metric.capitalize() if metric.islower() else metric
+
+
 def _done(project: ProjectStatus) -> float | None:
     """Share of the phase that is done, if it has one."""
     part = {name: project.progress.get(name) for name in ("epoch", "epochs", "done", "total")}
@@ -101,7 +106,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(date=_date, duration=_duration, percent=_percent, done=_done)
+    found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure, done=_done)
     found.globals["phases"] = PHASES
     return found
 

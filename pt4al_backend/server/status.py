@@ -1,4 +1,4 @@
-"""Where a project stands: all that a status page shows, as /api/projects/{id} gives it. Holds no token and no address."""
+"""Where a project stands: all that a status page shows, as /api/projects/{id} gives it. No token and no address is in it."""
 
 import shutil
 import time
@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter
+from typing_extensions import TypedDict  # Python 3.11's own is not one that pydantic reads
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
@@ -20,7 +20,7 @@ from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
 
-FRESH_SECONDS = 1.0  # several viewers and the monitoring share one look at the state
+FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
 ASIDE_SHOWN = 100
 ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
@@ -47,7 +47,7 @@ class RoundStatus(BaseModel):
 
     number: int
     state: str = Field(description="starting, open or closed")
-    batch: int = Field(description="PT4AL's batch that it asks from; 0 before the ranking")
+    batch: int = Field(description="PT4AL's batch that it queries; 0 before the ranking")
     opened_at: float
     closed_at: float | None
     labels: int = Field(description="labels that trained its model")
@@ -55,15 +55,58 @@ class RoundStatus(BaseModel):
     seconds: dict[str, float]
 
 
-class Share(BaseModel):
+class PickCount(BaseModel):
     """Picks of one kind in the open round."""
 
-    asked: int = 0
+    requested: int = 0
     answered: int = 0
 
 
+class Picks(BaseModel):
+    """The open round's picks by kind."""
+
+    query: PickCount
+    control: PickCount
+    reserve: PickCount
+
+
+class TaskCounts(BaseModel):
+    """Tasks of a project, by how far they are."""
+
+    tasks: int
+    pool: int = Field(description="those with a usable image")
+    fetched: int
+    scored: int
+    labelled: int
+    skipped: int
+    aside: int
+
+
+class Progress(TypedDict, total=False):
+    """How far a phase is, as far as it has epochs and steps."""
+
+    epoch: int
+    epochs: int
+    done: int
+    total: int
+
+
+class PretextQuality(TypedDict, total=False):
+    """Whether the pretext losses mean anything in this project; empty before the ranking.
+
+    ``accuracy`` of the pretext task and ``chance``, its value without learning, are 0..1, or None where it has no
+    accuracy; ``spread`` is the standard deviation of the losses.
+    """
+
+    accuracy: float | None
+    chance: float | None
+    spread: float
+    meaningful: bool
+    reason: str
+
+
 class Aside(BaseModel):
-    """One task that is left out, and why."""
+    """One task with an image or an annotation that cannot be used, and why."""
 
     task: int
     reason: str
@@ -77,45 +120,50 @@ class Trouble(BaseModel):
     at: float | None
 
 
+# what the state keeps as JSON
+_PROGRESS = TypeAdapter(Progress)
+_QUALITY = TypeAdapter(PretextQuality)
+
+
 class ProjectStatus(BaseModel):
     """One project. Times are seconds since 1970 in UTC."""
 
     id: int
     title: str
     phase: str
-    progress: dict[str, Any] = Field(description="epoch, epochs, done, total, as far as the phase has them")
+    progress: Progress
     eta_seconds: float | None = Field(description="until the phase is done")
     round: int
-    rounds: int = Field(description="rounds of a sweep over the batches")
+    rounds: int = Field(description="rounds per sweep over the batches")
     batch_sizes: list[int] = Field(description="tasks in b_1, b_2, …; empty before the ranking")
-    query_size: int = Field(description="tasks that a round asks for, control picks among them")
+    query_size: int = Field(description="tasks that a round requests, control picks among them")
     control_size: int
     reserve_size: int
     labels_in: int = Field(description="answered tasks of the open round, skips among them")
     labels_missing: int = Field(description="tasks that the open round still waits for")
-    picks: dict[str, Share] = Field(description="by kind: query, control, reserve")
-    tasks: dict[str, int] = Field(description="tasks, pool (usable images), fetched, scored, labelled, skipped, aside")
+    picks: Picks
+    tasks: TaskCounts
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
     control: Control = Field(description="of the newest model")
     history: list[RoundStatus]
     aside_total: int
-    aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks that are left out, wholly or in part")
-    pretext: dict[str, Any] = Field(description="whether the pretext loss means anything here")
+    aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks with an image or an annotation that cannot be used")
+    pretext: PretextQuality
     notices: dict[str, str]
     error: Trouble | None
-    webhook_at: float | None = Field(description="the last event since the web process started")
-    settings: dict[str, Any]
+    webhook_at: float | None = Field(description="the last webhook since the web process started")
+    settings: dict[str, JsonValue]
 
 
 class Statuses:
-    """Status of every project, looked up at most once a second. Safe to share between threads."""
+    """Status of every project, read at most once a second. Safe to share between threads."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time, *, data_dir: Path | None = None) -> None:
         self._store = store
         self._clock = clock
         self._data_dir = data_dir
         self._lock = Lock()
-        self._looked: dict[int, tuple[float, ProjectStatus]] = {}
+        self._known: dict[int, tuple[float, ProjectStatus]] = {}
         self._batches: dict[int, tuple[object, list[int]]] = {}
         self._events: dict[int, float] = {}
 
@@ -131,21 +179,21 @@ class Statuses:
     def of(self, project_id: int) -> ProjectStatus | None:
         """One project; None if it never connected."""
         with self._lock:
-            looked, status = self._looked.get(project_id, (0.0, None))
-            if status is None or not 0 <= self._clock() - looked < FRESH_SECONDS:
+            read_at, status = self._known.get(project_id, (0.0, None))
+            if status is None or not 0 <= self._clock() - read_at < FRESH_SECONDS:
                 project = self._store.project(project_id)
                 if project is None:
-                    self._looked.pop(project_id, None)
+                    self._known.pop(project_id, None)
                     return None
-                status = self._look(project)
-                self._looked[project_id] = self._clock(), status
+                status = self._read(project)
+                self._known[project_id] = self._clock(), status
             return status
 
     def find(self, reference: str) -> ProjectStatus:
         """The project that an address names.
 
         Raises:
-            UnknownProject: nobody connected it, or it is no project's id at all.
+            UnknownProject: it never connected, or is no project's id at all.
         """
         try:
             status = self.of(project_number(reference))
@@ -155,22 +203,21 @@ class Statuses:
             raise UnknownProject(reference)
         return status
 
-    def _look(self, project: Project) -> ProjectStatus:
+    def _read(self, project: Project) -> ProjectStatus:
         counts = self._store.counts(project.id)
         past = self._store.rounds(project.id)
         picks = self._store.picks(project.id, project.round) if project.round else []
         options = _options(project)
         plan = rounds.schedule(counts["pool"], options)
         total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
-        shares, missing = _shares(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
+        counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
         metric = _metric(project)
-        asked = shares["query"].asked + shares["control"].asked
         eta = project.progress.get("eta")
         return ProjectStatus(
             id=project.id,
             title=project.title or f"Project {project.id}",
             phase=project.phase,
-            progress={key: value for key, value in project.progress.items() if key != "eta"},
+            progress=_PROGRESS.validate_python(project.progress),
             eta_seconds=float(eta) if isinstance(eta, int | float) else None,
             round=project.round,
             rounds=plan.rounds,
@@ -178,16 +225,16 @@ class Statuses:
             query_size=plan.query,
             control_size=plan.control,
             reserve_size=plan.reserve,
-            labels_in=asked - missing,
+            labels_in=counted.query.requested + counted.control.requested - missing,
             labels_missing=missing,
-            picks=shares,
-            tasks=counts,
+            picks=counted,
+            tasks=TaskCounts.model_validate(counts),
             model_version=project.served_version,
             control=next((_control(each, metric) for each in reversed(past) if each.control), Control(metric=metric)),
             history=[_round(each, metric) for each in past],
             aside_total=total,
             aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
-            pretext=project.quality,
+            pretext=_QUALITY.validate_python(project.quality),
             notices={topic: sentence for topic, sentence in project.notices.items() if sentence},
             error=self._trouble(project),
             webhook_at=self._events.get(project.id),
@@ -195,11 +242,11 @@ class Statuses:
         )
 
     def _trouble(self, project: Project) -> Trouble | None:
-        """What stops the project. A full disk is seen here: nothing about it can be written where the state lies."""
+        """What stops the project. A full disk is noticed here, because the engine cannot write about it in the state."""
         if self._data_dir is not None and (free := shutil.disk_usage(self._data_dir).free) < FULL_BYTES:
             return Trouble(
                 message=f"The disk that holds {self._data_dir} is full: {free / 2**20:.0f} MiB are left.",
-                remedy="Free space on it, or let PT4AL_DATA_DIR name a larger one. Then everything goes on by itself.",
+                remedy="Free some space, or point PT4AL_DATA_DIR to a larger disk. Work then resumes by itself.",
                 at=None,
             )
         return Trouble(message=project.error, remedy=project.remedy, at=project.error_at) if project.error else None
@@ -222,16 +269,17 @@ def _options(project: Project) -> ProjectSettings:
         return project_settings()  # an older version of the backend took them; the engine reports it
 
 
-def _shares(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> tuple[dict[str, Share], int]:
+def _counted(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> tuple[Picks, int]:
     """The open round's picks by kind, and how many it waits for: those set aside are not waited for."""
     done = set(answered)
-    asked, have = Counter[str](), Counter[str]()
+    requested, have = Counter[str](), Counter[str]()
     missing = 0
     for pick in picks:
-        asked[pick.kind] += 1
+        requested[pick.kind] += 1
         have[pick.kind] += pick.task_id in done
         missing += pick.kind != "reserve" and pick.task_id not in done and pick.task_id not in aside
-    return {kind: Share(asked=asked[kind], answered=have[kind]) for kind in ("query", "control", "reserve")}, missing
+    by_kind = {kind: PickCount(requested=requested[kind], answered=have[kind]) for kind in Picks.model_fields}
+    return Picks.model_validate(by_kind), missing
 
 
 def _metric(project: Project) -> str:
@@ -243,8 +291,8 @@ def _metric(project: Project) -> str:
 
 
 def _control(each: Round, metric: str) -> Control:
-    said = {name: each.control[name] for name in Control.model_fields if name in each.control}
-    return Control(**{"metric": metric, **said})
+    stored = {name: each.control[name] for name in Control.model_fields if name in each.control}
+    return Control.model_validate({"metric": metric, **stored})
 
 
 def _round(each: Round, metric: str) -> RoundStatus:

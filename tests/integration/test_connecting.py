@@ -149,7 +149,7 @@ def test_the_data_manager_gets_a_tab_that_shows_the_queue_in_its_order(
     backend = make_backend(PT4AL_POLL_SECONDS="1", PT4AL_FULL_SYNC_SECONDS="1")
     project = project_with_images(lead, tmp_path)
     lead.connect_backend(project, backend.url, extra_params=PARAMS)
-    asked = sum(share["asked"] for share in backend.wait_for(project, phase="labelling")["picks"].values())
+    asked = sum(share["requested"] for share in backend.wait_for(project, phase="labelling")["picks"].values())
     assert client.views(project) == []  # a lone tab of ours would take the place of Label Studio's own
     client.create_view(project, "Default")
 

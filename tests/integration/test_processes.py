@@ -103,7 +103,7 @@ class Project:
 
 def asked(status: dict[str, Any]) -> int:
     """Tasks of the open round's queue."""
-    return sum(int(share["asked"]) for share in status["picks"].values())
+    return sum(int(share["requested"]) for share in status["picks"].values())
 
 
 def resumed_after(backend: Backend, project: int, epoch: int = 0) -> int:

@@ -1,4 +1,4 @@
-"""An app on a state of its own, a client that talks to it in this process, and a queue that tells what was asked."""
+"""An app on a state of its own, a client that talks to it in this process, and a queue that keeps its requests."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,14 +17,14 @@ from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
 
 
-class Asked(Queue):
-    """A queue that keeps what was asked, as (project, train)."""
+class RecordingQueue(Queue):
+    """A queue that keeps its requests, as (project, train)."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, bool]] = []
+        self.requests: list[tuple[int, bool]] = []
 
     def ask(self, project_id: int, *, train: bool = False) -> None:
-        self.asked.append((project_id, train))
+        self.requests.append((project_id, train))
 
 
 class Client:
@@ -41,7 +41,7 @@ class Client:
         return self._portal.call(partial(self._client.post, url, **options))
 
     def page(self, url: str) -> httpx.Response:
-        """As a browser asks."""
+        """As a browser requests it."""
         return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
 
 
@@ -63,12 +63,12 @@ def store(settings: ServerSettings, empty_state: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def queue() -> Asked:
-    return Asked()
+def queue() -> RecordingQueue:
+    return RecordingQueue()
 
 
 @pytest.fixture
-def connect_client(settings: ServerSettings, store: Store, queue: Asked) -> Iterator[Callable[..., Client]]:
+def connect_client(settings: ServerSettings, store: Store, queue: RecordingQueue) -> Iterator[Callable[..., Client]]:
     """Makes clients of apps; keyword arguments are settings, ``auth`` goes to the client."""
     with start_blocking_portal() as portal:
 

@@ -12,7 +12,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Asked, Client
+from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import TOKEN, event, setup
 
 
@@ -47,7 +47,7 @@ def test_full_disk_is_named_without_the_values(
     assert TOKEN not in answer.text + caplog.text
 
 
-def test_queue_that_cannot_be_written_answers_503(client: Client, queue: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_that_cannot_be_written_answers_503(client: Client, queue: RecordingQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int, *, train: bool = False) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
@@ -84,7 +84,7 @@ def test_pages_that_need_the_internet_are_off(client: Client) -> None:
 
 
 def test_bad_environment_is_refused_at_the_start(
-    settings: ServerSettings, store: Store, queue: Asked, monkeypatch: pytest.MonkeyPatch
+    settings: ServerSettings, store: Store, queue: RecordingQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PT4AL_ROUNDS", "many")
     with pytest.raises(ConfigError, match="rounds"):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.server.conftest import Asked, Client
+from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import event, predict, setup
 
 USER, PASSWORD = "lead", "pass:wörd"
@@ -39,7 +39,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("headers", WRONG.values(), ids=WRONG.keys())
-def test_every_route_asks_for_the_credentials(guarded: Client, queue: Asked, headers: dict[str, str]) -> None:
+def test_every_route_requires_the_credentials(guarded: Client, queue: RecordingQueue, headers: dict[str, str]) -> None:
     raw = {key: value.encode("latin-1") for key, value in headers.items()}
     answers = [guarded.get(path, headers=raw) for path in GETS]
     answers += [guarded.post(path, json=body, headers=raw) for path, body in POSTS.items()]
@@ -47,7 +47,7 @@ def test_every_route_asks_for_the_credentials(guarded: Client, queue: Asked, hea
         assert answer.status_code == 401
         assert answer.headers["WWW-Authenticate"].startswith("Basic ")
         assert "BASIC_AUTH_USER" in answer.json()["remedy"]
-    assert queue.asked == []
+    assert queue.requests == []
 
 
 def test_health_is_open(guarded: Client) -> None:
@@ -55,28 +55,28 @@ def test_health_is_open(guarded: Client) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_the_right_credentials_open_everything(guarded: Client, encoding: str) -> None:
+def test_right_credentials_open_every_route(guarded: Client, encoding: str) -> None:
     """Browsers send UTF-8; Label Studio, by way of requests, sends Latin-1."""
     right = basic(f"{USER}:{PASSWORD}".encode(encoding))
     assert [guarded.post(path, json=body, headers=right).status_code for path, body in POSTS.items()] == [200] * len(POSTS)
     assert not {guarded.get(path, headers=right).status_code for path in GETS} & {401, 403, 500}
 
 
-def test_without_settings_nothing_is_asked(client: Client) -> None:
+def test_no_credentials_are_required_by_default(client: Client) -> None:
     assert [client.post(path, json=body).status_code for path, body in POSTS.items()] == [200] * len(POSTS)
 
 
-def test_a_page_of_another_site_cannot_make_a_browser_post(client: Client, store: object, queue: Asked) -> None:
+def test_post_from_another_site_is_refused(client: Client, store: object, queue: RecordingQueue) -> None:
     client.post("/setup", json=setup())
-    queue.asked.clear()
+    queue.requests.clear()
     for origin in ("https://evil.example", "http://backend.evil.example", "null"):
         answer = client.post("/train", json={"project": 3}, headers={"Origin": origin, "Content-Type": "text/plain"})
         assert answer.status_code == 403
-    assert queue.asked == []
+    assert queue.requests == []
     assert client.post("/train", json={"project": 3}, headers={"Origin": "http://backend"}).status_code == 200
 
 
-def test_the_protocol_takes_json_under_any_content_type(client: Client) -> None:
+def test_json_is_read_under_any_content_type(client: Client) -> None:
     client.post("/setup", json=setup())
     body = b'{"action": "ANNOTATION_CREATED", "project": {"id": 3}}'
     for kind in ("text/plain", "application/x-www-form-urlencoded", ""):

@@ -16,7 +16,7 @@ def samples(client: Client) -> dict[tuple[str, tuple[str, ...]], float]:
     return {(each.name, tuple(sorted(each.labels.values()))): each.value for family in families for each in family.samples}
 
 
-def test_the_metrics_tell_where_each_project_stands(client: Client, store: Store) -> None:
+def test_gauges_show_where_each_project_stands(client: Client, store: Store) -> None:
     open_round(store, pick(1), pick(2))
     add_tasks(store, 1, 2, 3)
     store.set_tasks(PROJECT, {"id": [3], "problem": ["Broken."]})
@@ -33,7 +33,7 @@ def test_the_metrics_tell_where_each_project_stands(client: Client, store: Store
     assert found[("pt4al_phase", ("3", "training"))] == 1
 
 
-def test_the_metrics_count_requests_by_route_and_events_by_kind(client: Client) -> None:
+def test_requests_are_counted_by_route_and_events_by_kind(client: Client) -> None:
     client.post("/setup", json=setup())
     for action in ("ANNOTATION_CREATED", "ANNOTATION_CREATED", "MADE_UP_1", "MADE_UP_2"):
         client.post("/webhook", json=event(action))
@@ -51,7 +51,7 @@ def test_the_metrics_count_requests_by_route_and_events_by_kind(client: Client) 
     assert not any("made-up" in "".join(labels) or "MADE_UP" in "".join(labels) for _, labels in found)
 
 
-def test_apps_count_apart(client: Client, connect_client: object) -> None:
+def test_each_app_counts_for_itself(client: Client, connect_client: object) -> None:
     client.post("/setup", json=setup())
     other = connect_client()  # type: ignore[operator]
     assert ("pt4al_http_request_seconds_count", ("/setup", "200")) not in samples(other)

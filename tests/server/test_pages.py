@@ -12,7 +12,7 @@ from tests.support.rounds import PROJECT, add_tasks, open_round, pick
 HOSTILE = '<script>alert("x")</script>'
 
 
-def test_the_root_is_a_page_for_browsers_and_a_probe_for_programs(client: Client) -> None:
+def test_root_is_a_page_for_browsers_and_a_probe_for_programs(client: Client) -> None:
     assert client.get("/").json() == {"status": "UP"}
     assert "No project is connected yet" in client.page("/").text
     client.post("/setup", json=setup())
@@ -32,19 +32,19 @@ def shown(client: Client, store: Store) -> str:
     return client.page("/projects/3").text
 
 
-def test_the_page_shows_the_status(shown: str) -> None:
+def test_page_shows_the_status(shown: str) -> None:
     text = " ".join(shown.split())
     for words in ("epoch 3 of 10", "about 2 min left", 'value="25.0"', "75.0 %", "30.1 % to 95.4 %", "4 picks", "Set it right."):
         assert words in text
-    assert "1 task is left out, wholly or in part" in text
+    assert "1 task has an image or an annotation that cannot be used" in text
 
 
-def test_what_others_wrote_is_shown_as_text(shown: str) -> None:
+def test_foreign_text_is_escaped(shown: str) -> None:
     assert shown.count("&lt;script&gt;alert") == 5
     assert HOSTILE not in shown
 
 
-def test_the_page_loads_and_runs_nothing_but_its_own(client: Client, shown: str) -> None:
+def test_page_loads_and_runs_nothing_but_its_own(client: Client, shown: str) -> None:
     answer = client.page("/projects/3")
     policy = answer.headers["Content-Security-Policy"]
     nonces = re.findall(r'<(?:style|script) nonce="([^"]+)">', answer.text)
@@ -57,14 +57,14 @@ def test_the_page_loads_and_runs_nothing_but_its_own(client: Client, shown: str)
     assert nonces[0] != re.findall(r'nonce="([^"]+)"', client.page("/projects/3").text)[0]
 
 
-def test_the_part_that_refreshes_is_the_part_of_the_page(client: Client, shown: str) -> None:
+def test_refreshed_part_equals_the_page_s(client: Client, shown: str) -> None:
     part = client.get("/projects/3/status").text
     assert "<html" not in part
     assert part.strip() in shown
 
 
 @pytest.mark.parametrize("phase", ["connected", "fetching images", "exhausted", "something new"])
-def test_every_phase_has_words(client: Client, store: Store, phase: str) -> None:
+def test_every_phase_can_be_shown(client: Client, store: Store, phase: str) -> None:
     client.post("/setup", json=setup())
     store.update(PROJECT, phase=phase, progress={"done": 7, "total": 0})
     assert client.page("/projects/3").status_code == 200

@@ -10,7 +10,7 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Asked, Client
+from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
 from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 
@@ -25,17 +25,17 @@ def test_health_is_up(client: Client) -> None:
 # /setup
 
 
-def test_setup_registers_the_project_and_requests_a_look(client: Client, store: Store, queue: Asked) -> None:
+def test_setup_registers_the_project_and_requests_a_look(client: Client, store: Store, queue: RecordingQueue) -> None:
     answer = client.post("/setup", json=setup(extra_params={"rounds": 5}))
     assert (answer.status_code, answer.json()) == (200, {"model_version": ""})
     project = store.project(PROJECT)
     assert project is not None
     assert (project.label_config, project.params, project.access_token) == (CONFIG, {"rounds": 5}, TOKEN)
     assert project.hostname == "http://label-studio.example:8080"
-    assert queue.asked == [(PROJECT, False)]
+    assert queue.requests == [(PROJECT, False)]
 
 
-def test_equal_setup_writes_and_requests_nothing(client: Client, settings: ServerSettings, queue: Asked) -> None:
+def test_equal_setup_writes_and_requests_nothing(client: Client, settings: ServerSettings, queue: RecordingQueue) -> None:
     client.post("/setup", json=setup(extra_params={"rounds": 5}))
     with closing(sqlite3.connect(settings.data_dir / "state.sqlite3")) as observer:
         before = observer.execute("PRAGMA data_version").fetchone()
@@ -44,7 +44,7 @@ def test_equal_setup_writes_and_requests_nothing(client: Client, settings: Serve
         assert observer.execute("PRAGMA data_version").fetchone() == before
         client.post("/setup", json=setup(extra_params={"rounds": 6}))
         assert observer.execute("PRAGMA data_version").fetchone() != before
-    assert len(queue.asked) == 2
+    assert len(queue.requests) == 2
 
 
 def test_setup_of_a_known_project_answers_with_its_version(client: Client, store: Store) -> None:
@@ -95,7 +95,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
 
 @pytest.mark.parametrize(("fields", "words"), REFUSED)
 def test_refused_setup_names_the_reason_and_changes_nothing(
-    client: Client, store: Store, queue: Asked, fields: dict[str, Any], words: list[str]
+    client: Client, store: Store, queue: RecordingQueue, fields: dict[str, Any], words: list[str]
 ) -> None:
     assert client.post("/setup", json=setup("4.1795241480", **fields)).status_code == 400
     assert store.project(4) is None
@@ -107,7 +107,7 @@ def test_refused_setup_names_the_reason_and_changes_nothing(
     project = store.project(PROJECT)
     assert project is not None
     assert (project.label_config, project.params) == (CONFIG, {"rounds": 5})
-    assert queue.asked == [(PROJECT, False)]
+    assert queue.requests == [(PROJECT, False)]
 
 
 def test_label_studio_is_redirected_to_the_reason(client: Client) -> None:
@@ -135,29 +135,29 @@ def test_bad_project_id_is_refused(client: Client, store: Store, project: object
 
 
 @pytest.fixture
-def connected(client: Client, queue: Asked) -> Client:
+def connected(client: Client, queue: RecordingQueue) -> Client:
     client.post("/setup", json=setup())
-    queue.asked.clear()
+    queue.requests.clear()
     return client
 
 
 @pytest.mark.parametrize(
     "action", ["TASKS_CREATED", "ANNOTATION_CREATED", "ANNOTATIONS_DELETED", "PROJECT_UPDATED", "SOMETHING_NEW"]
 )
-def test_every_event_requests_a_look(connected: Client, queue: Asked, action: str) -> None:
+def test_every_event_requests_a_look(connected: Client, queue: RecordingQueue, action: str) -> None:
     answer = connected.post("/webhook", json=event(action))
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert queue.asked == [(PROJECT, False)]
+    assert queue.requests == [(PROJECT, False)]
 
 
-def test_start_training_requests_a_training(connected: Client, queue: Asked) -> None:
+def test_start_training_requests_a_training(connected: Client, queue: RecordingQueue) -> None:
     connected.post("/webhook", json=event("START_TRAINING"))
     for project in (3, "3", "3.1795241480", {"id": 3}):
         assert connected.post("/train", json={"project": project}).status_code == 200
-    assert queue.asked == [(PROJECT, True)] * 5
+    assert queue.requests == [(PROJECT, True)] * 5
 
 
-def test_doubled_event_changes_nothing(connected: Client, queue: Asked, store: Store) -> None:
+def test_doubled_event_changes_nothing(connected: Client, queue: RecordingQueue, store: Store) -> None:
     before = vars(store.project(PROJECT))
     for _ in range(2):
         assert connected.post("/webhook", json=event()).status_code == 200
@@ -165,16 +165,16 @@ def test_doubled_event_changes_nothing(connected: Client, queue: Asked, store: S
     assert {key: value for key, value in after.items() if key != "_sa_instance_state"} == {
         key: value for key, value in before.items() if key != "_sa_instance_state"
     }
-    assert queue.asked == [(PROJECT, False)] * 2
+    assert queue.requests == [(PROJECT, False)] * 2
 
 
-def test_unknown_project_is_named(connected: Client, queue: Asked) -> None:
+def test_unknown_project_is_named(connected: Client, queue: RecordingQueue) -> None:
     for path, body in (("/webhook", event(project=77)), ("/train", {"project": 77}), ("/versions", {"project": "77.1"})):
         answer = connected.post(path, json=body)
         assert answer.status_code == 404
         assert "'77'" in answer.json()["error"]
         assert "Settings > Model" in answer.json()["remedy"]
-    assert queue.asked == []
+    assert queue.requests == []
 
 
 @pytest.mark.parametrize(
@@ -200,21 +200,23 @@ def test_unknown_project_is_named(connected: Client, queue: Asked) -> None:
         (b"[" * 1_000_000, "recursion"),
     ],
 )
-def test_malformed_event_is_refused_with_the_key(connected: Client, queue: Asked, body: bytes, word: str) -> None:
+def test_malformed_event_is_refused_with_the_key(connected: Client, queue: RecordingQueue, body: bytes, word: str) -> None:
     answer = connected.post("/webhook", content=body)
     assert answer.status_code == 400
     assert word in answer.json()["error"]
-    assert queue.asked == []
+    assert queue.requests == []
 
 
-def test_event_of_10_mb_is_accepted(connected: Client, queue: Asked) -> None:
+def test_event_of_10_mb_is_accepted(connected: Client, queue: RecordingQueue) -> None:
     body = json.dumps(event("TASKS_CREATED", tasks=[{"id": i, "data": {"image": "x" * 500}} for i in range(20_000)]))
     assert len(body) > 10_000_000
     assert connected.post("/webhook", content=body).status_code == 200
-    assert queue.asked == [(PROJECT, False)]
+    assert queue.requests == [(PROJECT, False)]
 
 
-def test_body_above_the_limit_is_refused_unread(connect_client: Callable[..., Client], queue: Asked, store: Store) -> None:
+def test_body_above_the_limit_is_refused_unread(
+    connect_client: Callable[..., Client], queue: RecordingQueue, store: Store
+) -> None:
     open_round(store)
     client = connect_client(webhook_max_bytes=1000)
     sent = 0
@@ -231,7 +233,7 @@ def test_body_above_the_limit_is_refused_unread(connect_client: Callable[..., Cl
         assert [answer.status_code for answer in answers] == [413, 413], path
         assert "1,000 bytes" in answers[0].json()["error"]
         assert sent < 2000
-    assert queue.asked == []
+    assert queue.requests == []
 
 
 # /versions

@@ -1,4 +1,4 @@
-"""What people and programs learn of a project."""
+"""A project's status, as the page and the API show it."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +23,7 @@ MEASURED = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high":
 
 @pytest.fixture
 def busy(store: Store) -> Store:
-    """Round 2 of a pool of 60: two of four asked tasks are answered, one image is broken, a model was measured."""
+    """Round 2 of a pool of 60: two of four requested tasks are answered, one image is broken, a model was measured."""
     picks = [pick(i) for i in range(1, 4)] + [pick(4, "control"), pick(5, "reserve")]
     open_round(store, *picks)
     add_tasks(store, *range(1, 61))
@@ -39,16 +39,16 @@ def busy(store: Store) -> Store:
     return store
 
 
-def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) -> None:
+def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> None:
     found = client.get("/api/projects/3").json()
     assert (found["title"], found["phase"], found["eta_seconds"]) == ("Digits", "training", 42.5)
     assert found["progress"] == {"epoch": 3, "epochs": 10, "done": 5, "total": 10}
     assert (found["round"], found["batch_sizes"]) == (2, [20, 40])
     assert (found["labels_in"], found["labels_missing"]) == (2, 2)
     assert found["picks"] == {
-        "query": {"asked": 3, "answered": 1},
-        "control": {"asked": 1, "answered": 1},
-        "reserve": {"asked": 1, "answered": 1},
+        "query": {"requested": 3, "answered": 1},
+        "control": {"requested": 1, "answered": 1},
+        "reserve": {"requested": 1, "answered": 1},
     }
     assert found["tasks"] == {"tasks": 60, "pool": 59, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
     assert found["model_version"] == VERSION
@@ -60,17 +60,17 @@ def test_the_status_tells_where_the_project_stands(client: Client, busy: Store) 
     assert client.get("/api/projects").json() == [found]
 
 
-def test_a_task_of_which_no_annotation_can_be_read_is_set_aside_and_not_skipped(client: Client, busy: Store) -> None:
+def test_task_without_readable_annotation_is_set_aside_not_skipped(client: Client, busy: Store) -> None:
     busy.put_answers(PROJECT, [{**answer(i, "skip", ""), "note": "Submitted without a choice."} for i in (12, 13)])
     found = client.get("/api/projects/3").json()
     assert (found["tasks"]["skipped"], found["tasks"]["aside"], found["aside_total"]) == (1, 3, 3)
     assert (found["labels_missing"], found["query_size"]) == (0, 20)  # they are answered, and their images remain in the pool
     page = " ".join(client.page("/projects/3").text.split())
     assert "1 skipped · 3 set aside" in page
-    assert "3 tasks are left out" in page
+    assert "3 tasks have an image or an annotation that cannot be used" in page
 
 
-def test_the_metric_is_the_projects_before_its_first_model(client: Client, store: Store) -> None:
+def test_metric_is_known_before_the_first_model(client: Client, store: Store) -> None:
     open_round(store, pick(1))
     assert client.get("/api/projects/3").json()["control"]["metric"] == "accuracy"
     polygons = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
@@ -80,12 +80,12 @@ def test_the_metric_is_the_projects_before_its_first_model(client: Client, store
     assert [found["control"]["metric"], *(each["control"]["metric"] for each in found["history"])] == ["mIoU", "mIoU"]
 
 
-def test_a_task_that_was_set_aside_is_not_waited_for(client: Client, busy: Store) -> None:
+def test_task_set_aside_is_not_waited_for(client: Client, busy: Store) -> None:
     busy.set_tasks(PROJECT, {"id": [12], "problem": ["Gone."]})
     assert client.get("/api/projects/3").json()["labels_missing"] == 1
 
 
-def test_the_last_error_comes_with_what_to_do(client: Client, busy: Store) -> None:
+def test_last_error_comes_with_its_remedy(client: Client, busy: Store) -> None:
     busy.update(PROJECT, error="Label Studio refuses the token.", remedy="Set LABEL_STUDIO_API_KEY.", error_at=1.5)
     busy.notice(PROJECT, "pretext", "The ranking means nothing here.")
     found = client.get("/api/projects/3").json()
@@ -93,9 +93,7 @@ def test_the_last_error_comes_with_what_to_do(client: Client, busy: Store) -> No
     assert found["notices"] == {"pretext": "The ranking means nothing here."}
 
 
-def test_a_full_disk_is_told_although_nothing_can_be_written_about_it(
-    client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_shown_although_nothing_can_be_written(client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.get("/api/projects/3").json()["error"] is None
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000_000))
     full = Statuses(busy, data_dir=Path("/var/lib/pt4al")).find("3").error
@@ -104,25 +102,25 @@ def test_a_full_disk_is_told_although_nothing_can_be_written_about_it(
     assert "PT4AL_DATA_DIR" in full.remedy
 
 
-def test_the_status_shows_the_settings_in_force(client: Client) -> None:
+def test_status_shows_the_settings_in_force(client: Client) -> None:
     client.post("/setup", json=setup(extra_params={"rounds": 4}))
     found = client.get("/api/projects/3").json()["settings"]
     assert (found["rounds"], found["strategy"]) == (4, "pt4al")
 
 
-def test_a_project_without_tasks_has_a_status(client: Client) -> None:
+def test_project_without_tasks_has_a_status(client: Client) -> None:
     client.post("/setup", json=setup())
     found = client.get("/api/projects/3").json()
     assert (found["phase"], found["query_size"], found["history"], found["webhook_at"]) == ("connected", 0, [], None)
 
 
-def test_the_status_tells_when_the_last_event_came(client: Client) -> None:
+def test_status_shows_when_the_last_webhook_came(client: Client) -> None:
     client.post("/setup", json=setup())
     client.post("/webhook", json=event())
     assert client.get("/api/projects/3").json()["webhook_at"] > 1_700_000_000
 
 
-def test_many_viewers_share_one_look_for_a_second(busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_is_read_at_most_once_a_second(busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_800_000_000.0]
     statuses = Statuses(busy, clock=lambda: now[0])
     assert statuses.find("3").phase == "training"
