@@ -8,7 +8,7 @@ from pt4al_backend.phases import PHASES
 from pt4al_backend.state.schema import Project
 
 #: How the sources name a phase that they report: an argument, a default, an event's entry.
-SENT = re.compile(r"""(?:_phase\(|\bphase(?:: str)? ?= ?|"phase": |\bProgress\()"([^"]+)\"""")
+SENT = re.compile(r"""(?:_phase\(|\bphase(?:: \w+)? ?= ?|"phase": |\bProgress\()"([^"]+)\"""")
 
 
 def test_every_phase_that_is_reported_has_words() -> None:

@@ -44,7 +44,7 @@ from pt4al_backend.errors import ConfigError
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
-    from pt4al_backend.learn.loop import Progress, Report
+    from pt4al_backend.learn.progress import Progress, Report
 
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
@@ -124,7 +124,7 @@ def _compare(
     from pt4al_backend.bench import figures
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, FOLDER, experiment
-    from pt4al_backend.learn.loop import silent
+    from pt4al_backend.learn.progress import silent
     from pt4al_backend.query.plan import require_fit
 
     report_until = _until(time.monotonic() + time_limit) if time_limit else silent

@@ -20,7 +20,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.datasets import strata
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.learn.loop import Report, silent
+from pt4al_backend.learn.progress import Report, silent
 
 Ids = NDArray[np.int64]
 

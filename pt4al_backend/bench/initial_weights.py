@@ -36,5 +36,5 @@ def _problem(network: str | None, truth: Truth) -> str:
         fit = "ImageNet's weights fit networks of width 64 (the setting 'width', 16 on a CPU unless set)"
         return f"{fit} on images above {SMALL} pixels; here images have {height} x {width}."
     notes: list[str] = []
-    weights = imagenet.imagenet(network, server_settings().pretrained, notes.append)
+    weights = imagenet.load(network, server_settings().pretrained, notes.append)
     return " ".join(notes) if weights is None else ""

@@ -20,7 +20,7 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.jobs import learn, runner
 from pt4al_backend.jobs.learn import Job
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.loop import Report, silent
+from pt4al_backend.learn.progress import Report, silent
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]

@@ -34,7 +34,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.loop import Report, silent
+from pt4al_backend.learn.progress import Report, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

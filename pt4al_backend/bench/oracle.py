@@ -30,7 +30,7 @@ from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
 from pt4al_backend.jobs import learn, runner
 from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.loop import Progress, Report, silent
+from pt4al_backend.learn.progress import Progress, Report, silent
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.strategies import Pool, Request

@@ -16,11 +16,12 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn import devices, initial_weights
+from pt4al_backend.learn import devices, saved
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.loop import Report, infer, silent
-from pt4al_backend.learn.minibatches import Images
+from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.networks import Classifier
+from pt4al_backend.learn.progress import Report, silent
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import require_finite
 
 #: Added to a seed: both jobs draw their weights by the seed of their settings, and would start from the same body.
@@ -53,7 +54,7 @@ def look(
     Raises:
         TrainingImpossible: the model has diverged.
     """
-    task, _ = initial_weights.load_model(model)
+    task = saved.load_model(model).task
     classifier, where = cast(Classifier, task.model), devices.choose(device)
     features = np.empty((len(rows), task.body.features), np.float32)
     logits = np.empty((len(rows), len(task.classes)), np.float64)
@@ -66,8 +67,8 @@ def look(
         features[positions], logits[positions] = seen
 
     with FrameFile(truth.pixels, truth.stored) as pixels:
-        images = Images(pixels, rows, Centre(truth.shape))
-        infer(classifier, both, images, task.together(where), take, device=where, report=report)
+        images = StoredImages(pixels, rows, Centre(truth.shape))
+        infer(classifier, both, images, task.minibatch_limit(where), take, device=where, report=report)
     require_finite(logits)
     return features, logits
 

@@ -59,14 +59,15 @@ class Exam:
 
         Nothing was chosen by it: each training keeps its last epoch.
         """
-        from pt4al_backend.learn.initial_weights import load_model
         from pt4al_backend.learn.predictor import Predictor  # imports torch
+        from pt4al_backend.learn.saved import load_model
 
         with self._lock:
-            task, manifest = load_model(model)
+            saved = load_model(model)
+            task = saved.task
             truths = task.targets(self._labels, self._masks, self._folder / "truths.u8")
-            answers, _ = Predictor.load(model, manifest["device"]).predict(self._frames)
-            return task.metrics(task.tally(answers, truths[np.arange(len(answers))]))
+            answers, _ = Predictor.load(model, saved.device).predict(self._frames)
+            return dict(task.metrics(task.tally(answers, truths[np.arange(len(answers))])))
 
 
 class RandomQuery:

@@ -19,7 +19,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.learn import CHECKPOINT, KINDS, Job
 from pt4al_backend.learn.devices import share_cores
-from pt4al_backend.learn.loop import Progress
+from pt4al_backend.learn.progress import Progress
 
 EXIT_ERROR = 3
 EXIT_ORPHANED = 4

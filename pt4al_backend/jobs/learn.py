@@ -25,18 +25,23 @@ from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.learn import devices, initial_weights, networks
+from pt4al_backend.learn import devices, networks, saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
+from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
-from pt4al_backend.learn.evaluation import Evaluation, half, sampler_of
+from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
+from pt4al_backend.learn.inference import infer, score, scoring_size
 from pt4al_backend.learn.initial_weights import InitialWeights
-from pt4al_backend.learn.loop import Checkpoint, Progress, Recipe, Report, Trainable, Training, infer, score, scoring_size
-from pt4al_backend.learn.minibatches import Data, Images, Targets
+from pt4al_backend.learn.loop import Recipe, Training
+from pt4al_backend.learn.minibatches import Data, Targets
 from pt4al_backend.learn.networks import MEAN, STD, Form, pooled
+from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext import holdout
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.holdout import Scale
+from pt4al_backend.learn.progress import Progress, Report
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 
 CHECKPOINT = "checkpoint.pt"
@@ -159,10 +164,10 @@ def _shape(sides: Sequence[int]) -> Shape:
     return int(height), int(width)
 
 
-def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, str, float]:
+def _train_learner(job: Job, images: StoredImages, report: Report) -> tuple[Pretext, str, float]:
     """The learner, where its weights came from, and the seconds of the processes that worked on it before."""
     body = networks.build(job.form())
-    used = job.sources(report).give_learner(body)
+    used = job.sources(report).init_learner(body)
     learner = PRETEXTS.load(job.settings.pretext or MAIN_TASK_FACTS[job.task].pretext, Pretext)(body)
     training = Training(
         learner,
@@ -178,7 +183,7 @@ def _train_learner(job: Job, images: Images, report: Report) -> tuple[Pretext, s
     return learner, used, training.earlier
 
 
-def _describe(job: Job, learner: Pretext, images: Images, report: Report) -> NDArray[np.float16]:
+def _describe(job: Job, learner: Pretext, images: StoredImages, report: Report) -> NDArray[np.float16]:
     """What the learner tells images by, its body's pooled features [n, d]."""
     parts = [np.empty((0, learner.body.features), np.float16)]
 
@@ -186,7 +191,7 @@ def _describe(job: Job, learner: Pretext, images: Images, report: Report) -> NDA
         return (pooled(learner.body(images)),)
 
     def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
-        parts.append(half(rows[0]))
+        parts.append(to_float16(rows[0]))
 
     size = scoring_size(job.device, job.shape, 1)
     infer(learner.model, look, images, size, take, device=job.device, report=report)
@@ -215,11 +220,11 @@ def rank(job: Job, report: Report) -> None:
     with FrameFile(job.pixels, job.stored) as pixels:
         start = time.monotonic()
         if job.learner is None:
-            learner, init, earlier = _train_learner(job, Images(pixels, rows[~held], Centre(job.shape)), report)
+            learner, init, earlier = _train_learner(job, StoredImages(pixels, rows[~held], Centre(job.shape)), report)
         else:
-            learner, init, earlier = initial_weights.load_learner(job.learner), "pretext", 0.0
+            learner, init, earlier = saved.load_learner(job.learner), "pretext", 0.0
         trained = time.monotonic()
-        images = Images(pixels, rows, Centre(job.shape))
+        images = StoredImages(pixels, rows, Centre(job.shape))
         size = scoring_size(job.device, job.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
         features = _describe(job, learner, images, report) if "features" in job.wants else None
@@ -241,7 +246,7 @@ def rank(job: Job, report: Report) -> None:
         if job.learner is None:
             scale = Scale.of(losses, held)
             scale.save(folder)
-            initial_weights.save(learner, folder)
+            saved.save(learner, folder)
             losses[held] = scale(losses[held])
         else:
             losses = Scale.load(job.learner)(losses)
@@ -272,19 +277,19 @@ def learn(job: Job, report: Report) -> None:
         companion = COMPANIONS.load(job.companion, Companion)(task)
         start = time.monotonic()
         training_data = task.training_data(pixels, rows, targets)
-        trainable, tested = companion.beside(), Images(pixels, control[0], Centre(job.shape))
+        trainable, tested = companion.trainable(), StoredImages(pixels, control[0], Centre(job.shape))
         best = BestEpoch(task, trainable, tested, control[1], job.device) if job.best_epoch else None
         recipe, used, earlier = _train(job, task, trainable, training_data, report, best)
         trained = time.monotonic()
-        examination = _examine(job, task, pixels, control, rows, scratch / "masks", report)
+        evaluation = _evaluate(job, task, pixels, control, rows, scratch / "masks", report)
         scored = time.monotonic()
         accompanied = {}
         if job.companion:
             candidates = job.rows("candidates.npy")
-            learned, others = (Images(pixels, each, Centre(job.shape)) for each in (rows, candidates))
-            asked = CompanionInput(learned, others, training_data, recipe, job.asks, job.shape, job.device, job.settings, report)
+            learned, others = (StoredImages(pixels, each, Centre(job.shape)) for each in (rows, candidates))
+            inputs = CompanionInput(learned, others, training_data, recipe, job.asks, job.shape, job.device, job.settings, report)
             torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
-            examination.add(job.companion, companion.confidences(asked) if len(candidates) else np.empty(0))
+            evaluation.add_confidences(job.companion, companion.confidences(inputs) if len(candidates) else np.empty(0))
             accompanied = {"companion": time.monotonic() - scored}
         manifest = {
             **job.describe(task.body.form),
@@ -294,20 +299,20 @@ def learn(job: Job, report: Report) -> None:
             "recipe": asdict(recipe),
             "seconds": {"train": earlier + trained - start, "score": scored - trained, **accompanied},
             "train_size": len(rows),
-            "control": examination.control(),
+            "control": evaluation.control_metrics(),
         }
         with artefacts.writing(job.folder / "result", **manifest) as folder:
-            examination.save(folder)
+            evaluation.save(folder)
             if (scratch / "masks").exists():
                 (scratch / "masks").rename(folder / "masks")
-            initial_weights.save(task, folder)
+            saved.save(task, folder)
 
 
 def _train(
     job: Job, task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
 ) -> tuple[Recipe, str, float]:
     """How the task was trained, where its weights came from, and the seconds of the processes that worked on it before."""
-    used = job.sources(report).give_task(task)
+    used = job.sources(report).init_task(task)
     recipe = task.recipe(len(training_data), job.device, fresh=used == "fresh")
     training = Training(
         trained,
@@ -322,11 +327,11 @@ def _train(
     )
     training.run()
     if best is not None:
-        best.take_back()
+        best.restore()
     return recipe, used, training.earlier
 
 
-def _examine(
+def _evaluate(
     job: Job,
     task: MainTask,
     pixels: FrameFile,
@@ -338,11 +343,19 @@ def _examine(
     """One pass over all: several short passes would fill up several last minibatches."""
     rows, truths = control
     candidates = job.rows("candidates.npy")
-    examination = Evaluation(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, job.wants)
+    evaluation = Evaluation(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, job.wants)
     seen = [rows, candidates, learned] if "features" in job.wants else [rows, candidates]
-    images = Images(pixels, np.concatenate(seen), Centre(job.shape))
-    infer(task.model, task.study, images, task.together(job.device), examination.take, device=job.device, report=report)
-    return examination
+    images = StoredImages(pixels, np.concatenate(seen), Centre(job.shape))
+    infer(
+        task.model,
+        task.predict_with_features,
+        images,
+        task.minibatch_limit(job.device),
+        evaluation.add,
+        device=job.device,
+        report=report,
+    )
+    return evaluation
 
 
 #: What each kind of job does.

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from pt4al_backend.images.frames import SMALL, Shape
 from pt4al_backend.images.mask_files import UNLABELLED
-from pt4al_backend.learn.minibatches import Prepare
 from pt4al_backend.learn.networks import MEAN
+from pt4al_backend.learn.stored_images import Prepare
 
 #: Augments uint8 images [m, 3, S, S] on the device.
 Augment = Callable[[Tensor, np.random.Generator], Tensor]

@@ -1,4 +1,4 @@
-"""Which epoch's weights a training ends with, for the benchmark alone: the best on the very images that measure the model.
+"""The best epoch's weights, for the benchmark alone: best on the very images that measure the model.
 
 PT4AL's published code reports and queries with the checkpoint that is best on the test set, tested after every epoch. That
 flatters each figure by the luck of the choice. The live engine never does it: a round ends with its last epoch.
@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.loop import Trainable, infer
+from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.minibatches import Data, Targets
+from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.tasks.base import MainTask
 
 
@@ -21,27 +22,34 @@ class BestEpoch:
 
     Args:
         task: whose model is measured.
-        trained: what is trained, the task or what holds it together with a companion's module: all of it is kept.
-        images, truths: what it is measured on.
+        trained: what is trained, the task or the task with a companion's module: all of it is kept.
+        images, targets: what it is measured on.
         device: where.
     """
 
-    def __init__(self, task: MainTask, trained: Trainable, images: Data, truths: Targets, device: torch.device) -> None:
-        self._task, self._model, self._images, self._truths, self._device = task, trained.model, images, truths, device
+    def __init__(self, task: MainTask, trained: Trainable, images: Data, targets: Targets, device: torch.device) -> None:
+        self._task, self._model, self._images, self._targets, self._device = task, trained.model, images, targets, device
         self._best, self._weights = -np.inf, copy.deepcopy(self._model.state_dict())
 
     def __call__(self) -> None:
-        tallies = [self._task.tally([], self._truths[np.empty(0, np.int64)])]
+        tallies = [self._task.tally([], self._targets[np.empty(0, np.int64)])]
 
-        def take(positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
-            _, answers = self._task.say(rows)
-            tallies.append(self._task.tally(answers, self._truths[positions]))
+        def collect(positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+            _, answers = self._task.interpret(rows)
+            tallies.append(self._task.tally(answers, self._targets[positions]))
 
-        infer(self._task.model, self._task.look, self._images, self._task.together(self._device), take, device=self._device)
+        infer(
+            self._task.model,
+            self._task.predict,
+            self._images,
+            self._task.minibatch_limit(self._device),
+            collect,
+            device=self._device,
+        )
         value = self._task.metrics(np.concatenate(tallies))["value"]
         if value is not None and value > self._best:
             self._best, self._weights = value, copy.deepcopy(self._model.state_dict())
 
-    def take_back(self) -> None:
-        """Gives what is trained the weights of the epoch that did best."""
+    def restore(self) -> None:
+        """Gives what is trained the weights of its best epoch."""
         self._model.load_state_dict(self._weights)

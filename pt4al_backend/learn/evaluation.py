@@ -1,11 +1,11 @@
-"""What a model says of control picks and candidates, gathered as it is said: memory grows by numbers, not by masks.
+"""A model's predictions for control picks and candidates, gathered minibatch by minibatch: memory grows by numbers, not by masks.
 
-What strategies want beside confidences is kept as float16, which is half of the numbers that a query then computes with.
+What strategies need beside confidences is kept as float16, half of the memory of the numbers that a query then computes with.
 
-Masks are kept of those candidates that are likely to be asked. Where a sampler asks, these are the least confident by it. What
-companions and graphs ask is known only afterwards, but they draw ``SUBSET`` candidates, and all of these have their mask. What
-covers the whole of a larger pool by features (``core_set``, ``badge``, ``typiclust``), or a batch of PT4AL's that is larger
-(``k_center``, ``normalised_confidence``), can ask a task without one: its prediction then shows no regions.
+Masks are kept of those candidates that are likely to be queried. Where a sampler chooses, these are the least confident by it.
+What companions and graphs choose is known only afterwards, but they draw ``SUBSET`` candidates, and all of these keep their mask.
+What covers the whole of a larger pool by features (``core_set``, ``badge``, ``typiclust``), or a batch of PT4AL's that is larger
+(``k_center``, ``normalised_confidence``), can query a task without one: its prediction then shows no regions.
 """
 
 from heapq import heappush, heapreplace
@@ -18,125 +18,125 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn.minibatches import Targets
-from pt4al_backend.learn.tasks.base import Answer, MainTask
+from pt4al_backend.learn.tasks.base import Answer, MainTask, Metrics
 from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.strategies.companionship import SUBSET
 
 
-def half(rows: NDArray[np.floating]) -> NDArray[np.float16]:
-    """Rounded to float16; what is too large becomes the largest."""
+def to_float16(rows: NDArray[np.floating]) -> NDArray[np.float16]:
+    """Rounds to float16; what is too large becomes the largest."""
     largest = np.finfo(np.float16).max
     rounded: NDArray[np.float16] = np.clip(rows, -largest, largest).astype(np.float16)
     return rounded
 
 
 def sampler_of(settings: ProjectSettings) -> str:
-    """The sampler by which a project's strategy asks, "" if it asks by something else."""
+    """The sampler that a project's strategy chooses by, "" if it chooses by something else."""
     name = settings.sampler if settings.strategy == "pt4al" else settings.strategy
     return name if name in SAMPLERS else ""
 
 
 class Evaluation:
-    """Takes what ``task.study`` saw of control picks first, then of candidates, then of the images that were learned.
+    """Takes the rows of ``task.predict_with_features``: control picks first, then candidates, then the images that were learned.
 
     Args:
-        task: whose model answers.
-        truths: what the annotators said of the control picks.
+        task: whose model predicts.
+        targets: the annotators' labels of the control picks.
         controls, candidates: how many there are of each.
-        sampler: the confidence by which the least confident candidates are told, "" if they are asked by something else.
-        masks: where the task puts answers that are masks.
-        wants: what is kept beside confidences, of "features" and "posteriors".
+        sampler: the confidence that decides which candidates are the least confident, "" if something else queries them.
+        masks: the folder for answers that are masks.
+        keep: what is kept beside confidences, of "features" and "posteriors".
     """
 
     def __init__(
         self,
         task: MainTask,
-        truths: Targets,
+        targets: Targets,
         controls: int,
         candidates: int,
         sampler: str,
         masks: Path,
-        wants: frozenset[str] = frozenset(),
+        keep: frozenset[str] = frozenset(),
     ) -> None:
-        self._task, self._truths, self._controls = task, truths, controls
+        self._task, self._targets, self._controls = task, targets, controls
         self._sampler = sampler or "least_confidence"
-        most = task.most_answers
-        self._most = most if most is None or sampler else max(most, SUBSET)
+        limit = task.max_answers
+        self._limit = limit if limit is None or sampler else max(limit, SUBSET)
         self._masks = MaskFiles(masks)
-        widths = {"posteriors": len(task.classes)} if "posteriors" in wants else {}
-        if "features" in wants:
+        widths = {"posteriors": len(task.classes)} if "posteriors" in keep else {}
+        if "features" in keep:
             widths |= {"features": task.body.features, "labelled": task.body.features}
-        self._wanted = {name: [np.empty((0, width), np.float16)] for name, width in widths.items()}
-        self._tallies = [task.tally([], truths[np.empty(0, np.int64)])]
+        self._rows = {name: [np.empty((0, width), np.float16)] for name, width in widths.items()}
+        self._tallies = [task.tally([], targets[np.empty(0, np.int64)])]
         self._confidences = {name: np.empty(candidates) for name in SAMPLERS}
         self._answers = [""] * candidates
         self._kept: list[tuple[float, int]] = []  # a heap of (-confidence, candidate), the most confident first
         self._written = 0
 
-    def take(self, positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
-        """Takes the rows of ``study`` for positions that ascend; those of the images that were learned come last.
+    def add(self, positions: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+        """Adds the rows of ``predict_with_features`` for ascending positions; those of the images that were learned come last.
 
         Raises:
             TrainingImpossible: the model has diverged.
             OSError: the disk is full or failing.
         """
         split, end = np.searchsorted(positions, [self._controls, self._controls + len(self._answers)]).tolist()
-        features, *looked = (each[:end] for each in rows)
-        self._keep_wanted("features", features[split:])
-        self._keep_wanted("labelled", rows[0][end:])
+        features, *predicted = (each[:end] for each in rows)
+        self._add_rows("features", features[split:])
+        self._add_rows("labelled", rows[0][end:])
         if end:
-            self._take(positions[:end], tuple(looked), split)
+            self._add_answers(positions[:end], tuple(predicted), split)
 
-    def _take(self, positions: NDArray[np.int64], looked: tuple[NDArray[Any], ...], split: int) -> None:
-        confidences, answers = self._task.say(looked)
-        if "posteriors" in self._wanted:
-            self._keep_wanted("posteriors", self._task.posteriors(looked)[split:])
-        self._tallies.append(self._task.tally(answers[:split], self._truths[positions[:split]]))
+    def _add_answers(self, positions: NDArray[np.int64], predicted: tuple[NDArray[Any], ...], split: int) -> None:
+        confidences, answers = self._task.interpret(predicted)
+        if "posteriors" in self._rows:
+            self._add_rows("posteriors", self._task.posteriors(predicted)[split:])
+        self._tallies.append(self._task.tally(answers[:split], self._targets[positions[:split]]))
         candidates = positions[split:] - self._controls
         for name, values in confidences.items():
             self._confidences[name][candidates] = values[split:]
         unsure = confidences[self._sampler][split:].tolist()
         for candidate, confidence, answer in zip(candidates.tolist(), unsure, answers[split:], strict=True):
-            self._keep(candidate, confidence, answer)
+            self._add_answer(candidate, confidence, answer)
 
-    def _keep_wanted(self, name: str, rows: NDArray[np.floating]) -> None:
-        if name in self._wanted:
-            self._wanted[name].append(half(rows))
+    def _add_rows(self, name: str, rows: NDArray[np.floating]) -> None:
+        if name in self._rows:
+            self._rows[name].append(to_float16(rows))
 
-    def _keep(self, candidate: int, confidence: float, answer: Answer) -> None:
-        most = self._most
-        if most is not None:
-            if len(self._kept) < most:
+    def _add_answer(self, candidate: int, confidence: float, answer: Answer) -> None:
+        limit = self._limit
+        if limit is not None:
+            if len(self._kept) < limit:
                 heappush(self._kept, (-confidence, candidate))
             elif confidence < -self._kept[0][0]:
-                _, gone = heapreplace(self._kept, (-confidence, candidate))
-                self._answers[gone] = ""
+                _, dropped = heapreplace(self._kept, (-confidence, candidate))
+                self._answers[dropped] = ""
             else:
                 return
-        self._answers[candidate] = self._task.write(answer, self._masks)
+        self._answers[candidate] = self._task.store(answer, self._masks)
         self._written += 1
-        if most is not None and self._written > 2 * most:
+        if limit is not None and self._written > 2 * limit:
             self._prune()
 
     def _prune(self) -> None:
         self._masks.prune(set(self._answers))
         self._written = len(self._kept)
 
-    def add(self, name: str, confidences: NDArray[np.float64]) -> None:
-        """Confidences of all candidates by something else than the task's model, float64 [m]."""
+    def add_confidences(self, name: str, confidences: NDArray[np.float64]) -> None:
+        """Adds confidences of all candidates by something else than the task's model, float64 [m]."""
         self._confidences[name] = confidences
 
-    def control(self) -> dict[str, Any]:
+    def control_metrics(self) -> Metrics:
         """How well the model did on the control picks."""
         return self._task.metrics(np.concatenate(self._tallies))
 
     def save(self, folder: Path) -> None:
         """Writes ``candidates.npz``: the confidences by name, float64 [m], and ``labels``, "" where no answer is kept.
 
-        And what was wanted, float16: ``features.npy`` [m, d] with ``labelled.npy`` [l, d], ``posteriors.npy`` [m, C].
+        And what was to be kept, float16: ``features.npy`` [m, d] with ``labelled.npy`` [l, d], ``posteriors.npy`` [m, C].
         """
         self._prune()
         arrays: dict[str, NDArray[Any]] = {"labels": np.array(self._answers, np.str_), **self._confidences}
         np.savez_compressed(folder / "candidates.npz", **arrays)  # type: ignore[arg-type]
-        for name, parts in self._wanted.items():
+        for name, parts in self._rows.items():
             np.save(folder / f"{name}.npy", np.concatenate(parts))

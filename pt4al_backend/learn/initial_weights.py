@@ -1,94 +1,41 @@
-"""Weights: saved, loaded, and where a training's initial ones come from.
+"""Where a training's initial weights come from.
 
-By default (``init = auto``) they are the pretext learner's, which saved more labels than any strategy: to be as good as random
-picks from fresh weights with 2,000 labels of 20,000 images, random picks from the learner's needed 900 (858 to 952, five
-seeds); with 400 labels of 5,000 images 285 (235 to 336, five seeds). SimSiam's after as many epochs needed 380 of 400 (278 to
-more than 400, five seeds). Labels, 95 % intervals; small CIFAR-10 images, a narrow ResNet-18, rotation (docs/results.md).
+By default (``init = auto``) the main task starts from the pretext learner's weights, which saved more labels than any strategy
+(docs/results/initial-weights.md).
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import torch
-
-from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn import networks
-from pt4al_backend.learn.loop import Trainable, archive
-from pt4al_backend.learn.networks import Body
-from pt4al_backend.learn.networks import imagenet as pretrained
-from pt4al_backend.learn.pretext.base import Pretext
+from pt4al_backend.learn.networks import Body, imagenet
+from pt4al_backend.learn.saved import load_learner, load_model
 from pt4al_backend.learn.tasks.base import MainTask
 
-WEIGHTS = "weights.pt"
+Init = Literal["auto", "pretext", "imagenet", "fresh"]
+
+
+class Source(StrEnum):
+    """Where weights came from."""
+
+    PREVIOUS = "previous"  #: the previous round's model
+    PRETEXT = "pretext"
+    IMAGENET = "imagenet"
+    FRESH = "fresh"
+
 
 #: Which sources each value of the setting ``init`` tries, in order, before fresh weights.
-ORDER: dict[str, tuple[str, ...]] = {
-    "auto": ("pretext",),
-    "pretext": ("pretext",),
-    "imagenet": ("imagenet", "pretext"),
+ORDER: dict[Init, tuple[Source, ...]] = {
+    "auto": (Source.PRETEXT,),
+    "pretext": (Source.PRETEXT,),
+    "imagenet": (Source.IMAGENET, Source.PRETEXT),
     "fresh": (),
 }
 
 Note = Callable[[str], None]
-
-
-def save(objective: Trainable, folder: Path) -> None:
-    """Writes the model's weights as a state dict on the CPU."""
-    (folder / WEIGHTS).write_bytes(archive({name: value.cpu() for name, value in objective.model.state_dict().items()}))
-
-
-@contextmanager
-def _loading(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # a damaged archive surfaces as any of a dozen types
-        raise StoreCorrupt(
-            f"The network in {folder.name} cannot be loaded ({type(error).__name__}: {error}).",
-            f"Delete {folder}; it is made again by the next training.",
-        ) from error
-
-
-def _load(objective: Trainable, folder: Path) -> None:
-    objective.model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-
-
-def _body(manifest: dict[str, Any]) -> Body:
-    return networks.build(networks.form_of(manifest["network"]))
-
-
-def load_learner(folder: Path) -> Pretext:
-    """The pretext learner in an artefact of ``rank``.
-
-    Raises:
-        StoreCorrupt: the artefact is damaged, holds no learner, or is of a version with other pretext tasks.
-    """
-    manifest = artefacts.manifest(folder)
-    with _loading(folder):
-        learner = PRETEXTS.load(manifest["pretext"], Pretext)(_body(manifest))
-        _load(learner, folder)
-    return learner
-
-
-def load_model(folder: Path) -> tuple[MainTask, dict[str, Any]]:
-    """The main task's model in an artefact of ``learn``, and its manifest.
-
-    Raises:
-        StoreCorrupt: the artefact is damaged, holds no model, or is of a version with other tasks.
-    """
-    manifest = artefacts.manifest(folder)
-    with _loading(folder):
-        settings = ProjectSettings(**manifest["settings"])
-        task = MAIN_TASKS.load(manifest["task"], MainTask)(
-            _body(manifest), tuple(manifest["classes"]), tuple(manifest["shape"]), settings
-        )
-        _load(task, folder)
-    return task, manifest
 
 
 @dataclass(frozen=True)
@@ -101,41 +48,41 @@ class InitialWeights:
         learner: artefact of the pretext learner, if there is one.
         previous: artefact of the previous round's model, if there is one.
         pretrained: the server's setting of that name.
-        note: told why a source that was asked for is not used.
+        note: gets a sentence for the user where a source that was wanted is not used.
     """
 
-    init: str
+    init: Init
     warm_start: bool
     learner: Path | None
     previous: Path | None
     pretrained: str
     note: Note
 
-    def give_learner(self, body: Body) -> str:
-        """Initial weights of the pretext learner; returns their source, ``imagenet`` (where they fit) or ``fresh``."""
+    def init_learner(self, body: Body) -> Source:
+        """Gives the pretext learner's body its initial weights; returns their source, ImageNet (where they fit) or fresh."""
         wanted = self.init == "imagenet" or (self.init == "auto" and body.form.imagenet is not None)
-        return "imagenet" if wanted and self._from_imagenet(body) else "fresh"
+        return Source.IMAGENET if wanted and self._from_imagenet(body) else Source.FRESH
 
-    def give_task(self, task: MainTask) -> str:
-        """Initial weights of the main task; returns their source: ``previous``, ``pretext``, ``imagenet`` or ``fresh``."""
-        give: dict[str, Callable[[], bool]] = {
-            "previous": lambda: self._from_previous(task),
-            "pretext": lambda: self._from_learner(task.body),
-            "imagenet": lambda: self._from_imagenet(task.body),
+    def init_task(self, task: MainTask) -> Source:
+        """Gives the main task's model its initial weights; returns their source."""
+        take: dict[Source, Callable[[], bool]] = {
+            Source.PREVIOUS: lambda: self._from_previous(task),
+            Source.PRETEXT: lambda: self._from_learner(task.body),
+            Source.IMAGENET: lambda: self._from_imagenet(task.body),
         }
-        first: tuple[str, ...] = ("previous",) if self.warm_start else ()
-        for source in first + ORDER[self.init]:
-            if give[source]():
+        first: tuple[Source, ...] = (Source.PREVIOUS,) if self.warm_start else ()
+        for source in (*first, *ORDER[self.init]):
+            if take[source]():
                 return source
         if self.init != "fresh":
             self.note(f"Training starts from fresh weights: there are none for init={self.init}.")
-        return "fresh"
+        return Source.FRESH
 
     def _from_imagenet(self, body: Body) -> bool:
         if body.form.imagenet is None:
             self.note("ImageNet weights fit images above 64 pixels at width 64 only.")
             return False
-        weights = pretrained.imagenet(body.form.imagenet, self.pretrained, self.note)
+        weights = imagenet.load(body.form.imagenet, self.pretrained, self.note)
         if weights is None:
             return False
         body.load_imagenet(weights)
@@ -145,17 +92,17 @@ class InitialWeights:
         if self.previous is None:
             return False
         try:
-            previous, _ = load_model(self.previous)
+            previous = load_model(self.previous).task
         except StoreCorrupt as error:
             self.note(str(error))
             return False
         if previous.body.form != task.body.form or previous.name != task.name:
-            self.note("The previous model has another form; its weights cannot be taken over.")
+            self.note("The previous model has another form; its weights cannot be used.")
             return False
         if previous.classes == task.classes:
             task.model.load_state_dict(previous.model.state_dict())
         else:
-            self.note("The classes have changed since the previous model: its last layer starts afresh.")
+            self.note("The classes have changed since the previous model: its last layer starts from fresh weights.")
             task.body.load_state_dict(previous.body.state_dict())
         return True
 
@@ -168,7 +115,7 @@ class InitialWeights:
             self.note(str(error))
             return False
         if learner.body.form != body.form:
-            self.note("The pretext learner has another form; its weights are taken over again once it has been retrained.")
+            self.note("The pretext learner has another form; its weights are used again once it has been retrained.")
             return False
         body.load_state_dict(learner.body.state_dict())
         return True

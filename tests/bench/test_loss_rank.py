@@ -20,8 +20,8 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import learn
-from pt4al_backend.learn import initial_weights
-from pt4al_backend.learn.loop import autocast
+from pt4al_backend.learn import saved
+from pt4al_backend.learn.devices import autocast
 from tests.support import runs
 from tests.support.dataset_trees import TREES
 from tests.support.pools import ARROWS, SCENES, Pool
@@ -61,7 +61,7 @@ def test_both_losses_are_those_of_the_networks_on_test_images_that_neither_has_s
     assert ids.tolist() == [str(row) for row in range(IMAGES - TEST, IMAGES)]
     with FrameFile(tmp_path / "pixels", ARROWS.shape) as pixels:
         images = torch.from_numpy(pixels.read(np.arange(IMAGES - TEST, IMAGES))).permute(0, 3, 1, 2)
-    (task, _), learner = initial_weights.load_model(supervised / "result"), initial_weights.load_learner(ranking / "result")
+    task, learner = saved.load_model(supervised / "result").task, saved.load_learner(ranking / "result")
     targets = torch.tensor([ARROWS.classes.index(label) for label in labels])
     with torch.inference_mode(), autocast(torch.device("cpu")):
         logits = task.model.eval()(images).double()

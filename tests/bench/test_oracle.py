@@ -17,7 +17,7 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.jobs.learn import CHECKPOINT
-from pt4al_backend.learn.loop import Progress, Report
+from pt4al_backend.learn.progress import Progress, Report
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, SCENES, Pool
@@ -163,7 +163,7 @@ def test_stopped_training_resumes_to_the_same_values(tmp_path: Path) -> None:
         list(run_of(ARROWS, tmp_path / "parts", **settings)(2, stop_in("training", 4)))
     parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(2, told.append))
     assert [(each["value"], each["query"]) for each in parts] == [(each["value"], each["query"]) for each in whole]
-    assert next(each.note for each in told if each.phase == "training").startswith("Going on after epoch ")
+    assert next(each.note for each in told if each.phase == "training").startswith("Resuming after epoch ")
     assert not list(tmp_path.rglob(CHECKPOINT))
 
 
@@ -185,7 +185,7 @@ def test_stopped_ranking_is_resumed_by_another_arm(tmp_path: Path) -> None:
         list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop_in("pretext", 3)))
     told: list[Progress] = []
     list(run_of(ARROWS, tmp_path, pretext_epochs=4, seed=0, epochs=2, init="fresh", sampler="entropy")(1, told.append))
-    assert next(each.note for each in told if each.phase == "pretext").startswith("Going on after epoch ")
+    assert next(each.note for each in told if each.phase == "pretext").startswith("Resuming after epoch ")
 
 
 def test_a_round_that_was_damaged_by_hand_is_run_again(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
             checkpoint = project_dir(loop.settings, loop.id) / "learn-1" / "checkpoint.pt"
             wait_until(checkpoint.exists, SECONDS, "the training has a checkpoint")
             loop.connect(show_predictions=False)  # decides nothing of what is learned
-            wait_until(lambda: "Going on after" in loop.project.notices.get("training", ""), SECONDS, "the training goes on")
+            wait_until(lambda: "Resuming after" in loop.project.notices.get("training", ""), SECONDS, "the training is resumed")
             loop.connect(epochs=2)
         assert loop.project.round == 2
         assert loop.project.error == ""

@@ -111,7 +111,7 @@ def resumed_after(backend: Backend, project: int, epoch: int = 0) -> int:
 
     def said() -> int:
         words = backend.status(project).get("notices", {}).get("training", "")
-        number = int(words.split()[4]) if words.startswith("Going on after epoch") else 0
+        number = int(words.split()[3]) if words.startswith("Resuming after epoch") else 0
         return number if number > epoch else 0
 
     return wait_until(said, SECONDS, f"a training goes on after an epoch later than {epoch}\n{backend.worker_log()}")

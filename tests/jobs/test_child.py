@@ -206,7 +206,7 @@ def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, stor
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
-    assert first["note"].startswith("Going on after epoch")
+    assert first["note"].startswith("Resuming after epoch")
 
 
 def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:

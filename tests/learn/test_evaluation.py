@@ -7,7 +7,7 @@ import pytest
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.learn import evaluation as examination_module
+from pt4al_backend.learn import evaluation as evaluation_module
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.networks import EncoderForm, build
 from pt4al_backend.learn.tasks.segmentation import Segmentation
@@ -19,7 +19,7 @@ CONTROLS, CANDIDATES, MOST = 3, 40, 6
 
 @pytest.fixture
 def task(monkeypatch: pytest.MonkeyPatch) -> Segmentation:
-    monkeypatch.setattr(Segmentation, "most_answers", MOST)
+    monkeypatch.setattr(Segmentation, "max_answers", MOST)
     form = EncoderForm("mobilenet_v2", "deeplabv3plus")
     return Segmentation(build(form), ("ground", "sun"), SHAPE, ProjectSettings())
 
@@ -33,13 +33,13 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
     masks = rng.integers(0, 2, (count, *SHAPE), dtype=np.uint8)
     masks[-2] = masks[10]  # the same mask as one that is no longer wanted
     truths = masks[:CONTROLS].copy()
-    examination = Evaluation(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
+    evaluation = Evaluation(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
     for start in range(0, count, size):
         part = np.arange(start, min(start + size, count))
         features = np.zeros((len(part), 1280), np.float32)
-        examination.take(part, (features, confidences[part], masks[part], np.full((len(part), 2), 0.5)))
+        evaluation.add(part, (features, confidences[part], masks[part], np.full((len(part), 2), 0.5)))
         assert len(list((tmp_path / "masks").glob("*"))) <= 2 * MOST + 1
-    examination.save(tmp_path)
+    evaluation.save(tmp_path)
 
     with np.load(tmp_path / "candidates.npz") as said:
         labels = said["labels"].tolist()
@@ -51,21 +51,21 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
         np.testing.assert_array_equal(kept.ids, mask)
         assert kept.scores == {0: 0.5, 1: 0.5}
     assert len(list((tmp_path / "masks").glob("*"))) == MOST
-    assert (examination.control()["value"], examination.control()["total"]) == (1, CONTROLS)
+    assert (evaluation.control_metrics()["value"], evaluation.control_metrics()["total"]) == (1, CONTROLS)
 
 
 @pytest.mark.parametrize(("subset", "kept"), [(CANDIDATES, CANDIDATES), (10, 10), (2, MOST)])
 def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
     tmp_path: Path, task: Segmentation, monkeypatch: pytest.MonkeyPatch, subset: int, kept: int
 ) -> None:
-    monkeypatch.setattr(examination_module, "SUBSET", subset)
+    monkeypatch.setattr(evaluation_module, "SUBSET", subset)
     rng = np.random.default_rng(0)
     masks = rng.integers(0, 2, (CANDIDATES, *SHAPE), dtype=np.uint8)
     by = sampler_of(ProjectSettings(strategy="vaal"))
-    examination = Evaluation(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
+    evaluation = Evaluation(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
     rows = (np.zeros((CANDIDATES, 1280), np.float32), rng.random((CANDIDATES, 3)), masks, np.full((CANDIDATES, 2), 0.5))
-    examination.take(np.arange(CANDIDATES), rows)
-    examination.save(tmp_path)
+    evaluation.add(np.arange(CANDIDATES), rows)
+    evaluation.save(tmp_path)
     with np.load(tmp_path / "candidates.npz") as said:
         assert np.count_nonzero(said["labels"] != "") == kept
 

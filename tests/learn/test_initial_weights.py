@@ -12,10 +12,10 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn import initial_weights
+from pt4al_backend.learn import saved
 from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.networks import IMAGENET, EncoderForm, Form, ResNetForm, build
-from pt4al_backend.learn.networks import imagenet as pretrained
+from pt4al_backend.learn.networks import imagenet as imagenet_files
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.tasks.base import MainTask
 
@@ -37,16 +37,22 @@ def form(request: pytest.FixtureRequest) -> Form:
 def learner(tmp_path: Path, form: Form) -> Path:
     target = tmp_path / "learner"
     with artefacts.writing(target, pretext="rotation", network=asdict(form)) as folder:
-        initial_weights.save(PRETEXTS.load("rotation", Pretext)(build(form)), folder)
+        saved.save(PRETEXTS.load("rotation", Pretext)(build(form)), folder)
     return target
 
 
 @pytest.fixture
 def previous(tmp_path: Path, form: Form) -> Path:
     target, made = tmp_path / "previous", task(form)
-    more = {"classes": CLASSES, "shape": SHAPE, "settings": ProjectSettings().model_dump(mode="json")}
+    more = {
+        "classes": CLASSES,
+        "shape": SHAPE,
+        "stored": SHAPE,
+        "device": "cpu",
+        "settings": ProjectSettings().model_dump(mode="json"),
+    }
     with artefacts.writing(target, task=made.name, network=asdict(form), **more) as folder:
-        initial_weights.save(made, folder)
+        saved.save(made, folder)
     return target
 
 
@@ -59,7 +65,7 @@ def sources() -> InitialWeights:
 def imagenet(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
     """ImageNet's weights, at hand."""
     state = resnet18(weights=None).state_dict()
-    monkeypatch.setattr(pretrained, "imagenet", lambda network, mode, note: state)
+    monkeypatch.setattr(imagenet_files, "load", lambda network, mode, note: state)
     return state
 
 
@@ -82,28 +88,28 @@ def test_the_pretext_learners_body_is_where_training_starts(
     sources: InitialWeights, learner: Path, form: Form, init: str
 ) -> None:
     ours = task(form)
-    assert replace(sources, init=init, learner=learner).give_task(ours) == "pretext"
-    assert same(ours.body, initial_weights.load_learner(learner).body)
+    assert replace(sources, init=init, learner=learner).init_task(ours) == "pretext"
+    assert same(ours.body, saved.load_learner(learner).body)
 
 
 def test_fresh_takes_nothing(sources: InitialWeights, learner: Path, form: Form) -> None:
     ours = task(form)
     before = first(ours.body).clone()
-    assert replace(sources, init="fresh", learner=learner).give_task(ours) == "fresh"
+    assert replace(sources, init="fresh", learner=learner).init_task(ours) == "fresh"
     assert torch.equal(first(ours.body), before)
 
 
 def test_warm_start_takes_the_previous_model_whole(sources: InitialWeights, learner: Path, previous: Path, form: Form) -> None:
     ours = task(form)
-    assert replace(sources, warm_start=True, learner=learner, previous=previous).give_task(ours) == "previous"
-    assert same(ours.model, initial_weights.load_model(previous)[0].model)
+    assert replace(sources, warm_start=True, learner=learner, previous=previous).init_task(ours) == "previous"
+    assert same(ours.model, saved.load_model(previous).task.model)
 
 
 def test_with_other_classes_the_last_layer_starts_afresh(sources: InitialWeights, previous: Path, form: Form) -> None:
     notes: list[str] = []
     ours = task(form, ("a", "b", "c"))
-    assert replace(sources, warm_start=True, previous=previous, note=notes.append).give_task(ours) == "previous"
-    assert same(ours.body, initial_weights.load_model(previous)[0].body)
+    assert replace(sources, warm_start=True, previous=previous, note=notes.append).init_task(ours) == "previous"
+    assert same(ours.body, saved.load_model(previous).task.body)
     assert len(ours.model.head.bias) == 3
     assert "classes have changed" in notes[0]
 
@@ -111,16 +117,16 @@ def test_with_other_classes_the_last_layer_starts_afresh(sources: InitialWeights
 def test_without_warm_start_the_previous_model_is_left_alone(
     sources: InitialWeights, learner: Path, previous: Path, form: Form
 ) -> None:
-    assert replace(sources, learner=learner, previous=previous).give_task(task(form)) == "pretext"
+    assert replace(sources, learner=learner, previous=previous).init_task(task(form)) == "pretext"
 
 
 def test_what_does_not_fit_or_is_damaged_is_passed_over_with_a_note(
     sources: InitialWeights, learner: Path, previous: Path
 ) -> None:
     notes: list[str] = []
-    (previous / initial_weights.WEIGHTS).write_bytes(b"")
+    (previous / saved.WEIGHTS).write_bytes(b"")
     asked = replace(sources, warm_start=True, learner=learner, previous=previous, note=notes.append)
-    assert asked.give_task(task(OTHER)) == "fresh"
+    assert asked.init_task(task(OTHER)) == "fresh"
     assert "missing or altered" in notes[0]
     assert "another form" in notes[1]
     assert "fresh weights" in notes[2]
@@ -130,10 +136,10 @@ def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(
     sources: InitialWeights, learner: Path, form: Form
 ) -> None:
     notes: list[str] = []
-    assert replace(sources, init="imagenet", learner=learner, note=notes.append).give_task(task(form)) == "pretext"
+    assert replace(sources, init="imagenet", learner=learner, note=notes.append).init_task(task(form)) == "pretext"
     assert ("ImageNet weights fit" if form == FORM else "PT4AL_PRETRAINED=off") in notes[0]
     notes.clear()
-    assert replace(sources, init="imagenet", note=notes.append).give_task(task(IMAGENET)) == "fresh"
+    assert replace(sources, init="imagenet", note=notes.append).init_task(task(IMAGENET)) == "fresh"
     assert "PT4AL_PRETRAINED=off" in notes[0]
 
 
@@ -142,22 +148,22 @@ def test_with_imagenet_weights_at_hand_the_pretext_learner_starts_from_them(
 ) -> None:
     for form in (IMAGENET, EncoderForm("resnet18", "deeplabv3plus")):
         body = build(form)
-        assert sources.give_learner(body) == "imagenet"
+        assert sources.init_learner(body) == "imagenet"
         assert torch.equal(first(body), imagenet["conv1.weight"])
-        assert replace(sources, init="imagenet").give_task(task(form)) == "imagenet"
-        assert replace(sources, init="fresh").give_learner(build(form)) == "fresh"
-    assert sources.give_learner(build(FORM)) == "fresh"
+        assert replace(sources, init="imagenet").init_task(task(form)) == "imagenet"
+        assert replace(sources, init="fresh").init_learner(build(form)) == "fresh"
+    assert sources.init_learner(build(FORM)) == "fresh"
 
 
 @pytest.mark.parametrize("content", [b"", b"hello"])
 def test_weights_that_cannot_be_read_are_an_error_with_a_remedy(tmp_path: Path, content: bytes) -> None:
     target = tmp_path / "damaged"
     with artefacts.writing(target, pretext="rotation", network=asdict(FORM)) as folder:
-        (folder / initial_weights.WEIGHTS).write_bytes(content)
+        (folder / saved.WEIGHTS).write_bytes(content)
     with pytest.raises(StoreCorrupt, match="Delete"):
-        initial_weights.load_learner(target)
+        saved.load_learner(target)
 
 
 def test_a_learner_is_not_taken_for_a_model(learner: Path) -> None:
     with pytest.raises(StoreCorrupt):
-        initial_weights.load_model(learner)
+        saved.load_model(learner)

@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.learn.loop import Checkpoint, Objective, Progress, Recipe, Training, score
+from pt4al_backend.learn.checkpoint import Checkpoint
+from pt4al_backend.learn.inference import score
+from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.minibatches import Minibatch
+from pt4al_backend.learn.objective import Objective
+from pt4al_backend.learn.progress import Progress
 
 CPU = torch.device("cpu")
 
@@ -99,7 +103,7 @@ def test_a_training_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path) -
     training = Training(resumed, Points(40), recipe(), device=CPU, seed=5, checkpoint=checkpoint(tmp_path), report=told.append)
     training.run()
     assert training.earlier > 0
-    assert told[0].note == "Going on after epoch 3 of 6."
+    assert told[0].note == "Resuming after epoch 3 of 6."
     assert {progress.epoch for progress in told} == {4, 5, 6}
     for ours, expected in zip(weights(resumed), weights(whole), strict=True):
         torch.testing.assert_close(ours, expected)
@@ -145,8 +149,8 @@ def test_when_memory_runs_out_training_goes_on_with_half_the_minibatch_and_says_
     Training(objective, Points(40), recipe(epochs=2, size=32), device=CPU, report=told.append).run()
     assert sum(objective.sizes) == 2 * 40
     assert [progress.note for progress in told if progress.note] == [
-        "Memory ran out: going on with minibatches of 16 images.",
-        "Memory ran out: going on with minibatches of 8 images.",
+        "Memory ran out: continuing with minibatches of 16 images.",
+        "Memory ran out: continuing with minibatches of 8 images.",
     ]
 
 

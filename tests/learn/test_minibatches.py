@@ -13,21 +13,10 @@ from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.augmentation import Centre, ResizedCrops
 from pt4al_backend.learn.loop import Recipe, Training
-from pt4al_backend.learn.minibatches import (
-    Cut,
-    Data,
-    Images,
-    Minibatch,
-    Pairs,
-    Resident,
-    Sent,
-    cut_evenly,
-    cut_exactly,
-    near,
-    resident,
-    stream,
-)
+from pt4al_backend.learn.minibatches import Cut, Data, Minibatch, cut_evenly, cut_exactly, stream
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.placement import DeviceImages, SentData, on_device, placed
+from pt4al_backend.learn.stored_images import StoredImages, StoredPairs
 from pt4al_backend.learn.tasks.base import MainTask
 from tests.support import pools
 
@@ -111,7 +100,9 @@ def test_random_numbers_hang_on_the_place_in_the_epoch_alone() -> None:
 def test_images_come_with_their_targets_as_channels_first_pixels(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         rows = np.array([4, 1, 5])
-        images, targets = Images(store, rows, Centre((12, 12)), rows * 10).minibatch(np.array([2, 0]), np.random.default_rng(0))
+        images, targets = StoredImages(store, rows, Centre((12, 12)), rows * 10).minibatch(
+            np.array([2, 0]), np.random.default_rng(0)
+        )
         expected = store.read(np.array([5, 4]))[:, 2:14, 2:14]
     assert images.dtype == torch.uint8
     np.testing.assert_array_equal(images.permute(0, 2, 3, 1).numpy(), expected)
@@ -128,7 +119,7 @@ def test_images_and_masks_are_prepared_together(tmp_path: Path) -> None:
         return images[:, ::-1], masks[:, ::-1]
 
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
-        pairs = Pairs(store, np.array([4, 1, 5]), masks, turned)
+        pairs = StoredPairs(store, np.array([4, 1, 5]), masks, turned)
         images, ours = pairs.minibatch(np.array([2, 0]), np.random.default_rng(0))
         expected = store.read(np.array([5, 4]))[:, ::-1]
     assert len(pairs) == 3
@@ -138,7 +129,7 @@ def test_images_and_masks_are_prepared_together(tmp_path: Path) -> None:
 
 def test_a_damaged_store_is_told_from_the_background(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 3), pools.SHAPE) as store:
-        images = Images(store, np.arange(9), Centre(pools.SHAPE))
+        images = StoredImages(store, np.arange(9), Centre(pools.SHAPE))
         with pytest.raises(StoreCorrupt):
             stream(images, np.arange(9), 3, cut=cut_exactly, seeds=(), step=lambda *_: None, retreat=lambda size: None)
 
@@ -157,10 +148,10 @@ def assert_the_same(ours: Data, theirs: Data) -> None:
 def test_images_that_live_on_a_device_are_the_same(
     tmp_path: Path, targets: NDArray[np.int64] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pt4al_backend.learn.minibatches._MOVED_TOGETHER", 2)
+    monkeypatch.setattr("pt4al_backend.learn.placement._MOVED_TOGETHER", 2)
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
-        images = Images(store, np.array([4, 1, 5, 0, 2]), Centre((12, 10)), targets)
-        assert_the_same(Resident(images, CPU), images)
+        images = StoredImages(store, np.array([4, 1, 5, 0, 2]), Centre((12, 10)), targets)
+        assert_the_same(DeviceImages(images, CPU), images)
 
 
 def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path: Path) -> None:
@@ -172,8 +163,8 @@ def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path
         )
         rows = np.arange(16)
         data = task.training_data(pixels, rows, pools.targets(rows))
-        assert isinstance(data, Images)
-        Training(task, Resident(data, CPU) if moved else data, Recipe(2, 8, 0.05), device=CPU, seed=3).run()
+        assert isinstance(data, StoredImages)
+        Training(task, DeviceImages(data, CPU) if moved else data, Recipe(2, 8, 0.05), device=CPU, seed=3).run()
         return task.model.state_dict()
 
     with FrameFile(pools.arrows(tmp_path / "store", 16), pools.SHAPE) as store:
@@ -183,30 +174,30 @@ def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path
 
 def test_images_live_on_a_device_only_if_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
-        images = Images(store, np.arange(6), Centre((12, 12)))
-        assert resident(images, CPU, room=6 * 12 * 12 * 3) is not None
-        assert resident(images, CPU, room=6 * 12 * 12 * 3 - 1) is None
+        images = StoredImages(store, np.arange(6), Centre((12, 12)))
+        assert on_device(images, CPU, room=6 * 12 * 12 * 3) is not None
+        assert on_device(images, CPU, room=6 * 12 * 12 * 3 - 1) is None
 
         def full(*_: object, **__: object) -> None:
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         monkeypatch.setattr(torch, "empty", full)
-        assert resident(images, CPU, room=10**6) is None
+        assert on_device(images, CPU, room=10**6) is None
 
 
 def test_a_cpu_reads_the_file(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
-        images = Images(store, np.arange(6), Centre(pools.SHAPE))
-        assert near(images, CPU, epochs=9) is images
+        images = StoredImages(store, np.arange(6), Centre(pools.SHAPE))
+        assert placed(images, CPU, epochs=9) is images
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_on_a_gpu_images_that_are_drawn_again_live_there_unless_they_are_prepared_at_random(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
-        images = Images(store, np.arange(6), Centre(pools.SHAPE), np.arange(6))
-        crops = Images(store, np.arange(6), ResizedCrops((12, 12)), np.arange(6))
-        again, once, cropped = near(images, GPU, epochs=2), near(images, GPU), near(crops, GPU, epochs=2)
-        assert [type(each) for each in (again, once, cropped)] == [Resident, Sent, Sent]
+        images = StoredImages(store, np.arange(6), Centre(pools.SHAPE), np.arange(6))
+        crops = StoredImages(store, np.arange(6), ResizedCrops((12, 12)), np.arange(6))
+        again, once, cropped = placed(images, GPU, epochs=2), placed(images, GPU), placed(crops, GPU, epochs=2)
+        assert [type(each) for each in (again, once, cropped)] == [DeviceImages, SentData, SentData]
         for data in (again, once):
             assert_the_same(data, images)
             assert data.minibatch(np.arange(2), np.random.default_rng(0))[0].is_cuda

@@ -19,8 +19,8 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS, PRETEXTS
 from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
-from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Minibatch
+from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.colorization_classes import bins
 from pt4al_backend.learn.tasks.base import MainTask
@@ -32,7 +32,7 @@ SHAPES = {"classification": (32, 32), "segmentation": (64, 96)}
 LABELS = np.arange(COUNT) % 4 // 3
 SMALL: dict[str, Any] = {"width": 8, "encoder": "resnet18"}
 #: Those that train something of their own beside the main task.
-BESIDE = [name for name in sorted(COMPANIONS) if COMPANIONS.load(name, Companion).beside is not Companion.beside]
+BESIDE = [name for name in sorted(COMPANIONS) if COMPANIONS.load(name, Companion).trainable is not Companion.trainable]
 
 Step = Callable[[], object]
 on_both_tasks = pytest.mark.parametrize("name", SHAPES)
@@ -126,7 +126,7 @@ def test_a_pretext_learner_waits_for_nothing(which: str, name: str) -> None:
 def test_a_main_task_waits_for_nothing(weights: str, name: str) -> None:
     def steps() -> list[Step]:
         task = made(name, weights)
-        return [step_of(task, name), lambda: task.model.eval(), lambda: task.study(images(name))]
+        return [step_of(task, name), lambda: task.model.eval(), lambda: task.predict_with_features(images(name))]
 
     assert waits(steps) == []
 
@@ -134,4 +134,4 @@ def test_a_main_task_waits_for_nothing(weights: str, name: str) -> None:
 @on_both_tasks
 @pytest.mark.parametrize("which", BESIDE)
 def test_what_is_trained_beside_a_main_task_waits_for_nothing(which: str, name: str) -> None:
-    assert waits(lambda: [step_of(COMPANIONS.load(which, Companion)(made(name)).beside(), name)]) == []
+    assert waits(lambda: [step_of(COMPANIONS.load(which, Companion)(made(name)).trainable(), name)]) == []

@@ -255,7 +255,7 @@ def test_weights_that_cannot_be_downloaded_are_named(
 ) -> None:
     if encoder:
         monkeypatch.setenv("PT4AL_ENCODER", encoder)
-    monkeypatch.setattr(imagenet, "at_hand", lambda _: False)
+    monkeypatch.setattr(imagenet, "is_cached", lambda _: False)
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
     said = faults(world.findings(), "ImageNet weights")
@@ -265,7 +265,7 @@ def test_weights_that_cannot_be_downloaded_are_named(
 
 def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = ["resnet18", "resnet34", "mobilenet_v2"]
-    monkeypatch.setattr(imagenet, "at_hand", lambda _: False)
+    monkeypatch.setattr(imagenet, "is_cached", lambda _: False)
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
     world.store.connect(7, params={"encoder": "resnet34"}, label_config=BRUSH)

@@ -19,10 +19,11 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape, choose
 from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.loop import infer, score, scoring_size
-from pt4al_backend.learn.minibatches import Data, Images, Minibatch
+from pt4al_backend.learn.inference import infer, score, scoring_size
+from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.rotation import rotations
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 
 BOUND_PERCENT = 90.0
@@ -45,7 +46,7 @@ def _ranking(bench: Workbench, side: int, share: float) -> Line:
     together = scoring_size(device, shape, learner.views)
     count = whole(bench, share, together)
     with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = Images(pixels, np.arange(count), Centre(shape))
+        images = StoredImages(pixels, np.arange(count), Centre(shape))
         views = [rotations(part) for (part,) in decoded(images, count, together)]
         product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
     return _line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
@@ -55,17 +56,17 @@ def _segmentation(bench: Workbench, side: int, share: float) -> Line:
     device, shape, frame = place("segmentation", side)
     kind, settings = MAIN_TASKS.load("segmentation", MainTask), project_settings()
     task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
-    together = task.together(device)
+    together = task.minibatch_limit(device)
     count = whole(bench, share, together)
 
     def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
-        task.say(rows)
+        task.interpret(rows)
 
     with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = Images(pixels, np.arange(count), Centre(shape))
+        images = StoredImages(pixels, np.arange(count), Centre(shape))
         views = [part for (part,) in decoded(images, count, together)]
         product, bare = _times(
-            lambda: infer(task.model, task.look, images, together, take, device=device), task.model, views, device
+            lambda: infer(task.model, task.predict, images, together, take, device=device), task.model, views, device
         )
     return _line(f"segmentation scoring at {shape[1]} x {shape[0]} px", count, product, bare, f"{len(CLASSES)} classes")
 

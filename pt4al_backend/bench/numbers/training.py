@@ -25,10 +25,12 @@ from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.loop import Recipe, Training, score, scoring_size
-from pt4al_backend.learn.minibatches import Images, Minibatch
+from pt4al_backend.learn.inference import score, scoring_size
+from pt4al_backend.learn.loop import Recipe, Training
+from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.rotation import orientations, rotations
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 
 SIDE = 32
@@ -49,7 +51,7 @@ def _classifier(bench: Workbench) -> Line:
     device, shape, frame = place("classification", SIDE)
     kind, settings = MAIN_TASKS.load("classification", MainTask), project_settings()
     task = kind(networks.build(kind.form(shape, settings, device)), CLASSES, shape, settings)
-    recipe = Recipe(EPOCHS[device.type], task.minibatch, RATE)
+    recipe = Recipe(EPOCHS[device.type], task.minibatch_size, RATE)
     count = whole(bench, _share(CLASSIFIER_SHARE, device), recipe.minibatch_size)
     rows = np.arange(count)
     labels = [bench.pictures.label(k) for k in range(count)]
@@ -74,7 +76,7 @@ def _rotation(bench: Workbench) -> list[Line]:
     count = whole(bench, _share(ROTATION_SHARE, device), size)
     files = _files(bench, count)
     with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = Images(pixels, np.arange(count), Centre(shape))
+        images = StoredImages(pixels, np.arange(count), Centre(shape))
         views = [(rotations(part), orientations(part)) for (part,) in _on(device, decoded(images, count, size))]
         bare, theirs = copy.deepcopy(learner.model), copy.deepcopy(learner.model)
 
@@ -102,7 +104,7 @@ def _scoring(bench: Workbench, learner: Pretext, theirs: nn.Module, device: torc
     count = scoring_size(device, shape, learner.views)
     files, losses = _files(bench, count), bench.folder / "released-losses.txt"
     with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = Images(pixels, np.arange(count), Centre(shape))
+        images = StoredImages(pixels, np.arange(count), Centre(shape))
         ours, other = in_turns(
             lambda: score(learner, images, count, device=device),
             lambda: released.score(theirs, files, losses, device),

@@ -1,4 +1,4 @@
-"""What a companion is: something that learns together with the main task's model, and says which candidates to ask."""
+"""Base of the companions: what a strategy trains beside or after the main task's model to choose candidates by."""
 
 from dataclasses import dataclass
 
@@ -10,49 +10,52 @@ from torch import nn
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.learn.loop import Look, Recipe, Report, Trainable, infer
+from pt4al_backend.learn.inference import Predict, infer
+from pt4al_backend.learn.loop import Recipe
 from pt4al_backend.learn.minibatches import Data
+from pt4al_backend.learn.objective import Trainable
+from pt4al_backend.learn.progress import Report
 from pt4al_backend.learn.tasks.base import MainTask
 
 
 @dataclass(frozen=True, eq=False)
 class CompanionInput:
-    """What a companion is given once the main task is trained.
+    """What a companion works on once the main task is trained.
 
     Attributes:
-        labelled: the images that trained it, as a model looks at them.
+        labelled: the images that trained the main task, prepared as for inference.
         candidates: the images to give confidences for, likewise.
-        lesson: the same images as ``labelled``, with targets, as training drew them.
+        training_data: the same images as ``labelled``, with targets, as training drew them.
         recipe: how the main task was trained.
-        k: how many candidates are going to be asked.
+        query_size: how many candidates are going to be queried.
         shape: of the images.
         device: where to compute.
         settings: the project's.
-        report: told of progress.
+        report: gets progress.
     """
 
     labelled: Data
     candidates: Data
     training_data: Data
     recipe: Recipe
-    k: int
+    query_size: int
     shape: Shape
     device: torch.device
     settings: ProjectSettings
     report: Report
 
-    def of_candidates(self, model: nn.Module, look: Look, size: int) -> NDArray[np.float64]:
-        """What ``look`` gives of the candidates, float64 tensors of one or two dimensions, ``size`` images at a time.
+    def score_candidates(self, model: nn.Module, predict: Predict, minibatch_size: int) -> NDArray[np.float64]:
+        """The first tensor that ``predict`` gives of all candidates, float64 [m] or [m, k].
 
         Raises:
-            TrainingImpossible: numbers that are not finite: what was learned has diverged.
+            TrainingImpossible: some of its numbers are not finite: what was learned has diverged.
         """
         parts: list[NDArray[np.float64]] = []
 
-        def take(_: NDArray[np.int64], rows: tuple[NDArray[np.float64], ...]) -> None:
+        def collect(_: NDArray[np.int64], rows: tuple[NDArray[np.float64], ...]) -> None:
             parts.append(rows[0])
 
-        infer(model, look, self.candidates, size, take, device=self.device, report=self.report)
+        infer(model, predict, self.candidates, minibatch_size, collect, device=self.device, report=self.report)
         found = np.concatenate(parts) if parts else np.empty((0, 0))
         if not np.isfinite(found).all():
             raise TrainingImpossible(
@@ -65,20 +68,20 @@ class CompanionInput:
 class Companion:
     """Base of the companions, and what a strategy has that needs none.
 
-    All that is random in it hangs on the settings' seed, with which the job seeds torch's global generator before it makes
-    the companion, and again before it asks for confidences. What it learns is not kept: a training that is cut short while
-    a companion learns begins that part anew.
+    All that is random in it depends on the settings' seed, with which the job seeds torch's global generator before it makes the
+    companion, and again before it computes confidences. What it learns is not kept: a training that is cut short while a
+    companion learns starts that part again.
     """
 
     def __init__(self, task: MainTask) -> None:
         self.task = task
 
-    def beside(self) -> Trainable:
-        """What is trained in the main task's place: itself, or together with a module of the companion's."""
+    def trainable(self) -> Trainable:
+        """What is trained: the main task, or the main task together with a module of the companion's."""
         return self.task
 
-    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
-        """Confidences float64 [m] in [0, 1] of the candidates, one at least, in their order; the lowest are asked first.
+    def confidences(self, inputs: CompanionInput) -> NDArray[np.float64]:
+        """Confidences float64 [m] in [0, 1] of one candidate or more, in their order; the lowest are queried first.
 
         Raises:
             TrainingImpossible: what it learns has diverged.
@@ -86,8 +89,8 @@ class Companion:
         raise NotImplementedError
 
 
-def by_place(order: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Confidences that put candidates into an ``order`` of indices, best first: the place over their number."""
+def confidences_by_rank(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Confidences float64 [m] in [0, 1) that rank candidates by ``order``, int64 [m]: the indices, first to query first."""
     confidences = np.empty(len(order))
     confidences[order] = np.arange(len(order)) / max(len(order), 1)
     return confidences

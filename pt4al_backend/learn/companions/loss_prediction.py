@@ -1,4 +1,4 @@
-"""Predicting an image's loss from the feature maps that the main task's model makes of it (Yoo and Kweon, CVPR 2019).
+"""Predicting an image's loss from the main task's feature maps of it (Yoo and Kweon, CVPR 2019, section 3.2).
 
 The module takes maps of four depths; of each a global average and 128 rectified linear features, then one linear layer over
 the 512. It learns the order of the losses of pairs of images within a minibatch, never their values: the i-th image
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.learn.companions.base import CompanionInput
-from pt4al_backend.learn.loop import Trainable
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import pooled
+from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.tasks.base import MainTask
 
 HIDDEN = 128
@@ -37,7 +37,7 @@ class LossModule(nn.Module):
         return predicted
 
 
-class WithModule(Trainable):
+class WithLossModule(Trainable):
     """The main task and a loss module, trained together by one optimiser: the sum of both losses, by equal weights.
 
     Args:
@@ -60,10 +60,10 @@ class WithModule(Trainable):
     def compare(self, predicted: Tensor, real: Tensor) -> Tensor:
         """The module's loss from differences within pairs, both float32 [pairs]."""
 
-    def predict(self, asked: CompanionInput) -> NDArray[np.float64]:
-        """Predicted losses float64 [m] of the candidates."""
+    def predict_losses(self, inputs: CompanionInput) -> NDArray[np.float64]:
+        """Predicted losses of the candidates, float64 [m], comparable with each other alone."""
 
-        def look(images: Tensor) -> tuple[Tensor, ...]:
+        def predict(images: Tensor) -> tuple[Tensor, ...]:
             return (self.module(self.task.maps(images)).double(),)
 
-        return asked.of_candidates(self.model, look, self.task.together(asked.device))
+        return inputs.score_candidates(self.model, predict, self.task.minibatch_limit(inputs.device))

@@ -1,7 +1,7 @@
-"""The top-1 posterior of L2-normalised logits, by which PT4AL's published code samples a batch where its paper has the plain one.
+"""The top-1 posterior of L2-normalised logits: what PT4AL's published code samples a batch by; its paper has the plain one.
 
-Normalising takes away how large an image's logits are, a temperature of its own for each image, so that images come in
-another order. It learns nothing; it is a companion because it asks the model a question that is nobody else's.
+Normalising removes the length of an image's logits, as a temperature of its own for each image would, so that images come in
+another order. It learns nothing; it is a companion because no other strategy needs these outputs of the model.
 """
 
 import numpy as np
@@ -15,10 +15,10 @@ from pt4al_backend.learn.companions.base import Companion, CompanionInput
 class NormalisedConfidence(Companion):
     """For main tasks with posteriors of images."""
 
-    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
+    def confidences(self, inputs: CompanionInput) -> NDArray[np.float64]:
 
-        def look(images: Tensor) -> tuple[Tensor, ...]:
+        def predict(images: Tensor) -> tuple[Tensor, ...]:
             logits: Tensor = self.task.model(images)
             return (F.normalize(logits.double()).softmax(1).amax(1),)
 
-        return asked.of_candidates(self.task.model, look, self.task.together(asked.device))
+        return inputs.score_candidates(self.task.model, predict, self.task.minibatch_limit(inputs.device))

@@ -2,8 +2,8 @@
 
 The second network learns from the labelled images alone, from fresh weights: which of four orientations a view has, and
 the class of the upright one; SGD at 0.01, minibatches of 64. An image's score is the sum of its posteriors of the right
-orientations, plus the divergence of the class posterior from the uniform one (base 2); the lowest are asked. The query
-comes in parts: after each the network learns the orientations of what was asked so far (5 epochs, a tenth of the rate), and
+orientations, plus the divergence of the class posterior from the uniform one (base 2); the lowest are queried. The query
+comes in parts: after each the network learns the orientations of what was chosen so far (5 epochs, a tenth of the rate), and
 its new orientation sum is added to the first score. Deviations from the published code:
 
 * as many epochs as the main task's, cosine schedule, and the last epoch's network (not the best on a validation set);
@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.learn import augmentation, networks
-from pt4al_backend.learn.companions.base import Companion, CompanionInput, by_place
-from pt4al_backend.learn.loop import Recipe, Trainable, Training, few_images, scoring_size
+from pt4al_backend.learn.companions.base import Companion, CompanionInput, confidences_by_rank
+from pt4al_backend.learn.inference import scoring_size
+from pt4al_backend.learn.loop import Recipe, Training, limit_minibatch
 from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, pooled
+from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext.rotation import VIEWS, orientations, rotations
 
 RATE = 0.01
@@ -39,13 +41,13 @@ class _Network(nn.Module):
         super().__init__()
         self.body = body
         self.orientation = nn.Linear(body.features, VIEWS)
-        self.kind = nn.Linear(body.features, classes)
+        self.classes = nn.Linear(body.features, classes)
 
     def views(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of orientations [4 m, 4], orientation by orientation, and of classes [m, C]."""
         features = pooled(self.body(rotations(images)))
         with torch.autocast(features.device.type, enabled=False):
-            return self.orientation(features), self.kind(features[: len(images)])
+            return self.orientation(features), self.classes(features[: len(images)])
 
 
 class _Scoring(Trainable):
@@ -57,12 +59,12 @@ class _Scoring(Trainable):
 
     def loss(self, minibatch: Minibatch, rng: np.random.Generator) -> Tensor:
         images, *targets = minibatch
-        turned, kinds = self.model.views(self._augment(images, rng))
-        loss = F.cross_entropy(turned, orientations(images))
-        return loss + F.cross_entropy(kinds, targets[0]) if targets else loss
+        orientation_logits, class_logits = self.model.views(self._augment(images, rng))
+        loss = F.cross_entropy(orientation_logits, orientations(images))
+        return loss + F.cross_entropy(class_logits, targets[0]) if targets else loss
 
 
-class _Chosen:
+class _Subset:
     """The images at some positions of others."""
 
     def __init__(self, data: Data, positions: NDArray[np.int64]) -> None:
@@ -76,40 +78,40 @@ class _Chosen:
 
 
 class Pal(Companion):
-    """Confidence is the place in the order in which candidates are chosen. For main tasks with posteriors of images."""
+    """Confidence is the rank in which candidates are chosen. For main tasks with posteriors of images."""
 
-    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
-        _, augment = augmentation.of_shape(asked.shape)
+    def confidences(self, inputs: CompanionInput) -> NDArray[np.float64]:
+        _, augment = augmentation.of_shape(inputs.shape)
         model = _Network(networks.build(self.task.body.form), len(self.task.classes))
-        self._train(model, augment, asked.training_data, asked.recipe.epochs, RATE, asked)
-        first = self._scores(model, asked)
+        self._train(model, augment, inputs.training_data, inputs.recipe.epochs, RATE, inputs)
+        first = self._scores(model, inputs)
         scores, chosen = first.sum(1), np.empty(0, np.int64)
-        while len(chosen) < min(asked.k, len(scores)):
-            part = min(LARGEST_PART, -(-asked.k // PARTS), asked.k - len(chosen))
+        while len(chosen) < min(inputs.query_size, len(scores)):
+            part = min(LARGEST_PART, -(-inputs.query_size // PARTS), inputs.query_size - len(chosen))
             order = np.argsort(scores, kind="stable")
             chosen = np.concatenate([chosen, order[~np.isin(order, chosen)][:part]])
-            if len(chosen) > 1 and len(chosen) < asked.k:
+            if len(chosen) > 1 and len(chosen) < inputs.query_size:
                 tuned = copy.deepcopy(model)
-                picked = _Chosen(asked.candidates, chosen)
-                self._train(tuned, augmentation.unchanged, picked, TUNING_EPOCHS, RATE / 10, asked)
-                scores = first.sum(1) + self._scores(tuned, asked)[:, 0]
+                picked = _Subset(inputs.candidates, chosen)
+                self._train(tuned, augmentation.unchanged, picked, TUNING_EPOCHS, RATE / 10, inputs)
+                scores = first.sum(1) + self._scores(tuned, inputs)[:, 0]
         order = np.argsort(scores, kind="stable")
-        return by_place(np.concatenate([chosen, order[~np.isin(order, chosen)]]))
+        return confidences_by_rank(np.concatenate([chosen, order[~np.isin(order, chosen)]]))
 
     def _train(
-        self, model: _Network, augment: augmentation.Augment, data: Data, epochs: int, rate: float, asked: CompanionInput
+        self, model: _Network, augment: augmentation.Augment, data: Data, epochs: int, rate: float, inputs: CompanionInput
     ) -> None:
-        recipe = Recipe(epochs, few_images(MINIBATCH, len(data)), rate)
-        seed, device, report = asked.settings.seed, asked.device, asked.report
+        recipe = Recipe(epochs, limit_minibatch(MINIBATCH, len(data)), rate)
+        seed, device, report = inputs.settings.seed, inputs.device, inputs.report
         Training(_Scoring(model, augment), data, recipe, device=device, seed=seed, phase="companion", report=report).run()
 
-    def _scores(self, model: _Network, asked: CompanionInput) -> NDArray[np.float64]:
-        """Of the candidates [m, 2]: posteriors of the right orientations, summed, and the divergence of the class posterior."""
+    def _scores(self, model: _Network, inputs: CompanionInput) -> NDArray[np.float64]:
+        """Float64 [m, 2] of the candidates: the summed posteriors of the right orientations, the class posterior's divergence."""
 
-        def look(images: Tensor) -> tuple[Tensor, ...]:
-            turned, kinds = model.views(images)
-            right = turned.double().softmax(1).gather(1, orientations(images)[:, None]).view(VIEWS, -1).sum(0)
-            uniform = -np.log2(kinds.shape[1]) - kinds.double().log_softmax(1).mean(1) / np.log(2)
+        def predict(images: Tensor) -> tuple[Tensor, ...]:
+            orientation_logits, class_logits = model.views(images)
+            right = orientation_logits.double().softmax(1).gather(1, orientations(images)[:, None]).view(VIEWS, -1).sum(0)
+            uniform = -np.log2(class_logits.shape[1]) - class_logits.double().log_softmax(1).mean(1) / np.log(2)
             return (torch.stack([right, uniform], 1),)
 
-        return asked.of_candidates(model, look, scoring_size(asked.device, asked.shape, VIEWS))
+        return inputs.score_candidates(model, predict, scoring_size(inputs.device, inputs.shape, VIEWS))

@@ -1,13 +1,13 @@
 """VAAL (Sinha, Ebrahimi and Darrell, ICCV 2019): a discriminator of labelled and unlabelled images, in a learned latent space.
 
-A variational autoencoder learns to draw images of both kinds, and to make their latent codes look labelled to a discriminator
-that learns to tell them apart; asked are the images that it is surest are unlabelled. Per iteration two steps of the
-autoencoder, mean squared error + KL divergence (summed, as in the published code) + adversarial loss, and one of
+A variational autoencoder learns to reconstruct images of both kinds, and to make their latent codes look labelled to a
+discriminator that learns to distinguish them; the images that it is surest are unlabelled are queried. Per iteration two steps
+of the autoencoder, mean squared error + KL divergence (summed, as in the published code) + adversarial loss, and one of
 the discriminator; Adam, 5e-4; 128 images of each kind. Deviations from the published code:
 
 * the iterations are those of the later comparisons' port, (labels + 10,000) x 100 / 128, not 39,062; on a CPU 200, with an
   eighth of the channels and 32 images, unless ``companion_steps`` says otherwise: results of a CPU are not VAAL's;
-* images are brought to 32 x 32 pixels, whatever their size; minibatches are drawn anew in each step, not epoch by epoch;
+* images are brought to 32 x 32 pixels, whatever their size; minibatches are drawn independently in each step, not epoch by epoch;
 * unlabelled images are those that are candidates.
 """
 
@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
-from pt4al_backend.learn.loop import Progress, scoring_size
-from pt4al_backend.learn.minibatches import Data, half
+from pt4al_backend.learn.inference import scoring_size
+from pt4al_backend.learn.minibatches import Data, halve
+from pt4al_backend.learn.progress import Progress
 
 SIDE = 32
 LATENT = 32
@@ -45,19 +46,19 @@ class Plan:
     mean_divergence: bool
 
     @classmethod
-    def of(cls, asked: CompanionInput, *, encoder_steps: int, mean_divergence: bool) -> "Plan":
+    def of(cls, inputs: CompanionInput, *, encoder_steps: int, mean_divergence: bool) -> "Plan":
         """As published on a GPU, much less on a CPU."""
-        gpu = asked.device.type == "cuda"
-        published = (len(asked.labelled) + 10_000) * 100 // 128
-        iterations = asked.settings.companion_steps or (published if gpu else 200)
-        minibatch = asked.settings.minibatch_size or (128 if gpu else 32)
+        gpu = inputs.device.type == "cuda"
+        published = (len(inputs.labelled) + 10_000) * 100 // 128
+        iterations = inputs.settings.companion_steps or (published if gpu else 200)
+        minibatch = inputs.settings.minibatch_size or (128 if gpu else 32)
         return cls(iterations, minibatch, 128 if gpu else 16, encoder_steps, mean_divergence)
 
 
 class Autoencoder(nn.Module):
-    """Images [m, 3, 32, 32] in -1..1 to codes and back; ``extra`` numbers of an image go to the decoder beside its code."""
+    """Images [m, 3, 32, 32] in -1..1 to codes and back; ``extra_width`` numbers of each go to the decoder beside its code."""
 
-    def __init__(self, width: int, extra: int) -> None:
+    def __init__(self, width: int, extra_width: int) -> None:
         super().__init__()
         widths = (3, width, 2 * width, 4 * width, 8 * width)
         down: list[nn.Module] = []
@@ -66,7 +67,7 @@ class Autoencoder(nn.Module):
         self.encoder = nn.Sequential(*down, nn.Flatten())
         self.mean = nn.Linear(widths[-1] * 4, LATENT)
         self.log_variance = nn.Linear(widths[-1] * 4, LATENT)
-        up: list[nn.Module] = [nn.Linear(LATENT + extra, widths[-1] * 16), nn.Unflatten(1, (widths[-1], 4, 4))]
+        up: list[nn.Module] = [nn.Linear(LATENT + extra_width, widths[-1] * 16), nn.Unflatten(1, (widths[-1], 4, 4))]
         for before, after in zip(widths[:1:-1], widths[-2:0:-1], strict=True):
             up += [nn.ConvTranspose2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
         self.decoder = nn.Sequential(*up, nn.ConvTranspose2d(width, 3, 1))
@@ -75,26 +76,26 @@ class Autoencoder(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, images: Tensor, extra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Images drawn anew from a sample of their codes, and the codes' means and log variances [m, LATENT]."""
+        """Images reconstructed from a sample of their codes, and the codes' means and log variances [m, LATENT]."""
         mean, log_variance = self.code(images)
         sample = mean + torch.randn_like(mean) * (log_variance / 2).exp()
         return self.decoder(torch.cat([sample, extra], 1)), mean, log_variance
 
     def code(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Means and log variances of the codes of images."""
-        seen = self.encoder(images)
-        return self.mean(seen), self.log_variance(seen)
+        encoded = self.encoder(images)
+        return self.mean(encoded), self.log_variance(encoded)
 
 
-def _discriminator(inputs: int) -> nn.Sequential:
-    """One logit for each row, high for labelled."""
-    made = nn.Sequential(
-        nn.Linear(inputs, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, 1)
+def _discriminator(width: int) -> nn.Sequential:
+    """A network with one logit for each row, high for labelled."""
+    layers = nn.Sequential(
+        nn.Linear(width, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(inplace=True), nn.Linear(HIDDEN, 1)
     )
-    for module in made:
+    for module in layers:
         if isinstance(module, nn.Linear):
             nn.init.kaiming_normal_(module.weight)
-    return made
+    return layers
 
 
 def _small(images: Tensor) -> Tensor:
@@ -102,8 +103,8 @@ def _small(images: Tensor) -> Tensor:
     return F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False) / 127.5 - 1
 
 
-def _told(logits: Tensor, labelled: float) -> Tensor:
-    """How badly logits say that all images are labelled (1) or not (0)."""
+def _label_loss(logits: Tensor, labelled: float) -> Tensor:
+    """Cross-entropy of logits whose images are all labelled (1) or all unlabelled (0)."""
     return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, labelled))
 
 
@@ -112,51 +113,54 @@ class Vaal(Companion):
 
     encoder_steps = 2
     mean_divergence = False
-    extra = 0
+    extra_width = 0
 
-    def beside_code(self, images: Tensor) -> Tensor:
-        """``extra`` numbers of images uint8 [m, 3, H, W]: float32 [m, extra]."""
+    def extra_inputs(self, images: Tensor) -> Tensor:
+        """Numbers beside the codes of images uint8 [m, 3, H, W]: float32 [m, extra_width]."""
         return images.new_zeros((len(images), 0), dtype=torch.float32)
 
-    def confidences(self, asked: CompanionInput) -> NDArray[np.float64]:
-        plan = Plan.of(asked, encoder_steps=self.encoder_steps, mean_divergence=self.mean_divergence)
-        coder = Autoencoder(plan.width, self.extra).to(asked.device)
-        judge = _discriminator(LATENT + self.extra).to(asked.device)
-        self.task.model.to(asked.device).eval()
-        self._train(plan, coder, judge, asked)
+    def confidences(self, inputs: CompanionInput) -> NDArray[np.float64]:
+        plan = Plan.of(inputs, encoder_steps=self.encoder_steps, mean_divergence=self.mean_divergence)
+        autoencoder = Autoencoder(plan.width, self.extra_width).to(inputs.device)
+        discriminator = _discriminator(LATENT + self.extra_width).to(inputs.device)
+        self.task.model.to(inputs.device).eval()
+        self._train(plan, autoencoder, discriminator, inputs)
 
-        def look(images: Tensor) -> tuple[Tensor, ...]:
-            code, _ = coder.code(_small(images))
-            return (judge(torch.cat([code, self.beside_code(images)], 1))[:, 0].double().sigmoid(),)
+        def predict(images: Tensor) -> tuple[Tensor, ...]:
+            code, _ = autoencoder.code(_small(images))
+            return (discriminator(torch.cat([code, self.extra_inputs(images)], 1))[:, 0].double().sigmoid(),)
 
-        size = min(scoring_size(asked.device, asked.shape, 1), self.task.together(asked.device))
-        return asked.of_candidates(nn.ModuleList([coder, judge]), look, size)
+        size = min(scoring_size(inputs.device, inputs.shape, 1), self.task.minibatch_limit(inputs.device))
+        return inputs.score_candidates(nn.ModuleList([autoencoder, discriminator]), predict, size)
 
-    def _train(self, plan: Plan, coder: Autoencoder, judge: nn.Module, asked: CompanionInput) -> None:
-        rng = np.random.default_rng(asked.settings.seed)
-        coder.train()
-        by_coder = torch.optim.Adam(coder.parameters(), RATE)
-        by_judge = torch.optim.Adam(judge.parameters(), RATE)
+    def _train(self, plan: Plan, autoencoder: Autoencoder, discriminator: nn.Module, inputs: CompanionInput) -> None:
+        rng = np.random.default_rng(inputs.settings.seed)
+        autoencoder.train()
+        coder_optimizer = torch.optim.Adam(autoencoder.parameters(), RATE)
+        discriminator_optimizer = torch.optim.Adam(discriminator.parameters(), RATE)
 
         def draw(data: Data, size: int) -> tuple[Tensor, Tensor]:
             positions = rng.integers(0, len(data), size)
-            images = data.minibatch(positions, rng)[0].to(asked.device, non_blocking=True)
+            images = data.minibatch(positions, rng)[0].to(inputs.device, non_blocking=True)
             with torch.no_grad():
-                return _small(images), self.beside_code(images)
+                return _small(images), self.extra_inputs(images)
 
         def step(size: int) -> None:
             for _ in range(plan.encoder_steps):
-                labelled, unlabelled = draw(asked.labelled, size), draw(asked.candidates, size)
-                loss = sum((self._coder_loss(plan, coder, judge, *each) for each in (labelled, unlabelled)), torch.zeros(()))
-                by_coder.zero_grad()
+                labelled, unlabelled = draw(inputs.labelled, size), draw(inputs.candidates, size)
+                loss = sum(
+                    (self._autoencoder_loss(plan, autoencoder, discriminator, *each) for each in (labelled, unlabelled)),
+                    torch.zeros(()),
+                )
+                coder_optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
-                by_coder.step()
+                coder_optimizer.step()
             with torch.no_grad():
-                codes = [torch.cat([coder.code(images)[0], extra], 1) for images, extra in (labelled, unlabelled)]
-            loss = _told(judge(codes[0]), 1.0) + _told(judge(codes[1]), 0.0)
-            by_judge.zero_grad()
+                codes = [torch.cat([autoencoder.code(images)[0], extra], 1) for images, extra in (labelled, unlabelled)]
+            loss = _label_loss(discriminator(codes[0]), 1.0) + _label_loss(discriminator(codes[1]), 0.0)
+            discriminator_optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            by_judge.step()
+            discriminator_optimizer.step()
 
         size, done = plan.minibatch, 0
         while done < plan.iterations:
@@ -165,12 +169,14 @@ class Vaal(Companion):
                 step(size)
                 done += 1
             except (RuntimeError, MemoryError) as error:
-                size = half(size, error)
-                note = f"Memory ran out: going on with minibatches of {size} images."
-            asked.report(Progress("companion", 1, 1, done, plan.iterations, note))
+                size = halve(size, error)
+                note = f"Memory ran out: continuing with minibatches of {size} images."
+            inputs.report(Progress("companion", 1, 1, done, plan.iterations, note))
 
-    def _coder_loss(self, plan: Plan, coder: Autoencoder, judge: nn.Module, images: Tensor, extra: Tensor) -> Tensor:
-        drawn, mean, log_variance = coder(images, extra.sigmoid())
+    def _autoencoder_loss(
+        self, plan: Plan, autoencoder: Autoencoder, discriminator: nn.Module, images: Tensor, extra: Tensor
+    ) -> Tensor:
+        drawn, mean, log_variance = autoencoder(images, extra.sigmoid())
         each = -0.5 * (1 + log_variance - mean**2 - log_variance.exp())
         divergence: Tensor = each.mean() if plan.mean_divergence else each.sum()
-        return F.mse_loss(drawn, images) + divergence + _told(judge(torch.cat([mean, extra], 1)), 1.0)
+        return F.mse_loss(drawn, images) + divergence + _label_loss(discriminator(torch.cat([mean, extra], 1)), 1.0)

@@ -3,16 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pt4al_backend.learn.networks.body import (
-    IMAGENET,
-    MEAN,
-    STD,
-    Body,
-    EncoderForm,
-    Form,
-    ResNetForm,
-    pooled,
-)
+from pt4al_backend.learn.networks.body import IMAGENET, MEAN, STD, Body, EncoderForm, Form, ResNetForm, pooled
 from pt4al_backend.learn.networks.resnet import Classifier, ResNet18
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
 

@@ -1,7 +1,7 @@
-"""ImageNet weights of torchvision's networks, if they are at hand or quickly reachable.
+"""ImageNet weights of torchvision's networks, if they are on this machine or quickly downloaded.
 
-They are looked for where torchvision keeps them (``TORCH_HOME``), then at torchvision's address. Without an answer
-within three seconds the work goes on without them: many backends have no way to the internet.
+They are looked for where torchvision keeps them (``TORCH_HOME``), then at torchvision's address. Without an answer within three
+seconds training starts without them: many backends have no access to the internet.
 """
 
 import hashlib
@@ -33,13 +33,13 @@ URLS: dict[str, str] = {
     "mobilenet_v2": MobileNet_V2_Weights.IMAGENET1K_V1.url,
 }
 
-#: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must be here.
+#: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must have come.
 ANSWER_SECONDS = 3.0
 DOWNLOAD_SECONDS = 120.0
 
 
 def path(network: str) -> Path:
-    """Where the weights of a network lie, or would."""
+    """The file that holds the weights of a network, once they have been downloaded."""
     return Path(torch.hub.get_dir()) / "checkpoints" / URLS[network].rsplit("/", 1)[-1]
 
 
@@ -50,7 +50,7 @@ def _is_intact(file: Path) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rsplit("-", 1)[-1])
 
 
-def at_hand(network: str) -> bool:
+def is_cached(network: str) -> bool:
     """Whether the weights of a network are on this machine, undamaged."""
     return _is_intact(path(network))
 
@@ -75,7 +75,10 @@ def _download(url: str, target: Path, answered: threading.Event, given_up: threa
 
 
 def _fetch(url: str, target: Path) -> str:
-    """Downloads, or says why not. In a thread of its own: looking up a name has no time limit that a caller can set."""
+    """Downloads; returns why not, or nothing.
+
+    In a thread of its own: looking up a name has no time limit that a caller can set.
+    """
     answered, given_up, failure = threading.Event(), threading.Event(), list[str]()
     thread = threading.Thread(target=_download, args=(url, target, answered, given_up, failure), daemon=True)
     start = time.monotonic()
@@ -88,13 +91,13 @@ def _fetch(url: str, target: Path) -> str:
     return "" if target.is_file() else "no answer in time"
 
 
-def imagenet(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tensor] | None:
-    """torchvision's state dict of a network of ``URLS``, or None with the reason given to ``note``.
+def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tensor] | None:
+    """torchvision's state dict of a network of ``URLS``, or None.
 
     Args:
         network: its name.
         mode: ``auto`` may download; ``off`` does not even look.
-        note: told what to do if there are none.
+        note: gets a sentence for the user if there are none: why, and what to do.
     """
     target = path(network)
     if mode == "off":

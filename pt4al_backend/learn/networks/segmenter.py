@@ -96,7 +96,7 @@ class Segmenter(nn.Module):
         below, right = (-side % self.body.form.stride for side in images.shape[2:])
         return F.pad(images.float(), (0, right, 0, below), mode="replicate") if below or right else images
 
-    def both(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
+    def maps_and_logits(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """The encoder's feature maps (``Body.maps``), and the logits."""
         height, width = images.shape[2:]
         padded = self.padded(images)
@@ -107,4 +107,4 @@ class Segmenter(nn.Module):
         return pyramid[-4:], logits[:, :, :height, :width]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.both(images)[1]
+        return self.maps_and_logits(images)[1]

@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.learn.loop import Objective, Recipe, few_images
+from pt4al_backend.learn.loop import Recipe, limit_minibatch
 from pt4al_backend.learn.networks import Body
+from pt4al_backend.learn.objective import Objective
 
 #: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
 #: knows its pool by heart has tiny losses, and still orders them.
@@ -57,7 +58,7 @@ class Pretext(Objective):
         """
         return Recipe(
             epochs=settings.pretext_epochs,
-            minibatch_size=few_images(64 if device.type == "cpu" else 256, images),
+            minibatch_size=limit_minibatch(64 if device.type == "cpu" else 256, images),
             learning_rate=settings.learning_rate or (self.rate if fresh else self.rate / 10),
             warmup=0.3,
         )

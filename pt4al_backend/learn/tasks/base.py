@@ -1,9 +1,9 @@
-"""What a main task is: a model that is trained on the annotators' labels, and what it says of images."""
+"""Base of the main tasks: a model that is trained on the annotators' labels, and its predictions."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -15,14 +15,31 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask, MaskFiles
-from pt4al_backend.learn.loop import Recipe, Trainable, enough_epochs, few_images
+from pt4al_backend.learn.loop import Recipe, extend_epochs, limit_minibatch
 from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Form
+from pt4al_backend.learn.objective import Trainable
 
-#: What a model says of an image: the name of a class, or a mask at the size of the frame.
+#: A model's answer for an image: the name of a class, or a mask at the size of the frame.
 Answer = str | Mask
 #: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS``.
 Confidences = dict[str, NDArray[np.float64]]
+
+
+class Interval(TypedDict):
+    """A metric, 0..1, with its 95 % confidence interval; all None where there is nothing to measure it on."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Metrics(Interval):
+    """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images."""
+
+    metric: str
+    total: int
+    classes: NotRequired[dict[str, Interval]]
 
 
 class Losses(NamedTuple):
@@ -38,13 +55,13 @@ class Losses(NamedTuple):
 
 
 class MainTask(Trainable):
-    """Base of the main tasks. Nothing outside its subclasses asks which of them it is."""
+    """Base of the main tasks. Nothing outside its subclasses depends on which of them it is."""
 
     name: ClassVar[str]
-    #: Images in one step of SGD where the setting says nothing.
-    minibatch: ClassVar[int]
-    #: Candidates whose answers are kept, the least confident (see ``examination``); None keeps all.
-    most_answers: ClassVar[int | None] = None
+    #: Images in one step of SGD unless the setting of that name is set.
+    minibatch_size: ClassVar[int]
+    #: Candidates whose answers are kept, the least confident (see ``evaluation``); None keeps all.
+    max_answers: ClassVar[int | None] = None
     body: Body
     classes: tuple[str, ...]
     _settings: ProjectSettings
@@ -56,13 +73,13 @@ class MainTask(Trainable):
 
     @abstractmethod
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
-        """A model with a fresh head, ready to look at images of a shape."""
+        """A model with a fresh head for images of a shape."""
 
     # learning
 
     @abstractmethod
     def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
-        """What labels say, one target each: class names, or names among ``masks``. ``file`` may be used to keep them in.
+        """The target of each label: a class name, or a name among ``masks``. ``file`` may be used to keep targets in.
 
         Raises:
             TrainingImpossible: a label that this task does not know.
@@ -71,10 +88,10 @@ class MainTask(Trainable):
 
     @abstractmethod
     def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
-        """What training draws from. Checks that the targets can be learned, and weighs the classes.
+        """What training draws minibatches from. Checks that the targets can be learned, and weighs the classes.
 
         Raises:
-            TrainingImpossible: they cannot, and why.
+            TrainingImpossible: the targets cannot be learned; the message says why.
         """
 
     @abstractmethod
@@ -87,75 +104,70 @@ class MainTask(Trainable):
     def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
         """How ``images`` labelled images are learned; ``fresh`` is False if the body has weights from elsewhere.
 
-        The paper's optimiser; highest rate 0.1 for fresh weights, 0.05 for others (in classification 0.01 learned slower in
-        every trial).
-
-        Few labels: ``few_images`` makes the minibatches smaller and, where ``epochs`` is not set, ``enough_epochs`` adds
-        epochs. The paper's step schedule has no warm-up.
+        The paper's optimiser; highest learning rate 0.1 for fresh weights, 0.05 for others. With few labels ``limit_minibatch``
+        makes the minibatches smaller and, where ``epochs`` is not set, ``extend_epochs`` adds epochs. The paper's step schedule
+        has no warm-up.
         """
         settings = self._settings
-        size = few_images(settings.minibatch_size or self.minibatch, images)
+        size = limit_minibatch(settings.minibatch_size or self.minibatch_size, images)
         return Recipe(
-            epochs=settings.epochs or enough_epochs(100 if device.type == "cuda" else 30, images, size),
+            epochs=settings.epochs or extend_epochs(100 if device.type == "cuda" else 30, images, size),
             minibatch_size=size,
             learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
             schedule=settings.schedule,
             warmup=0.05 if settings.schedule == "cosine" else 0.0,
         )
 
-    # answering
+    # predicting
 
     @abstractmethod
-    def together(self, device: torch.device) -> int:
-        """Images in a minibatch of ``look``."""
+    def minibatch_limit(self, device: torch.device) -> int:
+        """Images in a minibatch of ``predict``."""
 
-    def look(self, images: Tensor) -> tuple[Tensor, ...]:
-        """All that answers are made of, of images [m, 3, H, W] in evaluation mode, nothing random: tensors of m rows."""
-        return self.study(images)[1:]
+    def predict(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The model's outputs for images [m, 3, H, W], in evaluation mode, nothing random: tensors of m rows each."""
+        return self.predict_with_features(images)[1:]
 
     @abstractmethod
     def maps(self, images: Tensor) -> list[Tensor]:
         """Feature maps of four depths (``Body.maps``) of images of any size."""
 
     @abstractmethod
-    def study(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the model tells images by, the body's pooled features float32 [m, d], and then what ``look`` gives."""
+    def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The body's pooled features float32 [m, d], then what ``predict`` gives, in one forward pass."""
 
     @abstractmethod
-    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
-        """What ``look`` has seen, in words.
+    def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+        """Confidences and answers from rows of ``predict``.
 
         Raises:
             TrainingImpossible: the model has diverged.
         """
 
     def posteriors(self, rows: tuple[NDArray[Any], ...]) -> NDArray[np.floating]:  # noqa: ARG002 - for those that have some
-        """Of what ``look`` has seen one posterior for each class and image, [m, C].
+        """One posterior for each class and image, [m, C], from rows of ``predict``.
 
         Raises:
-            TrainingImpossible: this task has none (see ``tasks.POSTERIORS``).
+            TrainingImpossible: this task has none (see ``catalog.MAIN_TASK_FACTS``).
         """
         raise TrainingImpossible(f"{self.name} has no posteriors of images.", "Set strategy in the extra params to another.")
 
     @abstractmethod
-    def write(self, answer: Answer, masks: MaskFiles) -> str:
-        """An answer as the name that stands for it; a mask is put into ``masks``."""
+    def store(self, answer: Answer, masks: MaskFiles) -> str:
+        """The name that stands for an answer: that of a class, or of the mask once it is written into ``masks``."""
 
     # measuring
 
     @abstractmethod
     def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
-        """What the metrics need of each image, [m, ...]."""
+        """What the metrics need of each image, int64 [m, ...]; tallies of several minibatches are concatenated."""
 
     @abstractmethod
-    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
-        """How well the model did on images drawn uniformly: ``metric``, ``value``, ``low``, ``high`` (95 %), ``total``; JSON.
-
-        Without an image to measure it on, value and interval are None.
-        """
+    def metrics(self, tallies: NDArray[np.int64]) -> Metrics:
+        """How well the model did on images drawn uniformly."""
 
 
 def require_finite(posteriors: NDArray[np.floating]) -> None:
-    """Raises TrainingImpossible if a model has diverged."""
+    """Raises TrainingImpossible if a model has diverged: some of its posteriors are no finite numbers."""
     if not np.isfinite(posteriors).all():
         raise TrainingImpossible("The model's posteriors are not all finite.", "Set learning_rate in the extra params to less.")

@@ -1,4 +1,4 @@
-"""Classes that labels hold: how often, whether they are enough to learn from, what each weighs."""
+"""The classes of labels: whether there are enough to learn from, and what each weighs in the loss."""
 
 from collections.abc import Sequence
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from pt4al_backend.errors import TooFewClasses
 
 
-def require_two(counts: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """Checks that the labels hold two of the ``classes`` or more; ``counts`` says how often each of them.
+def require_two_classes(counts: NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Checks that the labels hold two of the ``classes`` or more; ``counts``, int64 [classes], is how often each occurs.
 
     Raises:
-        TooFewClasses: they do not.
+        TooFewClasses: they hold fewer.
     """
     present = np.flatnonzero(counts)
     if len(present) < 2:
         only = f"only {classes[int(present[0])]!r}" if len(present) else "none"
         raise TooFewClasses(
             f"Training needs labels of two classes or more; there is {only}.",
-            "Label more tasks; the ranking serves meanwhile.",
+            "Label more tasks; until then they are served in the order of the ranking.",
         )
 
 

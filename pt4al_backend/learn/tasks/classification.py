@@ -17,19 +17,20 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn import augmentation
-from pt4al_backend.learn.loop import scoring_size
-from pt4al_backend.learn.minibatches import Data, Images, Minibatch, Targets
+from pt4al_backend.learn.inference import scoring_size
+from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, pooled
-from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
-from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
+from pt4al_backend.learn.stored_images import StoredImages
+from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, Metrics, require_finite
+from pt4al_backend.learn.tasks.classes import balanced_weights, require_two_classes
 from pt4al_backend.query.confidence import confidences
 
 
 class Classification(MainTask):
-    """``look`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
+    """``predict`` gives posteriors: softmax of the logits (not of normalised logits, as in the official code), float32 [m, C]."""
 
     name = "classification"
-    minibatch = 128  # the paper's
+    minibatch_size = 128  # the paper's
     model: Classifier
 
     @staticmethod
@@ -48,18 +49,18 @@ class Classification(MainTask):
         if unknown := sorted(set(labels) - number.keys()):
             raise TrainingImpossible(
                 f"There are labels {', '.join(map(repr, unknown[:3]))}, which are no classes of this project.",
-                "Check the classes in the labeling config; label the tasks of a renamed class anew.",
+                "Check the classes in the labeling config; label the tasks of a renamed class again.",
             )
         return np.array([number[label] for label in labels], np.int64)
 
     def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         numbers = targets[np.arange(len(rows))]
         counts = np.bincount(numbers, minlength=len(self.classes))
-        require_two(counts, self.classes)
+        require_two_classes(counts, self.classes)
         if self._settings.class_weights == "balanced":
             self._weights = torch.from_numpy(balanced_weights(counts))
         prepare, self._augment = augmentation.of_shape(self._shape)
-        return Images(pixels, rows, prepare, numbers)
+        return StoredImages(pixels, rows, prepare, numbers)
 
     def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
         images, targets = minibatch
@@ -69,17 +70,17 @@ class Classification(MainTask):
             return Losses(maps, values, torch.ones_like(values))
         return Losses(maps, values, self._weights.to(values, non_blocking=True)[targets])
 
-    def together(self, device: torch.device) -> int:
+    def minibatch_limit(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         return self.body.maps(images)
 
-    def study(self, images: Tensor) -> tuple[Tensor, ...]:
+    def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.model.features(images)
         return features, F.softmax(self.model.logits(features), dim=1)
 
-    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+    def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)
         return confidences(posteriors), [self.classes[k] for k in posteriors.argmax(1).tolist()]
@@ -88,7 +89,7 @@ class Classification(MainTask):
         (posteriors,) = rows
         return posteriors
 
-    def write(self, answer: Answer, _masks: MaskFiles) -> str:
+    def store(self, answer: Answer, _masks: MaskFiles) -> str:
         return str(answer)
 
     def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
@@ -96,8 +97,8 @@ class Classification(MainTask):
         right = [answer == self.classes[target] for answer, target in zip(answers, targets.tolist(), strict=True)]
         return np.array(right, np.int64)
 
-    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
-        """Accuracy, and its Wilson interval."""
+    def metrics(self, tallies: NDArray[np.int64]) -> Metrics:
+        """Accuracy, and its Wilson score interval (Wilson 1927)."""
         total = len(tallies)
         if not total:
             return {"metric": "accuracy", "value": None, "low": None, "high": None, "total": 0}

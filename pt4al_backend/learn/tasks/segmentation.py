@@ -1,14 +1,11 @@
 """Segmentation: a class for every pixel; cross-entropy by DeepLab, and confidences that are means over the pixels.
 
-The paper says of Cityscapes: DeepLab with ResNet-101 from ImageNet's weights, 1024 x 512, one image a step, no augmentation;
-not which DeepLab, for how long, or what an image's confidence is. Not as there: minibatches of 8, as batch normalisation of
-one image is poor (two at least; ``encoders`` says what one would be normalised by), augmentation, frames of the project's own
-size. The setting ``preset = "paper"`` starts from fresh weights here as well, unless ``init = "imagenet"`` is given beside it.
+PT4AL (section 5.2) trains DeepLab with ResNet-101 from ImageNet's weights on Cityscapes at 1024 x 512, one image a step, without
+augmentation; it does not say which DeepLab, for how long, or what an image's confidence is. Not as there: minibatches of 8, as
+batch normalisation of one image is poor (``networks.deeplab`` says how a single one is normalised), augmentation, and frames of
+the project's own size. ``preset = "paper"`` starts from fresh weights here as well, unless ``init = "imagenet"`` is set too.
 
-The recipe is every main task's (``Task.recipe``). On CamVid's validation part, after 30 epochs over 60 images at 96 x 128
-(ResNet-18, DeepLabV3+, no augmentation but mirroring, one seed each), fresh weights came to a mean intersection over union of
-.316, .323 and .292 at highest rates of .1, .2 and .4, and a colorization learner's (15 epochs over 367 images) to .263, .287
-and .308 at .02, .05 and .1: no gain there. 4, 8 and 16 images a step differed little. ImageNet's weights were not at hand.
+The recipe is every main task's (``MainTask.recipe``); docs/results/segmentation.md has what learning rates and weights came to.
 """
 
 import re
@@ -29,24 +26,25 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape, fit_ids
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of
 from pt4al_backend.learn.augmentation import Scenes
-from pt4al_backend.learn.loop import scoring_size
-from pt4al_backend.learn.minibatches import Data, Minibatch, Pairs, Targets
+from pt4al_backend.learn.inference import scoring_size
+from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, EncoderForm, Form, pooled
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
+from pt4al_backend.learn.stored_images import StoredPairs
 from pt4al_backend.learn.tasks import iou
-from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, require_finite
-from pt4al_backend.learn.tasks.classes import balanced_weights, require_two
+from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, Metrics, require_finite
+from pt4al_backend.learn.tasks.classes import balanced_weights, require_two_classes
 from pt4al_backend.learn.tasks.target_masks import TargetMasks
 from pt4al_backend.query.confidence import SAMPLERS
 
 _MASK_NAME = re.compile(r"\d+x\d+-[0-9a-f]+")
 
 
-def doubt(logits: Tensor) -> tuple[Tensor, Tensor]:
+def pixel_confidences(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Confidences of pixels, float32 [m, 3, ...] in the order of ``SAMPLERS``, and their likeliest classes, int64 [m, ...].
 
-    What the samplers do to rows of posteriors in numpy is done here to float32 logits [m, C, ...] on the device, without
-    ever holding the posteriors: they are the exponentials over their sum.
+    The same as the samplers of ``query.confidence``, which take rows of posteriors in numpy, from float32 logits [m, C, ...] on
+    the device, without ever holding the posteriors.
     """
     top, ids = logits.max(1, keepdim=True)
     below = logits - top
@@ -58,7 +56,7 @@ def doubt(logits: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([1 / total, (1 - second) / total, least], 1).clamp(0, 1), ids[:, 0]
 
 
-def mean_of_least(values: Tensor, share: float) -> Tensor:
+def mean_of_lowest(values: Tensor, share: float) -> Tensor:
     """Mean over the pixels, or over the ``share`` of them with the lowest values: [m, k, H, W] -> float64 [m, k]."""
     pixels = values.flatten(2)
     if share < 1:
@@ -67,12 +65,12 @@ def mean_of_least(values: Tensor, share: float) -> Tensor:
 
 
 class Segmentation(MainTask):
-    """``look`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
+    """``predict`` gives confidences float64 [m, 3], class ids uint8 [m, H, W], and classes' scores float32 [m, C]."""
 
     name = "segmentation"
-    minibatch = 8
+    minibatch_size = 8
     model: Segmenter
-    most_answers = 5000
+    max_answers = 5000
 
     @staticmethod
     def form(_shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
@@ -90,13 +88,13 @@ class Segmentation(MainTask):
 
     def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
         """Masks at the size of the frame, each pixel with its nearest's id; ``settings.unlabelled`` is applied to them."""
-        instead = self._unlabelled()
+        unlabelled = self._unlabelled_id()
 
         def read(name: str) -> NDArray[np.uint8]:
             if masks is None or not _MASK_NAME.fullmatch(name):
                 raise TrainingImpossible(f"The label {name!r} is no mask.", "Check that the labeling config asks for masks.")
             ids = fit_ids(masks.get(name).ids, self._shape)
-            ids[ids == UNLABELLED] = instead
+            ids[ids == UNLABELLED] = unlabelled
             highest = int(ids[ids != UNLABELLED].max(initial=0))
             if highest >= len(self.classes):
                 raise TrainingImpossible(
@@ -107,8 +105,8 @@ class Segmentation(MainTask):
 
         return TargetMasks(file, self._shape, labels, read)
 
-    def _unlabelled(self) -> int:
-        """The id of pixels that nobody gave a class."""
+    def _unlabelled_id(self) -> int:
+        """The id that pixels without a class get."""
         if self._settings.unlabelled == "ignore":
             return UNLABELLED
         background = id_of(self._settings.background, self.classes)
@@ -122,16 +120,16 @@ class Segmentation(MainTask):
     def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         each = (np.bincount(targets[np.array([k])].ravel(), minlength=UNLABELLED + 1) for k in range(len(rows)))
         counts = sum(each, np.zeros(UNLABELLED + 1, np.int64))[: len(self.classes)]
-        require_two(counts, self.classes)
+        require_two_classes(counts, self.classes)
         if self._settings.class_weights == "balanced":
             self._weights = torch.from_numpy(balanced_weights(counts))
-        return Pairs(pixels, rows, targets, Scenes(self._shape))
+        return StoredPairs(pixels, rows, targets, Scenes(self._shape))
 
     def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
         """Cross-entropy, the mean over the pixels of an image that have a class (by weight); 0 where none has."""
         images, masks = minibatch
-        torch.manual_seed(int(rng.integers(2**63)))  # of the decoder's dropout, so that it hangs on the step alone
-        maps, logits = self.model.both(images)
+        torch.manual_seed(int(rng.integers(2**63)))  # of the decoder's dropout, so that it depends on the step alone
+        maps, logits = self.model.maps_and_logits(images)
         targets = masks.long()
         weights = self._weights
         if weights is None:
@@ -141,25 +139,25 @@ class Segmentation(MainTask):
         known = F.pad(weights, (0, UNLABELLED + 1 - len(weights)))[targets].sum((1, 2))
         return Losses(maps, totals / known.clamp(min=torch.finfo(torch.float32).tiny), known)
 
-    # answering
+    # predicting
 
-    def together(self, device: torch.device) -> int:
+    def minibatch_limit(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1, classes=len(self.classes))
 
     def maps(self, images: Tensor) -> list[Tensor]:
         return self.body.maps(self.model.padded(images))
 
-    def study(self, images: Tensor) -> tuple[Tensor, ...]:
-        maps, logits = self.model.both(images)
-        values, ids = doubt(logits)
+    def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
+        maps, logits = self.model.maps_and_logits(images)
+        values, ids = pixel_confidences(logits)
         top, areas = values[:, 0].flatten(1), ids.flatten(1)
         diverged = ~top.isfinite().all(1, keepdim=True)  # which sorting would take for certainty
-        confidences = mean_of_least(values, self._settings.uncertain_share).masked_fill(diverged, torch.nan)
+        confidences = mean_of_lowest(values, self._settings.uncertain_share).masked_fill(diverged, torch.nan)
         none = top.new_zeros((len(top), len(self.classes)))
         sums, sizes = none.scatter_add(1, areas, top), none.scatter_add(1, areas, torch.ones_like(top))
         return pooled(maps[-1]), confidences, ids.to(torch.uint8), sums / sizes.clamp(min=1)
 
-    def say(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
+    def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         confidences, ids, scores = rows
         require_finite(confidences)
         answers: list[Answer] = [
@@ -168,7 +166,7 @@ class Segmentation(MainTask):
         ]
         return {name: confidences[:, k] for k, name in enumerate(SAMPLERS)}, answers
 
-    def write(self, answer: Answer, masks: MaskFiles) -> str:
+    def store(self, answer: Answer, masks: MaskFiles) -> str:
         assert isinstance(answer, Mask)  # noqa: S101 - its own
         return masks.put(answer)
 
@@ -181,6 +179,6 @@ class Segmentation(MainTask):
             tallies[k] = iou.tally(answer.ids, truth, len(self.classes))
         return tallies
 
-    def metrics(self, tallies: NDArray[np.int64]) -> dict[str, Any]:
-        """Mean intersection over union at the size of the frame, to which the annotators' masks are brought (nearest pixel)."""
-        return iou.measured(tallies, self.classes)
+    def metrics(self, tallies: NDArray[np.int64]) -> Metrics:
+        """Mean intersection over union at the size of the frame, to which the annotators' masks are scaled (nearest pixel)."""
+        return iou.metrics(tallies, self.classes)

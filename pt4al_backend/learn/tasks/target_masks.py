@@ -1,4 +1,4 @@
-"""The masks that annotators drew, at the size of the frame: decoded once for a training, then read by minibatch."""
+"""The masks that annotators drew, at the size of the frame: decoded once for a training, then read minibatch by minibatch."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ class TargetMasks:
     """Class ids uint8 [H, W] of some images in a file, so that memory stays flat in their number.
 
     Args:
-        file: where they are kept; made anew.
+        file: where they are kept; an older one is replaced.
         shape: H and W.
         names: of the masks, in the order of the images.
         read: gives the ids of the mask of a name, [H, W]; called from threads.
@@ -25,7 +25,7 @@ class TargetMasks:
     def __init__(self, file: Path, shape: Shape, names: Sequence[str], read: Callable[[str], NDArray[np.uint8]]) -> None:
         self._file, self._shape = file, shape
         file.unlink(missing_ok=True)
-        with FrameFile(file, shape, 1) as store, ThreadPoolExecutor(devices.cores(), "truths") as threads:
+        with FrameFile(file, shape, 1) as store, ThreadPoolExecutor(devices.cores(), "target-masks") as threads:
 
             def keep(row: int) -> None:
                 store.write(row, read(names[row])[:, :, None])

@@ -111,7 +111,7 @@ def weights(server: ServerContext) -> str:
         "classification takes resnet18's for images above 64 pixels at width 64, the GPU's default; "
         f"segmentation takes {' and '.join(encoders)}'s at any size"
     )
-    missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not imagenet.at_hand(name)]
+    missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not imagenet.is_cached(name)]
     folder = imagenet.path("resnet18").parent
     if not missing:
         return f"in {folder}; {use}"

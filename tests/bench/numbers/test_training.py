@@ -11,9 +11,9 @@ from pt4al_backend.bench.numbers import released, training
 from pt4al_backend.bench.numbers.workbench import Sizes, Workbench
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.minibatches import Images
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.pretext.rotation import Rotation
+from pt4al_backend.learn.stored_images import StoredImages
 from tests.support import pools
 
 CPU = torch.device("cpu")
@@ -39,7 +39,7 @@ def test_the_released_way_of_scoring_finds_the_same_losses(tmp_path: Path, learn
     released.score(learner.model, files, tmp_path / "losses.txt", CPU)
     lines = [line.split("_", 1) for line in (tmp_path / "losses.txt").read_text().splitlines()]
     with FrameFile(store, pools.SHAPE) as pixels, torch.inference_mode():
-        (images,) = Images(pixels, np.arange(5), Centre(pools.SHAPE)).minibatch(np.arange(5), np.random.default_rng(0))
+        (images,) = StoredImages(pixels, np.arange(5), Centre(pools.SHAPE)).minibatch(np.arange(5), np.random.default_rng(0))
         expected = learner.scores(images)[:, 0]
     assert [name for _, name in lines] == [str(file) for file in files]
     np.testing.assert_allclose([float(loss) for loss, _ in lines], expected.numpy(), rtol=1e-4)

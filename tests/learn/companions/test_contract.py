@@ -21,8 +21,8 @@ from pt4al_backend.jobs.learn import Job
 from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.companions.vaal import Autoencoder
-from pt4al_backend.learn.loop import Progress
 from pt4al_backend.learn.networks import ResNetForm
+from pt4al_backend.learn.progress import Progress
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES, arrow
@@ -133,7 +133,7 @@ def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, 
     torch.manual_seed(0)
     task = MAIN_TASKS.load("classification", MainTask)(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
     images = torch.randint(0, 256, (8, 3, *SHAPE), dtype=torch.uint8)
-    beside = COMPANIONS.load(name, Companion)(task).beside()
+    beside = COMPANIONS.load(name, Companion)(task).trainable()
     beside.done = done
     gradients = []
     for each in (task, beside):

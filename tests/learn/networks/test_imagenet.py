@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.learn.networks import EncoderForm, build
-from pt4al_backend.learn.networks import imagenet as pretrained
+from pt4al_backend.learn.networks import imagenet as imagenet_files
 
 
 def archive() -> bytes:
@@ -33,15 +33,15 @@ NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of torchvision's, and a small file in the place of its weights."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setitem(pretrained.URLS, "resnet18", f"http://nowhere.invalid/{NAME}")
+    monkeypatch.setitem(imagenet_files.URLS, "resnet18", f"http://nowhere.invalid/{NAME}")
     return tmp_path / "hub" / "checkpoints" / NAME
 
 
 def imagenet(note: Callable[[str], None], mode: str = "auto", url: str = "") -> dict[str, Tensor] | None:
     """The weights from ``url``."""
     if url:
-        pretrained.URLS["resnet18"] = url
-    return pretrained.imagenet("resnet18", mode, note)
+        imagenet_files.URLS["resnet18"] = url
+    return imagenet_files.load("resnet18", mode, note)
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def test_weights_at_hand_are_used_without_asking_anybody(home: Path) -> None:
     weights = imagenet(notes.append)
     assert weights is not None
     assert weights["conv1.weight"].tolist() == [1, 1, 1]
-    assert pretrained.at_hand("resnet18")
+    assert imagenet_files.is_cached("resnet18")
     assert notes == []
 
 
@@ -100,7 +100,7 @@ def test_a_file_with_another_checksum_is_not_used() -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(imagenet_files, "ANSWER_SECONDS", 0.2)
     notes: list[str] = []
     with serving(CONTENT, answer=threading.Event()) as url:
         assert imagenet(notes.append, url=url) is None
@@ -114,7 +114,7 @@ def test_no_way_there_is_a_note_with_the_remedy(home: Path) -> None:
     notes: list[str] = []
     assert imagenet(notes.append, url=url) is None
     assert "ConnectionError" in notes[0]
-    assert not pretrained.at_hand("resnet18")
+    assert not imagenet_files.is_cached("resnet18")
 
 
 def test_switched_off_nobody_is_asked(home: Path) -> None:
@@ -125,7 +125,7 @@ def test_switched_off_nobody_is_asked(home: Path) -> None:
     assert not home.exists()
 
 
-@pytest.mark.parametrize("network", sorted(set(pretrained.URLS) - {"resnet50", "resnet101"}))
+@pytest.mark.parametrize("network", sorted(set(imagenet_files.URLS) - {"resnet50", "resnet101"}))
 def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> None:
     reference = torchvision.models.get_model(network, weights=None).eval()
     body = build(EncoderForm(network, "deeplabv3plus"))
@@ -135,5 +135,5 @@ def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> Non
 
 
 def test_every_network_that_a_project_may_choose_has_an_address() -> None:
-    assert set(get_args(get_args(ProjectSettings.model_fields["encoder"].annotation)[0])) == set(pretrained.URLS)
-    assert len(set(map(pretrained.path, pretrained.URLS))) == len(pretrained.URLS)
+    assert set(get_args(get_args(ProjectSettings.model_fields["encoder"].annotation)[0])) == set(imagenet_files.URLS)
+    assert len(set(map(imagenet_files.path, imagenet_files.URLS))) == len(imagenet_files.URLS)

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import PRETEXTS
-from pt4al_backend.learn import initial_weights
-from pt4al_backend.learn.loop import Training, score
+from pt4al_backend.learn import saved
+from pt4al_backend.learn.inference import score
+from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body, ResNetForm, build
 from pt4al_backend.learn.pretext.base import Pretext
@@ -149,9 +150,9 @@ def test_training_changes_all_of_the_shared_body_and_the_seed_decides_how(name: 
 def test_a_learner_whose_weights_are_saved_scores_later_imports_alike(learner: Pretext, tmp_path: Path) -> None:
     frames = Frames.of_arrows(16, 32, 32)
     train(learner, frames, epochs=1)
-    initial_weights.save(learner, tmp_path)
+    saved.save(learner, tmp_path)
     loaded = type(learner)(Light())  # of other initial weights
-    loaded.model.load_state_dict(torch.load(tmp_path / initial_weights.WEIGHTS, weights_only=True))
+    loaded.model.load_state_dict(torch.load(tmp_path / saved.WEIGHTS, weights_only=True))
     np.testing.assert_array_equal(scores(loaded, frames), scores(learner, frames))
 
 

@@ -13,9 +13,10 @@ from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.loop import Recipe, Training, infer
-from pt4al_backend.learn.minibatches import Images
+from pt4al_backend.learn.inference import infer
+from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.classes import balanced_weights
 from pt4al_backend.learn.tasks.classification import Classification
@@ -51,9 +52,9 @@ def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: FrameFi
     learned = task()
     Training(learned, learned.training_data(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
     seen: list[NDArray[np.float32]] = []
-    images = Images(pixels, test, Centre(pools.SHAPE))
-    infer(learned.model, learned.look, images, 32, lambda _, rows: seen.append(rows[0]), device=CPU)
-    confidences, answers = learned.say((np.concatenate(seen),))
+    images = StoredImages(pixels, test, Centre(pools.SHAPE))
+    infer(learned.model, learned.predict, images, 32, lambda _, rows: seen.append(rows[0]), device=CPU)
+    confidences, answers = learned.interpret((np.concatenate(seen),))
     assert all(((values >= 0) & (values <= 1)).all() for values in confidences.values())
     np.testing.assert_array_equal(confidences["least_confidence"], seen[0].max(1))
     metrics = learned.metrics(learned.tally(answers, pools.targets(test)))
@@ -79,7 +80,7 @@ def test_without_control_picks_there_is_no_accuracy() -> None:
 
 def test_a_model_that_has_diverged_is_told() -> None:
     with pytest.raises(TrainingImpossible, match="learning_rate"):
-        task().say((np.array([[0.5, np.nan, 0.5]]),))
+        task().interpret((np.array([[0.5, np.nan, 0.5]]),))
 
 
 @pytest.mark.parametrize(("targets", "words"), [([], "none"), ([1, 1, 1], "only 'green'")])

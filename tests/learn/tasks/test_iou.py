@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.tasks.iou import LEAST_IMAGES, measured, overlaps, tally
+from pt4al_backend.learn.tasks.iou import LEAST_IMAGES, metrics, ratios, tally
 
 CLASSES = ("ground", "sun", "sea", "ship")
 VOID = 255
@@ -19,7 +19,7 @@ def test_an_image_is_counted_by_class_and_void_nowhere() -> None:
 
 
 def test_the_mean_is_over_the_classes_that_are_there() -> None:
-    found = measured(tally(PREDICTED, TRUTH, 4)[None], CLASSES)
+    found = metrics(tally(PREDICTED, TRUTH, 4)[None], CLASSES)
     assert found["metric"] == "mIoU"
     assert found["total"] == 1
     each = {name: value["value"] for name, value in found["classes"].items()}
@@ -29,12 +29,12 @@ def test_the_mean_is_over_the_classes_that_are_there() -> None:
 
 def test_a_class_that_is_only_predicted_counts_as_missed() -> None:
     only = tally(np.array([[3, 0]], np.uint8), np.array([[0, 0]], np.uint8), 4)
-    assert overlaps(only)[3] == 0
+    assert ratios(only)[3] == 0
 
 
 def test_areas_are_added_over_the_images_before_they_are_divided() -> None:
     tallies = np.array([[[1, 2, 1]], [[8, 8, 8]]])
-    assert measured(tallies, ["all"])["value"] == pytest.approx(9 / 10)
+    assert metrics(tallies, ["all"])["value"] == pytest.approx(9 / 10)
 
 
 def test_the_interval_holds_the_value_and_narrows_with_more_images() -> None:
@@ -43,12 +43,12 @@ def test_the_interval_holds_the_value_and_narrows_with_more_images() -> None:
     tallies = np.stack([both, both + rng.integers(0, 40, both.shape), both + rng.integers(0, 40, both.shape)], -1)
     widths = []
     for count in (10, 400):
-        found = measured(tallies[:count], CLASSES[:2])
+        found = metrics(tallies[:count], CLASSES[:2])
         for interval in (found, *found["classes"].values()):
             assert 0 < interval["low"] < interval["value"] < interval["high"] < 1
         widths.append(found["high"] - found["low"])
     assert widths[1] < widths[0] / 3
-    assert measured(tallies, CLASSES[:2]) == found
+    assert metrics(tallies, CLASSES[:2]) == found
 
 
 def alike(images: int) -> NDArray[np.int64]:
@@ -58,7 +58,7 @@ def alike(images: int) -> NDArray[np.int64]:
 
 def test_too_few_images_say_nothing() -> None:
     for images, interval in ((1, (0, 1)), (LEAST_IMAGES - 1, (0, 1)), (LEAST_IMAGES, (4 / 7, 4 / 7))):
-        found = measured(alike(images), CLASSES[:2])
+        found = metrics(alike(images), CLASSES[:2])
         assert found["classes"]["ground"]["value"] == pytest.approx(4 / 7)
         assert (found["classes"]["ground"]["low"], found["classes"]["ground"]["high"]) == pytest.approx(interval)
         assert ((found["low"], found["high"]) == (0, 1)) == (images < LEAST_IMAGES)
@@ -76,7 +76,7 @@ def test_a_class_in_too_few_images_has_an_interval_that_says_nothing(where: str)
 
 def interval(tallies: NDArray[np.int64]) -> tuple[float, float]:
     """That of the second class; those of the first and of the mean are narrower than all."""
-    found = measured(tallies, CLASSES[:2])
+    found = metrics(tallies, CLASSES[:2])
     for each in (found, found["classes"]["ground"]):
         assert 0 < each["low"] <= each["high"] < 1
     return found["classes"]["sun"]["low"], found["classes"]["sun"]["high"]
@@ -84,5 +84,5 @@ def interval(tallies: NDArray[np.int64]) -> tuple[float, float]:
 
 def test_without_images_or_without_a_pixel_that_is_not_void_there_is_no_value() -> None:
     for tallies in (np.zeros((0, 2, 3), np.int64), np.zeros((5, 2, 3), np.int64)):
-        found = measured(tallies, CLASSES[:2])
+        found = metrics(tallies, CLASSES[:2])
         assert (found["value"], found["low"], found["high"], found["total"]) == (None, None, None, len(tallies))

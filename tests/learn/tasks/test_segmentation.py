@@ -16,11 +16,12 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.loop import Training, infer, scoring_size
-from pt4al_backend.learn.minibatches import Images
+from pt4al_backend.learn.inference import infer, scoring_size
+from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.networks import ResNetForm, build
+from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.learn.tasks.segmentation import Segmentation, doubt, mean_of_least
+from pt4al_backend.learn.tasks.segmentation import Segmentation, mean_of_lowest, pixel_confidences
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 
@@ -49,8 +50,8 @@ def truths(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
 def look(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64], size: int = 8) -> list[NDArray[Any]]:
     """What the model sees of rows, in minibatches of a size."""
     parts: list[tuple[NDArray[Any], ...]] = []
-    images = Images(pixels, rows, Centre(SHAPE))
-    infer(learned.model, learned.look, images, size, lambda _, seen: parts.append(seen), device=CPU)
+    images = StoredImages(pixels, rows, Centre(SHAPE))
+    infer(learned.model, learned.predict, images, size, lambda _, seen: parts.append(seen), device=CPU)
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
@@ -66,7 +67,7 @@ def test_it_learns_what_a_person_can_see_and_says_where(pixels: FrameFile) -> No
     training_data = learned.training_data(pixels, train, truths(train))
     Training(learned, training_data, learned.recipe(len(train), CPU, fresh=True), device=CPU).run()
     seen = look(learned, pixels, test)
-    confidences, answers = learned.say(tuple(seen))
+    confidences, answers = learned.interpret(tuple(seen))
     metrics = learned.metrics(learned.tally(answers, truths(test)))
     assert metrics["value"] > 0.75
     assert confidences.keys() == SAMPLERS.keys()
@@ -96,7 +97,7 @@ def test_pixels_are_judged_as_the_samplers_judge_rows() -> None:
         logits = 3 * torch.randn((2, classes, 4, 6), generator=torch.Generator().manual_seed(classes))
         logits[0, :, 0, 0] = 100.0 * torch.arange(classes)  # as sure as can be
         rows = torch.softmax(logits, 1).permute(0, 2, 3, 1).reshape(-1, classes).numpy()
-        values, ids = doubt(logits)
+        values, ids = pixel_confidences(logits)
         for k, sampler in enumerate(SAMPLERS.values()):
             np.testing.assert_allclose(values[:, k].flatten(), sampler(rows), atol=1e-6)
         np.testing.assert_array_equal(ids.flatten(), rows.argmax(1))
@@ -104,9 +105,9 @@ def test_pixels_are_judged_as_the_samplers_judge_rows() -> None:
 
 def test_an_images_confidence_is_the_mean_over_its_least_certain_pixels() -> None:
     values = torch.arange(10.0).view(1, 1, 2, 5) / 10
-    assert mean_of_least(values, 1.0).item() == pytest.approx(0.45)
-    assert mean_of_least(values, 0.3).item() == pytest.approx(0.1)
-    assert mean_of_least(values, 0.01).item() == 0
+    assert mean_of_lowest(values, 1.0).item() == pytest.approx(0.45)
+    assert mean_of_lowest(values, 0.3).item() == pytest.approx(0.1)
+    assert mean_of_lowest(values, 0.01).item() == 0
 
 
 def test_a_share_of_the_pixels_lowers_the_confidence_and_leaves_the_mask(pixels: FrameFile) -> None:
@@ -122,7 +123,7 @@ def test_a_model_that_has_diverged_is_told_whatever_the_share() -> None:
     with torch.no_grad():
         learned.head.bias[1] = torch.nan
     with torch.inference_mode(), pytest.raises(TrainingImpossible, match="learning_rate"):
-        diverged.say(tuple(part.numpy() for part in diverged.look(torch.zeros((1, 3, *SHAPE), dtype=torch.uint8))))
+        diverged.interpret(tuple(part.numpy() for part in diverged.predict(torch.zeros((1, 3, *SHAPE), dtype=torch.uint8))))
 
 
 # targets

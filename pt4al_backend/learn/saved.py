@@ -1,0 +1,95 @@
+"""Saved networks: pretext learners and main tasks' models, written into an artefact and loaded from it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.learn import networks
+from pt4al_backend.learn.checkpoint import archive
+from pt4al_backend.learn.networks import Body
+from pt4al_backend.learn.objective import Trainable
+from pt4al_backend.learn.pretext.base import Pretext
+from pt4al_backend.learn.tasks.base import MainTask
+
+WEIGHTS = "weights.pt"
+
+
+def save(objective: Trainable, folder: Path) -> None:
+    """Writes the model's weights as a state dict on the CPU."""
+    (folder / WEIGHTS).write_bytes(archive({name: value.cpu() for name, value in objective.model.state_dict().items()}))
+
+
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a damaged archive surfaces as any of a dozen types
+        raise StoreCorrupt(
+            f"The network in {folder.name} cannot be loaded ({type(error).__name__}: {error}).",
+            f"Delete {folder}; it is made again by the next training.",
+        ) from error
+
+
+def _load(objective: Trainable, folder: Path) -> None:
+    objective.model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A main task with its trained model, and what its artefact says of it.
+
+    ``shape`` is the model's input and ``stored`` the frames' that it is cut out of; ``device`` is the type of the device that it
+    was trained on.
+    """
+
+    task: MainTask
+    shape: Shape
+    stored: Shape
+    device: str
+
+
+def _body(manifest: Mapping[str, Any]) -> Body:
+    return networks.build(networks.form_of(manifest["network"]))
+
+
+def _shape(sides: Sequence[int]) -> Shape:
+    height, width = sides
+    return height, width
+
+
+def load_learner(folder: Path) -> Pretext:
+    """The pretext learner in an artefact of ``rank``.
+
+    Raises:
+        StoreCorrupt: the artefact is damaged, holds no learner, or is of a version with other pretext tasks.
+    """
+    manifest = artefacts.manifest(folder)
+    with _loading(folder):
+        learner = PRETEXTS.load(manifest["pretext"], Pretext)(_body(manifest))
+        _load(learner, folder)
+    return learner
+
+
+def load_model(folder: Path) -> SavedModel:
+    """The main task's model in an artefact of ``learn``.
+
+    Raises:
+        StoreCorrupt: the artefact is damaged, holds no model, or is of a version with other tasks.
+    """
+    manifest = artefacts.manifest(folder)
+    with _loading(folder):
+        settings = ProjectSettings(**manifest["settings"])
+        task = MAIN_TASKS.load(manifest["task"], MainTask)(
+            _body(manifest), tuple(manifest["classes"]), _shape(manifest["shape"]), settings
+        )
+        _load(task, folder)
+        return SavedModel(task, _shape(manifest["shape"]), _shape(manifest["stored"]), str(manifest["device"]))
