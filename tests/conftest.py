@@ -10,7 +10,7 @@ import pytest
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.demo.annotator import Annotator
-from tests.support import databases
+from tests.support import databases, disks
 from tests.support.servers import LabelStudioServer, label_studio_command
 
 # Read when the first test module imports PyTorch: small networks, on a machine that runs tests side by side.
@@ -46,6 +46,13 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.skip("Redis is not installed: apt-get install redis-server")
     with databases.redis(tmp_path_factory.mktemp("redis")) as url:
         yield url
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, with room for 64 megabytes."""
+    with disks.mounted(tmp_path / "disk", megabytes=64) as disk:
+        yield disk
 
 
 @pytest.fixture

@@ -2,11 +2,9 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -16,7 +14,7 @@ import requests
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.support import image_server
+from tests.support import disks, image_server
 from tests.support.backend import SECONDS, Backend, wait_for_end
 from tests.support.images import arrow, class_of, encoded, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
@@ -185,27 +183,6 @@ def test_label_studio_restarts_and_loses_its_webhook_and_the_round_goes_on(
         assert project.versions()[project.served()] == asked(status)
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of its own, of a few megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("only root can mount a disk that is small enough to be filled")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Fills a disk to the last byte; returns the file that takes the space."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(2**16))
-    return filler
-
-
 def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
     label_studio: LabelStudioServer, lead: Annotator, small_disk: Path, tmp_path: Path
 ) -> None:
@@ -215,7 +192,7 @@ def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
         lead.connect_backend(project.id, backend.url, extra_params=PARAMS)
         backend.wait_for(project.id, phase="labelling", labels_missing=6)
 
-        filler = fill(small_disk)
+        filler = disks.fill(small_disk)
         project.answer(6)
         status = wait_until(lambda: (seen := backend.status(project.id)).get("error") and seen, SECONDS, "an error is shown")
         assert "PT4AL_DATA_DIR" in status["error"]["remedy"]

@@ -20,7 +20,7 @@ from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.query.confidence import SAMPLERS
-from tests.support import pools
+from tests.support import disks, pools
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, SCENES, Pool
 
@@ -240,13 +240,14 @@ def test_an_unreadable_job_is_told(tmp_path: Path) -> None:
     assert "task" in lines[-1]["error"]
 
 
-def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path, store: Path) -> None:
-    folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
-    (folder / "checkpoint.part").symlink_to("/dev/full")
+def test_full_disk_is_an_error_with_a_remedy_and_the_job_ends_once_there_is_space(small_disk: Path, store: Path) -> None:
+    folder = pools.ranking(small_disk / "ranking", store, np.arange(POOL))
+    filler = disks.fill(small_disk)
     code, lines = run(folder)
     assert code == child.EXIT_ERROR
     assert "No space left" in lines[-1]["error"]
     assert "Free space" in lines[-1]["remedy"]
+    filler.unlink()
     assert run(folder)[0] == 0
 
 
