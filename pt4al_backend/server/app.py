@@ -3,50 +3,22 @@
 >>> uvicorn.run(create_app(server_settings()), host="127.0.0.1", port=9090)
 """
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import FastAPI
 
 from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
-from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
-from pt4al_backend.errors import BadRequest, PT4ALError
-from pt4al_backend.server import api, pages, protocol
+from pt4al_backend.engine.queue import Queue
+from pt4al_backend.server import api, failures, pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
-from pt4al_backend.state.store import REMEDY, Store
-
-log = logging.getLogger(__name__)
-
-#: What the state and the queue raise when they cannot be read or written.
-STATE_ERRORS = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
-
-
-class HttpError(PT4ALError):
-    """What the framework itself refuses: no such route, no such method."""
-
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(f"{message}.", "The routes are listed at /openapi.json.")
-        self.status = status
-
-
-class StateUnavailable(PT4ALError):
-    """The state or the queue could not be read or written."""
-
-    status = 503
+from pt4al_backend.state.store import Store
 
 
 def create_app(settings: ServerSettings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
@@ -79,66 +51,10 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     app.state.services = Services(backend, statuses, metrics)
     for part in (protocol, api, pages):
         app.include_router(part.router)
-    for kind in (PT4ALError, HTTPException, RequestValidationError, RecursionError, *STATE_ERRORS):
-        app.add_exception_handler(kind, _answer)
-    app.add_middleware(LastResort)
+    for kind in failures.ANSWERED:
+        app.add_exception_handler(kind, failures.answer)
+    app.add_middleware(failures.LastResort)
     app.add_middleware(SameSite)
     app.add_middleware(BasicAuth, settings=settings)
     app.add_middleware(Timed, metrics=metrics)
     return app
-
-
-def _answer(request: Request, error: Exception) -> Response:
-    """Every error but the unexpected ones, as what the client can read: a page for a browser, JSON for the rest."""
-    known = _known(error)
-    if known.status >= 500 or (known.status == 400 and request.url.path.endswith("/setup")):
-        log.warning("%s %s: %s", request.method, request.url.path, known)
-    headers = getattr(error, "headers", None) or {}
-    if known.status == 413:
-        headers = {**headers, "Connection": "close"}  # the rest of the body is not read
-    if pages.wants_page(request):
-        return pages.error_page(known, headers)
-    return protocol.refused(request, known, headers)
-
-
-def _known(error: Exception) -> PT4ALError:
-    if isinstance(error, PT4ALError):
-        return error
-    if isinstance(error, HTTPException):
-        return HttpError(str(error.detail), error.status_code)
-    if isinstance(error, RequestValidationError):
-        return BadRequest("Invalid query in the address.", "See /openapi.json.")
-    if isinstance(error, RecursionError):
-        return BadRequest("The body is nested too deeply.", "Send JSON as Label Studio does.")
-    # the database's own words: SQLAlchemy's would quote the values, the token among them
-    cause = getattr(error, "orig", None) or error
-    return StateUnavailable(
-        f"The state cannot be read or written ({type(cause).__name__}: {cause}).",
-        REMEDY,
-    )
-
-
-class LastResort:
-    """Answers where nothing else did: the client learns that something broke, the log learns what."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def note(message: Message) -> None:
-            nonlocal started
-            started = started or message["type"] == "http.response.start"
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).setdefault("X-Content-Type-Options", "nosniff")
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note)
-        except Exception:
-            log.exception("%s %s failed.", scope.get("method"), scope.get("path"))
-            if started:
-                raise
-            body = {"error": "Internal error.", "remedy": "See the log of the web process, and report it."}
-            await JSONResponse(body, 500)(scope, receive, note)

@@ -37,7 +37,7 @@ class DocumentedApp(FastAPI):
         described = super().openapi()
         _, bodies = models_json_schema([(body, "validation") for body in BODIES], ref_template=SCHEMAS)
         schemas = {**described["components"]["schemas"], **bodies["$defs"]}
-        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own answer, in place of which `_answer` stands
+        for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own answer, which `failures.answer` replaces
             schemas.pop(name, None)
         described["components"]["schemas"] = schemas
         for route in (route for path in described["paths"].values() for route in path.values()):

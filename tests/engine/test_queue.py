@@ -11,6 +11,7 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
+from pt4al_backend.errors import ConfigError
 from tests.support.servers import wait_until
 
 WORKER = """
@@ -85,3 +86,9 @@ def test_a_process_that_only_asks_does_not_work(settings: ServerSettings) -> Non
     queue = Queue(settings)
     queue.ask(1)
     assert queue.waiting() >= 1
+
+
+def test_redis_url_without_its_client_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match=r"pip install 'pt4al-backend\[redis\]'"):
+        Queue(ServerSettings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"))
