@@ -17,7 +17,6 @@ import typer
 from pt4al_backend import artefacts
 from pt4al_backend.bench import analyses
 from pt4al_backend.bench.arms import WHERE, Arm, image_size
-from pt4al_backend.bench.costs import RANK
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS, RANDOM, Experiment
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.options import (
@@ -37,7 +36,7 @@ from pt4al_backend.bench.options import (
     require_task,
     settings_of,
 )
-from pt4al_backend.bench.records import ARMS
+from pt4al_backend.bench.records import ARMS, RANK
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError

@@ -8,10 +8,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from pt4al_backend.bench.records import Record
-
-#: The part that a run has once; the others come with each round.
-RANK = "rank"
+from pt4al_backend.bench.records import RANK, Record
 
 #: Seconds of whole runs: a row for each (arm, seed), a column for each part.
 Costs: TypeAlias = pd.DataFrame

@@ -19,6 +19,9 @@ Json = dict[str, Any]
 
 ARMS, RECORDS = "arms", "rounds.jsonl"
 
+#: The part of the seconds that a run has once; the others come with each round.
+RANK = "rank"
+
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 #: Accuracy and mIoU are shares.

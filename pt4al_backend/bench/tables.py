@@ -8,9 +8,9 @@ import pandas as pd
 
 from pt4al_backend.bench import statistics
 from pt4al_backend.bench.balance import Balances
-from pt4al_backend.bench.costs import RANK, Costs
+from pt4al_backend.bench.costs import Costs
 from pt4al_backend.bench.numbers.table import number
-from pt4al_backend.bench.records import Record
+from pt4al_backend.bench.records import RANK, Record
 from pt4al_backend.bench.statistics import LEVEL, Curves, Difference, Spread, at, of
 
 #: In a cell for which there is nothing to say.

@@ -1,0 +1,14 @@
+"""The default install: what belongs to an extra is imported only where the extra is used."""
+
+import subprocess
+import sys
+
+OF_EXTRAS = ("label_studio_ml", "rq", "flask", "redis", "psycopg", "pandas", "tabulate", "matplotlib")
+MODULES = ("pt4al_backend.cli", "pt4al_backend.server.app", "pt4al_backend.engine.worker", "pt4al_backend.ops.doctor")
+
+
+def test_commands_server_and_worker_need_no_extra() -> None:
+    hide = f"import sys; sys.modules.update(dict.fromkeys({OF_EXTRAS!r}))"  # None: "not to be imported"
+    code = f"{hide}; import {', '.join(MODULES)}"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
