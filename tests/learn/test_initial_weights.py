@@ -11,7 +11,6 @@ from torchvision.models import resnet18
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
-from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.networks import IMAGENET, EncoderForm, Form, ResNetForm, build
@@ -153,17 +152,3 @@ def test_with_imagenet_weights_at_hand_the_pretext_learner_starts_from_them(
         assert replace(sources, init="imagenet").init_task(task(form)) == "imagenet"
         assert replace(sources, init="fresh").init_learner(build(form)) == "fresh"
     assert sources.init_learner(build(FORM)) == "fresh"
-
-
-@pytest.mark.parametrize("content", [b"", b"hello"])
-def test_weights_that_cannot_be_read_are_an_error_with_a_remedy(tmp_path: Path, content: bytes) -> None:
-    target = tmp_path / "damaged"
-    with artefacts.writing(target, pretext="rotation", network=asdict(FORM)) as folder:
-        (folder / saved.WEIGHTS).write_bytes(content)
-    with pytest.raises(StoreCorrupt, match="Delete"):
-        saved.load_learner(target)
-
-
-def test_a_learner_is_not_taken_for_a_model(learner: Path) -> None:
-    with pytest.raises(StoreCorrupt):
-        saved.load_model(learner)
