@@ -2,6 +2,7 @@
 #   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=3 STAY=1)
 #   make test        the whole test suite, lint and types
 #   make test-fast   the part that needs neither Label Studio nor long trainings
+#   make test-portable  the tests that train, as other processors round, and with the oldest torch
 #   make bench       the numbers of docs/numbers.md
 #   make docs        the pages that are written from the code
 SHELL := bash
@@ -14,7 +15,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 SUDO := $(shell [[ $$(id -u) = 0 ]] || echo sudo -n)
 VENV := .venv
 LABEL_STUDIO := .venv-label-studio
+OLDEST := .venv-oldest
 BIN := $(VENV)/bin
+EXTRAS := demo,bench,label-studio-ml,postgresql,redis,dev
 # Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
 DEBIAN := chromium postgresql redis-server
 
@@ -25,7 +28,7 @@ ROUNDS ?= 3
 STAY ?= 1
 DEMO := .demo
 
-.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast lint bench docs image-check clean
+.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast test-portable lint bench docs image-check clean
 
 setup: $(VENV)/.done
 setup-label-studio: $(LABEL_STUDIO)/.done
@@ -41,7 +44,14 @@ endef
 $(VENV)/.done: pyproject.toml
 	$(call make-venv,$(VENV))
 	@echo "Installing the backend; torch alone is some gigabytes, about two minutes …"
-	@$(BIN)/pip install --quiet --editable '.[demo,bench,label-studio-ml,postgresql,redis,dev]'
+	@$(BIN)/pip install --quiet --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# The lower ends of the ranges in pyproject.toml; $(VENV) has the upper ones.
+$(OLDEST)/.done: pyproject.toml
+	$(call make-venv,$(OLDEST))
+	@echo "Installing the backend with the oldest torch that it supports, about two minutes …"
+	@$(OLDEST)/bin/pip install --quiet --editable '.[$(EXTRAS)]' 'torch==2.8.*' 'torchvision==0.23.*'
 	@touch $@
 
 $(LABEL_STUDIO)/.done: Makefile
@@ -79,6 +89,16 @@ test: setup setup-label-studio setup-system lint
 test-fast: setup lint
 	$(BIN)/pytest -m 'not label_studio and not slow' -n 2
 
+# What is learned differs in the last digits from processor to processor, and trainings enlarge that. oneDNN rounds by the
+# instructions that it may use; ATEN_CPU_CAPABILITY=default is torch without vector instructions.
+TRAINING := -m '(slow or training) and not label_studio' -n 2
+test-portable: setup $(OLDEST)/.done
+	$(BIN)/pytest $(TRAINING)
+	ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16 $(BIN)/pytest $(TRAINING)
+	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest $(TRAINING)
+	ATEN_CPU_CAPABILITY=default $(BIN)/pytest $(TRAINING)
+	$(OLDEST)/bin/pytest $(TRAINING)
+
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench
 
@@ -89,4 +109,4 @@ image-check:
 	docker/check.sh
 
 clean: clean-demo
-	rm -rf $(VENV) $(LABEL_STUDIO)
+	rm -rf $(VENV) $(LABEL_STUDIO) $(OLDEST)

@@ -17,6 +17,8 @@ from pt4al_backend.jobs import learn
 from tests.support import runs
 from tests.support.dataset_trees import TREES
 
+pytestmark = pytest.mark.training
+
 POOL = 40
 SETTINGS = {"epochs": 1, "width": 8, "init": "fresh", "preset": "paper"}
 

@@ -26,6 +26,8 @@ from tests.support import runs
 from tests.support.dataset_trees import TREES
 from tests.support.pools import ARROWS, SCENES, Pool
 
+pytestmark = pytest.mark.training
+
 IMAGES, TEST = 60, 20
 FAST = '{"pretext_epochs": 1, "epochs": 1, "width": 8, "image_size": 16}'
 

@@ -20,7 +20,7 @@ from pt4al_backend.jobs.learn import CHECKPOINT
 from pt4al_backend.learn.progress import Progress, Report
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES
-from tests.support.pools import ARROWS, SCENES, Pool
+from tests.support.pools import ARROWS, ROSETTES, SCENES, Pool
 from tests.support.spoilt import spoilt
 
 pytestmark = pytest.mark.slow
@@ -214,7 +214,7 @@ def test_round_with_labels_of_one_class_has_no_model(tmp_path: Path) -> None:
 
 
 def test_meaningless_pretext_is_not_used_and_noted(tmp_path: Path) -> None:
-    (record,) = run_of(ARROWS, tmp_path, first_query="top_k", init="fresh")(1)  # one epoch teaches nothing
+    (record,) = run_of(ROSETTES, tmp_path, first_query="top_k", init="fresh")(1)
     (ranking,) = tmp_path.glob("ranking-*")
     hardest = np.argsort(-np.load(ranking / "result" / "losses.npy"))[:8]
     assert set(record["query"]) != set(hardest.tolist())
@@ -234,10 +234,10 @@ def test_arm_with_pretext_features_notes_no_random_batches(tmp_path: Path) -> No
     ids=lambda each: str(each),
 )
 def test_arm_pays_only_for_a_ranking_that_it_uses(tmp_path: Path, order: str, init: str, rankings: int) -> None:
-    (record,) = run_of(ARROWS, tmp_path, order=order, init=init)(1)
+    (record,) = run_of(ROSETTES, tmp_path, order=order, init=init)(1)
     assert len(list(tmp_path.glob("ranking-*"))) == rankings
     assert ("rank" in record["seconds"]) == bool(rankings)
-    assert len(record["notes"]) == (order == "loss")  # one epoch teaches nothing
+    assert len(record["notes"]) == (order == "loss")  # says that the ranking is meaningless
 
 
 def test_blind_arm_queries_by_losses(tmp_path: Path) -> None:

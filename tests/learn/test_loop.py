@@ -17,6 +17,8 @@ from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.objective import Objective
 from pt4al_backend.learn.progress import Progress
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 
 

@@ -33,6 +33,13 @@ def noise(path: Path, count: int, size: int = SIZE) -> Path:
     return _stored(path, (size, size), (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(count)))
 
 
+def rosettes(path: Path, count: int, size: int = SIZE) -> Path:
+    """A store of images that look the same after a quarter turn: all learners recognise one in four orientations."""
+    rng = np.random.default_rng(0)
+    grains = (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(count))
+    return _stored(path, (size, size), (np.maximum.reduce([np.rot90(grain, turn) for turn in range(4)]) for grain in grains))
+
+
 def scene(number: int, shape: Shape = FRAME) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """A grainy picture of a sun over the sea, and the class of each of its pixels; some scenes have no sun."""
     rng = np.random.default_rng(number)
@@ -96,6 +103,7 @@ class Pool:
 
 
 ARROWS = Pool("classification", CLASSES, SHAPE, arrows, named, {"width": 8}, epochs=15)
+ROSETTES = Pool("classification", CLASSES, SHAPE, rosettes, named, {"width": 8}, epochs=15)
 SCENES = Pool(
     "segmentation",
     tuple(SCENERY),

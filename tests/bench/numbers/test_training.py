@@ -16,6 +16,8 @@ from pt4al_backend.learn.pretext.rotation import Rotation
 from pt4al_backend.learn.stored_images import StoredImages
 from tests.support import pools
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 
 
@@ -54,7 +56,7 @@ def test_the_released_way_of_training_learns(tmp_path: Path, learner: Rotation) 
             return float(learner.loss((images,), np.random.default_rng(0)))
 
     before = loss()
-    for _ in range(5):
+    for _ in range(15):
         released.train(learner.model, files, 8, CPU)
     learner.model.train()
     assert loss() < before

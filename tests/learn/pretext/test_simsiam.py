@@ -8,6 +8,8 @@ from torch import Tensor
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.pretext.simsiam import SimSiam
 
+pytestmark = pytest.mark.training
+
 
 def noise(count: int, size: int = 32) -> Tensor:
     return torch.from_numpy(np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8))

@@ -23,6 +23,8 @@ from pt4al_backend.learn.tasks.classification import Classification
 from tests.support import pools
 from tests.support.images import CLASSES
 
+pytestmark = pytest.mark.training
+
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 

@@ -25,6 +25,8 @@ from pt4al_backend.learn.tasks.segmentation import Segmentation, mean_of_lowest,
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 
+pytestmark = pytest.mark.training
+
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 SHAPE = (32, 48)
 CLASSES = tuple(pools.SCENERY)

@@ -9,6 +9,8 @@ from pt4al_backend.query.strategies import gcn
 from pt4al_backend.query.strategies.gcn import HIDDEN, Graph, Parameters, gradient, graph_of, train
 from pt4al_backend.query.strategies.request import ModelOutput
 
+pytestmark = pytest.mark.training
+
 
 def drawn(n: int, labelled: int, seed: int = 0) -> Graph:
     features = np.random.default_rng(seed).exponential(size=(n, 3)).astype(np.float32)
