@@ -20,6 +20,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.learn.progress import Report, silent
+from pt4al_backend.ops import terminal
 from tests.support.dataset_trees import TREES
 from tests.support.runs import write
 
@@ -37,7 +38,7 @@ def run(to: Path, *arguments: object) -> Result:
 
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli.err, "width", 250)
+    monkeypatch.setattr(terminal.err, "width", 250)
 
 
 def test_run_uses_exactly_the_requested_part_of_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
