@@ -3,6 +3,8 @@
 #   make test        the whole test suite, lint and types
 #   make test-fast   the part that needs neither Label Studio nor long trainings
 #   make test-portable  the tests that train, as other processors round, and with the oldest torch
+#   make coverage    how much of the code the tests without Label Studio reach
+#   make screenshots the pictures of the docs, from the real demo
 #   make bench       the numbers of docs/numbers.md
 #   make docs        the pages that are written from the code
 SHELL := bash
@@ -28,7 +30,7 @@ ROUNDS ?= 3
 STAY ?= 1
 DEMO := .demo
 
-.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast test-portable lint bench docs image-check clean
+.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast test-portable coverage lint screenshots bench docs image-check clean
 
 setup: $(VENV)/.done
 setup-label-studio: $(LABEL_STUDIO)/.done
@@ -98,6 +100,12 @@ test-portable: setup $(OLDEST)/.done
 	ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/pytest $(TRAINING)
 	ATEN_CPU_CAPABILITY=default $(BIN)/pytest $(TRAINING)
 	$(OLDEST)/bin/pytest $(TRAINING)
+
+coverage: setup
+	$(BIN)/pytest -m 'not label_studio' -n 2 --cov --cov-report=term
+
+screenshots: setup setup-label-studio setup-system
+	$(BIN)/python -m pt4al_backend.demo.screenshots $(LABEL_STUDIO)/bin/label-studio docs/images
 
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench
