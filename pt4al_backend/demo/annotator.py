@@ -136,7 +136,7 @@ class Annotator:
         return int(self._call("POST", f"/api/tasks/{task_id}/annotations/", json=body)["id"])
 
     def delete_annotation(self, annotation_id: int) -> None:
-        """Deletes an annotation; its task is asked for again."""
+        """Deletes an annotation; its task is requested again."""
         self._call("DELETE", f"/api/annotations/{annotation_id}/")
 
     def change_data(self, task_id: int, data: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ class Annotator:
         self._call("PATCH", f"/api/tasks/{task_id}/", json={"data": dict(data)})
 
     def delete_task(self, task_id: int) -> None:
-        """Deletes a task with all that hangs on it."""
+        """Deletes a task with all that belongs to it."""
         self._call("DELETE", f"/api/tasks/{task_id}/")
 
     def start_training(self, backend_id: int) -> None:

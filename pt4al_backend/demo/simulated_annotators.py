@@ -106,7 +106,7 @@ class SimulatedAnnotators:
         number = status["round"]
         is_open = any(each["number"] == number and each["state"] == "open" for each in status["history"])
         is_served = status["phase"] == "labelling" if is_open else bool(status["model_version"])
-        wanted = sum(status["picks"][kind]["asked"] for kind in ("query", "control"))
+        wanted = sum(status["picks"][kind]["requested"] for kind in ("query", "control"))
         given = self._given.get(number, 0)
         if not number or not is_served or given >= wanted or not status["labels_missing"]:
             return False

@@ -53,8 +53,8 @@ class Project:
             "labels_in": len(asked) - missing,
             "labels_missing": missing,
             "picks": {
-                "query": {"asked": max(len(asked) - self._controls, 0)},
-                "control": {"asked": min(self._controls, len(asked))},
+                "query": {"requested": max(len(asked) - self._controls, 0)},
+                "control": {"requested": min(self._controls, len(asked))},
             },
             "model_version": "v1",
             "history": [*history, {"number": number, "state": state}],
