@@ -213,9 +213,8 @@ def list_() -> None:
     """Prints the strategies, pretext tasks and main tasks that settings may name."""
     table = Table("Setting", "Value", "What it is")
     for setting, catalog in (("strategy", STRATEGIES), ("pretext", PRETEXTS), ("main task", MAIN_TASKS)):
-        for name in catalog:
-            module = catalog.load(name, object).__module__
-            table.add_row(setting, name, Text((sys.modules[module].__doc__ or "").partition("\n")[0]))
+        for name, entry in catalog.items():
+            table.add_row(setting, name, Text(entry.summary))
     out.print(table)
 
 

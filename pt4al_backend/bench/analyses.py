@@ -101,7 +101,6 @@ def t_sne(
     from pt4al_backend.bench import figures as drawing
 
     drawing.require()
-    embedding.require()
     found = embedding.draw(to, rankings or to, arm or [], seed, points, device)
     head = (f"# {T_SNE}", report.fenced(command_line()), found.skipped)
     path = report.document(to, "t-sne", head, [found.section()], draw=True)

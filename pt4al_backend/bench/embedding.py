@@ -7,7 +7,6 @@ part of the pool that is stratified by class, and of each query those images tha
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +59,6 @@ class Map:
 
     def _shown(self, query: Ids) -> Ids:
         return np.flatnonzero(np.isin(self.rows, query))
-
-
-def require() -> None:
-    """Raises ConfigError if scikit-learn is not installed."""
-    if find_spec("sklearn") is None:
-        remedy = "Install it with pip install 'pt4al-backend[bench]'."
-        raise ConfigError("t-SNE needs scikit-learn, which is not installed.", remedy)
 
 
 def draw(to: Path, rankings: Path, arms: Sequence[str], seed: int, most: int, device: str, report: Report = silent) -> Map:

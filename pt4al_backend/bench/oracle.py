@@ -246,7 +246,7 @@ class Run:
 
     def _asks_losses(self) -> bool:
         """Whether losses or batches change what is asked; to the pretext learner's features they would add nothing."""
-        return self._strategy.asks_ranking and self._arm.order != "none" and not self._asks_features()
+        return self._strategy.depends_on_ranking and self._arm.order != "none" and not self._asks_features()
 
     def _asks_features(self) -> bool:
         """Whether the pretext learner's features are asked before there is a model."""

@@ -2,35 +2,42 @@
 
 A catalog names classes without importing them, so that a process that only checks a setting, or prints a list, stays free of
 what the class needs. To add a strategy, a pretext task or a data set, write one file and add one line here; the contract
-tests then cover it.
+tests then cover it, and ``pt4al list`` prints it.
 """
 
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from pt4al_backend.errors import ConfigError
 
 T = TypeVar("T")
 
 
-class Catalog(Mapping[str, str]):
-    """The classes of one kind: name -> "module:Class", the module below ``package``."""
+class Entry(NamedTuple):
+    """Where a class is, "module:Class", and a line that says what it is."""
 
-    def __init__(self, kind: str, package: str, places: Mapping[str, str]) -> None:
+    place: str
+    summary: str = ""
+
+
+class Catalog(Mapping[str, Entry]):
+    """The classes of one kind by the names that settings use; their modules are below ``package``."""
+
+    def __init__(self, kind: str, package: str, entries: Mapping[str, Entry]) -> None:
         self.kind = kind
         self._package = package
-        self._places = dict(places)
+        self._entries = dict(entries)
 
-    def __getitem__(self, name: str) -> str:
-        return self._places[name]
+    def __getitem__(self, name: str) -> Entry:
+        return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._entries)
 
     def load(self, name: str, base: type[T]) -> type[T]:
         """Imports the class of that name, a subclass of ``base``.
@@ -38,9 +45,9 @@ class Catalog(Mapping[str, str]):
         Raises:
             ConfigError: there is none.
         """
-        if name not in self._places:
-            raise ConfigError(f"There is no {self.kind} {name!r}.", f"Use one of {', '.join(self._places)}.")
-        module, _, attribute = self._places[name].partition(":")
+        if name not in self._entries:
+            raise ConfigError(f"There is no {self.kind} {name!r}.", f"Use one of {', '.join(self._entries)}.")
+        module, _, attribute = self._entries[name].place.partition(":")
         found: type[T] = getattr(importlib.import_module(f"{self._package}.{module}"), attribute)
         if not issubclass(found, base):
             raise TypeError(f"{self.kind} {name!r} is no {base.__name__}")
@@ -51,21 +58,21 @@ STRATEGIES = Catalog(
     "strategy",
     "pt4al_backend.query.strategies",
     {
-        "pt4al": "pt4al:PT4AL",
-        "random": "random:Random",
-        "least_confidence": "least_confidence:LeastConfidence",
-        "margin": "margin:Margin",
-        "entropy": "entropy:Entropy",
-        "core_set": "core_set:CoreSet",
-        "badge": "badge:Badge",
-        "typiclust": "typiclust:TypiClust",
-        "core_gcn": "core_gcn:CoreGCN",
-        "uncertain_gcn": "uncertain_gcn:UncertainGCN",
-        "learning_loss": "learning_loss:LearningLoss",
-        "learning_loss_detached": "learning_loss_detached:LearningLossDetached",
-        "vaal": "vaal:Vaal",
-        "ta_vaal": "ta_vaal:TaVaal",
-        "pal": "pal:Pal",
+        "pt4al": Entry("pt4al:PT4AL", "PT4AL (ECCV 2022): batch by batch of the ranking, where the model is least sure."),
+        "random": Entry("random:Random", "Uniform over the pool, the baseline."),
+        "least_confidence": Entry("uncertainty:Uncertainty", "Lowest top posterior of the whole pool (Lewis and Gale, 1994)."),
+        "margin": Entry("uncertainty:Uncertainty", "The two likeliest classes are closest (Scheffer et al., 2001)."),
+        "entropy": Entry("uncertainty:Uncertainty", "Highest entropy of the posterior (Settles, 2009)."),
+        "core_set": Entry("core_set:CoreSet", "Leaves no image far from a labelled one (Sener and Savarese, ICLR 2018)."),
+        "badge": Entry("badge:Badge", "Large gradients in different directions (Ash et al., ICLR 2020)."),
+        "typiclust": Entry("typiclust:TypiClust", "Most typical image of each unlabelled cluster, for few labels (ICML 2022)."),
+        "core_gcn": Entry("learned:Learned", "Core-set on a graph network's hidden features (Caramalau et al., CVPR 2021)."),
+        "uncertain_gcn": Entry("learned:Learned", "Least like the labelled, by a graph network (Caramalau et al., CVPR 2021)."),
+        "learning_loss": Entry("learned:Learned", "Largest predicted loss, by a module of the model (Yoo and Kweon, CVPR 2019)."),
+        "learning_loss_detached": Entry("learned:Learned", "The same by a module that leaves the model alone."),
+        "vaal": Entry("learned:Learned", "Least like the labelled, by an adversarial autoencoder (Sinha et al., ICCV 2019)."),
+        "ta_vaal": Entry("learned:Learned", "VAAL that also knows the predicted loss (Kim et al., CVPR 2021)."),
+        "pal": Entry("learned:Learned", "Hardest orientation and class, by a second network (Bhatnagar et al., BMVC 2021)."),
     },
 )
 
@@ -73,18 +80,23 @@ PRETEXTS = Catalog(
     "pretext task",
     "pt4al_backend.learn.pretext",
     {
-        "rotation": "rotation:Rotation",
-        "colorization": "colorization:Colorization",
-        "colorization_classes": "colorization_classes:ColorizationClasses",
-        "jigsaw": "jigsaw:Jigsaw",
-        "simsiam": "simsiam:SimSiam",
+        "rotation": Entry("rotation:Rotation", "Which of four orientations is this? (Gidaris et al., 2018)"),
+        "colorization": Entry(
+            "colorization:Colorization", "Which colours does this grey image have? (Zhang et al., 2016, light form)"
+        ),
+        "colorization_classes": Entry("colorization_classes:ColorizationClasses", "The same, as one of 313 colour bins."),
+        "jigsaw": Entry("jigsaw:Jigsaw", "In which of 30 arrangements do nine tiles lie? (Noroozi and Favaro, 2016)"),
+        "simsiam": Entry("simsiam:SimSiam", "Are two views of one image alike? (Chen and He, 2021)"),
     },
 )
 
 MAIN_TASKS = Catalog(
     "main task",
     "pt4al_backend.learn.tasks",
-    {"classification": "classification:Classification", "segmentation": "segmentation:Segmentation"},
+    {
+        "classification": Entry("classification:Classification", "One class for each image."),
+        "segmentation": Entry("segmentation:Segmentation", "A class for each pixel."),
+    },
 )
 
 #: "" is what a strategy has that needs none.
@@ -92,13 +104,15 @@ COMPANIONS = Catalog(
     "companion",
     "pt4al_backend.learn.companions",
     {
-        "": "base:Companion",
-        "learning_loss": "learning_loss:LearningLoss",
-        "learning_loss_detached": "learning_loss:LearningLossDetached",
-        "normalised_confidence": "normalised_confidence:NormalisedConfidence",
-        "pal": "pal:Pal",
-        "ta_vaal": "ta_vaal:TaVaal",
-        "vaal": "vaal:Vaal",
+        "": Entry("base:Companion"),
+        "core_gcn": Entry("graph:CoreGCN"),
+        "learning_loss": Entry("learning_loss:LearningLoss"),
+        "learning_loss_detached": Entry("learning_loss:LearningLossDetached"),
+        "normalised_confidence": Entry("normalised_confidence:NormalisedConfidence"),
+        "pal": Entry("pal:Pal"),
+        "ta_vaal": Entry("ta_vaal:TaVaal"),
+        "uncertain_gcn": Entry("graph:UncertainGCN"),
+        "vaal": Entry("vaal:Vaal"),
     },
 )
 
@@ -106,15 +120,15 @@ DATASETS = Catalog(
     "data set",
     "pt4al_backend.datasets",
     {
-        "folder": "folder:Folder",
-        "cifar10": "cifar10:Cifar10",
-        "cifar10-jpeg": "cifar10_jpeg:Cifar10Jpeg",
-        "imbalanced-cifar10": "imbalanced:ImbalancedCifar10",
-        "imbalanced-cifar10-jpeg": "imbalanced:ImbalancedCifar10Jpeg",
-        "caltech101": "caltech101:Caltech101",
-        "imagenet67": "imagenet67:ImageNet67",
-        "cityscapes": "cityscapes:Cityscapes",
-        "camvid": "camvid:CamVid",
+        "folder": Entry("folder:Folder"),
+        "cifar10": Entry("cifar10:Cifar10"),
+        "cifar10-jpeg": Entry("cifar10_jpeg:Cifar10Jpeg"),
+        "imbalanced-cifar10": Entry("imbalanced:ImbalancedCifar10"),
+        "imbalanced-cifar10-jpeg": Entry("imbalanced:ImbalancedCifar10Jpeg"),
+        "caltech101": Entry("caltech101:Caltech101"),
+        "imagenet67": Entry("imagenet67:ImageNet67"),
+        "cityscapes": Entry("cityscapes:Cityscapes"),
+        "camvid": Entry("camvid:CamVid"),
     },
 )
 

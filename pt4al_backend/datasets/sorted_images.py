@@ -73,15 +73,9 @@ def digits(folder: Path) -> Path:
     """Writes scikit-learn's 1,797 handwritten digits (8 x 8 pixels, enlarged) as PNG files; returns ``folder``.
 
     Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
-
-    Raises:
-        ConfigError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ModuleNotFoundError:
-        remedy = "Install pt4al-backend[demo], or give --images."
-        raise ConfigError("The demo's digits come with scikit-learn, which is not installed.", remedy) from None
+    from sklearn.datasets import load_digits  # a second that images of one's own need not wait
+
     scans = load_digits()
     grey = np.rint(255 - 255 / 16 * np.pad(scans.images, ((0, 0), (1, 1), (1, 1)))).astype(np.uint8)  # black on white
     for name in map(str, range(10)):

@@ -8,8 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.query import plan as rounds
-from pt4al_backend.query.plan import Choice, Line, Schedule, StoredOutput
+from pt4al_backend.query.plan import (
+    Choice,
+    Picks,
+    Schedule,
+    StoredOutput,
+    arrange,
+    choose,
+    cut,
+    draw_controls,
+    held_back,
+    schedule,
+    scores_after,
+    strategy_of,
+)
 from pt4al_backend.query.ranking import sweep
 from pt4al_backend.query.strategies import Pool, Request
 from pt4al_backend.state.schema import Pick, Project, Round
@@ -38,7 +50,7 @@ class Querying:
 
     def schedule(self, pool: Tasks) -> Schedule:
         """Sizes for a pool, as the settings ask or as far as it goes."""
-        return rounds.schedule(len(pool), self._options)
+        return schedule(len(pool), self._options)
 
     def unanswered(self) -> tuple[int, int]:
         """(asked and still open, of the reserve and still open) of this round; tasks that are gone or set aside count as done."""
@@ -67,9 +79,9 @@ class Querying:
             return
         plan = self.schedule(pool)
         controls, free = self._controls(pool, plan, 1)
-        reserve = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
+        reserve = draw_controls(free, plan.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
-        line = rounds.line_up(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
+        line = arrange(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
         self._turn(1, "starting", line, StoredOutput(), plan)
 
     def open_first(self, scored: Callable[[], StoredOutput]) -> None:
@@ -101,7 +113,7 @@ class Querying:
         free = np.setdiff1d(free, controls)
         size = max(plan.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + plan.reserve, scored, plan)
-        self._turn(number, "open", rounds.line_up(choice, size, controls), scored, plan, closed)
+        self._turn(number, "open", arrange(choice, size, controls), scored, plan, closed)
 
     def _controls(self, pool: Tasks, plan: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
@@ -111,7 +123,7 @@ class Querying:
         return controls, np.setdiff1d(waiting, held)
 
     def _held(self, waiting: Ids, plan: Schedule, number: int) -> Ids:
-        held = rounds.held_back(waiting, plan, number, self._options.seed)
+        held = held_back(waiting, plan, number, self._options.seed)
         return held[: int(np.ceil(self._options.control_share * len(waiting)))]  # never more than their share of what is left
 
     def _choose(
@@ -125,12 +137,12 @@ class Querying:
             chosen = chosen.where(np.isfinite(losses))  # what is not scored yet waits for the next round
             losses = chosen.losses
         rng = np.random.default_rng([self._options.seed, number])
-        strategy = rounds.strategy_of(self._options, plan.rounds)
+        strategy = strategy_of(self._options, plan.rounds)
         asked = Pool(chosen.ids, losses, chosen.batches)
-        return rounds.choose(strategy, Request(asked, number, query, count, rng), scored)
+        return choose(strategy, Request(asked, number, query, count, rng), scored)
 
     def _turn(
-        self, number: int, state: str, line: Line, scored: StoredOutput, plan: Schedule, closed: dict[str, Any] | None = None
+        self, number: int, state: str, line: Picks, scored: StoredOutput, plan: Schedule, closed: dict[str, Any] | None = None
     ) -> None:
         current = self._store.round(self._project.id, number)
         opened = Round(
@@ -146,7 +158,7 @@ class Querying:
         self._project.round = number
         self._project.model = model.get("model", self._project.model)
 
-    def _picks(self, number: int, start: int, line: Line, scored: StoredOutput) -> list[Pick]:
+    def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
         confidences = scored.confidences.get("least_confidence")
         for place, (task_id, kind, score, row) in enumerate(
@@ -181,7 +193,7 @@ class Querying:
         if not len(chosen) or not (anew or starts_sweep or stale):
             return
         losses = chosen.losses if meaningful else np.full(len(chosen), np.nan)
-        batches = rounds.cut(chosen.ids, losses, plan.rounds, self._options.seed)
+        batches = cut(chosen.ids, losses, plan.rounds, self._options.seed)
         self._store.set_tasks(self._project.id, {"id": chosen.ids, "batch": batches})
 
     def candidates(self, number: int) -> Ids:
@@ -190,7 +202,7 @@ class Querying:
         plan = self.schedule(pool)
         _, free = self._controls(pool, plan, number)
         chosen = pool.where(np.isin(pool.ids, free) & (pool.rows >= 0))
-        strategy = rounds.strategy_of(self._options, plan.rounds)
+        strategy = strategy_of(self._options, plan.rounds)
         asked = Pool(chosen.ids, chosen.losses, chosen.batches)
         # twice the reserve: the stream is lengthened from what is scored while the next model trains
         positions = strategy.candidates(asked, number, plan.query + 2 * plan.reserve)
@@ -215,12 +227,12 @@ class Querying:
             return False
         said = StoredOutput()
         if current.state == "starting":
-            ids = rounds.draw_controls(free, plan.reserve, self._options.seed + 1)
+            ids = draw_controls(free, plan.reserve, self._options.seed + 1)
             choice = Choice(ids, np.ones(len(ids)), np.full(len(ids), -1, np.int64))
         else:
             said = scored()
             choice = self._choose(pool, free, number, 0, plan.reserve, said, plan)
-        line = rounds.line_up(choice, 0, np.empty(0, np.int64))
-        line = Line(line.ids, line.kinds, rounds.behind(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
+        line = arrange(choice, 0, np.empty(0, np.int64))
+        line = Picks(line.ids, line.kinds, scores_after(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
         self._store.add_picks(self._picks(number, len(picks), line, said))
         return bool(len(line.ids))

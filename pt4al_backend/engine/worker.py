@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 FIRST_RETRY_SECONDS = 60.0  # after a training that failed; doubles up to an hour
 LAST_RETRY_SECONDS = 3600.0
 PROGRESS_SECONDS = 0.5  # between two writes of the progress
-SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see rounds.cut
+SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.plan.cut
 SERVE_SECONDS = 1.0  # between two looks at the answers while a child works
 
 

@@ -3,7 +3,7 @@
 What strategies need beside confidences is kept as float16, half of the memory of the numbers that a query then computes with.
 
 Masks are kept of those candidates that are likely to be queried. Where a sampler chooses, these are the least confident by it.
-What companions and graphs choose is known only afterwards, but they draw ``SUBSET`` candidates, and all of these keep their mask.
+What companions choose is known only afterwards, but they draw ``SUBSET`` candidates, and all of these keep their mask.
 What covers the whole of a larger pool by features (``core_set``, ``badge``, ``typiclust``), or a batch of PT4AL's that is larger
 (``k_center``, ``normalised_confidence``), can query a task without one: its prediction then shows no regions.
 """
@@ -20,7 +20,7 @@ from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.tasks.base import Answer, MainTask, Metrics
 from pt4al_backend.query.confidence import SAMPLERS
-from pt4al_backend.query.strategies.companionship import SUBSET
+from pt4al_backend.query.strategies.learned import SUBSET
 
 
 def to_float16(rows: NDArray[np.floating]) -> NDArray[np.float16]:

@@ -1,6 +1,6 @@
 """How sure a model is of an image, from its posteriors: least confidence, margin, entropy.
 
-Confidences are low where the model is unsure: the lowest is asked first, as Label Studio serves the lowest score first.
+Confidences are low where the model is unsure: the lowest is queried first, as Label Studio serves the lowest score first.
 Posteriors are softmax probabilities float[n, C], rows summing to one, from evaluation mode and without augmentation.
 The published PT4AL code takes them from L2-normalised logits instead, which orders images differently from its Eq. 2.
 """
@@ -20,7 +20,7 @@ def _checked(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def within_unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Brings what rounding, or a caller, put outside [0, 1] to its ends."""
+    """Clips values float64[n] that rounding, or a caller, put outside [0, 1]."""
     inside: NDArray[np.float64] = np.clip(values, 0.0, 1.0)
     return inside
 
@@ -61,5 +61,9 @@ SAMPLERS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
 
 
 def confidences(posteriors: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
-    """All confidences float64[n] of posteriors float[n, C], by their names in ``SAMPLERS``."""
+    """All confidences float64[n] of posteriors float[n, C], by their names in ``SAMPLERS``.
+
+    Raises:
+        ValueError: posteriors of another shape, or not finite.
+    """
     return {name: confidence(posteriors) for name, confidence in SAMPLERS.items()}

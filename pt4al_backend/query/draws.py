@@ -32,9 +32,9 @@ def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def uniform_order(ids: NDArray[np.int64], seed: int) -> NDArray[np.float64]:
-    """A number float64[n] in [0, 1) for each id, as good as uniform: sorting by it draws without replacement.
+    """A number float64[n] in [0, 1) that depends on the id and ``seed`` alone: tasks that come or go leave the order of others.
 
-    It depends on the id and ``seed`` alone, so tasks that come or go leave the order of the others as it was.
+    The numbers are as good as uniform, so sorting by them draws without replacement.
     """
     # SplitMix64 is a hash of a counter: the id is the counter, and the hashed seed where it starts from.
     start = _mix(np.array([seed & _WORD], dtype=np.uint64))
@@ -55,7 +55,7 @@ def interleave(n_query: int, n_control: int) -> NDArray[np.bool_]:
 def queue_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scores float64[n] that make Label Studio, which serves the lowest first, serve a queue in the order given.
 
-    ``scores`` are what the strategy said of each place of the queue; values outside [0, 1] are brought to its ends.
+    ``scores`` are the strategy's, one for each place of the queue; values outside [0, 1] are clipped.
     The result ascends by ``STEP`` at least (by 1 / n in a queue too long for that) and stays within [0, 1]. A score that
     already stands above its predecessors is kept; another is raised just above them, or lowered to leave room at the top.
 
@@ -67,6 +67,6 @@ def queue_scores(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     n = scores.size
     step = min(STEP, 1.0 / max(n, 1))
     ramp = np.arange(n) * step
-    # Less the ramp, "ascends by a step" reads "does not descend", and "leaves room for those behind" is one bound for all.
+    # Less the ramp, "ascends by a step" reads "does not descend", and "leaves room for what follows" is one bound for all.
     level = np.minimum(np.maximum.accumulate(within_unit(scores) - ramp), 1.0 - (n - 1) * step)
     return within_unit(level + ramp)

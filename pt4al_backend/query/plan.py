@@ -1,4 +1,4 @@
-"""The plan of a round: how many tasks it asks for, which ones, and in which order they are served.
+"""The plan of a round: how many tasks it queries, which ones, and in which order they are served.
 
 Pure: arrays in, arrays out. The live engine and the benchmark plan their rounds here; they differ in who answers.
 """
@@ -22,14 +22,19 @@ Ids = NDArray[np.int64]
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
-ROOM = 0.01  # of the scores' range, kept free for picks that are added behind the line
+ROOM = 0.01  # of the range of scores, kept free for picks that are added at the end of the queue
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Sizes that a pool of this size gets. ``query`` counts the control picks among it.
+    """Sizes, in tasks, that a pool gets.
 
-    ``too_few`` says which sizes were asked for and do not fit; empty if they do.
+    Attributes:
+        rounds: I, of a sweep.
+        query: of each round, control picks included.
+        control: control picks of a query.
+        reserve: published behind the query.
+        too_few: which sizes the settings want and do not fit; empty if they do.
     """
 
     rounds: int
@@ -48,10 +53,10 @@ class Schedule:
 
 def schedule(pool: int, settings: ProjectSettings) -> Schedule:
     """Fits the settings to a pool of ``pool`` usable tasks."""
-    asked = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
-    rounds, query = shrink(pool, settings.rounds, asked)
-    fits = not pool or (rounds, query) == (settings.rounds, asked)
-    too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {asked}"
+    wanted = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
+    rounds, query = shrink(pool, settings.rounds, wanted)
+    fits = not pool or (rounds, query) == (settings.rounds, wanted)
+    too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {wanted}"
     control = math.ceil(settings.control_share * query) if query > 1 else 0
     reserve = query if settings.reserve_size is None else settings.reserve_size
     return Schedule(rounds, query, control, reserve, too_few)
@@ -60,6 +65,7 @@ def schedule(pool: int, settings: ProjectSettings) -> Schedule:
 def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
     """The strategy that the settings name."""
     return STRATEGIES.load(settings.strategy, Strategy)(
+        settings.strategy,
         rounds=rounds,
         first_query=settings.first_query,
         sampler=settings.sampler,
@@ -74,13 +80,13 @@ def needs_of(settings: ProjectSettings) -> frozenset[Need]:
 
 
 def job_requirements(settings: ProjectSettings, query: int) -> dict[str, Any]:
-    """What a training job is asked for on behalf of the strategy of its settings, whose next query has ``query`` tasks."""
+    """What a training job has to give the strategy of its settings, whose next query has ``query`` tasks."""
     strategy = strategy_of(settings, settings.rounds)
     return {"wants": sorted(strategy.needs - {"pretext_features"}), "companion": strategy.companion, "asks": query}
 
 
 def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS) -> None:
-    """Refuses a strategy that needs what models of a main task do not say; ``where`` says where the user changes it.
+    """Refuses a strategy that needs what models of a main task do not give; ``where`` says where the user changes it.
 
     Raises:
         ConfigError: such a strategy.
@@ -97,7 +103,7 @@ def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
     """Cuts a pool into batches: the batch number 1..``rounds`` of each task.
 
     By pretext loss, hardest first (PT4AL, section 4.2). Without losses (all NaN: the pretext means nothing here) the
-    batches are slices of a uniform order, which is the safer order: each then looks like the pool.
+    batches are slices of a uniform order, which is the safer one: each then looks like the pool.
     """
     batches = np.zeros(len(ids), np.int64)
     known = bool(np.isfinite(losses).all())
@@ -107,15 +113,15 @@ def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
 
 
 def draw_controls(free: Ids, count: int, seed: int) -> Ids:
-    """The next ``count`` control picks: a draw from the pool without replacement that no model had a say in.
+    """The ids int64[min(count, n)] of the next control picks: a draw without replacement that no model influenced.
 
-    ``free`` are the tasks that nobody answered. All draws of a project go along one random order of the task ids.
+    ``free`` int64[n] are the tasks that nobody has answered. All draws of a project follow one random order of the task ids.
     """
     return free[lowest(uniform_order(free, seed), free, count)]
 
 
 def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
-    """Tasks kept for the control picks of this and the sweep's later rounds.
+    """Ids int64[m] of the tasks that are kept for the control picks of this round and the sweep's later ones.
 
     A query must not take them: it prefers tasks of some kinds, so what it leaves would no longer look like the pool,
     and the control picks would measure the model with bias.
@@ -126,10 +132,15 @@ def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
 
 @dataclass(frozen=True, eq=False)
 class StoredOutput:
-    """What a model said of tasks: ids int64[m]; confidences float64[m] by sampler or companion; labels [m], "" for none.
+    """What a model gave for tasks, as a job stores it. The pretext learner gives features alone, and learned from no label.
 
-    What the strategy ``needs``, as ``ModelOutput`` has it but float16 as it is kept: features [m, d], labelled [l, d] of the
-    images that trained the model, posteriors [m, C]. The pretext learner says features alone, and learned from no label.
+    Attributes:
+        ids: int64[m], of the tasks that it scored.
+        confidences: float64[m] each, by sampler or companion.
+        labels: str[m], the predicted labels, "" for none.
+        features: float16[m, d], and ``labelled`` float16[l, d] those of the images that trained the model; None if the strategy
+            does not need them.
+        posteriors: float16[m, C], likewise.
     """
 
     ids: Ids = field(default_factory=lambda: np.empty(0, np.int64))
@@ -140,23 +151,23 @@ class StoredOutput:
     posteriors: NDArray[np.floating] | None = None
 
     def of(self, pool: Ids) -> tuple[ModelOutput, Ids]:
-        """What was said of the tasks of a pool, and their rows here.
+        """The output for the tasks of a pool int64[n], and their rows int64[k] here.
 
-        Candidates that have left the pool since have been asked, so they count as labelled.
+        Candidates that have left the pool since have been queried, so they count as labelled.
         """
         _, positions, rows = np.intersect1d(pool, self.ids, assume_unique=True, return_indices=True)
-        said = ModelOutput(positions, {name: values[rows] for name, values in self.confidences.items()})
+        output = ModelOutput(positions, {name: values[rows] for name, values in self.confidences.items()})
         if self.features is not None:
             labelled = self.features[:0]
             if self.labelled is not None:
                 labelled = np.concatenate([self.labelled, np.delete(self.features, rows, axis=0)])
-            said = replace(said, features=self.features[rows].astype(np.float32), labelled=labelled.astype(np.float32))
+            output = replace(output, features=self.features[rows].astype(np.float32), labelled=labelled.astype(np.float32))
         if self.posteriors is not None:
-            said = replace(said, posteriors=self.posteriors[rows].astype(np.float32))
-        return said, rows
+            output = replace(output, posteriors=self.posteriors[rows].astype(np.float32))
+        return output, rows
 
     def suffices(self, strategy: Strategy) -> bool:
-        """Whether a model said something, and all that a strategy needs of it."""
+        """Whether there is output of a model, and all that a strategy needs of it."""
         held = {"features": self.features, "posteriors": self.posteriors}
         if strategy.companion and strategy.companion not in self.confidences:
             return False
@@ -165,34 +176,40 @@ class StoredOutput:
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Tasks in the order to ask them, with the strategy's scores and, where the model scored one, its row of ``StoredOutput``."""
+    """A strategy's picks, best first.
+
+    Attributes:
+        ids: int64[k].
+        scores: float64[k] in [0, 1], the strategy's.
+        rows: int64[k], of ``StoredOutput``; -1 where the model did not score the task.
+    """
 
     ids: Ids
     scores: NDArray[np.float64]
-    rows: Ids  # -1: not scored
+    rows: Ids
 
 
-def choose(strategy: Strategy, asked: Request, scored: StoredOutput) -> Choice:
-    """Picks ``asked.k`` tasks, best first; ``asked.said`` is made from ``scored``, less the tasks that left the pool.
+def choose(strategy: Strategy, request: Request, stored: StoredOutput) -> Choice:
+    """Picks ``request.k`` tasks, best first; ``request.output`` is made from ``stored``, less the tasks that left the pool.
 
-    If the scored tasks do not suffice, the strategy goes on without a model over those that are not. So it does over all
-    if the model was trained for another strategy, and did not say what this one needs.
+    If the scored tasks do not suffice, the strategy continues without a model over those that are not scored. It does so over all
+    if the model was trained for another strategy, and did not give what this one needs.
     """
-    pool = asked.pool
-    if not scored.suffices(strategy):
-        found = strategy.query(asked)
-        return Choice(pool.ids[found.positions], found.scores, np.full(len(found.positions), -1, np.int64))
-    said, rows = scored.of(pool.ids)
-    found = strategy.query(replace(asked, said=said))
+    pool = request.pool
+    if not stored.suffices(strategy):
+        query = strategy.query(request)
+        return Choice(pool.ids[query.positions], query.scores, np.full(len(query.positions), -1, np.int64))
+    output, rows = stored.of(pool.ids)
+    query = strategy.query(replace(request, output=output))
     row_of = np.full(len(pool.ids), -1, np.int64)
-    row_of[said.positions] = rows
-    first = Choice(pool.ids[found.positions], found.scores, row_of[found.positions])
-    missing = asked.k - len(first.ids)
-    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([found.positions, said.positions]))
+    row_of[output.positions] = rows
+    first = Choice(pool.ids[query.positions], query.scores, row_of[query.positions])
+    missing = request.k - len(first.ids)
+    rest = np.setdiff1d(np.arange(len(pool.ids)), np.concatenate([query.positions, output.positions]))
     if missing <= 0 or not len(rest):
         return first
-    size = max(asked.query_size - len(first.ids), 0)
-    more = choose(strategy, replace(asked, pool=pool.take(rest), query_size=size, k=missing), StoredOutput())
+    size = max(request.query_size - len(first.ids), 0)
+    more = choose(strategy, replace(request, pool=pool.take(rest), query_size=size, k=missing), StoredOutput())
     after = np.ones(len(more.ids))  # behind what the model was unsure of
     return Choice(
         np.concatenate([first.ids, more.ids]),
@@ -202,8 +219,15 @@ def choose(strategy: Strategy, asked: Request, scored: StoredOutput) -> Choice:
 
 
 @dataclass(frozen=True, eq=False)
-class Line:
-    """A round's picks as they are served: ids, kinds, scores that ascend, rows of ``StoredOutput`` or -1."""
+class Picks:
+    """A round's picks in the order in which they are served.
+
+    Attributes:
+        ids: int64[n].
+        kinds: "control", "query" or "reserve" for each.
+        scores: float64[n] in [0, 1], strictly ascending, as Label Studio serves the lowest first.
+        rows: int64[n], of ``StoredOutput`` or -1.
+    """
 
     ids: Ids
     kinds: list[str]
@@ -211,8 +235,8 @@ class Line:
     rows: Ids
 
 
-def line_up(choice: Choice, query: int, controls: Ids) -> Line:
-    """Mixes ``controls`` evenly into the first ``query`` picks of ``choice``; what follows is the reserve.
+def arrange(choice: Choice, query: int, controls: Ids) -> Picks:
+    """Mixes ``controls`` int64[c] evenly into the first ``query`` picks of ``choice``; what follows is the reserve.
 
     A control pick takes the score of the pick behind it, so its place tells an annotator nothing.
     """
@@ -228,11 +252,11 @@ def line_up(choice: Choice, query: int, controls: Ids) -> Line:
         scores[place] = scores[place + 1] if place + 1 < len(scores) else 1.0
     kinds = ["control" if control else "query" for control in is_control[: n + len(controls)]]
     kinds += ["reserve"] * (len(ids) - len(kinds))
-    return Line(ids, kinds, queue_scores(np.minimum(scores, 1.0 - ROOM)), rows)
+    return Picks(ids, kinds, queue_scores(np.minimum(scores, 1.0 - ROOM)), rows)
 
 
-def behind(last: float, count: int) -> NDArray[np.float64]:
-    """``count`` ascending scores above ``last``, the score of the queue's end so far.
+def scores_after(last: float, count: int) -> NDArray[np.float64]:
+    """Ascending scores float64[count] above ``last``, the score at the end of the queue so far.
 
     They take half of the room up to 1, so that a queue can be lengthened some thirty times before scores get too near.
     """

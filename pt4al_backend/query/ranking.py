@@ -49,10 +49,10 @@ ORDERS = ("hard_first", "easy_first", "interleaved")
 
 
 def sweep(batches: int, order: str) -> NDArray[np.int64]:
-    """The batches 1..``batches`` int64[batches] in the order in which the rounds of a sweep ask them.
+    """The batches 1..``batches`` int64[batches] in the order in which the rounds of a sweep query them.
 
     ``hard_first`` is the paper's; ``easy_first`` its ablation (section 6.3, low loss first); ``interleaved`` takes turns
-    from both ends: the hardest, the easiest, the second hardest, … In each, what is left to ask is a range of batches.
+    from both ends: the hardest, the easiest, the second hardest, … In each, what is left to query is a range of batches.
 
     Raises:
         ValueError: there is no such order.
@@ -69,16 +69,16 @@ def sweep(batches: int, order: str) -> NDArray[np.int64]:
     return mixed
 
 
-def turns(batches: NDArray[np.int64], order: NDArray[np.int64], round: int, first: int | None = None) -> NDArray[np.int64]:
-    """How many rounds after ``round`` the batch of each task is asked, int64[n], 0 to I - 1: sweep follows sweep.
+def rounds_until(batches: NDArray[np.int64], order: NDArray[np.int64], round: int, first: int | None = None) -> NDArray[np.int64]:
+    """How many rounds after ``round`` the batch of each task is due, int64[n], 0 to I - 1: sweep follows sweep.
 
-    ``batches`` int64[n] are the tasks'; ``order`` int64[I] is a sweep's; ``first`` is the batch that round 1 asks, if
-    it is not the first of the order.
+    ``batches`` int64[n] are the tasks'; ``order`` int64[I] is a sweep's; ``first`` is the batch that round 1 queries, if it is
+    not the first of the order.
     """
     place = np.argsort(order)
     start = 0 if first is None else place[first - 1]
-    found: NDArray[np.int64] = (place[(batches - 1) % order.size] - start - (round - 1)) % order.size
-    return found
+    wait: NDArray[np.int64] = (place[(batches - 1) % order.size] - start - (round - 1)) % order.size
+    return wait
 
 
 def insert(
@@ -113,9 +113,9 @@ def insert(
 
 
 def shrink(pool: int, rounds: int, query_size: int) -> tuple[int, int]:
-    """Fits a schedule to a small pool: ``(rounds, query_size)``, the largest that asks for no more than ``pool`` tasks.
+    """Fits a schedule to a small pool: ``(rounds, query_size)``, the largest that needs no more than ``pool`` tasks.
 
-    The size of a query is kept as long as the pool holds one, and rounds are dropped; one round remains always.
+    The size of a query is kept as long as the pool holds one, and rounds are dropped; one round always remains.
     An empty pool gets one round of nothing.
     """
     query_size = min(query_size, pool)

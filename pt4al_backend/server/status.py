@@ -15,7 +15,7 @@ from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.plan import schedule
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
@@ -208,7 +208,7 @@ class Statuses:
         past = self._store.rounds(project.id)
         picks = self._store.picks(project.id, project.round) if project.round else []
         options = _options(project)
-        plan = rounds.schedule(counts["pool"], options)
+        plan = schedule(counts["pool"], options)
         total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
         counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
         metric = _metric(project)

@@ -14,7 +14,7 @@ from pt4al_backend.bench.records import read
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.plan import require_fit
 from tests.support.dataset_trees import TREES
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ def test_every_arm_of_every_experiment_can_be_run(name: str, preset: str) -> Non
     assert "random" in names
     for arm in planned:
         settings = project_settings(arm.settings)
-        rounds.require_fit(settings, experiment.task)
+        require_fit(settings, experiment.task)
         assert settings.query_size == size.query
 
 

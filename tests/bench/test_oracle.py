@@ -48,7 +48,6 @@ def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     [
         ({"strategy": "typiclust"}, ARROWS),
         ({"strategy": "badge"}, ARROWS),
-        ({"strategy": "core_gcn"}, ARROWS),
         ({"sampler": "k_center"}, ARROWS),
         ({"strategy": "core_set"}, SCENES),
     ],
@@ -57,15 +56,15 @@ def run_of(pool: Pool, folder: Path, **params: object) -> Run:
 def test_feature_strategy_gets_features_each_round(
     tmp_path: Path, params: dict[str, str], pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spoken = []
+    outputs = []
     run = run_of(pool, tmp_path, **params)
     kind = STRATEGIES.load(params.get("strategy", "pt4al"), Strategy)
     query = kind.query
-    monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
+    monkeypatch.setattr(kind, "query", lambda self, request: outputs.append(request.output) or query(self, request))
     records = list(run(2))
     assert [record["labels"] for record in records] == [8, 16]
     assert len({i for record in records for i in record["query"]}) == 16
-    first, second = spoken
+    first, second = outputs
     assert (first is not None) == (params.get("strategy") == "typiclust")
     assert len(second.labelled) == 8
     assert len(second.features) == len(second.positions)
@@ -73,16 +72,16 @@ def test_feature_strategy_gets_features_each_round(
 
 @pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
 def test_companion_strategy_gets_its_confidences(tmp_path: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
-    spoken = []
+    outputs = []
     run = run_of(pool, tmp_path, strategy="learning_loss")
     kind = STRATEGIES.load("learning_loss", Strategy)
     query = kind.query
-    monkeypatch.setattr(kind, "query", lambda self, asked: spoken.append(asked.said) or query(self, asked))
+    monkeypatch.setattr(kind, "query", lambda self, request: outputs.append(request.output) or query(self, request))
     records = list(run(2))
-    assert [said is None for said in spoken] == [True, False]
-    asked = spoken[1].positions[np.argsort(spoken[1].confidences["learning_loss"], kind="stable")][:8]
+    assert [output is None for output in outputs] == [True, False]
+    chosen = outputs[1].positions[np.argsort(outputs[1].confidences["learning_loss"], kind="stable")][:8]
     left = np.setdiff1d(np.arange(IMAGES - TEST), records[0]["query"])
-    assert set(records[1]["query"]) == set(left[asked].tolist())
+    assert set(records[1]["query"]) == set(left[chosen].tolist())
 
 
 def test_strategy_that_needs_image_posteriors_is_refused_for_segmentation(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ def test_the_backend_reads_what_an_annotator_submits_as_the_known_answer(tmp_pat
 
 @pytest.mark.parametrize("task", KINDS)
 def test_digits_have_a_pool_and_a_test_set(tmp_path: Path, task: str) -> None:
-    pytest.importorskip("sklearn")
     images = KINDS[task].made(tmp_path, READER)
     assert not images.unreadable
     assert not set(images.pool) & set(images.test)

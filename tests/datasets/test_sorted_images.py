@@ -18,7 +18,6 @@ def given(folder: Path) -> FolderImages:
 
 
 def test_a_quarter_of_each_class_of_digits_is_held_out(tmp_path: Path) -> None:
-    pytest.importorskip("sklearn")
     digits = SortedImages.made(tmp_path, READER)
     assert digits.classes == tuple("0123456789")
     assert len(digits.pool) + len(digits.test) == 1797

@@ -20,9 +20,7 @@ def test_confidences_by_hand() -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @given(weights=arrays(np.float32, st.tuples(st.integers(0, 20), st.integers(1, 8)), elements=st.floats(0, 1, width=32)))
-def test_confidence_lies_in_the_unit_interval_and_is_lowest_where_nothing_is_known(
-    name: str, weights: NDArray[np.float32]
-) -> None:
+def test_confidence_is_in_the_unit_interval_and_lowest_for_the_uniform_posterior(name: str, weights: NDArray[np.float32]) -> None:
     n, classes = weights.shape
     weights = weights + np.float32(1e-6)
     sampler = SAMPLERS[name]
@@ -38,6 +36,6 @@ def test_confidence_lies_in_the_unit_interval_and_is_lowest_where_nothing_is_kno
 @pytest.mark.parametrize(
     "broken", [np.array([0.5, 0.5]), np.empty((2, 0)), np.array([[np.nan, 1.0]])], ids=["flat", "no class", "diverged"]
 )
-def test_samplers_refuse_what_is_no_posterior(name: str, broken: NDArray[np.float64]) -> None:
+def test_values_that_are_no_posteriors_are_refused(name: str, broken: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="posteriors"):
         SAMPLERS[name](broken)

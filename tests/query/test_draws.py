@@ -28,12 +28,12 @@ def test_even_intervals_of_the_paper_take_every_fifth() -> None:
     assert even_intervals(5_000, 1_000).tolist() == list(range(0, 5_000, 5))
 
 
-def test_even_intervals_of_nothing_and_less_are_none() -> None:
+def test_even_intervals_of_nothing_are_none() -> None:
     assert even_intervals(0, 5).tolist() == even_intervals(5, 0).tolist() == even_intervals(5, -1).tolist() == []
 
 
 @given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), max_size=30), st.integers(0, 40), st.randoms())
-def test_the_lowest_come_first_and_ties_go_by_id(drawn: list[float], k: int, chance: Random) -> None:
+def test_lowest_come_first_and_ties_go_by_id(drawn: list[float], k: int, chance: Random) -> None:
     scores = np.array(drawn, dtype=np.float64)
     ids = np.array(chance.sample(range(1000), len(drawn)), dtype=np.int64)
     expected = sorted(range(len(drawn)), key=lambda i: (scores[i], ids[i]))[:k]
@@ -59,7 +59,7 @@ def test_uniform_order_is_uniform_over_consecutive_ids(seed: int) -> None:
     assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.03
 
 
-def test_another_seed_is_another_order() -> None:
+def test_uniform_order_depends_on_the_seed() -> None:
     ids = np.arange(5_000)
     assert abs(np.corrcoef(uniform_order(ids, 0), uniform_order(ids, 1))[0, 1]) < 0.05
 
@@ -84,44 +84,44 @@ def assert_servable(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @given(st.lists(unit, max_size=200).map(np.array))
-def test_a_queue_ascends_strictly_in_the_order_given(scores: NDArray[np.float64]) -> None:
+def test_queue_scores_ascend_strictly_in_the_order_given(scores: NDArray[np.float64]) -> None:
     assert_servable(scores)
 
 
 @given(st.lists(st.integers(0, 900_000), max_size=200, unique=True))
-def test_a_queue_keeps_scores_that_are_in_order(millionths: list[int]) -> None:
+def test_queue_scores_in_order_are_kept(millionths: list[int]) -> None:
     scores = np.sort(np.array(millionths)) * STEP
     assert assert_servable(scores) == pytest.approx(scores, abs=1e-12)
 
 
 @given(st.lists(unit, min_size=1, max_size=100).map(np.array))
-def test_a_queue_changes_no_score_more_than_its_order_asks(scores: NDArray[np.float64]) -> None:
+def test_queue_scores_change_no_more_than_the_order_needs(scores: NDArray[np.float64]) -> None:
     slack = len(scores) * STEP
     # Without room for the steps, the least ascending sequence above the scores is their running maximum.
     assert assert_servable(scores) == pytest.approx(np.maximum.accumulate(scores), abs=slack)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_20000_equal_scores_are_told_apart(value: float) -> None:
+def test_20000_equal_queue_scores_become_distinct(value: float) -> None:
     queue = assert_servable(np.full(20_000, value))
     assert np.abs(queue - value).max() < 20_000 * STEP
 
 
-def test_20000_scores_in_any_order_and_a_reserve_less_certain_than_the_query() -> None:
+def test_20000_queue_scores_in_any_order_ascend_with_their_reserve() -> None:
     rng = np.random.default_rng(0)
     assert_servable(rng.random(20_000))
     assert_servable(np.concatenate([np.sort(rng.random(10_000)), np.sort(rng.random(10_000))]))
     assert_servable(1.0 - rng.random(20_000) * 1e-7)
 
 
-def test_a_queue_too_long_for_the_step_still_ascends() -> None:
+def test_queue_too_long_for_the_step_still_ascends() -> None:
     queue = queue_scores(np.ones(1_500_000))
     assert np.all(np.diff(queue) > 0)
     assert queue[0] >= 0
     assert queue[-1] <= 1
 
 
-def test_scores_outside_the_unit_interval_are_brought_in_and_nan_is_refused() -> None:
+def test_queue_scores_outside_the_unit_interval_are_clipped_and_nan_is_refused() -> None:
     assert queue_scores(np.array([-0.1, 1.0000001])).tolist() == [0.0, 1.0]
     with pytest.raises(ValueError, match="not finite"):
         queue_scores(np.array([0.1, np.nan]))

@@ -10,10 +10,21 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.query import plan as rounds
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
-from pt4al_backend.query.plan import StoredOutput
+from pt4al_backend.query.plan import (
+    Choice,
+    StoredOutput,
+    arrange,
+    choose,
+    cut,
+    draw_controls,
+    held_back,
+    require_fit,
+    schedule,
+    scores_after,
+    strategy_of,
+)
 from pt4al_backend.query.strategies import Pool, Request
 
 pools = st.integers(0, 3000)
@@ -38,7 +49,7 @@ def task_ids(n: int, seed: int) -> NDArray[np.int64]:
 def ranked(n: int, batches: int, seed: int) -> Pool:
     rng = np.random.default_rng(seed)
     ids, losses = task_ids(n, seed), rng.random(n)
-    return Pool(ids, losses, rounds.cut(ids, losses, batches, seed))
+    return Pool(ids, losses, cut(ids, losses, batches, seed))
 
 
 def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> StoredOutput:
@@ -46,8 +57,8 @@ def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> StoredOutp
 
 
 @given(pools, settings())
-def test_a_sweep_never_asks_for_more_than_the_pool_holds(n: int, asked: ProjectSettings) -> None:
-    plan = rounds.schedule(n, asked)
+def test_sweep_never_needs_more_than_the_pool_holds(n: int, settings: ProjectSettings) -> None:
+    plan = schedule(n, settings)
     assert plan.rounds >= 1
     assert plan.rounds * plan.query <= n
     assert 0 <= plan.control <= max(plan.query - 1, 0)
@@ -55,22 +66,22 @@ def test_a_sweep_never_asks_for_more_than_the_pool_holds(n: int, asked: ProjectS
 
 
 @given(pools, settings())
-def test_a_schedule_that_had_to_shrink_says_so(n: int, asked: ProjectSettings) -> None:
-    plan = rounds.schedule(n, asked)
-    wanted = (asked.rounds, asked.query_size or max(20, round(0.02 * n)))
+def test_schedule_that_had_to_shrink_has_a_notice(n: int, settings: ProjectSettings) -> None:
+    plan = schedule(n, settings)
+    wanted = (settings.rounds, settings.query_size or max(20, round(0.02 * n)))
     assert bool(plan.notice) == (n > 0 and (plan.rounds, plan.query) != wanted)
     if plan.notice:
         assert f"{plan.rounds} of {plan.query}" in plan.notice
 
 
 @pytest.mark.parametrize(("n", "query"), [(50_000, 1000), (5000, 100), (1000, 20), (300, 20)])
-def test_the_default_query_is_two_percent_of_the_pool_and_at_least_twenty(n: int, query: int) -> None:
-    plan = rounds.schedule(n, ProjectSettings())
+def test_default_query_is_two_percent_of_the_pool_and_at_least_twenty(n: int, query: int) -> None:
+    plan = schedule(n, ProjectSettings())
     assert (plan.rounds, plan.query, plan.control, plan.reserve, plan.notice) == (10, query, query // 10, query, "")
 
 
-def test_the_paper_asks_without_control_picks_and_without_a_reserve() -> None:
-    plan = rounds.schedule(50_000, ProjectSettings(preset="paper"))
+def test_paper_preset_has_no_control_picks_and_no_reserve() -> None:
+    plan = schedule(50_000, ProjectSettings(preset="paper"))
     assert (plan.rounds, plan.query, plan.control, plan.reserve) == (10, 1000, 0, 0)
 
 
@@ -83,32 +94,32 @@ def test_batches_descend_in_loss(n: int, batches: int, seed: int) -> None:
 
 
 @given(st.integers(1, 200), st.integers(1, 20), seeds)
-def test_without_losses_the_batches_are_slices_of_a_uniform_order(n: int, batches: int, seed: int) -> None:
+def test_batches_without_losses_are_slices_of_a_uniform_order(n: int, batches: int, seed: int) -> None:
     ids = task_ids(n, seed)
-    cut = rounds.cut(ids, np.full(n, np.nan), batches, seed)
-    assert (np.diff(cut[np.argsort(uniform_order(ids, seed))]) >= 0).all()
-    assert np.ptp(np.bincount(cut, minlength=batches + 1)[1:]) <= 1
+    batch = cut(ids, np.full(n, np.nan), batches, seed)
+    assert (np.diff(batch[np.argsort(uniform_order(ids, seed))]) >= 0).all()
+    assert np.ptp(np.bincount(batch, minlength=batches + 1)[1:]) <= 1
 
 
 @given(st.integers(20, 300), st.integers(1, 8), st.integers(2, 12), st.floats(0, 0.5), seeds)
-def test_control_picks_are_the_start_of_one_random_order_whatever_the_model_asks(
+def test_control_picks_are_the_start_of_one_random_order_whatever_the_model_prefers(
     n: int, sweep: int, query: int, share: float, seed: int
 ) -> None:
     """Two models that agree on nothing leave the very same control picks: no model has a say in them."""
-    plan = rounds.schedule(n, ProjectSettings(rounds=sweep, query_size=query, control_share=share))
+    plan = schedule(n, ProjectSettings(rounds=sweep, query_size=query, control_share=share))
     ids = task_ids(n, seed)
     order = ids[np.argsort(uniform_order(ids, seed))]
 
     def sweep_with(scores: NDArray[np.float64]) -> list[int]:
         free, drawn = ids, []
         for number in range(1, plan.rounds + 1):
-            held = rounds.held_back(free, plan, number, seed)
+            held = held_back(free, plan, number, seed)
             controls = held[: plan.control]
             open_to_query = np.setdiff1d(free, held)
-            asked = open_to_query[np.argsort(scores[np.searchsorted(ids, open_to_query)])][: plan.query - plan.control]
-            assert not set(asked) & set(held)
+            query = open_to_query[np.argsort(scores[np.searchsorted(ids, open_to_query)])][: plan.query - plan.control]
+            assert not set(query) & set(held)
             drawn += controls.tolist()
-            free = np.setdiff1d(free, np.concatenate([controls, asked]))
+            free = np.setdiff1d(free, np.concatenate([controls, query]))
         return drawn
 
     rng = np.random.default_rng(seed)
@@ -121,23 +132,23 @@ def test_control_picks_are_the_start_of_one_random_order_whatever_the_model_asks
 def test_control_picks_look_like_the_pool() -> None:
     """The mean loss of many draws is the pool's, though the query takes the hardest first."""
     pool = ranked(2000, 10, 1)
-    plan = rounds.schedule(2000, ProjectSettings(query_size=40))
-    means = [pool.losses[np.isin(pool.ids, rounds.draw_controls(pool.ids, plan.control, seed))].mean() for seed in range(400)]
+    plan = schedule(2000, ProjectSettings(query_size=40))
+    means = [pool.losses[np.isin(pool.ids, draw_controls(pool.ids, plan.control, seed))].mean() for seed in range(400)]
     error = pool.losses.std() / np.sqrt(400 * plan.control)
     assert abs(np.mean(means) - pool.losses.mean()) < 4 * error
 
 
 @given(st.integers(1, 60), st.integers(1, 6), st.integers(0, 40), st.integers(0, 40), st.integers(0, 60), seeds)
-def test_a_choice_is_as_long_as_asked_without_duplicates_and_in_the_pool(
+def test_choice_has_the_requested_length_without_duplicates(
     n: int, batches: int, query: int, reserve: int, known: int, seed: int
 ) -> None:
     pool = ranked(n, batches, seed)
     rng = np.random.default_rng(seed)
-    strategy = rounds.strategy_of(ProjectSettings(), batches)
+    strategy = strategy_of(ProjectSettings(), batches)
     gone = pool.ids.max() + 1 + np.arange(3)  # scored, and deleted since
     scored = rng.permutation(np.concatenate([rng.permutation(pool.ids)[:known], gone]))
     said = model(scored, rng.dirichlet(np.ones(3), len(scored)))
-    choice = rounds.choose(strategy, Request(pool, 2, query, query + reserve, rng), said)
+    choice = choose(strategy, Request(pool, 2, query, query + reserve, rng), said)
     assert len(choice.ids) == len(choice.scores) == len(choice.rows) == min(n, query + reserve)
     assert len(set(choice.ids.tolist())) == len(choice.ids)
     assert np.isin(choice.ids, pool.ids).all()
@@ -148,12 +159,12 @@ def test_a_choice_is_as_long_as_asked_without_duplicates_and_in_the_pool(
     assert np.isin(choice.ids[~with_model], scored).sum() == 0
 
 
-def test_the_least_confident_of_the_rounds_batch_come_first() -> None:
+def test_least_confident_of_the_round_s_batch_come_first() -> None:
     pool = ranked(40, 4, 3)
     posteriors = np.random.default_rng(5).dirichlet(np.ones(4), 40)
-    strategy = rounds.strategy_of(ProjectSettings(sampler="least_confidence", batch_order="hard_first"), 4)
-    asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
-    choice = rounds.choose(strategy, asked, model(pool.ids, posteriors))
+    strategy = strategy_of(ProjectSettings(sampler="least_confidence", batch_order="hard_first"), 4)
+    request = Request(pool, 2, 10, 20, np.random.default_rng(0))
+    choice = choose(strategy, request, model(pool.ids, posteriors))
     second = np.flatnonzero(pool.batches == 2)
     assert choice.ids[:10].tolist() == pool.ids[second[np.argsort(posteriors[second].max(1))]].tolist()
     assert np.allclose(choice.scores[:10], np.sort(posteriors[second].max(1)))
@@ -170,41 +181,41 @@ def featured(ids: NDArray[np.int64], places: NDArray[np.float64], labelled: list
     )
 
 
-def test_a_strategy_by_features_gets_those_of_the_tasks_that_are_still_there() -> None:
+def test_strategy_by_features_gets_those_of_the_tasks_that_are_left() -> None:
     """And what has left the pool since it was scored counts as labelled: 90 and 10 cover 8 and 80, so 45 is next."""
     ids = np.array([8, 10, 45, 80, 90])
     pool = Pool(ids[[0, 2, 3]], np.full(3, np.nan), np.ones(3, np.int64))
-    strategy = rounds.strategy_of(ProjectSettings(strategy="core_set"), 4)
-    asked = Request(pool, 2, 3, 3, np.random.default_rng(0))
-    choice = rounds.choose(strategy, asked, featured(ids, ids.astype(float), [0.0]))
+    strategy = strategy_of(ProjectSettings(strategy="core_set"), 4)
+    request = Request(pool, 2, 3, 3, np.random.default_rng(0))
+    choice = choose(strategy, request, featured(ids, ids.astype(float), [0.0]))
     assert choice.ids.tolist() == [45, 80, 8]
     assert choice.rows.tolist() == [2, 3, 0]
 
 
 @pytest.mark.parametrize("name", ["core_set", "badge", "core_gcn"])
-def test_what_was_scored_for_another_strategy_is_no_model_to_one_that_needs_more(name: str) -> None:
+def test_output_for_another_strategy_counts_as_no_model(name: str) -> None:
     pool = ranked(40, 4, 3)
-    strategy = rounds.strategy_of(ProjectSettings(strategy=name), 4)
-    asked = Request(pool, 2, 10, 20, np.random.default_rng(0))
-    choice = rounds.choose(strategy, asked, model(pool.ids, np.full((40, 2), 0.5)))
-    assert choice.ids[:10].tolist() == rounds.choose(strategy, asked, StoredOutput()).ids[:10].tolist()
+    strategy = strategy_of(ProjectSettings(strategy=name), 4)
+    request = Request(pool, 2, 10, 20, np.random.default_rng(0))
+    choice = choose(strategy, request, model(pool.ids, np.full((40, 2), 0.5)))
+    assert choice.ids[:10].tolist() == choose(strategy, request, StoredOutput()).ids[:10].tolist()
     assert (choice.rows == -1).all()
 
 
-def test_gradients_of_images_need_posteriors_of_images() -> None:
-    rounds.require_fit(ProjectSettings(strategy="badge"), "classification")
-    rounds.require_fit(ProjectSettings(strategy="core_set"), "segmentation")
+def test_strategy_that_needs_posteriors_of_images_is_refused_for_segmentation() -> None:
+    require_fit(ProjectSettings(strategy="badge"), "classification")
+    require_fit(ProjectSettings(strategy="core_set"), "segmentation")
     with pytest.raises(ConfigError, match="Setting 'sampler': 'normalised_confidence' needs a posterior"):
-        rounds.require_fit(ProjectSettings(sampler="normalised_confidence"), "segmentation")
+        require_fit(ProjectSettings(sampler="normalised_confidence"), "segmentation")
     with pytest.raises(ConfigError, match=r"'badge' needs a posterior .* segmentation") as refused:
-        rounds.require_fit(ProjectSettings(strategy="badge"), "segmentation")
+        require_fit(ProjectSettings(strategy="badge"), "segmentation")
     assert "core_set" in refused.value.remedy
 
 
-def test_without_a_model_the_choice_runs_along_the_ranking() -> None:
+def test_choice_without_a_model_follows_the_ranking() -> None:
     pool = ranked(40, 4, 3)
-    strategy = rounds.strategy_of(ProjectSettings(), 4)
-    choice = rounds.choose(strategy, Request(pool, 3, 8, 12, np.random.default_rng(0)), StoredOutput())
+    strategy = strategy_of(ProjectSettings(), 4)
+    choice = choose(strategy, Request(pool, 3, 8, 12, np.random.default_rng(0)), StoredOutput())
     ranking = pool.ids[np.argsort(-pool.losses)]
     assert choice.ids[:8].tolist() == ranking[::5].tolist()
     assert len(set(choice.ids.tolist())) == 12
@@ -212,7 +223,7 @@ def test_without_a_model_the_choice_runs_along_the_ranking() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 30), st.integers(0, 20), st.sampled_from([0.0, 0.5, 1.0, None]), seeds)
-def test_a_line_keeps_the_order_and_its_scores_strictly_ascend(
+def test_picks_keep_the_order_and_their_scores_ascend_strictly(
     n: int, query: int, controls: int, score: float | None, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -220,29 +231,29 @@ def test_a_line_keeps_the_order_and_its_scores_strictly_ascend(
     ids = rng.permutation(ids)
     scores = np.sort(rng.random(n)) if score is None else np.full(n, score)
     rows = rng.permutation(n)
-    line = rounds.line_up(rounds.Choice(ids[:n], scores, rows), query, ids[n:])
-    kinds = np.array(line.kinds)
-    assert line.ids[kinds != "control"].tolist() == ids[:n].tolist()
-    assert line.ids[kinds == "control"].tolist() == ids[n:].tolist()
-    assert line.rows[kinds != "control"].tolist() == rows.tolist()
-    assert (line.rows[kinds == "control"] == -1).all()
+    picks = arrange(Choice(ids[:n], scores, rows), query, ids[n:])
+    kinds = np.array(picks.kinds)
+    assert picks.ids[kinds != "control"].tolist() == ids[:n].tolist()
+    assert picks.ids[kinds == "control"].tolist() == ids[n:].tolist()
+    assert picks.rows[kinds != "control"].tolist() == rows.tolist()
+    assert (picks.rows[kinds == "control"] == -1).all()
     assert (kinds == "query").sum() == min(n, query)
     assert "reserve" not in kinds[: min(n, query) + controls]
-    assert (np.diff(line.scores) > 0).all()
-    assert ((line.scores >= 0) & (line.scores <= 1)).all()
+    assert (np.diff(picks.scores) > 0).all()
+    assert ((picks.scores >= 0) & (picks.scores <= 1)).all()
 
 
-def test_the_first_task_of_a_line_is_a_control_pick_and_the_others_are_spread() -> None:
-    choice = rounds.Choice(np.arange(1, 19), np.arange(18) / 18, np.arange(18))
-    line = rounds.line_up(choice, 18, np.array([101, 102]))
-    assert [place for place, kind in enumerate(line.kinds) if kind == "control"] == [0, 10]
+def test_first_pick_is_a_control_pick_and_the_others_are_spread() -> None:
+    choice = Choice(np.arange(1, 19), np.arange(18) / 18, np.arange(18))
+    picks = arrange(choice, 18, np.array([101, 102]))
+    assert [place for place, kind in enumerate(picks.kinds) if kind == "control"] == [0, 10]
 
 
-def test_a_queue_can_be_lengthened_again_and_again() -> None:
-    line = rounds.line_up(rounds.Choice(np.arange(1000), np.ones(1000), np.full(1000, -1)), 1000, np.empty(0, np.int64))
-    last = float(line.scores[-1])
+def test_queue_can_be_lengthened_again_and_again() -> None:
+    picks = arrange(Choice(np.arange(1000), np.ones(1000), np.full(1000, -1)), 1000, np.empty(0, np.int64))
+    last = float(picks.scores[-1])
     for _ in range(25):
-        more = rounds.behind(last, 1000)
+        more = scores_after(last, 1000)
         assert more[0] > last
         assert (np.diff(more) > 0).all()
         assert more[-1] <= 1

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pt4al_backend.query.ranking import ORDERS, insert, rank, shrink, split, sweep, turns
+from pt4al_backend.query.ranking import ORDERS, insert, rank, rounds_until, shrink, split, sweep
 
 # Few distinct values, so that ties are common; among them the magnitudes that a sort of text gets wrong.
 losses = st.lists(
@@ -21,14 +21,14 @@ def pools(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     return drawn, np.array(ids, dtype=np.int64)
 
 
-def test_sorts_numbers_not_text() -> None:
+def test_ranking_sorts_numbers_not_text() -> None:
     drawn = np.array([9.9e-05, 4.4, 0.9, 1.9e-05, 10.0, 1.7])
     assert rank(drawn, np.arange(6)).tolist() == [4, 1, 5, 2, 0, 3]
     assert sorted(range(6), key=lambda i: str(drawn[i]), reverse=True) != [4, 1, 5, 2, 0, 3]
 
 
 @given(pools())
-def test_a_ranking_is_a_permutation_from_high_to_low_with_ties_by_id(pool: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
+def test_ranking_is_a_permutation_from_high_to_low_with_ties_by_id(pool: tuple[NDArray[np.float64], NDArray[np.int64]]) -> None:
     drawn, ids = pool
     order = rank(drawn, ids)
     assert sorted(order) == list(range(len(drawn)))
@@ -37,7 +37,7 @@ def test_a_ranking_is_a_permutation_from_high_to_low_with_ties_by_id(pool: tuple
 
 
 @given(pools(), st.randoms())
-def test_a_ranking_does_not_depend_on_the_order_of_the_pool(
+def test_ranking_does_not_depend_on_the_order_of_the_pool(
     pool: tuple[NDArray[np.float64], NDArray[np.int64]], chance: Random
 ) -> None:
     drawn, ids = pool
@@ -48,14 +48,14 @@ def test_a_ranking_does_not_depend_on_the_order_of_the_pool(
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-def test_refuses_losses_that_are_not_finite(broken: float) -> None:
+def test_losses_that_are_not_finite_are_refused(broken: float) -> None:
     with pytest.raises(ValueError, match="not finite"):
         rank(np.array([1.0, broken]), np.array([1, 2]))
     with pytest.raises(ValueError, match="not finite"):
         insert(np.array([broken]), np.array([1.0]), np.array([1]), 1)
 
 
-def test_refuses_losses_without_ids() -> None:
+def test_losses_without_ids_are_refused() -> None:
     with pytest.raises(ValueError, match="3 losses for 2 ids"):
         rank(np.zeros(3), np.arange(2))
 
@@ -71,17 +71,17 @@ def test_batches_are_equal_slices_hardest_first(n: int, batches: int) -> None:
     assert np.all(np.diff(sizes) <= 0)
 
 
-def test_the_paper_cuts_50000_into_ten_batches_of_5000() -> None:
+def test_paper_s_50000_are_cut_into_ten_batches_of_5000() -> None:
     assert np.bincount(split(50_000, 10)).tolist() == [0] + [5_000] * 10
 
 
 @pytest.mark.parametrize(("n", "batches"), [(10, 0), (-1, 3)])
-def test_refuses_what_cannot_be_cut(n: int, batches: int) -> None:
+def test_cut_into_no_batches_is_refused(n: int, batches: int) -> None:
     with pytest.raises(ValueError, match="cannot cut"):
         split(n, batches)
 
 
-def test_a_late_arrival_joins_the_batch_of_its_place() -> None:
+def test_late_arrival_joins_the_batch_of_its_place() -> None:
     ranked, batches = np.array([9.0, 8.0, 6.0, 5.0, 3.0, 2.0]), split(6, 3)
     late = np.array([99.0, 8.5, 7.0, 6.0, 4.0, 0.1])
     assert insert(late, ranked, batches, 1).tolist() == [1, 1, 1, 2, 2, 3]
@@ -94,7 +94,7 @@ def test_insertion_does_not_depend_on_the_order_of_the_ranked_tasks(order: list[
     assert insert(np.array([6.0, 5.0, 4.0]), ranked, batches, 1).tolist() == [1, 2, 2]
 
 
-def test_after_the_last_batch_has_opened_late_arrivals_join_it() -> None:
+def test_late_arrivals_join_the_last_batch_once_it_is_open() -> None:
     assert insert(np.array([9.0, 0.0]), np.array([5.0, 1.0]), np.array([1, 2]), 7).tolist() == [2, 2]
 
 
@@ -125,24 +125,24 @@ def test_insertion_agrees_with_the_order_of_losses_wave_after_wave(
 @pytest.mark.parametrize(
     ("order", "expected"), [("hard_first", [1, 2, 3, 4, 5]), ("easy_first", [5, 4, 3, 2, 1]), ("interleaved", [1, 5, 2, 4, 3])]
 )
-def test_a_sweep_asks_the_batches_in_the_order_named(order: str, expected: list[int]) -> None:
+def test_sweep_takes_the_batches_in_the_order_named(order: str, expected: list[int]) -> None:
     assert sweep(5, order).tolist() == expected
 
 
-def test_an_unknown_order_is_refused() -> None:
+def test_unknown_order_is_refused() -> None:
     with pytest.raises(ValueError, match="no order 'sideways'"):
         sweep(5, "sideways")
 
 
 @given(st.integers(1, 30), st.sampled_from(ORDERS), st.integers(1, 90))
-def test_every_batch_has_one_turn_in_a_sweep_and_what_is_left_is_a_range(batches: int, order: str, round: int) -> None:
+def test_sweep_has_every_batch_once_and_what_is_left_is_a_range(batches: int, order: str, round: int) -> None:
     asked = sweep(batches, order)
     assert sorted(asked.tolist()) == list(range(1, batches + 1))
     left = np.sort(asked[round % batches :])
     assert np.all(np.diff(left) == 1)
-    waits = turns(np.arange(1, batches + 1), asked, round)
-    assert waits[asked[(round - 1) % batches] - 1] == 0
-    assert sorted(waits.tolist()) == list(range(batches))
+    wait = rounds_until(np.arange(1, batches + 1), asked, round)
+    assert wait[asked[(round - 1) % batches] - 1] == 0
+    assert sorted(wait.tolist()) == list(range(batches))
 
 
 @given(losses.filter(len), st.integers(1, 8), st.sampled_from(ORDERS), st.lists(losses, max_size=6))
@@ -163,7 +163,7 @@ def test_late_arrivals_join_a_batch_still_to_come_by_the_order_of_losses(
 
 
 @given(st.integers(1, 1000), st.integers(1, 50), st.integers(1, 1000))
-def test_a_small_pool_shrinks_the_schedule_and_no_more_than_it_must(pool: int, rounds: int, query_size: int) -> None:
+def test_small_pool_shrinks_the_schedule_no_more_than_it_must(pool: int, rounds: int, query_size: int) -> None:
     fewer, smaller = shrink(pool, rounds, query_size)
     assert smaller == min(query_size, pool)
     assert 1 <= fewer <= rounds
@@ -171,5 +171,5 @@ def test_a_small_pool_shrinks_the_schedule_and_no_more_than_it_must(pool: int, r
     assert fewer == rounds or (fewer + 1) * smaller > pool
 
 
-def test_an_empty_pool_gets_one_round_of_nothing() -> None:
+def test_empty_pool_gets_one_round_of_nothing() -> None:
     assert shrink(0, 10, 20) == (1, 0)

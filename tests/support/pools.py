@@ -1,7 +1,7 @@
 """Pools of small images in an image store, and jobs on them, for each main task."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,20 +24,20 @@ SCENERY = {"ground": (110, 100, 90), "sun": (230, 200, 60), "sea": (40, 90, 200)
 
 def arrows(path: Path, count: int, size: int = SIZE) -> Path:
     """A store of ``count`` arrows, whose classes take turns."""
-    return _stored(path, (size, size), (arrow(number, size) for number in range(count)))
+    return stored(path, (size, size), (arrow(number, size) for number in range(count)))
 
 
 def noise(path: Path, count: int, size: int = SIZE) -> Path:
     """A store of images without a way up."""
     rng = np.random.default_rng(0)
-    return _stored(path, (size, size), (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(count)))
+    return stored(path, (size, size), (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(count)))
 
 
 def rosettes(path: Path, count: int, size: int = SIZE) -> Path:
     """A store of images that look the same after a quarter turn: all learners recognise one in four orientations."""
     rng = np.random.default_rng(0)
     grains = (rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for _ in range(count))
-    return _stored(path, (size, size), (np.maximum.reduce([np.rot90(grain, turn) for turn in range(4)]) for grain in grains))
+    return stored(path, (size, size), (np.maximum.reduce([np.rot90(grain, turn) for turn in range(4)]) for grain in grains))
 
 
 def scene(number: int, shape: Shape = FRAME) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -56,7 +56,7 @@ def scene(number: int, shape: Shape = FRAME) -> tuple[NDArray[np.uint8], NDArray
 
 def scenes(path: Path, count: int, shape: Shape = FRAME) -> Path:
     """A store of ``count`` scenes."""
-    return _stored(path, shape, (scene(number, shape)[0] for number in range(count)))
+    return stored(path, shape, (scene(number, shape)[0] for number in range(count)))
 
 
 def drawn(folder: Path, rows: NDArray[np.int64], shape: Shape = FRAME) -> NDArray[np.str_]:
@@ -68,7 +68,8 @@ def drawn(folder: Path, rows: NDArray[np.int64], shape: Shape = FRAME) -> NDArra
     return np.array(names, np.str_)
 
 
-def _stored(path: Path, shape: Shape, images: Any) -> Path:
+def stored(path: Path, shape: Shape, images: Iterable[Any]) -> Path:
+    """A store of images uint8 [H, W, 3], in this order."""
     with FrameFile(path, shape) as store:
         for number, image in enumerate(images):
             store.write(number, np.asarray(image))

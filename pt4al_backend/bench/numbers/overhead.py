@@ -28,7 +28,7 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.plan import schedule
 from pt4al_backend.state.paths import pixel_path
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -128,7 +128,7 @@ def _steps(count: int, size: int) -> int:
     """Images that the trainings of all rounds together take, each counted once an epoch."""
     options, device = project_settings(), devices.choose("auto")
     task = MAIN_TASKS.load("classification", MainTask)(build(ResNetForm.of((size, size), 16)), CLASSES, (size, size), options)
-    plan = rounds.schedule(count, options)
+    plan = schedule(count, options)
     labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
     return sum(n * task.recipe(n, device, fresh=False).epochs for n in labels)
 

@@ -15,10 +15,9 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import STRATEGIES
-from pt4al_backend.query import plan as rounds
 from pt4al_backend.query.confidence import confidences
-from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.strategies import Pool, Request, Strategy
+from pt4al_backend.query.plan import StoredOutput, choose, cut, needs_of, schedule, strategy_of
+from pt4al_backend.query.strategies import Pool, Request
 
 POOL, LABELLED = 100_000, 2_000
 FEATURES, CLASSES = 512, 10  # ResNet-18 at its published width, CIFAR-10
@@ -30,12 +29,12 @@ def measure(_: Workbench) -> list[Line]:
     """A query with its reserve, at the default sizes, by a model that scored all that the strategy wants."""
     rng = np.random.default_rng(0)
     ids, losses = np.arange(POOL, dtype=np.int64), rng.exponential(size=POOL)
-    pool = Pool(ids, losses, rounds.cut(ids, losses, project_settings({}).rounds, 0))
+    pool = Pool(ids, losses, cut(ids, losses, project_settings({}).rounds, 0))
     posteriors = rng.dirichlet(np.ones(CLASSES), POOL)
     centres = rng.normal(size=(CLASSES, FEATURES))
     features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
     known = StoredOutput(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
-    covering = [{"strategy": name} for name in STRATEGIES if "features" in STRATEGIES.load(name, Strategy).needs]
+    covering = [{"strategy": name} for name in STRATEGIES if "features" in needs_of(project_settings({"strategy": name}))]
     return [_measure(project_settings(each), pool, known) for each in ({}, {"sampler": "k_center"}, *covering)]
 
 
@@ -46,15 +45,15 @@ def _near(centres: NDArray[np.float64], count: int, rng: np.random.Generator) ->
 
 
 def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
-    plan = rounds.schedule(len(pool.ids), options)
-    strategy = rounds.strategy_of(options, plan.rounds)
+    plan = schedule(len(pool.ids), options)
+    strategy = strategy_of(options, plan.rounds)
     count = plan.query + plan.reserve
     candidates = strategy.candidates(pool, ROUND, count)
     scored = _part(known, candidates, strategy.needs)
     tracemalloc.start()
     try:
         began = time.perf_counter()
-        rounds.choose(strategy, Request(pool, ROUND, plan.query, count, np.random.default_rng(0)), scored)
+        choose(strategy, Request(pool, ROUND, plan.query, count, np.random.default_rng(0)), scored)
         took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

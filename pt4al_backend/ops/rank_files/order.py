@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.query import plan as rounds
+from pt4al_backend.query.plan import cut, schedule, strategy_of
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request
 
@@ -39,9 +39,9 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
     ids = np.arange(n, dtype=np.int64)
     ranking = by_loss(losses, ids)
     known = losses if meaningful else np.full(n, np.nan)
-    plan = rounds.schedule(n, options)
-    strategy = rounds.strategy_of(options, plan.rounds)
-    batches = rounds.cut(ids, known, plan.rounds, options.seed)
+    plan = schedule(n, options)
+    strategy = strategy_of(options, plan.rounds)
+    batches = cut(ids, known, plan.rounds, options.seed)
     rank_of = np.empty(n, np.int64)
     rank_of[ranking] = np.arange(1, n + 1)
     left, places = ranking, list[Place]()  # in ranked order, which makes the strategies' sorting cheap

@@ -1,64 +1,107 @@
-"""TypiClust (Hacohen, Dekel and Weinshall, ICML 2022): the most typical image of each cluster that holds no label yet.
+"""TypiClust: the most typical image of each cluster that holds no label yet, the strategy for few labels.
 
-Labelled and unlabelled images are clustered together, as many clusters as there are labels and tasks in a query, at most
-500. The clusters take turns, those with the fewest labels first, the larger of equals; each gives the image whose mean
-distance to its 20 nearest neighbours in the cluster is least. Before there is a model the features are the pretext
-learner's, if the ranking kept them. In the benchmark (``docs/results.md``), with few labels, its mean is never behind random's:
-+2.3, +2.0, +1.0 and +1.1 points at 100 to 400 labels of 5,000 images from fresh weights (5 seeds); +1.6, +2.6, +1.8 and +2.5 (the
-same seeds) and +.8, +2.2, +2.2 and +1.4 (6 others) where both start from the pretext learner's; +1.5 ± 2.3 at the first 100 over
-20 seeds. At 500 to 2,000 labels of 20,000 images it is level: +.5 ± 1.0, +.1 ± .3, -.3 ± .5, -.5 ± 1.2 (5 seeds, pretext).
-Deviations from the published code:
-
-* features are the current model's once there is one (the published ones are a SimCLR learner's in every round);
-* clusters of five images or fewer come after all others, where they are dropped, so that a small pool can be asked to its end;
-* typicality is measured once, where it is measured again after each pick, and of at most 5,000 images of a cluster, at even
-  intervals of their ids; the others come behind them.
+``docs/results/batch-order.md`` and ``docs/results/early.md`` have the measurements: with few labels its mean is never behind
+random's, and with 500 to 2,000 of 20,000 images it is level.
 """
 
-from typing import ClassVar
+import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.draws import even_intervals
-from pt4al_backend.query.strategies.covering import Covering
-from pt4al_backend.query.strategies.distances import Features, neighbours, of_length_one
-from pt4al_backend.query.strategies.k_means import k_means
-from pt4al_backend.query.strategies.request import ModelOutput, Request
-from pt4al_backend.query.strategies.strategy import Need
+from pt4al_backend.query.strategies._covering import Covering
+from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
+
+Features = NDArray[np.float32]
 
 MOST_CLUSTERS = 500
 SMALL_CLUSTER = 5
 NEIGHBOURS = 20
-#: Most images of a cluster whose typicality is measured.
-CROWD = 5_000
+#: Up to so many clusters all points find the centres; beyond, minibatches of so many points. As published.
+WHOLE_CLUSTERS, MINIBATCH = 50, 5_000
+#: Most images of a cluster whose typicality is measured, as its cost grows with their square.
+MOST_MEASURED = 5_000
 
 
 class TypiClust(Covering):
-    """Asks typical images of all kinds first: the strategy for few labels."""
+    """Queries typical images of all kinds first.
 
-    name: ClassVar[str] = "typiclust"
+    Source: Hacohen, Dekel and Weinshall (ICML 2022), Algorithm 1. Labelled and unlabelled images are clustered together by
+    k-means on features of unit length, float32[m + l, d], into as many clusters as there are labels and tasks in a query, at most
+    500. The clusters take turns, those with the fewest labels first, the larger of equals. Each gives its most typical unlabelled
+    image, typicality being the inverse of the mean Euclidean distance to the min(20, half the cluster) nearest neighbours in it.
+    Before there is a model the features are the pretext learner's, if the ranking kept them.
+
+    Returns k picks in the order of the turns; scores are places.
+
+    Deviations from the published code:
+
+    * features are the current model's once there is one (the published ones are a SimCLR learner's in every round);
+    * clusters of five images or fewer come after all others, where they are dropped, so that a small pool can be labelled to its
+      end;
+    * typicality is measured once, where it is measured again after each pick; its neighbours are the unlabelled images of the
+      cluster; and it is measured of at most 5,000 images of a cluster, at even intervals of their ids. The others come behind
+      them.
+    """
+
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})
 
-    def pick(self, said: ModelOutput, asked: Request) -> NDArray[np.int64]:
-        features, labelled = said.needed_features()
-        points = of_length_one(np.concatenate([features, labelled]))
-        wanted = len(labelled) + (asked.query_size or asked.k)
-        clusters = k_means(points, max(1, min(wanted, MOST_CLUSTERS)), asked.rng)
-        of, known = np.split(clusters, [len(features)])
-        sizes, labels = np.bincount(clusters), np.bincount(known, minlength=MOST_CLUSTERS)
-        turn = np.empty(len(of), dtype=np.int64)
-        for cluster in np.unique(of):
-            members = np.flatnonzero(of == cluster)
-            turn[members[_most_typical_first(points[members])]] = np.arange(len(members))
+    def pick(self, output: ModelOutput, request: Request) -> NDArray[np.int64]:
+        features, labelled = output.required_features()
+        points = _of_unit_length(np.concatenate([features, labelled]))
+        wanted = len(labelled) + (request.query_size or request.k)
+        # Threads add up in the order in which they finish: with one, a seed gives the same clusters every time.
+        with threadpool_limits(1, "openmp"):
+            clusters = _clusters(points, min(wanted, MOST_CLUSTERS), request.rng)
+            of, of_labelled = np.split(clusters, [len(features)])
+            turn = np.empty(len(of), dtype=np.int64)
+            for cluster in np.unique(of):
+                members = np.flatnonzero(of == cluster)
+                turn[members[_most_typical_first(points[members])]] = np.arange(len(members))
+        sizes, labels = np.bincount(clusters), np.bincount(of_labelled, minlength=MOST_CLUSTERS)
         order = np.lexsort((of, -sizes[of], labels[of], turn, sizes[of] <= SMALL_CLUSTER))
-        return order[: max(0, asked.k)]
+        return order[: max(0, request.k)]
+
+
+def _clusters(points: Features, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The cluster, 0..count-1, of each of ``points`` float32[n, d]: int64[n]; where points coincide clusters may stay empty."""
+    # Imported where it is needed: two seconds and 100 MB, which processes that only check settings need not spend.
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    count = max(1, min(count, len(points)))
+    options: dict[str, Any] = {"n_clusters": count, "n_init": 1, "random_state": int(rng.integers(2**31))}
+    if not len(points):
+        return np.empty(0, dtype=np.int64)
+    model = KMeans(**options) if count <= WHOLE_CLUSTERS else MiniBatchKMeans(**options, batch_size=MINIBATCH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, which may stay empty
+        return np.asarray(model.fit_predict(points), np.int64)
 
 
 def _most_typical_first(points: Features) -> NDArray[np.int64]:
-    """The order of one cluster's unlabelled images."""
-    measured = even_intervals(len(points), CROWD)
+    """The order int64[n] of one cluster's unlabelled images."""
+    from sklearn.neighbors import NearestNeighbors
+
+    measured = even_intervals(len(points), MOST_MEASURED)
     distance = np.full(len(points), np.inf)
-    _, nearest = neighbours(points[measured], min(NEIGHBOURS, max(1, len(measured) // 2)))
-    distance[measured] = np.sqrt(nearest).mean(1) if nearest.shape[1] else 0.0
+    distance[measured] = 0.0
+    if len(measured) > 1:
+        count = min(NEIGHBOURS, max(1, len(measured) // 2))
+        nearest, _ = NearestNeighbors(n_neighbors=count).fit(points[measured]).kneighbors()
+        distance[measured] = nearest.mean(1)
     return np.argsort(distance, kind="stable")
+
+
+def _of_unit_length(features: Features) -> Features:
+    """Features brought to Euclidean length one; zeros stay zeros.
+
+    Not scikit-learn's ``normalize``, which takes rows shorter than 1e-6 for zeros.
+    """
+    scaled = features / np.maximum(np.abs(features).max(1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
+    lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
+    unit: Features = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
+    return unit

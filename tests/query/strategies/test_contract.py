@@ -1,6 +1,5 @@
-"""What every registered strategy promises. A new strategy is tested by being registered."""
+"""What every strategy of the catalog promises. A new one is tested by its line in the catalog."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,28 +10,19 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import STRATEGIES
-from pt4al_backend.query import plan
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
+from pt4al_backend.query.plan import strategy_of
 from pt4al_backend.query.ranking import ORDERS, rank, split
-from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy, gcn
-from pt4al_backend.query.strategies.companionship import SUBSET
+from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy
+from pt4al_backend.query.strategies.learned import NEEDS, SUBSET
 
 ROUNDS = 4
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
-#: Those that ask for a draw of their candidates.
-DRAWING = [name for name in STRATEGIES if STRATEGIES.load(name, Strategy).companion] + ["core_gcn", "uncertain_gcn"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def short_trainings() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gcn, "STEPS", 10)
-        yield
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(rounds=ROUNDS, first_query="stratified", sampler="margin")
+    return STRATEGIES.load(name, Strategy)(name, rounds=ROUNDS, first_query="stratified", sampler="margin")
 
 
 @dataclass
@@ -47,21 +37,21 @@ class Case:
     k: int
     seed: int
 
-    def ask(self, pool: Pool | None = None, k: int | None = None) -> Query:
+    def query(self, pool: Pool | None = None, k: int | None = None) -> Query:
         pool, k = pool or self.pool, self.k if k is None else k
         candidates = self.strategy.candidates(pool, self.round, k)
-        said = None
+        output = None
         if self.posteriors is not None:
             _, row = np.unique(self.pool.ids, return_index=True)
             rows = row[np.searchsorted(np.sort(self.pool.ids), pool.ids[candidates])]
             posteriors = self.posteriors[rows]
             by_companion = np.round(np.random.default_rng(7).random(len(POOL.ids) + 10), 1)[rows % 50]
-            said = ModelOutput(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
+            output = ModelOutput(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
             if self.strategy.needs:
                 more = {"features": self.features[rows], "labelled": self.labelled, "posteriors": posteriors.astype(np.float32)}
-                said = replace(said, **more)
+                output = replace(output, **more)
         rng = np.random.default_rng(self.seed)
-        return self.strategy.query(Request(pool, self.round, self.query_size, k, rng, said))
+        return self.strategy.query(Request(pool, self.round, self.query_size, k, rng, output))
 
 
 @st.composite
@@ -81,6 +71,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     classes = draw(st.integers(2, 5))
     posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
     strategy = STRATEGIES.load(name, Strategy)(
+        name,
         rounds=ROUNDS,
         first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
         sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
@@ -112,60 +103,62 @@ def drawn_features(draw: st.DrawFn, n: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
 @given(data=st.data())
-def test_every_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
+def test_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
     case = data.draw(cases(name))
     pool, n = case.pool, len(case.pool.ids)
-    query = case.ask()
+    query = case.query()
 
     # min(k, n) distinct tasks of the pool: all of a small one, none of an empty one, none for k = 0.
     assert query.positions.dtype == np.int64
     assert len(query.positions) == len(set(query.positions.tolist())) == min(case.k, n)
     assert set(query.positions.tolist()) <= set(range(n))
 
-    # Scores are Label Studio's range and, within a batch, ascend with the order of asking.
+    # Scores are Label Studio's range and, within a batch, ascend in the order of the query.
     assert query.scores.shape == query.positions.shape
     assert np.all((query.scores >= 0) & (query.scores <= 1))
     for batch in np.unique(pool.batches):
         assert np.all(np.diff(query.scores[pool.batches[query.positions] == batch]) >= 0)
 
-    # With a model, a strategy that asks for candidates picks among them, and they suffice.
+    # With a model, a strategy that names candidates picks among them, and they suffice.
     candidates = case.strategy.candidates(pool, case.round, case.k)
     assert len(candidates) == len(set(candidates.tolist()))
     assert np.array_equal(case.strategy.candidates(pool, case.round, case.k), candidates)
     if case.posteriors is not None and len(candidates):
         assert set(query.positions.tolist()) <= set(candidates.tolist())
 
-    # The same seed asks the same, in whatever order the pool comes.
-    assert np.array_equal(case.ask().positions, query.positions)
+    # The same seed gives the same query, in whatever order the pool comes.
+    assert np.array_equal(case.query().positions, query.positions)
     shuffled = np.random.default_rng(1).permutation(n)
     other = pool.take(shuffled)
-    assert other.ids[case.ask(other).positions].tolist() == pool.ids[query.positions].tolist()
+    assert other.ids[case.query(other).positions].tolist() == pool.ids[query.positions].tolist()
 
     # The reserve changes nothing about the query.
-    assert set(case.ask(k=case.query_size).positions.tolist()) == set(query.positions[: case.query_size].tolist())
+    assert set(case.query(k=case.query_size).positions.tolist()) == set(query.positions[: case.query_size].tolist())
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_every_strategy_is_registered_under_its_name_and_described(name: str) -> None:
-    assert STRATEGIES.load(name, Strategy).name == name
-    assert STRATEGIES.load(name, Strategy).__doc__
-    assert isinstance(STRATEGIES.load(name, Strategy).uses_ranking, bool)
+def test_strategy_has_its_name_and_a_description(name: str) -> None:
+    assert build(name).name == name
+    assert build(name).__doc__
+    assert STRATEGIES[name].summary
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
-def test_a_strategy_says_truly_whether_it_uses_the_ranking(name: str) -> None:
+def test_strategy_declares_whether_it_depends_on_the_ranking(name: str) -> None:
     unranked = Pool(POOL.ids, np.full(40, np.nan), np.zeros(40, dtype=np.int64))
-    asked = [build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)]
-    assert (asked[0] != asked[1]) == STRATEGIES.load(name, Strategy).uses_ranking
+    queries = [
+        build(name).query(Request(pool, 1, 5, 10, np.random.default_rng(0))).positions.tolist() for pool in (POOL, unranked)
+    ]
+    assert (queries[0] != queries[1]) == build(name).depends_on_ranking
 
 
 def drawn(name: str, n: int, seed: int, round: int = 2) -> list[int]:
-    strategy = plan.strategy_of(ProjectSettings(strategy=name, seed=seed), ROUNDS)
+    strategy = strategy_of(ProjectSettings(strategy=name, seed=seed), ROUNDS)
     return strategy.candidates(Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64)), round, 5).tolist()
 
 
-@pytest.mark.parametrize("name", DRAWING)
-def test_each_seed_and_round_draws_its_own_candidates_of_a_large_pool(name: str) -> None:
+@pytest.mark.parametrize("name", NEEDS)
+def test_seed_and_round_decide_the_candidates_of_a_large_pool(name: str) -> None:
     n = 4 * SUBSET
     assert drawn(name, n, seed=1) == drawn(name, n, seed=1)
     for other in (drawn(name, n, seed=2), drawn(name, n, seed=1, round=3), drawn(name, n, seed=2, round=1)):
@@ -173,22 +166,22 @@ def test_each_seed_and_round_draws_its_own_candidates_of_a_large_pool(name: str)
         assert 0.2 < len(set(other) & set(drawn(name, n, seed=1))) / SUBSET < 0.3  # independent draws share a quarter
 
 
-@pytest.mark.parametrize("name", DRAWING)
-def test_a_pool_that_is_taken_whole_is_the_same_for_all_seeds(name: str) -> None:
+@pytest.mark.parametrize("name", NEEDS)
+def test_whole_pool_as_candidates_is_the_same_for_all_seeds(name: str) -> None:
     by_round = np.argsort(uniform_order(np.arange(SUBSET), 2)).tolist()
     assert drawn(name, SUBSET, seed=1) == drawn(name, SUBSET, seed=2) == by_round
 
 
-def test_confidences_of_other_tasks_than_the_candidates_are_refused() -> None:
+def test_confidences_of_other_tasks_are_refused() -> None:
     with pytest.raises(ValueError, match="10 candidates but margin of 3"):
         ModelOutput(np.arange(10), {"margin": np.full(3, 0.5)})
 
 
-def test_a_model_that_has_diverged_is_refused() -> None:
+def test_output_of_a_diverged_model_is_refused() -> None:
     with pytest.raises(ValueError, match="margin is not finite"):
         ModelOutput(np.arange(2), {"margin": np.array([0.5, np.nan])})
 
 
-def test_a_pool_of_unequal_columns_is_refused() -> None:
+def test_pool_of_unequal_columns_is_refused() -> None:
     with pytest.raises(ValueError, match="3 ids, 2 losses and 3 batches"):
         Pool(np.arange(3), np.zeros(2), np.ones(3, dtype=np.int64))

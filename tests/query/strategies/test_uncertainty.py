@@ -1,4 +1,4 @@
-"""The strategies that look at the whole pool: random, least confidence, margin, entropy."""
+"""Random and the uncertainty strategies, which query the whole pool."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,13 @@ UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(rounds=10, first_query="stratified", sampler="least_confidence")
+    return STRATEGIES.load(name, Strategy)(name, rounds=10, first_query="stratified", sampler="least_confidence")
 
 
 @pytest.mark.parametrize(
     ("name", "order"), [("least_confidence", [0, 2, 1, 3]), ("margin", [1, 0, 2, 3]), ("entropy", [2, 0, 1, 3])]
 )
-def test_asks_what_its_own_measure_says_in_any_batch(name: str, order: list[int]) -> None:
+def test_query_follows_the_confidence_of_its_name_in_any_batch(name: str, order: list[int]) -> None:
     posteriors = np.array([[0.45, 0.43, 0.06, 0.06], [0.5, 0.5, 0, 0], [0.46, 0.18, 0.18, 0.18], [1, 0, 0, 0]])
     pool = Pool(np.arange(1, 5), np.arange(4.0), np.array([4, 3, 2, 1]))
     strategy = build(name)
@@ -31,16 +31,16 @@ def test_asks_what_its_own_measure_says_in_any_batch(name: str, order: list[int]
 
 
 @pytest.mark.parametrize("name", ["least_confidence", "margin", "entropy"])
-def test_without_a_model_the_ranking_is_asked_at_even_intervals(name: str) -> None:
+def test_query_without_a_model_takes_even_intervals_of_the_ranking(name: str) -> None:
     query = build(name).query(Request(POOL, 1, 10, 10, np.random.default_rng(0)))
     assert query.positions.tolist() == list(range(0, 100, 10))
 
 
 @pytest.mark.parametrize("name", ["random", "least_confidence", "margin", "entropy"])
-def test_without_model_and_ranking_every_task_is_as_likely_as_any_other(name: str) -> None:
-    asked = np.zeros(100)
+def test_query_without_model_and_ranking_is_uniform(name: str) -> None:
+    times = np.zeros(100)
     for seed in range(400):
-        asked[build(name).query(Request(UNRANKED, 1, 5, 25, np.random.default_rng(seed))).positions] += 1
+        times[build(name).query(Request(UNRANKED, 1, 5, 25, np.random.default_rng(seed))).positions] += 1
     # 400 draws of 25 in 100: 100 each, with a standard deviation of 8.7.
-    assert np.all(np.abs(asked - 100) < 40)
-    assert asked.std() > 4
+    assert np.all(np.abs(times - 100) < 40)
+    assert times.std() > 4
