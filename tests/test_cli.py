@@ -22,7 +22,8 @@ from pt4al_backend.engine.queue import Queue
 from pt4al_backend.ops import terminal
 from pt4al_backend.state.schema import Pick, Round
 from pt4al_backend.state.store import Store
-from tests.support.servers import stub_server, wait_until
+from tests.support.servers import wait_until
+from tests.support.stub_server import stub_server
 
 COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
 

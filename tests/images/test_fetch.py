@@ -37,14 +37,14 @@ def test_hostname_of_label_studio_is_replaced_by_its_url(web: Web) -> None:
     it = web.fetcher(hostnames=(web.elsewhere.url,))
     assert it.fetch(f"{web.elsewhere.url}/data/upload/1/x.png", 1) == IMAGE
     assert web.label_studio.tokens() == ["Token secret-token"]
-    assert web.elsewhere.asked == []
+    assert web.elsewhere.requests == []
 
 
 def test_other_hosts_get_no_token(web: Web) -> None:
     web.elsewhere.answers["/data/upload/1/x.png"] = reply()
     assert web.fetcher().fetch(f"{web.elsewhere.url}/data/upload/1/x.png", 1) == IMAGE
     assert web.elsewhere.tokens() == [None]
-    assert web.label_studio.asked == []
+    assert web.label_studio.requests == []
 
 
 def test_a_redirect_to_another_host_drops_the_token(web: Web) -> None:
@@ -52,7 +52,7 @@ def test_a_redirect_to_another_host_drops_the_token(web: Web) -> None:
     web.elsewhere.answers["/x.png"] = reply()
     assert web.fetcher().fetch("/data/upload/x.png", 1) == IMAGE
     assert web.label_studio.tokens() == ["Token secret-token"]
-    assert web.elsewhere.asked[0][0] == "/x.png?sig=1"
+    assert web.elsewhere.requests[0][0] == "/x.png?sig=1"
     assert web.elsewhere.tokens() == [None]
 
 
@@ -93,7 +93,7 @@ def test_a_token_refused_twice_is_an_error_of_its_own(web: Web) -> None:
     with pytest.raises(AuthError) as caught:
         web.fetcher().fetch("/data/x.png", 1)
     assert "LABEL_STUDIO_API_KEY" in caught.value.remedy
-    assert len(web.label_studio.asked) == 2
+    assert len(web.label_studio.requests) == 2
 
 
 def test_a_login_in_the_url_goes_to_its_host_alone(web: Web) -> None:
@@ -110,7 +110,7 @@ def test_proxies_of_the_environment_are_not_used(web: Web, monkeypatch: pytest.M
         monkeypatch.setenv(name, web.elsewhere.url)
     web.label_studio.answers["/data/x.png"] = reply()
     assert web.fetcher().fetch("/data/x.png", 1) == IMAGE
-    assert web.elsewhere.asked == []
+    assert web.elsewhere.requests == []
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -125,7 +125,7 @@ def test_a_redirect_loop_ends(web: Web) -> None:
     web.elsewhere.answers["/x"] = redirect("/x")
     with pytest.raises(ImageUnreadable, match="3 redirects"):
         web.fetcher().fetch(f"{web.elsewhere.url}/x", 1)
-    assert len(web.elsewhere.asked) == 4
+    assert len(web.elsewhere.requests) == 4
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://host/x", "http://[::1/"])
@@ -224,11 +224,11 @@ def test_a_dead_host_is_left_alone_after_a_while(web: Web) -> None:
     fail(FAILURES - 1)
     it.fetch(f"{web.elsewhere.url}/good", 1)  # one success starts the count again
     assert "broke off" in fail(FAILURES).message
-    asked = len(web.elsewhere.asked)
+    asked = len(web.elsewhere.requests)
     last = fail(3)
     assert "left alone" in last.message
     assert last.transient
-    assert len(web.elsewhere.asked) == asked
+    assert len(web.elsewhere.requests) == asked
     assert it.fetch("/data/x.png", 1) == IMAGE
 
 

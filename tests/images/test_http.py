@@ -90,7 +90,7 @@ def test_a_connection_kept_for_label_studio_serves_no_one_elses_redirect(web: We
     it.fetch("/data/x.png", 1)
     with pytest.raises(ImageUnreadable, match="private address"):
         it.fetch(f"{web.elsewhere.url}/x.png", 2)
-    assert len(web.label_studio.asked) == 1
+    assert len(web.label_studio.requests) == 1
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -175,7 +175,7 @@ def test_compressed_answers_are_refused(web: Web) -> None:
     web.elsewhere.answers["/x"] = reply(b"\x1f\x8b", Content_Encoding="gzip")
     with pytest.raises(ImageUnreadable, match="gzip"):
         web.fetcher().fetch(f"{web.elsewhere.url}/x", 1)
-    assert web.elsewhere.asked[0][1]["Accept-Encoding"] == "identity"
+    assert web.elsewhere.requests[0][1]["Accept-Encoding"] == "identity"
 
 
 def test_one_connection_serves_many_images(web: Web) -> None:

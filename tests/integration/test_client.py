@@ -17,7 +17,8 @@ from pt4al_backend.label_studio.annotations import image_of, prediction
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.label_config import parse
-from tests.support.servers import LabelStudioServer, Reply, Request, stub_server
+from tests.support.servers import LabelStudioServer
+from tests.support.stub_server import Reply, Request, stub_server
 
 pytestmark = pytest.mark.label_studio
 

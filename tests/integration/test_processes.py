@@ -18,7 +18,8 @@ from tests.support import disks, image_server
 from tests.support.backend import SECONDS, Backend, wait_for_end
 from tests.support.images import arrow, class_of, encoded, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
-from tests.support.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
+from tests.support.servers import LabelStudioServer, wait_until
+from tests.support.stub_server import Reply, Request, stub_server
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 

@@ -15,7 +15,8 @@ from tests.support.image_server import Handler, Server, reply
 from tests.support.images import arrow, encoded
 from tests.support.kinds import TOOLS
 from tests.support.loop import SECONDS, Loop
-from tests.support.servers import LabelStudioServer, Reply, Request, stub_server, wait_until
+from tests.support.servers import LabelStudioServer, wait_until
+from tests.support.stub_server import Reply, Request, stub_server
 
 pytestmark = pytest.mark.label_studio
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.support.servers import Reply, Request, stub_server
+from tests.support.stub_server import Reply, Request, stub_server
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 

@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
 from pt4al_backend.label_studio.http import Connection, NotFound
-from tests.support.servers import Reply, Request, stub_server
+from tests.support.stub_server import Reply, Request, stub_server
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 

@@ -1,67 +1,44 @@
-"""Web servers of images that behave, and misbehave, as a test says."""
+"""Web servers that behave, and misbehave, as a test says: by path, with raw bytes and redirects; and fetchers of images."""
 
-import http.server
 import ssl
 import threading
-from collections.abc import Callable
 from email.message import Message
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
+from pt4al_backend.bench.numbers.local_server import Answer, Handler, LocalServer, respond
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.images.fetch import Fetcher
 
 IMAGE = b"the image's bytes"
 TOKEN = {"Authorization": "Token secret-token"}
-Handler = http.server.BaseHTTPRequestHandler
-Answer = Callable[[Handler], None]
 
 
-class Server:
-    """An HTTP server on 127.0.0.1 that answers by path and keeps what it was asked."""
+class Server(LocalServer):
+    """A web server that answers by path and keeps what was requested."""
 
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.answers: dict[str, Answer] = {"/health": reply(b"{}")}
-        self.asked: list[tuple[str, Message]] = []
+        self.requests: list[tuple[str, Message]] = []
         self.connections: set[Any] = set()
         self.over = threading.Event()
-        outer = self
+        super().__init__(self._answer, tls=tls)
 
-        class Handling(Handler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True  # else each body waits 40 ms for the acknowledgement of its headers
-
-            def do_GET(self) -> None:
-                outer.asked.append((self.path, self.headers))
-                outer.connections.add(self.client_address)
-                answer = outer.answers.get(self.path.partition("?")[0], reply(b"", 404))
-                try:
-                    answer(self)
-                except OSError:
-                    self.close_connection = True
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handling)
-        if context:
-            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
-            self.http.handle_error = lambda *_: None  # type: ignore[method-assign]
-        self.port = self.http.server_port
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    def _answer(self, handler: Handler) -> None:
+        self.requests.append((handler.path, handler.headers))
+        self.connections.add(handler.client_address)
+        self.answers.get(handler.path.partition("?")[0], reply(b"", 404))(handler)
 
     def close(self) -> None:
         self.over.set()
-        self.http.shutdown()
-        self.http.server_close()
+        super().close()
 
     def paths(self) -> list[str]:
-        return [path for path, _ in self.asked]
+        return [path for path, _ in self.requests]
 
     def tokens(self) -> list[str | None]:
-        return [headers["Authorization"] for _, headers in self.asked]
+        return [headers["Authorization"] for _, headers in self.requests]
 
     def drip(self, piece: bytes) -> Answer:
         """Sends a piece twenty times a second, until the test is over; an empty one keeps silent."""
@@ -75,14 +52,7 @@ class Server:
 
 
 def reply(body: bytes = IMAGE, status: int = 200, **headers: str) -> Answer:
-    def answer(handler: Handler) -> None:
-        handler.send_response(status)
-        for name, value in {"Content_Length": str(len(body)), **headers}.items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-        handler.wfile.write(body)
-
-    return answer
+    return lambda handler: respond(handler, status, body, **headers)
 
 
 def redirect(url: str, status: int = 302) -> Answer:
@@ -119,8 +89,8 @@ class Web:
     def elsewhere(self) -> Server:
         return self.server()
 
-    def server(self, context: ssl.SSLContext | None = None) -> Server:
-        server = Server(context)
+    def server(self, tls: ssl.SSLContext | None = None) -> Server:
+        server = Server(tls)
         self._open.append(server)
         return server
 

@@ -1,17 +1,12 @@
-"""Servers for tests: real ones that a test may kill, and stubs that answer as a test says."""
+"""Real servers for tests, which a test may kill."""
 
-import json
 import os
 import shutil
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pt4al_backend.demo import servers
 from pt4al_backend.processes import ProcessGroup
@@ -98,63 +93,3 @@ def label_studio_command() -> Path:
     python = os.environ.get("LABEL_STUDIO_PYTHON")
     folder = Path(python).absolute().parent if python else REPOSITORY / ".venv-label-studio" / "bin"
     return folder / "label-studio"
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a stub was asked."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, read as JSON."""
-        return json.loads(self.body)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a stub answers: JSON, unless ``body`` is text already."""
-
-    status: int = 200
-    body: Any = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@contextmanager
-def stub_server(answer: Callable[[Request], Reply]) -> Iterator[tuple[str, list[Request]]]:
-    """Serves what ``answer`` says on a free port; gives its URL and the list of requests as they come."""
-    requests_seen: list[Request] = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request = Request(self.command, self.path, dict(self.headers), body)
-            requests_seen.append(request)
-            reply = answer(request)
-            is_text = isinstance(reply.body, str)
-            content = (reply.body if is_text else json.dumps(reply.body)).encode()
-            self.send_response(reply.status)
-            self.send_header("Content-Length", str(len(content)))
-            for name, value in {"Content-Type": "text/html" if is_text else "application/json", **reply.headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PATCH = do_DELETE = _serve
-
-        def log_message(self, format: str, *args: Any) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests_seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -1,16 +1,16 @@
 """Ten thousand small images that differ: scikit-learn's handwritten digits, enlarged, coloured and shifted."""
 
 import io
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pt4al_backend.bench.numbers.local_server import Handler, LocalServer, body_of, respond
 
 CLASSES = tuple("0123456789")
 
@@ -66,31 +66,14 @@ def picture_server(pictures: Pictures, count: int) -> Iterator[PictureServer]:
     files = [pictures.png(k) for k in range(count)]
     posted: list[bytes] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # head and body are sent one after the other
-
-        def do_GET(self) -> None:
-            name = self.path.strip("/").removesuffix(".png")
-            known = name.isdecimal() and int(name) < count
-            self._answer(200 if known else 404, files[int(name)] if known else b"")
-
-        def do_POST(self) -> None:
-            posted.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            self._answer(200, b"")
-
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
+    def answer(handler: Handler) -> None:
+        if handler.command == "POST":
+            posted.append(body_of(handler))
+            respond(handler, 200, b"")
             return
+        name = handler.path.strip("/").removesuffix(".png")
+        known = name.isdecimal() and int(name) < count
+        respond(handler, 200 if known else 404, files[int(name)] if known else b"")
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield PictureServer(f"http://127.0.0.1:{server.server_port}", posted)
-        server.shutdown()
+    with LocalServer(answer) as server:
+        yield PictureServer(server.url, posted)
