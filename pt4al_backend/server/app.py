@@ -22,7 +22,7 @@ from pt4al_backend.state.store import Store
 
 
 def create_app(settings: ServerSettings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
-    """Makes the app; what is not given is opened as the environment says.
+    """Makes the app; what is not given is opened from the environment.
 
     Raises:
         ConfigError: a setting of the server, or of the projects, has a value that is not allowed.

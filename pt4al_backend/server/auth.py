@@ -23,7 +23,7 @@ class BasicAuth:
     def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
         self._app = app
         wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
-        # Label Studio sends Latin-1, browsers UTF-8; the settings refuse what Latin-1 cannot say
+        # Label Studio sends Latin-1, browsers UTF-8; the settings refuse what Latin-1 cannot encode
         self._wanted = (wanted.encode(), wanted.encode("latin-1"))
         self._is_on = bool(settings.basic_auth_user)
 

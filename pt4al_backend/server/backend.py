@@ -1,7 +1,7 @@
 """What Label Studio wants of the backend, whichever server hosts it: connect a project, note an event, answer for tasks.
 
-All three return in milliseconds whatever is training: they read the state, and ask the queue. The one thing that takes
-longer, letting the last good model look at an image outside the query, has its time limit.
+All three return in milliseconds whatever is training: they read the state, and put requests into the work queue. The
+one thing that takes longer, letting the last good model look at an image outside the query, has its time limit.
 """
 
 import json
@@ -47,7 +47,8 @@ class Backend:
 
         Returns:
             The model version that was last published. Label Studio asks /predict only for tasks without a prediction
-            of the version it hears here, so any other word would make it store the same prediction at every look.
+            of the version it hears here, so any other answer would make it store the same prediction whenever someone
+            opens the task.
 
         Raises:
             LabelConfigUnsupported, ConfigError: nothing was changed.
@@ -68,7 +69,7 @@ class Backend:
         return known.served_version if known else ""
 
     def note(self, project_id: int, event: str) -> None:
-        """Asks a worker to look at a project because something happened there; does none of the work.
+        """Requests a look at a project, by a worker, because something happened there.
 
         Raises:
             UnknownProject: it never connected.

@@ -31,7 +31,7 @@ from pt4al_backend.state.schema import Project
 
 log = logging.getLogger(__name__)
 
-CHUNK = 32  # images between two looks at the clock
+CHUNK = 32  # images between two checks of the clock
 FETCHERS = 8
 FETCH_SHARE = 0.8  # of the time left, so that a host that does not answer leaves some for the images that came
 MODELS = 4  # kept in memory: the last used
@@ -100,7 +100,7 @@ class LiveModel:
         self._running = ThreadPoolExecutor(1, thread_name_prefix="predict-model")
 
     def predict(self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
-        """What the model says of the tasks whose images came in time, by id. Never raises: the rest is left out."""
+        """The model's answers for the tasks whose images came in time, by id. Never raises: the rest is left out."""
         found: dict[int, Prediction] = {}
         try:
             for start in range(0, len(tasks), CHUNK):

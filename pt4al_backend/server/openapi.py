@@ -1,4 +1,4 @@
-"""What openapi.json says beyond the signatures of the routes: bodies, which are read by hand, and errors."""
+"""What openapi.json adds to the signatures of the routes: bodies, which are read by hand, and errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Answers to /predict: what was published for a task, or what the last good model says of one outside the query.
+"""Answers to /predict: what was published for a task, or the last good model's answer for one outside the query.
 
 A control pick is never answered, in whichever round it was drawn: an answer in sight would bias what it measures.
 """
@@ -75,7 +75,7 @@ class Predictions:
         return shown
 
     def _published(self, project: Project, tasks: Sequence[Task], picks: Mapping[int, Pick]) -> dict[int, Prediction]:
-        """What the round's model said of its picks, by task id."""
+        """The answers of the round's model for its picks, by task id."""
         sizes = self._store.sizes(project.id, [task.id for task in tasks])
         mine = ((task.id, picks.get(task.id)) for task in tasks)
         return {i: Prediction(pick.label, pick.confidence, sizes.get(i)) for i, pick in mine if pick is not None and pick.label}

@@ -72,7 +72,7 @@ class PredictAnswer(BaseModel):
 
 
 class Noted(BaseModel):
-    """A worker was asked to look at the project."""
+    """A worker will look at the project."""
 
     status: str = "ok"
     project: int
@@ -106,7 +106,7 @@ async def read(request: Request, limit: int) -> bytes:
                     raise too_long
                 parts.append(part)
     except TimeoutError:
-        raise BodyTooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", "Look for a slow proxy in between.") from None
+        raise BodyTooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", "Check for a slow proxy in between.") from None
     return b"".join(parts)
 
 
@@ -117,7 +117,7 @@ async def answer(
     work: Callable[[Received], Result],
     limiter: CapacityLimiter | None = None,
 ) -> Result:
-    """Reads the body as ``kind``, and does ``work`` with it in a thread, of which ``limiter`` says how many there are."""
+    """Reads the body as ``kind``, and does ``work`` with it in a thread; ``limiter`` bounds how many there are."""
     body = await read(request, services.body_limit)
     return await to_thread.run_sync(lambda: work(kind.from_json(body)), limiter=limiter)
 
@@ -127,7 +127,7 @@ router = APIRouter(tags=["Label Studio"])
 
 @router.get("/health")
 async def health() -> Health:
-    """Says that the web process is up; needs no credentials."""
+    """Whether the web process is up; needs no credentials."""
     return Health()
 
 
@@ -143,7 +143,7 @@ async def setup(request: Request, services: Served) -> SetupAnswer:
 
 @router.get("/setup", include_in_schema=False)
 async def setup_refusal(refused: str = "") -> JSONResponse:
-    """Where Label Studio is led to when a /setup is refused."""
+    """Where Label Studio is redirected to when a /setup is refused."""
     return JSONResponse({"error": refused or "Post to this route, as Label Studio does.", "remedy": ""}, 400)
 
 
@@ -162,7 +162,7 @@ async def predict(request: Request, services: Served) -> Response:
 
 @router.post("/webhook", **documented(WebhookEvent, not_found=True))
 async def webhook(request: Request, services: Served) -> Noted:
-    """Notes that something happened; a worker looks what."""
+    """Notes that something happened; a worker finds out what."""
 
     def note(event: WebhookEvent) -> Noted:
         services.backend.note(event.project.id, event.action)
@@ -186,7 +186,7 @@ async def train(request: Request, services: Served) -> Noted:
 
 @router.get("/versions", **documented())
 def all_versions(services: Served) -> Versions:
-    """Model versions of all projects: Label Studio asks without saying for which."""
+    """Model versions of all projects: Label Studio asks without naming one."""
     return Versions(versions=services.backend.all_versions())
 
 
@@ -204,7 +204,7 @@ def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> 
     """An error as the answer.
 
     Label Studio 1.23 shows its user the address and the status of a refused /setup, and drops the body. So it, and it
-    alone, is led to an address that says what is wrong and answers with the same status.
+    alone, is redirected to an address that names the reason and answers with the same status.
     """
     is_setup = request.method == "POST" and request.url.path.endswith("/setup") and error.status == 400
     if is_setup and request.headers.get("user-agent", "").startswith("heartex/"):

@@ -105,7 +105,7 @@ def _bad_request(error: ValidationError) -> BadRequest:
 
 
 class SetupRequest(Body):
-    """Label Studio introduces a project, or says what changed.
+    """Label Studio introduces a project, or sends what changed.
 
     None stands for a key that was left out: what is stored stays. A null in the body clears the value, as "" or {} does.
     """

@@ -40,7 +40,7 @@ def store(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator
     hosted.cache_clear()
 
 
-def test_importing_the_model_imports_no_torch() -> None:
+def test_importing_the_model_does_not_import_torch() -> None:
     code = "import sys, pt4al_backend.hosts.label_studio_ml; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -66,7 +66,7 @@ class TestRelease109:
             model_version=None,
         )
 
-    def test_the_first_prediction_registers_the_project(self, manager: Any, store: Store) -> None:
+    def test_first_prediction_registers_the_project(self, manager: Any, store: Store) -> None:
         self.fetch(manager)
         body = predict(5, 6)
         results, _ = manager.predict(body["tasks"], body["project"], body["label_config"], False, True, **body["params"])
@@ -85,7 +85,7 @@ class TestRelease109:
         ]
 
     @pytest.mark.parametrize("action", EVENTS)
-    def test_every_event_asks_for_a_look(self, store: Store, settings: ServerSettings, tmp_path: Path, action: str) -> None:
+    def test_every_event_requests_a_look(self, store: Store, settings: ServerSettings, tmp_path: Path, action: str) -> None:
         store.connect(PROJECT, label_config=CONFIG)
         data = event(action)
         data.pop("action")
@@ -93,7 +93,7 @@ class TestRelease109:
         assert Queue(settings).waiting() == 1
         assert json.loads((tmp_path / "1795241480" / "job_result.json").read_text()) == result
 
-    def test_the_first_event_registers_the_project(self, store: Store, tmp_path: Path) -> None:
+    def test_first_event_registers_the_project(self, store: Store, tmp_path: Path) -> None:
         data = event()
         data.pop("action")
         SimpleJobManager(str(tmp_path)).job(PT4AL, "ANNOTATION_CREATED", data, "1")
@@ -102,8 +102,8 @@ class TestRelease109:
         assert project.label_config == CONFIG
 
 
-class Base2:
-    """The part of label-studio-ml 2.x's LabelStudioMLBase that a model meets."""
+class Base2x:
+    """An imitation of 2.x's LabelStudioMLBase, as far as a model meets it. The sources are on no package index."""
 
     kept: dict[tuple[str, str], str] = {}  # noqa: RUF012  as there: one for the process
 
@@ -130,14 +130,14 @@ class Base2:
         self.kept[self.project_id, key] = value
 
 
-class TestSources2:
-    """The calls of label_studio_ml.api: a model for each request."""
+class TestImitated2x:
+    """The calls of 2.x's api, imitated: they show what `PT4AL` does when called so, not that 2.x calls it so."""
 
     @pytest.fixture
     def model_class(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-        Base2.kept.clear()
+        Base2x.kept.clear()
         stand_in = types.ModuleType("label_studio_ml.model")
-        stand_in.LabelStudioMLBase = Base2  # type: ignore[attr-defined]
+        stand_in.LabelStudioMLBase = Base2x  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, "label_studio_ml.model", stand_in)
         yield importlib.reload(model_module).PT4AL
         monkeypatch.undo()
@@ -150,15 +150,13 @@ class TestSources2:
             model.set_extra_params(extra_params)
         return str(model.get("model_version"))
 
-    def test_setup_registers_the_project_and_tells_the_version_published(self, model_class: Any, store: Store) -> None:
+    def test_setup_registers_the_project_and_hands_over_the_version(self, model_class: Any, store: Store) -> None:
         assert self.setup_of(model_class) == ""
         open_round(store, pick(1))
         assert self.setup_of(model_class) == VERSION
 
     @pytest.mark.parametrize("extra_params", [{"rounds": 4}, '{"rounds": 4}'])
-    def test_extra_params_last_over_the_requests_that_do_not_bring_them(
-        self, model_class: Any, store: Store, extra_params: Any
-    ) -> None:
+    def test_extra_params_outlast_requests_without_them(self, model_class: Any, store: Store, extra_params: Any) -> None:
         self.setup_of(model_class, extra_params)
         model_class(project_id="3", label_config=CONFIG).predict(predict(1)["tasks"], context=None, login=None, password=None)
         model_class("3", label_config=CONFIG).fit("ANNOTATION_CREATED", event())
@@ -170,7 +168,7 @@ class TestSources2:
         with pytest.raises(ConfigError, match="'k'"):
             self.setup_of(model_class, {"k": 1})
 
-    def test_predictions_and_events(self, model_class: Any, store: Store, settings: ServerSettings) -> None:
+    def test_predictions_and_events_reach_the_backend(self, model_class: Any, store: Store, settings: ServerSettings) -> None:
         open_round(store, pick(1, "query", "a", 0.5), pick(2))
         results = model_class(project_id="3", label_config=CONFIG).predict(predict(2, 1)["tasks"], context={})
         assert [each["score"] for each in results] == [0.002, 0.001]

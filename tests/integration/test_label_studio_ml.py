@@ -93,9 +93,10 @@ def test_label_studio_ml_1_0_9_hosts_the_backend(
     wait_until(lambda: published(client, project, 2) >= 6, 180, "the model is trained and the second query published")
 
     # with a model /predict shows its labels, except where they would bias the measure
-    answered = requests.post(f"{host.server.url}/predict", json=asked(client, project, tasks), timeout=60).json()["results"]
-    assert [answer["model_version"] for answer in answered] == [served(client, project)] * len(tasks)
-    shown = [answer["result"][0]["value"]["choices"][0] for answer in answered if answer["result"]]
+    answer = requests.post(f"{host.server.url}/predict", json=predict_body(client, project, tasks), timeout=60)
+    answered = answer.json()["results"]
+    assert [each["model_version"] for each in answered] == [served(client, project)] * len(tasks)
+    shown = [each["result"][0]["value"]["choices"][0] for each in answered if each["result"]]
     assert len(shown) >= len(tasks) // 2
     assert set(shown) <= set(config.labels)
     host.worker.check()
@@ -103,7 +104,7 @@ def test_label_studio_ml_1_0_9_hosts_the_backend(
 
 
 @pytest.mark.parametrize("name", ["classification", "segmentation-brush", "segmentation-polygon"])
-def test_label_studio_takes_the_labeling_config(lead: Annotator, name: str) -> None:
+def test_label_studio_accepts_the_labeling_config(lead: Annotator, name: str) -> None:
     assert lead.create_project(f"Config {name}", (PLUGIN / "labeling" / f"{name}.xml").read_text()) > 0
 
 
@@ -118,7 +119,7 @@ def published(client: LabelStudio, project: int, round_number: int) -> int:
     return client.model_versions(project).get(version, 0) if version.startswith(f"pt4al-r{round_number}-") else 0
 
 
-def asked(client: LabelStudio, project: int, tasks: list[int]) -> dict[str, object]:
+def predict_body(client: LabelStudio, project: int, tasks: list[int]) -> dict[str, object]:
     """A /predict request as Label Studio sends it."""
     found = [task for page in client.task_pages(project) for task in page if task["id"] in tasks]
     return {"tasks": found, "project": f"{project}.1795241480", "label_config": LABEL_CONFIG, "params": {"login": None}}

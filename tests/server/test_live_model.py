@@ -26,7 +26,7 @@ LABELS = ClassificationReader(parse(CONFIG))
 
 
 class Brightness:
-    """A model that says "b" of bright images, as surely as they are bright."""
+    """A model that answers "b" for bright images, with their brightness as its confidence."""
 
     task = "classification"
     stored = (8, 8)
@@ -39,7 +39,7 @@ class Brightness:
 
 
 class Images:
-    """Hands out an image of the brightness that the task's number says; what is in ``failures`` fails."""
+    """Hands out an image whose brightness is the task's id; what is in ``failures`` fails."""
 
     def __init__(self, failures: dict[int, PT4ALError] | None = None) -> None:
         self.failures = failures or {}

@@ -1,4 +1,4 @@
-"""The pages that people look at."""
+"""The pages for people."""
 
 import re
 
