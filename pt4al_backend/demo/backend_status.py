@@ -1,12 +1,9 @@
 """Where the demo's project stands, as the backend's status API shows it."""
 
-from typing import Any
-
 import requests
 
 from pt4al_backend.errors import Unreachable
-
-Json = dict[str, Any]
+from pt4al_backend.server.status import ProjectStatus
 
 
 class BackendStatus:
@@ -15,7 +12,7 @@ class BackendStatus:
     def __init__(self, url: str, project_id: int) -> None:
         self._url = f"{url}/api/projects/{project_id}"
 
-    def status(self) -> Json:
+    def status(self) -> ProjectStatus:
         """Where the project stands.
 
         Raises:
@@ -24,6 +21,6 @@ class BackendStatus:
         try:
             response = requests.get(self._url, timeout=30)
             response.raise_for_status()
-            return dict(response.json())
+            return ProjectStatus.model_validate(response.json())
         except requests.RequestException as error:
             raise Unreachable(f"The backend does not answer at {self._url}.", "See its log.") from error

@@ -21,6 +21,7 @@ from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs import runner
+from pt4al_backend.server.status import Control
 
 SEEDS = (1, 2, 3)
 TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
@@ -34,7 +35,7 @@ class Row:
 
     number: int
     labels: int
-    control: Json
+    control: Control
     test: Json | None = None
     random: list[float] = field(default_factory=list)
 
@@ -139,10 +140,10 @@ def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:
     return shown
 
 
-def _control(control: Mapping[str, Any]) -> str:
-    if control.get("value") is None:
+def _control(control: Control) -> str:
+    if control.value is None or control.low is None or control.high is None:
         return "none"
-    return f"{control['value']:.0%} ({100 * control['low']:.0f} to {100 * control['high']:.0f}), n = {control['total']}"
+    return f"{control.value:.0%} ({100 * control.low:.0f} to {100 * control.high:.0f}), n = {control.total}"
 
 
 def _random(values: Sequence[float]) -> str:

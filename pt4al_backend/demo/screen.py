@@ -1,9 +1,8 @@
 """What the demo shows: lines that stay, with the time, and below them where the backend and the annotators stand."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,10 +13,9 @@ from rich.text import Text
 
 from pt4al_backend.ops.terminal import duration
 from pt4al_backend.phases import PHASES
+from pt4al_backend.server.status import ProjectStatus
 
 BAR = 22
-
-Status = Mapping[str, Any]
 
 
 class Screen:
@@ -55,19 +53,19 @@ class Screen:
             parts.append(f"{duration(eta)} left")
         self._show("work", what, done, total, ", ".join(parts))
 
-    def backend(self, status: Status) -> None:
-        """Shows where the backend stands, as /api/projects/{id} tells it."""
-        phase, progress = str(status["phase"]), status["progress"]
+    def backend(self, status: ProjectStatus) -> None:
+        """Shows where the backend stands, as /api/projects/{id} shows it."""
+        phase, progress = status.phase, status.progress
         total, epochs = progress.get("total") or 0, progress.get("epochs") or 1
         done = (max(progress.get("epoch", 1), 1) - 1) * total + progress.get("done", 0)
         detail = f"{progress.get('done', 0):,} of {total:,}" if total else ""
         if epochs > 1:
-            detail = f"epoch {progress['epoch']} of {epochs}"
-        self.work(PHASES.get(phase, phase), done, epochs * total, status["eta_seconds"], detail)
-        if 0 < status["round"] <= self._rounds:
-            asked = status["labels_in"] + status["labels_missing"]
-            labels = f"{status['labels_in']} of {asked} labels"
-            self._show("round", f"Round {status['round']} of {self._rounds}", status["labels_in"], asked, labels)
+            detail = f"epoch {progress.get('epoch')} of {epochs}"
+        self.work(PHASES.get(phase, phase), done, epochs * total, status.eta_seconds, detail)
+        if 0 < status.round <= self._rounds:
+            wanted = status.labels_in + status.labels_missing
+            labels = f"{status.labels_in} of {wanted} labels"
+            self._show("round", f"Round {status.round} of {self._rounds}", status.labels_in, wanted, labels)
 
     def annotator(self, text: str) -> None:
         """Shows what an annotator did last."""

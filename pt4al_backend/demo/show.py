@@ -18,6 +18,7 @@ from pt4al_backend.demo.project import LEAD, DemoProject, set_up
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.jobs import runner
 from pt4al_backend.ops.terminal import duration
+from pt4al_backend.server.status import RoundStatus
 from pt4al_backend.state.store import Store
 
 SECONDS = 285.0  # no further random draw is begun that would end after this
@@ -76,9 +77,9 @@ def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> li
     job: Json = {}
     exam: Exam | None = None
 
-    def on_closed(closed: Json) -> None:
+    def on_closed(closed: RoundStatus) -> None:
         nonlocal exam
-        row = Row(closed["number"], closed["labels"], closed["control"])
+        row = Row(closed.number, closed.labels, closed.control)
         rows.append(row)
         trained = store.round(project.id, row.number)
         if trained is None or not trained.model:

@@ -4,18 +4,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.demo.backend_status import BackendStatus
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
+from pt4al_backend.server.status import ProjectStatus, RoundStatus
 
 LOOK_SECONDS = 0.5  # between two looks at the backend
 TROUBLE_SECONDS = 120.0  # that an error may last: the backend tries again by itself
-
-Json = dict[str, Any]
 
 
 class SimulatedAnnotators:
@@ -54,28 +52,28 @@ class SimulatedAnnotators:
         self._given: dict[int, int] = {}  # round -> labels given
         self._trouble_since: float | None = None
 
-    def run(self, rounds: int, on_closed: Callable[[Json], None]) -> Sequence[Json]:
+    def run(self, rounds: int, on_closed: Callable[[RoundStatus], None]) -> Sequence[RoundStatus]:
         """Labels ``rounds`` rounds, fewer if the pool ends before; returns them, as the status API shows them.
 
         ``on_closed`` is called with each round when its model is trained.
         """
-        closed: list[Json] = []
+        closed: list[RoundStatus] = []
         while len(closed) < rounds:
             status = self._inspect()
             if status is None:
                 time.sleep(LOOK_SECONDS)
                 continue
-            done = [each for each in status["history"] if each["state"] == "closed"]
+            done = [each for each in status.history if each.state == "closed"]
             for each in done[len(closed) : rounds]:
                 closed.append(each)
                 on_closed(each)
-            if len(closed) >= rounds or status["phase"] == "exhausted":
+            if len(closed) >= rounds or status.phase == "exhausted":
                 break
             if not self._label_missing(status):
                 time.sleep(LOOK_SECONDS)
         return closed
 
-    def _inspect(self) -> Json | None:
+    def _inspect(self) -> ProjectStatus | None:
         """Where the project stands; None while the backend does not answer: its supervisor starts it again.
 
         Raises:
@@ -88,8 +86,8 @@ class SimulatedAnnotators:
             self._trouble(unreachable)
             return None
         self._screen.backend(status)
-        error = status["error"]
-        self._trouble(PT4ALError(f"The backend is stuck: {error['message']}", error["remedy"]) if error else None)
+        error = status.error
+        self._trouble(PT4ALError(f"The backend is stuck: {error.message}", error.remedy) if error else None)
         return status
 
     def _trouble(self, error: PT4ALError | None) -> None:
@@ -101,14 +99,14 @@ class SimulatedAnnotators:
         elif now - self._trouble_since > TROUBLE_SECONDS:
             raise error
 
-    def _label_missing(self, status: Json) -> bool:
+    def _label_missing(self, status: ProjectStatus) -> bool:
         """Labels what is missing in the open round; False if there is nothing to do now."""
-        number = status["round"]
-        is_open = any(each["number"] == number and each["state"] == "open" for each in status["history"])
-        is_served = status["phase"] == "labelling" if is_open else bool(status["model_version"])
-        wanted = sum(status["picks"][kind]["requested"] for kind in ("query", "control"))
+        number = status.round
+        is_open = any(each.number == number and each.state == "open" for each in status.history)
+        is_served = status.phase == "labelling" if is_open else bool(status.model_version)
+        wanted = sum(each.requested for each in (status.picks.query, status.picks.control))
         given = self._given.get(number, 0)
-        if not number or not is_served or given >= wanted or not status["labels_missing"]:
+        if not number or not is_served or given >= wanted or not status.labels_missing:
             return False
         if not given:
             what = "labels its tasks" if is_open else "labels its control picks while the pretext learner trains"

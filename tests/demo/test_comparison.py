@@ -14,6 +14,7 @@ from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape
+from pt4al_backend.server.status import Control
 from tests.support.folders import KINDS, READER, of_task
 
 pytestmark = pytest.mark.slow
@@ -73,10 +74,10 @@ def shown(rows: list[Row], tested: int = 450) -> str:
 
 @pytest.mark.parametrize("metric", ["accuracy", "mIoU"])
 def test_table_shows_each_round_and_how_little_it_proves(metric: str) -> None:
-    control = {"metric": metric, "value": 0.75, "low": 0.41, "high": 0.93, "total": 8}
+    control = Control(metric=metric, value=0.75, low=0.41, high=0.93, total=8)
     rows = [
         Row(1, 36, control, measured(0.604, metric), [0.70, 0.60, 0.65]),
-        Row(2, 72, {"metric": metric, "value": None, "total": 0}, measured(0.824, metric), [0.78, 0.80, 0.82]),
+        Row(2, 72, Control(metric=metric), measured(0.824, metric), [0.78, 0.80, 0.82]),
     ]
     text = shown(rows)
     assert f"{metric} on 450 test images" in text
@@ -90,6 +91,6 @@ def test_table_shows_each_round_and_how_little_it_proves(metric: str) -> None:
 
 
 def test_round_without_a_model_is_shown_as_such() -> None:
-    text = shown([Row(1, 4, {})])
+    text = shown([Row(1, 4, Control(metric="accuracy"))])
     assert "no model" in text
     assert "No model could be compared" in text

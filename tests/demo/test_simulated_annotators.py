@@ -13,6 +13,7 @@ from pt4al_backend.demo.screen import Screen
 from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.images.mask_files import MaskFiles
+from pt4al_backend.server.status import PickCount, Picks, ProjectStatus, RoundStatus, Trouble
 from tests.support.folders import KINDS, label_of, of_task
 
 
@@ -32,34 +33,39 @@ class Project:
     @property
     def number(self) -> int:
         """The open round: the first that is not answered."""
-        return next((i for i, asked in enumerate(self._rounds, 1) if set(asked) - set(self.done)), len(self._rounds) + 1)
+        return next((i for i, requested in enumerate(self._rounds, 1) if set(requested) - set(self.done)), len(self._rounds) + 1)
 
-    def asked(self) -> list[int]:
-        asked = self._rounds[self.number - 1] if self.number <= len(self._rounds) else []
-        return asked if self._is_ranked else asked[: self._controls]
+    def requested(self) -> list[int]:
+        requested = self._rounds[self.number - 1] if self.number <= len(self._rounds) else []
+        return requested if self._is_ranked else requested[: self._controls]
 
-    def status(self) -> dict[str, Any]:
-        number, asked = self.number, self.asked()
-        missing = len(set(asked) - set(self.done))
+    def status(self) -> ProjectStatus:
+        number, requested = self.number, self.requested()
+        missing = len(set(requested) - set(self.done))
         self._is_ranked = self._is_ranked or not missing  # so the pretext learner is done after the control picks
         exhausted = number > len(self._rounds)
-        history = [{"number": i, "state": "closed", "labels": 0, "control": {}} for i in range(1, number)]
-        state = "open" if self._is_ranked and missing else "starting"
-        return {
-            "round": number,
-            "phase": "exhausted" if exhausted else "labelling" if self._is_ranked else "pretext",
-            "progress": {},
-            "eta_seconds": None,
-            "labels_in": len(asked) - missing,
-            "labels_missing": missing,
-            "picks": {
-                "query": {"requested": max(len(asked) - self._controls, 0)},
-                "control": {"requested": min(self._controls, len(asked))},
-            },
-            "model_version": "v1",
-            "history": [*history, {"number": number, "state": state}],
-            "error": None,
-        }
+        closed = [round_status(each, "closed") for each in range(1, number)]
+        picks = Picks(
+            query=PickCount(requested=max(len(requested) - self._controls, 0)),
+            control=PickCount(requested=min(self._controls, len(requested))),
+            reserve=PickCount(),
+        )
+        return ProjectStatus.model_construct(
+            round=number,
+            phase="exhausted" if exhausted else "labelling" if self._is_ranked else "pretext",
+            progress={},
+            eta_seconds=None,
+            labels_in=len(requested) - missing,
+            labels_missing=missing,
+            picks=picks,
+            model_version="v1",
+            history=[*closed, round_status(number, "open" if self._is_ranked and missing else "starting")],
+            error=None,
+        )
+
+
+def round_status(number: int, state: str) -> RoundStatus:
+    return RoundStatus.model_construct(number=number, state=state)
 
 
 class Person:
@@ -70,7 +76,7 @@ class Person:
         self._name = name
 
     def next_task(self, project_id: int) -> dict[str, Any] | None:
-        left = [task for task in self._project.asked() if task not in self._project.done]
+        left = [task for task in self._project.requested() if task not in self._project.done]
         return {"id": left[0] if left else 999}  # the reserve
 
     def annotate(self, task_id: int, regions: list[dict[str, Any]]) -> int:
@@ -98,7 +104,7 @@ def test_annotators_take_turns_and_label_each_round_only(tmp_path: Path, monkeyp
     project = Project([[5, 3, 17, 21], [8, 2, 44, 6], [9, 1, 7, 4]], controls=1)
     people = {name: Person(project, name) for name in ("Ada", "Ben")}
     closed: list[int] = []
-    annotators_of(project, people, images).run(2, lambda each: closed.append(each["number"]))
+    annotators_of(project, people, images).run(2, lambda each: closed.append(each.number))
     assert closed == [1, 2]
     assert project.done == [5, 3, 17, 21, 8, 2, 44, 6]
     assert [name for name, _, _ in project.answers] == ["Ada", "Ben"] * 4
@@ -110,7 +116,7 @@ def test_annotators_stop_when_the_pool_is_exhausted(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     project = Project([[5, 3], [8, 2]], controls=1)
     found = annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(5, lambda _each: None)
-    assert [each["number"] for each in found] == [1, 2]
+    assert [each.number for each in found] == [1, 2]
 
 
 def test_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
@@ -118,7 +124,8 @@ def test_backend_that_stays_stuck_ends_the_demo_with_its_remedy(monkeypatch: pyt
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     project = Project([[5, 3]], controls=1)
-    stuck = {**project.status(), "labels_missing": 0, "error": {"message": "The disk is full.", "remedy": "Free space."}}
+    error = Trouble(message="The disk is full.", remedy="Free space.", at=None)
+    stuck = project.status().model_copy(update={"labels_missing": 0, "error": error})
     monkeypatch.setattr(project, "status", lambda: stuck)
     with pytest.raises(PT4ALError, match="The disk is full") as ended:
         annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
@@ -130,14 +137,14 @@ def test_backend_that_is_silent_for_a_while_does_not_end_the_demo(monkeypatch: p
     project = Project([[5, 3, 17, 21]], controls=1)
     status, looks = project.status, iter(range(1_000_000))
 
-    def restarting() -> dict[str, Any]:
+    def restarting() -> ProjectStatus:
         if next(looks) % 3 < 2:
             raise Unreachable("The backend does not answer.")
         return status()
 
     monkeypatch.setattr(project, "status", restarting)
     closed = annotators_of(project, {"Ada": Person(project, "Ada")}, images).run(1, lambda _each: None)
-    assert [each["number"] for each in closed] == [1]
+    assert [each.number for each in closed] == [1]
 
 
 def test_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.MonkeyPatch, images: FolderImages) -> None:
@@ -146,7 +153,7 @@ def test_backend_that_never_answers_again_ends_the_demo(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     project = Project([[5, 3]], controls=1)
 
-    def gone() -> dict[str, Any]:
+    def gone() -> ProjectStatus:
         raise Unreachable("The backend does not answer.")
 
     monkeypatch.setattr(project, "status", gone)
