@@ -12,7 +12,7 @@ from PIL import Image
 from pt4al_backend.datasets import strata
 from pt4al_backend.datasets.mask_png import MaskPng, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
-from pt4al_backend.images.decode import decode_sized
+from pt4al_backend.images.decode import decode
 from pt4al_backend.images.mask_files import Mask
 
 Answer = str | MaskPng
@@ -43,7 +43,7 @@ class Example:
         return self.answer if isinstance(self.answer, str) else ""
 
     def decode(self, max_pixels: int, size_hint: int) -> tuple[Image.Image, Size]:
-        """The image as RGB and its own size; see `decode_sized`.
+        """The image as RGB and its own size; see `decode`.
 
         Raises:
             ImageUnreadable: it cannot be decoded.
@@ -55,7 +55,7 @@ class Example:
             content = self.image if isinstance(self.image, bytes) else self.image.read_bytes()
         except OSError as error:
             raise ImageUnreadable(f"It cannot be read ({error.strerror}).") from error
-        return decode_sized(content, max_pixels, size_hint)
+        return decode(content, max_pixels, size_hint)[:2]
 
     def label(self, max_pixels: int, size: Size) -> str | Mask:
         """The class, or the mask of an image of that size.

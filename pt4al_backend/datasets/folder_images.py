@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pt4al_backend.datasets.dataset import Answer, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
-from pt4al_backend.images.decode import decode_sized
+from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import SMALL
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_studio.label_config import LabelConfig, parse
@@ -43,7 +43,7 @@ class Reader:
         Raises:
             ImageUnreadable: it cannot be decoded.
         """
-        return decode_sized(path.read_bytes(), self.max_pixels, SMALL)[1]
+        return decode(path.read_bytes(), self.max_pixels, SMALL).size
 
     def read(self, paths: Sequence[Path], look: Callable[[Path], Found]) -> tuple[dict[Path, Found], dict[Path, str]]:
         """What ``look`` gives for each file, and why it raised ImageUnreadable or OSError for the others."""

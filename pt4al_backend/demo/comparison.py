@@ -45,7 +45,7 @@ class Exam:
 
     def __init__(self, images: FolderImages, folder: Path, shape: Shape, max_pixels: int) -> None:
         def frame(path: Path) -> NDArray[np.uint8]:
-            return KEEP[images.task](decode(path.read_bytes(), max_pixels, max(shape)), shape)
+            return KEEP[images.task](decode(path.read_bytes(), max_pixels, max(shape)).image, shape)
 
         folder.mkdir(parents=True)
         with ThreadPoolExecutor() as threads:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.images.decode import decode_sized
+from pt4al_backend.images.decode import decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
@@ -118,7 +118,7 @@ class Intake:
     def _open(self, task_id: int, reference: str) -> tuple[Image.Image, tuple[int, int]]:
         data = self._fetcher.fetch(reference, task_id)
         hint = max(self._project.stored_shape or (0,))
-        return decode_sized(data, self._settings.image_max_pixels, hint)
+        return decode(data, self._settings.image_max_pixels, hint)[:2]
 
     def _fetch(self, task: tuple[int, str]) -> Fetched:
         try:

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self
@@ -22,6 +23,8 @@ from pt4al_backend.images.references import References, Target
 REDIRECTS = 3
 REDIRECTING = (301, 302, 303, 307, 308)
 HEALTH_SECONDS = 5.0
+#: Content codings that are unpacked; another one is taken for none.
+GZIP = ("gzip", "x-gzip", "deflate")
 #: A host that failed so often in a row is left alone for so many seconds: a dead one must not hold up all the others.
 FAILURES, PAUSE_SECONDS = 20, 60.0
 
@@ -96,7 +99,6 @@ class Fetcher:
         host = target.origin.authority
         if not target.label_studio:
             self._patience.check(host)
-        # Asked for as it is: a compressed answer would be another way to send more than the limit.
         headers = {
             "User-Agent": f"pt4al-backend/{__version__}",
             "Accept": "image/*, */*",
@@ -111,10 +113,7 @@ class Fetcher:
                 f"If that host is yours, add {target.origin.host} to PT4AL_IMAGE_HOSTS and start the backend again.",
             ) from None
         except TooLong:
-            raise ImageUnreadable(
-                f"The image {target.name} is longer than {self._max_bytes:,} bytes.",
-                "Import a smaller version, or raise PT4AL_IMAGE_MAX_BYTES.",
-            ) from None
+            raise self._too_long(target) from None
         except OSError as error:
             if target.label_studio:
                 raise self._blame(target, self._why(error)) from None
@@ -127,9 +126,7 @@ class Fetcher:
         """The body of a success; every other status is an error."""
         status = reply.status
         if 200 <= status < 300:
-            if reply.encoding.lower() != "identity":
-                raise ImageUnreadable(f"The image {target.name} was sent with {reply.encoding[:20]!r} compression, unasked.")
-            return reply.body
+            return self._unpacked(target, reply)
         if status >= 500 and target.label_studio:
             raise self._blame(target, f"answered with status {status}")
         if status >= 500 or status in (408, 425, 429):
@@ -141,6 +138,27 @@ class Fetcher:
         elif status == 404 and "/presign/" in target.path:
             remedy = "Check that a source storage in Settings > Cloud Storage covers it."
         raise ImageUnreadable(f"The image {target.name} cannot be fetched. {where} answered with status {status}.", remedy)
+
+    def _unpacked(self, target: Target, reply: Reply) -> bytes:
+        """The file as browsers take it: stores pass on whatever coding an uploader named, and most are none (aws-chunked)."""
+        codings = [coding.strip().lower() for coding in reply.encoding.split(",")]
+        body = reply.body
+        for _ in range(sum(coding in GZIP for coding in codings)):
+            unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip and zlib alike
+            try:
+                body = unpacking.decompress(body, self._max_bytes + 1)
+            except zlib.error:
+                what = f"The image {target.name} was sent with {reply.encoding[:20]!r} compression and cannot be unpacked."
+                raise ImageUnreadable(what, "Upload it again without Content-Encoding.") from None
+            if len(body) > self._max_bytes:
+                raise self._too_long(target)
+        return body
+
+    def _too_long(self, target: Target) -> ImageUnreadable:
+        return ImageUnreadable(
+            f"The image {target.name} is longer than {self._max_bytes:,} bytes.",
+            "Import a smaller version, or raise PT4AL_IMAGE_MAX_BYTES.",
+        )
 
     def _blame(self, target: Target, what: str) -> LabelStudioError | ImageUnreadable:
         """Tells one image that Label Studio cannot serve from a Label Studio that is down, by asking for its health."""

@@ -22,7 +22,7 @@ from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
-from pt4al_backend.images.decode import decode_sized
+from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import Mask
 from pt4al_backend.label_studio.annotations import LabelReader, image_of
@@ -158,7 +158,7 @@ class LiveModel:
         """A task's image as a frame, and its own size (width, height); None if it cannot be read."""
         try:
             data = fetcher.fetch(image_of(task.data, reader.config), task.id)
-            image, size = decode_sized(data, self._settings.image_max_pixels, max(shape))
+            image, size, _ = decode(data, self._settings.image_max_pixels, max(shape))
         except ImageUnreadable:
             return None  # the engine sets it aside, with its reason
         return KEEP[reader.task](image, shape), size

@@ -26,7 +26,7 @@ def training_data(images: FolderImages, pixels: Path, shape: Shape) -> dict[str,
     """A round's job, as the backend writes it beside the pool's frames."""
     with FrameFile(pixels, shape) as store:
         for row, path in enumerate(images.pool):
-            store.write(row, KEEP[images.task](decode(path.read_bytes(), READER.max_pixels), shape))
+            store.write(row, KEEP[images.task](decode(path.read_bytes(), READER.max_pixels).image, shape))
     options = ProjectSettings(width=8, epochs=1, warm_start=True, **images.params)
     return {
         "kind": "learn",

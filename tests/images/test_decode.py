@@ -2,6 +2,9 @@ import io
 import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.images.decode import decode, decode_sized
+from pt4al_backend.images.decode import CUT, STRETCHED, decode
 from pt4al_backend.images.frames import crop
 
 LIMIT = 1_000_000
@@ -37,7 +40,7 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
-    image = decode(data, LIMIT)
+    image = decode(data, LIMIT).image
     assert image.mode == "RGB"
     return np.asarray(image)
 
@@ -85,6 +88,20 @@ def test_16_bit_grey_keeps_its_shades(kind: str) -> None:
     found = pixels(encoded(Image.fromarray(ramp), kind))
     assert np.array_equal(found[..., 0], (ramp // 256).astype(np.uint8))
     assert np.array_equal(found[..., 0], found[..., 2])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 4095), (30_000, 31_000), (0, 16_383)], ids=["12 bits", "narrow", "14 bits"])
+def test_16_bit_grey_of_a_narrow_range_is_stretched(low: int, high: int) -> None:
+    shades = np.linspace(low, high, 256).astype(np.uint16).reshape(16, 16)
+    found = decode(encoded(Image.fromarray(shades), "PNG"), LIMIT)
+    assert np.array_equal(np.asarray(found.image)[..., 0].ravel(), np.arange(256))
+    assert found.notes == (STRETCHED,)
+
+
+def test_white_is_zero_16_bit_tiff_is_inverted() -> None:
+    shades = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    data = encoded(Image.fromarray(shades), "TIFF", tiffinfo={0x0106: 0})
+    assert pixels(data)[0, 0, 0] > 250 > 5 > pixels(data)[-1, -1, 0]
 
 
 def test_big_endian_16_bit_grey_is_read_the_same() -> None:
@@ -136,7 +153,7 @@ def test_half_transparent_pixels_are_mixed_with_white() -> None:
     assert found[0, 0].tolist() == [255, 127, 127]
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     stored = {
@@ -152,15 +169,43 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     image = scene() if stored is None else scene().transpose(stored)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = decode(encoded(image, kind, exif=exif), LIMIT)
+    found = decode(encoded(image, kind, exif=exif), LIMIT).image
     assert found.size == (40, 24)
     assert np.abs(np.asarray(found).astype(int) - np.asarray(scene())).mean() < 12
+
+
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
+xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" tiff:Orientation="6"
+xmlns:tiff="http://ns.adobe.com/tiff/1.0/"/></rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("WEBP", {"exif": b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"}),
+        ("WEBP", {"xmp": XMP}),
+        ("JPEG", {"xmp": XMP}),
+    ],
+    ids=["EXIF of WebP", "XMP of WebP", "XMP of JPEG"],
+)
+def test_orientation_that_browsers_ignore_is_ignored(kind: str, options: dict[str, Any]) -> None:
+    assert decode(encoded(scene(), kind, **options), LIMIT).size == (40, 24)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_a_damaged_exif_block_does_not_cost_the_image() -> None:
     data = encoded(scene(), "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff\x12\x01")
-    assert decode(data, LIMIT).size == (40, 24)
+    assert decode(data, LIMIT).image.size == (40, 24)
+
+
+def test_heic_is_read_with_the_extra_or_names_it() -> None:
+    if find_spec("pillow_heif"):
+        found = pixels(encoded(scene(64, 48), "HEIF", quality=95)).astype(int)
+        assert np.abs(found - np.asarray(scene(64, 48))).mean() < 12
+    else:
+        with pytest.raises(ImageUnreadable, match="HEIC") as caught:
+            decode(b"\0\0\0\x18ftypheic\0\0\0\0", LIMIT)
+        assert "[heic]" in caught.value.remedy
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
@@ -182,6 +227,14 @@ def test_of_an_animation_the_first_frame_counts(kind: str) -> None:
         (encoded(Image.new("RGB", (1, 1)), "PNG"), "only 1 x 1"),
         (encoded(Image.new("RGB", (300, 3)), "PNG"), "only 300 x 3"),
         (png(0, 5), "damaged"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "a video"),
+        (b"\x1aE\xdf\xa3\x01\0\0\0", "a video"),
+        (b"\xff\x0a\xfa\x1f\x01\x90", "JPEG XL"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"\0" * 128 + b"DICM\x02\0", "DICOM"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "Git LFS pointer"),
+        (b'{"error": "not found"}', "JSON"),
+        (b"FUJIFILMCCD-RAW 0201", "raw"),
     ],
 )
 def test_the_reason_says_what_the_file_is(data: bytes, reason: str) -> None:
@@ -190,13 +243,45 @@ def test_the_reason_says_what_the_file_is(data: bytes, reason: str) -> None:
     assert not caught.value.transient
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000"])
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_truncated_file_is_read_as_far_as_browsers_show_it(kind: str, part: float) -> None:
+    data = encoded(noise(), kind, **({"interlace": 0} if kind == "GIF" else {}))
+    whole, found = decode(data, LIMIT), decode(data[: int(len(data) * part)], LIMIT)
+    assert (found.size, found.notes) == (whole.size, (CUT,))
+    equal = (np.asarray(found.image) == np.asarray(whole.image)).all(axis=(1, 2))
+    if kind == "BMP":  # whose rows lie upside down
+        equal = equal[::-1]
+    assert equal[: max(int(len(equal) * part) - 17, 0)].all()  # 16 rows of a JPEG are decoded together
+
+
+def test_jpeg_without_its_end_marker_loses_nothing() -> None:
+    data = encoded(noise(), "JPEG")
+    assert data.endswith(b"\xff\xd9")
+    assert np.array_equal(np.asarray(decode(data[:-2], LIMIT).image), np.asarray(decode(data, LIMIT).image))
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "WEBP", "AVIF", "JPEG2000"])
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
 @pytest.mark.filterwarnings("default")
-def test_a_truncated_file_is_refused(kind: str, part: float) -> None:
+def test_truncated_file_that_no_browser_shows_is_refused(kind: str, part: float) -> None:
     data = encoded(noise(), kind)
     with pytest.raises(ImageUnreadable, match=r"ends too early|beginning is damaged"):
         decode(data[: int(len(data) * part)], LIMIT)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
+@pytest.mark.filterwarnings("default")
+def test_file_cut_within_its_header_is_refused(kind: str) -> None:
+    with pytest.raises(ImageUnreadable):
+        decode(encoded(noise(), kind)[:16], LIMIT)
+
+
+def test_reading_a_cut_file_leaves_other_threads_strict() -> None:
+    cut = encoded(noise(), "JPEG")[:2000]
+    with ThreadPoolExecutor(4) as pool:
+        notes = list(pool.map(lambda n: decode(cut if n % 2 else encoded(noise(), "JPEG"), LIMIT).notes, range(40)))
+    assert notes == [(), (CUT,)] * 20
 
 
 def test_flipped_bytes_never_raise_anything_else() -> None:
@@ -208,7 +293,7 @@ def test_flipped_bytes_never_raise_anything_else() -> None:
             damaged = original.copy()
             damaged[random.integers(0, len(damaged), 6)] = random.integers(0, 256, 6)
             try:
-                outcomes.add(decode(damaged.tobytes(), LIMIT).mode)
+                outcomes.add(decode(damaged.tobytes(), LIMIT).image.mode)
             except ImageUnreadable as error:
                 outcomes.add(type(error).__name__)
     assert outcomes == {"RGB", "ImageUnreadable"}
@@ -226,21 +311,21 @@ def test_an_image_above_pillows_own_limit_is_decoded_if_the_setting_allows_it() 
     with pytest.raises(ImageUnreadable, match="more than"):
         decode(data, 179_000_000)
     small = encoded(Image.new("L", (10_000, 9_000), 7), "JPEG")  # above the number at which Pillow warns
-    assert decode(small, 100_000_000, size_hint=32).size == (1250, 1125)
+    assert decode(small, 100_000_000, size_hint=32).image.size == (1250, 1125)
 
 
 def test_a_hint_shrinks_large_jpegs_to_no_less_than_twice_the_hint() -> None:
     data = encoded(scene(1600, 1000), "JPEG")
-    assert decode(data, 2_000_000).size == (1600, 1000)
-    assert decode(data, 2_000_000, size_hint=60).size == (200, 125)
-    assert decode(data, 2_000_000, size_hint=400).size == (1600, 1000)
-    assert decode(encoded(scene().convert("CMYK"), "JPEG"), LIMIT, size_hint=4).size == (20, 12)
+    assert decode(data, 2_000_000).image.size == (1600, 1000)
+    assert decode(data, 2_000_000, size_hint=60).image.size == (200, 125)
+    assert decode(data, 2_000_000, size_hint=400).image.size == (1600, 1000)
+    assert decode(encoded(scene().convert("CMYK"), "JPEG"), LIMIT, size_hint=4).image.size == (20, 12)
 
 
 def test_a_hint_changes_the_square_little() -> None:
     smooth = noise(16, 12).resize((1600, 1200), Image.Resampling.BICUBIC)
     data = encoded(smooth, "JPEG", quality=95)
-    full, fast = (crop(decode(data, 2_000_000, hint), (64, 64)).astype(int) for hint in (None, 64))
+    full, fast = (crop(decode(data, 2_000_000, hint).image, (64, 64)).astype(int) for hint in (None, 64))
     assert np.abs(full - fast).mean() < 2
 
 
@@ -249,7 +334,7 @@ def test_no_file_stays_open() -> None:
     for kind in ("TIFF", "GIF", "WEBP"):
         data = encoded(noise(), kind)
         decode(data, LIMIT)
-        with pytest.raises(ImageUnreadable):
+        with suppress(ImageUnreadable):
             decode(data[: len(data) // 2], LIMIT)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -257,5 +342,5 @@ def test_no_file_stays_open() -> None:
 def test_reported_size_is_that_of_the_upright_image() -> None:
     lying = Image.Exif()
     lying[0x0112] = 6
-    assert decode_sized(encoded(scene(1600, 1000), "JPEG"), 2_000_000, 60)[1] == (1600, 1000)
-    assert decode_sized(encoded(scene(1600, 1000), "JPEG", exif=lying), 2_000_000, 60)[1] == (1000, 1600)
+    assert decode(encoded(scene(1600, 1000), "JPEG"), 2_000_000, 60).size == (1600, 1000)
+    assert decode(encoded(scene(1600, 1000), "JPEG", exif=lying), 2_000_000, 60).size == (1000, 1600)

@@ -1,3 +1,4 @@
+import gzip
 import shutil
 import socket
 import ssl
@@ -171,11 +172,30 @@ def test_an_endless_body_is_cut_off(web: Web) -> None:
     assert ended.wait(10)  # the connection was closed, not left to flow
 
 
-def test_compressed_answers_are_refused(web: Web) -> None:
-    web.elsewhere.answers["/x"] = reply(b"\x1f\x8b", Content_Encoding="gzip")
-    with pytest.raises(ImageUnreadable, match="gzip"):
-        web.fetcher().fetch(f"{web.elsewhere.url}/x", 1)
+@pytest.mark.parametrize("coding", ["", "identity", "aws-chunked", "utf-8", "AWS-CHUNKED, identity"])
+def test_content_codings_that_are_none_are_ignored(web: Web, coding: str) -> None:
+    web.elsewhere.answers["/x"] = reply(Content_Encoding=coding)
+    assert web.fetcher().fetch(f"{web.elsewhere.url}/x", 1) == IMAGE
     assert web.elsewhere.requests[0][1]["Accept-Encoding"] == "identity"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP", "aws-chunked, gzip"])
+def test_gzip_is_unpacked(web: Web, coding: str) -> None:
+    web.elsewhere.answers["/x"] = reply(gzip.compress(IMAGE), Content_Encoding=coding)
+    assert web.fetcher().fetch(f"{web.elsewhere.url}/x", 1) == IMAGE
+
+
+def test_gzip_that_unpacks_to_more_than_allowed_is_refused(web: Web) -> None:
+    web.elsewhere.answers["/x"] = reply(gzip.compress(bytes(1_000_000)), Content_Encoding="gzip")
+    with pytest.raises(ImageUnreadable, match="longer than 10,000 bytes"):
+        web.fetcher(image_max_bytes=10_000).fetch(f"{web.elsewhere.url}/x", 1)
+
+
+def test_damaged_gzip_is_refused_with_a_remedy(web: Web) -> None:
+    web.elsewhere.answers["/y"] = reply(b"no gzip at all", Content_Encoding="gzip")
+    with pytest.raises(ImageUnreadable, match="cannot be unpacked") as caught:
+        web.fetcher().fetch(f"{web.elsewhere.url}/y", 1)
+    assert "Content-Encoding" in caught.value.remedy
 
 
 def test_one_connection_serves_many_images(web: Web) -> None:

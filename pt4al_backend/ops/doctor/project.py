@@ -48,7 +48,7 @@ def image(context: ProjectContext) -> str:
         for task in tasks[:IMAGES]:
             try:
                 data = fetcher.fetch(image_of(task.get("data") or {}, config), task["id"])
-                decoded = decode(data, context.settings.image_max_pixels)
+                decoded = decode(data, context.settings.image_max_pixels).image
             except ImageUnreadable as error:
                 problem = problem or f"Task {task['id']}: {error}"
                 continue

@@ -89,7 +89,7 @@ class Reader:
             data = path.read_bytes()
         except OSError as error:
             raise ImageUnreadable(f"The file cannot be read ({error.strerror or type(error).__name__}).") from error
-        return decode(data, self._settings.image_max_pixels, size_hint)
+        return decode(data, self._settings.image_max_pixels, size_hint).image
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
