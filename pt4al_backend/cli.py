@@ -46,7 +46,7 @@ Examples:
 
 
 class Commands(TyperGroup):
-    """Says what went wrong, and what to change, in one line instead of a traceback."""
+    """Turns an error into one line with what to change, instead of a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command; exit status 1 if it raises one of our errors, or the disk's."""
@@ -129,7 +129,7 @@ def start() -> None:
     from pt4al_backend.ops.supervisor import Supervisor
 
     _log("start")
-    settings = _settings()  # a setting that is wrong is said once, and not by each process
+    settings = _settings()  # a wrong setting is reported once, not by each process
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "pt4al_backend"]
     commands = {name: [*command, part, "--supervised"] for name, part in (("web process", "web"), ("worker", "worker"))}
@@ -173,7 +173,7 @@ def worker(supervised: Supervised = False) -> None:
     Queue(settings, work=Engine(settings, store).asked).consume(store.project_ids)
 
 
-# looking
+# inspecting
 
 
 @app.command()
@@ -264,7 +264,7 @@ def rank(
 ) -> None:
     """Ranks images before import and writes tasks for Label Studio, best first. Nothing is uploaded, no label is needed.
 
-    The order is that in which PT4AL asks as long as it has no model, query after query (2 % of the images each, at least
+    The order is that of PT4AL's queries as long as it has no model (2 % of the images each, at least
     20, PT4AL_QUERY_SIZE sets it). "stratified" takes even intervals of the whole ranking by pretext loss each time: any
     first part of the file is a sample of all degrees of hardness. "hardest_batch" goes from the hardest batch to the
     easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them in the file's order.
@@ -310,7 +310,7 @@ def demo(
         Path | None,
         typer.Option(
             help="Folder of images: one sub-folder for each class; for segmentation any, with --masks. `train` and `test` in it "
-            "say what is held out. Without it: handwritten digits; drawn street scenes."
+            "are pool and test set. Without a folder: handwritten digits, or drawn street scenes."
         ),
     ] = None,
     masks: Annotated[
@@ -321,7 +321,7 @@ def demo(
         ),
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to label.")] = 3,
-    stay: Annotated[bool, typer.Option(help="Stay up afterwards, so that a person can look.")] = True,
+    stay: Annotated[bool, typer.Option(help="Stay up afterwards, so that you can click through it.")] = True,
     folder: Annotated[Path, typer.Option(help="Where everything goes that the demo writes.")] = Path(".demo"),
     label_studio: Annotated[Path, typer.Option(help="Label Studio's command.")] = Path("label-studio"),
 ) -> None:

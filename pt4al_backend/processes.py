@@ -1,6 +1,6 @@
 """Processes that this one starts: a group that ends as a whole, an end with the parent, pauses between restarts.
 
-``python -m pt4al_backend.processes COMMAND…`` runs a command that ends when standard input closes. Whoever starts it
+``python -m pt4al_backend.processes COMMAND…`` runs a command that ends when standard input closes. Its starter
 holds the other end of that pipe, so the command ends with its starter in whichever way that ends, ``kill -9`` included.
 It runs beside each server of the demo for as long as that does: this module imports only the standard library.
 """
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 GUARD_SECONDS = 20.0  # that a guarded command gets to end; `pt4al start` gives its own children 15 s
 ORPHAN_SECONDS = 10.0  # that a process gets to end by itself once its parent is gone
-FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05  # between two looks at a process with a time limit
+FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05  # between two checks of a process with a time limit
 CHUNK = 65_536  # bytes of output read at a time
 
 
@@ -48,7 +48,7 @@ class ProcessGroup:
 
     @property
     def stdin(self) -> IO[bytes] | None:
-        """The pipe to its standard input, if one was asked for."""
+        """The pipe to its standard input, if it has one."""
         return self._process.stdin
 
     def poll(self) -> int | None:
@@ -95,7 +95,7 @@ class ProcessGroup:
             return self.kill()
 
     def _has_ended(self, flags: int) -> bool:
-        """Looks without reaping; without WNOHANG it waits."""
+        """Checks without reaping; without WNOHANG it waits."""
         if self._process.returncode is not None:
             return True
         try:

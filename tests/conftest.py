@@ -16,7 +16,7 @@ from tests.support.servers import LabelStudioServer, label_studio_command
 # Read when the first test module imports PyTorch: small networks, on a machine that runs tests side by side.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-# How long an example takes hangs on the machine, and on what it is the first to import.
+# How long an example takes depends on the machine, and on what it is the first to import.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
 

@@ -1,4 +1,4 @@
-"""The command line: what it says, and what it says when something is wrong."""
+"""The command line: its output and its errors."""
 
 import re
 import signal
@@ -107,7 +107,7 @@ def test_error_shows_no_secret(run: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_port_in_use_is_one_line_that_says_what_to_change(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with stub_server(lambda request: pytest.fail("nobody asks")) as (url, _):
+    with stub_server(lambda request: pytest.fail("no request is expected")) as (url, _):
         monkeypatch.setenv("PT4AL_PORT", url.rpartition(":")[2])
         result = run("web")
     assert result.exit_code == 1
@@ -227,14 +227,14 @@ def test_list_prints_every_name_that_settings_may_take(run: Any) -> None:
 
 
 def test_demo_passes_on_its_options(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: dict[str, Any] = {}
-    monkeypatch.setitem(sys.modules, "pt4al_backend.demo.show", SimpleNamespace(run=lambda **options: told.update(options)))
+    passed: dict[str, Any] = {}
+    monkeypatch.setitem(sys.modules, "pt4al_backend.demo.show", SimpleNamespace(run=lambda **options: passed.update(options)))
     result = run(
         *("demo", "--task", "segmentation", "--images", "photos", "--masks", "masks", "--rounds", "2", "--no-stay"),
         *("--folder", "d", "--label-studio", "bin/label-studio"),
     )
     assert result.exit_code == 0, result.output
-    assert told == {
+    assert passed == {
         "task": "segmentation",
         "images": Path("photos"),
         "masks": Path("masks"),

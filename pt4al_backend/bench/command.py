@@ -48,7 +48,11 @@ if TYPE_CHECKING:
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=(__doc__ or "").partition("\n")[0])
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help="Compares strategies on data with known labels, with an oracle in place of annotators.",
+)
 
 
 @app.command()

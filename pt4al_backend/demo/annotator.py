@@ -28,7 +28,7 @@ FILES_PER_REQUEST = 100
 class Annotator:
     """One user of a Label Studio, in one browser session. Not to be shared between threads.
 
-    Every method raises `LabelStudioError` with what Label Studio says, `Unreachable` if it does not answer.
+    Every method raises `LabelStudioError` with Label Studio's own reason, `Unreachable` if it does not answer.
     """
 
     def __init__(self, url: str, email: str, password: str, *, timeout: tuple[float, float] = (3.05, 120.0)) -> None:
@@ -92,7 +92,7 @@ class Annotator:
         """Connects an ML backend as Settings > Model does; returns the connection's id.
 
         Args:
-            basic_auth: user name and password that the backend asks for.
+            basic_auth: user name and password that the backend requires.
             extra_params: an object, or the text that one would type into the form.
         """
         user, password = basic_auth or ("", "")
@@ -126,12 +126,12 @@ class Annotator:
         return int(self._call("POST", f"/api/tasks/{task_id}/annotations/", json=body)["id"])
 
     def change_annotation(self, annotation_id: int, regions: Sequence[Json]) -> None:
-        """Submits something else in place of what an annotation said."""
+        """Submits something else in place of an annotation's regions."""
         body = {"result": [{**region, "origin": "manual"} for region in regions]}
         self._call("PATCH", f"/api/annotations/{annotation_id}/", json=body)
 
     def skip(self, task_id: int) -> int:
-        """Skips a task; returns the id of the annotation that says so."""
+        """Skips a task; returns the id of the annotation that records it."""
         body: Json = {"result": [], "was_cancelled": True, "lead_time": 1.0}
         return int(self._call("POST", f"/api/tasks/{task_id}/annotations/", json=body)["id"])
 

@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwri
 
 from pt4al_backend.errors import ConfigError
 
-#: Without the latter ones Chromium asks its makers' servers for this and that.
+#: Without the latter ones Chromium calls its makers' servers.
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),

@@ -72,11 +72,11 @@ class Exam:
 
 
 class RandomQuery:
-    """Models of randomly drawn labels.
+    """Models of randomly drawn labels, trained as a round's was.
 
     Args:
         folder: takes the trainings.
-        job: of a round, which says all that PT4AL's models got.
+        job: of a round, with all that PT4AL's models got.
         images: who knows the answers.
         pool: rows of the backend's frames, with their files.
         exam: measures the models.
@@ -154,7 +154,7 @@ def _random(values: Sequence[float]) -> str:
 
 
 def caution(rows: Sequence[Row], strategy: str) -> str:
-    """What the table does not show: how little it is."""
+    """What the table does not show: how little it proves."""
     drawn = max((len(row.random) for row in rows), default=0)
     last = next((row for row in reversed(rows) if row.test is not None and row.random), None)
     if last is None or last.test is None:
@@ -167,5 +167,5 @@ def caution(rows: Sequence[Row], strategy: str) -> str:
         "labels, the same initial weights and recipe. "
         f"After the last round it is {difference:+.1f} points from random; the choice of {last.test['total']:,} test images "
         f"alone moves such a figure by ±{error:.1f}, the draw of so few labels by more. "
-        "One run on a small project shows that the loop works; it does not tell which query is better."
+        "One run on a small project shows that the loop works; it does not show which query is better."
     )

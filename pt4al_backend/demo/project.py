@@ -28,7 +28,7 @@ TITLE = "PT4AL demo"
 LEAD, SECOND = "ada@example.com", "ben@example.com"
 QUERY, SMALLEST_QUERY = 40, 10
 
-#: Pixels that the pretext learner looks at on a CPU, over all its epochs: up to 40 s on two idle cores.
+#: Pixels that the pretext learner reads on a CPU, over all its epochs: up to 40 s on two idle cores.
 PRETEXT_PIXELS = 12_000_000
 KINDS: dict[str, type[FolderImages]] = {each.task: each for each in (SortedImages, DrawnImages)}
 LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
@@ -100,7 +100,7 @@ def set_up(
 
 
 def _settings(data_dir: Path) -> ServerSettings:
-    """The backend's, as far as the demo reads its files; what the environment says of other installations is left out."""
+    """The backend's, as far as the demo reads its files; what the environment sets for other installations is left out."""
     elsewhere = ("label_studio_url", "label_studio_api_key", "basic_auth_user", "basic_auth_pass", "database_url", "redis_url")
     return server_settings(data_dir=data_dir, **dict.fromkeys(elsewhere, ""))
 

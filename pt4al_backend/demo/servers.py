@@ -27,9 +27,9 @@ TAIL_LINES = 15
 ATTEMPTS = 3  # ports tried for one server, if others take them while it starts
 END_SECONDS = 30.0  # the guard takes up to 20
 
-#: How a server's log names the address that it listens on, once it does. This tells it from a stranger's that took the
-#: port meanwhile, whose answer would look alike: the log is ours alone. That our process is alive would not tell: Label
-#: Studio migrates its database for long before it takes its port, and goes to the next one if that is taken.
+#: How a server's log names the address that it listens on, once it does. This distinguishes it from a stranger's that took
+#: the port meanwhile, and answers alike: the log is ours alone. That our process is alive is not enough: Label Studio
+#: migrates its database for long before it takes its port, and goes to the next one if that is taken.
 LABEL_STUDIO_LISTENS = r"Starting development server at http://(\S+)/"
 BACKEND_LISTENS = r"Listening on (\S+)\.\s"
 
@@ -109,7 +109,7 @@ class Server:
 
         Args:
             lock: stays held until it has ended.
-            on_wait: called at each look.
+            on_wait: called before each further try.
 
         Raises:
             PortTaken: another program answers at its port.
@@ -275,7 +275,7 @@ class LabelStudio(Server):
             "LABEL_STUDIO_HOST": f"http://{HOST}:{port}",
             "LABEL_STUDIO_USERNAME": email,
             "LABEL_STUDIO_PASSWORD": password,
-            # Without these it asks the internet for versions, and reports errors to its makers.
+            # Without these it looks up versions on the internet, and reports errors to its makers.
             "SENTRY_DSN": "",
             "FRONTEND_SENTRY_DSN": "",
             "COLLECT_ANALYTICS": "false",

@@ -12,7 +12,7 @@ from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.server.status import ProjectStatus, RoundStatus
 
-LOOK_SECONDS = 0.5  # between two looks at the backend
+LOOK_SECONDS = 0.5  # between two readings of the status
 TROUBLE_SECONDS = 120.0  # that an error may last: the backend tries again by itself
 
 
@@ -29,7 +29,7 @@ class SimulatedAnnotators:
         images: who knows the answers.
         files: each task's image file.
         screen: shows what they do.
-        check: called at each look; raises if a server has ended.
+        check: called before each reading of the status; raises if a server has ended.
     """
 
     def __init__(

@@ -124,7 +124,11 @@ class Engine:
             self._failed(project.id, f"The state cannot be read or written ({error.orig}).", REMEDY)
         except Exception as error:
             log.exception("Project %s", project.id)
-            self._failed(project.id, f"Internal error: {type(error).__name__}.", "See the worker's log, and report it.")
+            self._failed(
+                project.id,
+                f"Internal error: {type(error).__name__}.",
+                "The worker's log has the traceback: standard error of `pt4al start` or `pt4al worker`. Please report it.",
+            )
         else:
             if not run.withheld:
                 self._store.update(project.id, error="", remedy="", error_at=None)

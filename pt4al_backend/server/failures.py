@@ -96,5 +96,8 @@ class LastResort:
             log.exception("%s %s failed.", scope.get("method"), scope.get("path"))
             if started:
                 raise
-            body = {"error": "Internal error.", "remedy": "See the log of the web process, and report it."}
+            body = {
+                "error": "Internal error.",
+                "remedy": "The log has the traceback: standard error of `pt4al start` or `pt4al web`. Please report it.",
+            }
             await JSONResponse(body, 500)(scope, receive, note)

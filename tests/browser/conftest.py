@@ -17,7 +17,7 @@ expect.set_options(timeout=SECONDS * 1000)
 
 @pytest.fixture
 def browser_page(tmp_path: Path) -> Iterator[Page]:
-    """A page of a fresh Chromium, which asks nobody but this machine."""
+    """A page of a fresh Chromium, which calls no machine but this one."""
     if chromium_command() is None:
         reason = "Chromium is not installed: apt-get install chromium"
         if os.environ.get("PT4AL_REQUIRE_LABEL_STUDIO") == "1":

@@ -86,9 +86,9 @@ def test_working_project_lacks_only_the_worker(world: World) -> None:
     found = world.findings()
     assert [each.topic for each in found if each.level != "ok"] == ["Worker"]
     assert "pt4al worker" in faults(found, "Worker")
-    said = "\n".join(each.text for each in found)
+    shown = "\n".join(each.text for each in found)
     for part in ("1.23.2", "legacy token of lead@example.com", "30 x 20", SAMPLING, "pt4al-7-1", f"{world.url}/webhook", "cpu"):
-        assert part in said
+        assert part in shown
 
 
 def test_wrong_sampling_says_where_to_set_it(world: World) -> None:
@@ -104,9 +104,9 @@ def test_unpublished_version_says_where_to_choose_another(world: World) -> None:
 
 def test_missing_webhook_at_a_private_address_names_the_switches(world: World) -> None:
     world.hook["url"] = "http://elsewhere.example/webhook"
-    said = faults(world.findings())
+    shown = faults(world.findings())
     for switch in ("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "USE_DEFAULT_BANNED_SUBNETS"):
-        assert switch in said
+        assert switch in shown
 
 
 def test_missing_webhook_at_a_name_without_dot_asks_for_one(world: World) -> None:
@@ -149,9 +149,9 @@ def test_unreadable_image_is_shown_with_its_reason(world: World) -> None:
 def test_unusable_labeling_config_and_params_are_shown(world: World) -> None:
     world.project["label_config"] = "<View><Text name='t' value='$t'/></View>"
     world.store.connect(7, params={"round": 3})
-    said = faults(world.findings())
-    assert "no image" in said
-    assert "'round'" in said
+    shown = faults(world.findings())
+    assert "no image" in shown
+    assert "'round'" in shown
 
 
 def test_refused_token_is_reported_without_showing_it(world: World) -> None:
@@ -170,9 +170,9 @@ def test_label_studio_that_is_down_leaves_the_other_checks(world: World) -> None
 
 def test_address_without_http_is_reported(world: World) -> None:
     world.settings = world.settings.model_copy(update={"label_studio_url": "127.0.0.1:8080"})
-    said = faults(world.findings(), "Label Studio")
-    assert "needs http:// or https://" in said
-    assert "LABEL_STUDIO_URL" in said
+    shown = faults(world.findings(), "Label Studio")
+    assert "needs http:// or https://" in shown
+    assert "LABEL_STUDIO_URL" in shown
 
 
 def test_label_studio_that_never_answers_delays_no_other_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,9 +258,9 @@ def test_weights_that_cannot_be_downloaded_are_named(
     monkeypatch.setattr(imagenet, "is_cached", lambda _: False)
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
-    said = faults(world.findings(), "ImageNet weights")
-    assert f"segmentation takes {wanted[-1]}'s at any size" in said
-    assert all(f"/{name}-01234567.pth" in said for name in wanted)
+    shown = faults(world.findings(), "ImageNet weights")
+    assert f"segmentation takes {wanted[-1]}'s at any size" in shown
+    assert all(f"/{name}-01234567.pth" in shown for name in wanted)
 
 
 def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,9 +271,9 @@ def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pyt
     world.store.connect(7, params={"encoder": "resnet34"}, label_config=BRUSH)
     world.store.connect(8, params={"encoder": "mobilenet_v2"}, label_config=BRUSH)
     world.store.connect(9, params={"encoder": "resnet101"}, label_config=CONFIG)  # a classification has no encoder
-    said = faults(world.findings(), "ImageNet weights")
-    assert "segmentation takes mobilenet_v2 and resnet34's at any size" in said
-    assert all(f"/{name}-01234567.pth" in said for name in wanted)
+    shown = faults(world.findings(), "ImageNet weights")
+    assert "segmentation takes mobilenet_v2 and resnet34's at any size" in shown
+    assert all(f"/{name}-01234567.pth" in shown for name in wanted)
     assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
 
 

@@ -19,7 +19,7 @@ SECONDS = 90.0
 
 
 class Worker(Server):
-    """`pt4al worker`, which listens nowhere: it is up when it says so."""
+    """`pt4al worker`, which listens nowhere: it is up when its log says so."""
 
     def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
         super().__init__("worker", command, 0, folder, environment)
@@ -115,7 +115,7 @@ class Backend:
         return self.data / "projects" / str(project) / name
 
     def child(self, folder: Path) -> psutil.Process | None:
-        """The process that trains in this folder, whoever its parent is by now."""
+        """The process that trains in this folder, even if its parent has changed."""
         for process in psutil.process_iter(["cmdline"]):
             if (process.info["cmdline"] or [])[-2:] == ["pt4al_backend.jobs.child", str(folder)]:
                 return process
@@ -139,7 +139,7 @@ class Backend:
         return wait_until(process, SECONDS, f"{folder.name} saves a checkpoint")
 
     def worker_log(self) -> str:
-        """The end of what the worker said, alone or under `pt4al start`."""
+        """The end of the worker's log, alone or under `pt4al start`."""
         return "\n".join(log.tail() for log in (self.worker, self.both) if log.log.exists())
 
 

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
-    """Asks ``predicate`` until its answer is true, and returns that.
+    """Calls ``predicate`` until what it returns is true, and returns that.
 
     Raises:
         AssertionError: ``what`` did not come about within ``timeout`` seconds.

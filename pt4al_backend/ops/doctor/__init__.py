@@ -42,7 +42,7 @@ def examine(settings: ServerSettings, project_id: int | None = None) -> Iterator
             continue
         context = ProjectContext(settings, known)
         yield from run_each(context.topic, PROJECT_CHECKS, context)
-        if not label_studio_failed:  # else it was said what to do
+        if not label_studio_failed:  # its own finding has the remedy
             yield from _in_label_studio(context)
 
 

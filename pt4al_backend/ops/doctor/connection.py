@@ -25,7 +25,7 @@ def connected(context: ProjectContext) -> str:
 
 
 def login(connection: ConnectionContext) -> str:
-    """It is connected with the user name that this backend asks for; else it may be another one."""
+    """It is connected with the user name that this backend requires; else it may be another one."""
     user = connection.of.settings.basic_auth_user
     if user and connection.backend.get("basic_auth_user") != user:
         text = f"The backend {shown(connection.url)} is connected without this backend's user name."
@@ -51,7 +51,7 @@ def reachable(connection: ConnectionContext) -> str:
 
 
 def webhook(connection: ConnectionContext) -> str:
-    """Label Studio has an active webhook for it, with the credentials that this backend asks for."""
+    """Label Studio has an active webhook for it, with the credentials that this backend requires."""
     url, header = connection.url, connection.of.registration.header()
     found = [hook for hook in connection.of.hooks if str(hook.get("url")) == f"{url}/webhook"]
     if not found:
@@ -63,12 +63,12 @@ def webhook(connection: ConnectionContext) -> str:
         raise CheckFailed(f"The webhook has {', '.join(off)} off.", "Switch it on in Settings > Webhooks.")
     if header and (hook.get("headers") or {}).get("Authorization") != header:
         remedy = "A running worker sets it within PT4AL_FULL_SYNC_SECONDS, ten minutes by default."
-        raise CheckFailed("The webhook does not carry the basic authentication that this backend asks for.", remedy)
+        raise CheckFailed("The webhook does not carry the basic authentication that this backend requires.", remedy)
     return f"webhook {shown(url)}/webhook" + (", with basic authentication" if header else "")
 
 
 def _why_refused(url: str) -> str:
-    """Why Label Studio may refuse a backend's address; its settings cannot be asked for, so from the address itself."""
+    """Why Label Studio may refuse a backend's address; its settings cannot be read, so from the address itself."""
     host = urlsplit(url).hostname or ""
     if "." not in host and ":" not in host and host != "localhost":
         return (

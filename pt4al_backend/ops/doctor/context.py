@@ -1,4 +1,4 @@
-"""What the checks look at: the server, a project of its, a connection of that. Each part is read once, when first needed."""
+"""What the checks inspect: the server, a project, a connection. Each part is read once, when it is first needed."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 @dataclass
 class ServerContext:
-    """The server, and the projects that are looked at: the one asked for, or all that are connected."""
+    """The server, and the projects to check: the one with ``project_id``, or all that are connected."""
 
     settings: ServerSettings
     project_id: int | None = None
@@ -36,7 +36,7 @@ class ServerContext:
 
     @cached_property
     def projects(self) -> dict[int, Project | None]:
-        """By number; None is a project that never connected. Without a state that a check could open, only the one asked for."""
+        """By number; None is a project that never connected. Without a state that a check could open, only ``project_id``."""
         store: Store | None = self.__dict__.get("store")
         numbers = [self.project_id] if self.project_id is not None else store.project_ids() if store else []
         return {number: store.project(number) if store else None for number in numbers}

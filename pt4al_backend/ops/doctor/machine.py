@@ -62,7 +62,7 @@ def worker(server: ServerContext) -> str:
         if store is None or not ids:
             if waiting:
                 raise CheckFailed(f"{waiting} requests wait in {where}.", START_A_WORKER)
-            return f"the queue in {where} answers; without a project there is nothing to ask a worker for"
+            return f"the queue in {where} answers; without a project there is no work for a worker"
         before = _handled(store, ids[0])
         queue.ask(ids[0])
     except QUEUE_ERRORS as error:
@@ -126,12 +126,12 @@ def weights(server: ServerContext) -> str:
 
 
 def _encoders(projects: Iterable[Project], default: str) -> list[str]:
-    """Encoders that the segmentation projects want; without such a project, what the environment says."""
+    """Encoders that the segmentation projects want; without such a project, what the environment sets."""
     wanted = []
     for project in projects:
         try:
             if label_config.parse(project.label_config).task == "segmentation":
                 wanted.append(project_settings(project.params).encoder)
         except PT4ALError:
-            continue  # the project's own checks say so
+            continue  # the project's own checks report it
     return sorted({encoder or default for encoder in wanted or [project_settings().encoder]})

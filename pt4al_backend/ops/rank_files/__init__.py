@@ -53,11 +53,11 @@ def rank(
         task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
         field: name of the image field in a task's data.
         prefix: what stands before a file's path in a task; None: `files.LOCAL_FILES`.
-        report: told of progress: phase, done, total, and from the child epoch, epochs, eta, note.
+        report: called with progress: phase, done, total, and from the child epoch, epochs, eta, note.
 
     Raises:
         ConfigError: too few images, or too little disk.
-        TrainingImpossible: the child said why.
+        TrainingImpossible: with the reason that the child gave.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
@@ -79,7 +79,7 @@ def rank(
 def _losses(
     work: Path, settings: ServerSettings, options: ProjectSettings, reader: Reader, images: int, report: Report
 ) -> tuple[NDArray[np.float64], Json]:
-    """Pretext losses float64 [images], and the manifest's word on whether they mean anything."""
+    """Pretext losses float64 [images], and the manifest's verdict on whether they mean anything."""
     job = {
         "kind": "rank",
         "task": reader.task,

@@ -12,7 +12,7 @@ from PIL import Image
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.decode import FORMATS
 
-#: Where Label Studio serves files of its own machine, if it is told to; ``d`` is relative to its document root, "/" by default.
+#: Where Label Studio serves files of its own machine, if it is set up to; ``d`` is relative to its document root, "/" by default.
 LOCAL_FILES = "/data/local-files/?d="
 
 
@@ -25,7 +25,7 @@ class Files:
 
     @classmethod
     def find(cls, arguments: Iterable[str]) -> "Files":
-        """Looks for images: files as they are named, folders with all below them, patterns such as ``lake/**/*.png``.
+        """Finds images: files as they are named, folders with all below them, patterns such as ``lake/**/*.png``.
 
         Raises:
             ConfigError: an argument names nothing, or there is no image.
@@ -48,7 +48,7 @@ class Files:
         return cls(list(found), Path(os.path.commonpath(tops)))
 
     def address(self, path: Path, prefix: str | None) -> str:
-        """What the image field of a task says: ``prefix`` and the path below ``root``, or a path that Label Studio serves."""
+        """What the image field of a task holds: ``prefix`` and the path below ``root``, or a path that Label Studio serves."""
         if prefix is None:
             return LOCAL_FILES + quote(os.fsencode(path).lstrip(b"/"))
         below = path.relative_to(self.root)

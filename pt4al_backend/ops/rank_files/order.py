@@ -1,4 +1,4 @@
-"""The order in which PT4AL asks for images as long as it has no model."""
+"""The order in which PT4AL queries images as long as it has no model."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,16 +24,19 @@ class Place:
     query: int
 
     def data(self, losses: NDArray[np.float64]) -> Json:
-        """What the task's data says of it, as numbers that the Data Manager can filter by."""
+        """What is added to the task's data, as numbers that the Data Manager can filter by."""
         loss = float(losses[self.index])
         return {"pt4al_loss": loss, "pt4al_rank": self.rank, "pt4al_batch": self.batch, "pt4al_query": self.query}
 
 
 def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: bool = True) -> list[Place]:
-    """The order in which a project with these settings would ask, without ever getting a model.
+    """The order in which a project with these settings would query, without ever getting a model.
 
     Query after query of the size that the settings give for this pool, each by the strategy's rule over what is left.
-    If the ranking means nothing the strategies ask uniformly.
+    If the ranking means nothing, the queries are uniform.
+
+    Args:
+        losses: pretext losses float64 [images].
     """
     n = len(losses)
     ids = np.arange(n, dtype=np.int64)
