@@ -170,7 +170,7 @@ def worker(supervised: Supervised = False) -> None:
     settings = _settings()
     store = open_store(settings)
     logging.getLogger(__name__).info("Waiting for work.")
-    Queue(settings, work=Engine(settings, store).asked).consume(store.project_ids)
+    Queue(settings, work=Engine(settings, store).handle_request).consume(store.project_ids)
 
 
 # inspecting

@@ -1,20 +1,44 @@
-"""The phases that a project, a training or an offline ranking can be in, in words for people."""
+"""The phases that a project, a training or an offline ranking can be in, with words for people."""
 
-#: A phase, as the engine, the trainings and the offline ranking name it, and what it says; a terminal shows 29 characters.
-PHASES = {
-    "connected": "Waiting for a worker",
-    "syncing": "Reading tasks and answers",
-    "fetching images": "Fetching images",
-    "reading images": "Reading images",
-    "preparing": "Preparing the training",
-    "pretext": "Training the pretext learner",
-    "training": "Training the model",
-    "scoring": "Scoring images",
-    "companion": "Training for the strategy",
-    "publishing": "Publishing the new order",
-    "labelling": "Waiting for labels",
-    "waiting for tasks": "Waiting for tasks",
-    "waiting for the device": "Waiting for another training",
-    "exhausted": "No image is left to label",
-    "blocked": "Blocked by an error",
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Phase(StrEnum):
+    """What a project, a training or an offline ranking is doing. Its value is what the state and the API hold."""
+
+    CONNECTED = "connected"
+    SYNCING = "syncing"
+    FETCHING_IMAGES = "fetching images"
+    READING_IMAGES = "reading images"
+    PREPARING = "preparing"
+    PRETEXT = "pretext"
+    TRAINING = "training"
+    SCORING = "scoring"
+    COMPANION = "companion"
+    PUBLISHING = "publishing"
+    LABELLING = "labelling"
+    WAITING_FOR_TASKS = "waiting for tasks"
+    WAITING_FOR_DEVICE = "waiting for the device"
+    EXHAUSTED = "exhausted"
+    BLOCKED = "blocked"
+
+
+#: What people read for each phase; a terminal shows 29 characters.
+PHASES: Mapping[str, str] = {
+    Phase.CONNECTED: "Waiting for a worker",
+    Phase.SYNCING: "Reading tasks and answers",
+    Phase.FETCHING_IMAGES: "Fetching images",
+    Phase.READING_IMAGES: "Reading images",
+    Phase.PREPARING: "Preparing the training",
+    Phase.PRETEXT: "Training the pretext learner",
+    Phase.TRAINING: "Training the model",
+    Phase.SCORING: "Scoring images",
+    Phase.COMPANION: "Training for the strategy",
+    Phase.PUBLISHING: "Publishing the new order",
+    Phase.LABELLING: "Waiting for labels",
+    Phase.WAITING_FOR_TASKS: "Waiting for tasks",
+    Phase.WAITING_FOR_DEVICE: "Waiting for another training",
+    Phase.EXHAUSTED: "No image is left to label",
+    Phase.BLOCKED: "Blocked by an error",
 }

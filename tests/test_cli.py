@@ -20,8 +20,10 @@ from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.ops import terminal
-from pt4al_backend.state.schema import Pick, Round
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import AnswerKind, Pick, PickKind, Round, RoundState
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.servers import wait_until
 from tests.support.stub_server import stub_server
 
@@ -152,14 +154,14 @@ def store(settings: ServerSettings) -> Store:
     progress = {"epoch": 3, "epochs": 15, "done": 120, "total": 1797, "eta": 95.2}
     store.connect(7, title="Kittens", phase="training", progress=progress)
     store.put_tasks(7, [{"id": number, "image": f"{number}.png", "problem": ""} for number in range(1, 31)])
-    store.turn_round(7, Round(project_id=7, number=1, state="open"), [])
+    store.turn_round(7, Round(project_id=7, number=1, state=RoundState.OPEN), [])
     picks = [
-        Pick(project_id=7, round=2, task_id=task, position=task, kind=kind, score=0.1)
+        Pick(project_id=7, round=2, task_id=task, position=task, kind=PickKind(kind), score=0.1)
         for task, kind in ((1, "query"), (2, "control"))
     ]
-    closed = {"control": {"metric": "accuracy", "total": 10, "value": 0.9, "low": 0.596, "high": 0.982}}
-    store.turn_round(7, Round(project_id=7, number=2, state="open"), picks, closed=closed)
-    store.put_answers(7, [{"id": 1, "answer": "label", "label": "cat", "accepted": False, "note": ""}])
+    control = {"metric": "accuracy", "total": 10, "value": 0.9, "low": 0.596, "high": 0.982}
+    store.turn_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(0, control=control))
+    store.put_answers(7, {1: StoredAnswer(AnswerKind.LABEL, "cat")})
     return store
 
 
@@ -189,7 +191,7 @@ def test_status_watch_shows_changes_until_interrupted(store: Store, settings: Se
         process = subprocess.Popen(command, stdout=file, env=environment, preexec_fn=take_interrupts)
     try:
         wait_until(lambda: "Training the model" in (settings.data_dir / "shown").read_text(), 60, "the phase is shown")
-        store.update(7, phase="labelling")
+        store.change(7, phase="labelling")
         wait_until(lambda: "Waiting for labels" in (settings.data_dir / "shown").read_text(), 60, "the new phase is shown")
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 0

@@ -1,10 +1,19 @@
-"""Which Label Studio a project lives on, and with which token the backend asks it and its images."""
+"""What reaches a project's Label Studio: a client, a fetcher of its images, a reader of its labels."""
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import AuthError
 from pt4al_backend.images.fetch import Fetcher
+from pt4al_backend.images.mask_files import MaskFiles
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.label_config import LabelConfig, SegmentationConfig
+from pt4al_backend.label_studio.segmentation import SegmentationReader
+from pt4al_backend.state.paths import mask_dir
 from pt4al_backend.state.schema import Project
+
+#: Where a model's artefact keeps the masks that it predicted.
+PREDICTED = "masks"
 
 
 def client_for(settings: ServerSettings, project: Project) -> LabelStudio:
@@ -36,3 +45,14 @@ def fetcher_for(settings: ServerSettings, project: Project) -> Fetcher:
     """
     client = client_for(settings, project)
     return Fetcher(settings, client.url, client.authorization, [project.hostname] if project.hostname else [])
+
+
+def label_reader_for(settings: ServerSettings, project: Project, config: LabelConfig) -> LabelReader:
+    """How the labels of ``project`` are read and shown; its labeling config decides."""
+    if isinstance(config, SegmentationConfig):
+
+        def predicted() -> MaskFiles:
+            return MaskFiles(settings.data_dir / project.model / PREDICTED)
+
+        return SegmentationReader(config, MaskFiles(mask_dir(settings, project.id)), predicted, settings.image_max_pixels)
+    return ClassificationReader(config)

@@ -1,6 +1,6 @@
 """Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small frame.
 
-What cannot be read is set aside with its reason; the rest goes on.
+What cannot be read is set aside with its reason; the rest is taken in.
 """
 
 import shutil
@@ -15,26 +15,37 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine.access import fetcher_for
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
+from pt4al_backend.phases import Phase
 from pt4al_backend.state.paths import pixel_path, project_dir
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import Project, ProjectColumns
 from pt4al_backend.state.store import Store
 
 THREADS = 8
 CHUNK = 256  # images between two commits: so many are fetched again after a crash
 SAMPLE = 32  # images that decide the shape of all
-SIDES = ("image_height", "image_width", "stored_height", "stored_width")
-RETRY_SECONDS = 300.0  # before a host that did not answer is asked again
-LOOK_AGAIN_SECONDS = 3600.0  # before any other image is: its file or its storage may have been put right
+NO_FRAMES: ProjectColumns = {
+    "image_height": None,
+    "image_width": None,
+    "stored_height": None,
+    "stored_width": None,
+    "learner": "",
+    "learner_pool": 0,
+}
+RETRY_SECONDS = 300.0  # before an image is fetched again whose host did not answer
+REFETCH_SECONDS = 3600.0  # before any other image is: its file or its storage may have been repaired
 
 
 @dataclass(frozen=True, eq=False)
 class Fetched:
-    """What became of one task's image: its frame and its size (width, height), or why there is none and whether that may pass."""
+    """One task's image: its frame uint8 [h, w, 3] and its size (width, height), or why there is none, for good or not."""
 
     task_id: int
     frame: NDArray[np.uint8] | None = None
@@ -77,36 +88,33 @@ class Intake:
                 row = self._keep(fetched, row)
 
     def _fits_no_more(self) -> bool:
-        return self._project.task != self._task or self._options.image_size not in (None, self._project.asked_size)
+        return self._project.task != self._task or self._options.image_size not in (None, self._project.requested_size)
 
     def _start_over(self) -> None:
-        """Another image size was asked for, or another task: frames, ranking and half-done trainings of the old shape go."""
+        """Another image size was set, or another task: frames, ranking and unfinished trainings of the old shape go."""
         folder = project_dir(self._settings, self._project.id)
         for pattern in ("pixels-*.u8", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
-        self._change(**dict.fromkeys(SIDES), learner="", learner_pool=0)
-
-    def _change(self, **columns: Any) -> None:
-        self._store.update(self._project.id, **columns)
-        for name, value in columns.items():
-            setattr(self._project, name, value)
+        self._store.change(self._project, **NO_FRAMES)
 
     def _decide_shape(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
         """Decides by the first images that can be read; leaves it open if there is none among ``part``."""
         for start in range(0, len(part), SAMPLE):
             sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
             if sizes:
-                asked = self._options.image_size
-                image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=asked)
-                shapes = {
+                requested = self._options.image_size
+                image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=requested)
+                columns: ProjectColumns = {
+                    "task": self._task,
+                    "requested_size": requested,
                     "image_height": image[0],
                     "image_width": image[1],
                     "stored_height": stored[0],
                     "stored_width": stored[1],
                 }
-                self._change(task=self._task, asked_size=asked, **shapes)
+                self._store.change(self._project, **columns)
                 return
 
     def _size(self, task: tuple[int, str]) -> tuple[int, int] | None:
@@ -151,7 +159,19 @@ class Intake:
         unread: dict[str, Sequence[Any]] = {
             "id": [each.task_id for each in bad],
             "problem": [each.problem for each in bad],
-            "retry_at": [now + (RETRY_SECONDS if each.passing else LOOK_AGAIN_SECONDS) for each in bad],
+            "retry_at": [now + (RETRY_SECONDS if each.passing else REFETCH_SECONDS) for each in bad],
         }
         self._store.set_tasks(self._project.id, unread)
         return row + len(good)
+
+
+def step(ctx: Context) -> Outcome:
+    """Takes in the images that are missing, and keeps serving meanwhile."""
+
+    def on_progress(done: int, total: int) -> None:
+        report(ctx, {"phase": Phase.FETCHING_IMAGES, "done": done, "total": total})
+        keep_serving(ctx)
+
+    with fetcher_for(ctx.settings, ctx.project) as fetcher:
+        Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
+    return Outcome.DONE

@@ -10,12 +10,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Self
 
+from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import Json, LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING
-from pt4al_backend.state.schema import Pick, Project, Publication
+from pt4al_backend.state.schema import Pick, PickKind, Project, Publication, PublicationState
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -49,24 +52,39 @@ class ServedQueue:
     """One project's queue in Label Studio."""
 
     def __init__(
-        self, store: Store, client: LabelStudio, project: Project, labelling: LabelReader, *, show_predictions: bool
+        self,
+        store: Store,
+        client: LabelStudio,
+        project: Project,
+        reader: LabelReader,
+        *,
+        show_predictions: bool,
+        before_switch: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._client = client
         self._project = project
-        self._labelling = labelling
+        self._reader = reader
         self._show = show_predictions
+        self._before_switch = before_switch  # raises if nothing may be published any more
+
+    @classmethod
+    def of(cls, ctx: Context) -> Self:
+        """The queue of the project that a look is at."""
+        show, require = ctx.options.show_predictions, ctx.lease.require
+        return cls(ctx.store, ctx.client, ctx.project, ctx.reader, show_predictions=show, before_switch=require)
 
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
         """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
 
         Picks that only follow those that are live join their version; anything else becomes a new version. Answered
-        picks go along: whoever withdraws an answer is served the task again, in its place.
+        picks are sent too: one who withdraws an answer is served the task again, in its place.
 
         Raises:
             LabelStudioError: Label Studio dropped predictions, or did not answer; the old order stays.
         """
-        live = next((p for p in self._store.publications(self._project.id, "live") if p.round == round_number), None)
+        served = self._store.publications(self._project.id, PublicationState.LIVE)
+        live = next((publication for publication in served if publication.round == round_number), None)
         if live is None or _digest(picks[: live.picks]) != live.digest:
             self._replace(round_number, picks)
         elif len(picks) > live.picks:
@@ -82,11 +100,11 @@ class ServedQueue:
         digest = _digest(picks)
         versions = self._client.model_versions(self._project.id)
         version = ""
-        for left in self._store.publications(self._project.id, "sending"):
+        for left in self._store.publications(self._project.id, PublicationState.SENDING):
             if left.digest == digest and versions.get(left.version, 0) in (0, len(picks)):
                 version = left.version  # of a crash: nothing or all of it arrived
             else:
-                self._store.set_publication(self._project.id, left.version, state="old")
+                self._store.set_publication(self._project.id, left.version, state=PublicationState.OLD)
         if not version:
             version = self._fresh_version(round_number, versions)
             self._store.announce(
@@ -94,7 +112,7 @@ class ServedQueue:
                     project_id=self._project.id,
                     version=version,
                     round=round_number,
-                    state="sending",
+                    state=PublicationState.SENDING,
                     digest=digest,
                     picks=len(picks),
                     at=time.time(),
@@ -102,14 +120,14 @@ class ServedQueue:
             )
         if not versions.get(version, 0):
             self._send(version, picks)
+        self._before_switch()
         self.switch(version)
-        self._store.go_live(self._project.id, version)
-        self._project.served_version = version
+        self._store.go_live(self._project, version)
 
     def _fresh_version(self, round_number: int, taken: dict[str, int]) -> str:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
         names = (f"{PREFIX}r{round_number}-{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
-        known = {p.version for p in self._store.publications(self._project.id, "sending", "live", "old", "pruned")}
+        known = {p.version for p in self._store.publications(self._project.id, *PublicationState)}
         return next(name for name in names if name not in taken and name not in known)
 
     def _send(self, version: str, picks: Sequence[Pick]) -> None:
@@ -125,8 +143,8 @@ class ServedQueue:
 
     def _prediction(self, pick: Pick, version: str, size: Size | None) -> Json:
         # a control pick shows nothing: an answer in sight would bias the measure
-        shown = self._show and pick.kind != "control"
-        regions = self._labelling.regions(pick.label, pick.confidence, size) if shown else []
+        shown = self._show and pick.kind != PickKind.CONTROL
+        regions = self._reader.regions(pick.label, pick.confidence, size) if shown else []
         return prediction(pick.task_id, regions, pick.score, version)
 
     def switch(self, version: str) -> None:
@@ -134,7 +152,7 @@ class ServedQueue:
         self._client.update_project(self._project.id, sampling=SAMPLING, model_version=version)
 
     def keep_served(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
-        """Mends a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
+        """Repairs a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
 
         Where the backend itself is chosen for live predictions, the project's model version becomes its title, which no
         prediction has: Label Studio then serves at random. A version that was deleted leaves the project without one.
@@ -142,15 +160,16 @@ class ServedQueue:
         wanted = self._project.served_version
         if not wanted or (served_now == wanted and sampling == SAMPLING):
             return ""
-        if served_now in {publication.version for publication in self._store.publications(self._project.id, "sending")}:
-            return ""  # the switch went through before a crash: publish() goes on from there
+        sending = self._store.publications(self._project.id, PublicationState.SENDING)
+        if served_now in {publication.version for publication in sending}:
+            return ""  # the switch went through before a crash: publish() continues from there
         if served_now == wanted:
             return f"The project's task sampling is {sampling!r}, so the queue's order is not used; the next round sets it back."
         if not served_now or served_now.startswith(PREFIX) or served_now in backend_titles():
             if self._client.model_versions(self._project.id).get(wanted, 0):
                 self.switch(wanted)
-            else:  # somebody deleted it: publish() sends it anew
-                self._store.set_publication(self._project.id, wanted, state="pruned")
+            else:  # somebody deleted it: publish() sends it again
+                self._store.set_publication(self._project.id, wanted, state=PublicationState.PRUNED)
             return ""
         return (
             f"The project serves predictions of {served_now!r}, not PT4AL's queue {wanted!r}. "
@@ -159,11 +178,38 @@ class ServedQueue:
 
     def prune(self, last_answer_at: float) -> None:
         """Deletes versions that were replaced long ago, if nobody has answered for ten minutes."""
-        old = self._store.publications(self._project.id, "old")[:-1]
+        old = self._store.publications(self._project.id, PublicationState.OLD)[:-1]
         if len(old) < KEPT_VERSIONS or time.time() - last_answer_at < IDLE_SECONDS:
             return
         present = self._client.model_versions(self._project.id)
         for publication in old:
             if publication.version in present and publication.version != self._project.served_version:
                 self._client.delete_model_version(self._project.id, publication.version)
-            self._store.set_publication(self._project.id, publication.version, state="pruned")
+            self._store.set_publication(self._project.id, publication.version, state=PublicationState.PRUNED)
+
+
+def keep_served(ctx: Context) -> Outcome:
+    """Looks whether Label Studio still serves the queue."""
+    queue, remote = ServedQueue.of(ctx), ctx.remote
+    ctx.notice("queue", queue.keep_served(remote.model_version, remote.sampling, ctx.registration.titles))
+    return Outcome.DONE
+
+
+def step(ctx: Context) -> Outcome:
+    """Publishes the round's picks if Label Studio does not serve them."""
+    picks = ctx.store.picks(ctx.project.id, ctx.project.round)
+    if not picks:
+        return Outcome.DONE
+    ctx.lease.require()
+    before, start = ctx.project.served_version, time.monotonic()
+    ServedQueue.of(ctx).publish(ctx.project.round, picks)
+    if ctx.project.served_version != before:
+        ctx.log("%s tasks are served, sent in %.1f s.", len(picks), time.monotonic() - start)
+    return Outcome.DONE
+
+
+def prune(ctx: Context) -> Outcome:
+    """Deletes old versions in idle time."""
+    if ctx.project.synced_until:
+        ServedQueue.of(ctx).prune(datetime.fromisoformat(ctx.project.synced_until).timestamp())
+    return Outcome.DONE

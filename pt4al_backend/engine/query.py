@@ -1,13 +1,17 @@
 """Step 4 of the engine: which tasks the open round asks for, from the first control picks to the last reserve."""
 
+import logging
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.query.plan import (
     Choice,
     Picks,
@@ -18,14 +22,19 @@ from pt4al_backend.query.plan import (
     cut,
     draw_controls,
     held_back,
+    needs_of,
     schedule,
     scores_after,
     strategy_of,
 )
 from pt4al_backend.query.ranking import sweep
 from pt4al_backend.query.strategies import Pool, Request
-from pt4al_backend.state.schema import Pick, Project, Round
-from pt4al_backend.state.store import Store, Tasks
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import Pick, PickKind, Project, Round, RoundState
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Tasks
+
+log = logging.getLogger(__name__)
 
 Ids = NDArray[np.int64]
 
@@ -33,13 +42,18 @@ Ids = NDArray[np.int64]
 LEAST_LEFT = 20
 
 
-class Querying:
+class Rounds:
     """Opens, fills and lengthens the rounds of one project."""
 
     def __init__(self, store: Store, project: Project, options: ProjectSettings) -> None:
         self._store = store
         self._project = project
         self._options = options
+
+    @classmethod
+    def of(cls, ctx: Context) -> Self:
+        """The rounds of the project that a look is at."""
+        return cls(ctx.store, ctx.project, ctx.options)
 
     # what there is
 
@@ -53,22 +67,22 @@ class Querying:
         return schedule(len(pool), self._options)
 
     def unanswered(self) -> tuple[int, int]:
-        """(asked and still open, of the reserve and still open) of this round; tasks that are gone or set aside count as done."""
+        """How many of this round's picks wait for an answer: (query, reserve). Tasks that are gone or set aside count as done."""
         return self._unanswered(self.pool())
 
     def _unanswered(self, pool: Tasks) -> tuple[int, int]:
         waiting = set(pool.ids[~pool.answered].tolist())
         picks = [pick for pick in self._store.picks(self._project.id, self._project.round) if pick.task_id in waiting]
-        reserve = sum(pick.kind == "reserve" for pick in picks)
+        reserve = sum(pick.kind == PickKind.RESERVE for pick in picks)
         return len(picks) - reserve, reserve
 
     def is_answered(self) -> bool:
-        """Whether the open round asked for something and all of it is answered."""
+        """Whether the open round has a query and all of it is answered."""
         current = self._store.round(self._project.id, self._project.round)
-        if current is None or current.state != "open":
+        if current is None or current.state != RoundState.OPEN:
             return False
-        asked = any(pick.kind != "reserve" for pick in self._store.picks(self._project.id, current.number))
-        return asked and self.unanswered()[0] == 0
+        has_query = any(pick.kind != PickKind.RESERVE for pick in self._store.picks(self._project.id, current.number))
+        return has_query and self.unanswered()[0] == 0
 
     # opening
 
@@ -82,28 +96,30 @@ class Querying:
         reserve = draw_controls(free, plan.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
         line = arrange(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
-        self._turn(1, "starting", line, StoredOutput(), plan)
+        self._turn(1, RoundState.STARTING, line, StoredOutput(), plan)
 
     def open_first(self, scored: Callable[[], StoredOutput]) -> None:
         """Gives a round that is starting its query, now that the pool is ranked; ``scored`` is what is known of it so far.
 
-        A round that asks for nothing, because the pool was exhausted or its query deleted, gets one as well.
+        A round without a query, because the pool was exhausted or its query deleted, gets one as well.
         """
         current = self._store.round(self._project.id, self._project.round)
         if current is None:
             return
         picks = self._store.picks(self._project.id, current.number)
-        if current.state == "starting":
-            controls = np.array([pick.task_id for pick in picks if pick.kind == "control"], np.int64)
+        if current.state == RoundState.STARTING:
+            controls = np.array([pick.task_id for pick in picks if pick.kind == PickKind.CONTROL], np.int64)
             self._open(current.number, scored(), controls)
-        elif current.state == "open" and all(pick.kind == "reserve" for pick in picks) and not self.pool().answered.all():
+            return
+        has_query = any(pick.kind != PickKind.RESERVE for pick in picks)
+        if current.state == RoundState.OPEN and not has_query and not self.pool().answered.all():
             self._open(current.number, scored(), np.empty(0, np.int64))
 
-    def open_next(self, scored: StoredOutput, closed: dict[str, Any]) -> None:
-        """Closes the open round, ``closed`` being columns of it, and opens the next on what the new model scored."""
+    def open_next(self, scored: StoredOutput, closed: ClosedRound) -> None:
+        """Closes the open round and opens the next on what the new model scored."""
         self._open(self._project.round + 1, scored, np.empty(0, np.int64), closed)
 
-    def _open(self, number: int, scored: StoredOutput, served: Ids, closed: dict[str, Any] | None = None) -> None:
+    def _open(self, number: int, scored: StoredOutput, served: Ids, closed: ClosedRound | None = None) -> None:
         """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
         pool = self.pool()
         plan = self.schedule(pool)
@@ -113,7 +129,7 @@ class Querying:
         free = np.setdiff1d(free, controls)
         size = max(plan.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + plan.reserve, scored, plan)
-        self._turn(number, "open", arrange(choice, size, controls), scored, plan, closed)
+        self._turn(number, RoundState.OPEN, arrange(choice, size, controls), scored, plan, closed)
 
     def _controls(self, pool: Tasks, plan: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
@@ -138,11 +154,11 @@ class Querying:
             losses = chosen.losses
         rng = np.random.default_rng([self._options.seed, number])
         strategy = strategy_of(self._options, plan.rounds)
-        asked = Pool(chosen.ids, losses, chosen.batches)
-        return choose(strategy, Request(asked, number, query, count, rng), scored)
+        request = Request(Pool(chosen.ids, losses, chosen.batches), number, query, count, rng)
+        return choose(strategy, request, scored)
 
     def _turn(
-        self, number: int, state: str, line: Picks, scored: StoredOutput, plan: Schedule, closed: dict[str, Any] | None = None
+        self, number: int, state: RoundState, line: Picks, scored: StoredOutput, plan: Schedule, closed: ClosedRound | None = None
     ) -> None:
         current = self._store.round(self._project.id, number)
         opened = Round(
@@ -152,11 +168,7 @@ class Querying:
             batch=int(sweep(plan.rounds, self._options.batch_order)[(number - 1) % plan.rounds]),
             opened_at=current.opened_at if current else time.time(),
         )
-        picks = self._picks(number, 0, line, scored)
-        model = {"model": closed["model"]} if closed and closed.get("model") else {}
-        self._store.turn_round(self._project.id, opened, picks, closed=closed, **model)
-        self._project.round = number
-        self._project.model = model.get("model", self._project.model)
+        self._store.turn_round(self._project, opened, self._picks(number, 0, line, scored), closed=closed)
 
     def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
@@ -170,7 +182,7 @@ class Querying:
                     round=number,
                     task_id=int(task_id),
                     position=place,
-                    kind=kind,
+                    kind=PickKind(kind),
                     score=float(score),
                     label=str(scored.labels[row]) if row >= 0 else "",
                     confidence=float(confidences[row]) if confidences is not None and row >= 0 else None,
@@ -180,21 +192,27 @@ class Querying:
 
     # between rounds
 
-    def cut_batches(self, number: int, *, anew: bool = False) -> None:
-        """Cuts the pool into batches before round ``number``: at the start of a sweep over what is left, or ``anew`` over all."""
-        pool = self.pool()
+    def cut_batches(self, number: int) -> None:
+        """Cuts the pool into batches before round ``number``, if a sweep begins with it or the batches do not fit any more."""
+        ids, batches = self.batches(self.pool(), number, bool(self._project.quality.get("meaningful", False)))
+        self._store.set_tasks(self._project.id, {"id": ids, "batch": batches})
+
+    def batches(self, pool: Tasks, number: int, meaningful: bool, *, from_scratch: bool = False) -> tuple[Ids, Ids]:
+        """The batches to be cut before round ``number``: ids of tasks and the batch 1..I of each; both empty if none are.
+
+        At the start of a sweep they are cut over what is left of the pool, ``from_scratch`` always. By pretext loss if that is
+        ``meaningful``, over the tasks that have one.
+        """
         plan = self.schedule(pool)
         starts_sweep = (number - 1) % plan.rounds == 0
         chosen = pool.where(~pool.answered) if starts_sweep else pool
-        meaningful = bool(self._project.quality.get("meaningful", False))
         if meaningful:
             chosen = chosen.where(np.isfinite(chosen.losses))
         stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != plan.rounds)
-        if not len(chosen) or not (anew or starts_sweep or stale):
-            return
+        if not len(chosen) or not (from_scratch or starts_sweep or stale):
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         losses = chosen.losses if meaningful else np.full(len(chosen), np.nan)
-        batches = cut(chosen.ids, losses, plan.rounds, self._options.seed)
-        self._store.set_tasks(self._project.id, {"id": chosen.ids, "batch": batches})
+        return chosen.ids, cut(chosen.ids, losses, plan.rounds, self._options.seed)
 
     def candidates(self, number: int) -> Ids:
         """Tasks that the model must score before round ``number`` can be opened."""
@@ -203,9 +221,9 @@ class Querying:
         _, free = self._controls(pool, plan, number)
         chosen = pool.where(np.isin(pool.ids, free) & (pool.rows >= 0))
         strategy = strategy_of(self._options, plan.rounds)
-        asked = Pool(chosen.ids, chosen.losses, chosen.batches)
         # twice the reserve: the stream is lengthened from what is scored while the next model trains
-        positions = strategy.candidates(asked, number, plan.query + 2 * plan.reserve)
+        open_pool = Pool(chosen.ids, chosen.losses, chosen.batches)
+        positions = strategy.candidates(open_pool, number, plan.query + 2 * plan.reserve)
         return chosen.ids[positions]
 
     def lengthen(self, scored: Callable[[], StoredOutput]) -> bool:
@@ -216,8 +234,7 @@ class Querying:
         pool = self.pool()
         plan = self.schedule(pool)
         number = self._project.round
-        asked, reserve = self._unanswered(pool)
-        if not number or asked + reserve >= max(plan.reserve // 2, min(plan.reserve, LEAST_LEFT)):
+        if not number or sum(self._unanswered(pool)) >= max(plan.reserve // 2, min(plan.reserve, LEAST_LEFT)):
             return False
         picks = self._store.picks(self._project.id, number)
         _, free = self._controls(pool, plan, number)
@@ -225,14 +242,45 @@ class Querying:
         current = self._store.round(self._project.id, number)
         if not len(free) or current is None:
             return False
-        said = StoredOutput()
-        if current.state == "starting":
+        output = StoredOutput()
+        if current.state == RoundState.STARTING:
             ids = draw_controls(free, plan.reserve, self._options.seed + 1)
             choice = Choice(ids, np.ones(len(ids)), np.full(len(ids), -1, np.int64))
         else:
-            said = scored()
-            choice = self._choose(pool, free, number, 0, plan.reserve, said, plan)
+            output = scored()
+            choice = self._choose(pool, free, number, 0, plan.reserve, output, plan)
         line = arrange(choice, 0, np.empty(0, np.int64))
         line = Picks(line.ids, line.kinds, scores_after(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
-        self._store.add_picks(self._picks(number, len(picks), line, said))
+        self._store.add_picks(self._picks(number, len(picks), line, output))
         return bool(len(line.ids))
+
+
+def last_output(settings: ServerSettings, project: Project, options: ProjectSettings) -> StoredOutput:
+    """What the last good model scored, or else the pretext learner for a strategy that starts with it.
+
+    Nothing if there is none, or its files are gone or damaged.
+    """
+    result, read = settings.data_dir / project.model, read_scored
+    if not project.model:
+        if not project.learner or "pretext_features" not in needs_of(options):
+            return StoredOutput()
+        result, read = settings.data_dir / project.learner, read_learner
+    try:
+        return read(result.parent)
+    except StoreCorrupt as error:
+        log.warning("Project %s: the queue follows the ranking alone. %s", project.id, error)
+        return StoredOutput()
+
+
+def start(ctx: Context) -> Outcome:
+    """Opens round 1, and says what the pool is too small for."""
+    rounds = Rounds.of(ctx)
+    ctx.notice("schedule", rounds.schedule(rounds.pool()).notice)
+    rounds.start()
+    return Outcome.DONE
+
+
+def open_first(ctx: Context) -> Outcome:
+    """Gives a round its query that has none yet."""
+    Rounds.of(ctx).open_first(lambda: last_output(ctx.settings, ctx.project, ctx.options))
+    return Outcome.DONE

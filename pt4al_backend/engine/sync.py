@@ -1,8 +1,8 @@
 """Step 1 of the engine: what Label Studio holds (tasks, images, answers) becomes the state's.
 
 Increments go by ``updated_at``, which Label Studio moves on for every new, changed or deleted annotation of a task.
-A full pass now and then catches what increments cannot show: deleted tasks. It asks for what was drawn or chosen only where
-the annotations are others than those that were read.
+A full pass now and then catches what increments cannot show: deleted tasks. It fetches what was drawn or chosen only where
+the annotations are not those that were read before.
 """
 
 import hashlib
@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.label_studio.annotations import LabelReader, image_of
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
-from pt4al_backend.state.schema import Project
-from pt4al_backend.state.store import Store, StoredAnswer
+from pt4al_backend.phases import Phase
+from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +35,11 @@ Json = dict[str, Any]
 class Sync:
     """Brings one project's tasks and answers up to date in the store."""
 
-    def __init__(self, store: Store, client: LabelStudio, project: Project, labelling: LabelReader) -> None:
+    def __init__(self, store: Store, client: LabelStudio, project: Project, reader: LabelReader) -> None:
         self._store = store
         self._client = client
         self._project = project
-        self._labelling = labelling
+        self._reader = reader
 
     def increment(self, *, reread: bool = False) -> None:
         """Takes over every task that changed since the last look; all tasks of a new project.
@@ -46,12 +49,11 @@ class Sync:
         since = "" if reread else self._project.synced_until
         known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
         changed = _seen_until(since) if since else None
-        for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._labelling.page_size):
+        for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._reader.page_size):
             self._take(page, known, before, reread=reread)
             since = max([since, *(str(task["updated_at"]) for task in page)])
         if since != self._project.synced_until:
-            self._store.update(self._project.id, synced_until=since)
-            self._project.synced_until = since
+            self._store.change(self._project, synced_until=since)
 
     def full(self) -> None:
         """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one."""
@@ -59,17 +61,17 @@ class Sync:
         known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
         self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
         if present - known.keys():
-            for page in self._client.task_pages(self._project.id, page_size=self._labelling.page_size):
+            for page in self._client.task_pages(self._project.id, page_size=self._reader.page_size):
                 self._take(page, known, before)
         else:
             answered: set[int] = set()
             for page in self._client.answered_pages(self._project.id):
                 self._take_again([int(task["id"]) for task in page if self._is_news(task, known, before)], known, before)
                 answered.update(int(task["id"]) for task in page)
-            gone = [{"id": i, **_NO_ANSWER} for i in self._store.answers(self._project.id) if i in present - answered]
-            self._store.put_answers(self._project.id, gone)
-        self._store.update(self._project.id, full_sync_at=time.time())
-        self._project.full_sync_at = time.time()
+            gone = present - answered
+            withdrawn = {i: StoredAnswer(AnswerKind.NONE) for i in self._store.answers(self._project.id) if i in gone}
+            self._store.put_answers(self._project.id, withdrawn)
+        self._store.change(self._project, full_sync_at=time.time())
 
     def _take(
         self,
@@ -79,7 +81,8 @@ class Sync:
         *,
         reread: bool = False,
     ) -> None:
-        tasks, answers = [], []
+        tasks: list[Json] = []
+        answers: dict[int, StoredAnswer] = {}
         for task in page:
             task_id = int(task["id"])
             if not (reread or self._is_news(task, known, before)):
@@ -89,13 +92,13 @@ class Sync:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
             stamp, old = _stamp(task.get("annotations") or []), before.get(task_id)
-            same = old if old and old.stamp == stamp and old.answer == "label" else None
-            answers.append({**self._answer(task, same), "stamp": stamp})
+            same = old if old and old.stamp == stamp and old.answer == AnswerKind.LABEL else None
+            answers[task_id] = self._answer(task, same)._replace(stamp=stamp)
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
 
     def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, StoredAnswer]) -> None:
-        for page in self._client.named_pages(self._project.id, ids, page_size=self._labelling.page_size):
+        for page in self._client.named_pages(self._project.id, ids, page_size=self._reader.page_size):
             self._take(page, known, before)
 
     def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, StoredAnswer]) -> bool:
@@ -103,28 +106,21 @@ class Sync:
         old = before.get(int(task["id"]))
         is_read = _stamp(task.get("annotations") or []) == (old.stamp if old else "")
         return (
-            known.get(int(task["id"])) != self._image(task)[0]
-            or not is_read
-            or not self._labelling.holds(old.label if old else "")
+            known.get(int(task["id"])) != self._image(task)[0] or not is_read or not self._reader.holds(old.label if old else "")
         )
 
     def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
         try:
-            return image_of(task.get("data") or {}, self._labelling.config), ""
+            return image_of(task.get("data") or {}, self._reader.config), ""
         except ImageUnreadable as error:
             return "", str(error)
 
-    def _answer(self, task: Mapping[str, Any], same: StoredAnswer | None) -> Json:
-        """The answer to a task; ``same`` is what the same annotations said before, when their predictions were still there."""
+    def _answer(self, task: Mapping[str, Any], same: StoredAnswer | None) -> StoredAnswer:
+        """The answer to a task; ``same`` is what the same annotations came to when their predictions were still there."""
         annotations = task.get("annotations") or []
-        answer = self._labelling.answer_of(annotations) if same else self._labelling.answer_of(annotations, self._prediction)
-        return {
-            "id": int(task["id"]),
-            "answer": "" if answer.kind == "none" else answer.kind,
-            "label": answer.label or "",
-            "accepted": same.accepted if same else answer.accepted,
-            "note": answer.problem or "",
-        }
+        answer = self._reader.answer_of(annotations) if same else self._reader.answer_of(annotations, self._prediction)
+        accepted = same.accepted if same else answer.accepted
+        return StoredAnswer(AnswerKind(answer.kind), answer.label or "", accepted, answer.problem or "")
 
     def _prediction(self, prediction_id: int) -> Json | None:
         try:
@@ -142,11 +138,27 @@ def _seen_until(newest: str) -> str:
 
 
 def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
-    """Tells whether annotations are those that were read before, without reading them: a drawing takes its time."""
+    """A digest of annotations that changes when they do, made without reading them: a drawing takes its time."""
     if not annotations:
         return ""
     marks = sorted((int(each["id"]), str(each.get("updated_at")), bool(each.get("was_cancelled"))) for each in annotations)
     return hashlib.sha256(repr(marks).encode()).hexdigest()[:40]
 
 
-_NO_ANSWER: Json = {"answer": "", "label": "", "accepted": False, "note": "", "stamp": ""}
+def catch_up(ctx: Context) -> None:
+    """Takes over what was answered since the last look, webhook or not: it must not be asked for again."""
+    Sync(ctx.store, ctx.client, ctx.project, ctx.reader).increment()
+
+
+def step(ctx: Context) -> Outcome:
+    """Takes over what changed; everything if tasks are missing or the labeling config is another one."""
+    sync = Sync(ctx.store, ctx.client, ctx.project, ctx.reader)
+    if not ctx.project.synced_until:
+        ctx.phase(Phase.SYNCING)
+    reread = ctx.remote.label_config != ctx.project.config_read
+    sync.increment(reread=reread)
+    if ctx.store.counts(ctx.project.id)["tasks"] != ctx.remote.task_number:
+        sync.full()
+    if reread:
+        ctx.store.change(ctx.project, config_read=ctx.remote.label_config)
+    return Outcome.DONE

@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,23 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.query import Querying
-from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
+from pt4al_backend.engine.query import Rounds
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs import runner
-from pt4al_backend.jobs.results import read_learner, read_scored
+from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.paths import mask_dir, pixel_path, project_dir
-from pt4al_backend.state.schema import Project
-from pt4al_backend.state.store import Store, Tasks
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Ranking, StoredAnswer, Tasks
 
 log = logging.getLogger(__name__)
 
-GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained anew
+GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
 KEPT_MODELS = 3
 #: Settings that decide what the pretext learner is: another value asks for another learner, at the next round boundary.
 LEARNER_SETTINGS = ("pretext", "encoder", "architecture", "width")
@@ -54,12 +56,41 @@ OnTick = Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """What annotators said so far, split into what trains the model and what measures it."""
+class LabelSplit:
+    """What annotators said so far, by task id.
+
+    Attributes:
+        train, control: labels that train the model, and those of control picks, which measure it.
+        unusable: why a label does not fit its image.
+        lost: tasks of whose label a part is gone from the disk.
+    """
 
     train: dict[int, str]
     control: dict[int, str]
-    digest: str
+    unusable: dict[int, str]
+    lost: list[int]
+
+
+def split_labels(
+    tasks: Tasks, answers: Mapping[int, StoredAnswer], controls: Ids, reader: LabelReader, *, train_on_accepted: bool
+) -> LabelSplit:
+    """Splits the labels of fetched images; control picks are never trained on, nor are accepted predictions unless wanted."""
+    labelled = tasks.where(tasks.labelled)
+    sizes = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
+    measures = set(controls.tolist())
+    split = LabelSplit({}, {}, {}, [])
+    for task_id, answer in sorted(answers.items()):
+        if task_id not in sizes:
+            continue
+        if not reader.holds(answer.label):
+            split.lost.append(task_id)
+        elif problem := reader.unusable_reason(answer.label, sizes[task_id]):
+            split.unusable[task_id] = problem
+        elif task_id in measures:
+            split.control[task_id] = answer.label
+        elif train_on_accepted or not answer.accepted:
+            split.train[task_id] = answer.label
+    return split
 
 
 def _number(folder: Path) -> int:
@@ -108,19 +139,19 @@ class Trainer:
         """Whether fetched images wait for a pretext loss."""
         return bool(np.isnan(self._fetched().losses).any())
 
-    def rank(self, querying: Querying, on_progress: OnProgress, on_tick: OnTick, *, anew: bool = False) -> None:
-        """Trains the pretext learner if there is none, or ``anew``; else scores late arrivals and gives them a batch."""
+    def rank(self, rounds: Rounds, on_progress: OnProgress, on_tick: OnTick, *, from_scratch: bool = False) -> None:
+        """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch."""
         learner = self._learner()
         folder = self._folder / f"rank-{_number(learner.parent) + 1 if learner else 1}"
         job = runner.job_of(folder)
         if job is not None and self._is_stale(job):
             shutil.rmtree(folder)
-        if anew or folder.exists() or not artefacts.is_complete(learner):
-            self._train_learner(folder, querying, on_progress, on_tick)
+        if from_scratch or folder.exists() or not artefacts.is_complete(learner):
+            self._train_learner(folder, rounds, on_progress, on_tick)
         if self.is_unranked():
             self._score_arrivals(on_progress, on_tick)
 
-    def _train_learner(self, folder: Path, querying: Querying, on_progress: OnProgress, on_tick: OnTick) -> None:
+    def _train_learner(self, folder: Path, rounds: Rounds, on_progress: OnProgress, on_tick: OnTick) -> None:
         if runner.job_of(folder) is None:
             tasks = self._fetched()
             wants = ["features"] if "pretext_features" in plan.needs_of(self._options) else []
@@ -128,12 +159,19 @@ class Trainer:
             runner.prepare(folder, job, rows=tasks.rows, ids=tasks.ids)
         result = runner.run(folder, on_progress, on_tick)
         ids = np.load(folder / "ids.npy")
-        self._store.set_tasks(self._project.id, {"id": ids, "loss": np.load(result / "losses.npy")})
-        self._project.quality = artefacts.manifest(result)["quality"]
-        querying.cut_batches(max(self._project.round, 1), anew=True)
-        learner = str(result.relative_to(self._settings.data_dir))
-        self._change(learner=learner, learner_pool=len(ids), quality=self._project.quality)
+        self._adopt(result, ids, rounds)
         self._forget_old_learners()
+
+    def _adopt(self, result: Path, ids: Ids, rounds: Rounds) -> None:
+        losses, quality = np.load(result / "losses.npy"), artefacts.manifest(result)["quality"]
+        pool = rounds.pool()
+        order = np.argsort(ids)
+        known = np.isin(pool.ids, ids)
+        pool.losses[known] = losses[order][np.searchsorted(ids, pool.ids[known], sorter=order)]
+        meaningful = bool(quality.get("meaningful", False))
+        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful, from_scratch=True)
+        learner = str(result.relative_to(self._settings.data_dir))
+        self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
 
     def _forget_old_learners(self) -> None:
         """A job of a round that was cut short goes on from the learner that it names."""
@@ -160,50 +198,39 @@ class Trainer:
 
     # the model of a round
 
-    def labels(self) -> Labels:
-        """Usable labels of fetched images; control picks are never trained on.
+    def take_labels(self) -> LabelSplit:
+        """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""
+        answers = self._store.answers(self._project.id)
+        controls = self._store.control_ids(self._project.id)
+        accepted = self._options.train_on_accepted
+        split = split_labels(self._fetched(), answers, controls, self._labelling, train_on_accepted=accepted)
+        notes = list(split.unusable.values())
+        skipped = [AnswerKind.SKIP] * len(notes)
+        self._store.set_tasks(self._project.id, {"id": list(split.unusable), "answer": skipped, "note": notes})
+        if split.lost:
+            log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(split.lost))
+            self._store.change(self._project, full_sync_at=0.0)
+        return split
 
-        A label that does not fit its image is set aside; one of which a part is gone from the disk waits to be read again.
-        """
-        tasks = self._fetched()
-        labelled = tasks.where(tasks.labelled)
-        usable = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
-        control = set(self._store.control_ids(self._project.id).tolist())
-        train, measure, unusable, lost = {}, {}, {}, []
-        for task_id, said in sorted(self._store.answers(self._project.id).items()):
-            if task_id not in usable:
-                continue
-            if not self._labelling.holds(said.label):
-                lost.append(task_id)
-            elif problem := self._labelling.unusable_reason(said.label, usable[task_id]):
-                unusable[task_id] = problem
-            elif task_id in control:
-                measure[task_id] = said.label
-            elif self._options.train_on_accepted or not said.accepted:
-                train[task_id] = said.label
-        self._store.set_tasks(
-            self._project.id, {"id": list(unusable), "answer": ["skip"] * len(unusable), "note": list(unusable.values())}
-        )
-        if lost:
-            log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(lost))
-            self._change(full_sync_at=0.0)
-        text = f"{self._options.model_dump_json()}{sorted(train.items())}{self._classes}"
-        return Labels(train, measure, hashlib.sha256(text.encode()).hexdigest())
+    def digest(self, labels: LabelSplit) -> str:
+        """Of what a model would learn from labels: equal if nothing is new."""
+        text = f"{self._options.model_dump_json()}{sorted(labels.train.items())}{self._classes}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
-    def missing_for_training(self, labels: Labels) -> str:
+    def missing_for_training(self, labels: LabelSplit) -> str:
         """What is missing before a model can be trained, "" if nothing is."""
         return self._labelling.missing_for_training(labels.train.values(), self._options, self._project.image_shape or (1, 1))
 
-    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[StoredOutput, Json]:
-        """Trains this round's model on the labels there are; returns what it scored, and the columns that close the round.
+    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[StoredOutput, ClosedRound]:
+        """Trains this round's model on the labels there are; returns what it scored, and what closes the round.
 
         Raises:
             TrainingImpossible: the child said why.
         """
-        labels = self.labels()
+        labels = self.take_labels()
         folder = self._lesson_folder()
         job = self._under_way()
-        given = (labels.digest, _text(self._learner()))
+        given = (self.digest(labels), _text(self._learner()))
         if job is not None and self._has_failed() and (job["digest"], job["learner"]) != given:
             job = None  # it failed on other labels, or from another learner; one that was cut short goes on with what it had
         if job is None:
@@ -214,16 +241,16 @@ class Trainer:
             (folder / "failed").touch()
             raise
         manifest = artefacts.manifest(result)
-        closed = {
-            "model": str(result.relative_to(self._settings.data_dir)),
-            "labels": int(manifest["train_size"]),
-            "digest": job["digest"],
-            "control": manifest["control"],
-            "seconds": manifest["seconds"],
-        }
+        closed = ClosedRound(
+            model=str(result.relative_to(self._settings.data_dir)),
+            labels=int(manifest["train_size"]),
+            digest=job["digest"],
+            control=manifest["control"],
+            seconds=manifest["seconds"],
+        )
         return read_scored(folder), closed
 
-    def _prepare(self, folder: Path, labels: Labels, candidates: Ids) -> Json:
+    def _prepare(self, folder: Path, labels: LabelSplit, candidates: Ids) -> Json:
         tasks = self._fetched()
         row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
 
@@ -232,7 +259,7 @@ class Trainer:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        job = {**self._job("learn", learner=self._learner()), "previous": previous, "digest": labels.digest}
+        job = {**self._job("learn", learner=self._learner()), "previous": previous, "digest": self.digest(labels)}
         runner.prepare(
             folder,
             job,
@@ -243,28 +270,12 @@ class Trainer:
         )
         return job
 
-    def scored(self) -> StoredOutput:
-        """What the last good model scored, or else the pretext learner for a strategy that starts with it.
-
-        Nothing if there is none, or its files are gone or damaged.
-        """
-        result, read = self._settings.data_dir / self._project.model, read_scored
-        if not self._project.model:
-            if not self._project.learner or "pretext_features" not in plan.needs_of(self._options):
-                return StoredOutput()
-            result, read = self._settings.data_dir / self._project.learner, read_learner
-        try:
-            return read(result.parent)
-        except StoreCorrupt as error:
-            log.warning("Project %s: the queue goes on along the ranking. %s", self._project.id, error)
-            return StoredOutput()
-
     def forget_old_models(self) -> None:
         """Deletes the folders of models that are no longer served, and what was kept of labels that were replaced.
 
         Called when no training is under way: a job names the labels that it was written with.
         """
-        self._labelling.keep_only(said.label for said in self._store.answers(self._project.id).values())
+        self._labelling.keep_only(answer.label for answer in self._store.answers(self._project.id).values())
         folders = sorted(self._folder.glob("learn-*"), key=_number)
         for folder in folders[:-KEPT_MODELS]:
             if folder / "result" != self._settings.data_dir / self._project.model:
@@ -317,8 +328,3 @@ class Trainer:
             query = plan.schedule(len(self._fetched()), self._options).query
             job |= {"classes": self._classes, **plan.job_requirements(self._options, query)}
         return job
-
-    def _change(self, **columns: Any) -> None:
-        self._store.update(self._project.id, **columns)
-        for name, value in columns.items():
-            setattr(self._project, name, value)

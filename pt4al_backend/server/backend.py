@@ -16,7 +16,7 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.query import plan
 from pt4al_backend.server.predictions import Predictions, TaskPrediction
 from pt4al_backend.server.requests import START_TRAINING, SetupRequest, Task
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import Project, PublicationState
 from pt4al_backend.state.store import Store
 
 
@@ -100,7 +100,8 @@ class Backend:
         return sorted({version for number in self._store.project_ids() for version in self._published(number)})
 
     def _published(self, project_id: int) -> list[str]:
-        return [publication.version for publication in self._store.publications(project_id, "old", "live")]
+        found = self._store.publications(project_id, PublicationState.OLD, PublicationState.LIVE)
+        return [publication.version for publication in found]
 
     def _require(self, project_id: int) -> None:
         if not self.knows(project_id):

@@ -10,7 +10,7 @@ from typing import Any
 from typing_extensions import TypedDict  # Python 3.11's own is not one that pydantic reads
 
 from pt4al_backend.config import ServerSettings, project_settings
-from pt4al_backend.engine.labelling import label_reader_for
+from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.label_config import parse

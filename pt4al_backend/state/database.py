@@ -1,11 +1,25 @@
-"""The database below the store: how SQLite and PostgreSQL are opened, and brought to this version's tables."""
+"""The database below the store: how SQLite and PostgreSQL are opened, migrated, read and written.
 
+Large writes go in slices of ``SLICE`` rows where nothing depends on their being one, so that on SQLite no writer holds the
+file for more than some milliseconds.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from pt4al_backend.state.schema import Base
+
+SLICE = 500
+
+T = TypeVar("T")
 
 #: What people write for a database of PostgreSQL, and the dialect of the driver that the extra ``postgresql`` installs.
 POSTGRESQL, PSYCOPG = ("postgresql://", "postgres://"), "postgresql+psycopg://"
@@ -45,3 +59,45 @@ def migrate(writer: Engine) -> None:
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(76480401)")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def sliced(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cuts a sequence into parts of at most ``SLICE``."""
+    for start in range(0, len(items), SLICE):
+        yield items[start : start + SLICE]
+
+
+class Database:
+    """Sessions for reading and for writing. Safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self._reader = engine(url)
+        self._writer = self._reader.execution_options(writes=True)
+
+    def migrate(self) -> None:
+        """Brings the tables to the newest migration."""
+        migrate(self._writer)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._reader.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with Session(self._reader, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        with Session(self._writer, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def _upsert(self, table: type[Base], rows: Sequence[Mapping[str, Any]], update_columns: Sequence[str]) -> None:
+        dialect: Any = postgresql if self._writer.dialect.name == "postgresql" else sqlite
+        keys = [column.name for column in table.__table__.primary_key]
+        for part in sliced(rows):
+            statement = dialect.insert(table)
+            changes = {name: getattr(statement.excluded, name) for name in update_columns}
+            statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
+            with self._writing() as session:
+                session.execute(statement, list(part))

@@ -1,19 +1,70 @@
 """The tables of the state, for SQLite and PostgreSQL alike. Changes go through a migration in ``migrations/versions``."""
 
-from typing import Any
+from enum import StrEnum
+from typing import Any, TypedDict
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Enum, Float, ForeignKey, Index, Integer, String, Text, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from pt4al_backend.phases import Phase
+
+
+class AnswerKind(StrEnum):
+    """What annotators did with a task. One that they answered without a label that counts is skipped."""
+
+    NONE = "none"
+    LABEL = "label"
+    SKIP = "skip"
+
+
+class PickKind(StrEnum):
+    """Why a round asks for a task."""
+
+    QUERY = "query"  # chosen by the strategy, to learn from
+    CONTROL = "control"  # drawn uniformly from the pool, to measure the model: it is never trained on
+    RESERVE = "reserve"  # served behind the query, so that nobody waits while a model trains
+
+
+class RoundState(StrEnum):
+    """How far a round is."""
+
+    STARTING = "starting"  # serves control picks and a uniform reserve while the pool is ranked
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class PublicationState(StrEnum):
+    """What Label Studio knows of a model version."""
+
+    SENDING = "sending"
+    LIVE = "live"
+    OLD = "old"
+    PRUNED = "pruned"  # its predictions are deleted
+
+
+def _text_of(kinds: type[StrEnum]) -> Enum:
+    """A column that holds the values of an enumeration as text."""
+    return Enum(kinds, native_enum=False, length=8, values_callable=lambda members: [str(member) for member in members])
 
 
 class Base(DeclarativeBase):
     """Root of the tables. Times are seconds since 1970 in UTC."""
 
-    type_annotation_map = {dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 - SQLAlchemy's own convention
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own convention
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        AnswerKind: _text_of(AnswerKind),
+        PickKind: _text_of(PickKind),
+        RoundState: _text_of(RoundState),
+        PublicationState: _text_of(PublicationState),
+    }
 
 
 class Project(Base):
-    """One Label Studio project that connected the backend, and where its loop stands."""
+    """One Label Studio project that connected the backend, and where its loop stands.
+
+    A row that the store gave away is read-only: ``Store.change`` changes the database and the row together.
+    """
 
     __tablename__ = "projects"
 
@@ -24,25 +75,24 @@ class Project(Base):
     hostname: Mapped[str] = mapped_column(Text, default="")  # how Label Studio names itself
     access_token: Mapped[str] = mapped_column(Text, default="")  # from /setup; used only if the admin set none
 
-    phase: Mapped[str] = mapped_column(String(32), default="connected")
+    phase: Mapped[str] = mapped_column(String(32), default=Phase.CONNECTED)
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
     notices: Mapped[dict[str, Any]] = mapped_column(default=dict)  # topic -> sentence for the user
     error: Mapped[str] = mapped_column(Text, default="")
     remedy: Mapped[str] = mapped_column(Text, default="")
     error_at: Mapped[float | None] = mapped_column(Float)
 
-    asked: Mapped[int] = mapped_column(Integer, default=0)  # counts the requests for a reconcile
-    train_asked: Mapped[int] = mapped_column(Integer, default=0)  # counts presses of Start Training
-    train_done: Mapped[int] = mapped_column(Integer, default=0)  # the last press that was heeded
-    lease_owner: Mapped[str] = mapped_column(String(64), default="")
-    lease_until: Mapped[float] = mapped_column(Float, default=0.0)
+    requests: Mapped[int] = mapped_column(Integer, default=0)  # counts the requests for a reconcile
+    requests_handled: Mapped[int] = mapped_column(Integer, default=0)  # the last of them that a reconcile has handled
+    trainings_requested: Mapped[int] = mapped_column(Integer, default=0)  # counts presses of Start Training
+    trainings_handled: Mapped[int] = mapped_column(Integer, default=0)  # the last press that was handled
 
-    view_made: Mapped[bool] = mapped_column(Boolean, default=False)  # whoever deletes the Data Manager's tab wants it gone
+    view_made: Mapped[bool] = mapped_column(Boolean, default=False)  # once: people may delete the Data Manager's tab
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
     config_read: Mapped[str] = mapped_column(Text, default="")  # the labeling config that images and labels were read by
     task: Mapped[str] = mapped_column(String(32), default="")  # the main task that the images are stored for
-    asked_size: Mapped[int | None] = mapped_column(Integer)  # the setting image_size that the shapes were chosen by
+    requested_size: Mapped[int | None] = mapped_column(Integer)  # the setting image_size that the shapes were chosen by
     image_height: Mapped[int | None] = mapped_column(Integer)  # of the frames that networks are trained on
     image_width: Mapped[int | None] = mapped_column(Integer)
     stored_height: Mapped[int | None] = mapped_column(Integer)  # of the frames in the pixel file
@@ -55,6 +105,11 @@ class Project(Base):
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in type(self).__table__.columns and inspect(self).detached:
+            raise AttributeError(f"Project.{name} is read-only here; Store.change changes it.")
+        super().__setattr__(name, value)
+
     @property
     def image_shape(self) -> tuple[int, int] | None:
         """Shape of the frames that networks are trained on; None before the first image was read."""
@@ -66,8 +121,44 @@ class Project(Base):
         return (self.stored_height, self.stored_width) if self.stored_height and self.stored_width else None
 
 
+class ProjectColumns(TypedDict, total=False):
+    """Columns of ``Project`` by name, as the store's methods take them."""
+
+    title: str
+    label_config: str
+    params: dict[str, Any]
+    hostname: str
+    access_token: str
+    phase: str
+    progress: dict[str, Any]
+    notices: dict[str, Any]
+    error: str
+    remedy: str
+    error_at: float | None
+    requests: int
+    requests_handled: int
+    trainings_requested: int
+    trainings_handled: int
+    view_made: bool
+    synced_until: str
+    full_sync_at: float
+    config_read: str
+    task: str
+    requested_size: int | None
+    image_height: int | None
+    image_width: int | None
+    stored_height: int | None
+    stored_width: int | None
+    learner: str
+    learner_pool: int
+    quality: dict[str, Any]
+    model: str
+    round: int
+    served_version: str
+
+
 class Task(Base):
-    """One task of the pool: its image, its pretext loss and batch, and what annotators said."""
+    """One task of the pool: its image, its pretext loss and batch, and its annotators' answer."""
 
     __tablename__ = "tasks"
 
@@ -78,10 +169,10 @@ class Task(Base):
     width: Mapped[int | None] = mapped_column(Integer)  # of the image as it was fetched, upright
     height: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str] = mapped_column(Text, default="")  # why it is set aside
-    retry_at: Mapped[float | None] = mapped_column(Float)  # when a passing problem is looked at again
+    retry_at: Mapped[float | None] = mapped_column(Float)  # when an image that may be readable again is fetched once more
     loss: Mapped[float | None] = mapped_column(Float(53))
     batch: Mapped[int] = mapped_column(Integer, default=0)  # 1..I, 0: not ranked yet
-    answer: Mapped[str] = mapped_column(String(8), default="")  # "", "label" or "skip"
+    answer: Mapped[AnswerKind] = mapped_column(default=AnswerKind.NONE)
     label: Mapped[str] = mapped_column(Text, default="")
     accepted: Mapped[bool] = mapped_column(default=False)  # a prediction submitted unchanged
     note: Mapped[str] = mapped_column(Text, default="")  # which of its annotations do not count, and why
@@ -95,8 +186,8 @@ class Round(Base):
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
-    state: Mapped[str] = mapped_column(String(8), default="open")  # "starting", "open" or "closed"
-    batch: Mapped[int] = mapped_column(Integer, default=0)  # PT4AL's batch that it asks from: 1..I, then from the start again
+    state: Mapped[RoundState] = mapped_column(default=RoundState.OPEN)
+    batch: Mapped[int] = mapped_column(Integer, default=0)  # PT4AL's batch that its query comes from: 1..I, then 1 again
     opened_at: Mapped[float] = mapped_column(Float, default=0.0)
     closed_at: Mapped[float | None] = mapped_column(Float)
     model: Mapped[str] = mapped_column(Text, default="")  # trained on the labels of this and earlier rounds
@@ -116,7 +207,7 @@ class Pick(Base):
     round: Mapped[int] = mapped_column(Integer, primary_key=True)
     task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     position: Mapped[int] = mapped_column(Integer)
-    kind: Mapped[str] = mapped_column(String(8))  # "query", "control" or "reserve"
+    kind: Mapped[PickKind] = mapped_column()
     score: Mapped[float] = mapped_column(Float(53))  # what Label Studio sorts by, lowest first
     label: Mapped[str] = mapped_column(Text, default="")  # the model's answer
     confidence: Mapped[float | None] = mapped_column(Float(53))  # its top-1 posterior
@@ -130,7 +221,7 @@ class Publication(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
     round: Mapped[int] = mapped_column(Integer)
-    state: Mapped[str] = mapped_column(String(8))  # "sending", "live", "old" or "pruned"
+    state: Mapped[PublicationState] = mapped_column()
     digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers
     picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
     at: Mapped[float] = mapped_column(Float)

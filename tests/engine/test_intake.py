@@ -114,7 +114,7 @@ def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_siz
 def test_as_long_as_no_image_can_be_read_their_size_stays_open(
     store: Store, settings: ServerSettings, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_module, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(intake_module, "REFETCH_SECONDS", 0.0)
     add_tasks(store, range(1, 6))
     take_in(store, settings, files)
     assert project(store).stored_shape is None
@@ -153,7 +153,7 @@ def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(
     files.add(range(1, 4))
     take_in(store, settings, files)
     store.set_tasks(1, {"id": [1, 2, 3], "loss": [1.0, 2.0, 3.0], "batch": [1, 1, 1]})
-    store.update(1, learner="projects/1/rank-1/result", learner_pool=3)
+    store.change(1, learner="projects/1/rank-1/result", learner_pool=3)
     (project_dir(settings, 1) / "rank-1" / "result").mkdir(parents=True)
     take_in(store, settings, files, image_size=64)
     assert (project(store).image_shape, project(store).learner) == ((64, 64), "")

@@ -9,12 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.engine.query import Querying
+from pt4al_backend.engine.query import Rounds
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.state.schema import Pick
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 
 PROJECT = 5
 UNRANKED: dict[str, Any] = {}
@@ -30,8 +32,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-class Round:
-    """One project's rounds, with a hand on everything that the engine would do between them."""
+class Life:
+    """One project's rounds, and everything that the engine would do between them."""
 
     def __init__(self, store: Store, tasks: int = 0, **params: Any) -> None:
         self.store = store
@@ -39,10 +41,10 @@ class Round:
         self.add(range(1, tasks + 1))
 
     @property
-    def querying(self) -> Querying:
+    def rounds(self) -> Rounds:
         project = self.store.project(PROJECT)
         assert project is not None
-        return Querying(self.store, project, self.options)
+        return Rounds(self.store, project, self.options)
 
     @property
     def number(self) -> int:
@@ -58,31 +60,31 @@ class Round:
         tasks = self.store.tasks(PROJECT)
         losses = np.random.default_rng(seed).permutation(len(tasks)) / len(tasks)
         self.store.set_tasks(PROJECT, {"id": tasks.ids, "row": np.arange(len(tasks)), "loss": losses})
-        self.store.update(PROJECT, quality={"meaningful": meaningful})
-        self.querying.cut_batches(max(self.number, 1), anew=True)
+        self.store.change(PROJECT, quality={"meaningful": meaningful})
+        ids, cut = self.rounds.batches(self.rounds.pool(), max(self.number, 1), meaningful, from_scratch=True)
+        self.store.set_tasks(PROJECT, {"id": ids, "batch": cut})
         return dict(zip(tasks.ids.tolist(), losses.tolist(), strict=True))
 
     def picks(self, *kinds: str) -> list[int]:
         found = self.store.picks(PROJECT, self.number)
         return [pick.task_id for pick in found if not kinds or pick.kind in kinds]
 
-    def answer(self, ids: Iterable[int], kind: str = "label") -> None:
-        given = {"answer": kind, "label": "red", "accepted": False, "note": ""}
-        self.store.put_answers(PROJECT, [{"id": i, **given} for i in ids])
+    def answer(self, ids: Iterable[int], kind: AnswerKind = AnswerKind.LABEL) -> None:
+        self.store.put_answers(PROJECT, dict.fromkeys(ids, StoredAnswer(kind, "red")))
 
     def set_aside(self, ids: Iterable[int]) -> None:
         chosen = list(ids)
         self.store.set_tasks(PROJECT, {"id": chosen, "problem": ["not an image"] * len(chosen)})
 
     def score(self, confidence: NDArray[np.float64] | None = None) -> StoredOutput:
-        """What a model of two classes says of the next round's candidates; as sure as ``confidence``, by task id."""
-        self.querying.cut_batches(self.number + 1)
-        ids = self.querying.candidates(self.number + 1)
+        """The output of a model of two classes for the next round's candidates; ``confidence`` is by task id."""
+        self.rounds.cut_batches(self.number + 1)
+        ids = self.rounds.candidates(self.number + 1)
         top = 0.5 + np.random.default_rng(self.number).random(len(ids)) / 2 if confidence is None else confidence[ids]
         return StoredOutput(ids, confidences(np.stack([top, 1 - top], 1)), np.full(len(ids), "red"))
 
     def turn(self, scored: StoredOutput | None = None) -> None:
-        self.querying.open_next(scored or self.score(), {"labels": 1, "model": f"m{self.number}"})
+        self.rounds.open_next(scored or self.score(), ClosedRound(labels=1, model=f"m{self.number}"))
 
 
 def random_order(ids: Iterable[int], seed: int = 0) -> list[int]:
@@ -96,38 +98,38 @@ def batches(store: Store) -> dict[int, int]:
 
 
 def test_the_first_minute_serves_control_picks_then_a_uniform_reserve(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
-    project.querying.start()
+    project = Life(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
+    project.rounds.start()
     order = random_order(range(1, 101))
     assert project.picks("control") == project.picks()[:2] == order[:2]
     assert len(project.picks("reserve")) == 6
     assert not set(project.picks("reserve")) & set(order[:10])  # held back for the control picks of later rounds
-    assert not project.querying.is_answered()
+    assert not project.rounds.is_answered()
 
 
 def test_starting_twice_changes_nothing(store: Store) -> None:
-    project = Round(store, 50, query_size=5)
-    project.querying.start()
+    project = Life(store, 50, query_size=5)
+    project.rounds.start()
     first = project.picks()
     project.add(range(51, 80))
-    project.querying.start()
+    project.rounds.start()
     assert project.picks() == first
 
 
 def test_without_tasks_no_round_is_opened(store: Store) -> None:
-    project = Round(store)
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project = Life(store)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     assert project.number == 0
 
 
 def test_the_first_query_keeps_the_control_picks_that_were_served_while_the_pool_was_ranked(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
-    project.querying.start()
+    project = Life(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
+    project.rounds.start()
     controls, reserve = project.picks("control"), project.picks("reserve")
     project.answer([controls[0], reserve[0]])
     losses = project.rank()
-    project.querying.open_first(StoredOutput)
+    project.rounds.open_first(StoredOutput)
     assert project.picks("control") == controls
     assert len(project.picks("query")) == 8
     assert reserve[0] not in project.picks()
@@ -137,29 +139,29 @@ def test_the_first_query_keeps_the_control_picks_that_were_served_while_the_pool
 
 
 def test_a_control_pick_whose_image_is_set_aside_is_replaced_by_the_next_of_the_random_order(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0.2)
-    project.querying.start()
+    project = Life(store, 100, rounds=5, query_size=10, control_share=0.2)
+    project.rounds.start()
     first, second, third = random_order(range(1, 101))[:3]
     project.set_aside([first])
     project.rank()
-    project.querying.open_first(StoredOutput)
+    project.rounds.open_first(StoredOutput)
     assert project.picks("control") == [second, third]
 
 
 def test_what_is_not_scored_yet_waits_for_a_later_round(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=10, control_share=0)
+    project = Life(store, 60, rounds=3, query_size=10, control_share=0)
     project.rank()
     project.add(range(61, 81))
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     assert max(project.picks("query", "reserve")) <= 60
 
 
 def test_a_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> None:
-    project = Round(store, 200, rounds=4, query_size=40, control_share=0, reserve_size=0)
+    project = Life(store, 200, rounds=4, query_size=40, control_share=0, reserve_size=0)
     losses = project.rank(meaningful=False)
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     asked = [losses[i] for i in project.picks("query")]
     assert asked != sorted(asked, reverse=True)
     in_batches = [np.mean([losses[i] for i, batch in batches(store).items() if batch == number]) for number in (1, 2, 3, 4)]
@@ -167,24 +169,24 @@ def test_a_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> N
 
 
 def test_the_paper_asks_for_even_intervals_of_the_hardest_batch(store: Store) -> None:
-    project = Round(store, 100, preset="paper", rounds=5, query_size=5)
+    project = Life(store, 100, preset="paper", rounds=5, query_size=5)
     losses = project.rank()
-    project.querying.start()
+    project.rounds.start()
     assert project.picks() == []
-    project.querying.open_first(StoredOutput)
+    project.rounds.open_first(StoredOutput)
     hardest = sorted(losses, key=losses.__getitem__, reverse=True)[:20]
     assert project.picks() == project.picks("query") == hardest[::4]
-    assert not project.querying.lengthen(StoredOutput)
+    assert not project.rounds.lengthen(StoredOutput)
 
 
 def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
+    project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     for number in (2, 3, 4, 5):
         project.answer(project.picks("query"))
-        assert project.querying.is_answered()
+        assert project.rounds.is_answered()
         scored = project.score()
         project.turn(scored)
         assert {batches(store)[i] for i in project.picks("query")} == {number}
@@ -197,10 +199,10 @@ def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> N
 
 
 def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None:
-    project = Round(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
+    project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     for number, batch in ((2, 5), (3, 2), (4, 4), (5, 3)):
         project.answer(project.picks("query"))
         project.turn()
@@ -212,26 +214,26 @@ def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None
 
 def test_a_strategy_that_starts_with_the_pretext_learner_asks_what_it_tells_apart(store: Store) -> None:
     """Four kinds of images. What is held back for control picks teaches nothing, so it does not stand for its kind."""
-    project = Round(store, 84, strategy="typiclust", query_size=5, control_share=0.2, reserve_size=5, rounds=4)
+    project = Life(store, 84, strategy="typiclust", query_size=5, control_share=0.2, reserve_size=5, rounds=4)
     project.rank()
-    project.querying.start()
+    project.rounds.start()
     (control,) = project.picks("control")
     ids = np.arange(1, 81)  # the others came after the ranking
     features = np.eye(4, dtype=np.float16).repeat(20, 0) + np.random.default_rng(0).random((80, 4)).astype(np.float16) / 20
     known = StoredOutput(ids, {}, np.full(80, ""), features)
-    project.querying.open_first(lambda: known)
+    project.rounds.open_first(lambda: known)
     assert project.picks("control") == [control]
     assert sorted((i - 1) // 20 for i in project.picks("query")) == [0, 1, 2, 3]
     assert {(pick.label, pick.confidence) for pick in store.picks(PROJECT, 1)} == {("", None)}
     project.answer(project.picks("query", "reserve"))
-    assert project.querying.lengthen(lambda: known)
+    assert project.rounds.lengthen(lambda: known)
 
 
 def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: Store) -> None:
-    project = Round(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
+    project = Life(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
     losses = project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     for _ in (2, 3):
         project.answer(project.picks("query"))
         project.turn()
@@ -246,10 +248,10 @@ def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: St
 @pytest.mark.parametrize("liking", [1, -1])
 def test_no_model_has_a_say_in_the_control_picks(store: Store, liking: int) -> None:
     """Whether the model is surest or least sure of the tasks held back, a sweep measures it on the same ones."""
-    project = Round(store, 200, rounds=4, query_size=20, control_share=0.2, reserve_size=10)
+    project = Life(store, 200, rounds=4, query_size=20, control_share=0.2, reserve_size=10)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     order = random_order(range(1, 201))
     likely = np.zeros(201)
     likely[order] = np.linspace(0.5, 1, 200)[::liking]
@@ -264,51 +266,51 @@ def test_no_model_has_a_say_in_the_control_picks(store: Store, liking: int) -> N
 
 
 def test_control_picks_never_take_more_than_their_share_of_what_is_left(store: Store) -> None:
-    project = Round(store, 20, rounds=10, query_size=2, control_share=0.1, strategy="entropy")
+    project = Life(store, 20, rounds=10, query_size=2, control_share=0.1, strategy="entropy")
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
-    assert len(project.querying.candidates(2)) == 18  # the whole pool but two: not one for each of ten rounds
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
+    assert len(project.rounds.candidates(2)) == 18  # the whole pool but two: not one for each of ten rounds
 
 
 def test_skipped_set_aside_and_deleted_tasks_keep_no_round_open(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=6, control_share=0)
+    project = Life(store, 60, rounds=3, query_size=6, control_share=0)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     first, second, third, *rest = project.picks("query")
     project.answer(rest)
-    assert project.querying.unanswered()[0] == 3
-    project.answer([first], "skip")
+    assert project.rounds.unanswered()[0] == 3
+    project.answer([first], AnswerKind.SKIP)
     project.set_aside([second])
-    assert not project.querying.is_answered()
+    assert not project.rounds.is_answered()
     store.drop_tasks(PROJECT, [third])
-    assert project.querying.is_answered()
+    assert project.rounds.is_answered()
 
 
 def test_an_answer_that_is_withdrawn_is_waited_for_again(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=6)
+    project = Life(store, 60, rounds=3, query_size=6)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     project.answer(project.picks("control", "query"))
-    assert project.querying.is_answered()
-    project.answer(project.picks("query")[:1], "")
-    assert not project.querying.is_answered()
-    assert project.querying.unanswered()[0] == 1
+    assert project.rounds.is_answered()
+    project.answer(project.picks("query")[:1], AnswerKind.NONE)
+    assert not project.rounds.is_answered()
+    assert project.rounds.unanswered()[0] == 1
 
 
 def test_a_round_whose_whole_query_was_deleted_asks_anew(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=6, control_share=0)
+    project = Life(store, 60, rounds=3, query_size=6, control_share=0)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
     before = project.picks("query")
     store.drop_tasks(PROJECT, before)
-    project.querying.open_first(lambda: scored)
+    project.rounds.open_first(lambda: scored)
     asked = [pick for pick in store.picks(PROJECT, 2) if pick.kind == "query"]
     assert len(asked) == 6
     assert all(pick.label for pick in asked)  # by the same model
@@ -316,33 +318,33 @@ def test_a_round_whose_whole_query_was_deleted_asks_anew(store: Store) -> None:
 
 
 def test_an_open_round_is_left_alone(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=6)
+    project = Life(store, 60, rounds=3, query_size=6)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     before = [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)]
     project.answer(project.picks("query")[:3])
-    project.querying.open_first(StoredOutput)
+    project.rounds.open_first(StoredOutput)
     assert [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)] == before
 
 
 def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: Store) -> None:
-    project = Round(store, 12, rounds=2, query_size=6, control_share=0)
+    project = Life(store, 12, rounds=2, query_size=6, control_share=0)
     project.rank()
-    project.querying.start()
+    project.rounds.start()
     for _ in (1, 2):
-        project.querying.open_first(StoredOutput)
+        project.rounds.open_first(StoredOutput)
         project.answer(project.picks("query"))
         project.turn()
     project.answer(range(1, 13))
     project.turn(StoredOutput())
     assert project.picks() == []
-    assert not project.querying.is_answered()
-    project.querying.open_first(StoredOutput)
+    assert not project.rounds.is_answered()
+    project.rounds.open_first(StoredOutput)
     assert project.picks() == []
     project.add(range(13, 20))
     project.rank()
-    project.querying.open_first(StoredOutput)
+    project.rounds.open_first(StoredOutput)
     assert len(project.picks("query")) == 6
     assert min(project.picks()) >= 13
 
@@ -351,19 +353,19 @@ def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: St
 def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_needs_is_left(
     store: Store, reserve: int, enough: int
 ) -> None:
-    project = Round(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
+    project = Life(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
     project.answer(project.picks("query"))
     project.answer(project.picks("reserve")[: reserve - enough])
-    assert not project.querying.lengthen(lambda: scored)
+    assert not project.rounds.lengthen(lambda: scored)
     before = project.picks()
     project.answer(project.picks("reserve")[reserve - enough :][:1])
-    assert project.querying.lengthen(lambda: scored)
+    assert project.rounds.lengthen(lambda: scored)
     assert project.picks()[: 10 + reserve] == before
     added: list[Pick] = store.picks(PROJECT, 2)[10 + reserve :]
     assert len(added) == reserve
@@ -371,22 +373,22 @@ def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_need
     assert all(pick.label for pick in added)  # scored ahead, so the order is the model's
     assert not {pick.task_id for pick in added} & store.answers(PROJECT).keys()
     assert (np.diff([pick.score for pick in store.picks(PROJECT, 2)]) > 0).all()
-    assert not project.querying.lengthen(lambda: scored)
+    assert not project.rounds.lengthen(lambda: scored)
 
 
 def test_the_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> None:
-    project = Round(store, 60, rounds=3, query_size=10, control_share=0.1)
-    project.querying.start()
+    project = Life(store, 60, rounds=3, query_size=10, control_share=0.1)
+    project.rounds.start()
     project.answer(project.picks())
-    assert project.querying.lengthen(StoredOutput)
+    assert project.rounds.lengthen(StoredOutput)
     assert len(project.picks()) > 11
     assert not set(project.picks()[11:]) & store.answers(PROJECT).keys()
 
 
 def test_a_reserve_that_takes_the_last_task_is_not_lengthened(store: Store) -> None:
-    project = Round(store, 10, rounds=1, query_size=5, control_share=0, reserve_size=5)
+    project = Life(store, 10, rounds=1, query_size=5, control_share=0, reserve_size=5)
     project.rank()
-    project.querying.start()
-    project.querying.open_first(StoredOutput)
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
     project.answer(project.picks())
-    assert not project.querying.lengthen(StoredOutput)
+    assert not project.rounds.lengthen(StoredOutput)

@@ -10,7 +10,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.query import Querying
+from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.jobs import runner
 from pt4al_backend.label_studio.classification import ClassificationReader
@@ -18,8 +18,9 @@ from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.paths import pixel_path
-from pt4al_backend.state.schema import Pick, Round
+from pt4al_backend.state.schema import AnswerKind, Pick, PickKind, Round, RoundState
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.images import CLASSES, LABEL_CONFIG
 from tests.support.pools import SIZE, arrows
 
@@ -31,8 +32,8 @@ def store(settings: ServerSettings) -> Iterator[Store]:
     opened.connect(1)
     opened.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(1, 11)])
     opened.set_tasks(1, {"id": list(range(1, 11)), "row": list(range(10))})
-    pick = Pick(project_id=1, round=1, task_id=1, position=0, kind="control", score=0.5)
-    opened.turn_round(1, Round(project_id=1, number=1, state="open"), [pick])
+    pick = Pick(project_id=1, round=1, task_id=1, position=0, kind=PickKind.CONTROL, score=0.5)
+    opened.turn_round(1, Round(project_id=1, number=1, state=RoundState.OPEN), [pick])
     yield opened
     opened.close()
 
@@ -43,19 +44,30 @@ def trainer(store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, 
     return Trainer(store, settings, project, ProjectSettings(**params), ClassificationReader(parse(config)))
 
 
-def answer(store: Store, task: int, label: str, **given: Any) -> None:
-    store.put_answers(1, [{"id": task, "answer": "label", "label": label, "accepted": False, "note": "", **given}])
+def output(store: Store, settings: ServerSettings, **params: Any) -> StoredOutput:
+    project = store.project(1)
+    assert project is not None
+    return last_output(settings, project, ProjectSettings(**params))
+
+
+def digest(store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, **params: Any) -> str:
+    one = trainer(store, settings, config, **params)
+    return one.digest(one.take_labels())
+
+
+def answer(store: Store, task: int, label: str, kind: AnswerKind = AnswerKind.LABEL, **given: Any) -> None:
+    store.put_answers(1, {task: StoredAnswer(kind, label, **given)})
 
 
 def test_labels_are_split_into_what_trains_and_what_measures(store: Store, settings: ServerSettings) -> None:
     answer(store, 1, "red")
     answer(store, 2, "green")
-    answer(store, 3, "", answer="skip")
+    answer(store, 3, "", AnswerKind.SKIP)
     answer(store, 4, "blue", note="1 of 2 annotations is left out, the others count. Submitted with several choices.")
     answer(store, 5, "purple")  # no class of the config (any more)
     answer(store, 6, "red")
     store.set_tasks(1, {"id": [6], "problem": ["not an image"]})
-    labels = trainer(store, settings).labels()
+    labels = trainer(store, settings).take_labels()
     assert (labels.train, labels.control) == ({2: "green", 4: "blue"}, {1: "red"})
     counts = store.counts(1)
     assert (counts["labelled"], counts["skipped"], counts["aside"]) == (4, 1, 2)  # 5 has no label that can be learned
@@ -64,22 +76,22 @@ def test_labels_are_split_into_what_trains_and_what_measures(store: Store, setti
 
 def test_accepted_predictions_train_unless_the_settings_say_no(store: Store, settings: ServerSettings) -> None:
     answer(store, 2, "green", accepted=True)
-    assert trainer(store, settings).labels().train == {2: "green"}
-    assert trainer(store, settings, train_on_accepted=False).labels().train == {}
+    assert trainer(store, settings).take_labels().train == {2: "green"}
+    assert trainer(store, settings, train_on_accepted=False).take_labels().train == {}
 
 
 def test_what_a_model_would_learn_anew_has_another_digest(store: Store, settings: ServerSettings) -> None:
     answer(store, 2, "green")
-    digests = {trainer(store, settings).labels().digest for _ in range(2)}
+    digests = {digest(store, settings) for _ in range(2)}
     assert len(digests) == 1
     answer(store, 1, "red")  # a control pick changes nothing that is learned
-    digests.add(trainer(store, settings).labels().digest)
+    digests.add(digest(store, settings))
     assert len(digests) == 1
-    digests.add(trainer(store, settings, epochs=3).labels().digest)
+    digests.add(digest(store, settings, epochs=3))
     more = LABEL_CONFIG.replace("</Choices>", '<Choice value="black"/></Choices>')
-    digests.add(trainer(store, settings, more).labels().digest)
+    digests.add(digest(store, settings, more))
     answer(store, 2, "blue")
-    digests.add(trainer(store, settings).labels().digest)
+    digests.add(digest(store, settings))
     assert len(digests) == 4
 
 
@@ -89,14 +101,14 @@ def test_a_model_whose_files_are_gone_has_scored_nothing(store: Store, settings:
         said = {name: np.array([0.75]) for name in SAMPLERS}
         np.savez(draft / "candidates.npz", labels=np.array(["green"]), **said)
     np.save(folder / "candidate_ids.npy", np.array([7], np.int64))
-    store.update(1, model="projects/1/learn-1/result")
-    found = trainer(store, settings).scored()
+    store.change(1, model="projects/1/learn-1/result")
+    found = output(store, settings)
     assert (found.ids.tolist(), found.labels.tolist(), found.confidences["margin"].tolist()) == ([7], ["green"], [0.75])
     for damage in (b"", b"damaged", (folder / "result" / "candidates.npz").read_bytes()[:-40]):
         (folder / "result" / "candidates.npz").write_bytes(damage)
-        assert not len(trainer(store, settings).scored().ids)
+        assert not len(output(store, settings).ids)
     shutil.rmtree(folder)
-    assert not len(trainer(store, settings).scored().ids)
+    assert not len(output(store, settings).ids)
 
 
 def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, settings: ServerSettings) -> None:
@@ -107,8 +119,8 @@ def test_what_was_kept_for_a_strategy_goes_to_it_with_the_scores(store: Store, s
         for name, rows in kept.items():
             np.save(draft / f"{name}.npy", rows.astype(np.float16))
     np.save(folder / "candidate_ids.npy", np.array([7, 8], np.int64))
-    store.update(1, model="projects/1/learn-1/result")
-    found = trainer(store, settings).scored()
+    store.change(1, model="projects/1/learn-1/result")
+    found = output(store, settings)
     for name, rows in kept.items():
         np.testing.assert_array_equal(getattr(found, name), rows)
 
@@ -120,16 +132,16 @@ def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_s
     with artefacts.writing(folder / "result") as draft:
         np.save(draft / "features.npy", np.ones((2, 3), np.float16))
     np.save(folder / "ids.npy", np.array([7, 8], np.int64))
-    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)  # nothing is ranked
-    store.update(1, learner="projects/1/rank-1/result")
-    found = trainer(store, settings, strategy="typiclust").scored()
+    assert not len(output(store, settings, strategy="typiclust").ids)  # nothing is ranked
+    store.change(1, learner="projects/1/rank-1/result")
+    found = output(store, settings, strategy="typiclust")
     assert found.features is not None
     assert (found.ids.tolist(), found.features.tolist(), found.confidences) == ([7, 8], [[1, 1, 1]] * 2, {})
-    assert not len(trainer(store, settings, strategy="core_set").scored().ids)
+    assert not len(output(store, settings, strategy="core_set").ids)
     (folder / "result" / "features.npy").write_bytes(b"damaged")
-    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
+    assert not len(output(store, settings, strategy="typiclust").ids)
     (folder / "result" / "features.npy").unlink()  # it was ranked for another strategy
-    assert not len(trainer(store, settings, strategy="typiclust").scored().ids)
+    assert not len(output(store, settings, strategy="typiclust").ids)
 
 
 class Cut(BaseException):
@@ -151,7 +163,7 @@ def learner(store: Store, settings: ServerSettings, number: int = 1, **said: Any
     folder = settings.data_dir / "projects" / "1" / f"rank-{number}"
     with artefacts.writing(folder / "result", settings=ProjectSettings(**said).model_dump(mode="json")):
         pass
-    store.update(1, learner=f"projects/1/rank-{number}/result", learner_pool=10)
+    store.change(1, learner=f"projects/1/rank-{number}/result", learner_pool=10)
     return folder
 
 
@@ -162,11 +174,11 @@ def training_data(store: Store, settings: ServerSettings, **params: Any) -> Any:
     return job.value.args[0]
 
 
-def ranking(store: Store, settings: ServerSettings, *, anew: bool = False, **params: Any) -> Any:
+def ranking(store: Store, settings: ServerSettings, *, from_scratch: bool = False, **params: Any) -> Any:
     """Begins or resumes the training of a pretext learner; its job."""
-    querying = Querying(store, store.project(1), ProjectSettings(**params))  # type: ignore[arg-type]
+    rounds = Rounds(store, store.project(1), ProjectSettings(**params))  # type: ignore[arg-type]
     with pytest.raises(Cut) as job:
-        trainer(store, settings, **params).rank(querying, lambda _: None, lambda: None, anew=anew)
+        trainer(store, settings, **params).rank(rounds, lambda _: None, lambda: None, from_scratch=from_scratch)
     return job.value.args[0]
 
 
@@ -181,7 +193,7 @@ def test_late_images_wait_for_batches_to_come(
     learner = settings.data_dir / "projects" / "1" / "rank-1" / "result"
     with artefacts.writing(learner):
         pass
-    store.update(1, round=2, learner="projects/1/rank-1/result", learner_pool=10)
+    store.change(1, round=2, learner="projects/1/rank-1/result", learner_pool=10)
 
     def scored(folder: Any, *_: Any) -> Any:
         np.save(folder / "losses.npy", np.array([99.0, 0.0]))
@@ -189,7 +201,7 @@ def test_late_images_wait_for_batches_to_come(
 
     monkeypatch.setattr(runner, "run", scored)
     one = trainer(store, settings, batch_order=batch_order)
-    one.rank(Querying(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None)  # type: ignore[arg-type]
+    one.rank(Rounds(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None)  # type: ignore[arg-type]
     assert store.tasks(1).batches[-2:].tolist() == expected
 
 
@@ -214,9 +226,9 @@ def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: ServerSett
 
 def test_a_pool_has_outgrown_its_learner_when_it_is_a_fifth_larger(store: Store, settings: ServerSettings) -> None:
     assert not trainer(store, settings).outgrown()  # there is none yet
-    store.update(1, learner="projects/1/rank-1/result", learner_pool=9)
+    store.change(1, learner="projects/1/rank-1/result", learner_pool=9)
     assert not trainer(store, settings).outgrown()
-    store.update(1, learner_pool=8)
+    store.change(1, learner_pool=8)
     assert trainer(store, settings).outgrown()
 
 
@@ -231,9 +243,9 @@ def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Se
 def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(store: Store, settings: ServerSettings) -> None:
     learner(store, settings)
     training_data(store, settings)
-    store.update(1, learner_pool=5)
+    store.change(1, learner_pool=5)
     assert not trainer(store, settings).outgrown()
-    store.update(1, round=2)
+    store.change(1, round=2)
     assert trainer(store, settings).outgrown()
 
 
@@ -260,7 +272,7 @@ def test_a_learner_stays_for_as_long_as_a_job_names_it(
 
     monkeypatch.setattr(runner, "run", ranked)
     one = trainer(store, settings)
-    one.rank(Querying(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None, anew=True)  # type: ignore[arg-type]
+    one.rank(Rounds(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None, from_scratch=True)  # type: ignore[arg-type]
     assert (first / "result").is_dir()
     shutil.rmtree(first.parent / "learn-1")
     one.forget_old_models()
@@ -311,7 +323,7 @@ def test_a_ranking_begins_anew_under_settings_that_decide_it(
 @pytest.mark.usefixtures("cut")
 def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, settings: ServerSettings) -> None:
     first = learner(store, settings)
-    ranking(store, settings, anew=True, pretext="jigsaw")
+    ranking(store, settings, from_scratch=True, pretext="jigsaw")
     assert ranking(store, settings)["learner"] == str(first / "result")  # scores late images with the learner that there is
     assert not (first.parent / "rank-2").exists()
 
@@ -324,7 +336,7 @@ def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_w
     ids = np.arange(1, 41)
     store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
     sides = dict.fromkeys(("image_height", "image_width", "stored_height", "stored_width"), SIZE)
-    store.update(1, quality={"meaningful": True}, **sides)
+    store.change(1, quality={"meaningful": True}, **sides)
     arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 
@@ -334,10 +346,10 @@ def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_w
         assert project is not None
         for pick in store.picks(1, project.round):
             answer(store, pick.task_id, CLASSES[(pick.task_id - 1) % len(CLASSES)])
-        before = Querying(store, project, ProjectSettings(strategy=trained_for, **given))
+        before = Rounds(store, project, ProjectSettings(strategy=trained_for, **given))
         one = trainer(store, settings, strategy=trained_for, **given)
         scored, closed = one.train(lambda: before.candidates(project.round + 1), lambda _: None, lambda: None)
-        Querying(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
+        Rounds(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
         return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored
 
     for task in (2, 3):

@@ -60,7 +60,7 @@ def test_label_studio_ml_finds_the_model_class(plugin: object) -> None:
 def test_setup_answers_with_the_published_version(plugin: Callable[[], ModuleType]) -> None:
     client = plugin().app.test_client()
     assert client.post("/setup", json=SETUP).get_json() == {"model_version": ""}
-    state().update(3, served_version="pt4al-r1-20261121-101500")
+    state().change(3, served_version="pt4al-r1-20261121-101500")
     assert client.post("/setup", json=SETUP).get_json() == {"model_version": "pt4al-r1-20261121-101500"}
 
 

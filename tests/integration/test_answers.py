@@ -151,7 +151,7 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
     with Loop(label_studio, lead, tmp_path_factory.mktemp("button"), params) as loop:
         loop.add(20)
         pressed = loop.ask(train=True)
-        assert (pressed.round, pressed.train_done) == (1, 1)
+        assert (pressed.round, pressed.trainings_handled) == (1, 1)
         assert "labels of two classes or more" in pressed.notices["button"]
         answered = loop.order("query")[:4]
         left = loop.order("query")[4:]

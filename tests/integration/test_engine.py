@@ -16,7 +16,7 @@ from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.worker import Engine
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import Project, PublicationState
 from pt4al_backend.state.store import Store
 from tests.support.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files
 from tests.support.loop import SECONDS, Loop
@@ -156,7 +156,7 @@ def test_many_requests_at_once_open_one_round(plain: Loop, broken: Broken) -> No
     versions = plain.versions()
     plain.annotate_all(plain.order("query"), "red")
     engines = [Engine(plain.settings, plain.store) for _ in range(2)]
-    threads = [threading.Thread(target=engine.asked, args=(plain.id,)) for engine in engines for _ in range(3)]
+    threads = [threading.Thread(target=engine.handle_request, args=(plain.id,)) for engine in engines for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -183,7 +183,7 @@ def test_a_wrong_token_is_said_without_telling_it_and_the_right_one_resumes(plai
     before = plain.project.round
     wrong = "f" * 40
     plain.annotate_all(plain.order("query"), "red")
-    Engine(plain.settings.model_copy(update={"label_studio_api_key": wrong}), plain.store).asked(plain.id)
+    Engine(plain.settings.model_copy(update={"label_studio_api_key": wrong}), plain.store).handle_request(plain.id)
     refused = plain.project
     assert refused.phase == "blocked"
     assert "refuses the legacy token" in refused.error
@@ -257,7 +257,7 @@ def test_a_kill_between_two_steps_publishes_nothing_twice(
     assert plain.versions()[added] == len(plain.picks())
     assert plain.served() == plain.project.served_version == added
     assert plain.next() == plain.order()[0]
-    assert plain.store.publications(plain.id, "sending") == []
+    assert plain.store.publications(plain.id, PublicationState.SENDING) == []
     plain.annotate(plain.order()[0], "red")
 
 
@@ -279,6 +279,6 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
         assert loop.project.round == 2
         assert loop.project.error == ""
         assert loop.project.notices.keys() <= {"pretext", "schedule", "weights"}  # nothing is left of what was said meanwhile
-        said = [record.getMessage() for record in caplog.records if record.name == "pt4al_backend.engine.worker"]
+        said = [record.getMessage() for record in caplog.records if record.name.startswith("pt4al_backend.engine")]
         for what in ("24 images are ranked", "settings have changed", "a model has learned 6 labels", "6 tasks are served"):
             assert any(what in line for line in said), what

@@ -11,6 +11,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.worker import Engine
+from pt4al_backend.state.schema import PublicationState
 from tests.support.image_server import Handler, Server, reply
 from tests.support.images import arrow, encoded
 from tests.support.kinds import TOOLS
@@ -132,9 +133,9 @@ def label_while_the_pool_is_ranked(story: Story) -> None:
 
 
 def lengthened(loop: Loop, length: int) -> None:
-    Engine(loop.settings, loop.store).asked(loop.id)  # as another thread of the worker would, told by the webhook
+    Engine(loop.settings, loop.store).handle_request(loop.id)  # as another thread of the worker would, told by the webhook
     wait_until(lambda: len(loop.picks()) > length, SECONDS, "the queue is lengthened")
-    live = lambda: loop.store.publications(loop.id, "live")[0].picks  # noqa: E731
+    live = lambda: loop.store.publications(loop.id, PublicationState.LIVE)[0].picks  # noqa: E731
     wait_until(lambda: live() == len(loop.picks()), SECONDS, "Label Studio has it")
 
 
@@ -169,7 +170,7 @@ def keep_one_task_for_long(story: Story, second: Annotator) -> None:
     loop = story.loop
     loop.ask()
     loop.next(second)
-    left = sum(loop.querying().unanswered()) - 1
+    left = sum(loop.rounds().unanswered()) - 1
     loop.work(left, [loop.lead])
     story.others_wait = loop.lead.next_task(loop.id) is None
     loop.ask()
@@ -266,7 +267,7 @@ def test_asking_again_changes_nothing(story: Story) -> None:
 
     def everything() -> tuple[Any, ...]:
         picks = [(pick.task_id, pick.position, pick.score) for pick in loop.picks()]
-        publications = [(p.version, p.state, p.picks) for p in loop.store.publications(loop.id, "live", "old", "sending")]
+        publications = [(p.version, p.state, p.picks) for p in loop.store.publications(loop.id, *PublicationState)]
         return picks, publications, loop.versions(), loop.served(), loop.store.counts(loop.id), loop.project.round
 
     before = everything()
@@ -279,7 +280,7 @@ def test_asking_again_changes_nothing(story: Story) -> None:
         mended = events(seen)
         assert mended == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
         loop.ask()
-        Engine(loop.settings, loop.store).asked(loop.id)
+        Engine(loop.settings, loop.store).handle_request(loop.id)
         assert events(seen) == mended
     assert everything() == before
 

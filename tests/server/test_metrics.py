@@ -2,7 +2,10 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.server.conftest import Client
 from tests.support.bodies import event, setup
 from tests.support.rounds import PROJECT, add_tasks, open_round, pick
@@ -21,9 +24,9 @@ def test_gauges_show_where_each_project_stands(client: Client, store: Store) -> 
     add_tasks(store, 1, 2, 3)
     store.set_tasks(PROJECT, {"id": [3], "problem": ["Broken."]})
     measured = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
-    open_round(store, pick(1, round_number=2), number=2, closed={"control": measured})
-    store.put_answers(PROJECT, [{"id": 2, "answer": "label", "label": "a", "accepted": False, "note": ""}])
-    store.update(PROJECT, phase="training", error="It broke.")
+    open_round(store, pick(1, round_number=2), number=2, closed=ClosedRound(0, control=measured))
+    store.put_answers(PROJECT, {2: StoredAnswer(AnswerKind.LABEL, "a")})
+    store.change(PROJECT, phase="training", error="It broke.")
     found = samples(client)
     expected = {
         "round": 2, "tasks": 3, "labels": 1, "labels_missing": 1, "set_aside": 1, "error": 1,

@@ -50,7 +50,7 @@ def answers(settings: ServerSettings, store: Store, live: AlwaysB, *ids: int) ->
 
 def test_model_answers_where_the_round_has_no_answer(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5), pick(2, "control"), pick(3, "reserve"))
-    store.update(PROJECT, model="projects/3/learn-1/result")
+    store.change(PROJECT, model="projects/3/learn-1/result")
     assert answers(settings, store, live, 4, 1, 2, 3) == [("b", 1.0), ("a", 0.001), (None, 0.002), ("b", 0.003)]
     assert sorted(live.seen) == [3, 4]
 
@@ -58,7 +58,7 @@ def test_model_answers_where_the_round_has_no_answer(settings: ServerSettings, s
 def test_control_pick_of_an_earlier_round_stays_unanswered(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "control"))
     open_round(store, pick(5, round_number=2), number=2)
-    store.update(PROJECT, model="projects/3/learn-1/result")
+    store.change(PROJECT, model="projects/3/learn-1/result")
     assert answers(settings, store, live, 1) == [(None, 1.0)]
     assert live.seen == []
 
@@ -71,12 +71,12 @@ def test_nothing_is_shown_before_the_first_model(settings: ServerSettings, store
 
 def test_predictions_switched_off_do_not_run_the_model(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5))
-    store.update(PROJECT, model="m", params={"show_predictions": False})
+    store.change(PROJECT, model="m", params={"show_predictions": False})
     assert answers(settings, store, live, 1, 2) == [(None, 0.001), (None, 1.0)]
     assert live.seen == []
 
 
 def test_unsupported_labeling_config_keeps_the_scores(settings: ServerSettings, store: Store, live: AlwaysB) -> None:
     open_round(store, pick(1, "query", "a", 0.5))
-    store.update(PROJECT, model="m", label_config="<View/>")
+    store.change(PROJECT, model="m", label_config="<View/>")
     assert answers(settings, store, live, 1, 2) == [(None, 0.001), (None, 1.0)]

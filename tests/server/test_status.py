@@ -2,20 +2,19 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from pt4al_backend.server.status import Statuses
-from pt4al_backend.state.schema import Round
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import AnswerKind, Round, RoundState
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.server.conftest import Client
 from tests.support.bodies import event, setup
 from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 
-
-def answer(task_id: int, kind: str = "label", label: str = "a") -> dict[str, Any]:
-    return {"id": task_id, "answer": kind, "label": label, "accepted": False, "note": ""}
+LABELLED, SKIPPED = StoredAnswer(AnswerKind.LABEL, "a"), StoredAnswer(AnswerKind.SKIP)
 
 
 MEASURED = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
@@ -29,11 +28,11 @@ def busy(store: Store) -> Store:
     add_tasks(store, *range(1, 61))
     second = [pick(i, round_number=2) for i in (11, 12, 13)]
     second += [pick(14, "control", round_number=2), pick(15, "reserve", round_number=2)]
-    open_round(store, *second, number=2, closed={"labels": 3, "control": MEASURED, "seconds": {"train": 7.5}})
+    open_round(store, *second, number=2, closed=ClosedRound(3, control=MEASURED, seconds={"train": 7.5}))
     store.set_tasks(PROJECT, {"id": list(range(1, 61)), "row": list(range(60)), "loss": [1.0] * 60, "batch": [1, 2, 2] * 20})
     store.set_tasks(PROJECT, {"id": [20], "row": [None], "problem": ["The image file is empty."]})
-    store.put_answers(PROJECT, [answer(1), answer(2), answer(11), answer(14, "skip", ""), answer(15)])
-    store.update(
+    store.put_answers(PROJECT, {**dict.fromkeys((1, 2, 11, 15), LABELLED), 14: SKIPPED})
+    store.change(
         PROJECT, title="Digits", phase="training", progress={"epoch": 3, "epochs": 10, "done": 5, "total": 10, "eta": 42.5}
     )
     return store
@@ -61,7 +60,7 @@ def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> N
 
 
 def test_task_without_readable_annotation_is_set_aside_not_skipped(client: Client, busy: Store) -> None:
-    busy.put_answers(PROJECT, [{**answer(i, "skip", ""), "note": "Submitted without a choice."} for i in (12, 13)])
+    busy.put_answers(PROJECT, dict.fromkeys((12, 13), SKIPPED._replace(note="Submitted without a choice.")))
     found = client.get("/api/projects/3").json()
     assert (found["tasks"]["skipped"], found["tasks"]["aside"], found["aside_total"]) == (1, 3, 3)
     assert (found["labels_missing"], found["query_size"]) == (0, 20)  # they are answered, and their images remain in the pool
@@ -75,7 +74,7 @@ def test_metric_is_known_before_the_first_model(client: Client, store: Store) ->
     assert client.get("/api/projects/3").json()["control"]["metric"] == "accuracy"
     polygons = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
     client.post("/setup", json=setup("4", schema=f'<View><Image name="image" value="$image"/>{polygons}</View>'))
-    store.turn_round(4, Round(project_id=4, number=1, state="open"), [])
+    store.turn_round(4, Round(project_id=4, number=1, state=RoundState.OPEN), [])
     found = client.get("/api/projects/4").json()
     assert [found["control"]["metric"], *(each["control"]["metric"] for each in found["history"])] == ["mIoU", "mIoU"]
 
@@ -86,7 +85,7 @@ def test_task_set_aside_is_not_waited_for(client: Client, busy: Store) -> None:
 
 
 def test_last_error_comes_with_its_remedy(client: Client, busy: Store) -> None:
-    busy.update(PROJECT, error="Label Studio refuses the token.", remedy="Set LABEL_STUDIO_API_KEY.", error_at=1.5)
+    busy.change(PROJECT, error="Label Studio refuses the token.", remedy="Set LABEL_STUDIO_API_KEY.", error_at=1.5)
     busy.notice(PROJECT, "pretext", "The ranking means nothing here.")
     found = client.get("/api/projects/3").json()
     assert found["error"] == {"message": "Label Studio refuses the token.", "remedy": "Set LABEL_STUDIO_API_KEY.", "at": 1.5}
@@ -124,7 +123,7 @@ def test_status_is_read_at_most_once_a_second(busy: Store, monkeypatch: pytest.M
     now = [1_800_000_000.0]
     statuses = Statuses(busy, clock=lambda: now[0])
     assert statuses.find("3").phase == "training"
-    busy.update(PROJECT, phase="publishing", progress={})
+    busy.change(PROJECT, phase="publishing", progress={})
     now[0] += 0.5
     assert statuses.find("3").phase == "training"
     now[0] += 0.6

@@ -2,129 +2,53 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
 
-from pt4al_backend.state import migrations
-from pt4al_backend.state import store as store_module
-from pt4al_backend.state.schema import Base, Pick, Publication, Round
+from pt4al_backend.state import tasks as tasks_module
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import (
+    AnswerKind,
+    Pick,
+    PickKind,
+    Project,
+    ProjectColumns,
+    Publication,
+    PublicationState,
+    Round,
+    RoundState,
+)
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Ranking, StoredAnswer
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'state.sqlite3'}"
-        return
-    server: str = request.getfixturevalue("postgresql_url")
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    engine.dispose()
-    yield server
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    opened = Store(url)
-    opened.migrate()
-    yield opened
-    opened.close()
+LABEL, SKIP = AnswerKind.LABEL, AnswerKind.SKIP
 
 
 def tasks(*ids: int) -> list[dict[str, object]]:
     return [{"id": i, "image": f"/data/upload/{i}.png", "problem": ""} for i in ids]
 
 
-def test_the_migrations_make_the_tables_that_the_code_uses(url: str, store: Store) -> None:
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    engine.dispose()
-
-
-def test_a_state_of_square_images_keeps_its_answers_and_is_fetched_and_ranked_anew(url: str) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        project = {
-            **{"id": 7, "image_size": 96, "stored_size": 112, "learner": "projects/7/rank-1/result", "learner_pool": 2},
-            **dict.fromkeys(("params", "progress", "notices", "quality"), "{}"),
-            **dict.fromkeys(("title", "label_config", "hostname", "access_token", "phase", "error", "remedy"), ""),
-            **dict.fromkeys(("lease_owner", "synced_until", "config_read", "model", "served_version"), ""),
-            **dict.fromkeys(("asked", "train_asked", "train_done", "lease_until", "full_sync_at", "round"), 0),
-            "view_made": False,
-        }
-        task = {"project_id": 7, "image": "/data/upload/7/a.png", "problem": "", "row": 0, "loss": 0.5, "batch": 3, "note": ""}
-        for table, row in (
-            ("projects", project),
-            ("tasks", {**task, "id": 1, "answer": "label", "label": "cat", "accepted": False}),
-            ("tasks", {**task, "id": 2, "answer": "", "label": "", "accepted": False}),
-        ):
-            names = ", ".join(f'"{name}"' for name in row)
-            connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in row)})"), row)
-    engine.dispose()
-    store = Store(url)
-    store.migrate()
-    found, pool, answers = store.project(7), store.tasks(7), store.answers(7)
-    due = store.to_fetch(7, time.time())
-    store.close()
+def known(store: Store, project_id: int = 1) -> Project:
+    found = store.project(project_id)
     assert found is not None
-    # the intake starts over where a shape was stored for another task
-    assert (found.task, found.image_shape, found.stored_shape) == ("", (96, 96), (112, 112))
-    assert (found.learner, found.learner_pool) == ("", 0)
-    assert {i: (said.answer, said.label) for i, said in answers.items()} == {1: ("label", "cat")}
-    assert [i for i, _ in due] == [1, 2]
-    assert np.isnan(pool.losses).all()
-    assert pool.batches.tolist() == [0, 0]
+    return found
 
 
-def test_several_processes_may_migrate_at_once(url: str) -> None:
-    stores, errors = [Store(url) for _ in range(4)], []
-
-    def migrate(one: Store) -> None:
-        try:
-            one.migrate()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=migrate, args=(one,)) for one in stores]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
-    assert stores[0].project_ids() == []
-    for one in stores:
-        one.close()
-
-
-def test_connecting_twice_keeps_what_was_learned(store: Store) -> None:
+def test_connect_twice_keeps_what_was_learned(store: Store) -> None:
     store.connect(7, title="birds", label_config="<View/>")
-    store.update(7, learner="projects/7/rank-1/result", round=3)
+    store.change(7, learner="projects/7/rank-1/result", round=3)
     store.connect(7, title="more birds", label_config="<View/>")
     project = store.project(7)
     assert project is not None
     assert (project.title, project.learner, project.round) == ("more birds", "projects/7/rank-1/result", 3)
 
 
-def test_a_task_that_gets_another_image_forgets_the_old_one_and_keeps_its_answer(store: Store) -> None:
+def test_task_with_another_image_forgets_the_old_one_and_keeps_its_answer(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(1, 2))
     store.set_tasks(1, {"id": [1, 2], "row": [0, 1], "loss": [0.5, 0.25], "batch": [1, 2]})
-    store.put_answers(1, [{"id": 1, "answer": "label", "label": "cat", "accepted": False, "note": ""}])
+    store.put_answers(1, {1: StoredAnswer(LABEL, "cat")})
     store.put_tasks(1, [{"id": 1, "image": "/data/upload/other.png", "problem": ""}])
     pool = store.tasks(1)
     assert pool.rows.tolist() == [-1, 1]
@@ -134,16 +58,16 @@ def test_a_task_that_gets_another_image_forgets_the_old_one_and_keeps_its_answer
     assert store.to_fetch(1, time.time()) == [(1, "/data/upload/other.png")]
 
 
-def test_a_task_that_was_deleted_meanwhile_does_not_stop_the_others(store: Store) -> None:
+def test_deleted_task_does_not_stop_an_update_of_others(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(1, 2))
     store.set_tasks(1, {"id": [1, 2, 3], "loss": [0.5, 0.25, 0.125]})
-    store.put_answers(1, [{"id": i, "answer": "skip", "label": "", "accepted": False, "note": ""} for i in (3, 2)])
+    store.put_answers(1, dict.fromkeys((3, 2), StoredAnswer(SKIP)))
     assert store.tasks(1).losses.tolist() == [0.5, 0.25]
     assert store.tasks(1).answered.tolist() == [False, True]
 
 
-def test_a_loss_keeps_all_its_digits(store: Store) -> None:
+def test_loss_keeps_all_its_digits(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(1))
     loss = 1.0 / 3.0 + 1e-15
@@ -151,7 +75,7 @@ def test_a_loss_keeps_all_its_digits(store: Store) -> None:
     assert store.tasks(1).losses[0] == loss
 
 
-def test_a_task_set_aside_is_fetched_again_only_when_its_time_has_come(store: Store) -> None:
+def test_task_set_aside_is_fetched_again_only_when_due(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(1, 2, 3))
     store.set_tasks(1, {"id": [1, 2], "problem": ["no answer", "not an image"], "retry_at": [100.0, None]})
@@ -164,10 +88,15 @@ def test_counts_add_up(store: Store) -> None:
     store.connect(1)
     store.put_tasks(1, tasks(*range(1, 1201)))
     store.set_tasks(1, {"id": list(range(1, 1001)), "row": list(range(1000))})
-    store.put_answers(
-        1, [{"id": i, "answer": "skip" if i > 3 else "label", "label": "", "accepted": False, "note": ""} for i in (1, 2, 3, 4)]
+    store.put_answers(1, dict.fromkeys((1, 2, 3), StoredAnswer(LABEL)) | {4: StoredAnswer(SKIP)})
+    store.set_tasks(
+        1,
+        {
+            "id": [2, 5, 6],
+            "answer": [AnswerKind.LABEL, AnswerKind.SKIP, AnswerKind.SKIP],
+            "note": ["In part.", "Damaged.", "Damaged."],
+        },
     )
-    store.set_tasks(1, {"id": [2, 5, 6], "answer": ["label", "skip", "skip"], "note": ["In part.", "Damaged.", "Damaged."]})
     store.set_tasks(1, {"id": [6, 7], "problem": ["not an image", "not an image"]})
     counts = {"tasks": 1200, "pool": 1198, "fetched": 1000, "scored": 0, "labelled": 3, "skipped": 1, "aside": 3}
     assert store.counts(1) == counts
@@ -176,54 +105,88 @@ def test_counts_add_up(store: Store) -> None:
     assert store.counts(1) == dict.fromkeys(counts, 0)
 
 
-def test_turning_a_round_closes_the_old_one_and_replaces_a_starting_one(store: Store) -> None:
-    def pick(number: int, task: int, kind: str) -> Pick:
+def test_turn_round_closes_the_old_one_and_replaces_a_starting_one(store: Store) -> None:
+    def pick(number: int, task: int, kind: PickKind) -> Pick:
         return Pick(project_id=1, round=number, task_id=task, position=task, kind=kind, score=task / 100)
 
+    def round_(number: int, state: RoundState = RoundState.OPEN) -> Round:
+        return Round(project_id=1, number=number, state=state)
+
     store.connect(1)
-    store.turn_round(1, Round(project_id=1, number=1, state="starting"), [pick(1, 1, "control"), pick(1, 2, "reserve")])
-    store.turn_round(1, Round(project_id=1, number=1, state="open"), [pick(1, 1, "control"), pick(1, 9, "query")])
+    store.turn_round(1, round_(1, RoundState.STARTING), [pick(1, 1, PickKind.CONTROL), pick(1, 2, PickKind.RESERVE)])
+    store.turn_round(1, round_(1), [pick(1, 1, PickKind.CONTROL), pick(1, 9, PickKind.QUERY)])
     assert [p.task_id for p in store.picks(1, 1)] == [1, 9]
-    store.turn_round(1, Round(project_id=1, number=2, state="open"), [pick(2, 3, "control")], closed={"labels": 5}, model="m")
+    store.turn_round(1, round_(2), [pick(2, 3, PickKind.CONTROL)], closed=ClosedRound(5, "m"))
     project = store.project(1)
     assert project is not None
     assert (project.round, project.model) == (2, "m")
-    assert [(r.number, r.state, r.labels) for r in store.rounds(1)] == [(1, "closed", 5), (2, "open", 0)]
+    assert [(r.number, r.state, r.labels) for r in store.rounds(1)] == [(1, RoundState.CLOSED, 5), (2, RoundState.OPEN, 0)]
     assert store.control_ids(1).tolist() == [1, 3]
     assert store.picks_of(1, 2, [1, 3]).keys() == {3}
 
 
-def test_one_version_is_live_at_a_time(store: Store) -> None:
+def test_only_one_version_is_live(store: Store) -> None:
     store.connect(1)
     for at, version in enumerate(("a", "b")):
-        store.announce(Publication(project_id=1, version=version, round=1, state="sending", digest="", picks=1, at=float(at)))
+        store.announce(
+            Publication(project_id=1, version=version, round=1, state=PublicationState.SENDING, digest="", picks=1, at=float(at))
+        )
         store.go_live(1, version)
-    assert [p.version for p in store.publications(1, "live")] == ["b"]
-    assert [p.version for p in store.publications(1, "old")] == ["a"]
+    assert [p.version for p in store.publications(1, PublicationState.LIVE)] == ["b"]
+    assert [p.version for p in store.publications(1, PublicationState.OLD)] == ["a"]
 
 
-def test_only_one_holds_a_project_and_a_dead_holder_loses_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_shows_in_the_row_and_in_the_database(store: Store) -> None:
     store.connect(1)
-    with store.lease(1) as first, store.lease(1) as second:
-        assert (first, second) == (True, False)
-    with store.lease(1) as again:
-        assert again
-    store.update(1, lease_owner="a process that was killed", lease_until=time.time() - 0.001)
-    with store.lease(1) as taken_over:
-        assert taken_over
+    project = known(store)
+    store.change(project, round=3, quality={"meaningful": True})
+    assert (project.round, project.quality) == (3, {"meaningful": True})
+    assert (known(store).round, known(store).quality) == (3, {"meaningful": True})
 
 
-def test_a_holder_keeps_its_lease_for_longer_than_it_lasts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "LEASE_SECONDS", 0.4)
+def test_row_is_read_only(store: Store) -> None:
     store.connect(1)
-    with store.lease(1) as held:
-        assert held
-        first = store.project(1)
-        assert first is not None
-        deadline = first.lease_until + 0.2
-        while time.time() < deadline:
-            with store.lease(1) as other:
-                assert not other
+    with pytest.raises(AttributeError, match=r"Store\.change"):
+        known(store).round = 3
+
+
+def test_refresh_reads_the_named_columns_alone(store: Store) -> None:
+    store.connect(1, title="birds")
+    project = known(store)
+    store.request(1, train=True)
+    store.change(1, title="cats")
+    store.refresh(project, "trainings_requested")
+    assert (project.trainings_requested, project.title) == (1, "birds")
+
+
+def test_every_column_of_a_project_can_be_changed() -> None:
+    assert set(ProjectColumns.__annotations__) == {column.name for column in Project.__table__.columns} - {"id"}
+
+
+def test_ranking_is_adopted_as_a_whole_or_not_at_all(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between two of its parts would leave a pool that counts as ranked, without a learner."""
+    store.connect(1)
+    store.put_tasks(1, tasks(*range(1, 1001)))
+    project, ids = known(store), np.arange(1, 1001)
+    ranking = Ranking(ids, ids / 7, ids[:900], ids[:900] % 5 + 1, "projects/1/rank-1/result", {"meaningful": True})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks_module, "change", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.adopt_ranking(project, ranking)
+    pool = store.tasks(1)
+    assert np.isnan(pool.losses).all()
+    assert not pool.batches.any()
+    assert project.learner == known(store).learner == ""
+    store.adopt_ranking(project, ranking)
+    pool = store.tasks(1)
+    assert pool.losses.tolist() == (ids / 7).tolist()
+    assert pool.batches.tolist() == [*(ids[:900] % 5 + 1), *[0] * 100]
+    for found in (project, known(store)):
+        assert (found.learner, found.learner_pool, found.quality) == ("projects/1/rank-1/result", 1000, {"meaningful": True})
 
 
 def test_notices_are_kept_by_topic(store: Store) -> None:
@@ -236,7 +199,7 @@ def test_notices_are_kept_by_topic(store: Store) -> None:
     assert project.notices == {"schedule": "Too small."}
 
 
-def test_a_reader_is_not_held_up_by_a_writer(store: Store) -> None:
+def test_reader_does_not_wait_for_writers(store: Store) -> None:
     """The web process reads while the worker writes, and must answer within milliseconds."""
     store.connect(1)
     stop, failures = threading.Event(), []
@@ -255,10 +218,10 @@ def test_a_reader_is_not_held_up_by_a_writer(store: Store) -> None:
     for writer in writers:
         writer.start()
     for number in range(50):
-        store.ask(1)
+        store.request(1)
         project = store.project(1)
         assert project is not None
-        assert project.asked == number + 1
+        assert project.requests == number + 1
     stop.set()
     for writer in writers:
         writer.join()

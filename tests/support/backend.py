@@ -14,7 +14,7 @@ from tests.support.servers import LabelStudioServer, Server, wait_until
 
 Json = dict[str, Any]
 
-#: Seconds that anything may take which is not a training: a killed worker's lease alone lasts 15 s.
+#: Seconds that anything may take which is not a training.
 SECONDS = 90.0
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.labelling import label_reader_for
-from pt4al_backend.engine.query import Querying
-from pt4al_backend.engine.train import Labels, Trainer
+from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.train import LabelSplit, Trainer
 from pt4al_backend.engine.worker import Engine
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio import label_config
@@ -120,17 +120,17 @@ class Loop:
         """Their tasks."""
         return [pick.task_id for pick in self.picks(*kinds)]
 
-    def querying(self) -> Querying:
+    def rounds(self) -> Rounds:
         """The rounds as the engine sees them."""
-        return Querying(self.store, self.project, project_settings(self.params))
+        return Rounds(self.store, self.project, project_settings(self.params))
 
     def labelling(self) -> LabelReader:
         """How the engine reads and shows labels."""
         return label_reader_for(self.settings, self.project, label_config.parse(self.project.label_config))
 
-    def labels(self) -> Labels:
+    def labels(self) -> LabelSplit:
         """What would train and measure a model now."""
-        return Trainer(self.store, self.settings, self.project, project_settings(self.params), self.labelling()).labels()
+        return Trainer(self.store, self.settings, self.project, project_settings(self.params), self.labelling()).take_labels()
 
     def class_in(self, label: str) -> str:
         """The class that a label of the state stands for, or the one that its mask shows."""
@@ -155,14 +155,14 @@ class Loop:
     # what happens
 
     def ask(self, *, train: bool = False) -> Project:
-        """Lets the engine heed a request; returns the project after it."""
-        self.engine.asked(self.id, train)
+        """Lets the engine handle a request; returns the project after it."""
+        self.engine.handle_request(self.id, train)
         return self.project
 
     @contextmanager
     def asking(self) -> Iterator[Thread]:
-        """Lets the engine heed a request in a thread while the caller goes on; waits for it in the end."""
-        thread = Thread(target=self.engine.asked, args=(self.id,))
+        """Lets the engine handle a request in a thread beside the caller; waits for it in the end."""
+        thread = Thread(target=self.engine.handle_request, args=(self.id,))
         thread.start()
         try:
             yield thread

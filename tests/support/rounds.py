@@ -1,8 +1,7 @@
 """A project in the middle of its work, written straight into the state."""
 
-from typing import Any
-
-from pt4al_backend.state.schema import Pick, Publication, Round
+from pt4al_backend.state.rounds import ClosedRound
+from pt4al_backend.state.schema import Pick, PickKind, Publication, PublicationState, Round, RoundState
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
 
@@ -15,25 +14,27 @@ def add_tasks(store: Store, *ids: int) -> None:
     store.put_tasks(PROJECT, [{"id": i, "image": f"/data/upload/3/{i}.png", "problem": ""} for i in ids])
 
 
-def pick(task_id: int, kind: str = "query", label: str = "", confidence: float | None = None, round_number: int = 1) -> Pick:
+def pick(
+    task_id: int, kind: str = PickKind.QUERY, label: str = "", confidence: float | None = None, round_number: int = 1
+) -> Pick:
     """One pick; its score tells its task."""
     return Pick(
         project_id=PROJECT,
         round=round_number,
         task_id=task_id,
         position=task_id,
-        kind=kind,
+        kind=PickKind(kind),
         score=task_id / 1000,
         label=label,
         confidence=confidence,
     )
 
 
-def open_round(store: Store, *picks: Pick, number: int = 1, closed: dict[str, Any] | None = None) -> None:
+def open_round(store: Store, *picks: Pick, number: int = 1, closed: ClosedRound | None = None) -> None:
     """Opens a round with these picks, served as `VERSION`."""
     if store.project(PROJECT) is None:
         store.connect(PROJECT, label_config=CONFIG)
-    opened = Round(project_id=PROJECT, number=number, state="open", batch=number, opened_at=1_800_000_000.0)
+    opened = Round(project_id=PROJECT, number=number, state=RoundState.OPEN, batch=number, opened_at=1_800_000_000.0)
     store.turn_round(PROJECT, opened, picks, closed=closed)
     if number == 1:
         store.announce(
@@ -41,7 +42,7 @@ def open_round(store: Store, *picks: Pick, number: int = 1, closed: dict[str, An
                 project_id=PROJECT,
                 version=VERSION,
                 round=1,
-                state="sending",
+                state=PublicationState.SENDING,
                 digest="d",
                 picks=len(picks),
                 at=1.0,

@@ -150,7 +150,7 @@ class Life:
         return project
 
     def _is_quiet(self) -> bool:
-        return self._state.lease_until == 0 and self._queue.waiting() == 0
+        return self._state.requests_handled == self._state.requests and self._queue.waiting() == 0
 
     @cached_property
     def _queue(self) -> Queue:

@@ -20,18 +20,19 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASKS
-from pt4al_backend.engine.labelling import label_reader_for
-from pt4al_backend.engine.query import Querying
+from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.query.plan import schedule
+from pt4al_backend.query.plan import StoredOutput, schedule
 from pt4al_backend.state.paths import pixel_path
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 
 BOUND_PERCENT = 10.0
 PROJECT = 1
@@ -60,20 +61,29 @@ class Run:
         settings = server_settings(data_dir=folder, pretrained="off")
         self._store = Store.open(settings)
         side = pictures.size
-        shapes = {"image_height": side, "image_width": side, "stored_height": side, "stored_width": side}
-        self._store.connect(PROJECT, label_config=CONFIG, task="classification", **shapes)
+        self._store.connect(
+            PROJECT,
+            label_config=CONFIG,
+            task="classification",
+            image_height=side,
+            image_width=side,
+            stored_height=side,
+            stored_width=side,
+        )
         project = self._store.project(PROJECT)
         assert project is not None  # noqa: S101 - just made
         self._project: Project = project
         self._pictures = pictures
         self._take_in(settings, count)
         options = project_settings()
-        self._querying = Querying(self._store, project, options)
+        self._rounds = Rounds(self._store, project, options)
         self._trainer = Trainer(
             self._store, settings, project, options, label_reader_for(settings, project, label_config.parse(CONFIG))
         )
         self._folder = folder
-        self.rounds = self._querying.schedule(self._querying.pool()).rounds
+        self._settings = settings
+        self._options = options
+        self.rounds = self._rounds.schedule(self._rounds.pool()).rounds
         self.spent = Spent()
 
     def _take_in(self, settings: ServerSettings, count: int) -> None:
@@ -86,32 +96,35 @@ class Run:
 
     def __call__(self) -> Spent:
         """Ranks the pool, then trains and queries round by round."""
-        self._querying.start()
-        took = _seconds(lambda: self._trainer.rank(self._querying, _ignore, _idle))
+        self._rounds.start()
+        took = _seconds(lambda: self._trainer.rank(self._rounds, _ignore, _idle))
         scoring = float(artefacts.manifest(self._folder / self._project.learner)["seconds"]["score"])
         self.spent.pretext, self.spent.scoring = took - scoring, scoring
-        self.spent.querying += _seconds(lambda: self._querying.open_first(self._trainer.scored))
+        self.spent.querying += _seconds(lambda: self._rounds.open_first(self._last_output))
         for _ in range(self.rounds):
             self._round()
         self._store.close()
         return self.spent
 
     def _round(self) -> None:
-        answered = {"answer": "label", "accepted": False, "note": ""}
         asked = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != "reserve"]
-        self._store.put_answers(PROJECT, [{"id": i, "label": self._pictures.label(i - 1), **answered} for i in asked])
+        answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in asked}
+        self._store.put_answers(PROJECT, answers)
         began = time.perf_counter()
         scored, closed = self._trainer.train(self._candidates, _ignore, _idle)
         took = time.perf_counter() - began
-        self.spent.scoring += closed["seconds"]["score"]
-        self.spent.training += closed["seconds"]["train"]
-        self.spent.starting += took - closed["seconds"]["score"] - closed["seconds"]["train"]
-        self.spent.querying += _seconds(lambda: self._querying.open_next(scored, closed))
+        self.spent.scoring += closed.seconds["score"]
+        self.spent.training += closed.seconds["train"]
+        self.spent.starting += took - closed.seconds["score"] - closed.seconds["train"]
+        self.spent.querying += _seconds(lambda: self._rounds.open_next(scored, closed))
+
+    def _last_output(self) -> StoredOutput:
+        return last_output(self._settings, self._project, self._options)
 
     def _candidates(self) -> NDArray[np.int64]:
         following = self._project.round + 1
-        self._querying.cut_batches(following)
-        return self._querying.candidates(following)
+        self._rounds.cut_batches(following)
+        return self._rounds.candidates(following)
 
 
 def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:

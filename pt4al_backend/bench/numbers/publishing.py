@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, server_settings
-from pt4al_backend.engine.labelling import PREDICTED, label_reader_for
+from pt4al_backend.engine.access import PREDICTED, label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.label_config import parse
@@ -64,7 +64,7 @@ def _publish(bench: Workbench, folder: Path, count: int) -> tuple[float, float, 
 def _state(store: Store, settings: ServerSettings, project: int, ids: list[int]) -> list[Pick]:
     """Tasks with images of one size, and picks of all of them."""
     store.connect(project, label_config=CONFIG)
-    store.update(project, model=MODEL)
+    store.change(project, model=MODEL)
     store.put_tasks(project, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
     store.set_tasks(project, {"id": ids, "width": [SIZE[0]] * len(ids), "height": [SIZE[1]] * len(ids)})
     masks = MaskFiles(settings.data_dir / MODEL / PREDICTED)

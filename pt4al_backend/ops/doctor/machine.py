@@ -80,7 +80,7 @@ def worker(server: ServerContext) -> str:
 def _handled(store: Store, project_id: int) -> int:
     """How many requests of a project a worker has taken."""
     project = store.project(project_id)
-    return project.asked if project else 0
+    return project.requests if project else 0
 
 
 def device(server: ServerContext) -> str:

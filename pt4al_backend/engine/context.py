@@ -1,0 +1,152 @@
+"""What one look at a project works with: read from Label Studio and from the settings once, then shared by all steps."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from threading import Lock
+from typing import Any
+
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.engine.access import client_for, label_reader_for
+from pt4al_backend.engine.retries import Retries
+from pt4al_backend.label_studio import label_config
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.registration import Registration
+from pt4al_backend.query import plan
+from pt4al_backend.state.lease import Lease
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+
+log = logging.getLogger("pt4al_backend.engine")
+
+
+class Outcome(Enum):
+    """What a step comes to."""
+
+    DONE = auto()
+    WITHHELD = auto()  # a training is due, but the last one failed a moment ago: its error stays where the user looks
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What the looks of one worker process share.
+
+    Attributes:
+        device: held while a child trains; projects take turns.
+        retries: which trainings failed, and when they may be tried again.
+    """
+
+    settings: ServerSettings
+    store: Store
+    device: Lock = field(default_factory=Lock)
+    retries: Retries = field(default_factory=Retries)
+
+
+@dataclass(frozen=True)
+class RemoteProject:
+    """The project as Label Studio described it when the look began."""
+
+    title: str
+    label_config: str
+    task_number: int
+    model_version: str
+    sampling: str
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> "RemoteProject":
+        """Reads Label Studio's answer, which leaves out what is not set."""
+        texts = {name: str(answer.get(name) or "") for name in ("title", "label_config", "model_version", "sampling")}
+        return cls(task_number=int(answer.get("task_number") or 0), **texts)
+
+
+@dataclass
+class Context:
+    """One look at one project.
+
+    Attributes:
+        project: its row, which ``Store.change`` keeps up to date with what this look writes.
+        options: the project's settings when the look began.
+        full_sync_due: whether the look ends with a full pass over the tasks.
+        requests_seen: the last request whose answers were taken over.
+        reported_at, served_at: when the progress was last written and answers were last looked for, by ``time.monotonic``.
+    """
+
+    worker: Worker
+    project: Project
+    lease: Lease
+    options: ProjectSettings
+    client: LabelStudio
+    reader: LabelReader
+    registration: Registration
+    remote: RemoteProject
+    full_sync_due: bool
+    requests_seen: int
+    reported_at: float = 0.0
+    served_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def settings(self) -> ServerSettings:
+        """The server's settings."""
+        return self.worker.settings
+
+    @property
+    def store(self) -> Store:
+        """The state."""
+        return self.worker.store
+
+    @property
+    def retries(self) -> Retries:
+        """The worker's failures."""
+        return self.worker.retries
+
+    def phase(self, phase: str, progress: dict[str, Any] | None = None) -> None:
+        """Shows what the project is doing."""
+        self.store.change(self.project, phase=phase, progress=progress or {})
+
+    def notice(self, topic: str, sentence: str) -> None:
+        """Shows a sentence under a topic, "" for none; writes only if another one is shown."""
+        if self.project.notices.get(topic, "") != sentence:
+            self.store.notice(self.project, topic, sentence)
+
+    def log(self, sentence: str, *words: object) -> None:
+        """Writes to the worker's log."""
+        log.info(f"Project %s, round %s: {sentence}", self.project.id, self.project.round, *words)
+
+    def warn(self, error: object) -> None:
+        """Writes a warning to the worker's log."""
+        log.warning("Project %s: %s", self.project.id, error)
+
+
+#: One step of a look: it does what is missing, and nothing if nothing is.
+Step = Callable[[Context], Outcome]
+
+
+def connect(worker: Worker, project: Project, lease: Lease) -> Context:
+    """Reads what Label Studio says of a project, and refuses settings and labeling configs that nothing can be done with.
+
+    Raises:
+        PT4ALError: the settings, the labeling config, or Label Studio's answer.
+    """
+    options = project_settings(project.params)
+    client = client_for(worker.settings, project)
+    remote = RemoteProject.of(client.project(project.id))
+    reader = label_reader_for(worker.settings, project, label_config.parse(remote.label_config))
+    plan.require_fit(options, reader.task)
+    full_sync_due = time.time() - project.full_sync_at > worker.settings.full_sync_seconds
+    if (project.title, project.label_config) != (remote.title, remote.label_config):
+        worker.store.change(project, title=remote.title, label_config=remote.label_config)
+    return Context(
+        worker=worker,
+        project=project,
+        lease=lease,
+        options=options,
+        client=client,
+        reader=reader,
+        registration=Registration(worker.settings, client, project.id),
+        remote=remote,
+        full_sync_due=full_sync_due,
+        requests_seen=project.requests,
+    )

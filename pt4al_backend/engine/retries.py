@@ -1,0 +1,68 @@
+"""When a training that failed may be tried again."""
+
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pt4al_backend.state.schema import Project
+
+FIRST_RETRY_SECONDS = 60.0  # after a training that failed; doubles up to an hour
+LAST_RETRY_SECONDS = 3600.0
+
+
+class Work(StrEnum):
+    """What may fail."""
+
+    RANK = "rank"
+    LEARN = "learn"
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What people may change so that a training becomes possible."""
+
+    trainings_requested: int
+    params: dict[str, Any] = field(hash=False)
+    label_config: str
+
+    @classmethod
+    def of(cls, project: Project) -> "Circumstances":
+        """Those of a project now."""
+        return cls(project.trainings_requested, dict(project.params), project.label_config)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How often in a row a training failed, until when it is not tried again, and under which circumstances it last failed."""
+
+    times: int
+    not_before: float
+    circumstances: Circumstances
+
+
+class Retries:
+    """Remembers failed trainings.
+
+    Each is tried again after a while, longer each time, or as soon as someone presses the button or changes the settings or the
+    labeling config.
+    """
+
+    def __init__(self) -> None:
+        self._failures: dict[tuple[int, Work], Failure] = {}
+
+    def may_run(self, project: Project, work: Work) -> bool:
+        """Whether it may be tried now."""
+        failure = self._failures.get((project.id, work))
+        return failure is None or time.time() >= failure.not_before or failure.circumstances != Circumstances.of(project)
+
+    def failed(self, project: Project, work: Work) -> None:
+        """Notes a failure."""
+        before = self._failures.get((project.id, work))
+        times = before.times if before else 0
+        not_before = time.time() + min(FIRST_RETRY_SECONDS * 2**times, LAST_RETRY_SECONDS)
+        self._failures[project.id, work] = Failure(times + 1, not_before, Circumstances.of(project))
+
+    def succeeded(self, project: Project, work: Work) -> None:
+        """Forgets the failures."""
+        self._failures.pop((project.id, work), None)

@@ -1,0 +1,76 @@
+"""Keeps a project served while its look waits: for slow images, for the device, for a training."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pt4al_backend.engine import publish, sync
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.query import Rounds, last_output
+from pt4al_backend.errors import LabelStudioError
+from pt4al_backend.phases import Phase
+
+PROGRESS_SECONDS = 0.5  # between two writes of the progress
+SERVE_SECONDS = 1.0  # between two looks at the answers
+
+
+class SettingsChanged(Exception):
+    """The project's settings are not those that this look began with."""
+
+
+def report(ctx: Context, event: dict[str, Any]) -> None:
+    """Shows what a job said of its progress."""
+    now = time.monotonic()
+    if note := event.get("note"):  # where weights come from says something of the model; the rest passes with the training
+        ctx.log("%s", note)
+        ctx.notice("weights" if event.get("phase") == Phase.PREPARING else "training", str(note))
+    if now - ctx.reported_at >= PROGRESS_SECONDS:
+        ctx.reported_at = now
+        phase = str(event.get("phase", Phase.TRAINING))
+        ctx.phase(phase, {key: value for key, value in event.items() if key != "phase"})
+
+
+def keep_serving(ctx: Context) -> None:
+    """Takes over answers and lengthens the queue; Label Studio being away does not stop a training.
+
+    Raises:
+        LeaseLost: so that a training ends that another worker may have begun as well.
+        SettingsChanged: so that a training that they made pointless ends now; any other is resumed from its checkpoint.
+    """
+    if time.monotonic() - ctx.served_at < SERVE_SECONDS:
+        return
+    ctx.lease.require()
+    current = ctx.store.project(ctx.project.id)
+    if current is not None and current.params != ctx.project.params:
+        raise SettingsChanged
+    if current is not None and current.requests != ctx.requests_seen:
+        ctx.requests_seen = current.requests
+        ctx.store.refresh(ctx.project, "trainings_requested")
+        try:
+            sync.catch_up(ctx)
+            lengthen(ctx)
+        except LabelStudioError as error:
+            ctx.warn(f"While it trains: {error}")
+    ctx.served_at = time.monotonic()
+
+
+def lengthen(ctx: Context) -> Outcome:
+    """Lengthens the queue when it runs short: one who keeps the rest of a query to themselves must not stop the others."""
+    if Rounds.of(ctx).lengthen(lambda: last_output(ctx.settings, ctx.project, ctx.options)):
+        publish.step(ctx)
+    return Outcome.DONE
+
+
+@contextmanager
+def device(ctx: Context) -> Iterator[None]:
+    """Holds the device, and keeps serving while another project has it."""
+    while not ctx.worker.device.acquire(timeout=SERVE_SECONDS):
+        ctx.phase(Phase.WAITING_FOR_DEVICE)
+        keep_serving(ctx)
+    ctx.notice("weights", "")
+    try:
+        yield
+    finally:
+        ctx.worker.device.release()
+        ctx.notice("training", "")

@@ -1,0 +1,135 @@
+"""The rounds of the state: what each asks for, what it learned, and what Label Studio is told to serve."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict, Unpack
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, insert, select, update
+
+from pt4al_backend.state.database import Database, sliced
+from pt4al_backend.state.projects import change, mirror, number_of
+from pt4al_backend.state.schema import (
+    Pick,
+    PickKind,
+    Project,
+    ProjectColumns,
+    Publication,
+    PublicationState,
+    Round,
+    RoundState,
+)
+
+
+@dataclass(frozen=True)
+class ClosedRound:
+    """What a round leaves when it closes: the columns of ``Round`` of these names. Without a model, the number of its labels."""
+
+    labels: int
+    model: str = ""
+    digest: str = ""
+    control: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class PublicationColumns(TypedDict, total=False):
+    """Columns of ``Publication`` that change."""
+
+    state: PublicationState
+    digest: str
+    picks: int
+
+
+class RoundStore(Database):
+    """Reads and writes rounds, picks and publications."""
+
+    def rounds(self, project_id: int) -> list[Round]:
+        """All rounds in order."""
+        with self._reading() as session:
+            return list(session.scalars(select(Round).where(Round.project_id == project_id).order_by(Round.number)))
+
+    def round(self, project_id: int, number: int) -> Round | None:
+        """One round, or None."""
+        with self._reading() as session:
+            return session.get(Round, (project_id, number))
+
+    def turn_round(
+        self, project: Project | int, opened: Round, picks: Sequence[Pick], *, closed: ClosedRound | None = None
+    ) -> None:
+        """Closes the round before ``opened`` if ``closed`` is given, and opens ``opened`` with its picks, in one transaction.
+
+        A round of that number that is still starting is replaced, and so are its picks.
+        """
+        number, columns = number_of(project), ProjectColumns(round=opened.number)
+        if closed and closed.model:
+            columns["model"] = closed.model
+        with self._writing() as session:
+            if closed is not None:
+                before = (Round.project_id == number, Round.number == opened.number - 1)
+                values = {"state": RoundState.CLOSED, "closed_at": time.time(), **vars(closed)}
+                session.execute(update(Round).where(*before).values(values))
+            session.execute(delete(Pick).where(Pick.project_id == number, Pick.round == opened.number))
+            session.execute(delete(Round).where(Round.project_id == number, Round.number == opened.number))
+            change(session, project, columns)
+            session.add(opened)
+            session.add_all(picks)
+        mirror(project, columns)
+
+    def picks(self, project_id: int, round_number: int) -> list[Pick]:
+        """A round's picks in the order served."""
+        where = (Pick.project_id == project_id, Pick.round == round_number)
+        with self._reading() as session:
+            return list(session.scalars(select(Pick).where(*where).order_by(Pick.position)))
+
+    def add_picks(self, picks: Sequence[Pick]) -> None:
+        """Appends picks to a round."""
+        with self._writing() as session:
+            session.add_all(picks)
+
+    def picks_of(self, project_id: int, round_number: int, task_ids: Sequence[int]) -> dict[int, Pick]:
+        """The picks of a round among the given tasks."""
+        found: dict[int, Pick] = {}
+        for part in sliced(task_ids):
+            where = (Pick.project_id == project_id, Pick.round == round_number, Pick.task_id.in_(part))
+            with self._reading() as session:
+                found.update({pick.task_id: pick for pick in session.scalars(select(Pick).where(*where))})
+        return found
+
+    def control_ids(self, project_id: int) -> NDArray[np.int64]:
+        """Every task that was ever a control pick: it is never trained on."""
+        where = (Pick.project_id == project_id, Pick.kind == PickKind.CONTROL)
+        with self._reading() as session:
+            return np.array(sorted(set(session.scalars(select(Pick.task_id).where(*where)))), np.int64)
+
+    def publications(self, project_id: int, *states: PublicationState) -> list[Publication]:
+        """Publications in the given states, oldest first."""
+        where = (Publication.project_id == project_id, Publication.state.in_(states))
+        with self._reading() as session:
+            return list(session.scalars(select(Publication).where(*where).order_by(Publication.at)))
+
+    def announce(self, publication: Publication) -> None:
+        """Writes down what is about to be sent, before it is sent."""
+        with self._writing() as session:
+            session.execute(
+                insert(Publication).values(**{c.name: getattr(publication, c.name) for c in Publication.__table__.columns})
+            )
+
+    def set_publication(self, project_id: int, version: str, **columns: Unpack[PublicationColumns]) -> None:
+        """Sets columns of one publication."""
+        where = (Publication.project_id == project_id, Publication.version == version)
+        with self._writing() as session:
+            session.execute(update(Publication).where(*where).values(**columns))
+
+    def go_live(self, project: Project | int, version: str) -> None:
+        """Notes that Label Studio serves ``version`` now; the one before becomes old."""
+        publications, live = Publication.project_id == number_of(project), Publication.state == PublicationState.LIVE
+        columns: ProjectColumns = {"served_version": version}
+        with self._writing() as session:
+            before = update(Publication).where(publications, live, Publication.version != version)
+            session.execute(before.values(state=PublicationState.OLD))
+            this = update(Publication).where(publications, Publication.version == version)
+            session.execute(this.values(state=PublicationState.LIVE))
+            change(session, project, columns)
+        mirror(project, columns)

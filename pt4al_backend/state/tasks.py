@@ -1,0 +1,211 @@
+"""The tasks of the state: the pool as columns, answers, counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from pt4al_backend.state.database import Database, sliced
+from pt4al_backend.state.projects import change, mirror
+from pt4al_backend.state.schema import AnswerKind, Pick, Project, ProjectColumns, Task
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The pool as columns, in ascending task id."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int64]  # place in the pixel file, -1: not fetched
+    losses: NDArray[np.float64]  # NaN: not scored
+    batches: NDArray[np.int64]  # 1..I, 0: not ranked
+    answered: NDArray[np.bool_]  # labelled or skipped
+    labelled: NDArray[np.bool_]  # holds a label that training can use
+    aside: NDArray[np.bool_]  # its image cannot be used
+    sizes: NDArray[np.int64]  # [n, 2] width and height of the image, 0: not fetched
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def where(self, mask: NDArray[np.bool_]) -> "Tasks":
+        """The tasks for which ``mask`` holds."""
+        return Tasks(*(getattr(self, name)[mask] for name in self.__dataclass_fields__))
+
+
+class StoredAnswer(NamedTuple):
+    """What annotators said of a task: the columns of ``Task`` that go together."""
+
+    answer: AnswerKind
+    label: str = ""
+    accepted: bool = False
+    note: str = ""
+    stamp: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """A finished ranking: losses float64[n] of ``ids`` int64[n], batches 1..I int64[m] of ``batch_ids`` int64[m].
+
+    ``learner`` is the artefact of the pretext learner, ``quality`` says whether its losses mean anything.
+    """
+
+    ids: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    batch_ids: NDArray[np.int64]
+    batches: NDArray[np.int64]
+    learner: str
+    quality: dict[str, Any]
+
+
+def update_tasks(session: Session, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Sets the same columns of several tasks, each named by its ``id``; those that are gone are left out."""
+    if not rows:
+        return
+    # not the ORM's bulk update, which fails if a row is gone
+    table = Task.__table__
+    assert isinstance(table, Table)  # noqa: S101 - tells mypy
+    changes: dict[str, Any] = {name: bindparam(f"new_{name}") for name in rows[0] if name != "id"}
+    statement = update(table).where(table.c.project_id == project_id, table.c.id == bindparam("new_id")).values(changes)
+    session.connection().execute(statement, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+
+
+def _rows(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str, Any]]:
+    plain = {name: (v.tolist() if isinstance(v, np.ndarray) else list(v)) for name, v in columns.items()}
+    return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
+
+
+def _number_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, 1)))
+
+
+class TaskStore(Database):
+    """Reads and writes tasks."""
+
+    def task_images(self, project_id: int) -> dict[int, str]:
+        """Image reference of every task."""
+        with self._reading() as session:
+            return {i: image for i, image in session.execute(select(Task.id, Task.image).where(Task.project_id == project_id))}
+
+    def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
+        """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
+        blank = {"row": None, "retry_at": None, "loss": None, "batch": 0}
+        rows = [{"project_id": project_id, **blank, **task} for task in tasks]  # id, image, problem
+        self._upsert(Task, rows, ["image", "problem", *blank])
+
+    def put_answers(self, project_id: int, answers: Mapping[int, StoredAnswer]) -> None:
+        """Sets the answers of tasks, by task id."""
+        self._update_tasks(project_id, [{"id": i, **answer._asdict()} for i, answer in answers.items()])
+
+    def set_tasks(self, project_id: int, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+        """Sets columns of tasks; ``columns["id"]`` names them. Tasks that were deleted meanwhile are left out."""
+        self._update_tasks(project_id, _rows(columns))
+
+    def _update_tasks(self, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        for part in sliced(rows):
+            with self._writing() as session:
+                update_tasks(session, project_id, part)
+
+    def adopt_ranking(self, project: Project, ranking: Ranking) -> None:
+        """Takes over a finished ranking in one transaction: a kill leaves the project with all of it or none.
+
+        Not in slices, so on SQLite other writers wait for it: about a second for 100,000 tasks.
+        """
+        columns: ProjectColumns = {
+            "learner": ranking.learner,
+            "learner_pool": len(ranking.ids),
+            "quality": ranking.quality,
+        }
+        with self._writing() as session:
+            update_tasks(session, project.id, _rows({"id": ranking.ids, "loss": ranking.losses}))
+            update_tasks(session, project.id, _rows({"id": ranking.batch_ids, "batch": ranking.batches}))
+            change(session, project, columns)
+        mirror(project, columns)
+
+    def clear_tasks(self, project_id: int, **values: Any) -> None:
+        """Sets columns of every task of a project to the same values."""
+        with self._writing() as session:
+            session.execute(update(Task).where(Task.project_id == project_id).values(**values))
+
+    def drop_tasks(self, project_id: int, ids: Sequence[int]) -> None:
+        """Deletes tasks that Label Studio no longer has, with their picks."""
+        for part in sliced(ids):
+            with self._writing() as session:
+                session.execute(delete(Pick).where(Pick.project_id == project_id, Pick.task_id.in_(part)))
+                session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
+
+    def to_fetch(self, project_id: int, now: float) -> list[tuple[int, str]]:
+        """Tasks whose image is missing and due to be fetched, by id: (id, image)."""
+        due = (Task.problem == "") | (Task.retry_at <= now)
+        where = (Task.project_id == project_id, Task.row.is_(None), Task.image != "", due)
+        with self._reading() as session:
+            return [(i, image) for i, image in session.execute(select(Task.id, Task.image).where(*where).order_by(Task.id))]
+
+    def next_row(self, project_id: int) -> int:
+        """First free place of the pixel file."""
+        with self._reading() as session:
+            last = session.scalar(select(func.max(Task.row)).where(Task.project_id == project_id))
+        return 0 if last is None else last + 1
+
+    def tasks(self, project_id: int) -> Tasks:
+        """The whole pool as columns."""
+        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.problem, Task.width, Task.height)
+        with self._reading() as session:
+            found = session.execute(select(*wanted).where(Task.project_id == project_id).order_by(Task.id)).all()
+        ids, rows, losses, batches, answers, problems, widths, heights = zip(*found, strict=True) if found else ((),) * 8
+        return Tasks(
+            ids=np.array(ids, np.int64),
+            rows=np.array([-1 if row is None else row for row in rows], np.int64),
+            losses=np.array([np.nan if loss is None else loss for loss in losses], np.float64),
+            batches=np.array(batches, np.int64),
+            answered=np.array([answer != AnswerKind.NONE for answer in answers], np.bool_),
+            labelled=np.array([answer == AnswerKind.LABEL for answer in answers], np.bool_),
+            aside=np.array([problem != "" for problem in problems], np.bool_),
+            sizes=np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
+        )
+
+    def answers(self, project_id: int) -> dict[int, StoredAnswer]:
+        """Every answered task, by id."""
+        wanted = select(Task.id, Task.answer, Task.label, Task.accepted, Task.note, Task.stamp)
+        with self._reading() as session:
+            found = session.execute(wanted.where(Task.project_id == project_id, Task.answer != AnswerKind.NONE))
+            return {i: StoredAnswer(kind, label, accepted, note, stamp) for i, kind, label, accepted, note, stamp in found}
+
+    def sizes(self, project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """Width and height of the images of the given tasks, as far as they were fetched."""
+        sizes: dict[int, tuple[int, int]] = {}
+        for part in sliced(task_ids):
+            where = (Task.project_id == project_id, Task.id.in_(part), Task.width.is_not(None))
+            with self._reading() as session:
+                found = session.execute(select(Task.id, Task.width, Task.height).where(*where))
+                sizes.update({i: (w or 0, h or 0) for i, w, h in found})
+        return sizes
+
+    def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
+        """How many tasks are left out, wholly or in part, and the first of them with their reasons (image or annotations)."""
+        where = and_(Task.project_id == project_id, (Task.problem != "") | (Task.note != ""))
+        with self._reading() as session:
+            total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
+            found = session.execute(select(Task.id, Task.problem, Task.note).where(where).order_by(Task.id).limit(limit))
+            return total, [(i, problem or note) for i, problem, note in found]
+
+    def counts(self, project_id: int) -> dict[str, int]:
+        """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.
+
+        A task whose image can be used is in the pool. One is set aside if its image cannot, or none of its annotations.
+        """
+        no_label = Task.answer == AnswerKind.SKIP
+        columns = {
+            "tasks": func.count(),
+            "pool": _number_with(Task.problem == ""),
+            "fetched": func.count(Task.row),
+            "scored": func.count(Task.loss),
+            "labelled": _number_with(Task.answer == AnswerKind.LABEL),
+            "skipped": _number_with(and_(no_label, Task.note == "")),
+            "aside": _number_with((Task.problem != "") | and_(no_label, Task.note != "")),
+        }
+        with self._reading() as session:
+            row = session.execute(select(*columns.values()).select_from(Task).where(Task.project_id == project_id)).one()
+        return dict(zip(columns, row, strict=True))
