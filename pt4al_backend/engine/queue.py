@@ -1,4 +1,4 @@
-"""Background work: the web process asks, worker processes reconcile. Huey on SQLite by default, on Redis by URL."""
+"""Background work: the web process requests it, worker processes do it. Huey on SQLite by default, on Redis by URL."""
 
 import logging
 import sqlite3
@@ -23,7 +23,7 @@ if find_spec("redis"):
 
 
 class Queue:
-    """The queue between web and worker. What was asked outlives every process, and asking costs about a millisecond.
+    """The queue between web and worker. A request outlives every process, and costs about a millisecond.
 
     Raises:
         ConfigError: the settings name a Redis, and its client is not installed.
@@ -46,13 +46,13 @@ class Queue:
         # Huey names a task by the module of its function: this wrapper gives web and worker the same name for it
         def reconcile(project_id: int, train: bool) -> None:
             if work is None:
-                raise RuntimeError("this process only asks; a worker process reconciles")
+                raise RuntimeError("this process only makes requests; a worker process handles them")
             work(project_id, train)
 
         self._reconcile = self._huey.task(name="reconcile")(reconcile)
 
-    def ask(self, project_id: int, *, train: bool = False) -> None:
-        """Asks a worker to reconcile a project; ``train``: someone pressed Start Training."""
+    def request(self, project_id: int, *, train: bool = False) -> None:
+        """Requests that a worker looks at a project; ``train``: someone pressed Start Training."""
         self._reconcile(project_id, train)
 
     def waiting(self) -> int:
@@ -60,7 +60,7 @@ class Queue:
         return int(self._huey.pending_count())
 
     def consume(self, projects: Callable[[], Iterable[int]]) -> None:
-        """Works until the process is told to stop, and asks for every project each ``poll_seconds``.
+        """Works until the process is told to stop, and requests a look at every project each ``poll_seconds``.
 
         The poll makes up for lost webhooks: reconciling is idempotent, so an extra request only costs a look.
         """
@@ -70,9 +70,9 @@ class Queue:
             while True:
                 try:
                     for project_id in projects():
-                        self.ask(project_id)
+                        self.request(project_id)
                 except Exception:
-                    log.exception("The poll failed; it goes on in %s s.", self._settings.poll_seconds)
+                    log.exception("The poll failed; the next one follows in %s s.", self._settings.poll_seconds)
                 if stopped.wait(self._settings.poll_seconds):
                     return
 

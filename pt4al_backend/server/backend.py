@@ -65,7 +65,7 @@ class Backend:
         known = self._store.project(request.project)
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
             self._store.connect(request.project, **fields)
-            self._queue.ask(request.project)
+            self._queue.request(request.project)
         return known.served_version if known else ""
 
     def note(self, project_id: int, event: str) -> None:
@@ -75,7 +75,7 @@ class Backend:
             UnknownProject: it never connected.
         """
         self._require(project_id)
-        self._queue.ask(project_id, train=event == START_TRAINING)
+        self._queue.request(project_id, train=event == START_TRAINING)
 
     def answer(self, project_id: int, tasks: Sequence[Task], deadline: float | None = None) -> list[TaskPrediction]:
         """One prediction for each task, in their order.

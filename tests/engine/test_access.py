@@ -1,4 +1,4 @@
-"""Which Label Studio is asked, with which token."""
+"""Which Label Studio is used, with which token."""
 
 import pytest
 
@@ -22,13 +22,13 @@ def project(hostname: str = "http://theirs.example", access_token: str = THEIRS)
         ("http://ours.example", ADMIN, ("http://ours.example", ADMIN)),
     ],
 )
-def test_the_admins_words_win(settings: ServerSettings, url: str, key: str, expected: tuple[str, str]) -> None:
+def test_settings_of_the_admin_win(settings: ServerSettings, url: str, key: str, expected: tuple[str, str]) -> None:
     changed = settings.model_copy(update={"label_studio_url": url, "label_studio_api_key": key})
     client = client_for(changed, project())
     assert (client.url, client.authorization()) == (expected[0], {"Authorization": f"Token {expected[1]}"})
 
 
-def test_what_is_missing_is_named_with_where_to_set_it(settings: ServerSettings) -> None:
+def test_missing_address_and_token_are_named_with_where_to_set_them(settings: ServerSettings) -> None:
     with pytest.raises(AuthError, match=r"No address and no token .* LABEL_STUDIO_URL .* LABEL_STUDIO_API_KEY"):
         client_for(settings, project("", ""))
     with pytest.raises(AuthError, match="No token of"):

@@ -1,4 +1,4 @@
-"""Taking in images: from references to squares in one file."""
+"""Taking in images: from references to frames in one file."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +70,7 @@ def take_in(store: Store, settings: ServerSettings, files: Files, **params: Any)
     return seen
 
 
-def square(store: Store, settings: ServerSettings, task_id: int) -> Any:
+def frame(store: Store, settings: ServerSettings, task_id: int) -> Any:
     tasks = store.tasks(1)
     stored = project(store).stored_shape
     assert stored is not None
@@ -78,17 +78,17 @@ def square(store: Store, settings: ServerSettings, task_id: int) -> Any:
         return pixels.read(tasks.rows[tasks.ids == task_id])[0]
 
 
-def test_every_image_becomes_a_square_in_the_file(store: Store, settings: ServerSettings, files: Files) -> None:
+def test_image_becomes_a_frame_in_the_file(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 11))
     files.add(range(1, 11))
     progress = take_in(store, settings, files)
     assert progress == [(done, 10) for done in range(11)]
     assert sorted(store.tasks(1).rows.tolist()) == list(range(10))
     for task_id in (1, 10):
-        assert (square(store, settings, task_id) == np.asarray(arrow(task_id))).all()
+        assert (frame(store, settings, task_id) == np.asarray(arrow(task_id))).all()
 
 
-def test_a_second_run_fetches_only_what_came_since(store: Store, settings: ServerSettings, files: Files) -> None:
+def test_second_run_fetches_only_new_tasks(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 6))
     files.add(range(1, 8))
     take_in(store, settings, files)
@@ -96,11 +96,11 @@ def test_a_second_run_fetches_only_what_came_since(store: Store, settings: Serve
     files.fetched.clear()
     take_in(store, settings, files)
     assert sorted(files.fetched) == [6, 7]
-    assert (square(store, settings, 7) == np.asarray(arrow(7))).all()
-    assert (square(store, settings, 1) == np.asarray(arrow(1))).all()
+    assert (frame(store, settings, 7) == np.asarray(arrow(7))).all()
+    assert (frame(store, settings, 1) == np.asarray(arrow(1))).all()
 
 
-def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_size(
+def test_unreadable_images_neither_stop_others_nor_decide_their_size(
     store: Store, settings: ServerSettings, files: Files
 ) -> None:
     add_tasks(store, range(1, 101))
@@ -111,7 +111,7 @@ def test_images_that_cannot_be_read_neither_stop_the_others_nor_decide_their_siz
     assert store.set_aside(1, 1) == (90, [(1, "1.png is missing.")])
 
 
-def test_as_long_as_no_image_can_be_read_their_size_stays_open(
+def test_size_stays_open_until_an_image_can_be_read(
     store: Store, settings: ServerSettings, files: Files, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(intake_module, "REFETCH_SECONDS", 0.0)
@@ -125,7 +125,7 @@ def test_as_long_as_no_image_can_be_read_their_size_stays_open(
     assert store.counts(1) | {"aside": 0, "fetched": 5} == store.counts(1)
 
 
-def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: ServerSettings, files: Files) -> None:
+def test_image_set_aside_is_not_fetched_again_at_once(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 3))
     take_in(store, settings, files)
@@ -134,7 +134,7 @@ def test_an_image_set_aside_is_left_alone_for_a_while(store: Store, settings: Se
     assert files.fetched == []
 
 
-def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, settings: ServerSettings, files: Files) -> None:
+def test_error_of_label_studio_sets_no_image_aside(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 4))
     files.error = AuthError("refused")
@@ -146,9 +146,7 @@ def test_what_is_wrong_with_label_studio_sets_no_image_aside(store: Store, setti
     assert store.counts(1)["fetched"] == 3
 
 
-def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(
-    store: Store, settings: ServerSettings, files: Files
-) -> None:
+def test_another_image_size_starts_over_without_the_old_ranking(store: Store, settings: ServerSettings, files: Files) -> None:
     add_tasks(store, range(1, 4))
     files.add(range(1, 4))
     take_in(store, settings, files)
@@ -158,5 +156,5 @@ def test_another_image_size_starts_over_and_leaves_no_old_ranking_behind(
     take_in(store, settings, files, image_size=64)
     assert (project(store).image_shape, project(store).learner) == ((64, 64), "")
     assert np.isnan(store.tasks(1).losses).all()
-    assert square(store, settings, 2).shape == (64, 64, 3)
+    assert frame(store, settings, 2).shape == (64, 64, 3)
     assert [path.name for path in project_dir(settings, 1).iterdir()] == ["pixels-64x64.u8"]

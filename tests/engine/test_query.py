@@ -97,7 +97,7 @@ def batches(store: Store) -> dict[int, int]:
     return dict(zip(tasks.ids.tolist(), tasks.batches.tolist(), strict=True))
 
 
-def test_the_first_minute_serves_control_picks_then_a_uniform_reserve(store: Store) -> None:
+def test_start_serves_control_picks_then_a_uniform_reserve(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
     project.rounds.start()
     order = random_order(range(1, 101))
@@ -107,7 +107,7 @@ def test_the_first_minute_serves_control_picks_then_a_uniform_reserve(store: Sto
     assert not project.rounds.is_answered()
 
 
-def test_starting_twice_changes_nothing(store: Store) -> None:
+def test_start_twice_changes_nothing(store: Store) -> None:
     project = Life(store, 50, query_size=5)
     project.rounds.start()
     first = project.picks()
@@ -116,14 +116,14 @@ def test_starting_twice_changes_nothing(store: Store) -> None:
     assert project.picks() == first
 
 
-def test_without_tasks_no_round_is_opened(store: Store) -> None:
+def test_empty_pool_opens_no_round(store: Store) -> None:
     project = Life(store)
     project.rounds.start()
     project.rounds.open_first(StoredOutput)
     assert project.number == 0
 
 
-def test_the_first_query_keeps_the_control_picks_that_were_served_while_the_pool_was_ranked(store: Store) -> None:
+def test_first_query_keeps_the_control_picks_served_so_far(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0.2, reserve_size=6)
     project.rounds.start()
     controls, reserve = project.picks("control"), project.picks("reserve")
@@ -133,12 +133,12 @@ def test_the_first_query_keeps_the_control_picks_that_were_served_while_the_pool
     assert project.picks("control") == controls
     assert len(project.picks("query")) == 8
     assert reserve[0] not in project.picks()
-    asked = [losses[i] for i in project.picks("query")]
-    assert asked == sorted(asked, reverse=True)
-    assert asked[0] - asked[-1] > 0.75  # even intervals of the whole ranking
+    queried = [losses[i] for i in project.picks("query")]
+    assert queried == sorted(queried, reverse=True)
+    assert queried[0] - queried[-1] > 0.75  # even intervals of the whole ranking
 
 
-def test_a_control_pick_whose_image_is_set_aside_is_replaced_by_the_next_of_the_random_order(store: Store) -> None:
+def test_control_pick_set_aside_is_replaced_in_random_order(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0.2)
     project.rounds.start()
     first, second, third = random_order(range(1, 101))[:3]
@@ -148,7 +148,7 @@ def test_a_control_pick_whose_image_is_set_aside_is_replaced_by_the_next_of_the_
     assert project.picks("control") == [second, third]
 
 
-def test_what_is_not_scored_yet_waits_for_a_later_round(store: Store) -> None:
+def test_tasks_without_a_loss_wait_for_a_later_round(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=10, control_share=0)
     project.rank()
     project.add(range(61, 81))
@@ -157,18 +157,18 @@ def test_what_is_not_scored_yet_waits_for_a_later_round(store: Store) -> None:
     assert max(project.picks("query", "reserve")) <= 60
 
 
-def test_a_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> None:
+def test_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> None:
     project = Life(store, 200, rounds=4, query_size=40, control_share=0, reserve_size=0)
     losses = project.rank(meaningful=False)
     project.rounds.start()
     project.rounds.open_first(StoredOutput)
-    asked = [losses[i] for i in project.picks("query")]
-    assert asked != sorted(asked, reverse=True)
+    queried = [losses[i] for i in project.picks("query")]
+    assert queried != sorted(queried, reverse=True)
     in_batches = [np.mean([losses[i] for i, batch in batches(store).items() if batch == number]) for number in (1, 2, 3, 4)]
     assert np.ptp(in_batches) < 0.3  # batches by loss would be 0.25 apart each
 
 
-def test_the_paper_asks_for_even_intervals_of_the_hardest_batch(store: Store) -> None:
+def test_paper_queries_even_intervals_of_the_hardest_batch(store: Store) -> None:
     project = Life(store, 100, preset="paper", rounds=5, query_size=5)
     losses = project.rank()
     project.rounds.start()
@@ -179,7 +179,7 @@ def test_the_paper_asks_for_even_intervals_of_the_hardest_batch(store: Store) ->
     assert not project.rounds.lengthen(StoredOutput)
 
 
-def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> None:
+def test_round_queries_the_least_confident_of_its_batch(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
     project.rank()
     project.rounds.start()
@@ -198,7 +198,7 @@ def test_each_round_asks_the_least_confident_of_its_own_batch(store: Store) -> N
         assert round_.batch == number
 
 
-def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None:
+def test_batches_follow_the_setting_batch_order(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
     project.rank()
     project.rounds.start()
@@ -212,8 +212,8 @@ def test_the_batches_are_asked_in_the_order_of_the_setting(store: Store) -> None
         assert round_.batch == batch
 
 
-def test_a_strategy_that_starts_with_the_pretext_learner_asks_what_it_tells_apart(store: Store) -> None:
-    """Four kinds of images. What is held back for control picks teaches nothing, so it does not stand for its kind."""
+def test_typiclust_starts_with_one_image_of_each_kind(store: Store) -> None:
+    """Four kinds of images. One that is held back for control picks teaches nothing, so it does not stand for its kind."""
     project = Life(store, 84, strategy="typiclust", query_size=5, control_share=0.2, reserve_size=5, rounds=4)
     project.rank()
     project.rounds.start()
@@ -229,7 +229,7 @@ def test_a_strategy_that_starts_with_the_pretext_learner_asks_what_it_tells_apar
     assert project.rounds.lengthen(lambda: known)
 
 
-def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: Store) -> None:
+def test_sweep_begins_again_over_what_is_left(store: Store) -> None:
     project = Life(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
     losses = project.rank()
     project.rounds.start()
@@ -239,14 +239,14 @@ def test_after_the_last_batch_the_sweep_begins_again_over_what_is_left(store: St
         project.turn()
     left = sorted((i for i in losses if i not in store.answers(PROJECT)), key=losses.__getitem__, reverse=True)
     assert len(left) == 20
-    assert sorted(project.picks("query")) == sorted(left[:10])  # the harder half of the rest is the first batch anew
+    assert sorted(project.picks("query")) == sorted(left[:10])  # the harder half of the rest is the first batch again
     opened = store.round(PROJECT, 3)
     assert opened is not None
     assert opened.batch == 1
 
 
-@pytest.mark.parametrize("liking", [1, -1])
-def test_no_model_has_a_say_in_the_control_picks(store: Store, liking: int) -> None:
+@pytest.mark.parametrize("surest_first", [1, -1])
+def test_control_picks_do_not_depend_on_the_model(store: Store, surest_first: int) -> None:
     """Whether the model is surest or least sure of the tasks held back, a sweep measures it on the same ones."""
     project = Life(store, 200, rounds=4, query_size=20, control_share=0.2, reserve_size=10)
     project.rank()
@@ -254,18 +254,18 @@ def test_no_model_has_a_say_in_the_control_picks(store: Store, liking: int) -> N
     project.rounds.open_first(StoredOutput)
     order = random_order(range(1, 201))
     likely = np.zeros(201)
-    likely[order] = np.linspace(0.5, 1, 200)[::liking]
+    likely[order] = np.linspace(0.5, 1, 200)[::surest_first]
     for _ in (1, 2, 3):
         project.answer(project.picks("control", "query"))
         project.answer(project.picks("reserve")[:3])
         project.turn(project.score(likely))
     assert store.control_ids(PROJECT).tolist() == sorted(order[:16])
     for number in (1, 2, 3, 4):
-        asked = {pick.task_id for pick in store.picks(PROJECT, number) if pick.kind != "control"}
-        assert not asked & set(order[:16])
+        queried = {pick.task_id for pick in store.picks(PROJECT, number) if pick.kind != "control"}
+        assert not queried & set(order[:16])
 
 
-def test_control_picks_never_take_more_than_their_share_of_what_is_left(store: Store) -> None:
+def test_control_picks_take_no_more_than_their_share_of_what_is_left(store: Store) -> None:
     project = Life(store, 20, rounds=10, query_size=2, control_share=0.1, strategy="entropy")
     project.rank()
     project.rounds.start()
@@ -288,7 +288,7 @@ def test_skipped_set_aside_and_deleted_tasks_keep_no_round_open(store: Store) ->
     assert project.rounds.is_answered()
 
 
-def test_an_answer_that_is_withdrawn_is_waited_for_again(store: Store) -> None:
+def test_withdrawn_answer_is_waited_for_again(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6)
     project.rank()
     project.rounds.start()
@@ -300,7 +300,7 @@ def test_an_answer_that_is_withdrawn_is_waited_for_again(store: Store) -> None:
     assert project.rounds.unanswered()[0] == 1
 
 
-def test_a_round_whose_whole_query_was_deleted_asks_anew(store: Store) -> None:
+def test_round_without_its_query_gets_another(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6, control_share=0)
     project.rank()
     project.rounds.start()
@@ -311,13 +311,13 @@ def test_a_round_whose_whole_query_was_deleted_asks_anew(store: Store) -> None:
     before = project.picks("query")
     store.drop_tasks(PROJECT, before)
     project.rounds.open_first(lambda: scored)
-    asked = [pick for pick in store.picks(PROJECT, 2) if pick.kind == "query"]
-    assert len(asked) == 6
-    assert all(pick.label for pick in asked)  # by the same model
-    assert not {pick.task_id for pick in asked} & set(before)
+    queried = [pick for pick in store.picks(PROJECT, 2) if pick.kind == "query"]
+    assert len(queried) == 6
+    assert all(pick.label for pick in queried)  # by the same model
+    assert not {pick.task_id for pick in queried} & set(before)
 
 
-def test_an_open_round_is_left_alone(store: Store) -> None:
+def test_open_round_is_left_alone(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6)
     project.rank()
     project.rounds.start()
@@ -328,7 +328,7 @@ def test_an_open_round_is_left_alone(store: Store) -> None:
     assert [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)] == before
 
 
-def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: Store) -> None:
+def test_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: Store) -> None:
     project = Life(store, 12, rounds=2, query_size=6, control_share=0)
     project.rank()
     project.rounds.start()
@@ -350,9 +350,7 @@ def test_an_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: St
 
 
 @pytest.mark.parametrize(("reserve", "enough"), [(60, 30), (30, 20), (8, 8)])
-def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_needs_is_left(
-    store: Store, reserve: int, enough: int
-) -> None:
+def test_reserve_is_lengthened_when_little_of_it_is_left(store: Store, reserve: int, enough: int) -> None:
     project = Life(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
     project.rank()
     project.rounds.start()
@@ -376,7 +374,7 @@ def test_the_reserve_is_lengthened_when_less_than_half_of_it_or_than_a_team_need
     assert not project.rounds.lengthen(lambda: scored)
 
 
-def test_the_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> None:
+def test_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=10, control_share=0.1)
     project.rounds.start()
     project.answer(project.picks())
@@ -385,7 +383,7 @@ def test_the_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> No
     assert not set(project.picks()[11:]) & store.answers(PROJECT).keys()
 
 
-def test_a_reserve_that_takes_the_last_task_is_not_lengthened(store: Store) -> None:
+def test_reserve_with_the_last_task_is_not_lengthened(store: Store) -> None:
     project = Life(store, 10, rounds=1, query_size=5, control_share=0, reserve_size=5)
     project.rank()
     project.rounds.start()

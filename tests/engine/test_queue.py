@@ -1,4 +1,4 @@
-"""The queue between web and worker, on SQLite and on a real Redis: what is asked is worked on, in another process too."""
+"""The queue between web and worker, on SQLite and on a real Redis: a request is handled, in another process too."""
 
 import os
 import signal
@@ -51,40 +51,38 @@ def worked(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_what_was_asked_while_no_worker_ran_is_worked_on_later(
-    settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_requests_wait_for_a_worker(settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     queue = Queue(settings)
-    queue.ask(7)
-    queue.ask(8, train=True)
+    queue.request(7)
+    queue.request(8, train=True)
     assert queue.waiting() == 2
     request.getfixturevalue("worker")
     wait_until(lambda: {"7 False", "8 True"} <= set(worked(tmp_path)), 30, "both requests are worked on")
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_request_that_fails_does_not_stop_the_others(settings: ServerSettings, tmp_path: Path) -> None:
+def test_failing_request_does_not_stop_the_others(settings: ServerSettings, tmp_path: Path) -> None:
     queue = Queue(settings)
-    queue.ask(13)
+    queue.request(13)
     wait_until(lambda: "13 False" in worked(tmp_path), 30, "the failing request is worked on")
-    queue.ask(14)
+    queue.request(14)
     wait_until(lambda: "14 False" in worked(tmp_path), 30, "the next one is, too")
 
 
 @pytest.mark.usefixtures("worker")
-def test_every_project_is_looked_at_without_being_asked_for(tmp_path: Path) -> None:
+def test_poll_requests_every_project(tmp_path: Path) -> None:
     wait_until(lambda: worked(tmp_path).count("99 False") >= 3, 30, "the poll has come by three times")
 
 
-def test_a_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     wait_until(lambda: worked(tmp_path), 30, "the worker works")
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(15) is not None
 
 
-def test_a_process_that_only_asks_does_not_work(settings: ServerSettings) -> None:
+def test_process_without_work_only_requests(settings: ServerSettings) -> None:
     queue = Queue(settings)
-    queue.ask(1)
+    queue.request(1)
     assert queue.waiting() >= 1
 
 

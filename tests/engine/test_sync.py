@@ -20,7 +20,7 @@ from pt4al_backend.label_studio.segmentation import SegmentationReader
 from pt4al_backend.state.store import Store
 
 CHOICES = '<Choices name="c" toName="image"><Choice value="a"/><Choice value="b"/></Choices>'
-LABELLING = ClassificationReader(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
+READER = ClassificationReader(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
 
 
 class Studio:
@@ -70,16 +70,16 @@ def store(settings: ServerSettings) -> Iterator[Store]:
     store.close()
 
 
-def look(store: Store, studio: Studio, labelling: LabelReader = LABELLING, *, reread: bool = False) -> int:
+def look(store: Store, studio: Studio, reader: LabelReader = READER, *, reread: bool = False) -> int:
     """One increment, as a pass of the engine makes it; how many tasks Label Studio had to hand out."""
     project = store.project(1)
     assert project is not None
     before = studio.handed_out
-    Sync(store, studio, project, labelling).increment(reread=reread)  # type: ignore[arg-type]
+    Sync(store, studio, project, reader).increment(reread=reread)  # type: ignore[arg-type]
     return studio.handed_out - before
 
 
-def test_an_import_is_read_once_however_often_one_looks(store: Store) -> None:
+def test_import_is_read_once(store: Store) -> None:
     studio = Studio()
     imported = datetime.now(UTC) - timedelta(hours=1)
     for k in range(50):
@@ -88,7 +88,7 @@ def test_an_import_is_read_once_however_often_one_looks(store: Store) -> None:
     assert look(store, studio) <= 1
 
 
-def test_a_change_that_became_visible_late_is_taken_over(store: Store) -> None:
+def test_change_that_became_visible_late_is_taken_over(store: Store) -> None:
     studio = Studio()
     now = datetime.now(UTC)
     studio.add(now)
@@ -98,7 +98,7 @@ def test_a_change_that_became_visible_late_is_taken_over(store: Store) -> None:
     assert store.task_images(1).keys() == {1, 2}
 
 
-def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Store) -> None:
+def test_label_is_read_again_when_its_image_changes(store: Store) -> None:
     studio = Studio()
     studio.add(datetime.now(UTC))
     region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
@@ -113,20 +113,20 @@ def test_a_label_is_looked_at_anew_with_the_image_that_it_belongs_to(store: Stor
 
 
 @pytest.mark.parametrize("result", ["\ud800", {"a": 1}, [{"from_name": "c", "value": {"choices": ["\0\ud800"]}}]])
-def test_a_damaged_annotation_sets_its_task_aside_and_stops_nothing(store: Store, result: Any) -> None:
+def test_damaged_annotation_sets_only_its_task_aside(store: Store, result: Any) -> None:
     studio = Studio()
     marked = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}, "origin": {"a": 1}}
-    for number, said in enumerate([result, [marked]], start=1):
+    for number, found in enumerate([result, [marked]], start=1):
         studio.add(datetime.now(UTC))
         task = studio.tasks[-1]
-        task["annotations"] = [{"id": number, "result": said, "updated_at": task["updated_at"]}]
+        task["annotations"] = [{"id": number, "result": found, "updated_at": task["updated_at"]}]
     look(store, studio)
     answers = store.answers(1)
     assert (answers[1].answer, answers[2].label) == ("skip", "a")
     assert [task for task, _ in store.set_aside(1)[1]] == [1]
 
 
-def test_an_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
+def test_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
     studio = Studio()
     for address in ("\ud800.png", "a\0.png", "\u65e5\u672c \u00e9.png"):
         studio.add(datetime.now(UTC))
@@ -136,7 +136,7 @@ def test_an_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
     assert store.task_images(1)[3] == "\u65e5\u672c \u00e9.png"
 
 
-def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: Store) -> None:
+def test_full_pass_reads_only_changed_annotations(store: Store) -> None:
     studio = Studio()
     region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}
     for _ in range(4):
@@ -148,7 +148,7 @@ def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: S
     def full() -> int:
         project, before = store.project(1), studio.handed_out
         assert project is not None
-        Sync(store, studio, project, LABELLING).full()  # type: ignore[arg-type]
+        Sync(store, studio, project, READER).full()  # type: ignore[arg-type]
         return studio.handed_out - before
 
     assert full() == 0
@@ -156,15 +156,15 @@ def test_a_full_pass_reads_only_annotations_that_are_others_than_before(store: S
     studio.tasks[1]["annotations"] = [{"id": 9, "result": [other], "updated_at": studio.tasks[1]["updated_at"]}]
     studio.tasks[2]["annotations"] = []
     assert full() == 1
-    assert {task: said.label for task, said in store.answers(1).items()} == {1: "a", 2: "b", 4: "a"}
+    assert {task: answer.label for task, answer in store.answers(1).items()} == {1: "a", 2: "b", 4: "a"}
     assert full() == 0
 
 
-def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store: Store, tmp_path: Path) -> None:
+def test_corrected_prediction_is_not_accepted_even_after_its_deletion(store: Store, tmp_path: Path) -> None:
     tag = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
     config = parse(f'<View><Image name="image" value="$image"/>{tag}</View>')
     assert isinstance(config, SegmentationConfig)
-    labelling = SegmentationReader(config, MaskFiles(tmp_path), lambda: MaskFiles(tmp_path), 10_000)
+    reader = SegmentationReader(config, MaskFiles(tmp_path), lambda: MaskFiles(tmp_path), 10_000)
     ids = np.repeat(np.array([[0, 1]], np.uint8), 20, axis=0).repeat(10, axis=1)
     shown = [{**region, "origin": "prediction"} for region in regions_of(Mask(ids), config)]
     studio = Studio()
@@ -177,10 +177,10 @@ def test_a_corrected_prediction_is_known_as_such_even_after_it_was_deleted(store
     def accepted() -> list[bool]:
         return [store.answers(1)[task].accepted for task in (1, 2)]
 
-    look(store, studio, labelling)
+    look(store, studio, reader)
     assert accepted() == [True, False]
     del studio.predictions[7]
     for task in studio.tasks:
         task["annotations"][0]["parent_prediction"] = None
-    look(store, studio, labelling, reread=True)
+    look(store, studio, reader, reread=True)
     assert accepted() == [True, False]

@@ -30,7 +30,7 @@ def loop(
     params = {"rounds": 1, "query_size": 24, "control_share": 0.1, "pretext_epochs": 1, "train_on_accepted": False}
     with Loop(label_studio, lead, tmp_path_factory.mktemp(f"answers-{request.param.name}"), params, kind=request.param) as loop:
         loop.add(30)
-        loop.ask()
+        loop.reconcile()
         yield loop
 
 
@@ -49,14 +49,14 @@ def answer(loop: Loop, task: int) -> str:
 def test_a_label_trains(loop: Loop, task: int) -> None:
     loop.annotate(task)
     open_before = loop.store.counts(loop.id)["labelled"]
-    loop.ask()
+    loop.reconcile()
     assert loop.store.counts(loop.id)["labelled"] == open_before + 1
     assert loop.class_in(loop.labels().train[task]) == loop.truth(task)
 
 
 def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: int) -> None:
     loop.lead.skip(task)
-    loop.ask()
+    loop.reconcile()
     assert answer(loop, task) == "skip"
     assert task not in loop.labels().train
     served = loop.work(1, [loop.lead])
@@ -64,39 +64,39 @@ def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: 
 
 
 def test_a_deleted_annotation_is_asked_for_again_in_its_place(loop: Loop) -> None:
-    loop.ask()
+    loop.reconcile()
     first = next(task_id for task_id in loop.order() if task_id not in loop.store.answers(loop.id))
     annotation = loop.annotate(first)
-    loop.ask()
+    loop.reconcile()
     assert answer(loop, first) == "label"
     loop.lead.delete_annotation(annotation)
-    loop.ask()
+    loop.reconcile()
     assert answer(loop, first) == ""
     assert loop.work(1, [loop.lead]) == [first]
-    loop.ask()
+    loop.reconcile()
 
 
 def test_a_corrected_annotation_trains_with_its_new_label(loop: Loop, task: int) -> None:
     annotation = loop.annotate(task, "red")
-    loop.ask()
+    loop.reconcile()
     loop.lead.change_annotation(annotation, loop.regions(task, "blue"))
-    loop.ask()
+    loop.reconcile()
     assert loop.class_in(loop.labels().train[task]) == "blue"
 
 
 def test_an_answer_that_came_and_went_between_two_looks_is_none(loop: Loop, task: int) -> None:
     loop.lead.delete_annotation(loop.annotate(task))
-    loop.ask()
+    loop.reconcile()
     assert answer(loop, task) == ""
 
 
 def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop: Loop, task: int, second: Annotator) -> None:
     loop.annotate(task, "red")
     loop.annotate(task, "green", by=second)
-    loop.ask()
+    loop.reconcile()
     assert loop.class_in(loop.labels().train[task]) == "green"
     loop.annotate(task, "red")
-    loop.ask()
+    loop.reconcile()
     assert loop.class_in(loop.labels().train[task]) == "red"
 
 
@@ -104,7 +104,7 @@ def test_an_annotation_that_cannot_be_read_is_said_and_the_others_train(loop: Lo
     loop.annotate(task)
     unknown = json.loads(json.dumps(loop.regions(task)).replace(f'"{loop.truth(task)}"', '"purple"'))
     second.annotate(task, unknown)
-    loop.ask()
+    loop.reconcile()
     assert loop.class_in(loop.labels().train[task]) == loop.truth(task)
     reason = dict(loop.store.set_aside(loop.id)[1])[task]
     assert "1 of 2 annotations is left out" in reason
@@ -115,7 +115,7 @@ def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say
     assert loop.client.import_predictions(loop.id, [prediction(task, loop.regions(task, "green"), 0.5, "another model")]) == 1
     shown = next(each for each in loop.lead.task(task)["predictions"] if each["model_version"] == "another model")
     loop.lead.annotate(task, shown["result"], accepting=shown["id"])
-    loop.ask()
+    loop.reconcile()
     assert answer(loop, task) == "label"
     assert task not in loop.labels().train
     loop.params["train_on_accepted"] = True
@@ -126,7 +126,7 @@ def test_an_accepted_prediction_is_an_answer_and_trains_only_if_the_settings_say
 def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
     control = loop.order("control")[1]
     loop.annotate(control)
-    loop.ask()
+    loop.reconcile()
     labels = loop.labels()
     assert loop.class_in(labels.control[control]) == loop.truth(control)
     assert control not in labels.train
@@ -134,11 +134,11 @@ def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
 
 def test_a_task_that_gets_another_image_keeps_its_answer_and_is_looked_at_anew(loop: Loop, task: int) -> None:
     loop.annotate(task)
-    loop.ask()
+    loop.reconcile()
     other = loop.store.task_images(loop.id)[loop.order("reserve")[0]]
     rows = dict(zip(loop.store.tasks(loop.id).ids.tolist(), loop.store.tasks(loop.id).rows.tolist(), strict=True))
     loop.lead.change_data(task, {"image": other})
-    loop.ask()
+    loop.reconcile()
     tasks = loop.store.tasks(loop.id)
     assert tasks.rows[tasks.ids == task] > max(rows.values())
     assert answer(loop, task) == "label"
@@ -150,18 +150,18 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
     params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1}
     with Loop(label_studio, lead, tmp_path_factory.mktemp("button"), params) as loop:
         loop.add(20)
-        pressed = loop.ask(train=True)
+        pressed = loop.reconcile(train=True)
         assert (pressed.round, pressed.trainings_handled) == (1, 1)
         assert "labels of two classes or more" in pressed.notices["button"]
         answered = loop.order("query")[:4]
         left = loop.order("query")[4:]
         loop.annotate_all(answered)
-        assert loop.ask().round == 1
-        pressed = loop.ask(train=True)
+        assert loop.reconcile().round == 1
+        pressed = loop.reconcile(train=True)
         assert (pressed.round, pressed.error) == (2, "")
         assert "button" not in pressed.notices
         assert artefacts.manifest(loop.settings.data_dir / pressed.model)["train_size"] == 4
         assert set(left) <= set(loop.store.tasks(loop.id).ids[~loop.store.tasks(loop.id).answered].tolist())
-        again = loop.ask(train=True)
+        again = loop.reconcile(train=True)
         assert (again.round, again.model) == (2, pressed.model)
         assert "no label that the last model has not seen" in again.notices["button"]

@@ -65,7 +65,7 @@ def broken(plain: Loop) -> Broken:
     cut_off, text, dot, bomb = plain.lead.upload_images(plain.id, save_files(plain.folder / "broken", files))
     gone = {"data": {"image": f"/data/upload/{plain.id}/gone.png"}}
     missing, no_image = plain.lead.import_tasks(plain.id, [gone, {"data": {"image": ""}}])
-    plain.ask()
+    plain.reconcile()
     return Broken(missing, cut_off, text, dot, bomb, no_image)
 
 
@@ -85,12 +85,12 @@ def close_round(loop: Loop) -> Project:
     """Answers what is left of the query, all alike."""
     answered = loop.store.answers(loop.id)
     loop.annotate_all([task_id for task_id in loop.order("query") if task_id not in answered], "red")
-    return loop.ask()
+    return loop.reconcile()
 
 
 def fresh_round(loop: Loop) -> Project:
     """A round of which nothing is answered yet."""
-    loop.ask()
+    loop.reconcile()
     return close_round(loop) if set(loop.order()) & loop.store.answers(loop.id).keys() else loop.project
 
 
@@ -134,7 +134,7 @@ def test_start_training_with_labels_of_one_class_leaves_the_round_open(plain: Lo
     fresh_round(plain)
     before = plain.order()
     plain.annotate(before[0], "red")
-    after = plain.ask(train=True)
+    after = plain.reconcile(train=True)
     assert "labels of two classes or more" in after.notices["button"]
     assert plain.order() == before
 
@@ -145,7 +145,7 @@ def test_a_deleted_task_keeps_no_round_open(plain: Loop, broken: Broken) -> None
     first, *rest = plain.order("query")
     plain.lead.delete_task(first)
     plain.annotate_all(rest, "red")
-    assert plain.ask().round == before + 1
+    assert plain.reconcile().round == before + 1
     assert first not in plain.store.task_images(plain.id)
     assert plain.project.error == ""
 
@@ -170,7 +170,7 @@ def test_a_queue_that_somebody_deleted_is_sent_anew(plain: Loop, broken: Broken)
     fresh_round(plain)
     deleted, order = plain.served(), plain.order()
     plain.client.delete_model_version(plain.id, deleted)
-    plain.ask()
+    plain.reconcile()
     assert plain.served() == plain.project.served_version != deleted
     assert plain.versions()[plain.served()] == len(order)
     assert plain.next() == order[0]
@@ -190,7 +190,7 @@ def test_a_wrong_token_is_said_without_telling_it_and_the_right_one_resumes(plai
     assert "LABEL_STUDIO_API_KEY" in refused.remedy
     assert wrong not in refused.error + refused.remedy
     assert refused.round == before
-    resumed = plain.ask()
+    resumed = plain.reconcile()
     assert (resumed.error, resumed.remedy, resumed.phase) == ("", "", "labelling")
     assert resumed.round == before + 1
 
@@ -200,12 +200,12 @@ def test_a_config_that_cannot_be_learned_is_said_and_leaves_everything_as_it_was
     before, served = plain.order(), plain.served()
     plain.annotate_all(before[:2], "red")
     plain.client.update_project(plain.id, label_config=TWO_CHOICES_AND_MORE)
-    stopped = plain.ask()
+    stopped = plain.reconcile()
     assert "lets annotators pick several choices" in stopped.error
     assert 'choice="single"' in stopped.remedy
     assert (plain.order(), plain.served()) == (before, served)
     plain.client.update_project(plain.id, label_config=LABEL_CONFIG)
-    assert plain.ask().error == ""
+    assert plain.reconcile().error == ""
     assert plain.order() == before
     assert close_round(plain).round == stopped.round + 1
 
@@ -250,8 +250,8 @@ def test_a_kill_between_two_steps_publishes_nothing_twice(
     with pytest.MonkeyPatch.context() as patch:
         cut(patch, owner, name)
         with pytest.raises(Killed):
-            plain.ask()
-    plain.ask()
+            plain.reconcile()
+    plain.reconcile()
     assert plain.project.round == number + 1
     (added,) = plain.versions().keys() - versions.keys()
     assert plain.versions()[added] == len(plain.picks())
@@ -268,9 +268,9 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
     params = {"rounds": 2, "query_size": 6, "control_share": 0, "reserve_size": 0, "pretext_epochs": 1, "epochs": 10_000}
     with Loop(label_studio, lead, tmp_path / "mistaken", params) as loop, caplog.at_level(logging.INFO):
         loop.add(24)
-        loop.ask()
+        loop.reconcile()
         loop.annotate_all(loop.order("query"))
-        with loop.asking():
+        with loop.reconciling():
             checkpoint = project_dir(loop.settings, loop.id) / "learn-1" / "checkpoint.pt"
             wait_until(checkpoint.exists, SECONDS, "the training has a checkpoint")
             loop.connect(show_predictions=False)  # decides nothing of what is learned

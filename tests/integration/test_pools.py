@@ -50,7 +50,7 @@ class Growth:
 def growth(make: Callable[..., Loop]) -> Iterator[Growth]:
     with make("growth", params={"rounds": 3, "query_size": 6, "control_share": 0, "reserve_size": 4}) as loop:
         loop.add(24)
-        seen = Growth(loop, [loop.ask().learner])
+        seen = Growth(loop, [loop.reconcile().learner])
         few_images_come_late(seen)
         a_training_fails(seen)
         many_images_come_late(seen)
@@ -61,7 +61,7 @@ def growth(make: Callable[..., Loop]) -> Iterator[Growth]:
 def few_images_come_late(seen: Growth) -> None:
     loop = seen.loop
     seen.few = loop.add(3)
-    seen.learners.append(loop.ask().learner)
+    seen.learners.append(loop.reconcile().learner)
     tasks = loop.store.tasks(loop.id)
     seen.batches_of_few = tasks.batches[np.isin(tasks.ids, seen.few)].tolist()
     seen.picks_with_few = loop.order()
@@ -79,10 +79,10 @@ def a_training_fails(seen: Growth) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "run", fail)
         for train in (False, False, True, False):
-            seen.failed = loop.ask(train=train)
+            seen.failed = loop.reconcile(train=train)
             seen.tries.append(tries)
         loop.connect(learning_rate=0.05)
-        loop.ask()
+        loop.reconcile()
         seen.tries.append(tries)
     seen.rounds.append(loop.project.round)
 
@@ -90,7 +90,7 @@ def a_training_fails(seen: Growth) -> None:
 def many_images_come_late(seen: Growth) -> None:
     loop = seen.loop
     seen.many = loop.add(9)
-    after = loop.ask(train=True)
+    after = loop.reconcile(train=True)
     seen.learners.append(after.learner)
     seen.models.append(loop.settings.data_dir / after.model)
     seen.rounds.append(after.round)
@@ -100,11 +100,11 @@ def a_class_is_added(seen: Growth) -> None:
     loop = seen.loop
     loop.client.update_project(loop.id, label_config=FOUR_CLASSES)
     loop.connect(FOUR_CLASSES)
-    loop.ask()
+    loop.reconcile()
     first, *rest = loop.order("query")
     loop.annotate(first, "black")
     loop.annotate_all(rest)
-    after = loop.ask()
+    after = loop.reconcile()
     seen.models.append(loop.settings.data_dir / after.model)
     seen.rounds.append(after.round)
 
@@ -144,7 +144,7 @@ def test_an_added_class_is_in_the_next_model(growth: Growth) -> None:
 def test_the_paper_asks_for_even_intervals_of_the_hardest_batch_and_nothing_else(make: Callable[..., Loop]) -> None:
     with make("paper", params={"preset": "paper", "rounds": 4, "query_size": 5, "epochs": 2}) as loop:
         loop.add(40)
-        loop.ask()
+        loop.reconcile()
         tasks = loop.store.tasks(loop.id)
         hardest = tasks.ids[np.argsort(-tasks.losses)][:10]
         assert loop.project.quality["meaningful"]
@@ -158,15 +158,15 @@ def small(make: Callable[..., Loop]) -> Iterator[tuple[Loop, list[Project]]]:
     """From no task to none left, and on."""
     params = {"rounds": 5, "query_size": 4, "control_share": 0, "reserve_size": 0, "pretext_epochs": 1}
     with make("small", params=params) as loop:
-        stages = [loop.ask()]
+        stages = [loop.reconcile()]
         loop.add(10, flat)
-        stages.append(loop.ask())
+        stages.append(loop.reconcile())
         for _ in range(3):
             loop.annotate_all(loop.order("query"), "red")  # one class: nothing is trained
-            stages.append(loop.ask())
-        stages.append(loop.ask())
+            stages.append(loop.reconcile())
+        stages.append(loop.reconcile())
         loop.add(4, flat)
-        stages.append(loop.ask())
+        stages.append(loop.reconcile())
         yield loop, stages
 
 
@@ -195,10 +195,10 @@ def test_another_image_field_in_the_config_is_heeded_for_tasks_that_nobody_touch
     """Also where the web process was told first: /setup comes with every look at the project's settings."""
     with make("field") as loop:
         loop.lead.import_tasks(loop.id, [{"data": {"image": "", "picture": f"/data/upload/{i}.png"}} for i in range(3)])
-        loop.ask()
+        loop.reconcile()
         assert loop.store.counts(loop.id)["aside"] == 3
         corrected = LABEL_CONFIG.replace("$image", "$picture")
         loop.client.update_project(loop.id, label_config=corrected)
         loop.connect(corrected)
-        loop.ask()
+        loop.reconcile()
         assert set(loop.store.task_images(loop.id).values()) == {f"/data/upload/{i}.png" for i in range(3)}

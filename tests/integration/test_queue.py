@@ -87,13 +87,13 @@ def story(
         urls = serve_arrows(images, may_fetch)
         ids = lead.import_tasks(loop.id, [{"data": {"image": url}} for url in urls])
         loop.numbers = {task_id: number for number, task_id in enumerate(ids)}
-        with loop.asking():
+        with loop.reconciling():
             label_before_any_image_is_there(story)
             may_fetch.set()
             with loop.held("rank-1"):
                 label_while_the_pool_is_ranked(story)
         label_the_first_query(story, second)
-        with loop.asking(), loop.held("learn-1"):
+        with loop.reconciling(), loop.held("learn-1"):
             label_while_the_model_trains(story)
         label_the_second_query(story, second)
         keep_one_task_for_long(story, second)
@@ -168,12 +168,12 @@ def label_the_second_query(story: Story, second: Annotator) -> None:
 
 def keep_one_task_for_long(story: Story, second: Annotator) -> None:
     loop = story.loop
-    loop.ask()
+    loop.reconcile()
     loop.next(second)
     left = sum(loop.rounds().unanswered()) - 1
     loop.work(left, [loop.lead])
     story.others_wait = loop.lead.next_task(loop.id) is None
-    loop.ask()
+    loop.reconcile()
     story.others_go_on = loop.next()
 
 
@@ -263,7 +263,7 @@ def test_control_picks_measure_the_model_and_never_train_it(story: Story) -> Non
 
 def test_asking_again_changes_nothing(story: Story) -> None:
     loop = story.loop
-    loop.ask()
+    loop.reconcile()
 
     def everything() -> tuple[Any, ...]:
         picks = [(pick.task_id, pick.position, pick.score) for pick in loop.picks()]
@@ -275,11 +275,11 @@ def test_asking_again_changes_nothing(story: Story) -> None:
     with stub_server(lambda _: backend) as (url, seen):
         loop.lead.connect_backend(loop.id, url, title="Backend")
         loop.client.update_project(loop.id, model_version="Backend")  # as Settings > Model offers: served at random
-        loop.ask()
+        loop.reconcile()
         assert loop.served() == loop.project.served_version
         mended = events(seen)
         assert mended == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
-        loop.ask()
+        loop.reconcile()
         Engine(loop.settings, loop.store).handle_request(loop.id)
         assert events(seen) == mended
     assert everything() == before

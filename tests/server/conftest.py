@@ -23,7 +23,7 @@ class RecordingQueue(Queue):
     def __init__(self) -> None:
         self.requests: list[tuple[int, bool]] = []
 
-    def ask(self, project_id: int, *, train: bool = False) -> None:
+    def request(self, project_id: int, *, train: bool = False) -> None:
         self.requests.append((project_id, train))
 
 

@@ -154,13 +154,13 @@ class Loop:
 
     # what happens
 
-    def ask(self, *, train: bool = False) -> Project:
+    def reconcile(self, *, train: bool = False) -> Project:
         """Lets the engine handle a request; returns the project after it."""
         self.engine.handle_request(self.id, train)
         return self.project
 
     @contextmanager
-    def asking(self) -> Iterator[Thread]:
+    def reconciling(self) -> Iterator[Thread]:
         """Lets the engine handle a request in a thread beside the caller; waits for it in the end."""
         thread = Thread(target=self.engine.handle_request, args=(self.id,))
         thread.start()

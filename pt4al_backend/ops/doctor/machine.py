@@ -64,7 +64,7 @@ def worker(server: ServerContext) -> str:
                 raise CheckFailed(f"{waiting} requests wait in {where}.", START_A_WORKER)
             return f"the queue in {where} answers; without a project there is no work for a worker"
         before = _handled(store, ids[0])
-        queue.ask(ids[0])
+        queue.request(ids[0])
     except QUEUE_ERRORS as error:
         remedy = "Check PT4AL_REDIS_URL, and that Redis runs." if settings.redis_url else "Check the data folder."
         raise CheckFailed(f"The queue does not answer ({type(error).__name__}).", remedy) from None
