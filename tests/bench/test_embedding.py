@@ -14,6 +14,7 @@ from pt4al_backend.bench.records import read
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.jobs import learn
+from pt4al_backend.ops import terminal
 from tests.support import runs
 from tests.support.dataset_trees import TREES
 
@@ -26,7 +27,7 @@ SETTINGS = {"epochs": 1, "width": 8, "init": "fresh", "preset": "paper"}
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two arms of three rounds and five, on a pool of forty images; round i asked four rows from 4 i on."""
-    monkeypatch.setattr(cli.err, "width", 250)
+    monkeypatch.setattr(terminal.err, "width", 250)
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     found = DATASETS.load("cifar10-jpeg", Loader)().read(tmp_path / "given", None, 10**6).part(POOL, 20)
     truth.write(tmp_path / "data", found, gpu=False, image_size=16, max_pixels=10**6)

@@ -14,6 +14,7 @@ from pt4al_backend.bench.records import read
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.ops import terminal
 from pt4al_backend.query.plan import require_fit
 from tests.support.dataset_trees import TREES
 
@@ -24,7 +25,7 @@ FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "rounds": 3, "width"
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cli.err, "width", 250)
+    monkeypatch.setattr(terminal.err, "width", 250)
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     return tmp_path / "given"
 

@@ -146,7 +146,7 @@ def test_a_sure_network_gives_small_losses_that_differ() -> None:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(cli.err, "width", 250)
+    monkeypatch.setattr(terminal.err, "width", 250)
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
     return tmp_path / "given"
 
