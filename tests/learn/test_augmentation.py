@@ -14,13 +14,13 @@ def squares(count: int, size: int) -> np.ndarray[tuple[int, ...], np.dtype[np.ui
     return np.random.default_rng(1).integers(1, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def test_the_centre_is_cut_out_and_nothing_is_random() -> None:
+def test_centre_crops_the_middle_without_randomness() -> None:
     images = squares(2, 10)
     np.testing.assert_array_equal(Centre((6, 6))(images), images[:, 2:8, 2:8])
     np.testing.assert_array_equal(Centre((10, 10))(images), images)
 
 
-def test_small_images_are_shifted_by_up_to_four_in_thirty_two_pixels_and_mirrored_half_of_the_time() -> None:
+def test_small_images_are_shifted_by_up_to_an_eighth_and_half_are_mirrored() -> None:
     images = torch.from_numpy(squares(1, 32)).permute(0, 3, 1, 2)
     padded = torch.nn.functional.pad(images[0], (4, 4, 4, 4))
     windows = {(dy, dx): padded[:, dy : dy + 32, dx : dx + 32] for dy in range(9) for dx in range(9)}
@@ -37,7 +37,7 @@ def test_small_images_are_shifted_by_up_to_four_in_thirty_two_pixels_and_mirrore
 
 
 @pytest.mark.parametrize(("stored", "size"), [(32, 32), (110, 96)])
-def test_the_same_random_numbers_give_the_same_augmentation(stored: int, size: int) -> None:
+def test_augmentation_of_images_is_repeated_by_its_generator(stored: int, size: int) -> None:
     prepare, augment = of_shape((size, size))
     images = squares(6, stored)
 
@@ -51,7 +51,7 @@ def test_the_same_random_numbers_give_the_same_augmentation(stored: int, size: i
     assert not torch.equal(augmented(3), augmented(4))
 
 
-def test_larger_images_are_augmented_before_the_device() -> None:
+def test_larger_images_are_augmented_on_the_cpu() -> None:
     assert of_shape((65, 65))[1] is unchanged
     assert of_shape((64, 64))[1] is crop_and_flip
 
@@ -66,7 +66,7 @@ def halves(count: int, shape: tuple[int, int] = (32, 48)) -> tuple[np.ndarray[An
     return np.repeat((40 + 180 * masks)[..., None], 3, 3), masks
 
 
-def test_a_mask_moves_with_its_image_and_says_nothing_of_what_came_from_outside() -> None:
+def test_mask_moves_with_its_image_and_is_void_outside_the_frame() -> None:
     images, masks = Scenes((32, 48))(*halves(60), np.random.default_rng(0))
     assert (images.shape, images.dtype, masks.shape, masks.dtype) == ((60, 32, 48, 3), np.uint8, (60, 32, 48), np.uint8)
     assert set(np.unique(masks)) == {0, 1, UNLABELLED}
@@ -78,7 +78,7 @@ def test_a_mask_moves_with_its_image_and_says_nothing_of_what_came_from_outside(
     assert 12 < mirrored < 48
 
 
-def test_the_same_random_numbers_give_the_same_images_and_masks() -> None:
+def test_augmentation_of_scenes_is_repeated_by_its_generator() -> None:
     once, again, other = (Scenes((32, 48))(*halves(6), np.random.default_rng(seed)) for seed in (3, 3, 4))
     for k in (0, 1):
         np.testing.assert_array_equal(once[k], again[k])

@@ -19,7 +19,7 @@ EPOCHS = 4
 
 
 @pytest.mark.parametrize("companion", ["learning_loss", "ta_vaal"])
-def test_the_best_epoch_is_that_of_a_companion_as_well(tmp_path: Path, companion: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_companion_scores_with_its_best_epoch(tmp_path: Path, companion: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else its module would score a body that it was not trained with."""
     store, settings = ARROWS.store(tmp_path / "pixels", 32), {"epochs": EPOCHS, "companion_steps": 2}
 
@@ -27,8 +27,8 @@ def test_the_best_epoch_is_that_of_a_companion_as_well(tmp_path: Path, companion
         more = {"companion": companion, "asks": 2, "best_epoch": True, "settings": settings}
         folder = training_data(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
         learn.learn(Job.read(folder), silent)
-        with np.load(folder / "result" / "candidates.npz") as said:
-            found: NDArray[Any] = said[companion]
+        with np.load(folder / "result" / "candidates.npz") as arrays:
+            found: NDArray[Any] = arrays[companion]
         return found
 
     whole = confidences("whole")

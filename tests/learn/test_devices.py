@@ -13,12 +13,12 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
     return bool(request.param)
 
 
-def test_auto_takes_a_gpu_where_there_is_one(gpu: bool) -> None:
+def test_auto_chooses_a_gpu_where_there_is_one(gpu: bool) -> None:
     assert devices.choose("auto").type == ("cuda" if gpu else "cpu")
     assert devices.choose("cpu").type == "cpu"
 
 
-def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error_with_a_remedy(gpu: bool) -> None:
+def test_missing_gpu_is_an_error_with_a_remedy(gpu: bool) -> None:
     if gpu:
         assert devices.choose("cuda").type == "cuda"
     else:
@@ -27,12 +27,12 @@ def test_a_gpu_that_was_asked_for_and_is_not_there_is_an_error_with_a_remedy(gpu
 
 
 @pytest.mark.usefixtures("gpu")
-def test_a_device_of_no_known_name_is_refused() -> None:
+def test_unknown_device_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"no device 'tpu'\. There are auto, cpu, cuda"):
         devices.choose("tpu")
 
 
-def test_training_leaves_a_core_to_others_unless_told_how_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_leaves_one_core_free_unless_threads_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     try:
         monkeypatch.setattr(devices, "cores", lambda: 4)

@@ -25,7 +25,7 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Segmentation:
 
 
 @pytest.mark.parametrize("size", [1, 7, 43])
-def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path: Path, task: Segmentation, size: int) -> None:
+def test_only_the_least_confident_answers_are_kept(tmp_path: Path, task: Segmentation, size: int) -> None:
     rng = np.random.default_rng(size)
     count = CONTROLS + CANDIDATES
     confidences = rng.random((count, 3))
@@ -41,10 +41,10 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
         assert len(list((tmp_path / "masks").glob("*"))) <= 2 * MOST + 1
     evaluation.save(tmp_path)
 
-    with np.load(tmp_path / "candidates.npz") as said:
-        labels = said["labels"].tolist()
+    with np.load(tmp_path / "candidates.npz") as found:
+        labels = found["labels"].tolist()
         for k, name in enumerate(SAMPLERS):
-            np.testing.assert_array_equal(said[name], confidences[CONTROLS:, k])
+            np.testing.assert_array_equal(found[name], confidences[CONTROLS:, k])
     assert labels[:-MOST] == [""] * (CANDIDATES - MOST)
     for label, mask in zip(labels[-MOST:], masks[-MOST:], strict=True):
         kept = MaskFiles(tmp_path / "masks").get(label)
@@ -55,7 +55,7 @@ def test_only_the_least_confident_answers_are_kept_wherever_they_stand(tmp_path:
 
 
 @pytest.mark.parametrize(("subset", "kept"), [(CANDIDATES, CANDIDATES), (10, 10), (2, MOST)])
-def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
+def test_without_a_sampler_every_candidate_of_a_subset_keeps_its_answer(
     tmp_path: Path, task: Segmentation, monkeypatch: pytest.MonkeyPatch, subset: int, kept: int
 ) -> None:
     monkeypatch.setattr(evaluation_module, "SUBSET", subset)
@@ -66,8 +66,8 @@ def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
     rows = (np.zeros((CANDIDATES, 1280), np.float32), rng.random((CANDIDATES, 3)), masks, np.full((CANDIDATES, 2), 0.5))
     evaluation.add(np.arange(CANDIDATES), rows)
     evaluation.save(tmp_path)
-    with np.load(tmp_path / "candidates.npz") as said:
-        assert np.count_nonzero(said["labels"] != "") == kept
+    with np.load(tmp_path / "candidates.npz") as found:
+        assert np.count_nonzero(found["labels"] != "") == kept
 
 
 @pytest.mark.parametrize(
@@ -81,5 +81,5 @@ def test_where_no_sampler_asks_all_candidates_of_a_subset_have_an_answer(
         ({"strategy": "core_gcn"}, ""),
     ],
 )
-def test_the_answers_that_are_kept_are_those_that_the_strategy_asks(settings: dict[str, str], name: str) -> None:
+def test_sampler_is_the_one_that_the_strategy_chooses_by(settings: dict[str, str], name: str) -> None:
     assert sampler_of(ProjectSettings(**settings)) == name

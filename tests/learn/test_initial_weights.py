@@ -1,4 +1,4 @@
-"""Initial weights: where they come from, what is done when they cannot, and that it is said."""
+"""Initial weights: where they come from, and what is used, with a note, where they cannot be had."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ def sources() -> InitialWeights:
 
 @pytest.fixture
 def imagenet(monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
-    """ImageNet's weights, at hand."""
+    """ImageNet's weights, as if they were cached."""
     state = resnet18(weights=None).state_dict()
     monkeypatch.setattr(imagenet_files, "load", lambda network, mode, note: state)
     return state
@@ -83,28 +83,26 @@ def same(ours: torch.nn.Module, theirs: torch.nn.Module) -> bool:
 
 
 @pytest.mark.parametrize("init", ["auto", "pretext"])
-def test_the_pretext_learners_body_is_where_training_starts(
-    sources: InitialWeights, learner: Path, form: Form, init: str
-) -> None:
+def test_training_starts_from_the_pretext_learners_body(sources: InitialWeights, learner: Path, form: Form, init: str) -> None:
     ours = task(form)
     assert replace(sources, init=init, learner=learner).init_task(ours) == "pretext"
     assert same(ours.body, saved.load_learner(learner).body)
 
 
-def test_fresh_takes_nothing(sources: InitialWeights, learner: Path, form: Form) -> None:
+def test_init_fresh_leaves_the_weights_alone(sources: InitialWeights, learner: Path, form: Form) -> None:
     ours = task(form)
     before = first(ours.body).clone()
     assert replace(sources, init="fresh", learner=learner).init_task(ours) == "fresh"
     assert torch.equal(first(ours.body), before)
 
 
-def test_warm_start_takes_the_previous_model_whole(sources: InitialWeights, learner: Path, previous: Path, form: Form) -> None:
+def test_warm_start_uses_the_whole_previous_model(sources: InitialWeights, learner: Path, previous: Path, form: Form) -> None:
     ours = task(form)
     assert replace(sources, warm_start=True, learner=learner, previous=previous).init_task(ours) == "previous"
     assert same(ours.model, saved.load_model(previous).task.model)
 
 
-def test_with_other_classes_the_last_layer_starts_afresh(sources: InitialWeights, previous: Path, form: Form) -> None:
+def test_warm_start_with_other_classes_gets_a_fresh_last_layer(sources: InitialWeights, previous: Path, form: Form) -> None:
     notes: list[str] = []
     ours = task(form, ("a", "b", "c"))
     assert replace(sources, warm_start=True, previous=previous, note=notes.append).init_task(ours) == "previous"
@@ -113,27 +111,25 @@ def test_with_other_classes_the_last_layer_starts_afresh(sources: InitialWeights
     assert "classes have changed" in notes[0]
 
 
-def test_without_warm_start_the_previous_model_is_left_alone(
+def test_previous_model_is_not_used_without_warm_start(
     sources: InitialWeights, learner: Path, previous: Path, form: Form
 ) -> None:
     assert replace(sources, learner=learner, previous=previous).init_task(task(form)) == "pretext"
 
 
-def test_what_does_not_fit_or_is_damaged_is_passed_over_with_a_note(
+def test_weights_that_do_not_fit_or_are_damaged_are_skipped_with_a_note(
     sources: InitialWeights, learner: Path, previous: Path
 ) -> None:
     notes: list[str] = []
     (previous / saved.WEIGHTS).write_bytes(b"")
-    asked = replace(sources, warm_start=True, learner=learner, previous=previous, note=notes.append)
-    assert asked.init_task(task(OTHER)) == "fresh"
+    chosen = replace(sources, warm_start=True, learner=learner, previous=previous, note=notes.append)
+    assert chosen.init_task(task(OTHER)) == "fresh"
     assert "missing or altered" in notes[0]
     assert "another form" in notes[1]
     assert "fresh weights" in notes[2]
 
 
-def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(
-    sources: InitialWeights, learner: Path, form: Form
-) -> None:
+def test_missing_imagenet_weights_give_way_to_the_pretext_learners(sources: InitialWeights, learner: Path, form: Form) -> None:
     notes: list[str] = []
     assert replace(sources, init="imagenet", learner=learner, note=notes.append).init_task(task(form)) == "pretext"
     assert ("ImageNet weights fit" if form == FORM else "PT4AL_PRETRAINED=off") in notes[0]
@@ -142,7 +138,7 @@ def test_imagenet_weights_that_are_not_to_be_had_give_way_to_the_learners(
     assert "PT4AL_PRETRAINED=off" in notes[0]
 
 
-def test_with_imagenet_weights_at_hand_the_pretext_learner_starts_from_them(
+def test_pretext_learner_starts_from_imagenet_weights_where_they_fit(
     sources: InitialWeights, imagenet: dict[str, Tensor]
 ) -> None:
     for form in (IMAGENET, EncoderForm("resnet18", "deeplabv3plus")):

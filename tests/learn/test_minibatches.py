@@ -47,18 +47,18 @@ def test_no_minibatch_of_training_has_a_single_image(count: int, size: int) -> N
 
 
 @pytest.mark.parametrize("cut", [cut_evenly, cut_exactly])
-def test_when_memory_runs_out_the_size_is_halved_and_every_image_still_passes_once(cut: Cut) -> None:
+def test_out_of_memory_halves_the_size_and_every_image_passes_once(cut: Cut) -> None:
     passed, last, retreats, _ = streamed(50, 32, room=9, cut=cut)
     assert passed == list(range(50))
     assert (last, retreats) == (8, [16, 8])
 
 
-def test_memory_too_short_for_two_images_is_an_error_with_a_remedy() -> None:
+def test_out_of_memory_with_two_images_is_an_error_with_a_remedy() -> None:
     with pytest.raises(TrainingImpossible, match="image_size"):
         streamed(8, 8, room=0)
 
 
-def test_words_of_the_cpu_allocator_count_as_out_of_memory_and_other_errors_do_not() -> None:
+def test_cpu_allocators_error_counts_as_out_of_memory_and_others_do_not() -> None:
     failures = [RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")]
 
     def step(part: NDArray[np.int64], minibatch: Minibatch, rng: np.random.Generator, done: int) -> None:
@@ -74,7 +74,7 @@ def test_words_of_the_cpu_allocator_count_as_out_of_memory_and_other_errors_do_n
         run()
 
 
-def test_random_numbers_hang_on_the_place_in_the_epoch_alone() -> None:
+def test_random_numbers_depend_on_the_place_in_the_epoch_alone() -> None:
     assert streamed(12, 4, room=4)[3].draws == streamed(12, 4, room=4)[3].draws
     whole, rest = Numbers(12), Numbers(12)
     for data, order in ((whole, np.arange(12)), (rest, np.arange(4))):

@@ -33,7 +33,7 @@ def assert_the_same(ours: Data, theirs: Data) -> None:
 
 
 @pytest.mark.parametrize("targets", [None, np.arange(5) * 10])
-def test_images_that_live_on_a_device_are_the_same(
+def test_images_on_a_device_equal_those_in_the_file(
     tmp_path: Path, targets: NDArray[np.int64] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pt4al_backend.learn.placement._MOVED_TOGETHER", 2)
@@ -42,7 +42,7 @@ def test_images_that_live_on_a_device_are_the_same(
         assert_the_same(DeviceImages(images, CPU), images)
 
 
-def test_a_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path: Path) -> None:
+def test_training_ends_with_the_same_weights_wherever_its_images_live(tmp_path: Path) -> None:
     def trained(pixels: FrameFile, moved: bool) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
         settings = ProjectSettings()
@@ -73,14 +73,14 @@ def test_images_live_on_a_device_only_if_there_is_room(tmp_path: Path, monkeypat
         assert on_device(images, CPU, room=10**6) is None
 
 
-def test_a_cpu_reads_the_file(tmp_path: Path) -> None:
+def test_cpu_reads_the_file(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = StoredImages(store, np.arange(6), Centre(pools.SHAPE))
         assert placed(images, CPU, epochs=9) is images
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_on_a_gpu_images_that_are_drawn_again_live_there_unless_they_are_prepared_at_random(tmp_path: Path) -> None:
+def test_gpu_keeps_images_that_are_drawn_again_and_not_prepared_at_random(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 6), pools.SHAPE) as store:
         images = StoredImages(store, np.arange(6), Centre(pools.SHAPE), np.arange(6))
         crops = StoredImages(store, np.arange(6), ResizedCrops((12, 12)), np.arange(6))

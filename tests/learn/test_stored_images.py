@@ -45,7 +45,7 @@ def test_images_and_masks_are_prepared_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ours.numpy(), masks[[2, 0], ::-1])
 
 
-def test_a_damaged_store_is_told_from_the_background(tmp_path: Path) -> None:
+def test_damaged_frame_file_raises_from_the_background_thread(tmp_path: Path) -> None:
     with FrameFile(pools.arrows(tmp_path / "store", 3), pools.SHAPE) as store:
         images = StoredImages(store, np.arange(9), Centre(pools.SHAPE))
         with pytest.raises(StoreCorrupt):

@@ -105,7 +105,7 @@ def step_of(trainable: Trainable, name: str) -> Step:
 
 @on_both_tasks
 @pytest.mark.parametrize("which", sorted(PRETEXTS))
-def test_a_pretext_learner_waits_for_nothing(which: str, name: str) -> None:
+def test_pretext_learner_never_waits_for_the_gpu(which: str, name: str) -> None:
     def steps() -> list[Step]:
         form = MAIN_TASKS.load(name, MainTask).form(SHAPES[name], ProjectSettings(**SMALL), GPU)
         learner = PRETEXTS.load(which, Pretext)(networks.build(form))
@@ -123,7 +123,7 @@ def test_a_pretext_learner_waits_for_nothing(which: str, name: str) -> None:
 
 @on_both_tasks
 @pytest.mark.parametrize("weights", ["balanced", "none"])
-def test_a_main_task_waits_for_nothing(weights: str, name: str) -> None:
+def test_main_task_never_waits_for_the_gpu(weights: str, name: str) -> None:
     def steps() -> list[Step]:
         task = made(name, weights)
         return [step_of(task, name), lambda: task.model.eval(), lambda: task.predict_with_features(images(name))]
@@ -133,5 +133,5 @@ def test_a_main_task_waits_for_nothing(weights: str, name: str) -> None:
 
 @on_both_tasks
 @pytest.mark.parametrize("which", BESIDE)
-def test_what_is_trained_beside_a_main_task_waits_for_nothing(which: str, name: str) -> None:
+def test_companion_beside_a_main_task_never_waits_for_the_gpu(which: str, name: str) -> None:
     assert waits(lambda: [step_of(COMPANIONS.load(which, Companion)(made(name)).trainable(), name)]) == []

@@ -35,10 +35,10 @@ ALL = sorted(set(COMPANIONS) - {""})
 OF_CLASSES = {"normalised_confidence", "pal"}
 FITTING = [(name, ARROWS) for name in ALL] + [(name, SCENES) for name in ALL if name not in OF_CLASSES]
 
-Asked = tuple[dict[str, NDArray[Any]], list[Progress]]
+Trained = tuple[dict[str, NDArray[Any]], list[Progress]]
 
 
-def ask(
+def trained(
     folder: Path,
     name: str,
     store: Path,
@@ -47,22 +47,22 @@ def ask(
     asks: int = 6,
     train_size: int = 12,
     **settings: Any,
-) -> Asked:
+) -> Trained:
     """What a training says of candidates once it has learned the first images of the store, and what it reported."""
     train = np.arange(train_size)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
     folder = job(folder, "learn", store, arrays, pool, companion=name, asks=asks, settings=given)
-    told: list[Progress] = []
-    learn.learn(Job.read(folder), told.append)
-    with np.load(folder / "result" / "candidates.npz") as said:
-        return dict(said), told
+    reported: list[Progress] = []
+    learn.learn(Job.read(folder), reported.append)
+    with np.load(folder / "result" / "candidates.npz") as found:
+        return dict(found), reported
 
 
 @pytest.mark.parametrize(("name", "pool"), FITTING, ids=lambda each: each.task if isinstance(each, Pool) else each)
-def test_every_companion_gives_each_candidate_a_confidence_that_a_seed_repeats(tmp_path: Path, name: str, pool: Pool) -> None:
+def test_companion_gives_each_candidate_a_confidence_that_a_seed_repeats(tmp_path: Path, name: str, pool: Pool) -> None:
     store, rows = pool.store(tmp_path / "pixels", 32), np.arange(12, 32)
-    first, again = (ask(tmp_path / f"job-{k}", name, store, rows, pool)[0][name] for k in range(2))
+    first, again = (trained(tmp_path / f"job-{k}", name, store, rows, pool)[0][name] for k in range(2))
     assert first.shape == rows.shape
     assert np.all((first >= 0) & (first <= 1))
     assert len(np.unique(first)) > 1
@@ -70,12 +70,12 @@ def test_every_companion_gives_each_candidate_a_confidence_that_a_seed_repeats(t
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_every_companion_can_be_asked_about_nothing(tmp_path: Path, name: str) -> None:
-    said, _ = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 12), np.empty(0, np.int64))
-    assert said[name].shape == (0,)
+def test_companion_without_candidates_gives_no_confidences(tmp_path: Path, name: str) -> None:
+    found, _ = trained(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 12), np.empty(0, np.int64))
+    assert found[name].shape == (0,)
 
 
-def test_every_companion_belongs_to_the_strategy_or_the_sampler_of_its_name() -> None:
+def test_companion_belongs_to_the_strategy_or_sampler_of_its_name() -> None:
     strategies = {
         name
         for name in STRATEGIES
@@ -87,16 +87,16 @@ def test_every_companion_belongs_to_the_strategy_or_the_sampler_of_its_name() ->
     assert {*strategies, sampler} == set(ALL)
 
 
-def test_logits_of_one_length_leave_less_between_a_sure_and_an_unsure_image(tmp_path: Path) -> None:
+def test_normalised_logits_bound_the_highest_confidence(tmp_path: Path) -> None:
     """Normalised logits differ by the square root of 2 at most, so that no posterior of C classes comes near 1."""
     store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
-    said, _ = ask(tmp_path / "job", "normalised_confidence", store, rows, epochs=20)
+    found, _ = trained(tmp_path / "job", "normalised_confidence", store, rows, epochs=20)
     highest = np.exp(2**0.5) / (np.exp(2**0.5) + len(CLASSES) - 1)
-    assert said["normalised_confidence"].max() < highest < said["least_confidence"].max()
+    assert found["normalised_confidence"].max() < highest < found["least_confidence"].max()
 
 
 @pytest.mark.parametrize("name", ["vaal", "ta_vaal"])
-def test_short_memory_makes_the_minibatches_smaller(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_makes_minibatches_smaller(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Autoencoder.forward
 
     def short(coder: Autoencoder, images: Tensor, extra: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,22 +105,22 @@ def test_short_memory_makes_the_minibatches_smaller(tmp_path: Path, name: str, m
         return forward(coder, images, extra)
 
     monkeypatch.setattr(Autoencoder, "forward", short)
-    said, told = ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
-    assert np.all(np.isfinite(said[name]))
-    notes = [each.note for each in told if each.phase == "companion" and each.note]
+    found, reported = trained(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert np.all(np.isfinite(found[name]))
+    notes = [each.note for each in reported if each.phase == "companion" and each.note]
     assert [note.split()[-2] for note in notes] == ["16", "8"]
 
 
-def test_its_time_is_told_apart(tmp_path: Path) -> None:
-    _, told = ask(tmp_path / "job", "vaal", ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
-    assert [(each.done, each.total) for each in told if each.phase == "companion"] == [(1, 2), (2, 2)]
+def test_companions_time_is_reported_by_itself(tmp_path: Path) -> None:
+    _, reported = trained(tmp_path / "job", "vaal", ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20))
+    assert [(each.done, each.total) for each in reported if each.phase == "companion"] == [(1, 2), (2, 2)]
     assert artefacts.manifest(tmp_path / "job" / "result")["seconds"]["companion"] > 0
 
 
 @pytest.mark.parametrize(("name", "same"), [("learning_loss_detached", True), ("learning_loss", False)])
-def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path, name: str, same: bool) -> None:
+def test_only_a_detached_loss_module_leaves_the_model_unchanged(tmp_path: Path, name: str, same: bool) -> None:
     store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(12, 32)
-    alone, beside = (ask(tmp_path / f"job-{each}", each, store, rows)[0]["margin"] for each in ("", name))
+    alone, beside = (trained(tmp_path / f"job-{each}", each, store, rows)[0]["margin"] for each in ("", name))
     assert np.array_equal(alone, beside) == same
 
 
@@ -135,7 +135,7 @@ def test_only_a_detached_module_leaves_the_model_as_it_is_without(tmp_path: Path
         ("ta_vaal", 0.61, False),
     ],
 )
-def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, done: float, reached: bool) -> None:
+def test_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, done: float, reached: bool) -> None:
     torch.manual_seed(0)
     task = MAIN_TASKS.load("classification", MainTask)(networks.build(ResNetForm.of(SHAPE, 8)), CLASSES, SHAPE, ProjectSettings())
     images = torch.randint(0, 256, (8, 3, *SHAPE), dtype=torch.uint8)
@@ -150,9 +150,7 @@ def test_a_loss_module_shapes_the_body_for_its_share_of_the_training(name: str, 
 
 
 @pytest.mark.parametrize(("name", "steps"), [("vaal", 2), ("ta_vaal", 1)])
-def test_the_autoencoder_learns_as_often_as_published_for_each_time_that_the_discriminator_does(
-    tmp_path: Path, name: str, steps: int
-) -> None:
+def test_autoencoder_takes_the_published_steps_per_discriminator_step(tmp_path: Path, name: str, steps: int) -> None:
     taken: Counter[int] = Counter()
 
     def count(optimizer: Optimizer, *_: Any) -> None:
@@ -160,7 +158,7 @@ def test_the_autoencoder_learns_as_often_as_published_for_each_time_that_the_dis
             taken[id(optimizer)] += 1
 
     with register_optimizer_step_pre_hook(count):
-        ask(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20), companion_steps=3)
+        trained(tmp_path / "job", name, ARROWS.store(tmp_path / "pixels", 20), np.arange(12, 20), companion_steps=3)
     assert sorted(taken.values()) == [3, 3 * steps]
 
 
@@ -178,12 +176,12 @@ def frozen(part: str) -> RemovableHandle:
     return register_optimizer_step_pre_hook(stop)
 
 
-def test_the_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
+def test_autoencoder_makes_images_look_labelled_to_the_discriminator(tmp_path: Path) -> None:
     """Those of both kinds, to one that learns nothing itself. By TA-VAAL, as VAAL's codes say next to nothing so soon."""
     store, rows = ARROWS.store(tmp_path / "pixels", 32), np.arange(32)
     with frozen("discriminator"):
-        said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=25)
-    assert said["ta_vaal"].mean() > 0.75
+        found, _ = trained(tmp_path / "job", "ta_vaal", store, rows, companion_steps=25)
+    assert found["ta_vaal"].mean() > 0.75
 
 
 def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
@@ -195,16 +193,16 @@ def _store(path: Path, images: list[NDArray[np.uint8]]) -> Path:
 
 
 @pytest.mark.parametrize("name", ["learning_loss", "learning_loss_detached"])
-def test_a_loss_module_learns_what_the_model_gets_wrong(tmp_path: Path, name: str) -> None:
+def test_loss_module_learns_what_the_model_gets_wrong(tmp_path: Path, name: str) -> None:
     """One grey picture has every class in turn, which no model can learn, however long; arrows are labelled by their colour."""
     grey = np.full((*SHAPE, 3), 120, np.uint8)
     images = [grey if k % 2 else np.asarray(arrow(k, SHAPE[0])) for k in range(36)]
     store, rows = _store(tmp_path / "pixels", images), np.arange(24, 36)
-    said, _ = ask(tmp_path / "job", name, store, rows, train_size=24, epochs=40, learning_rate=0.01)
-    assert (rows[np.argsort(said[name])][:6] % 2).all()
+    found, _ = trained(tmp_path / "job", name, store, rows, train_size=24, epochs=40, learning_rate=0.01)
+    assert (rows[np.argsort(found[name])][:6] % 2).all()
 
 
-def test_a_discriminator_finds_a_kind_that_nobody_has_labelled(tmp_path: Path) -> None:
+def test_discriminator_finds_a_kind_without_labels(tmp_path: Path) -> None:
     """The other candidates are the labelled images themselves, which no discriminator can tell from the labelled ones.
 
     By codes that stay as they are: an autoencoder that learns as well hides the kind again.
@@ -213,24 +211,22 @@ def test_a_discriminator_finds_a_kind_that_nobody_has_labelled(tmp_path: Path) -
     images = [*(np.asarray(arrow(k, SHAPE[0])) for k in range(12)), *[chequers] * 12]
     store, rows = _store(tmp_path / "pixels", images), np.arange(24)
     with frozen("autoencoder"):
-        said, _ = ask(tmp_path / "job", "ta_vaal", store, rows, companion_steps=20)
-    known, strange = said["ta_vaal"][:12].mean(), said["ta_vaal"][12:].mean()
+        found, _ = trained(tmp_path / "job", "ta_vaal", store, rows, companion_steps=20)
+    known, strange = found["ta_vaal"][:12].mean(), found["ta_vaal"][12:].mean()
     assert strange < known / 2
 
 
-def test_a_second_network_asks_for_images_without_an_upright_sense(tmp_path: Path) -> None:
+def test_pal_queries_images_without_an_upright_sense(tmp_path: Path) -> None:
     """All of one grey: their four views are the same, and as they have every class in turn nothing says their class either."""
     grey = np.full((*SHAPE, 3), 120, np.uint8)
     flat = {*range(18, 24), *range(36, 48)}
     images = [grey if k in flat else np.asarray(arrow(k, SHAPE[0])) for k in range(48)]
     store, rows = _store(tmp_path / "pixels", images), np.arange(24, 48)
-    said, _ = ask(tmp_path / "job", "pal", store, rows, train_size=24, epochs=60)
-    assert set(rows[np.argsort(said["pal"])][:6].tolist()) <= flat
+    found, _ = trained(tmp_path / "job", "pal", store, rows, train_size=24, epochs=60)
+    assert set(rows[np.argsort(found["pal"])][:6].tolist()) <= flat
 
 
-def test_a_second_network_turns_to_another_kind_once_it_has_learned_from_what_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pal_turns_to_another_kind_once_it_has_learned_from_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A query of one has no second part. In so many epochs the network learns which way up the two images of the first are."""
     monkeypatch.setattr("pt4al_backend.learn.companions.pal.TUNING_EPOCHS", 60)
     rng = np.random.default_rng(0)
@@ -241,7 +237,7 @@ def test_a_second_network_turns_to_another_kind_once_it_has_learned_from_what_is
     images += [kinds[k % 2] - rng.integers(0, 16, (*SHAPE, 3), dtype=np.uint8) for k in range(12, 32)]
     store, rows = _store(tmp_path / "pixels", images), np.arange(12, 32)
     alone, parts = (
-        rows[np.argsort(ask(tmp_path / f"job-{asks}", "pal", store, rows, asks=asks)[0]["pal"])].tolist() for asks in (1, 6)
+        rows[np.argsort(trained(tmp_path / f"job-{asks}", "pal", store, rows, asks=asks)[0]["pal"])].tolist() for asks in (1, 6)
     )
     assert len({k % 2 for k in alone[:6]}) == 1
     assert parts[:2] == alone[:2]

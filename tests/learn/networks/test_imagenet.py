@@ -1,4 +1,4 @@
-"""ImageNet weights: taken if they are at hand or quickly reachable, done without otherwise, never waited for."""
+"""ImageNet weights: used if they are cached or quickly downloaded, never waited for."""
 
 import hashlib
 import http.server
@@ -74,7 +74,7 @@ def serving(content: bytes, answer: threading.Event | None = None) -> Iterator[s
         thread.join()
 
 
-def test_weights_at_hand_are_used_without_asking_anybody(home: Path) -> None:
+def test_cached_weights_are_used_without_a_request(home: Path) -> None:
     home.parent.mkdir(parents=True)
     home.write_bytes(CONTENT)
     notes: list[str] = []
@@ -85,21 +85,21 @@ def test_weights_at_hand_are_used_without_asking_anybody(home: Path) -> None:
     assert notes == []
 
 
-def test_reachable_weights_are_fetched_once_and_kept(home: Path) -> None:
+def test_weights_are_downloaded_once_and_kept(home: Path) -> None:
     with serving(CONTENT) as url:
         assert imagenet(pytest.fail, url=url) is not None
     assert imagenet(pytest.fail, url=url) is not None
     assert [file.name for file in home.parent.iterdir()] == [NAME]
 
 
-def test_a_file_with_another_checksum_is_not_used() -> None:
+def test_weights_with_a_wrong_checksum_are_not_used() -> None:
     notes: list[str] = []
     with serving(b"something else") as url:
         assert imagenet(notes.append, url=url) is None
     assert "damaged" in notes[0]
 
 
-def test_a_server_that_never_answers_is_given_up(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_gives_up_on_a_server_that_never_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagenet_files, "ANSWER_SECONDS", 0.2)
     notes: list[str] = []
     with serving(CONTENT, answer=threading.Event()) as url:
@@ -108,7 +108,7 @@ def test_a_server_that_never_answers_is_given_up(home: Path, monkeypatch: pytest
     assert NAME in notes[0]
 
 
-def test_no_way_there_is_a_note_with_the_remedy(home: Path) -> None:
+def test_unreachable_server_is_a_note_with_a_remedy(home: Path) -> None:
     with serving(CONTENT) as url:
         pass
     notes: list[str] = []
@@ -117,7 +117,7 @@ def test_no_way_there_is_a_note_with_the_remedy(home: Path) -> None:
     assert not imagenet_files.is_cached("resnet18")
 
 
-def test_switched_off_nobody_is_asked(home: Path) -> None:
+def test_pretrained_off_sends_no_request(home: Path) -> None:
     notes: list[str] = []
     with serving(CONTENT) as url:
         assert imagenet(notes.append, "off", url) is None
@@ -134,6 +134,6 @@ def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> Non
     assert any(torch.equal(first, parameter) for parameter in body.parameters())
 
 
-def test_every_network_that_a_project_may_choose_has_an_address() -> None:
+def test_every_encoder_of_the_settings_has_an_address() -> None:
     assert set(get_args(get_args(ProjectSettings.model_fields["encoder"].annotation)[0])) == set(imagenet_files.URLS)
     assert len(set(map(imagenet_files.path, imagenet_files.URLS))) == len(imagenet_files.URLS)

@@ -11,21 +11,21 @@ from pt4al_backend.learn.networks import IMAGENET, MEAN, STD, Classifier, Encode
 
 
 @pytest.mark.parametrize(("size", "stem", "side"), [(32, "small", 4), (64, "small", 8), (96, "imagenet", 3)])
-def test_small_images_keep_their_resolution_and_larger_ones_take_the_imagenet_stem(size: int, stem: str, side: int) -> None:
+def test_small_images_get_the_small_stem_and_larger_ones_imagenets(size: int, stem: str, side: int) -> None:
     form = ResNetForm.of((size, size), 8)
     assert form.stem == stem
     assert build(form)(torch.zeros((2, 3, size, size), dtype=torch.uint8)).shape == (2, 64, side, side)
 
 
 @pytest.mark.parametrize("form", [ResNetForm("small", 8), EncoderForm("mobilenet_v2", "deeplabv3plus")])
-def test_a_network_is_built_again_from_what_a_manifest_says_of_it(form: Form) -> None:
+def test_network_is_rebuilt_from_its_manifest(form: Form) -> None:
     body = build(form_of(json.loads(json.dumps(asdict(form)))))
     assert body.form == form
     body.load_state_dict(build(form).state_dict())
     assert body(torch.zeros((2, 3, 32, 48), dtype=torch.uint8)).shape[1] == body.features
 
 
-def test_the_imagenet_form_with_its_weights_answers_like_torchvisions_network() -> None:
+def test_imagenet_form_with_torchvisions_weights_gives_its_logits() -> None:
     reference = resnet18(weights=None).eval()
     body = build(IMAGENET).eval()
     body.load_imagenet(reference.state_dict())
@@ -41,7 +41,7 @@ def test_weights_of_another_form_are_refused() -> None:
         build(ResNetForm("small", 64)).load_imagenet(resnet18(weights=None).state_dict())
 
 
-def test_the_published_width_has_the_published_number_of_parameters() -> None:
+def test_published_width_has_the_published_number_of_parameters() -> None:
     ours = sum(p.numel() for p in Classifier(build(IMAGENET), 1000).parameters())
     assert ours == sum(p.numel() for p in resnet18(weights=None).parameters())
 

@@ -19,14 +19,14 @@ def pictures(count: int, height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("architecture", "stride"), [("deeplabv3plus", 16), ("deeplabv3", 8)])
-def test_the_feature_map_has_the_architectures_stride(architecture: str, stride: int) -> None:
+def test_feature_map_has_the_architectures_stride(architecture: str, stride: int) -> None:
     body = segmenter(architecture).body
     assert body(pictures(2, 48, 64)).shape == (2, body.features, 48 // stride, 64 // stride)
 
 
 @pytest.mark.parametrize("architecture", ["deeplabv3plus", "deeplabv3"])
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_every_pixel_gets_float32_logits_whatever_the_size(architecture: str, height: int, width: int) -> None:
+def test_every_pixel_gets_float32_logits_at_any_size(architecture: str, height: int, width: int) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = segmenter(architecture).eval()(pictures(2, height, width))
     assert logits.shape == (2, 5, height, width)
@@ -34,7 +34,7 @@ def test_every_pixel_gets_float32_logits_whatever_the_size(architecture: str, he
     assert logits.isfinite().all()
 
 
-def test_what_is_filled_up_is_cut_off_again_and_the_rest_stays_in_its_place() -> None:
+def test_padding_is_cut_again_and_moves_nothing() -> None:
     model = segmenter().eval()
     even = pictures(1, 32, 48)
     even[:, :, :, 47] = even[:, :, :, 46]
@@ -43,7 +43,7 @@ def test_what_is_filled_up_is_cut_off_again_and_the_rest_stays_in_its_place() ->
 
 
 @pytest.mark.parametrize("architecture", ["deeplabv3plus", "deeplabv3"])
-def test_one_image_can_be_learned_from(architecture: str) -> None:
+def test_segmenter_learns_from_a_single_image(architecture: str) -> None:
     model = segmenter(architecture).train()
     model(pictures(1, 32, 48)).sum().backward()
     assert all(parameter.grad is not None for parameter in model.body.parameters())

@@ -39,14 +39,14 @@ def learner(request: pytest.FixtureRequest) -> Colorization:
         ((139, 69, 19), (37.47, 26.44, 40.99)),
     ],
 )
-def test_lab_is_that_of_the_cie_under_d65(colour: tuple[int, int, int], expected: tuple[float, ...]) -> None:
+def test_lab_is_the_cies_under_d65(colour: tuple[int, int, int], expected: tuple[float, ...]) -> None:
     with torch.autocast("cpu", torch.bfloat16):
         result = lab(flat(colour))
     assert result.dtype == torch.float32
     np.testing.assert_allclose(result[0, :, 3, 4], expected, atol=0.01)
 
 
-def test_the_body_sees_lightness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_sees_lightness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = Colorization(build(ResNetForm.of((16, 16), 8)))
     seen: list[Tensor] = []
     learner.body.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
@@ -57,7 +57,7 @@ def test_the_body_sees_lightness_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(seen[0][1], 255, atol=0.02)
 
 
-def test_the_loss_is_smooth_l1_of_a_and_b_in_units_of_ten() -> None:
+def test_loss_is_smooth_l1_of_a_and_b_in_units_of_ten() -> None:
     learner = Colorization(build(ResNetForm.of((16, 16), 8)))  # untrained it paints everything grey
     learner.model.eval()
     loss, blindly, is_grey = learner.scores(flat(RED))[0].tolist()
@@ -65,7 +65,7 @@ def test_the_loss_is_smooth_l1_of_a_and_b_in_units_of_ten() -> None:
     assert (blindly, is_grey) == (loss, 0)
 
 
-def test_there_are_313_bins_ten_apart_and_all_colours_lie_near_one() -> None:
+def test_bins_are_313_ten_apart_and_near_every_colour() -> None:
     centres = bins()
     assert centres.shape == (313, 2)
     assert len(centres.unique(dim=0)) == 313
@@ -74,7 +74,7 @@ def test_there_are_313_bins_ten_apart_and_all_colours_lie_near_one() -> None:
     assert torch.cdist(colours, centres).amin(1).max() <= 50**0.5
 
 
-def test_the_cross_entropy_is_over_all_bins_and_rare_colours_weigh_more() -> None:
+def test_cross_entropy_weighs_rare_colours_more() -> None:
     learner = ColorizationClasses(build(ResNetForm.of((16, 16), 8)))  # untrained it gives all bins the same probability
     learner.model.eval()
     red, blue = learner.scores(flat(RED, BLUE))[:, 0].tolist()
@@ -85,7 +85,7 @@ def test_the_cross_entropy_is_over_all_bins_and_rare_colours_weigh_more() -> Non
     assert blue > 3 * red
 
 
-def test_images_without_colour_rank_last_with_a_loss_of_0_and_are_flagged(learner: Colorization) -> None:
+def test_images_without_colour_have_loss_zero_and_are_flagged(learner: Colorization) -> None:
     one_pixel = flat(GREY)
     one_pixel[0, :, 3, 3] = torch.tensor([200, 30, 30])
     scores = learner.scores(torch.cat([flat(RED, GREY, (139, 69, 19), NEARLY_GREY, (0, 0, 0)), one_pixel])).detach().numpy()
@@ -94,7 +94,7 @@ def test_images_without_colour_rank_last_with_a_loss_of_0_and_are_flagged(learne
     assert (scores[scores[:, 2] == 0, 0] > 0).all()
 
 
-def test_images_without_colour_are_left_out_of_the_training(learner: Colorization) -> None:
+def test_images_without_colour_are_not_trained_on(learner: Colorization) -> None:
     learner.model.train()
     other = copy.deepcopy(learner)
     coloured = other.loss((flat(RED, BLUE),), np.random.default_rng(0))
@@ -105,7 +105,7 @@ def test_images_without_colour_are_left_out_of_the_training(learner: Colorizatio
     assert grey_alone == 0
 
 
-def test_what_one_would_paint_blindly_is_learned_from_the_pool_by_lightness(learner: Colorization) -> None:
+def test_blind_colours_are_learned_by_lightness(learner: Colorization) -> None:
     before = learner.scores(flat(RED, BLUE))[:, 1]
     for _ in range(20):
         learner.loss((flat(*[RED, BLUE] * 8),), np.random.default_rng(0))  # one is dark, the other darker
@@ -116,7 +116,7 @@ def test_what_one_would_paint_blindly_is_learned_from_the_pool_by_lightness(lear
     ("loss", "blindly", "greys", "means"),
     [(0.8, 1.0, 0.0, ""), (0.8, 1.0, 0.4, ""), (0.8, 1.0, 0.6, "set pretext to rotation"), (1.1, 1.0, 0.4, "lightness alone")],
 )
-def test_a_pool_of_greys_or_of_colours_that_cannot_be_learned_is_not_ranked(
+def test_pool_of_greys_or_unlearnable_colours_is_not_meaningful(
     learner: Colorization, loss: float, blindly: float, greys: float, means: str
 ) -> None:
     scores = np.stack([loss * np.linspace(0.5, 1.5, 50), np.full(50, blindly), np.zeros(50)], 1)

@@ -102,13 +102,13 @@ def train(learner: Pretext, frames: Frames, epochs: int = 15) -> None:
     Training(learner, frames, recipe, device=CPU).run()
 
 
-def test_the_registered_name_is_the_classs_own(learner: Pretext) -> None:
+def test_registered_name_is_the_classes_own(learner: Pretext) -> None:
     assert type(learner) is PRETEXTS.load(learner.name, Pretext)
 
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("frame", FRAMES)
-def test_scores_are_one_row_of_finite_float64_for_each_image(name: str, body: str, frame: str) -> None:
+def test_scores_are_a_row_of_finite_float64_per_image(name: str, body: str, frame: str) -> None:
     learner = built(name, BODIES[body])
     result = scores(learner, Frames.of_arrows(POOL, *FRAMES[frame]))
     assert result.shape == (POOL, learner.outputs)
@@ -117,7 +117,7 @@ def test_scores_are_one_row_of_finite_float64_for_each_image(name: str, body: st
 
 
 @pytest.mark.parametrize("frame", ["square", "wide"])
-def test_an_images_score_does_not_hang_on_what_it_is_scored_with(name: str, frame: str) -> None:
+def test_score_does_not_depend_on_the_rest_of_the_minibatch(name: str, frame: str) -> None:
     learner, frames = built(name, ours), Frames.of_arrows(POOL, *FRAMES[frame])
     train(learner, frames, epochs=1)
     result = scores(learner, frames)
@@ -127,7 +127,7 @@ def test_an_images_score_does_not_hang_on_what_it_is_scored_with(name: str, fram
     np.testing.assert_allclose(scores(learner, frames, size=5), result, rtol=1e-3, atol=1e-4)
 
 
-def test_losses_in_half_precision_do_not_tie(name: str) -> None:
+def test_losses_under_bfloat16_do_not_tie(name: str) -> None:
     learner, frames = built(name, ours), Frames.of_noise(64, 32, 32)
     train(learner, frames, epochs=1)
     learner.model.eval()
@@ -138,7 +138,7 @@ def test_losses_in_half_precision_do_not_tie(name: str) -> None:
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_training_changes_all_of_the_shared_body_and_the_seed_decides_how(name: str, body: str) -> None:
+def test_training_changes_the_whole_body_as_the_seed_decides(name: str, body: str) -> None:
     learner, again = built(name, BODIES[body]), built(name, BODIES[body])
     before = [value.clone() for value in learner.body.parameters()]
     frames = Frames.of_arrows(16, 32, 48)
@@ -149,7 +149,7 @@ def test_training_changes_all_of_the_shared_body_and_the_seed_decides_how(name: 
         assert torch.equal(now, same)
 
 
-def test_a_learner_whose_weights_are_saved_scores_later_imports_alike(learner: Pretext, tmp_path: Path) -> None:
+def test_saved_learner_scores_later_imports_alike(learner: Pretext, tmp_path: Path) -> None:
     frames = Frames.of_arrows(16, 32, 32)
     train(learner, frames, epochs=1)
     saved.save(learner, tmp_path)
@@ -159,9 +159,7 @@ def test_a_learner_whose_weights_are_saved_scores_later_imports_alike(learner: P
 
 
 @pytest.mark.parametrize("frame", ["square", "wide"])
-def test_training_with_its_recipe_lowers_the_loss_and_ranks_unseen_images_of_things_meaningfully(
-    learner: Pretext, frame: str
-) -> None:
+def test_training_by_its_recipe_ranks_unseen_images_meaningfully(learner: Pretext, frame: str) -> None:
     seen, all_ = Frames.of_arrows(60, *FRAMES[frame]), Frames.of_arrows(90, *FRAMES[frame])
     untrained = scores(learner, seen)[:, 0].mean()
     train(learner, seen, epochs=30)
@@ -173,7 +171,7 @@ def test_training_with_its_recipe_lowers_the_loss_and_ranks_unseen_images_of_thi
     assert quality.spread > 0
 
 
-def test_images_of_noise_are_not_ranked_meaningfully_and_the_user_is_told_why(learner: Pretext) -> None:
+def test_noise_is_not_ranked_meaningfully_and_the_reason_is_given(learner: Pretext) -> None:
     train(learner, Frames.of_noise(60, 32, 32))
     quality = learner.quality(scores(learner, Frames.of_noise(300, 32, 32))[60:])
     assert not quality.meaningful
@@ -181,18 +179,18 @@ def test_images_of_noise_are_not_ranked_meaningfully_and_the_user_is_told_why(le
 
 
 @pytest.mark.parametrize(("fresh", "given", "share"), [(True, None, 1.0), (False, None, 0.1), (False, 0.3, None)])
-def test_weights_from_elsewhere_are_trained_more_gently_unless_the_user_says_otherwise(
+def test_pretrained_weights_get_a_lower_learning_rate_unless_it_is_set(
     learner: Pretext, fresh: bool, given: float | None, share: float | None
 ) -> None:
     recipe = learner.recipe(500, ProjectSettings(learning_rate=given), CPU, fresh=fresh)
     assert recipe.learning_rate == pytest.approx(given if share is None else share * learner.rate)
 
 
-def test_the_epochs_are_the_users(learner: Pretext) -> None:
+def test_epochs_are_the_settings(learner: Pretext) -> None:
     assert learner.recipe(500, ProjectSettings(pretext_epochs=7), CPU, fresh=True).epochs == 7
 
 
-def test_losses_without_any_difference_are_not_meaningful_and_the_user_is_told_why(learner: Pretext) -> None:
+def test_equal_losses_are_not_meaningful_and_the_reason_is_given(learner: Pretext) -> None:
     quality = learner.quality(np.ones((50, learner.outputs)))
     assert not quality.meaningful
     assert quality.reason.endswith(".")

@@ -32,13 +32,13 @@ def test_arrangements_are_the_same_in_every_process() -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (16, 48), (96, 64)])
 @pytest.mark.parametrize("seed", [None, 0, 1])
-def test_each_tile_lies_in_its_cell_wherever_chance_puts_it(height: int, width: int, seed: int | None) -> None:
+def test_each_tile_lies_in_its_cell(height: int, width: int, seed: int | None) -> None:
     cut = tiles(numbered(height, width), None if seed is None else np.random.default_rng(seed))
     assert cut.shape == (1, 9, 3, height // 3 * 64 // 75, width // 3 * 64 // 75)
     assert (cut == torch.arange(9.0).view(1, 9, 1, 1, 1)).all()
 
 
-def test_tiles_lie_elsewhere_each_time_in_training_and_in_the_centre_in_scoring() -> None:
+def test_tiles_move_in_training_and_are_centred_in_scoring() -> None:
     along = torch.arange(96, dtype=torch.uint8).expand(1, 3, 96, 96)
     rng = np.random.default_rng(0)
     first, second = tiles(along, rng), tiles(along, rng)
@@ -47,7 +47,7 @@ def test_tiles_lie_elsewhere_each_time_in_training_and_in_the_centre_in_scoring(
     assert (centred[:, 0] - torch.tensor([0, 32, 64]).repeat(3)).tolist() == [2] * 9  # 32 - 27 pixels are free
 
 
-def test_arranging_the_features_is_arranging_the_tiles() -> None:
+def test_arranging_features_equals_arranging_tiles() -> None:
     torch.manual_seed(0)
     puzzle = Puzzle(build(ResNetForm.of((16, 16), 8))).eval()
     cut = 255 * torch.rand(2, 9, 3, 16, 16)
@@ -58,7 +58,7 @@ def test_arranging_the_features_is_arranging_the_tiles() -> None:
         torch.testing.assert_close(arranged, logits[:, number], rtol=1e-4, atol=1e-4)
 
 
-def test_the_loss_is_the_mean_cross_entropy_over_the_arrangements() -> None:
+def test_loss_is_the_mean_cross_entropy_over_arrangements() -> None:
     jigsaw = Jigsaw(build(ResNetForm.of((16, 16), 8)))
     logits = torch.zeros(2, 30, 30)
     logits[0] = 3 * torch.eye(30)
@@ -67,7 +67,7 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_arrangements() -> None:
     np.testing.assert_allclose(scores, [[np.log(1 + 29 * np.exp(-3)), 1], [np.log(30), 1 / 30]], rtol=1e-6)
 
 
-def test_neither_brightness_nor_contrast_of_an_image_tells_anything() -> None:
+def test_brightness_and_contrast_of_an_image_change_nothing() -> None:
     torch.manual_seed(0)
     jigsaw = Jigsaw(build(ResNetForm.of((16, 16), 8)))
     jigsaw.model.eval()
@@ -76,7 +76,7 @@ def test_neither_brightness_nor_contrast_of_an_image_tells_anything() -> None:
 
 
 @pytest.mark.parametrize(("accuracy", "means"), [(0.05, "no layout in common"), (0.1, "")])
-def test_a_learner_that_hardly_tells_arrangements_apart_ranks_nothing(accuracy: float, means: str) -> None:
+def test_learner_near_guessing_ranks_nothing(accuracy: float, means: str) -> None:
     quality = Jigsaw(build(ResNetForm.of((16, 16), 8))).quality(np.stack([np.linspace(1, 2, 50), np.full(50, accuracy)], 1))
     assert quality.meaningful is (means == "")
     assert means in quality.reason

@@ -18,13 +18,13 @@ class Corner(nn.Module):
         return 2.0 * nn.functional.one_hot(corners.argmax(1), 4).float()
 
 
-def test_the_views_are_the_four_quarter_turns() -> None:
+def test_views_are_the_four_quarter_turns() -> None:
     image = torch.arange(4).view(1, 1, 2, 2).expand(1, 3, 2, 2)
     turned = [view[0].tolist() for view in rotations(image)]
     assert turned == [[[0, 1], [2, 3]], [[1, 3], [0, 2]], [[3, 2], [1, 0]], [[2, 0], [3, 1]]]
 
 
-def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None:
+def test_loss_is_the_mean_cross_entropy_over_four_orientations() -> None:
     rotation = Rotation(build(ResNetForm.of((16, 16), 8)))
     rotation.model = Corner()
     images = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
@@ -34,14 +34,14 @@ def test_the_loss_is_the_mean_cross_entropy_over_the_four_orientations() -> None
     np.testing.assert_allclose(rotation.scores(images).numpy(), [[right, 1], [wrong, 0]])
 
 
-def test_of_a_frame_that_is_not_square_the_middle_is_turned() -> None:
+def test_frame_that_is_not_square_is_rotated_in_its_middle() -> None:
     wide = torch.arange(12).view(1, 1, 2, 6).expand(1, 3, 2, 6)
     assert [view[0].tolist() for view in rotations(wide)] == [view[0].tolist() for view in rotations(wide[..., 2:4])]
     assert torch.equal(rotations(wide.transpose(2, 3)), rotations(wide.transpose(2, 3)[:, :, 2:4]))
 
 
 @pytest.mark.parametrize(("accuracy", "means"), [(0.3, "no upright sense"), (0.4, "")])
-def test_a_learner_that_hardly_tells_the_orientations_apart_ranks_nothing(accuracy: float, means: str) -> None:
+def test_learner_near_guessing_ranks_nothing(accuracy: float, means: str) -> None:
     losses = np.linspace(1, 2, 50)
     quality = Rotation(build(ResNetForm.of((16, 16), 8))).quality(np.stack([losses, np.full(50, accuracy)], 1))
     assert quality.meaningful is (means == "")

@@ -36,25 +36,23 @@ class Fixed(torch.nn.Module):
 @pytest.mark.parametrize(
     ("first", "second", "loss"), [([2.0, 0.0], [9.0, 0.0], -1.0), ([-1.0, 0.0], [-1.0, 0.0], 1.0), ([1.0, 0.0], [0.0, 1.0], -0.5)]
 )
-def test_the_loss_is_the_negative_cosine_both_ways(
-    learner: SimSiam, first: list[float], second: list[float], loss: float
-) -> None:
+def test_loss_is_the_negative_cosine_both_ways(learner: SimSiam, first: list[float], second: list[float], loss: float) -> None:
     learner.model = Fixed(first, second)
     np.testing.assert_allclose(learner.scores(noise(3))[:, 0], [loss] * 3)
 
 
 def test_no_gradient_flows_through_the_projection_that_is_the_target(learner: SimSiam) -> None:
-    learner.model.predictor[-1].weight.data.zero_()  # the prediction no longer hangs on the body
+    learner.model.predictor[-1].weight.data.zero_()  # the prediction no longer depends on the body
     learner.loss((noise(4),), np.random.default_rng(0)).backward()
     assert all(not value.grad.any() for value in learner.body.parameters())
 
 
-def test_views_are_drawn_anew_for_training_from_the_generator_given(learner: SimSiam) -> None:
+def test_training_draws_new_views_from_its_generator(learner: SimSiam) -> None:
     first, same, other = (learner.loss((noise(4),), np.random.default_rng(seed)).item() for seed in (0, 0, 1))
     assert first == same != other
 
 
-def test_equal_images_have_equal_scores_wherever_they_stand(learner: SimSiam) -> None:
+def test_equal_images_have_equal_scores(learner: SimSiam) -> None:
     learner.model.eval()
     images = noise(8)
     images[5] = images[2]
@@ -64,7 +62,7 @@ def test_equal_images_have_equal_scores_wherever_they_stand(learner: SimSiam) ->
     assert torch.equal(learner.scores(images), scores)
 
 
-def test_a_network_that_sees_all_images_as_one_has_collapsed_and_the_user_is_told(learner: SimSiam) -> None:
+def test_collapsed_learner_ranks_nothing_and_the_reason_is_given(learner: SimSiam) -> None:
     with torch.no_grad():
         for seed in range(15):  # BatchNorm learns its statistics
             learner.loss((noise(20),), np.random.default_rng(seed))
@@ -79,7 +77,7 @@ def test_a_network_that_sees_all_images_as_one_has_collapsed_and_the_user_is_tol
 
 
 @pytest.mark.parametrize(("cosine", "means"), [(0.05, "hardly sees two views"), (0.5, "")])
-def test_a_learner_that_does_not_recognise_an_images_views_ranks_nothing(learner: SimSiam, cosine: float, means: str) -> None:
+def test_learner_that_does_not_recognise_views_ranks_nothing(learner: SimSiam, cosine: float, means: str) -> None:
     scores = np.random.default_rng(0).normal(size=(50, learner.outputs))
     scores[:, 0] = np.linspace(-0.02, 0.02, 50) - cosine
     quality = learner.quality(scores)

@@ -28,7 +28,7 @@ def scene(count: int, height: int = 48, width: int = 64) -> Tensor:
     return torch.from_numpy(image).repeat(count, 1, 1, 1)
 
 
-def test_each_image_is_seen_in_its_own_way_or_all_in_one(change: Change) -> None:
+def test_view_is_drawn_per_image_or_once_for_all(change: Change) -> None:
     each = change(scene(24), 24, np.random.default_rng(0))
     assert each.shape == (24, 3, 48, 64)
     assert each.dtype == torch.float32
@@ -38,11 +38,11 @@ def test_each_image_is_seen_in_its_own_way_or_all_in_one(change: Change) -> None
     assert len(change(scene(24), 1, np.random.default_rng(0)).unique(dim=0)) == 1
 
 
-def test_a_view_hangs_on_the_generator_alone(change: Change) -> None:
+def test_view_depends_on_the_generator_alone(change: Change) -> None:
     assert torch.equal(change(scene(6), 6, np.random.default_rng(3)), change(scene(6), 6, np.random.default_rng(3)))
 
 
-def test_crops_show_a_fifth_of_the_area_or_more_and_half_are_mirrored() -> None:
+def test_crops_show_a_fifth_or_more_and_half_are_mirrored() -> None:
     down, right = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     crops = views.cropped(torch.stack([down, right, right]).repeat(200, 1, 1, 1), 200, np.random.default_rng(0), least=0.2)
     high = (crops[:, 0, -1, 0] - crops[:, 0, 0, 0]) / 95
@@ -54,7 +54,7 @@ def test_crops_show_a_fifth_of_the_area_or_more_and_half_are_mirrored() -> None:
     assert 0.9 < shares.max() <= 1
 
 
-def test_jitter_leaves_greys_grey_and_makes_a_fifth_of_the_others_so() -> None:
+def test_jitter_keeps_greys_and_turns_a_fifth_grey() -> None:
     greys = torch.full((50, 3, 4, 4), 120, dtype=torch.uint8)
     seen = views.jittered(greys, 50, np.random.default_rng(0))
     torch.testing.assert_close(seen, seen[:, :1].expand_as(seen))

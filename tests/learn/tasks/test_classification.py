@@ -44,12 +44,12 @@ def pixels(tmp_path: Path) -> Iterator[FrameFile]:
         yield store
 
 
-def test_it_is_registered() -> None:
+def test_classification_is_in_the_catalog() -> None:
     assert MAIN_TASKS.load("classification", MainTask) is Classification
 
 
 @pytest.mark.slow
-def test_it_learns_what_a_person_can_see_and_says_how_sure_it_is(pixels: FrameFile) -> None:
+def test_classification_learns_what_a_person_can_see(pixels: FrameFile) -> None:
     train, test = np.arange(60), np.arange(60, 90)
     learned = task()
     Training(learned, learned.training_data(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
@@ -76,28 +76,28 @@ def test_accuracy_comes_with_its_wilson_interval() -> None:
     }
 
 
-def test_without_control_picks_there_is_no_accuracy() -> None:
+def test_accuracy_without_control_picks_is_none() -> None:
     assert task().metrics(task().tally([], np.array([], np.int64)))["value"] is None
 
 
-def test_a_model_that_has_diverged_is_told() -> None:
+def test_diverged_model_is_an_error() -> None:
     with pytest.raises(TrainingImpossible, match="learning_rate"):
         task().interpret((np.array([[0.5, np.nan, 0.5]]),))
 
 
 @pytest.mark.parametrize(("targets", "words"), [([], "none"), ([1, 1, 1], "only 'green'")])
-def test_fewer_than_two_classes_cannot_be_learned(pixels: FrameFile, targets: list[int], words: str) -> None:
+def test_fewer_than_two_classes_are_refused(pixels: FrameFile, targets: list[int], words: str) -> None:
     with pytest.raises(TrainingImpossible, match=words):
         task().training_data(pixels, np.arange(len(targets)), np.array(targets, dtype=np.int64))
 
 
-def test_a_label_that_is_no_class_is_told(tmp_path: Path) -> None:
+def test_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     assert np.array_equal(task().targets(["blue", "red"], None, tmp_path), [2, 0])  # type: ignore[arg-type]
     with pytest.raises(TrainingImpossible, match="'purple'"):
         task().targets(["blue", "purple"], None, tmp_path)
 
 
-def test_balanced_weights_make_every_class_that_has_labels_count_the_same() -> None:
+def test_balanced_weights_make_every_labelled_class_count_the_same() -> None:
     counts = np.array([6, 0, 2, 0])
     weights = balanced_weights(counts)
     assert weights[0] * 6 == weights[2] * 2
@@ -118,20 +118,20 @@ def test_class_weights_raise_the_loss_of_rare_classes(pixels: FrameFile) -> None
     assert losses[1] > 1.5 * losses[0]
 
 
-def test_the_papers_preset_gives_the_papers_recipe() -> None:
+def test_paper_preset_gives_the_papers_recipe() -> None:
     paper = recipe(1000, preset="paper")
     assert paper == Recipe(epochs=200, minibatch_size=128, learning_rate=0.1, schedule="step", warmup=0.0)
 
 
 @pytest.mark.parametrize(("device", "fresh", "epochs", "rate"), [(CPU, True, 30, 0.1), (GPU, False, 100, 0.05)])
-def test_the_default_recipe_hangs_on_the_machine_and_on_the_weights(
+def test_default_recipe_depends_on_the_device_and_the_weights(
     device: torch.device, fresh: bool, epochs: int, rate: float
 ) -> None:
     given = recipe(5000, device, fresh)
     assert (given.epochs, given.learning_rate, given.minibatch_size, given.schedule) == (epochs, rate, 128, "cosine")
 
 
-def test_few_labels_still_get_enough_steps_unless_the_user_counts_the_epochs() -> None:
+def test_few_labels_get_enough_steps_unless_epochs_is_set() -> None:
     few = recipe(20)
     assert few.minibatch_size == 8
     assert few.epochs * 3 >= 200

@@ -57,13 +57,13 @@ def look(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64], size
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
-def test_it_is_registered_with_a_pretext_of_its_own() -> None:
+def test_segmentation_is_in_the_catalog_with_its_pretext_task() -> None:
     assert MAIN_TASKS.load("segmentation", MainTask) is Segmentation
     assert MAIN_TASK_FACTS.keys() == MAIN_TASKS.keys()
 
 
 @pytest.mark.slow
-def test_it_learns_what_a_person_can_see_and_says_where(pixels: FrameFile) -> None:
+def test_segmentation_learns_what_a_person_can_see(pixels: FrameFile) -> None:
     train, test = np.arange(16), np.arange(16, SCENES)
     learned = task(epochs=25)
     training_data = learned.training_data(pixels, train, truths(train))
@@ -82,7 +82,7 @@ def test_it_learns_what_a_person_can_see_and_says_where(pixels: FrameFile) -> No
         assert all(0 < score <= 1 for score in answer.scores.values())
 
 
-def test_confidences_lie_in_the_unit_interval_and_do_not_hang_on_what_else_is_looked_at(pixels: FrameFile) -> None:
+def test_confidences_do_not_depend_on_the_rest_of_the_minibatch(pixels: FrameFile) -> None:
     learned = task()
     rows = np.arange(11)
     confidences, ids, scores = look(learned, pixels, rows)
@@ -94,7 +94,7 @@ def test_confidences_lie_in_the_unit_interval_and_do_not_hang_on_what_else_is_lo
     assert len(np.unique(confidences[:, 0])) == 11  # posteriors of different images do not tie
 
 
-def test_pixels_are_judged_as_the_samplers_judge_rows() -> None:
+def test_pixel_confidences_equal_the_samplers_confidences() -> None:
     for classes in (1, 2, 5):
         logits = 3 * torch.randn((2, classes, 4, 6), generator=torch.Generator().manual_seed(classes))
         logits[0, :, 0, 0] = 100.0 * torch.arange(classes)  # as sure as can be
@@ -105,20 +105,20 @@ def test_pixels_are_judged_as_the_samplers_judge_rows() -> None:
         np.testing.assert_array_equal(ids.flatten(), rows.argmax(1))
 
 
-def test_an_images_confidence_is_the_mean_over_its_least_certain_pixels() -> None:
+def test_image_confidence_is_the_mean_over_its_least_certain_pixels() -> None:
     values = torch.arange(10.0).view(1, 1, 2, 5) / 10
     assert mean_of_lowest(values, 1.0).item() == pytest.approx(0.45)
     assert mean_of_lowest(values, 0.3).item() == pytest.approx(0.1)
     assert mean_of_lowest(values, 0.01).item() == 0
 
 
-def test_a_share_of_the_pixels_lowers_the_confidence_and_leaves_the_mask(pixels: FrameFile) -> None:
+def test_uncertain_share_lowers_confidences_and_keeps_the_mask(pixels: FrameFile) -> None:
     whole, least = (look(task(uncertain_share=share), pixels, np.arange(4)) for share in (1.0, 0.1))
     assert (least[0] < whole[0]).all()
     np.testing.assert_array_equal(least[1], whole[1])
 
 
-def test_a_model_that_has_diverged_is_told_whatever_the_share() -> None:
+def test_diverged_model_is_an_error_at_any_uncertain_share() -> None:
     learned = task(uncertain_share=0.1).model.eval()
     diverged = task(uncertain_share=0.1)
     diverged.model = learned
@@ -137,7 +137,7 @@ def kept(folder: Path, *masks: NDArray[np.uint8]) -> tuple[MaskFiles, list[str]]
 
 
 @pytest.mark.parametrize(("setting", "expected"), [("background", 0), ("ignore", UNLABELLED)])
-def test_masks_of_any_size_are_brought_to_the_frame(tmp_path: Path, setting: str, expected: int) -> None:
+def test_masks_of_any_size_are_scaled_to_the_frame(tmp_path: Path, setting: str, expected: int) -> None:
     wide = np.full((20, 60), 2, np.uint8)
     wide[:, :30] = UNLABELLED
     store, names = kept(tmp_path, wide, np.full((1, 1), UNLABELLED, np.uint8), np.full((9, 9), 1, np.uint8))
@@ -151,7 +151,7 @@ def test_masks_of_any_size_are_brought_to_the_frame(tmp_path: Path, setting: str
     np.testing.assert_array_equal(targets[np.array([2, 0])], [square, first])
 
 
-def test_a_mask_that_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
+def test_missing_or_damaged_mask_is_an_error(tmp_path: Path) -> None:
     store, (name,) = kept(tmp_path / "masks", np.zeros((8, 8), np.uint8))
     path = next((tmp_path / "masks").iterdir())
     path.write_bytes(path.read_bytes()[:40])
@@ -163,12 +163,12 @@ def test_a_mask_that_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sun", "../../x", "", "8x8-../../etc"])
-def test_a_label_that_is_no_mask_is_told(tmp_path: Path, name: str) -> None:
+def test_label_that_is_no_mask_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(TrainingImpossible, match="is no mask"):
         task().targets([name], MaskFiles(tmp_path), tmp_path / "file")
 
 
-def test_a_class_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_unknown_class_is_refused(tmp_path: Path) -> None:
     store, names = kept(tmp_path, np.full((8, 8), 3, np.uint8))
     with pytest.raises(TrainingImpossible, match="class number 3"):
         task().targets(names, store, tmp_path / "file")
@@ -190,7 +190,7 @@ def loss(masks: NDArray[np.uint8], **settings: Any) -> torch.Tensor:
     return learned.loss((torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(masks)), np.random.default_rng(0))
 
 
-def test_void_teaches_nothing() -> None:
+def test_void_pixels_have_no_loss() -> None:
     masks = truths(np.arange(2))
     partly = masks.copy()
     partly[:, :, 24:] = UNLABELLED
@@ -202,19 +202,19 @@ def test_void_teaches_nothing() -> None:
     assert loss(whole).isfinite()
 
 
-def test_a_minibatch_of_one_image_can_be_learned_from() -> None:
+def test_minibatch_of_one_image_has_a_finite_loss() -> None:
     learned = loss(truths(np.array([1])))
     learned.backward()
     assert learned.isfinite()
 
 
-def test_class_weights_count_pixels_and_raise_the_loss_of_rare_classes() -> None:
+def test_class_weights_raise_the_loss_of_classes_with_few_pixels() -> None:
     masks = np.zeros((2, *SHAPE), np.uint8)
     masks[:, :4, :4] = 1
     assert loss(masks, class_weights="balanced").item() > 5 * loss(masks).item()
 
 
-def test_a_class_that_nobody_has_drawn_yet_is_no_obstacle(pixels: FrameFile) -> None:
+def test_class_without_a_drawn_pixel_is_no_obstacle(pixels: FrameFile) -> None:
     rows = np.arange(4)
     learned = task((*CLASSES, "ship"), class_weights="balanced", epochs=1)
     training_data = learned.training_data(pixels, rows, truths(rows))
@@ -222,12 +222,12 @@ def test_a_class_that_nobody_has_drawn_yet_is_no_obstacle(pixels: FrameFile) -> 
 
 
 @pytest.mark.parametrize(("value", "words"), [(UNLABELLED, "none"), (1, "only 'sun'")])
-def test_pixels_of_one_class_alone_cannot_be_learned(pixels: FrameFile, value: int, words: str) -> None:
+def test_pixels_of_one_class_alone_are_refused(pixels: FrameFile, value: int, words: str) -> None:
     with pytest.raises(TrainingImpossible, match=words):
         task().training_data(pixels, np.arange(3), np.full((3, *SHAPE), value, np.uint8))
 
 
-def test_what_is_random_in_a_step_hangs_on_the_step_alone() -> None:
+def test_randomness_of_a_step_depends_on_the_step_alone() -> None:
     first = loss(truths(np.arange(2)))
     torch.manual_seed(99)
     torch.rand(7)
@@ -237,19 +237,19 @@ def test_what_is_random_in_a_step_hangs_on_the_step_alone() -> None:
 # forms and recipes
 
 
-def test_the_encoder_hangs_on_the_machine_and_on_the_settings() -> None:
+def test_encoder_depends_on_the_device_and_the_settings() -> None:
     assert Segmentation.form(SHAPE, ProjectSettings(), CPU).imagenet == "resnet18"
     assert Segmentation.form(SHAPE, ProjectSettings(), GPU).imagenet == "resnet101"
     paper = Segmentation.form(SHAPE, ProjectSettings(preset="paper"), CPU)
     assert (paper.imagenet, paper.stride) == ("resnet101", 8)  # type: ignore[union-attr]
 
 
-def test_another_body_than_an_encoder_is_refused() -> None:
+def test_body_that_is_no_encoder_is_refused() -> None:
     with pytest.raises(TypeError):
         Segmentation(build(ResNetForm("small", 8)), CLASSES, SHAPE, ProjectSettings())
 
 
-def test_the_more_classes_the_smaller_the_minibatches_of_scoring() -> None:
+def test_more_classes_make_scoring_minibatches_smaller() -> None:
     sizes = [scoring_size(GPU, (384, 512), 1, classes) for classes in (2, 20, 200)]
     assert sizes == sorted(sizes, reverse=True)
     assert 384 * 512 * sizes[-1] * 200 * 4 < 4e9
