@@ -17,7 +17,7 @@ from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.query.plan import schedule
 from pt4al_backend.server.requests import project_number
-from pt4al_backend.state.schema import Pick, Project, Round
+from pt4al_backend.state.schema import Pick, PickKind, Project, Round
 from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
@@ -277,7 +277,7 @@ def _counted(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) ->
     for pick in picks:
         requested[pick.kind] += 1
         have[pick.kind] += pick.task_id in done
-        missing += pick.kind != "reserve" and pick.task_id not in done and pick.task_id not in aside
+        missing += pick.kind != PickKind.RESERVE and pick.task_id not in done and pick.task_id not in aside
     by_kind = {kind: PickCount(requested=requested[kind], answered=have[kind]) for kind in Picks.model_fields}
     return Picks.model_validate(by_kind), missing
 

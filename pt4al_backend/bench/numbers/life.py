@@ -20,7 +20,7 @@ from pt4al_backend.engine.queue import Queue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import PickKind, Project, RoundState
 from pt4al_backend.state.store import Store
 
 CONFIG = (
@@ -163,7 +163,7 @@ class Life:
         round_ = self._store.round(self.project, number)
         return bool(
             round_ is not None
-            and round_.state == "open"
+            and round_.state == RoundState.OPEN
             and state.served_version.startswith(f"pt4al-r{number}-")
             and self._is_quiet()
         )
@@ -174,7 +174,7 @@ class Life:
         self.start_training()
         await_(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
         answered = self._store.answers(self.project)
-        asked = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != "reserve"]
+        asked = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != PickKind.RESERVE]
         waiting = [task_id for task_id in asked if task_id not in answered]
         for task_id in waiting[:-1]:
             self._label(task_id)

@@ -30,7 +30,7 @@ from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.query.plan import StoredOutput, schedule
 from pt4al_backend.state.paths import pixel_path
-from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.schema import AnswerKind, PickKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 
@@ -107,7 +107,7 @@ class Run:
         return self.spent
 
     def _round(self) -> None:
-        asked = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != "reserve"]
+        asked = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != PickKind.RESERVE]
         answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in asked}
         self._store.put_answers(PROJECT, answers)
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from pt4al_backend.engine.access import PREDICTED, label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.state.schema import Pick
+from pt4al_backend.state.schema import Pick, PickKind
 from pt4al_backend.state.store import Store
 
 COUNTS = (100, 1_000)
@@ -72,7 +72,7 @@ def _state(store: Store, settings: ServerSettings, project: int, ids: list[int])
     classes = tuple(f"class {k}" for k in range(CLASSES))
     names = [masks.put(Mask(_mask(number), scores, classes)) for number in range(len(ids))]
     places = enumerate(zip(ids, names, strict=True))
-    same = {"project_id": project, "round": 1, "kind": "query", "confidence": 0.5}
+    same = {"project_id": project, "round": 1, "kind": PickKind.QUERY, "confidence": 0.5}
     return [Pick(**same, task_id=i, position=place, score=place / len(ids), label=name) for place, (i, name) in places]
 
 
