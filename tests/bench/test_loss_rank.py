@@ -22,6 +22,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import learn
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.devices import autocast
+from pt4al_backend.ops import terminal
 from tests.support import runs
 from tests.support.dataset_trees import TREES
 from tests.support.pools import ARROWS, SCENES, Pool
