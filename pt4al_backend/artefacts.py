@@ -21,7 +21,9 @@ from typing import Any
 
 from pt4al_backend.errors import StoreCorrupt
 
-SCHEMA = 1
+#: Of the manifests that are written. Those of schema 1 are read alike: their settings are those of a version before.
+SCHEMA = 2
+READABLE = (1, SCHEMA)
 MANIFEST = "manifest.json"
 
 #: Files that are flushed at a time: thousands of masks one after the other take half a minute, eight at a time a second.
@@ -117,7 +119,7 @@ def manifest(folder: Path) -> dict[str, Any]:
             raise ValueError("it lists no files")
     except (OSError, ValueError) as error:
         raise StoreCorrupt(f"The artefact {folder.name} has no readable manifest ({error}).", remedy) from error
-    if found.get("schema") != SCHEMA:
+    if found.get("schema") not in READABLE:
         raise StoreCorrupt(f"The artefact {folder.name} has schema {found.get('schema')}, not {SCHEMA}.", remedy)
     for name, digest in found["files"].items():
         path = folder / name

@@ -5,9 +5,8 @@ Folders of trainings on the whole pool are named by all that such a training dep
 
 import hashlib
 import json
-from collections.abc import Callable, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,64 +14,48 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
-from pt4al_backend.config import ProjectSettings, server_settings
+from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
-from pt4al_backend.jobs import learn, runner
-from pt4al_backend.jobs.learn import Job
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.jobs.folder import CHECKPOINT, job_of, prepare, result_of
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.progress import Report, silent
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
 
-#: Settings that a ranking depends on, beside the pretext task.
-OF_RANKING = {
-    "pretext_epochs",
-    "pretext_holdout",
-    "encoder",
-    "architecture",
-    "width",
-    "learning_rate",
-    "seed",
-}
-#: Settings that a training of the main task on fresh weights depends on.
-OF_LEARNING = {
-    "epochs",
-    "schedule",
-    "minibatch_size",
-    "class_weights",
-    "encoder",
-    "architecture",
-    "unlabelled",
-    "background",
-    "width",
-    "learning_rate",
-    "seed",
-}
-
 
 def _for_ranking(truth: Truth, options: ProjectSettings) -> ProjectSettings:
-    """The settings that matter to a ranking; all else is as by default."""
-    matters = options.model_dump(include=set(OF_RANKING))
-    init: Literal["imagenet", "fresh"] = "imagenet" if options.init == "imagenet" else "fresh"
-    return ProjectSettings(**matters, pretext=options.pretext or MAIN_TASK_FACTS[truth.task].pretext, init=init)
+    """The settings that a ranking depends on; all else is as by default."""
+    matters = options.model_dump(include=set(ProjectSettings.affecting(Affects.LEARNER)))
+    init = "imagenet" if options.init == "imagenet" else "fresh"
+    return ProjectSettings(**{**matters, "pretext": options.pretext or MAIN_TASK_FACTS[truth.task].pretext, "init": init})
+
+
+def _for_learning(options: ProjectSettings) -> ProjectSettings:
+    """The settings that a training from fresh weights depends on; all else is as by default."""
+    matters = options.model_dump(include=set(ProjectSettings.affecting(Affects.MODEL)))
+    return ProjectSettings(**{**matters, "pretext": None, "init": "fresh", "warm_start": False})
 
 
 def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
     """Name of the folder of a ranking: equal for runs that may share it, those that would rank the same pool alike."""
     own = _for_ranking(truth, options)
-    return f"ranking-{own.pretext}-seed-{own.seed}-{_digest(truth, own, device, OF_RANKING, {'init': own.init})}"
+    return f"ranking-{own.pretext}-seed-{own.seed}-{_digest(truth, own, device)}"
 
 
 def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
     """The same of a training on the whole pool with its labels, from fresh weights."""
-    more = {"task": truth.task, "classes": truth.classes, "labels": truth.labels[: truth.pool].tolist()}
-    return f"supervised-seed-{options.seed}-{_digest(truth, options, device, OF_LEARNING, more)}"
+    labels = {"task": truth.task, "classes": truth.classes, "labels": truth.labels[: truth.pool].tolist()}
+    return f"supervised-seed-{options.seed}-{_digest(truth, _for_learning(options), device, **labels)}"
 
 
-def _digest(truth: Truth, options: ProjectSettings, device: str, settings: Set[str], more: Json) -> str:
-    matters = {**options.model_dump(mode="json", include=set(settings)), "device": devices.choose(device).type}
-    matters |= {**more, "shape": truth.shape, "frames": truth.digest, "images": truth.ids[: truth.pool].tolist()}
+def _digest(truth: Truth, own: ProjectSettings, device: str, **more: Any) -> str:
+    matters = {**own.model_dump(mode="json", exclude_unset=True), "device": devices.choose(device).type, **more}
+    matters |= {"shape": truth.shape, "frames": truth.digest, "images": truth.ids[: truth.pool].tolist()}
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -84,43 +67,55 @@ def digest(*arrays: NDArray[Any]) -> str:
     return found.hexdigest()
 
 
-def describe(kind: str, truth: Truth, options: ProjectSettings, device: str) -> Json:
+class Common(TypedDict):
     """What all jobs say."""
+
+    task: str
+    masks: Path
+    settings: ProjectSettings
+    device: Device
+    pretrained: Pretrained
+    frames: Path
+    stored: Shape
+    shape: Shape
+
+
+def common(truth: Truth, options: ProjectSettings, device: str) -> Common:
+    """What all jobs on a data set say."""
     return {
-        "kind": kind,
         "task": truth.task,
-        "masks": str(truth.masks),
-        "settings": options.model_dump(mode="json"),
-        "device": device,
+        "masks": truth.masks,
+        "settings": options,
+        "device": cast(Device, device),  # what a job's type refuses, the command has refused already
         "pretrained": server_settings().pretrained if options.init == "imagenet" else "off",
-        "pixels": str(truth.pixels),
+        "frames": truth.pixels,
         "stored": truth.stored,
         "shape": truth.shape,
     }
 
 
-def do(work: Callable[[Job, Report], None], folder: Path, job: Json, report: Report, **arrays: Any) -> None:
+def do(folder: Path, spec: JobSpec, report: Report, **arrays: Any) -> None:
     """Does a job unless its folder holds the result: from the last checkpoint, if the same one was stopped there."""
-    if runner.job_of(folder) != json.loads(json.dumps(job)) or not artefacts.is_complete(folder):
-        runner.prepare(folder, job, **arrays)
-    if runner.result_of(folder) is None:
+    if job_of(folder) != spec or not artefacts.is_complete(folder):
+        prepare(folder, spec, **arrays)
+    if result_of(folder) is None:
         work(Job.read(folder), report)
-        (folder / learn.CHECKPOINT).unlink(missing_ok=True)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Path:
     """The artefact of a pretext learner of the pool with its losses; it is trained unless the folder holds it.
 
-    The job is that of all runs that share the folder, so that each goes on where another was stopped.
+    The job is that of all runs that share the folder, so that each resumes where another was stopped.
 
     Processes that ask for the same one train it once: the others wait.
     """
     with held(folder, wait=True):
-        if runner.result_of(folder) is None:
-            wants = ["features"]  # of some run, if not of this
-            job = {**describe("rank", truth, _for_ranking(truth, options), device), "learner": None, "wants": wants}
+        if result_of(folder) is None:
+            # features are wanted by some run that shares the folder, if not by this one
+            spec = RankSpec(**common(truth, _for_ranking(truth, options), device), wants=("features",))
             pool = np.arange(truth.pool)
-            do(learn.rank, folder, job, report, rows=pool, ids=pool)
+            do(folder, spec, report, rows=pool, ids=pool)
     return folder / "result"
 
 
@@ -128,8 +123,7 @@ def score(
     folder: Path, truth: Truth, learner: Path, rows: Ids, options: ProjectSettings, device: str, report: Report = silent
 ) -> tuple[NDArray[np.float64], Json]:
     """Losses float64 [n] of images that the learner of an artefact has not seen, and the manifest of that job."""
-    job = {**describe("rank", truth, options, device), "learner": str(learner), "wants": []}
-    do(learn.rank, folder, job, report, rows=rows, ids=rows)
+    do(folder, RankSpec(**common(truth, options, device), learner=learner), report, rows=rows, ids=rows)
     losses: NDArray[np.float64] = np.load(folder / "result" / "losses.npy", allow_pickle=False)
     return losses, artefacts.manifest(folder / "result")
 
@@ -140,9 +134,9 @@ def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str
     As with rankings, processes that ask for the same one train it once.
     """
     with held(folder, wait=True):
-        if runner.result_of(folder) is None:
+        if result_of(folder) is None:
             none = np.empty(0, np.int64)
-            job = {**describe("learn", truth, options, device), "classes": truth.classes}
-            lessons = {"train": truth.training_data(np.arange(truth.pool)), "control": truth.training_data(none)}
-            do(learn.learn, folder, job, report, **lessons, candidates=none)
+            spec = LearnSpec(**common(truth, options, device), classes=truth.classes)
+            train, control = truth.training_data(np.arange(truth.pool)), truth.training_data(none)
+            do(folder, spec, report, train=train, control=control, candidates=none)
     return folder / "result"

@@ -11,6 +11,7 @@ there, a pretext whose losses mean nothing is not ranked by, and labels of one c
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
-from pt4al_backend.jobs import learn, runner
+from pt4al_backend.jobs.folder import result_of
 from pt4al_backend.jobs.results import read_learner, read_scored
+from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.progress import Progress, Report, silent
 from pt4al_backend.query import plan
@@ -132,7 +134,7 @@ class Run:
         """Refuses to go on where the last model, which is made again if need be, would start from other weights than it did."""
         for record in done:
             folder = self._learned(record["round"])
-            if record["value"] is not None and runner.result_of(folder) is None:
+            if record["value"] is not None and result_of(folder) is None:
                 raise StoreCorrupt(f"{folder} is missing or damaged.", f"Delete {self._folder}: the same command runs it again.")
 
     def _write(self, records: list[Json]) -> None:
@@ -192,7 +194,7 @@ class Run:
         job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
         arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
         try:
-            job_folders.do(learn.learn, folder, job, silent if self._arm.best_epoch else report, **arrays)
+            job_folders.do(folder, job, silent if self._arm.best_epoch else report, **arrays)
         except TooFewClasses as error:
             return self._unlearned(error.message)
         manifest = artefacts.manifest(folder / "result")
@@ -201,20 +203,20 @@ class Run:
             raise ConfigError(what, f"Delete it once they are at hand, or leave out the arm {self._arm.name!r}.")
         return manifest
 
-    def _job(self, number: int, is_last: bool, given: str) -> Json:
-        """Of a round's training; ``given`` is the digest of its arrays. Whatever another run would train by is in it."""
-        before = next(filter(None, (runner.result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
-        return {
-            **job_folders.describe("learn", self._truth, self._options, self._device),
-            "previous": before and str(before),
-            "previous_job": before and artefacts.manifest(before)["fingerprint"],
-            "given": given,
-            "learner": str(self._learner / "result") if self._starts_from_learner() else None,
-            "classes": self._truth.classes,
-            "best_epoch": self._arm.best_epoch,
-            "is_last": is_last,
-            **plan.job_requirements(self._options, self._plan.query),
-        }
+    def _job(self, number: int, is_last: bool, arrays: str) -> LearnSpec:
+        """Of a round's training; ``arrays`` is their digest. Whatever another run would train by is in it."""
+        before = next(filter(None, (result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
+        return LearnSpec(
+            **job_folders.common(self._truth, self._options, self._device),
+            **asdict(plan.job_requirements(self._options, self._plan.query)),
+            classes=self._truth.classes,
+            learner=self._learner / "result" if self._starts_from_learner() else None,
+            previous=before,
+            previous_fingerprint=artefacts.manifest(before)["fingerprint"] if before else None,
+            arrays=arrays,
+            best_epoch=self._arm.best_epoch,
+            is_last=is_last,
+        )
 
     def _unlearned(self, why: str) -> Json:
         """A round without a model."""

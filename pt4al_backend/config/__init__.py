@@ -1,6 +1,15 @@
 """Settings of the server and of each project."""
 
-from pt4al_backend.config.project import EXTRA_PARAMS, ProjectSettings, project_settings
-from pt4al_backend.config.server import ServerSettings, server_settings
+from pt4al_backend.config.project import EXTRA_PARAMS, Affects, ProjectSettings, project_settings
+from pt4al_backend.config.server import Device, Pretrained, ServerSettings, server_settings
 
-__all__ = ["EXTRA_PARAMS", "ProjectSettings", "ServerSettings", "project_settings", "server_settings"]
+__all__ = [
+    "EXTRA_PARAMS",
+    "Affects",
+    "Device",
+    "Pretrained",
+    "ProjectSettings",
+    "ServerSettings",
+    "project_settings",
+    "server_settings",
+]

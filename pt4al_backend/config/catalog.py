@@ -90,6 +90,15 @@ PRETEXTS = Catalog(
     },
 )
 
+#: What PT4AL asks first inside a batch: where the model is unsure by one of the confidences, or what covers the batch best.
+BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "normalised_confidence")
+
+#: The orders in which PT4AL asks the batches (see ``query.ranking.sweep``).
+BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")
+
+#: The rules of a first query (see ``query.strategies.first_query``); beside these there is ``batch:N``.
+FIRST_QUERIES = ("stratified", "hardest_batch", "top_k", "random")
+
 MAIN_TASKS = Catalog(
     "main task",
     "pt4al_backend.learn.tasks",

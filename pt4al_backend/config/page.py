@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
-from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
+from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
+from pt4al_backend.config.project import VOCABULARY
 
 HEAD = """\
 # Settings
@@ -38,27 +38,17 @@ PROJECT = """\
 wins. The values `badge`, `pal` and `normalised_confidence` are for classification only.
 """
 
-#: Settings of a project by what a change of them does.
+#: When a change takes effect, by the strongest thing that a setting affects: the first that it declares, from above.
 EFFECTS = {
-    "with the next query or training; a running training is not disturbed": (
-        *("query_size", "reserve_size", "control_share", "first_query", "show_predictions", "train_on_accepted"),
-    ),
-    "at once if a training is running, which restarts; else with the next one": (
-        *("rounds", "strategy", "sampler", "batch_order", "uncertain_share", "unlabelled", "background", "init", "warm_start"),
-        *("epochs", "companion_steps", "schedule", "learning_rate", "minibatch_size", "class_weights", "seed"),
-    ),
-    "after this round: the pool is ranked again": ("pretext", "encoder", "architecture", "width"),
-    "when the pretext learner is next trained: when the pool has grown by 20 %": ("pretext_epochs", "pretext_holdout"),
-    "at once: images are fetched, ranked and learned again": ("image_size",),
-    "as the settings do that it sets": ("preset",),
+    Affects.IMAGES: "at once: images are fetched, ranked and learned again",
+    Affects.RANKING: "after this round: the pool is ranked again",
+    Affects.MODEL: "at once if a training is running, which restarts; else with the next one",
+    Affects.CANDIDATES: "at once if a training is running, which restarts; else with the next one",
+    Affects.LEARNER: "when the pretext learner is next trained: when the pool has grown by 20 %",
+    Affects.QUERY: "with the next query or training; a running training is not disturbed",
+    None: "as the settings do that it sets",
 }
 
-#: Words for what a field's type does not say.
-ALLOWED = {
-    "strategy": [f"`{name}`" for name in STRATEGIES],
-    "pretext": ["empty", *(f"`{name}`" for name in PRETEXTS)],
-    "first_query": ["`stratified`", "`hardest_batch`", "`batch:N`", "`top_k`", "`random`"],
-}
 NAMES = {int: "a whole number", float: "a number", bool: "`true` or `false`"}
 
 
@@ -83,10 +73,11 @@ def _whole(number: Any) -> str:
 
 
 def _allowed(name: str, field: FieldInfo) -> str:
-    if name in ALLOWED:
-        return ", ".join(ALLOWED[name])
     members = list(_parts(field.annotation))
     words = ["empty"] if NoneType in members else []
+    words += [f"`{value}`" for value in VOCABULARY.get(name, ())]
+    if name == "first_query":
+        words.append("`batch:N`")
     for member in members:
         if get_origin(member) is Literal:
             words += [f"`{value}`" for value in get_args(member)]
@@ -120,8 +111,13 @@ def _effects() -> Iterator[str]:
     yield "## What takes effect when\n"
     yield "| Settings | A change takes effect |"
     yield "| --- | --- |"
-    for effect, names in EFFECTS.items():
-        yield f"| {', '.join(f'`{name}`' for name in names)} | {effect} |"
+    for effect in dict.fromkeys(EFFECTS.values()):
+        names = (f"`{name}`" for name, field in ProjectSettings.model_fields.items() if _effect(field) == effect)
+        yield f"| {', '.join(names)} | {effect} |"
+
+
+def _effect(field: FieldInfo) -> str:
+    return next(effect for affected, effect in EFFECTS.items() if affected is None or affected in field.metadata)
 
 
 def _table(lines: Iterable[str]) -> str:

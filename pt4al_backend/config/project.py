@@ -1,17 +1,21 @@
-"""A project's settings: from the environment and its extra params.
+"""A project's settings, and what a change of each of them changes.
 
 Label Studio's *extra params* (the JSON field of the connection form) override the environment for one project. Unknown
 keys and bad values are refused with a message that names key, value and what is allowed.
+
+Settings that were stored, in a job or in a model's manifest, are read by ``ProjectSettings.stored``: without the reader's
+environment, and whatever settings have come or gone since.
 """
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, STRATEGIES
 from pt4al_backend.config.refusal import refusal
 from pt4al_backend.errors import ConfigError
 
@@ -37,123 +41,216 @@ PAPER: dict[str, Any] = {
 EXTRA_PARAMS = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
 
 
-class ProjectSettings(BaseSettings):
-    """One project's settings: extra params over the environment (``PT4AL_ROUNDS``, …) over the defaults."""
+class Affects(StrEnum):
+    """What a change of a setting changes; each field of ``ProjectSettings`` declares it.
 
-    model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="forbid")
+    A job is made again when a setting has changed that affects what it makes (``jobs.spec``).
+    """
+
+    QUERY = "query"  #: what is asked and shown next, or which labels the next training gets; no job
+    CANDIDATES = "candidates"  #: which candidates a training of the main task scores, and what it keeps of them
+    MODEL = "model"  #: the weights that a training of the main task ends with
+    LEARNER = "learner"  #: the weights that a training of the pretext learner ends with
+    RANKING = "ranking"  #: which learner it has to be: after the round that is open, another one ranks the pool again
+    IMAGES = "images"  #: the frames: they are made, ranked and learned again
+
+
+#: The values of settings that are names in the catalog. ``first_query`` has ``batch:N`` as well.
+VOCABULARY = {
+    "strategy": tuple(STRATEGIES),
+    "pretext": tuple(PRETEXTS),
+    "sampler": BATCH_SAMPLERS,
+    "batch_order": BATCH_ORDERS,
+    "first_query": FIRST_QUERIES,
+}
+
+#: Validates what was stored, by a version that may have known other names.
+_STORED = {"stored": True}
+
+
+class ProjectSettings(BaseModel):
+    """One project's settings. ``project_settings`` reads them from extra params and environment, ``stored`` from a file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Literal["default", "paper"] = Field(
         "default", description="`paper` sets rounds, query, initial weights, epochs and schedule as published."
     )
-    rounds: int = Field(10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into.")
-    query_size: int | None = Field(
+    rounds: Annotated[int, Affects.QUERY, Affects.CANDIDATES] = Field(
+        10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into."
+    )
+    query_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=1, le=1_000_000, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20."
     )
-    reserve_size: int | None = Field(
+    reserve_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=0, le=1_000_000, description="Tasks published behind the query; empty: as many as the query."
     )
-    control_share: float = Field(
+    control_share: Annotated[float, Affects.QUERY] = Field(
         0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model."
     )
-    strategy: str = Field("pt4al", description="Rule that picks the query; `pt4al list` prints them.")
-    first_query: str = Field(
+    strategy: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
+        "pt4al", description="Rule that picks the query; `pt4al list` prints them."
+    )
+    first_query: Annotated[str, Affects.QUERY] = Field(
         "stratified",
-        pattern=r"^(stratified|hardest_batch|top_k|random|batch:[1-9][0-9]*)$",
         description="What is asked without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
         "those of another batch (`batch:5`), the highest losses, or a uniform draw.",
     )
-    sampler: Literal["least_confidence", "margin", "entropy", "k_center", "normalised_confidence"] = Field(
+    sampler: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "margin",
         description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence; its "
         "published code: that of normalised logits), or what covers the batch best.",
     )
-    batch_order: Literal["hard_first", "easy_first", "interleaved"] = Field(
+    batch_order: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "interleaved",
         description="Order in which PT4AL asks the batches: the hardest, the easiest, the second hardest, … (interleaved), or "
         "the paper's, hardest first.",
     )
-    pretext: str | None = Field(
+    pretext: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         None,
         description="Pretext task that ranks the pool; `pt4al list` prints them; empty: rotation for classification, "
         "colorization for segmentation.",
     )
-    pretext_epochs: int = Field(15, ge=1, le=1000, description="Epochs of the pretext learner over the pool.")
-    pretext_holdout: float = Field(
+    pretext_epochs: Annotated[int, Affects.LEARNER] = Field(
+        15, ge=1, le=1000, description="Epochs of the pretext learner over the pool."
+    )
+    pretext_holdout: Annotated[float, Affects.LEARNER] = Field(
         0.1,
         ge=0,
         le=0.25,
         description="Share of the pool that the pretext learner does not train on, which tells what it has learned.",
     )
-    encoder: Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] | None = Field(
-        None, description="Segmentation: the network under the segmenter; empty: resnet101 on a GPU, resnet18 on a CPU."
+    encoder: Annotated[
+        Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] | None,
+        Affects.RANKING,
+        Affects.LEARNER,
+        Affects.MODEL,
+    ] = Field(None, description="Segmentation: the network under the segmenter; empty: resnet101 on a GPU, resnet18 on a CPU.")
+    architecture: Annotated[Literal["deeplabv3plus", "deeplabv3"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
+        "deeplabv3plus", description="Segmentation: the segmenter."
     )
-    architecture: Literal["deeplabv3plus", "deeplabv3"] = Field("deeplabv3plus", description="Segmentation: the segmenter.")
-    unlabelled: Literal["background", "ignore"] = Field(
+    unlabelled: Annotated[Literal["background", "ignore"], Affects.MODEL] = Field(
         "background", description="Segmentation: pixels that nobody gave a class are the background's, or teach nothing."
     )
-    background: str = Field("background", min_length=1, description="Segmentation: name of the class of unlabelled pixels.")
-    uncertain_share: float = Field(
+    background: Annotated[str, Affects.MODEL] = Field(
+        "background", min_length=1, description="Segmentation: name of the class of unlabelled pixels."
+    )
+    uncertain_share: Annotated[float, Affects.CANDIDATES] = Field(
         1.0,
         gt=0,
         le=1,
         description="Segmentation: share of an image's pixels, the least certain, that its confidence is the mean of.",
     )
-    init: Literal["auto", "pretext", "imagenet", "fresh"] = Field(
+    init: Annotated[Literal["auto", "pretext", "imagenet", "fresh"], Affects.LEARNER, Affects.MODEL] = Field(
         "auto", description="Weights that every round's training starts from; auto: the pretext learner's."
     )
-    warm_start: bool = Field(False, description="Start from the previous round's weights instead.")
-    epochs: int | None = Field(
+    warm_start: Annotated[bool, Affects.MODEL] = Field(False, description="Start from the previous round's weights instead.")
+    epochs: Annotated[int | None, Affects.MODEL] = Field(
         None, ge=1, le=10_000, description="Epochs of a round's training; empty: 100 on a GPU, 30 on a CPU."
     )
-    companion_steps: int | None = Field(
+    companion_steps: Annotated[int | None, Affects.CANDIDATES] = Field(
         None,
         ge=1,
         le=1_000_000,
         description="Steps that VAAL and TA-VAAL train their autoencoder; empty: as published on a GPU, 200 on a CPU.",
     )
-    schedule: Literal["cosine", "step"] = Field("cosine", description="Learning rate over time; the paper's is step.")
-    learning_rate: float | None = Field(
+    schedule: Annotated[Literal["cosine", "step"], Affects.MODEL] = Field(
+        "cosine", description="Learning rate over time; the paper's is step."
+    )
+    learning_rate: Annotated[float | None, Affects.LEARNER, Affects.MODEL] = Field(
         None, gt=0, le=10, description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others."
     )
-    minibatch_size: int | None = Field(
+    minibatch_size: Annotated[int | None, Affects.MODEL] = Field(
         None,
         ge=2,
         le=65536,
         description="Images in one step of SGD; empty: 128, 8 for segmentation; halved when memory runs out.",
     )
-    class_weights: Literal["none", "balanced"] = Field(
+    class_weights: Annotated[Literal["none", "balanced"], Affects.MODEL] = Field(
         "none", description="`balanced` weighs classes by their inverse frequency."
     )
-    image_size: int | None = Field(
+    image_size: Annotated[int | None, Affects.IMAGES] = Field(
         None,
         ge=16,
         le=1024,
         description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU. "
         "Segmentation: of the longer side; empty: 512 on a GPU and 128 on a CPU.",
     )
-    width: int | None = Field(
+    width: Annotated[int | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         None, ge=8, le=256, description="Classification: channels of the first stage; empty: 64 on a GPU, 16 on a CPU."
     )
-    show_predictions: bool = Field(True, description="Show the model's answer in the editor; control picks never show one.")
-    train_on_accepted: bool = Field(True, description="Train on predictions that an annotator submitted unchanged.")
-    seed: int = Field(0, ge=0, le=2**63 - 1, description="Seed of everything random.")
+    show_predictions: Annotated[bool, Affects.QUERY] = Field(
+        True, description="Show the model's answer in the editor; control picks never show one."
+    )
+    train_on_accepted: Annotated[bool, Affects.QUERY] = Field(
+        True, description="Train on predictions that an annotator submitted unchanged."
+    )
+    seed: Annotated[int, Affects.QUERY, Affects.CANDIDATES, Affects.LEARNER, Affects.MODEL] = Field(
+        0, ge=0, le=2**63 - 1, description="Seed of everything random."
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _preset(cls, given: dict[str, Any]) -> dict[str, Any]:
         return {**PAPER, **given} if given.get("preset") == "paper" else given
 
+    @field_validator(*VOCABULARY)
+    @classmethod
+    def _is_in_catalog(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None or info.context == _STORED:  # a name that has gone since is refused by what loads it
+            return value
+        names = VOCABULARY[str(info.field_name)]
+        if value in names or (info.field_name == "first_query" and _batch_of(value)):
+            return value
+        beside = " or 'batch:N', N from 1" if info.field_name == "first_query" else ""
+        raise ValueError(f"Input should be one of {', '.join(map(repr, names))}{beside}")
+
     @model_validator(mode="after")
     def _batch_exists(self) -> Self:
-        number = self.first_query.partition(":")[2]
-        if number and int(number) > self.rounds:
+        if _batch_of(self.first_query) > self.rounds:
             raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where 'rounds' is {self.rounds}")
         return self
 
+    @classmethod
+    def stored(cls, given: Any) -> Self:
+        """Reads settings that were stored as JSON: what is missing is as by default, what is unknown has gone since.
+
+        Raises:
+            ValidationError: a value that no version allowed.
+        """
+        if isinstance(given, cls):
+            return given
+        known = {key: value for key, value in given.items() if key in cls.model_fields} if isinstance(given, Mapping) else given
+        return cls.model_validate(known, context=_STORED)
+
+    @classmethod
+    def affecting(cls, *affected: Affects) -> frozenset[str]:
+        """Names of the settings that affect any of these."""
+        wanted = set(affected)
+        return frozenset(name for name, field in cls.model_fields.items() if wanted.intersection(field.metadata))
+
+    def same_for(self, other: Self, *affected: Affects) -> bool:
+        """Whether no setting that affects any of these differs."""
+        return all(getattr(self, name) == getattr(other, name) for name in self.affecting(*affected))
+
+
+def _batch_of(rule: str) -> int:
+    """The batch that a first query of ``batch:N`` names, 0 if it is another rule."""
+    kind, _, number = rule.partition(":")
+    is_number = number.isascii() and number.isdigit() and not number.startswith("0")
+    return int(number) if kind == "batch" and is_number else 0
+
+
+class _Environment(BaseSettings, ProjectSettings):
+    """The same, with the environment (``PT4AL_ROUNDS``, …) under what is given."""
+
+    model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="forbid")
+
 
 def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:
-    """Reads a project's settings; ``extra_params`` is what Label Studio sends: an object, a JSON text, or nothing.
+    """Reads a project's settings: extra params over the environment (``PT4AL_ROUNDS``, …) over the defaults.
 
+    ``extra_params`` is what Label Studio sends: an object, a JSON text, or nothing.
     ``where`` is the remedy of an error: where the user changes a setting.
 
     Raises:
@@ -173,10 +270,6 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None, where:
         known_keys = ", ".join(ProjectSettings.model_fields)
         raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; the settings are {known_keys}.", where)
     try:
-        settings = ProjectSettings(**params)
+        return ProjectSettings.model_validate(_Environment(**params).model_dump())
     except ValidationError as error:
         raise refusal(error, where) from None
-    for key, value, known in (("strategy", settings.strategy, STRATEGIES), ("pretext", settings.pretext, PRETEXTS)):
-        if value is not None and value not in known:
-            raise ConfigError(f"Setting {key!r}: {value!r} is not allowed; there are {', '.join(sorted(known))}.", where)
-    return settings

@@ -15,10 +15,11 @@ def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError
         key = ".".join(str(part) for part in problem["loc"])
         if key.islower():  # an alias of the environment is upper case already
             key = prefix + key.upper() if prefix else key
+        reason = problem["msg"].removeprefix("Value error, ")
         if not key:
-            lines.append(f"{problem['msg'].removeprefix('Value error, ')}.")
+            lines.append(f"{reason}.")
         else:
             secret = any(word in key.lower() for word in ("key", "pass", "url"))
             shown = "the value given" if secret else repr(problem["input"])
-            lines.append(f"Setting {key!r}: {shown} is not allowed. {problem['msg']}.")
+            lines.append(f"Setting {key!r}: {shown} is not allowed. {reason}.")
     return ConfigError(" ".join(lines), where)

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pt4al_backend.config.refusal import refusal
 
 PREFIX = "PT4AL_"
+
+Device = Literal["auto", "cpu", "cuda"]
+Pretrained = Literal["auto", "off"]
 
 
 class ServerSettings(BaseSettings):
@@ -32,8 +35,8 @@ class ServerSettings(BaseSettings):
     workers: int = Field(4, ge=2, le=64, description="Projects that one worker process looks after at a time.")
     poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at Label Studio that no webhook asked for.")
     full_sync_seconds: float = Field(600.0, gt=0, description="Seconds between two full passes over tasks and annotations.")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where training and scoring run.")
-    pretrained: Literal["auto", "off"] = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
+    device: Device = Field("auto", description="Where training and scoring run.")
+    pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
     predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
     webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")
     image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched.")
@@ -43,10 +46,18 @@ class ServerSettings(BaseSettings):
         "", description="Comma-separated hosts with private addresses that images may come from, beside Label Studio itself."
     )
 
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, folder: Path) -> Path:
+        return folder.expanduser().absolute()
+
+    @field_validator("label_studio_url")
+    @classmethod
+    def _without_slash(cls, url: str) -> str:
+        return url.rstrip("/")
+
     @model_validator(mode="after")
-    def _expand(self) -> Self:
-        object.__setattr__(self, "data_dir", self.data_dir.expanduser().absolute())
-        object.__setattr__(self, "label_studio_url", self.label_studio_url.rstrip("/"))
+    def _belong_together(self) -> Self:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
             raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
         if ":" in self.basic_auth_user or any(ord(letter) > 255 for letter in self.basic_auth_user + self.basic_auth_pass):

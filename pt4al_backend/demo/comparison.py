@@ -20,7 +20,9 @@ from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.folder import prepare
+from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.server.status import Control
 
 SEEDS = (1, 2, 3)
@@ -80,12 +82,22 @@ class RandomQuery:
         images: who knows the answers.
         pool: rows of the backend's frames, with their files.
         exam: measures the models.
+        runner: where they are trained; None: in child processes.
     """
 
-    def __init__(self, folder: Path, job: Json, images: FolderImages, pool: Mapping[int, Path], exam: Exam) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        job: LearnSpec,
+        images: FolderImages,
+        pool: Mapping[int, Path],
+        exam: Exam,
+        runner: Runner | None = None,
+    ) -> None:
         masks = folder / "masks"
         self._folder = folder
-        self._job = {**job, "masks": str(masks), "previous": None}
+        self._job = job.model_copy(update={"masks": masks, "previous": None})
+        self._runner = runner or ChildRunner()
         self._rows = np.array(list(pool), np.int64)
         self._labels = np.array(images.labels(list(pool.values()), MaskFiles(masks)), np.str_)
         self._exam = exam
@@ -110,16 +122,15 @@ class RandomQuery:
                 raise
 
     def _train(self, drawn: NDArray[np.int64], folder: Path, seed: int) -> float:
-        job = {**self._job, "settings": {**self._job["settings"], "seed": seed, "warm_start": False}}
         none = np.empty(0, np.int64)
-        runner.prepare(
+        prepare(
             folder,
-            job,
+            self._job.changed(seed=seed, warm_start=False),
             train={"rows": self._rows[drawn], "labels": self._labels[drawn]},
             control={"rows": none, "labels": np.empty(0, np.str_)},
             candidates=none,
         )
-        return float(self._exam.measure(runner.run(folder, lambda _event: None, self._end_if_asked))["value"])
+        return float(self._exam.measure(self._runner.run(folder, lambda _event: None, self._end_if_asked))["value"])
 
     def _end_if_asked(self) -> None:
         if self._ended.is_set():

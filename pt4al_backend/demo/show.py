@@ -16,7 +16,9 @@ from pt4al_backend.demo import comparison
 from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.demo.project import LEAD, DemoProject, set_up
 from pt4al_backend.demo.screen import Screen
-from pt4al_backend.jobs import runner
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.folder import job_of
+from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.ops.terminal import duration
 from pt4al_backend.server.status import RoundStatus
 from pt4al_backend.state.store import Store
@@ -74,11 +76,11 @@ def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> li
     settings = project.settings
     store = Store.open(settings)
     rows: list[Row] = []
-    job: Json = {}
+    job: LearnSpec | None = None
     exam: Exam | None = None
 
     def on_closed(closed: RoundStatus) -> None:
-        nonlocal exam
+        nonlocal exam, job
         row = Row(closed.number, closed.labels, closed.control)
         rows.append(row)
         trained = store.round(project.id, row.number)
@@ -86,14 +88,17 @@ def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> li
             screen.say(f"Round {row.number}: no model, as its labels are of one class only.")
             return
         model = settings.data_dir / trained.model
-        job.update(runner.job_of(model.parent) or {})
-        exam = exam or Exam(project.images, folder / "exam", tuple(job["stored"]), settings.image_max_pixels)
+        trained_by = job_of(model.parent)
+        if not isinstance(trained_by, LearnSpec):
+            raise StoreCorrupt(f"The job in {model.parent} is missing or damaged.", "Start the demo again.")
+        job = trained_by
+        exam = exam or Exam(project.images, folder / "exam", job.stored, settings.image_max_pixels)
         row.test = exam.measure(model)
         screen.say(f"Round {row.number}: {row.test['metric']} of its model on the test images: {row.test['value']:.1%}.")
 
     with screen.live(rounds):
         project.simulated_annotators(screen).run(rounds, on_closed)
-        if exam is not None:
+        if exam is not None and job is not None:
             screen.clear()
             _compare(rows, RandomQuery(folder / "random", job, project.images, _pool(store, project), exam), screen)
     return rows

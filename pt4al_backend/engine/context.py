@@ -11,6 +11,7 @@ from typing import Any
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.engine.access import client_for, label_reader_for
 from pt4al_backend.engine.retries import Retries
+from pt4al_backend.jobs.runner import Runner
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio
@@ -35,12 +36,14 @@ class Worker:
     """What the looks of one worker process share.
 
     Attributes:
-        device: held while a child trains; projects take turns.
+        runner: where jobs run.
+        device: held while a job runs; projects take turns.
         retries: which trainings failed, and when they may be tried again.
     """
 
     settings: ServerSettings
     store: Store
+    runner: Runner
     device: Lock = field(default_factory=Lock)
     retries: Retries = field(default_factory=Retries)
 

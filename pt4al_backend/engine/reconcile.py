@@ -98,7 +98,7 @@ STEPS: tuple[Step, ...] = (
 
 
 def _trainer(ctx: Context) -> Trainer:
-    return Trainer(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader)
+    return Trainer(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ctx.worker.runner)
 
 
 def _rank(ctx: Context, *, from_scratch: bool = False) -> None:

@@ -1,16 +1,15 @@
 """Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
 
-Every training is a job in a folder of its own (see ``children``). A folder that is already there is gone on with, so a
-restart loses what came after its last checkpoint; its result is taken over in steps that can be repeated. New labels and new
-images wait for the next training; a job whose settings have changed since is prepared anew.
+Every training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart
+loses what came after its last checkpoint; its result is taken over in steps that can be repeated. New labels and new images wait
+for the next training; a job is prepared again if settings have changed that affect what it makes (see ``jobs.spec``).
 """
 
 import hashlib
-import json
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
 from pt4al_backend.engine.query import Rounds
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.folder import job_of, prepare
 from pt4al_backend.jobs.results import read_scored
+from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
@@ -37,22 +38,9 @@ log = logging.getLogger(__name__)
 
 GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
 KEPT_MODELS = 3
-#: Settings that decide what the pretext learner is: another value asks for another learner, at the next round boundary.
-LEARNER_SETTINGS = ("pretext", "encoder", "architecture", "width")
-#: Settings that decide what is asked next, or what the next model learns, and nothing of a training under way.
-LATER_SETTINGS = {"preset", "query_size", "reserve_size", "control_share", "first_query", "show_predictions", "train_on_accepted"}
-#: Settings that decide each kind of job: another value makes one that is under way begin anew.
-DECISIVE = {
-    "rank": {*LEARNER_SETTINGS, "pretext_epochs", "pretext_holdout", "init", "learning_rate", "seed"},
-    "learn": ProjectSettings.model_fields.keys() - LATER_SETTINGS - {"pretext_epochs", "pretext_holdout"},
-}
-#: What else a job holds may change with the pool, and waits for the next training; settings are looked at one by one.
-PASSING = {"settings", "learner", "asks"}
 
 Ids = NDArray[np.int64]
 Json = dict[str, Any]
-OnProgress = Callable[[Json], None]
-OnTick = Callable[[], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,32 +85,34 @@ def _number(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def _text(learner: Path | None) -> str | None:
-    """A learner as a job names it."""
-    return str(learner) if learner else None
-
-
 class Trainer:
-    """Trains and scores for one project."""
+    """Trains and scores for one project; ``runner`` is where its jobs run."""
 
     def __init__(
-        self, store: Store, settings: ServerSettings, project: Project, options: ProjectSettings, labelling: LabelReader
+        self,
+        store: Store,
+        settings: ServerSettings,
+        project: Project,
+        options: ProjectSettings,
+        labelling: LabelReader,
+        runner: Runner,
     ) -> None:
         self._store = store
         self._settings = settings
         self._project = project
         self._options = options
         self._labelling = labelling
+        self._runner = runner
         self._classes = labelling.classes(options)
         self._folder = project_dir(settings, project.id)
 
     # the pretext learner
 
     def outgrown(self) -> bool:
-        """Whether the pretext learner should be trained anew: the pool has grown, or other settings ask for another one.
+        """Whether the pretext learner should be trained again: the pool has grown, or other settings ask for another one.
 
         Not before a round's training that is under way has ended: it started from the learner that there is. One that failed
-        is begun anew with the new learner.
+        starts over from the new learner.
         """
         learner = self._learner()
         if learner is None or (self._under_way() is not None and not self._has_failed()):
@@ -131,9 +121,9 @@ class Trainer:
 
     def _is_another(self, learner: Path) -> bool:
         if not artefacts.is_complete(learner):
-            return False  # ``rank`` sees to it
-        had, wanted = artefacts.manifest(learner)["settings"], self._options.model_dump(mode="json")
-        return any(had.get(name) != wanted[name] for name in LEARNER_SETTINGS)
+            return False  # ``rank`` trains another one
+        trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
+        return not trained_with.same_for(self._options, Affects.RANKING)
 
     def is_unranked(self) -> bool:
         """Whether fetched images wait for a pretext loss."""
@@ -143,8 +133,7 @@ class Trainer:
         """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch."""
         learner = self._learner()
         folder = self._folder / f"rank-{_number(learner.parent) + 1 if learner else 1}"
-        job = runner.job_of(folder)
-        if job is not None and self._is_stale(job):
+        if folder.exists() and not self._is_current(job_of(folder)):
             shutil.rmtree(folder)
         if from_scratch or folder.exists() or not artefacts.is_complete(learner):
             self._train_learner(folder, rounds, on_progress, on_tick)
@@ -152,12 +141,10 @@ class Trainer:
             self._score_arrivals(on_progress, on_tick)
 
     def _train_learner(self, folder: Path, rounds: Rounds, on_progress: OnProgress, on_tick: OnTick) -> None:
-        if runner.job_of(folder) is None:
+        if job_of(folder) is None:
             tasks = self._fetched()
-            wants = ["features"] if "pretext_features" in plan.needs_of(self._options) else []
-            job = {**self._job("rank", learner=None), "wants": wants}
-            runner.prepare(folder, job, rows=tasks.rows, ids=tasks.ids)
-        result = runner.run(folder, on_progress, on_tick)
+            prepare(folder, self._rank_spec(), rows=tasks.rows, ids=tasks.ids)
+        result = self._runner.run(folder, on_progress, on_tick)
         ids = np.load(folder / "ids.npy")
         self._adopt(result, ids, rounds)
         self._forget_old_learners()
@@ -174,9 +161,9 @@ class Trainer:
         self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
 
     def _forget_old_learners(self) -> None:
-        """A job of a round that was cut short goes on from the learner that it names."""
-        jobs = filter(None, map(runner.job_of, self._folder.glob("learn-*")))
-        named = {Path(job["learner"]).parent.name for job in jobs if job["learner"]}
+        """A job of a round that was cut short is resumed from the learner that it names."""
+        jobs = filter(None, map(job_of, self._folder.glob("learn-*")))
+        named = {job.learner.parent.name for job in jobs if job.learner}
         now = Path(self._project.learner).parent
         for folder in self._folder.glob("rank-*"):
             if now.name and _number(folder) < _number(now) and folder.name not in named:
@@ -187,8 +174,8 @@ class Trainer:
         shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
         tasks = self._fetched()
         late = tasks.where(np.isnan(tasks.losses))
-        runner.prepare(folder, self._job("rank", learner=self._learner()), rows=late.rows)
-        losses = np.load(runner.run(folder, on_progress, on_tick) / "losses.npy")
+        prepare(folder, self._rank_spec(self._learner()), rows=late.rows)
+        losses = np.load(self._runner.run(folder, on_progress, on_tick) / "losses.npy")
         ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
         last = int(ranked.batches.max()) if len(ranked) else 1
         still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
@@ -228,15 +215,15 @@ class Trainer:
             TrainingImpossible: the child said why.
         """
         labels = self.take_labels()
-        folder = self._lesson_folder()
+        folder = self._training_folder()
         job = self._under_way()
-        given = (self.digest(labels), _text(self._learner()))
-        if job is not None and self._has_failed() and (job["digest"], job["learner"]) != given:
-            job = None  # it failed on other labels, or from another learner; one that was cut short goes on with what it had
+        given = (self.digest(labels), self._learner())
+        if job is not None and self._has_failed() and (job.digest, job.learner) != given:
+            job = None  # it failed on other labels, or from another learner; one that was cut short keeps what it had
         if job is None:
             job = self._prepare(folder, labels, candidates())
         try:
-            result = runner.run(folder, on_progress, on_tick)
+            result = self._runner.run(folder, on_progress, on_tick)
         except TrainingImpossible:
             (folder / "failed").touch()
             raise
@@ -244,13 +231,13 @@ class Trainer:
         closed = ClosedRound(
             model=str(result.relative_to(self._settings.data_dir)),
             labels=int(manifest["train_size"]),
-            digest=job["digest"],
+            digest=job.digest,
             control=manifest["control"],
             seconds=manifest["seconds"],
         )
         return read_scored(folder), closed
 
-    def _prepare(self, folder: Path, labels: LabelSplit, candidates: Ids) -> Json:
+    def _prepare(self, folder: Path, labels: LabelSplit, candidates: Ids) -> LearnSpec:
         tasks = self._fetched()
         row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
 
@@ -258,9 +245,9 @@ class Trainer:
             rows = np.array([row_of[task_id] for task_id in chosen], np.int64)
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
-        previous = str(self._settings.data_dir / self._project.model) if self._project.model else None
-        job = {**self._job("learn", learner=self._learner()), "previous": previous, "digest": self.digest(labels)}
-        runner.prepare(
+        previous = self._settings.data_dir / self._project.model if self._project.model else None
+        job = self._learn_spec(self._learner()).model_copy(update={"previous": previous, "digest": self.digest(labels)})
+        prepare(
             folder,
             job,
             train=training_data(labels.train),
@@ -291,40 +278,44 @@ class Trainer:
     def _learner(self) -> Path | None:
         return self._settings.data_dir / self._project.learner if self._project.learner else None
 
-    def _lesson_folder(self) -> Path:
+    def _training_folder(self) -> Path:
         return self._folder / f"learn-{self._project.round}"
 
-    def _under_way(self) -> Json | None:
+    def _under_way(self) -> LearnSpec | None:
         """The job of this round's training, if one was prepared and its result is asked for."""
-        job = runner.job_of(self._lesson_folder())
-        return None if job is None or self._is_stale(job) else job
+        job = job_of(self._training_folder())
+        return job if isinstance(job, LearnSpec) and self._is_current(job) else None
 
     def _has_failed(self) -> bool:
         """Whether this round's training said that it is impossible, when it was last tried."""
-        return (self._lesson_folder() / "failed").exists()
+        return (self._training_folder() / "failed").exists()
 
-    def _is_stale(self, job: Json) -> bool:
-        """Whether a job was prepared by settings, for a device or of classes that have changed since."""
-        wanted = json.loads(json.dumps(self._job(job["kind"], learner=None)))
-        decisive = DECISIVE[job["kind"]]
-        settings = any(job["settings"].get(name) != wanted["settings"][name] for name in decisive)
-        return settings or any(job.get(name) != wanted[name] for name in wanted.keys() - PASSING)
+    def _is_current(self, job: JobSpec | None) -> bool:
+        """Whether a job still does what one prepared now would do."""
+        if job is None:
+            return False
+        return job.is_current(self._learn_spec() if isinstance(job, LearnSpec) else self._rank_spec())
 
-    def _job(self, kind: str, *, learner: Path | None) -> Json:
-        job = {
-            "kind": kind,
-            "task": self._labelling.task,
-            "masks": str(mask_dir(self._settings, self._project.id)),
+    def _rank_spec(self, learner: Path | None = None) -> RankSpec:
+        """Scores with ``learner``, or else trains one."""
+        features = learner is None and "pretext_features" in plan.needs_of(self._options)
+        return RankSpec(**self._common(), learner=learner, wants=("features",) if features else ())
+
+    def _learn_spec(self, learner: Path | None = None) -> LearnSpec:
+        query = plan.schedule(len(self._fetched()), self._options).query
+        needed = plan.job_requirements(self._options, query)
+        return LearnSpec(**self._common(), learner=learner, classes=self._classes, **asdict(needed))
+
+    def _common(self) -> Json:
+        """What both kinds of job say."""
+        return {
             "project": self._project.id,
-            "settings": self._options.model_dump(mode="json"),
+            "task": self._labelling.task,
+            "settings": self._options,
             "device": self._settings.device,
             "pretrained": self._settings.pretrained,
-            "pixels": str(pixel_path(self._settings, self._project)),
+            "frames": pixel_path(self._settings, self._project),
             "stored": self._project.stored_shape,
             "shape": self._project.image_shape,
-            "learner": _text(learner),
+            "masks": mask_dir(self._settings, self._project.id),
         }
-        if kind == "learn":
-            query = plan.schedule(len(self._fetched()), self._options).query
-            job |= {"classes": self._classes, **plan.job_requirements(self._options, query)}
-        return job

@@ -16,6 +16,7 @@ from pt4al_backend.engine.context import Outcome, Worker, connect
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.phases import Phase
 from pt4al_backend.state.lease import Lease, LeaseLost
 from pt4al_backend.state.schema import Project
@@ -25,12 +26,15 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Reconciles projects. One per worker process; training runs in one child at a time, so projects take turns."""
+    """Reconciles projects. One per worker process; it runs one job at a time, so projects take turns.
 
-    def __init__(self, settings: ServerSettings, store: Store) -> None:
+    ``runner`` is where jobs run; None: in child processes.
+    """
+
+    def __init__(self, settings: ServerSettings, store: Store, runner: Runner | None = None) -> None:
         self._settings = settings
         self._store = store
-        self._worker = Worker(settings, store)
+        self._worker = Worker(settings, store, runner=runner or ChildRunner())
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it."""

@@ -17,7 +17,10 @@ from typing import Any, NoReturn
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.learn import CHECKPOINT, KINDS, Job
+from pt4al_backend.jobs.folder import CHECKPOINT
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.spec import JobSpec
+from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.devices import share_cores
 from pt4al_backend.learn.progress import Progress
 
@@ -78,10 +81,10 @@ def _remedy(error: OSError, folder: Path) -> str:
     return f"Check that {folder.parent} (PT4AL_DATA_DIR) can be read and written."
 
 
-def _is_done(job: Job) -> bool:
+def _is_done(job: Job[JobSpec]) -> bool:
     """Whether an orphan has done this very job in the meantime."""
     try:
-        return bool(artefacts.manifest(job.folder / "result").get("fingerprint") == job.fingerprint)
+        return bool(artefacts.manifest(job.result).get("fingerprint") == job.fingerprint)
     except StoreCorrupt:
         return False
 
@@ -93,7 +96,7 @@ def run(folder: Path, channel: Channel) -> int:
         try:
             job = Job.read(folder)
             if not _is_done(job):
-                KINDS[job.kind](job, channel.report)
+                work(job, channel.report)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         except PT4ALError as error:
             channel.send({"error": error.message, "remedy": error.remedy})

@@ -3,12 +3,14 @@
 import functools
 import os
 from pathlib import Path
+from typing import get_args
 
 import torch
 
+from pt4al_backend.config import Device
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 
-NAMES = ("auto", "cpu", "cuda")
+NAMES: tuple[str, ...] = get_args(Device)
 
 
 def choose(name: str) -> torch.device:

@@ -87,7 +87,7 @@ def load_model(folder: Path) -> SavedModel:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        settings = ProjectSettings(**manifest["settings"])
+        settings = ProjectSettings.stored(manifest["settings"])
         task = MAIN_TASKS.load(manifest["task"], MainTask)(
             _body(manifest), tuple(manifest["classes"]), _shape(manifest["shape"]), settings
         )

@@ -6,7 +6,7 @@ Pure: arrays in, arrays out. The live engine and the benchmark plan their rounds
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,10 @@ from pt4al_backend.query.ranking import rank, shrink, split
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
 
 Ids = NDArray[np.int64]
+
+#: What a job can keep of each image beside its loss or its confidence.
+Want = Literal["features", "posteriors"]
+WANTS: tuple[Want, ...] = ("features", "posteriors")
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
@@ -79,10 +83,22 @@ def needs_of(settings: ProjectSettings) -> frozenset[Need]:
     return strategy_of(settings, settings.rounds).needs
 
 
-def job_requirements(settings: ProjectSettings, query: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class JobRequirements:
+    """What a training job has to give the strategy: what is kept of each candidate, and the confidences of a companion.
+
+    ``request_size`` is how many of the candidates the next query is going to take.
+    """
+
+    wants: tuple[Want, ...]
+    companion: str
+    request_size: int
+
+
+def job_requirements(settings: ProjectSettings, query: int) -> JobRequirements:
     """What a training job has to give the strategy of its settings, whose next query has ``query`` tasks."""
     strategy = strategy_of(settings, settings.rounds)
-    return {"wants": sorted(strategy.needs - {"pretext_features"}), "companion": strategy.companion, "asks": query}
+    return JobRequirements(tuple(want for want in WANTS if want in strategy.needs), strategy.companion, query)
 
 
 def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS) -> None:

@@ -7,6 +7,8 @@ I batches of equal size, b_1 the hardest. Arrays in, arrays out; nothing here kn
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.config.catalog import BATCH_ORDERS
+
 
 def _require_finite(losses: NDArray[np.float64]) -> None:
     broken = np.flatnonzero(~np.isfinite(losses))
@@ -44,10 +46,6 @@ def split(n: int, batches: int) -> NDArray[np.int64]:
     return np.repeat(np.arange(1, batches + 1, dtype=np.int64), sizes)
 
 
-#: What the setting ``batch_order`` may say.
-ORDERS = ("hard_first", "easy_first", "interleaved")
-
-
 def sweep(batches: int, order: str) -> NDArray[np.int64]:
     """The batches 1..``batches`` int64[batches] in the order in which the rounds of a sweep query them.
 
@@ -57,7 +55,7 @@ def sweep(batches: int, order: str) -> NDArray[np.int64]:
     Raises:
         ValueError: there is no such order.
     """
-    if order not in ORDERS:
+    if order not in BATCH_ORDERS:
         raise ValueError(f"there is no order {order!r} of batches")
     numbers = np.arange(1, batches + 1, dtype=np.int64)
     if order == "hard_first":

@@ -9,11 +9,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
-from pt4al_backend.bench import embedding, truth
+from pt4al_backend.bench import embedding, job_folders, truth
 from pt4al_backend.bench.records import read
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
-from pt4al_backend.jobs import learn
 from pt4al_backend.ops import terminal
 from tests.support import runs
 from tests.support.dataset_trees import TREES
@@ -85,7 +84,7 @@ def test_a_part_of_the_pool_is_of_all_classes_and_the_queries_are_thinned_alike(
 
 def test_the_network_is_trained_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = embedding.draw(folder, folder, [], 0, 100, "cpu")
-    monkeypatch.setattr(learn, "learn", None)
+    monkeypatch.setattr(job_folders, "work", None)
     again = embedding.draw(folder, folder, [], 0, 100, "cpu")
     assert again.places == pytest.approx(first.places)
 

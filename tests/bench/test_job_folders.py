@@ -14,8 +14,7 @@ from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.jobs import learn
-from pt4al_backend.jobs.learn import Job
+from pt4al_backend.jobs.job import Job
 from tests.support.images import CLASSES
 
 IMAGES = 60
@@ -90,11 +89,11 @@ def test_a_training_on_the_whole_pool_is_one_processes_at_a_time(
 ) -> None:
     trained = []
 
-    def train(job: Job, _: object) -> None:
+    def train(job: Job[Any], _: object) -> None:
         with pytest.raises(ConfigError, match="Another process runs"), held(job.folder, wait=False):
             pass
-        trained.append(job.kind)
+        trained.append(job.spec.kind)
 
-    monkeypatch.setattr(learn, kind, train)
+    monkeypatch.setattr(job_folders, "work", train)
     ask(tmp_path / "shared", TRUTH, project_settings({}), "cpu")
     assert trained == [kind]

@@ -13,13 +13,12 @@ from torch.nn import functional as F
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import artefacts, cli
-from pt4al_backend.bench import hardware, loss_rank, supervised
+from pt4al_backend.bench import hardware, job_folders, loss_rank, supervised
 from pt4al_backend.bench.loss_rank import FILE, Line
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs import learn
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.ops import terminal
@@ -91,8 +90,7 @@ def test_finished_lines_are_not_run_again(
         ("jigsaw", 1),
     ]
     assert len(list(tmp_path.glob("supervised-*"))) == 1
-    monkeypatch.setattr(learn, "rank", None)
-    monkeypatch.setattr(learn, "learn", None)
+    monkeypatch.setattr(job_folders, "work", None)
     assert run({"seed": 1}) == first
 
 

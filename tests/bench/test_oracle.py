@@ -16,7 +16,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
-from pt4al_backend.jobs.learn import CHECKPOINT
+from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.learn.progress import Progress, Report
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES
@@ -271,8 +271,8 @@ def test_changed_arm_does_not_reuse_the_model_of_another_query(tmp_path: Path, c
     (tmp_path / "changed" / "seed-0" / RECORDS).unlink()
     changed, own = (list(run_of(ARROWS, tmp_path / name, **settings, **change)(2)) for name in ("changed", "own"))
     assert [(record["query"], record["value"]) for record in changed] == [(record["query"], record["value"]) for record in own]
-    lessons = [np.load(tmp_path / "changed" / "seed-0" / f"learn-{number}" / "train.npz")["rows"] for number in (1, 2)]
-    assert [training_data.tolist() for training_data in lessons] == [
+    trained_on = [np.load(tmp_path / "changed" / "seed-0" / f"learn-{number}" / "train.npz")["rows"] for number in (1, 2)]
+    assert [rows.tolist() for rows in trained_on] == [
         changed[0]["query"],
         changed[0]["query"] + changed[1]["query"],
     ]

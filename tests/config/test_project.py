@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from pt4al_backend.config import ProjectSettings, project_settings, server_settings
 from pt4al_backend.errors import ConfigError
@@ -38,7 +39,7 @@ def test_extra_params_may_be_json_text() -> None:
         ({"rounds": 0}, ["'rounds'", "0", "greater than or equal to 1"]),
         ({"control_share": 2}, ["'control_share'", "2", "0.5"]),
         ({"first_query": "best"}, ["'first_query'", "'best'", "stratified", "hardest_batch"]),
-        ({"first_query": "batch:0"}, ["'first_query'", "'batch:0'", "batch:[1-9]"]),
+        ({"first_query": "batch:0"}, ["'first_query'", "'batch:0'", "'batch:N'"]),
         ({"first_query": "batch:11"}, ["'first_query'", "'batch:11'", "'rounds' is 10"]),
         ({"sampler": "best"}, ["'sampler'", "'best'", "k_center"]),
         ({"batch_order": "any"}, ["'batch_order'", "'any'", "interleaved"]),
@@ -124,3 +125,31 @@ def test_a_refused_value_that_may_be_secret_is_not_repeated(monkeypatch: pytest.
     monkeypatch.setenv("PT4AL_PORT", "http")
     with pytest.raises(ConfigError, match="'PT4AL_PORT': 'http' is not allowed"):
         server_settings()
+
+
+def test_stored_settings_are_read_without_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_EPOCHS", "7")
+    stored = ProjectSettings(rounds=4).model_dump(mode="json")
+    assert ProjectSettings.stored(stored) == ProjectSettings(rounds=4)
+    del stored["epochs"]
+    assert ProjectSettings.stored(stored).epochs is None
+
+
+def test_stored_settings_that_are_gone_or_named_otherwise_now_are_tolerated() -> None:
+    found = ProjectSettings.stored({"rounds": 4, "gone": 1, "strategy": "a_rule_of_then", "pretext": "a_task_of_then"})
+    assert (found.rounds, found.strategy, found.pretext) == (4, "a_rule_of_then", "a_task_of_then")
+
+
+@pytest.mark.parametrize("name", ["strategy", "pretext", "sampler", "batch_order", "first_query"])
+def test_name_that_the_catalog_lacks_is_refused_by_the_settings_themselves(name: str) -> None:
+    with pytest.raises(ValidationError, match="Input should be one of"):
+        ProjectSettings(**{name: "magic"})
+
+
+@pytest.mark.parametrize("value", ["batch:0", "batch:", "batch:07", "batch:-1", "batch:two", "batch", "top_k:2"])
+def test_refused_first_query_names_the_words_that_are_allowed(value: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        project_settings({"first_query": value})
+    for word in ("'stratified'", "'hardest_batch'", "'top_k'", "'random'", "'batch:N'"):
+        assert word in refused.value.message
+    assert "[" not in refused.value.message

@@ -14,6 +14,7 @@ from pt4al_backend.demo.comparison import Exam, RandomQuery, Row
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape
+from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.server.status import Control
 from tests.support.folders import KINDS, READER, of_task
 
@@ -22,26 +23,24 @@ pytestmark = pytest.mark.slow
 SHAPE = (32, 32)
 
 
-def training_data(images: FolderImages, pixels: Path, shape: Shape) -> dict[str, Any]:
+def round_job(images: FolderImages, pixels: Path, shape: Shape) -> LearnSpec:
     """A round's job, as the backend writes it beside the pool's frames."""
     with FrameFile(pixels, shape) as store:
         for row, path in enumerate(images.pool):
             store.write(row, KEEP[images.task](decode(path.read_bytes(), READER.max_pixels).image, shape))
     options = ProjectSettings(width=8, epochs=1, warm_start=True, **images.params)
-    return {
-        "kind": "learn",
-        "task": images.task,
-        "masks": "/nowhere",
-        "settings": options.model_dump(mode="json"),
-        "device": "cpu",
-        "pretrained": "off",
-        "pixels": str(pixels),
-        "stored": shape,
-        "shape": shape,
-        "learner": None,
-        "previous": "/nowhere",
-        "classes": images.classes,
-    }
+    return LearnSpec(
+        task=images.task,
+        masks=Path("/nowhere"),
+        settings=options,
+        device="cpu",
+        pretrained="off",
+        frames=pixels,
+        stored=shape,
+        shape=shape,
+        previous=Path("/nowhere"),
+        classes=tuple(images.classes),
+    )
 
 
 @pytest.mark.parametrize("task", KINDS)
@@ -49,7 +48,7 @@ def test_random_query_is_trained_and_measured_like_the_rounds(tmp_path: Path, ta
     images = of_task(task, tmp_path / "images", 16, size=(32, 32))
     exam = Exam(images, tmp_path / "exam", SHAPE, READER.max_pixels)
     pool = dict(enumerate(images.pool))
-    query = RandomQuery(tmp_path / "random", training_data(images, tmp_path / "pixels", SHAPE), images, pool, exam)
+    query = RandomQuery(tmp_path / "random", round_job(images, tmp_path / "pixels", SHAPE), images, pool, exam)
     done: list[None] = []
     values = query.measure([8], 1, lambda: done.append(None))
     assert len(done) == 1

@@ -12,7 +12,9 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.engine.train import Trainer
-from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.folder import job_of
+from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.query.confidence import SAMPLERS
@@ -29,7 +31,7 @@ from tests.support.pools import SIZE, arrows
 def store(settings: ServerSettings) -> Iterator[Store]:
     """Ten tasks with images, of which the first is a control pick."""
     opened = Store.open(settings)
-    opened.connect(1)
+    opened.connect(1, **dict.fromkeys(("image_height", "image_width", "stored_height", "stored_width"), SIZE))
     opened.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(1, 11)])
     opened.set_tasks(1, {"id": list(range(1, 11)), "row": list(range(10))})
     pick = Pick(project_id=1, round=1, task_id=1, position=0, kind=PickKind.CONTROL, score=0.5)
@@ -38,10 +40,41 @@ def store(settings: ServerSettings) -> Iterator[Store]:
     opened.close()
 
 
-def trainer(store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, **params: Any) -> Trainer:
+class Cut(BaseException):
+    """Ends a job as a kill would."""
+
+    def __init__(self, job: JobSpec | None) -> None:
+        super().__init__()
+        assert job is not None
+        self.job = job
+
+
+class CutShort:
+    """Runs no job further than its folder."""
+
+    def run(self, folder: Path, *_: object) -> Path:
+        raise Cut(job_of(folder))
+
+
+class Ranks:
+    """Ranks each pool by these losses, without training anything."""
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses = losses
+
+    def run(self, folder: Path, *_: object) -> Path:
+        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
+            np.save(draft / "losses.npy", np.array(self.losses))
+        return folder / "result"
+
+
+def trainer(
+    store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, runner: Runner | None = None, **params: Any
+) -> Trainer:
     project = store.project(1)
     assert project is not None
-    return Trainer(store, settings, project, ProjectSettings(**params), ClassificationReader(parse(config)))
+    reader = ClassificationReader(parse(config))
+    return Trainer(store, settings, project, ProjectSettings(**params), reader, runner or CutShort())
 
 
 def output(store: Store, settings: ServerSettings, **params: Any) -> StoredOutput:
@@ -144,20 +177,6 @@ def test_before_there_is_a_model_the_pretext_learner_speaks_to_a_strategy_that_s
     assert not len(output(store, settings, strategy="typiclust").ids)
 
 
-class Cut(BaseException):
-    """Ends a training as a kill would; carries its job."""
-
-
-@pytest.fixture
-def cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No training gets further than its job."""
-
-    def instead(folder: Any, *_: Any) -> Any:
-        raise Cut(runner.job_of(folder))
-
-    monkeypatch.setattr(runner, "run", instead)
-
-
 def learner(store: Store, settings: ServerSettings, number: int = 1, **said: Any) -> Path:
     """A pretext learner that the project has; its folder."""
     folder = settings.data_dir / "projects" / "1" / f"rank-{number}"
@@ -167,24 +186,24 @@ def learner(store: Store, settings: ServerSettings, number: int = 1, **said: Any
     return folder
 
 
-def training_data(store: Store, settings: ServerSettings, **params: Any) -> Any:
+def training(store: Store, settings: ServerSettings, **params: Any) -> Any:
     """Begins or resumes this round's training; its job."""
-    with pytest.raises(Cut) as job:
+    with pytest.raises(Cut) as cut:
         trainer(store, settings, **params).train(lambda: np.arange(7, 11), lambda _: None, lambda: None)
-    return job.value.args[0]
+    return cut.value.job
 
 
 def ranking(store: Store, settings: ServerSettings, *, from_scratch: bool = False, **params: Any) -> Any:
     """Begins or resumes the training of a pretext learner; its job."""
     rounds = Rounds(store, store.project(1), ProjectSettings(**params))  # type: ignore[arg-type]
-    with pytest.raises(Cut) as job:
+    with pytest.raises(Cut) as cut:
         trainer(store, settings, **params).rank(rounds, lambda _: None, lambda: None, from_scratch=from_scratch)
-    return job.value.args[0]
+    return cut.value.job
 
 
 @pytest.mark.parametrize(("batch_order", "expected"), [("hard_first", [3, 5]), ("easy_first", [1, 3]), ("interleaved", [2, 4])])
 def test_late_images_wait_for_batches_to_come(
-    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, batch_order: str, expected: list[int]
+    store: Store, settings: ServerSettings, batch_order: str, expected: list[int]
 ) -> None:
     """Round 2 of 5 is open; of two late images one is the hardest of all, and one the easiest."""
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in (11, 12)])
@@ -195,32 +214,26 @@ def test_late_images_wait_for_batches_to_come(
         pass
     store.change(1, round=2, learner="projects/1/rank-1/result", learner_pool=10)
 
-    def scored(folder: Any, *_: Any) -> Any:
-        np.save(folder / "losses.npy", np.array([99.0, 0.0]))
-        return folder
-
-    monkeypatch.setattr(runner, "run", scored)
-    one = trainer(store, settings, batch_order=batch_order)
+    one = trainer(store, settings, runner=Ranks([99.0, 0.0]), batch_order=batch_order)
     one.rank(Rounds(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None)  # type: ignore[arg-type]
     assert store.tasks(1).batches[-2:].tolist() == expected
 
 
-@pytest.mark.usefixtures("cut")
 def test_jobs_ask_for_what_the_strategy_needs(store: Store, settings: ServerSettings) -> None:
     wanted = {}
     for strategy in ("pt4al", "core_set", "typiclust", "badge"):
-        for kind, begin in (("rank", ranking), ("learn", training_data)):
+        for kind, begin in (("rank", ranking), ("learn", training)):
             shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
-            wanted[strategy, kind] = begin(store, settings, strategy=strategy)["wants"]
+            wanted[strategy, kind] = begin(store, settings, strategy=strategy).wants
     assert wanted == {
-        ("pt4al", "rank"): [],
-        ("pt4al", "learn"): [],
-        ("core_set", "rank"): [],
-        ("core_set", "learn"): ["features"],
-        ("typiclust", "rank"): ["features"],
-        ("typiclust", "learn"): ["features"],
-        ("badge", "rank"): [],
-        ("badge", "learn"): ["features", "posteriors"],
+        ("pt4al", "rank"): (),
+        ("pt4al", "learn"): (),
+        ("core_set", "rank"): (),
+        ("core_set", "learn"): ("features",),
+        ("typiclust", "rank"): ("features",),
+        ("typiclust", "learn"): ("features",),
+        ("badge", "rank"): (),
+        ("badge", "learn"): ("features", "posteriors"),
     }
 
 
@@ -239,39 +252,27 @@ def test_settings_that_ask_for_another_learner_get_it(store: Store, settings: Se
     assert trainer(store, settings, encoder="resnet18", pretext="jigsaw").outgrown()
 
 
-@pytest.mark.usefixtures("cut")
 def test_a_training_that_was_cut_short_ends_before_the_learner_is_trained_anew(store: Store, settings: ServerSettings) -> None:
     learner(store, settings)
-    training_data(store, settings)
+    training(store, settings)
     store.change(1, learner_pool=5)
     assert not trainer(store, settings).outgrown()
     store.change(1, round=2)
     assert trainer(store, settings).outgrown()
 
 
-@pytest.mark.usefixtures("cut")
 def test_other_settings_get_another_learner_before_the_training_that_they_begin_anew(
     store: Store, settings: ServerSettings
 ) -> None:
     learner(store, settings)
-    training_data(store, settings)
+    training(store, settings)
     assert trainer(store, settings, pretext="jigsaw").outgrown()
 
 
-@pytest.mark.usefixtures("cut")
-def test_a_learner_stays_for_as_long_as_a_job_names_it(
-    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_learner_stays_for_as_long_as_a_job_names_it(store: Store, settings: ServerSettings) -> None:
     first = learner(store, settings)
-    assert training_data(store, settings)["learner"] == str(first / "result")
-
-    def ranked(folder: Path, *_: Any) -> Path:
-        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
-            np.save(draft / "losses.npy", np.linspace(1, 2, 10))
-        return folder / "result"
-
-    monkeypatch.setattr(runner, "run", ranked)
-    one = trainer(store, settings)
+    assert training(store, settings).learner == first / "result"
+    one = trainer(store, settings, runner=Ranks(np.linspace(1, 2, 10).tolist()))
     one.rank(Rounds(store, store.project(1), ProjectSettings()), lambda _: None, lambda: None, from_scratch=True)  # type: ignore[arg-type]
     assert (first / "result").is_dir()
     shutil.rmtree(first.parent / "learn-1")
@@ -279,7 +280,6 @@ def test_a_learner_stays_for_as_long_as_a_job_names_it(
     assert sorted(path.name for path in first.parent.glob("rank-*")) == ["rank-2"]
 
 
-@pytest.mark.usefixtures("cut")
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [
@@ -295,20 +295,18 @@ def test_a_training_goes_on_under_new_labels_and_begins_anew_under_other_setting
     store: Store, settings: ServerSettings, changed: dict[str, Any], anew: bool
 ) -> None:
     answer(store, 2, "green")
-    first = training_data(store, settings)
+    first = training(store, settings)
     answer(store, 3, "red")
-    again = training_data(store, settings, **changed)
-    assert (again["digest"] != first["digest"], again != first) == (anew, anew)
+    again = training(store, settings, **changed)
+    assert (again.digest != first.digest, again != first) == (anew, anew)
 
 
-@pytest.mark.usefixtures("cut")
 def test_a_class_that_was_added_begins_a_training_anew(store: Store, settings: ServerSettings) -> None:
     more = LABEL_CONFIG.replace("</Choices>", '<Choice value="black"/></Choices>')
-    assert training_data(store, settings)["classes"] == ["red", "green", "blue"]
-    assert training_data(store, settings, config=more)["classes"] == ["red", "green", "blue", "black"]
+    assert training(store, settings).classes == ("red", "green", "blue")
+    assert training(store, settings, config=more).classes == ("red", "green", "blue", "black")
 
 
-@pytest.mark.usefixtures("cut")
 @pytest.mark.parametrize(
     ("changed", "anew"),
     [({"strategy": "core_set", "epochs": 3}, False), ({"pretext": "jigsaw"}, True), ({"learning_rate": 0.01}, True)],
@@ -320,11 +318,10 @@ def test_a_ranking_begins_anew_under_settings_that_decide_it(
     assert (ranking(store, settings, **changed) != first) == anew
 
 
-@pytest.mark.usefixtures("cut")
 def test_a_pretext_that_was_taken_back_is_trained_no_further(store: Store, settings: ServerSettings) -> None:
     first = learner(store, settings)
     ranking(store, settings, from_scratch=True, pretext="jigsaw")
-    assert ranking(store, settings)["learner"] == str(first / "result")  # scores late images with the learner that there is
+    assert ranking(store, settings).learner == first / "result"  # scores late images with the learner that there is
     assert not (first.parent / "rank-2").exists()
 
 
@@ -335,8 +332,7 @@ def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_w
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(11, 41)])
     ids = np.arange(1, 41)
     store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
-    sides = dict.fromkeys(("image_height", "image_width", "stored_height", "stored_width"), SIZE)
-    store.change(1, quality={"meaningful": True}, **sides)
+    store.change(1, quality={"meaningful": True})
     arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 
@@ -347,7 +343,7 @@ def test_a_strategy_that_is_set_midway_asks_without_a_model_until_one_has_said_w
         for pick in store.picks(1, project.round):
             answer(store, pick.task_id, CLASSES[(pick.task_id - 1) % len(CLASSES)])
         before = Rounds(store, project, ProjectSettings(strategy=trained_for, **given))
-        one = trainer(store, settings, strategy=trained_for, **given)
+        one = trainer(store, settings, runner=ChildRunner(), strategy=trained_for, **given)
         scored, closed = one.train(lambda: before.candidates(project.round + 1), lambda _: None, lambda: None)
         Rounds(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
         return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored

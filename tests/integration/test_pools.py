@@ -10,8 +10,8 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.worker import Engine
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs import runner
 from pt4al_backend.state.schema import Project
 from tests.support.images import LABEL_CONFIG, flat
 from tests.support.loop import Loop
@@ -67,23 +67,28 @@ def few_images_come_late(seen: Growth) -> None:
     seen.picks_with_few = loop.order()
 
 
-def a_training_fails(seen: Growth) -> None:
-    loop, tries = seen.loop, 0
+class FailingRunner:
+    """Every job is impossible; counts how often one was tried."""
 
-    def fail(*_: Any) -> Path:
-        nonlocal tries
-        tries += 1
+    def __init__(self) -> None:
+        self.tries = 0
+
+    def run(self, *_: object) -> Path:
+        self.tries += 1
         raise TrainingImpossible("The loss became nan in epoch 2 of 6.", "Set learning_rate to less.")
 
+
+def a_training_fails(seen: Growth) -> None:
+    loop, runner = seen.loop, FailingRunner()
     loop.annotate_all(loop.order("query"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "run", fail)
-        for train in (False, False, True, False):
-            seen.failed = loop.reconcile(train=train)
-            seen.tries.append(tries)
-        loop.connect(learning_rate=0.05)
-        loop.reconcile()
-        seen.tries.append(tries)
+    working, loop.engine = loop.engine, Engine(loop.settings, loop.store, runner)
+    for train in (False, False, True, False):
+        seen.failed = loop.reconcile(train=train)
+        seen.tries.append(runner.tries)
+    loop.connect(learning_rate=0.05)
+    loop.reconcile()
+    seen.tries.append(runner.tries)
+    loop.engine = working
     seen.rounds.append(loop.project.round)
 
 

@@ -87,8 +87,8 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert manifest["quality"].keys() == {"accuracy", "chance", "spread", "meaningful", "reason"}
     assert not (ranking / child.CHECKPOINT).exists()
 
-    changes = {"learner": str(ranking / "result"), "settings": {"epochs": pool.epochs}}
-    training_data = pools.training_data(tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), pool, **changes)
+    changes = {"learner": ranking / "result", "settings": {"epochs": pool.epochs}}
+    training_data = pools.training_data(tmp_path / "learn", store, np.arange(40), np.arange(40, 60), pool, **changes)
     assert run(training_data)[0] == 0
     manifest = artefacts.manifest(training_data / "result")
     assert manifest["init"] == "pretext"
@@ -99,6 +99,7 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert 0 < control["low"] <= control["value"] <= control["high"] <= 1
     assert {path.name for path in training_data.iterdir()} == {
         "job.json",
+        "manifest.json",
         "lock",
         "result",
         "train.npz",
@@ -126,7 +127,7 @@ def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_p
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
     wants = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
-    training_data = pools.training_data(tmp_path / "lesson", store, rows, np.arange(40, 60), pool, wants=wants)
+    training_data = pools.training_data(tmp_path / "learn", store, rows, np.arange(40, 60), pool, wants=wants)
     assert run(training_data)[0] == 0
     kept = {path.stem: np.load(path).astype(np.float64) for path in (training_data / "result").glob("*.npy")}
     assert kept.keys() == {*wants, "labelled"}
@@ -151,9 +152,7 @@ def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) ->
 
 def test_posteriors_of_images_are_not_a_segmenter_s_to_give(tmp_path: Path) -> None:
     store = SCENES.store(tmp_path / "pixels", POOL)
-    training_data = pools.training_data(
-        tmp_path / "lesson", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"]
-    )
+    training_data = pools.training_data(tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
     status, lines = run(training_data)
     assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 
@@ -162,7 +161,7 @@ def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learn
     """Without the scale that the held out give all late images are harder than the whole pool; a mean place of 1."""
     store, settings = pools.noise(tmp_path / "noise", 600), {"pretext_epochs": 10, "pretext_holdout": 0.25}
     ranking = pools.ranking(tmp_path / "ranking", store, np.arange(400), settings=settings)
-    late = pools.ranking(tmp_path / "late", store, np.arange(400, 600), learner=str(ranking / "result"))
+    late = pools.ranking(tmp_path / "late", store, np.arange(400, 600), learner=ranking / "result")
     assert run(ranking)[0] == run(late)[0] == 0
     places = np.searchsorted(np.sort(losses(ranking)), losses(late)) / 400
     assert 0.3 < places.mean() < 0.7
@@ -172,7 +171,7 @@ def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learn
 def test_the_paper_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path, store: Path) -> None:
     settings = {"preset": "paper"}
     ranking = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings=settings)
-    again = pools.ranking(tmp_path / "again", store, np.arange(40, 45), settings=settings, learner=str(ranking / "result"))
+    again = pools.ranking(tmp_path / "again", store, np.arange(40, 45), settings=settings, learner=ranking / "result")
     assert run(ranking)[0] == run(again)[0] == 0
     np.testing.assert_array_equal(losses(again), losses(ranking)[40:45])
     assert artefacts.manifest(ranking / "result")["held_out"] == 0
@@ -222,7 +221,7 @@ def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
 
 def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Path) -> None:
     one_class = np.arange(0, 30, len(CLASSES))
-    code, lines = run(pools.training_data(tmp_path / "lesson", store, one_class, np.arange(1)))
+    code, lines = run(pools.training_data(tmp_path / "learn", store, one_class, np.arange(1)))
     assert code == child.EXIT_ERROR
     assert "only 'red'" in lines[-1]["error"]
     assert lines[-1]["remedy"]
@@ -234,11 +233,12 @@ def test_a_store_that_is_too_short_is_told(tmp_path: Path, store: Path) -> None:
     assert "image store" in lines[-1]["error"]
 
 
-def test_an_unreadable_job_is_told(tmp_path: Path) -> None:
-    (tmp_path / "job.json").write_text('{"kind": "rank"}')
+@pytest.mark.parametrize(("text", "named"), [("garbage", "JSON"), ('{"kind": "rank"}', "version"), ('{"version": 2}', "kind")])
+def test_job_that_cannot_be_read_ends_with_an_error_that_says_why(tmp_path: Path, text: str, named: str) -> None:
+    (tmp_path / "job.json").write_text(text)
     code, lines = run(tmp_path)
     assert code == child.EXIT_ERROR
-    assert "task" in lines[-1]["error"]
+    assert named in lines[-1]["error"]
 
 
 def test_full_disk_is_an_error_with_a_remedy_and_the_job_ends_once_there_is_space(small_disk: Path, store: Path) -> None:
@@ -283,7 +283,7 @@ def waiting_locks() -> str:
 
 
 def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: Path, pool: Pool) -> None:
-    folder = pools.training_data(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    folder = pools.training_data(tmp_path / "learn", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.save(folder / "candidates.npy", np.arange(0))
     assert run(folder)[0] == 0
     assert {name: len(values) for name, values in candidates(folder).items()} == dict.fromkeys([*SAMPLERS, "labels"], 0)
@@ -293,7 +293,7 @@ def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: P
 
 @pytest.mark.parametrize("label", ["purple", "32x32-" + 40 * "0"])
 def test_a_label_that_nobody_knows_is_told(tmp_path: Path, pool: Pool, label: str) -> None:
-    folder = pools.training_data(tmp_path / "lesson", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
+    folder = pools.training_data(tmp_path / "learn", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.savez(folder / "control.npz", rows=np.arange(1), labels=np.array([label]))
     code, lines = run(folder)
     assert code == child.EXIT_ERROR

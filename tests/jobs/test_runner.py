@@ -11,7 +11,9 @@ import psutil
 import pytest
 
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.folder import prepare, result_of
+from pt4al_backend.jobs.runner import ChildRunner
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 from tests.support.pools import ARROWS, SCENES, Pool, description, labelled
@@ -34,27 +36,27 @@ def nothing(*_: object) -> None:
 
 def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
     folder, events, ticks = tmp_path / "rank", [], []
-    runner.prepare(folder, description("rank", pixels), rows=np.arange(24))
-    result = runner.run(folder, events.append, lambda: ticks.append(1))
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
+    result = ChildRunner().run(folder, events.append, lambda: ticks.append(1))
     assert np.isfinite(np.load(result / "losses.npy")).all()
     assert {"phase", "epoch", "epochs", "eta"} <= events[-1].keys()
     assert ticks
-    assert runner.result_of(folder) == result
+    assert result_of(folder) == result
 
 
 def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     folder, events = tmp_path / "rank", []
-    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
-    runner.run(folder, nothing, nothing)
-    runner.run(folder, events.append, nothing)
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
+    ChildRunner().run(folder, nothing, nothing)
+    ChildRunner().run(folder, events.append, nothing)
     assert events == []
 
 
 def training_data(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any) -> Path:
     """A job that learns 16 images and looks at six others."""
     train, control = (labelled(store, chosen, pool) for chosen in (np.arange(16), rows(16, 17)))
-    job = description("learn", store, pool, **changes)
-    runner.prepare(folder, job, train=train, control=control, candidates=np.arange(18, 24))
+    job = description(JobKind.LEARN, store, pool, **changes)
+    prepare(folder, job, train=train, control=control, candidates=np.arange(18, 24))
     return folder
 
 
@@ -69,7 +71,7 @@ def killed_in(folder: Path, phase: str) -> Path:
                 if str(folder) in child.cmdline():
                     os.kill(child.pid, signal.SIGKILL)
 
-    result = runner.run(folder, kill_once, nothing)
+    result = ChildRunner().run(folder, kill_once, nothing)
     assert killed.is_set()
     return result
 
@@ -86,9 +88,9 @@ def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> N
 def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
     tmp_path: Path, pixels: Path, companion: str, phase: str
 ) -> None:
-    changes: dict[str, Any] = {"companion": companion, "asks": 3, "settings": {"companion_steps": 2}}
+    changes: dict[str, Any] = {"companion": companion, "request_size": 3, "settings": {"companion_steps": 2}}
     whole, killed = (training_data(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
-    results = runner.run(whole, nothing, nothing), killed_in(killed, phase)
+    results = ChildRunner().run(whole, nothing, nothing), killed_in(killed, phase)
     expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)
     assert len(set(expected.tolist())) > 1
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -104,25 +106,25 @@ def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_w
         raise Unwanted
 
     with pytest.raises(Unwanted):
-        runner.run(folder, nothing, stop)
+        ChildRunner().run(folder, nothing, stop)
     assert not [child for child in psutil.Process().children() if str(folder) in child.cmdline()]
-    assert runner.run(folder, nothing, nothing) == folder / "result"
+    assert ChildRunner().run(folder, nothing, nothing) == folder / "result"
 
 
 def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "learn"
     one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
-    runner.prepare(folder, description("learn", pixels), train=one_class, control=none, candidates=rows())
+    prepare(folder, description(JobKind.LEARN, pixels), train=one_class, control=none, candidates=rows())
     with pytest.raises(TrainingImpossible, match="class"):
-        runner.run(folder, nothing, nothing)
+        ChildRunner().run(folder, nothing, nothing)
 
 
 def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "rank"
-    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
     (folder / "rows.npy").write_bytes(b"not an array")
     with pytest.raises(TrainingImpossible) as crashed:
-        runner.run(folder, nothing, nothing)
+        ChildRunner().run(folder, nothing, nothing)
     assert str(folder) in str(crashed.value)
 
 
@@ -130,11 +132,11 @@ def test_no_secret_reaches_the_child(tmp_path: Path, pixels: Path, monkeypatch: 
     seen: list[str] = []
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
     folder = tmp_path / "rank"
-    runner.prepare(folder, description("rank", pixels), rows=np.arange(8))
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
 
     def look(_event: dict[str, Any]) -> None:
         seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
 
-    runner.run(folder, look, nothing)
+    ChildRunner().run(folder, look, nothing)
     assert seen
     assert not any("token-of-the-admin" in environment for environment in seen)

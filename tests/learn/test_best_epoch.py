@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.jobs import learn
-from pt4al_backend.jobs.learn import Job
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.learn import learn
 from pt4al_backend.learn.progress import silent
 from tests.support.pools import ARROWS, training_data
 from tests.support.spoilt import spoilt
@@ -24,9 +24,9 @@ def test_companion_scores_with_its_best_epoch(tmp_path: Path, companion: str, mo
     store, settings = ARROWS.store(tmp_path / "pixels", 32), {"epochs": EPOCHS, "companion_steps": 2}
 
     def confidences(name: str) -> NDArray[Any]:
-        more = {"companion": companion, "asks": 2, "best_epoch": True, "settings": settings}
+        more = {"companion": companion, "request_size": 2, "best_epoch": True, "settings": settings}
         folder = training_data(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
-        learn.learn(Job.read(folder), silent)
+        learn(Job.read(folder), silent)
         with np.load(folder / "result" / "candidates.npz") as arrays:
             found: NDArray[Any] = arrays[companion]
         return found

@@ -1,5 +1,6 @@
 """Initial weights: where they come from, and what is used, with a note, where they cannot be had."""
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -53,6 +54,21 @@ def previous(tmp_path: Path, form: Form) -> Path:
     with artefacts.writing(target, task=made.name, network=asdict(form), **more) as folder:
         saved.save(made, folder)
     return target
+
+
+def test_model_of_schema_1_loads_without_settings_that_went_and_beside_those_that_came(
+    previous: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_BACKGROUND", "of-the-reader")
+    expected = saved.load_model(previous).task
+    manifest = json.loads((previous / artefacts.MANIFEST).read_text())
+    manifest["schema"] = 1
+    manifest["settings"]["a_setting_that_went"] = 3
+    del manifest["settings"]["background"]  # came later
+    (previous / artefacts.MANIFEST).write_text(json.dumps(manifest))
+    found = saved.load_model(previous).task
+    assert same(found.model, expected.model)
+    assert found.classes == CLASSES
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pt4al_backend.query.ranking import ORDERS, insert, rank, rounds_until, shrink, split, sweep
+from pt4al_backend.config.catalog import BATCH_ORDERS
+from pt4al_backend.query.ranking import insert, rank, rounds_until, shrink, split, sweep
 
 # Few distinct values, so that ties are common; among them the magnitudes that a sort of text gets wrong.
 losses = st.lists(
@@ -134,7 +135,7 @@ def test_unknown_order_is_refused() -> None:
         sweep(5, "sideways")
 
 
-@given(st.integers(1, 30), st.sampled_from(ORDERS), st.integers(1, 90))
+@given(st.integers(1, 30), st.sampled_from(BATCH_ORDERS), st.integers(1, 90))
 def test_sweep_has_every_batch_once_and_what_is_left_is_a_range(batches: int, order: str, round: int) -> None:
     asked = sweep(batches, order)
     assert sorted(asked.tolist()) == list(range(1, batches + 1))
@@ -145,7 +146,7 @@ def test_sweep_has_every_batch_once_and_what_is_left_is_a_range(batches: int, or
     assert sorted(wait.tolist()) == list(range(batches))
 
 
-@given(losses.filter(len), st.integers(1, 8), st.sampled_from(ORDERS), st.lists(losses, max_size=6))
+@given(losses.filter(len), st.integers(1, 8), st.sampled_from(BATCH_ORDERS), st.lists(losses, max_size=6))
 def test_late_arrivals_join_a_batch_still_to_come_by_the_order_of_losses(
     start: NDArray[np.float64], batches: int, order: str, waves: list[NDArray[np.float64]]
 ) -> None:

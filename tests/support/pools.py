@@ -1,6 +1,5 @@
 """Pools of small images in an image store, and jobs on them, for each main task."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
+from pt4al_backend.jobs.folder import prepare
+from pt4al_backend.jobs.spec import JobKind, JobSpec, LearnSpec, RankSpec
 from tests.support.images import CLASSES, arrow
 
 SIZE = 16
@@ -116,22 +117,21 @@ SCENES = Pool(
 )
 
 
-def description(kind: str, store: Path, pool: Pool = ARROWS, **changes: Any) -> dict[str, Any]:
+def description(kind: JobKind, store: Path, pool: Pool = ARROWS, **changes: Any) -> JobSpec:
     """A job on a pool, as the worker writes it; settings are added to those of the pool."""
     settings = {**pool.settings, "pretext_epochs": 2, "epochs": 2, **changes.pop("settings", {})}
-    return {
-        "kind": kind,
+    common: dict[str, Any] = {
         "task": pool.task,
-        "settings": ProjectSettings(**settings).model_dump(mode="json"),
+        "settings": ProjectSettings(**settings),
         "device": "cpu",
         "pretrained": "off",
-        "pixels": str(store),
-        "masks": str(store.parent / "masks"),
+        "frames": store,
+        "masks": store.parent / "masks",
         "shape": pool.shape,
         "stored": pool.shape,
-        "classes": pool.classes,
         **changes,
     }
+    return RankSpec(**common) if kind == JobKind.RANK else LearnSpec(classes=pool.classes, **common)
 
 
 def labelled(store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS) -> dict[str, NDArray[Any]]:
@@ -139,21 +139,15 @@ def labelled(store: Path, rows: NDArray[np.int64], pool: Pool = ARROWS) -> dict[
     return {"rows": rows, "labels": pool.labels(store.parent / "masks", rows)}
 
 
-def job(folder: Path, kind: str, store: Path, arrays: dict[str, Any], pool: Pool = ARROWS, **changes: Any) -> Path:
+def job(folder: Path, kind: JobKind, store: Path, arrays: dict[str, Any], pool: Pool = ARROWS, **changes: Any) -> Path:
     """Writes a job's folder as the worker does. Returns the folder."""
-    folder.mkdir()
-    for name, value in arrays.items():
-        if isinstance(value, dict):
-            np.savez(folder / f"{name}.npz", **value)
-        else:
-            np.save(folder / f"{name}.npy", value)
-    (folder / "job.json").write_text(json.dumps(description(kind, store, pool, **changes)))
+    prepare(folder, description(kind, store, pool, **changes), **arrays)
     return folder
 
 
 def ranking(folder: Path, store: Path, rows: NDArray[np.int64], **changes: Any) -> Path:
     """A job that ranks."""
-    return job(folder, "rank", store, {"rows": rows}, **changes)
+    return job(folder, JobKind.RANK, store, {"rows": rows}, **changes)
 
 
 def training_data(
@@ -161,4 +155,4 @@ def training_data(
 ) -> Path:
     """A job that learns what a pool shows and looks at the first five images of the store."""
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, control, pool), "candidates": np.arange(5)}
-    return job(folder, "learn", store, arrays, pool, **changes)
+    return job(folder, JobKind.LEARN, store, arrays, pool, **changes)

@@ -24,6 +24,7 @@ from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.engine.train import Trainer
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.runner import ChildRunner
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
@@ -77,9 +78,8 @@ class Run:
         self._take_in(settings, count)
         options = project_settings()
         self._rounds = Rounds(self._store, project, options)
-        self._trainer = Trainer(
-            self._store, settings, project, options, label_reader_for(settings, project, label_config.parse(CONFIG))
-        )
+        labelling = label_reader_for(settings, project, label_config.parse(CONFIG))
+        self._trainer = Trainer(self._store, settings, project, options, labelling, ChildRunner())
         self._folder = folder
         self._settings = settings
         self._options = options

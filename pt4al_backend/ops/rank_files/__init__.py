@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.jobs import runner
+from pt4al_backend.jobs.folder import LOG, prepare
+from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
 from pt4al_backend.ops.rank_files.reader import Reader, Report, Skipped
@@ -46,18 +48,20 @@ def rank(
     field: str,
     prefix: str | None,
     report: Report,
+    runner: Runner | None = None,
 ) -> Ranked:
-    """Decodes the images, trains the pretext learner on them in a child process, and puts them in order.
+    """Decodes the images, trains the pretext learner on them, and puts them in order.
 
     Args:
         task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
         field: name of the image field in a task's data.
         prefix: what stands before a file's path in a task; None: `files.LOCAL_FILES`.
-        report: called with progress: phase, done, total, and from the child epoch, epochs, eta, note.
+        report: called with progress: phase, done, total, and from the job epoch, epochs, eta, note.
+        runner: where the learner is trained; None: in a child process.
 
     Raises:
         ConfigError: too few images, or too little disk.
-        TrainingImpossible: with the reason that the child gave.
+        TrainingImpossible: with the reason that the runner gave.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
@@ -67,7 +71,16 @@ def rank(
         if len(kept) < 2:
             first = f" {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
             raise ConfigError(f"Only {len(kept)} of {len(files.paths)} images can be read; a ranking needs two.{first}")
-        losses, quality = _losses(work, settings, options, reader, len(kept), report)
+        spec = RankSpec(
+            task=task,
+            settings=options,
+            device=settings.device,
+            pretrained=settings.pretrained,
+            frames=work / "pixels.u8",
+            stored=reader.stored,
+            shape=reader.shape,
+        )
+        losses, quality = _losses(work / "job", spec, len(kept), report, runner or ChildRunner())
     meaningful = bool(quality["meaningful"])
     tasks = [
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
@@ -76,27 +89,13 @@ def rank(
     return Ranked(tasks, skipped, meaningful, str(quality.get("reason", "")))
 
 
-def _losses(
-    work: Path, settings: ServerSettings, options: ProjectSettings, reader: Reader, images: int, report: Report
-) -> tuple[NDArray[np.float64], Json]:
+def _losses(folder: Path, spec: RankSpec, images: int, report: Report, runner: Runner) -> tuple[NDArray[np.float64], Json]:
     """Pretext losses float64 [images], and the manifest's verdict on whether they mean anything."""
-    job = {
-        "kind": "rank",
-        "task": reader.task,
-        "masks": None,
-        "settings": options.model_dump(mode="json"),
-        "device": settings.device,
-        "pretrained": settings.pretrained,
-        "pixels": str(work / "pixels.u8"),
-        "shape": reader.shape,
-        "stored": reader.stored,
-        "learner": None,
-    }
-    runner.prepare(work / "job", job, rows=np.arange(images, dtype=np.int64))
+    prepare(folder, spec, rows=np.arange(images, dtype=np.int64))
     try:
-        result = runner.run(work / "job", report, on_tick=lambda: None)
+        result = runner.run(folder, report, on_tick=lambda: None)
     except TrainingImpossible as error:
-        log = work / "job" / "log.txt"  # goes with the folder, so its end goes into the message
+        log = folder / LOG  # goes with the folder, so its end goes into the message
         if str(log) not in error.remedy:
             raise
         tail = " ".join(log.read_text(errors="replace").split())[-1500:]

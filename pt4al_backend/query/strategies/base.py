@@ -169,7 +169,7 @@ class Strategy(ABC):
         rounds: I, the number of batches.
         first_query: a rule of ``first_query``, for the time before there is a model.
         sampler: a name in ``confidence.SAMPLERS``, "k_center" or "normalised_confidence".
-        batch_order: one of ``ranking.ORDERS``.
+        batch_order: one of ``catalog.BATCH_ORDERS``.
         seed: the project's, for a draw of candidates.
     """
 

@@ -16,8 +16,9 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS, STRATEGIES
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs import learn
-from pt4al_backend.jobs.learn import Job
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.companions.vaal import Autoencoder
@@ -52,9 +53,9 @@ def trained(
     train = np.arange(train_size)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
-    folder = job(folder, "learn", store, arrays, pool, companion=name, asks=asks, settings=given)
+    folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, request_size=asks, settings=given)
     reported: list[Progress] = []
-    learn.learn(Job.read(folder), reported.append)
+    learn(Job.read(folder), reported.append)
     with np.load(folder / "result" / "candidates.npz") as found:
         return dict(found), reported
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import STRATEGIES
+from pt4al_backend.config.catalog import BATCH_ORDERS, STRATEGIES
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import strategy_of
-from pt4al_backend.query.ranking import ORDERS, rank, split
+from pt4al_backend.query.ranking import rank, split
 from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy
 from pt4al_backend.query.strategies.learned import NEEDS, SUBSET
 
@@ -75,7 +75,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
         rounds=ROUNDS,
         first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
         sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
-        batch_order=draw(st.sampled_from(ORDERS)),
+        batch_order=draw(st.sampled_from(BATCH_ORDERS)),
         seed=draw(st.integers(0, 2**63 - 1)),
     )
     query_size = draw(st.integers(0, 20))

@@ -1,0 +1,47 @@
+"""A job's folder, which is the whole interface between those who ask for work and the child that does it.
+
+It holds ``job.json``, the arrays that it is about, a checkpoint and a log while it is worked on, and at last ``result``, an
+artefact.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+from pt4al_backend.jobs.spec import JobSpec, parse
+
+SPEC = "job.json"
+CHECKPOINT = "checkpoint.pt"
+LOG = "log.txt"
+RESULT = "result"
+
+
+def prepare(folder: Path, spec: JobSpec, **arrays: NDArray[Any] | Mapping[str, NDArray[Any]]) -> None:
+    """Writes a job's folder in one step; an array becomes ``NAME.npy``, a mapping of arrays ``NAME.npz``.
+
+    What was in the folder is gone.
+    """
+    with artefacts.writing(folder) as draft:
+        for name, value in arrays.items():
+            if isinstance(value, Mapping):
+                np.savez(draft / f"{name}.npz", **value)  # type: ignore[arg-type]
+            else:
+                np.save(draft / f"{name}.npy", value)
+        (draft / SPEC).write_text(spec.model_dump_json(indent=1))
+
+
+def job_of(folder: Path) -> JobSpec | None:
+    """The job that a folder holds; None if there is none, it is damaged, or it is of another version."""
+    try:
+        return parse((folder / SPEC).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def result_of(folder: Path) -> Path | None:
+    """The folder of a finished job's result, or None."""
+    return folder / RESULT if artefacts.is_complete(folder / RESULT) else None

@@ -1,0 +1,119 @@
+"""Ranks a pool: trains the pretext learner on it, and scores every image (PT4AL, section 4.1)."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pt4al_backend import artefacts
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.spec import RankSpec
+from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.evaluation import to_float16
+from pt4al_backend.learn.inference import infer, score, scoring_size
+from pt4al_backend.learn.loop import Training
+from pt4al_backend.learn.networks import pooled
+from pt4al_backend.learn.pretext import holdout
+from pt4al_backend.learn.pretext.base import Pretext
+from pt4al_backend.learn.pretext.holdout import Scale
+from pt4al_backend.learn.progress import Report
+from pt4al_backend.learn.stored_images import StoredImages
+
+
+def rank(job: Job[RankSpec], report: Report) -> None:
+    """Trains the pretext learner on the pool, unless the job brings one, and scores every image with it.
+
+    A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
+    the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, what a trained learner needs to
+    score later imports, and ``features.npy`` float16 [n, d] if they are wanted.
+
+    Raises:
+        TrainingImpossible: too few images, or losses that are not finite.
+        StoreCorrupt: the frame file or the learner is damaged.
+    """
+    torch.manual_seed(job.settings.seed)
+    rows = job.rows("rows.npy")
+    held = _held_out(job, len(rows))
+    with FrameFile(job.spec.frames, job.spec.stored) as frames:
+        start = time.monotonic()
+        if job.spec.learner is None:
+            learner, init, earlier = _train_learner(job, StoredImages(frames, rows[~held], Centre(job.spec.shape)), report)
+        else:
+            learner, init, earlier = saved.load_learner(job.spec.learner), "pretext", 0.0
+        trained = time.monotonic()
+        images = StoredImages(frames, rows, Centre(job.spec.shape))
+        size = scoring_size(job.device, job.spec.shape, learner.views)
+        scores = score(learner, images, size, device=job.device, report=report)
+        features = _features(job, learner, images, report) if "features" in job.spec.wants else None
+        seconds = {"train": earlier + trained - start, "score": time.monotonic() - trained}
+    losses = scores[:, 0].astype(np.float64)
+    if not np.isfinite(losses).all():
+        raise TrainingImpossible("The pretext losses are not all finite.", "Set learning_rate in the extra params to less.")
+    manifest = {
+        **job.manifest(learner.body.form),
+        "kind": "ranking",
+        "pretext": learner.name,
+        "init": init,
+        "quality": asdict(learner.quality(scores[held] if held.any() else scores)),
+        "seconds": seconds,
+        "images": len(rows),
+        "held_out": int(held.sum()),
+    }
+    with artefacts.writing(job.result, **manifest) as folder:
+        if job.spec.learner is None:
+            scale = Scale.of(losses, held)
+            scale.save(folder)
+            saved.save(learner, folder)
+            losses[held] = scale(losses[held])
+        else:
+            losses = Scale.load(job.spec.learner)(losses)
+        np.save(folder / "losses.npy", losses)
+        if features is not None:
+            np.save(folder / "features.npy", features)
+
+
+def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> tuple[Pretext, str, float]:
+    """The learner, where its initial weights came from, and the seconds that earlier processes worked on it."""
+    body = networks.build(job.form())
+    used = job.initial_weights(report).init_learner(body)
+    learner = PRETEXTS.load(job.settings.pretext or MAIN_TASK_FACTS[job.spec.task].pretext, Pretext)(body)
+    training = Training(
+        learner,
+        images,
+        learner.recipe(len(images), job.settings, job.device, fresh=used == "fresh"),
+        device=job.device,
+        seed=job.settings.seed,
+        phase="pretext",
+        report=report,
+        checkpoint=job.checkpoint,
+    )
+    training.run()
+    return learner, used, training.earlier
+
+
+def _features(job: Job[RankSpec], learner: Pretext, images: StoredImages, report: Report) -> NDArray[np.float16]:
+    """The pooled features float16 [n, d] of the learner's body."""
+    parts = [np.empty((0, learner.body.features), np.float16)]
+
+    def describe(images: Tensor) -> tuple[Tensor, ...]:
+        return (pooled(learner.body(images)),)
+
+    def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
+        parts.append(to_float16(rows[0]))
+
+    size = scoring_size(job.device, job.spec.shape, 1)
+    infer(learner.model, describe, images, size, take, device=job.device, report=report)
+    return np.concatenate(parts)
+
+
+def _held_out(job: Job[RankSpec], images: int) -> NDArray[np.bool_]:
+    share = job.settings.pretext_holdout if job.spec.learner is None else 0.0
+    return holdout.choose(images, share, np.random.default_rng(job.settings.seed))

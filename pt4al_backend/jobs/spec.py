@@ -1,0 +1,147 @@
+"""What a job is to do: the one type of ``job.json``.
+
+The live engine, ranking before import, the demo and the benchmark write it; the child reads it. What follows from a change of
+settings is not decided here but read from their fields: each declares what it affects (``config.Affects``).
+"""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+
+from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.query.plan import Want
+
+#: Of the fields below. Job folders without a version, or with another one, are prepared again.
+VERSION: Final = 2
+
+
+class JobKind(StrEnum):
+    """The two kinds of work that a round gives to a machine."""
+
+    RANK = "rank"
+    LEARN = "learn"
+
+
+class _Later(StrEnum):
+    """Marks a field whose new value waits for the next job: the one that is under way keeps what it was given."""
+
+    LATER = "later"
+
+
+LATER = _Later.LATER
+
+
+class JobSpec(BaseModel):
+    """What both kinds of job say.
+
+    Attributes:
+        version: of this type.
+        project: number of the live project, None elsewhere.
+        task: the main task.
+        settings: the project's.
+        device: where it computes.
+        pretrained: whether ImageNet weights may be looked for.
+        frames: the frame file.
+        stored: height and width of the frames in it.
+        shape: height and width of what networks see.
+        masks: folder of the masks that labels name, if they name masks.
+        learner: artefact of a pretext learner: a ranking scores with it, a training starts from it.
+        wants: what is kept of each image beside its loss or confidence, for the strategy.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    #: What the job makes, which settings may affect.
+    makes: ClassVar[tuple[Affects, ...]] = ()
+
+    version: Literal[2] = VERSION
+    kind: JobKind
+    project: int | None = None
+    task: str
+    settings: Annotated[ProjectSettings, BeforeValidator(ProjectSettings.stored)]
+    device: Device
+    pretrained: Pretrained
+    frames: Path
+    stored: Shape
+    shape: Shape
+    masks: Path | None = None
+    learner: Annotated[Path | None, LATER] = None
+    wants: tuple[Want, ...] = ()
+
+    def same_for(self, other: "JobSpec", *affected: Affects) -> bool:
+        """Whether no setting that affects any of these differs."""
+        return self.settings.same_for(other.settings, *affected)
+
+    def is_current(self, wanted: "JobSpec") -> bool:
+        """Whether this job, prepared earlier, still does what a job prepared now would be ``wanted`` for.
+
+        Settings that affect nothing of what it makes, and fields marked ``LATER``, may have changed.
+        """
+        decisive = [name for name, field in type(self).model_fields.items() if LATER not in field.metadata and name != "settings"]
+        return (
+            type(self) is type(wanted)
+            and self.same_for(wanted, *self.makes)
+            and all(getattr(self, name) == getattr(wanted, name) for name in decisive)
+        )
+
+    def changed(self, **settings: Any) -> Self:
+        """The same job with other settings."""
+        return self.model_copy(update={"settings": self.settings.model_copy(update=settings)})
+
+
+class RankSpec(JobSpec):
+    """Score a pool by its pretext loss, with a learner that is trained on it first unless there is one."""
+
+    makes: ClassVar[tuple[Affects, ...]] = (Affects.LEARNER,)
+
+    kind: Literal[JobKind.RANK] = JobKind.RANK
+    wants: Annotated[tuple[Want, ...], LATER] = ()
+
+
+class LearnSpec(JobSpec):
+    """Train a model of the main task on labels, measure it on the control picks and let it score the candidates.
+
+    Attributes:
+        classes: of the main task.
+        previous: artefact of the round before's model, if there is one.
+        companion: what is trained for the strategy beside or after the model, "" for nothing.
+        request_size: how many candidates are going to be asked for.
+        digest: of the labels, by which the engine knows a training that failed on other ones.
+        best_epoch: the benchmark's: end with the epoch that is best on the control picks (see ``learn.best_epoch``).
+        is_last: the benchmark's: the last round of a run scores no candidates.
+        arrays: the benchmark's: digest of the arrays beside the job.
+        previous_fingerprint: the benchmark's: of the job that made ``previous``.
+    """
+
+    makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL, Affects.CANDIDATES)
+
+    kind: Literal[JobKind.LEARN] = JobKind.LEARN
+    classes: tuple[str, ...]
+    previous: Annotated[Path | None, LATER] = None
+    companion: str = ""
+    request_size: Annotated[int, LATER] = 0
+    digest: Annotated[str, LATER] = ""
+    best_epoch: bool = False
+    is_last: bool = False
+    arrays: str = ""
+    previous_fingerprint: str | None = None
+
+
+_FAMILY: TypeAdapter[JobSpec] = TypeAdapter(Annotated[RankSpec | LearnSpec, Field(discriminator="kind")])
+
+
+def parse(text: str | bytes) -> JobSpec:
+    """Reads what ``JobSpec.model_dump_json`` wrote.
+
+    Raises:
+        ValueError: it is no job, or one of another version.
+    """
+    given = json.loads(text)
+    found = given.get("version", 1) if isinstance(given, dict) else None
+    if found != VERSION:
+        raise ValueError(f"its version is {found}, not {VERSION}")
+    return _FAMILY.validate_python(given)

@@ -1,0 +1,23 @@
+"""The work of each kind of job."""
+
+from typing import Any
+
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.rank import rank
+from pt4al_backend.jobs.spec import LearnSpec, RankSpec
+from pt4al_backend.learn.progress import Report
+
+
+def work(job: Job[Any], report: Report) -> None:
+    """Does a job in this process: its artefact is there afterwards.
+
+    Raises:
+        TrainingImpossible: the job cannot be done.
+        StoreCorrupt: what it needs is damaged.
+    """
+    match job.spec:
+        case RankSpec():
+            rank(job, report)
+        case LearnSpec():
+            learn(job, report)
