@@ -52,7 +52,7 @@ def test_queue_that_cannot_be_written_answers_503(client: Client, queue: Recordi
         raise sqlite3.OperationalError("database or disk is full")
 
     client.post("/setup", json=setup())
-    monkeypatch.setattr(queue, "ask", full)
+    monkeypatch.setattr(queue, "request", full)
     assert client.post("/webhook", json=event()).status_code == 503
 
 
