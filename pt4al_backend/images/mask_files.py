@@ -1,7 +1,7 @@
-"""Masks of class ids in files: what annotators drew, and what a model says an image shows.
+"""Masks of class ids in files: what annotators drew, and what a model predicts.
 
-A mask is uint8 [height, width]: the index of each pixel's class, or ``UNLABELLED``. It is kept as a PNG whose name tells
-its size and its content, so that the same mask is the same file and the state holds only names.
+A mask is uint8 [height, width]: the index of each pixel's class, or ``UNLABELLED``. It is kept as a PNG whose name holds
+its size and a digest of its content, so that the same mask is the same file and the state holds only names.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
-"""Augmentation, and the crop that stands for it in evaluation.
+"""Augmentation, and the centre crop that is used in its place in evaluation.
 
-Images that train at up to 64 pixels are augmented as tensors on the device, larger ones and those with masks by
-albumentations on the CPU (which looks up its own version on the network at import unless told not to).
+Images that train at up to 64 pixels are augmented as tensors on the device. Larger ones, and images with masks, are augmented by
+albumentations on the CPU: its crops and affine maps move a uint8 image and its mask alike, each by its own generator. Nothing
+outside this module knows that library.
 """
 
 import os
@@ -29,7 +30,7 @@ PADDING = 4 / 32
 #: Of whole images: enlargement, largest shift as a part of the side, largest change of brightness and contrast.
 SCALE, SHIFT, LIGHT = (0.75, 1.5), 0.1, 0.15
 
-#: Parts that a minibatch of larger images is augmented in, each in a thread; fixed, so that results do not hang on the machine.
+#: Parts that a minibatch of larger images is augmented in, each in a thread; fixed, so that results are the same on any machine.
 _PARTS = 4
 
 
@@ -53,7 +54,7 @@ def unchanged(images: Tensor, _: np.random.Generator) -> Tensor:
 
 
 def crop_and_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """A shifted crop of the zero-padded image, mirrored half of the time: [m, 3, S, S] -> the same shape, any device."""
+    """A shifted crop of the zero-padded image, half of them mirrored: uint8 [m, 3, S, S] -> the same shape, any device."""
     m, _, size, _ = images.shape
     pad = round(PADDING * size)
     shifts = torch.from_numpy(rng.integers(0, 2 * pad + 1, (2, m, 1))).to(images.device, non_blocking=True)
@@ -66,38 +67,48 @@ def crop_and_flip(images: Tensor, rng: np.random.Generator) -> Tensor:
     return picked.permute(0, 3, 1, 2)
 
 
-class _Transforms:
-    """albumentations' transforms, each image by itself, in threads: the same for the same random numbers.
+def _albumentations() -> Any:
+    """The library, imported when a training first needs it.
 
-    ``choose`` is given the module and gives the transforms.
+    At import it asks the network for its newest version, unless this variable is set: that would delay every training where
+    there is no way out, and nobody asked for it.
+    """
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+    import albumentations
+
+    return albumentations
+
+
+class _Transforms:
+    """albumentations' transforms, each image by itself, in threads: the same for the same generator.
+
+    ``choose`` gets the library and gives the transforms.
     """
 
     def __init__(self, shape: Shape, choose: Callable[[Any], list[Any]]) -> None:
-        os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-        import albumentations
-
+        library = _albumentations()
         self._shape = shape
-        self._parts: list[Any] = [albumentations.Compose(choose(albumentations)) for _ in range(_PARTS)]
+        self._parts: list[Any] = [library.Compose(choose(library)) for _ in range(_PARTS)]
         self._threads = ThreadPoolExecutor(_PARTS, "augmentation")
 
-    def __call__(self, rng: np.random.Generator, **given: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
-        """Transforms ``image`` [m, H, W, 3], and ``mask`` [m, H, W] alike if there is one, into the shape."""
-        count = len(given["image"])
-        made = {name: np.empty((count, *self._shape, *arrays.shape[3:]), np.uint8) for name, arrays in given.items()}
+    def __call__(self, rng: np.random.Generator, **inputs: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+        """Transforms ``image`` uint8 [m, H, W, 3], and ``mask`` uint8 [m, H, W] alike if there is one, into the shape."""
+        count = len(inputs["image"])
+        outputs = {name: np.empty((count, *self._shape, *arrays.shape[3:]), np.uint8) for name, arrays in inputs.items()}
 
         def transform(part: int, seed: int) -> None:
             self._parts[part].set_random_seed(seed)
             for k in range(part, count, _PARTS):
-                result = self._parts[part](**{name: arrays[k] for name, arrays in given.items()})
-                for name, arrays in made.items():
+                result = self._parts[part](**{name: arrays[k] for name, arrays in inputs.items()})
+                for name, arrays in outputs.items():
                     arrays[k] = result[name]
 
         list(self._threads.map(transform, range(_PARTS), rng.integers(0, 2**31, _PARTS).tolist()))
-        return made
+        return outputs
 
 
 class ResizedCrops:
-    """Random resized crops, mirrored half of the time: the paper's recipe for 224 pixels, by albumentations.
+    """Random resized crops (8 % to 100 % of the area), mirrored half of the time: the paper's recipe for 224 pixels.
 
     Takes uint8 [m, *stored, 3] and a generator, gives uint8 [m, *shape, 3].
     """
@@ -112,14 +123,12 @@ class ResizedCrops:
 
 
 class Scenes:
-    """Whole images and their masks alike, for segmentation: mirrored, enlarged or made smaller, moved, in another light.
+    """Whole images and their masks alike, for segmentation: mirrored, scaled and shifted, brightness and contrast changed.
 
-    Each happens to half of them. Takes and gives uint8 [m, H, W, 3], [m, H, W] and a generator. What the geometry brings
-    in from outside the frame is ``MEAN`` in the image and ``UNLABELLED`` in the mask.
+    Each of the three happens to half of them. Takes uint8 [m, H, W, 3], [m, H, W] and a generator, gives arrays of the same
+    shapes. Pixels from outside the frame are ``MEAN`` in the image and ``UNLABELLED`` in the mask.
 
-    It is mild because trainings on few labels are short. Mean intersection over union on the validation part of CamVid
-    after 30 epochs over 60 images at 96 x 128 (one seed each, rate 0.1): mirrored alone .316; all enlarged 0.5 to 2 times
-    and moved as well .297; with colour jitter too .269. This mixture was not measured.
+    It is mild because trainings on few labels are short: stronger ones did worse (docs/results/segmentation.md).
     """
 
     def __init__(self, shape: Shape) -> None:
@@ -143,10 +152,10 @@ class Scenes:
     def __call__(
         self, images: NDArray[np.uint8], masks: NDArray[np.uint8], rng: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        made = self._transforms(rng, image=images, mask=masks)
-        return made["image"], made["mask"]
+        outputs = self._transforms(rng, image=images, mask=masks)
+        return outputs["image"], outputs["mask"]
 
 
 def of_shape(shape: Shape) -> tuple[Prepare, Augment]:
-    """What training does to images of a shape: first on the CPU to stored frames, then to tensors on the device."""
+    """The augmentation for images of a shape: first what is done on the CPU to stored frames, then to tensors on the device."""
     return (Centre(shape), crop_and_flip) if min(shape) <= SMALL else (ResizedCrops(shape), unchanged)

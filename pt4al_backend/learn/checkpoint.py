@@ -27,7 +27,7 @@ class TrainingState(TypedDict):
 
 
 def archive(state: Mapping[str, object]) -> memoryview:
-    """PyTorch's archive of ``state``, in memory: writing it then fails as files do, with an OSError that says why."""
+    """PyTorch's archive of ``state``, in memory: writing it then fails as files do, with an OSError that names the cause."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getbuffer()

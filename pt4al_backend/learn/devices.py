@@ -18,7 +18,7 @@ def choose(name: str) -> torch.device:
 
     Raises:
         ConfigError: there is none of that name.
-        TrainingImpossible: ``cuda`` was asked for and PyTorch finds no GPU.
+        TrainingImpossible: ``cuda`` is wanted and PyTorch finds no GPU.
     """
     if name not in NAMES:
         raise ConfigError(f"There is no device {name!r}.", f"There are {', '.join(NAMES)}.")
@@ -26,7 +26,7 @@ def choose(name: str) -> torch.device:
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise TrainingImpossible(
-            "No CUDA device was found.", "Set PT4AL_DEVICE or --device to auto or cpu, or mend the GPU's driver."
+            "No CUDA device was found.", "Set PT4AL_DEVICE or --device to auto or cpu, or repair the GPU's driver."
         )
     return torch.device("cuda")
 
@@ -42,9 +42,9 @@ def cores() -> int:
 
 
 def share_cores() -> None:
-    """Leaves a core to others, unless ``OMP_NUM_THREADS`` says how many threads PyTorch has.
+    """Leaves a core to other processes, unless ``OMP_NUM_THREADS`` sets the number of PyTorch's threads.
 
-    PyTorch's threads wait for the slowest of them at every layer: where another process takes one of two cores now and
+    PyTorch's threads wait for the slowest of them at every layer: where another process uses one of two cores now and
     then, two threads are three times slower than one.
     """
     if "OMP_NUM_THREADS" not in os.environ:
@@ -64,20 +64,20 @@ def _has_bf16(kind: str) -> bool:
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 where the hardware has it, else float32: 1.5 to 2 times faster on a CPU with AVX-512-BF16."""
+    """bfloat16 where the hardware has it, which is faster there (docs/numbers.md), else float32."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=_has_bf16(device.type))
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes of a GPU's memory that nobody has taken."""
+    """Bytes of a GPU's memory that are free."""
     return int(torch.cuda.mem_get_info(device)[0])
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, on a GPU or in PyTorch's CPU allocator, which only says so in words."""
+    """Whether memory ran out, on a GPU or in PyTorch's CPU allocator, whose error has no class of its own."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    words = str(error)
+    message = str(error)
     return isinstance(error, RuntimeError) and any(
-        sign in words for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
+        sign in message for sign in ("out of memory", "can't allocate memory", "ALLOC_FAILED")
     )

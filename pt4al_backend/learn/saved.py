@@ -45,7 +45,7 @@ def _load(objective: Trainable, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A main task with its trained model, and what its artefact says of it.
+    """A main task with its trained model, and the facts beside it in the artefact.
 
     ``shape`` is the model's input and ``stored`` the frames' that it is cut out of; ``device`` is the type of the device that it
     was trained on.

@@ -108,7 +108,7 @@ class _Graph(Companion):
 
 
 class CoreGCN(_Graph):
-    """Confidence is the place in the order in which k-center on the hidden features takes the candidates.
+    """Confidence is the rank in which k-center on the hidden features chooses the candidates.
 
     The labelled nodes are centres from the start. Not as in the code of TA-VAAL, whose CoreGCN covers the model's own features:
     that is Core-Set.

@@ -1,4 +1,4 @@
-"""Networks: forms say which, ``build`` makes one."""
+"""Networks: a form describes one, ``build`` makes it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def form_of(network: Mapping[str, Any]) -> Form:
-    """The form that ``dataclasses.asdict`` put into a manifest.
+    """The form that ``dataclasses.asdict`` wrote into a manifest.
 
     Raises:
         KeyError, TypeError: it describes no form.

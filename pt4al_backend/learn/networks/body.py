@@ -1,7 +1,7 @@
-"""What every network shares: its form, its body, and how pixels enter it.
+"""The body that every network is built on, and its form.
 
-A body takes pixels as they are stored (uint8, or float in 0..255) and normalises them itself: a saved model needs nothing
-else.
+A body takes pixels as they are stored (uint8, or float in 0..255) and normalises them itself: a saved model needs no
+preprocessing.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class ResNetForm:
-    """Which ResNet-18: everything that decides the shapes of its weights.
+    """A ResNet-18's form: everything that decides the shapes of its weights.
 
     ``stem`` is ``small`` (3x3, stride 1, no pooling: the CIFAR variant) or ``imagenet`` (7x7, stride 2, pooling);
     ``width`` is the channels of the first stage, 64 in the published network.
@@ -48,7 +48,7 @@ IMAGENET = ResNetForm("imagenet", 64)
 
 @dataclass(frozen=True)
 class EncoderForm:
-    """Which encoder under which segmenter: ``architecture`` decides how far it shrinks an image."""
+    """An encoder's form; the ``architecture`` of the segmenter on it decides how far it shrinks an image."""
 
     encoder: str
     architecture: Literal["deeplabv3plus", "deeplabv3"]
@@ -83,7 +83,7 @@ class Body(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Pixels as the network's first layer takes them."""
+        """Pixels [n, 3, H, W] in 0..255 as the network's first layer expects them: float32, by ImageNet's mean and deviation."""
         return ((images.float() / 255 - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     @abstractmethod

@@ -96,7 +96,7 @@ def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tens
 
     Args:
         network: its name.
-        mode: ``auto`` may download; ``off`` does not even look.
+        mode: ``auto`` may download; ``off`` uses none.
         note: gets a sentence for the user if there are none: why, and what to do.
     """
     target = path(network)

@@ -1,4 +1,4 @@
-"""What a pretext task is: an objective without labels whose loss on one image ranks that image."""
+"""Base of the pretext tasks: objectives without labels whose loss on one image ranks that image (PT4AL, section 4.2)."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Objective
 
 #: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
-#: knows its pool by heart has tiny losses, and still orders them.
+#: has memorised its pool has tiny losses, and still orders them.
 LEAST_SPREAD = 0.01
 
 
@@ -36,11 +36,11 @@ class Quality:
 class Pretext(Objective):
     """Base of the pretext tasks. A subclass builds ``model`` around ``body``, which the main task then starts from.
 
-    Images are uint8 [m, 3, H, W] of any shape. Of the body a subclass knows ``features`` and that it makes a feature map of
-    them, of whatever stride.
+    Images are uint8 [m, 3, H, W] of any shape. A subclass relies only on the body's ``features`` and on the feature map that it
+    makes, of whatever stride.
 
-    ``scores`` gives float64 [m, k], column 0 the pretext loss of each image; the other columns are for ``quality``.
-    It draws nothing at random: an image's loss is the same however often and beside whatever it is scored.
+    ``scores`` gives float64 [m, k], column 0 the pretext loss of each image; the other columns are for ``quality``. It draws
+    nothing at random: an image's loss is the same however often, and with whatever other images, it is scored.
     """
 
     name: ClassVar[str]
@@ -53,8 +53,8 @@ class Pretext(Objective):
     def recipe(self, images: int, settings: ProjectSettings, device: torch.device, *, fresh: bool) -> Recipe:
         """How ``images`` images are learned; ``fresh`` is False if the body has weights from elsewhere.
 
-        15 epochs by default; the rate climbs to ``rate`` (a tenth of it unless fresh) in 30 % of them, then a cosine to 0.
-        Minibatches of 64 images on a CPU, 256 (the paper's for rotation) on a GPU.
+        15 epochs by default; the learning rate climbs to ``rate`` (a tenth of it unless fresh) in 30 % of them, then falls along
+        a cosine to 0. Minibatches of 64 images on a CPU, 256 (the paper's for rotation) on a GPU.
         """
         return Recipe(
             epochs=settings.pretext_epochs,
@@ -65,11 +65,11 @@ class Pretext(Objective):
 
     @abstractmethod
     def quality(self, scores: NDArray[Any]) -> Quality:
-        """What the scores of images, [n, k], say about the ranking by them; best of images that the learner has not seen."""
+        """Whether a ranking by scores, [n, k], means anything; best judged by images that the learner was not trained on."""
 
 
 def too_alike(name: str, losses: NDArray[Any]) -> str:
-    """A sentence for the user if losses above 0 hardly differ, else nothing."""
+    """A sentence for the user if losses above 0, [n], hardly differ, else nothing."""
     spread = float(losses.std())
     if spread >= LEAST_SPREAD * float(losses.mean()):
         return ""

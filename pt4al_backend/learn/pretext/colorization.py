@@ -9,7 +9,7 @@ training leaves it out, as the original does.
 The paper names neither network nor loss of its colorization. Not as in Zhang's: a regression instead of 313 classes
 (``colorization_classes`` is that form); a decoder of four light stages on any body instead of a network that keeps 1/8 of
 the resolution; SGD instead of Adam. Training crops at random (half of the area or more): without, a learner of 500
-images of 32 pixels knows their colours by heart and paints unseen images worse than by their lightness alone.
+images of 32 pixels memorises their colours and paints unseen images worse than by their lightness alone.
 """
 
 from typing import Any

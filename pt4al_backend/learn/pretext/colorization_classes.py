@@ -6,7 +6,7 @@ with mean 1 over pixels drawn from p. The pretext loss of an image is the mean o
 images and rare colours rank higher than with the regression, which paints what it is unsure of grey.
 
 The bins are those whose centre lies within a bin's diagonal (14.1) of a colour of sRGB: 313, the original's number; its own
-list was not at hand. (229 centres are colours of sRGB, 261 bins hold one.)
+list is not used. (229 centres are colours of sRGB, 261 bins hold one.)
 
 Not as in the original: p is the pool's own, the mean of the targets learned from so far (they are spread by the Gaussian
 that the original smooths p by), begun uniform; it has that of ImageNet. Other deviations are ``colorization``'s.

@@ -1,12 +1,12 @@
-"""Images held out of the pretext learner's training: what they tell about it.
+"""Images held out of the pretext learner's training, and the scale that makes their losses comparable.
 
-A learner with as few images as annotation projects have knows them by heart: on 500 images of noise it recognises all
+A learner with as few images as annotation projects have memorises them: on 500 images of noise it recognises all
 orientations, and not one more than chance on others. So a part of the pool is held out. It serves twice:
 
 * whether the pretext task means anything here is measured on it;
-* the loss of an image that the learner has not seen is larger than that of one as hard that it has. ``Scale`` puts
-  the losses of unseen images (the held out, and every later import) on the scale of the seen: to the seen loss of
-  the same quantile. The held-out images are a uniform sample, so both samples are equally hard.
+* the loss of an image that the learner was not trained on (unseen) is larger than that of one as hard that it was (seen).
+  ``Scale`` maps the losses of unseen images (the held out, and every later import) to the seen loss of the same quantile. The
+  held-out images are a uniform sample, so both samples are equally hard.
 
 The paper holds nothing out, and trains and scores on the same images: a share of 0, which ``preset = "paper"`` sets.
 """

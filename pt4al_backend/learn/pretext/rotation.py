@@ -1,13 +1,13 @@
 """Rotation (Gidaris 2018): which of four orientations is this view? The pretext task of PT4AL for classification.
 
-The pretext loss of an image is the mean cross-entropy over its four orientations (PT4AL, section 3.1; nats, ln 4 =
+The pretext loss of an image is the mean cross-entropy over its four orientations (PT4AL, eq. 1; in nats, ln 4 =
 1.386 is guessing), by the network in evaluation mode, without augmentation, in float64. As in the paper the learner is
-scored on the images that it learned from, so the loss mixes hardness with memory; ``holdout`` says what is done about it.
+scored on the images that it learned from, so the loss mixes hardness with memorisation; ``holdout`` deals with that.
 
 Not as in the official code: losses stay numbers (it sorts them as strings); the four views of an image go through
 the network together, in training (it makes four passes, so that BatchNorm sees one orientation mixture at a time) and
 in scoring; the learner of the last epoch is kept (it selects on training accuracy); images are RGB throughout (it
-reads BGR); the learning rate climbs and falls within the given epochs (it has milestones that 15 epochs never reach).
+reads BGR); the learning rate climbs and falls within the epochs that are set (it has milestones that 15 epochs never reach).
 """
 
 from typing import Any

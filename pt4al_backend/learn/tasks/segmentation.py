@@ -92,7 +92,7 @@ class Segmentation(MainTask):
 
         def read(name: str) -> NDArray[np.uint8]:
             if masks is None or not _MASK_NAME.fullmatch(name):
-                raise TrainingImpossible(f"The label {name!r} is no mask.", "Check that the labeling config asks for masks.")
+                raise TrainingImpossible(f"The label {name!r} is no mask.", "Check that the labeling config is for masks.")
             ids = fit_ids(masks.get(name).ids, self._shape)
             ids[ids == UNLABELLED] = unlabelled
             highest = int(ids[ids != UNLABELLED].max(initial=0))
