@@ -5,6 +5,7 @@ import tomllib
 
 import pytest
 
+from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES, Catalog
 from tests.support.pages import DOCS, ROOT, Page, pages
 
 PACKAGE = ROOT / "pt4al_backend"
@@ -31,3 +32,15 @@ def test_table_describes_every_package_of_the_code() -> None:
     rows = re.findall(r"^\| (`.+?/`) \|", ARCHITECTURE.text, re.MULTILINE)
     described = {name for row in rows for name in re.findall(r"`(\w+)/`", row)}
     assert described == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        for name in re.findall(r"\bdocs/[\w/-]+\.md", path.read_text()):
+            assert (ROOT / name).is_file(), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("catalog", [STRATEGIES, PRETEXTS], ids=lambda catalog: catalog.kind)
+def test_every_strategy_and_pretext_task_is_described(catalog: Catalog) -> None:
+    rows = re.findall(r"^\| `(\w+)` \|", (DOCS / "strategies.md").read_text(), re.MULTILINE)
+    assert set(catalog) <= set(rows)
