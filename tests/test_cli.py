@@ -137,6 +137,14 @@ def test_missing_database_driver_is_named_with_its_extra(run: Any, command: str,
     assert "a-secret-word" not in result.output + result.stderr
 
 
+def test_database_of_another_kind_is_refused_with_what_is_allowed(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PT4AL_DATABASE_URL", "mysql://pt4al:a-secret-word@127.0.0.1/pt4al")
+    result = run("status")
+    assert result.exit_code == 1
+    assert "postgresql://" in result.stderr
+    assert "a-secret-word" not in result.stderr
+
+
 def test_state_of_a_newer_version_is_refused_with_a_remedy(run: Any, store: Store, settings: ServerSettings) -> None:
     with sqlite3.connect(settings.data_dir / "state.sqlite3") as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'from-the-future'")

@@ -25,18 +25,19 @@ ROUNDS = {"classification": 3, "segmentation": 2}
 WIDTH, HEIGHT = 1280, 800
 WAIT_MILLISECONDS = 60_000
 SETTLE_MILLISECONDS = 1_500  # for what fades in
-COLOURS = 256  # of a picture: a third of the bytes, and no difference that one sees
+LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to so many colours
 TASKS_TRIED = 12
 
 
 def main(
     label_studio: Annotated[Path, typer.Argument(help="Label Studio's command.")],
     folder: Annotated[Path, typer.Argument(help="Takes the pictures.")],
+    task: Annotated[list[str], typer.Option(help="Main tasks whose pictures are taken.")] = [*ROUNDS],  # noqa: B006
 ) -> None:
-    """Takes all pictures."""
+    """Takes the pictures of the docs."""
     with tempfile.TemporaryDirectory(prefix="pt4al-screenshots-") as work:
-        for task, rounds in ROUNDS.items():
-            take(task, rounds, label_studio.absolute(), Path(work) / task, folder)
+        for each in task:
+            take(each, ROUNDS[each], label_studio.absolute(), Path(work) / each, folder)
 
 
 def take(task: str, rounds: int, label_studio: Path, work: Path, folder: Path) -> None:
@@ -81,7 +82,10 @@ def _open_predicted_task(page: Page, project: DemoProject) -> None:
 
 def _save(png: bytes, path: Path) -> None:
     with Image.open(BytesIO(png)) as picture:
-        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        full = picture.convert("RGB")
+    full.save(path, optimize=True)
+    if path.stat().st_size > LARGEST_BYTES:
+        full.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ def open_store(settings: ServerSettings) -> Store:
     try:
         return Store.open(settings)
     except ModuleNotFoundError as error:
+        if not settings.database_url.startswith("postgres"):
+            raise ConfigError("PT4AL_DATABASE_URL names a database of another kind.", "It begins with postgresql://.") from None
         raise ConfigError(
             f"PT4AL_DATABASE_URL names a database whose driver, {error.name}, is not installed.",
             "Install it: pip install 'pt4al-backend[postgresql]'.",
