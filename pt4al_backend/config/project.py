@@ -64,9 +64,6 @@ VOCABULARY = {
     "first_query": FIRST_QUERIES,
 }
 
-#: Validates what was stored, by a version that may have known other names.
-_STORED = {"stored": True}
-
 
 class ProjectSettings(BaseModel):
     """One project's settings. ``project_settings`` reads them from extra params and environment, ``stored`` from a file."""
@@ -197,10 +194,8 @@ class ProjectSettings(BaseModel):
     @field_validator(*VOCABULARY)
     @classmethod
     def _is_in_catalog(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is None or info.context == _STORED:  # a name that has gone since is refused by what loads it
-            return value
         names = VOCABULARY[str(info.field_name)]
-        if value in names or (info.field_name == "first_query" and _batch_of(value)):
+        if value is None or value in names or (info.field_name == "first_query" and _batch_of(value)):
             return value
         beside = " or 'batch:N', N from 1" if info.field_name == "first_query" else ""
         raise ValueError(f"Input should be one of {', '.join(map(repr, names))}{beside}")
@@ -213,15 +208,19 @@ class ProjectSettings(BaseModel):
 
     @classmethod
     def stored(cls, given: Any) -> Self:
-        """Reads settings that were stored as JSON: what is missing is as by default, what is unknown has gone since.
+        """Reads settings that a version of this backend has stored: what is missing is as by default, what is unknown has gone.
+
+        They were validated when they were written. A value that has gone since, such as a strategy's name, is refused by
+        what would use it.
 
         Raises:
-            ValidationError: a value that no version allowed.
+            ValueError: it is no object.
         """
         if isinstance(given, cls):
             return given
-        known = {key: value for key, value in given.items() if key in cls.model_fields} if isinstance(given, Mapping) else given
-        return cls.model_validate(known, context=_STORED)
+        if not isinstance(given, Mapping):
+            raise ValueError(f"settings are an object, not {given!r}")
+        return cls.model_construct(**{key: value for key, value in given.items() if key in cls.model_fields})
 
     @classmethod
     def affecting(cls, *affected: Affects) -> frozenset[str]:

@@ -2,8 +2,8 @@
 
 A process of its own, so that it can be killed and so that its memory goes back when it ends. It takes the job's lock
 (and so waits for an orphan of an earlier worker), prints progress as JSON lines on standard output, and ends when the
-worker that started it is gone. Exit codes: 0 the result is there, 3 an expected error, told in the last line; anything
-else is a crash, told on standard error.
+process that started it is gone. Exit codes: 0 the result is there, 3 an expected error, which is the last line; anything
+else is a crash, whose traceback is on standard error.
 """
 
 import errno
@@ -41,7 +41,7 @@ class Channel:
         self._parent = os.getppid()
         self._out = os.dup(1)
         os.dup2(2, 1)  # whatever a library prints belongs in the log, not between the lines
-        self._phase, self._started, self._first, self._told = "", 0.0, 0.0, 0.0
+        self._phase, self._started, self._first, self._reported = "", 0.0, 0.0, 0.0
 
     def send(self, line: dict[str, Any]) -> None:
         """Writes one line; ends the process if nobody is there to read it."""
@@ -51,16 +51,16 @@ class Channel:
             raise SystemExit(EXIT_ORPHANED) from None
 
     def report(self, progress: Progress) -> None:
-        """Tells of progress, at intervals; ends the process if the worker is gone."""
+        """Reports progress, at intervals; ends the process if the worker is gone."""
         if os.getppid() != self._parent:
             raise SystemExit(EXIT_ORPHANED)
         now = time.monotonic()
         passed = _part_done(progress)
         if progress.phase != self._phase:
-            self._phase, self._started, self._first, self._told = progress.phase, now, passed, 0.0
-        if not progress.note and passed < 1 and now - self._told < INTERVAL:
+            self._phase, self._started, self._first, self._reported = progress.phase, now, passed, 0.0
+        if not progress.note and passed < 1 and now - self._reported < INTERVAL:
             return
-        self._told = now
+        self._reported = now
         line: dict[str, Any] = {name: getattr(progress, name) for name in ("phase", "epoch", "epochs", "done", "total")}
         gained = passed - self._first  # a resumed training starts in the middle
         line["eta"] = round((now - self._started) * (1 - passed) / gained, 1) if gained > 0 else None

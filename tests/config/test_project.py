@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of those that are refused."""
+"""Settings: where they come from, how stored ones are read, and the message about those that are refused."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pt4al_backend.config import ProjectSettings, project_settings, server_setti
 from pt4al_backend.errors import ConfigError
 
 
-def test_extra_params_win_over_the_environment_and_that_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extra_params_win_over_environment_and_environment_over_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_ROUNDS", "7")
     monkeypatch.setenv("PT4AL_QUERY_SIZE", "50")
     found = project_settings({"query_size": 30})
@@ -53,7 +53,7 @@ def test_extra_params_may_be_json_text() -> None:
         ("{", ["JSON"]),
     ],
 )
-def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, named: list[str]) -> None:
+def test_refused_setting_names_key_value_and_what_is_allowed(given: object, named: list[str]) -> None:
     with pytest.raises(ConfigError) as refused:
         project_settings(given)  # type: ignore[arg-type]
     for word in named:
@@ -62,7 +62,7 @@ def test_what_is_refused_names_key_value_and_what_is_allowed(given: object, name
 
 
 @pytest.mark.parametrize("given", [{"querysize": 3}, {"rounds": 0}, {"strategy": "magic"}])
-def test_where_a_setting_is_changed_is_said_by_whoever_reads_it(given: dict[str, object]) -> None:
+def test_reader_says_where_a_refused_setting_is_changed(given: dict[str, object]) -> None:
     with pytest.raises(ConfigError) as refused:
         project_settings(given)
     assert refused.value.remedy.startswith("Change it in Label Studio")
@@ -71,7 +71,7 @@ def test_where_a_setting_is_changed_is_said_by_whoever_reads_it(given: dict[str,
     assert refused.value.remedy == "Change it there."
 
 
-def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given() -> None:
+def test_paper_preset_is_as_published_and_yields_to_what_is_given() -> None:
     """PT4AL, sections 4.3 and 5.1: ten rounds, the hardest batch first, top-1 posterior, 200 epochs in steps, from scratch."""
     published = project_settings({"preset": "paper"})
     assert (published.rounds, published.first_query, published.sampler) == (10, "hardest_batch", "least_confidence")
@@ -81,16 +81,16 @@ def test_the_paper_preset_sets_what_the_paper_says_and_yields_to_what_is_given()
     assert project_settings({"preset": "paper", "epochs": 3}).epochs == 3
 
 
-def test_a_batch_that_there_is_may_be_asked_first() -> None:
+def test_first_query_may_name_a_batch_that_exists() -> None:
     assert project_settings({"first_query": "batch:12", "rounds": 12}).first_query == "batch:12"
 
 
-def test_the_paper_preset_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paper_preset_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_PRESET", "paper")
     assert project_settings().first_query == "hardest_batch"
 
 
-def test_a_token_needs_the_host_that_it_is_for() -> None:
+def test_token_without_its_host_is_refused() -> None:
     with pytest.raises(ConfigError, match="LABEL_STUDIO_URL") as refused:
         server_settings(LABEL_STUDIO_API_KEY="a-secret-token")
     assert "a-secret-token" not in str(refused.value)
@@ -121,7 +121,7 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         assert secret not in repr(settings)
 
 
-def test_a_refused_value_that_may_be_secret_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_server_setting_is_named_as_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_PORT", "http")
     with pytest.raises(ConfigError, match="'PT4AL_PORT': 'http' is not allowed"):
         server_settings()
@@ -136,8 +136,8 @@ def test_stored_settings_are_read_without_the_environment(monkeypatch: pytest.Mo
 
 
 def test_stored_settings_that_are_gone_or_named_otherwise_now_are_tolerated() -> None:
-    found = ProjectSettings.stored({"rounds": 4, "gone": 1, "strategy": "a_rule_of_then", "pretext": "a_task_of_then"})
-    assert (found.rounds, found.strategy, found.pretext) == (4, "a_rule_of_then", "a_task_of_then")
+    found = ProjectSettings.stored({"rounds": 4000, "gone": 1, "strategy": "a_rule_of_then", "encoder": "vgg16"})
+    assert (found.rounds, found.strategy, found.encoder) == (4000, "a_rule_of_then", "vgg16")
 
 
 @pytest.mark.parametrize("name", ["strategy", "pretext", "sampler", "batch_order", "first_query"])

@@ -1,4 +1,4 @@
-"""The training child, as the worker knows it: a folder in, lines out, a result in the folder."""
+"""The child process, as a runner uses it: a folder in, lines out, a result in the folder."""
 
 import fcntl
 import json
@@ -73,7 +73,7 @@ def candidates(folder: Path) -> dict[str, Any]:
         return dict(arrays)
 
 
-def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: Path, pool: Pool) -> None:
+def test_ranking_then_learning_leaves_all_that_a_round_needs(tmp_path: Path, pool: Pool) -> None:
     rows = np.random.default_rng(0).permutation(POOL)
     store = pool.store(tmp_path / "pixels", POOL)
     ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, settings={"pretext_epochs": 4})
@@ -123,7 +123,7 @@ def test_ranking_then_learning_leaves_everything_that_the_round_needs(tmp_path: 
     assert predictor.predict(np.empty((0, *pool.shape, 3), np.uint8))[0] == []
 
 
-def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_path: Path, pool: Pool) -> None:
+def test_wanted_rows_are_kept_of_candidates_and_training_images(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
     wants = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
@@ -139,7 +139,7 @@ def test_what_a_strategy_wants_is_kept_of_candidates_and_of_learned_images(tmp_p
         assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(training_data)["labels"].tolist()
 
 
-def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
+def test_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.array([3, 7, 3, *range(20)])
     ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, wants=["features"])
@@ -150,14 +150,14 @@ def test_a_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) ->
     assert (features[0] != features[1]).any()
 
 
-def test_posteriors_of_images_are_not_a_segmenter_s_to_give(tmp_path: Path) -> None:
+def test_posteriors_wanted_of_a_segmenter_are_an_error(tmp_path: Path) -> None:
     store = SCENES.store(tmp_path / "pixels", POOL)
     training_data = pools.training_data(tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
     status, lines = run(training_data)
     assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 
 
-def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learner_knows_by_heart(tmp_path: Path) -> None:
+def test_late_imports_rank_among_a_pool_that_the_learner_has_memorised(tmp_path: Path) -> None:
     """Without the scale that the held out give all late images are harder than the whole pool; a mean place of 1."""
     store, settings = pools.noise(tmp_path / "noise", 600), {"pretext_epochs": 10, "pretext_holdout": 0.25}
     ranking = pools.ranking(tmp_path / "ranking", store, np.arange(400), settings=settings)
@@ -168,7 +168,7 @@ def test_late_imports_are_neither_harder_nor_easier_than_the_pool_that_the_learn
     assert not artefacts.manifest(ranking / "result")["quality"]["meaningful"]
 
 
-def test_the_paper_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path, store: Path) -> None:
+def test_paper_preset_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path, store: Path) -> None:
     settings = {"preset": "paper"}
     ranking = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings=settings)
     again = pools.ranking(tmp_path / "again", store, np.arange(40, 45), settings=settings, learner=ranking / "result")
@@ -177,7 +177,7 @@ def test_the_paper_holds_nothing_out_and_ranks_by_the_loss_alone(tmp_path: Path,
     assert artefacts.manifest(ranking / "result")["held_out"] == 0
 
 
-def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, store: Path) -> None:
+def test_killed_child_is_resumed_from_its_checkpoint_by_the_same_job_only(tmp_path: Path, store: Path) -> None:
     folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 300})
     process = start(folder)
     assert process.stdout is not None
@@ -209,7 +209,7 @@ def test_a_killed_child_is_gone_on_with_from_its_checkpoint(tmp_path: Path, stor
     assert first["note"].startswith("Resuming after epoch")
 
 
-def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
+def test_child_ends_when_its_worker_is_gone(tmp_path: Path, store: Path) -> None:
     folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL), settings={"pretext_epochs": 1000})
     process = start(folder)
     assert process.stdout is not None
@@ -219,7 +219,7 @@ def test_a_child_whose_worker_is_gone_ends(tmp_path: Path, store: Path) -> None:
     assert not (folder / "result").exists()
 
 
-def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Path) -> None:
+def test_error_that_a_user_can_cure_is_the_last_line(tmp_path: Path, store: Path) -> None:
     one_class = np.arange(0, 30, len(CLASSES))
     code, lines = run(pools.training_data(tmp_path / "learn", store, one_class, np.arange(1)))
     assert code == child.EXIT_ERROR
@@ -227,7 +227,7 @@ def test_what_a_user_can_mend_is_told_in_the_last_line(tmp_path: Path, store: Pa
     assert lines[-1]["remedy"]
 
 
-def test_a_store_that_is_too_short_is_told(tmp_path: Path, store: Path) -> None:
+def test_frame_file_that_is_too_short_is_an_error(tmp_path: Path, store: Path) -> None:
     code, lines = run(pools.ranking(tmp_path / "ranking", store, np.arange(POOL + 5)))
     assert code == child.EXIT_ERROR
     assert "image store" in lines[-1]["error"]
@@ -252,7 +252,7 @@ def test_full_disk_is_an_error_with_a_remedy_and_the_job_ends_once_there_is_spac
     assert run(folder)[0] == 0
 
 
-def test_a_job_that_is_done_is_not_done_again_but_another_in_its_place_is(tmp_path: Path, store: Path) -> None:
+def test_finished_job_is_done_again_only_if_it_is_another(tmp_path: Path, store: Path) -> None:
     folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
     assert run(folder)[0] == 0
     made = (folder / "result" / "losses.npy").stat().st_mtime_ns
@@ -263,7 +263,7 @@ def test_a_job_that_is_done_is_not_done_again_but_another_in_its_place_is(tmp_pa
     assert losses(folder).shape == (30,)
 
 
-def test_a_child_waits_for_an_orphan_that_holds_the_job(tmp_path: Path, store: Path) -> None:
+def test_child_waits_for_an_orphan_that_holds_the_job(tmp_path: Path, store: Path) -> None:
     folder = pools.ranking(tmp_path / "ranking", store, np.arange(POOL))
     with (folder / "lock").open("w") as orphan:
         fcntl.flock(orphan, fcntl.LOCK_EX)
@@ -282,7 +282,7 @@ def waiting_locks() -> str:
     return "".join(f"{line} " for line in Path("/proc/locks").read_text().splitlines() if "->" in line)
 
 
-def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: Path, pool: Pool) -> None:
+def test_training_without_control_picks_and_candidates_gives_a_model(tmp_path: Path, pool: Pool) -> None:
     folder = pools.training_data(tmp_path / "learn", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.save(folder / "candidates.npy", np.arange(0))
     assert run(folder)[0] == 0
@@ -292,7 +292,7 @@ def test_without_control_picks_and_candidates_there_is_still_a_model(tmp_path: P
 
 
 @pytest.mark.parametrize("label", ["purple", "32x32-" + 40 * "0"])
-def test_a_label_that_nobody_knows_is_told(tmp_path: Path, pool: Pool, label: str) -> None:
+def test_unknown_label_is_an_error_that_names_it(tmp_path: Path, pool: Pool, label: str) -> None:
     folder = pools.training_data(tmp_path / "learn", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.savez(folder / "control.npz", rows=np.arange(1), labels=np.array([label]))
     code, lines = run(folder)

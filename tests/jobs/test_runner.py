@@ -1,4 +1,4 @@
-"""Training in a child process: progress comes back, errors come back, and a killed child is gone on with."""
+"""Jobs in a child process: progress and errors come back, and a child that was killed is resumed."""
 
 import os
 import signal
@@ -34,7 +34,7 @@ def nothing(*_: object) -> None:
     return None
 
 
-def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
+def test_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
     folder, events, ticks = tmp_path / "rank", [], []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
     result = ChildRunner().run(folder, events.append, lambda: ticks.append(1))
@@ -44,7 +44,7 @@ def test_a_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixe
     assert result_of(folder) == result
 
 
-def test_a_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
+def test_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     folder, events = tmp_path / "rank", []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
     ChildRunner().run(folder, nothing, nothing)
@@ -77,7 +77,7 @@ def killed_in(folder: Path, phase: str) -> Path:
 
 
 @pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
-def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> None:
+def test_killed_child_is_resumed(tmp_path: Path, pool: Pool) -> None:
     folder = training_data(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
     with np.load(killed_in(folder, "training") / "candidates.npz") as said:
         assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
@@ -85,7 +85,7 @@ def test_a_child_that_is_killed_is_gone_on_with(tmp_path: Path, pool: Pool) -> N
 
 
 @pytest.mark.parametrize(("companion", "phase"), [("learning_loss", "training"), ("vaal", "companion")])
-def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
+def test_killed_companion_gives_the_confidences_of_one_that_was_not(
     tmp_path: Path, pixels: Path, companion: str, phase: str
 ) -> None:
     changes: dict[str, Any] = {"companion": companion, "request_size": 3, "settings": {"companion_steps": 2}}
@@ -96,7 +96,7 @@ def test_a_companion_whose_training_is_killed_says_what_it_would_have_said(
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_with(tmp_path: Path, pixels: Path) -> None:
+def test_error_of_on_tick_ends_the_child_and_the_job_can_be_resumed(tmp_path: Path, pixels: Path) -> None:
     folder = training_data(tmp_path / "learn", pixels, settings={"epochs": 3})
 
     class Unwanted(Exception):
@@ -111,7 +111,7 @@ def test_a_training_that_nobody_wants_any_more_ends_at_once_and_can_be_gone_on_w
     assert ChildRunner().run(folder, nothing, nothing) == folder / "result"
 
 
-def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
+def test_error_of_the_child_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "learn"
     one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
     prepare(folder, description(JobKind.LEARN, pixels), train=one_class, control=none, candidates=rows())
@@ -119,7 +119,7 @@ def test_what_the_child_says_is_wrong_reaches_the_caller(tmp_path: Path, pixels:
         ChildRunner().run(folder, nothing, nothing)
 
 
-def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path) -> None:
+def test_crash_of_the_child_names_its_log(tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "rank"
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
     (folder / "rows.npy").write_bytes(b"not an array")
@@ -128,7 +128,7 @@ def test_a_child_that_crashes_says_where_its_log_is(tmp_path: Path, pixels: Path
     assert str(folder) in str(crashed.value)
 
 
-def test_no_secret_reaches_the_child(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_gets_no_secret(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
     folder = tmp_path / "rank"

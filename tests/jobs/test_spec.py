@@ -169,8 +169,8 @@ def test_job_tolerates_settings_that_came_or_went_and_ignores_the_environment(mo
     assert not found.is_current(learn_job(rounds=4))
 
 
-def test_unknown_field_or_kind_of_want_is_refused() -> None:
-    for change in ({"pixels": "/frames"}, {"wants": ("losses",)}, {"device": "tpu"}):
+def test_field_or_value_that_a_job_cannot_have_is_refused() -> None:
+    for change in ({"pixels": "/frames"}, {"wants": ("losses",)}, {"device": "tpu"}, {"settings": "default"}):
         with pytest.raises(ValidationError):
             RankSpec(**{"settings": ProjectSettings(), **COMMON, **change})
 
