@@ -1,46 +1,48 @@
-"""Steps 3 and 6 of the engine: the pretext learner that ranks the pool, and the model that each round trains.
+"""Step 6 of the engine: the model that each round trains, and the turn to the next round.
 
-Every training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart
-loses what came after its last checkpoint; its result is taken over in steps that can be repeated. New labels and new images wait
-for the next training; a job is prepared again if settings have changed that affect what it makes (see ``jobs.spec``).
+A training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart loses
+what came after its last checkpoint. New labels and images wait for the next training; a job is prepared again if settings have
+changed that affect what it makes (see ``jobs.spec``).
 """
 
 import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import publish, sync
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.ranking import PoolRanking, rank
+from pt4al_backend.engine.retries import Work
+from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
-from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.label_studio.annotations import LabelReader
-from pt4al_backend.query import plan
+from pt4al_backend.phases import Phase
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.query.ranking import insert, sweep
-from pt4al_backend.state.paths import mask_dir, pixel_path, project_dir
 from pt4al_backend.state.rounds import ClosedRound
-from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.schema import AnswerKind, Project, RoundState
 from pt4al_backend.state.store import Store
-from pt4al_backend.state.tasks import Ranking, StoredAnswer, Tasks
+from pt4al_backend.state.tasks import StoredAnswer, Tasks
 
 log = logging.getLogger(__name__)
 
-GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
 KEPT_MODELS = 3
 
 Ids = NDArray[np.int64]
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,12 +83,8 @@ def split_labels(
     return split
 
 
-def _number(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])
-
-
-class Trainer:
-    """Trains and scores for one project; ``runner`` is where its jobs run."""
+class RoundTraining:
+    """Trains the models of one project's rounds; ``runner`` is where its jobs run."""
 
     def __init__(
         self,
@@ -94,103 +92,29 @@ class Trainer:
         settings: ServerSettings,
         project: Project,
         options: ProjectSettings,
-        labelling: LabelReader,
+        reader: LabelReader,
+        jobs: ProjectJobs,
         runner: Runner,
     ) -> None:
         self._store = store
         self._settings = settings
         self._project = project
         self._options = options
-        self._labelling = labelling
+        self._reader = reader
+        self._jobs = jobs
         self._runner = runner
-        self._classes = labelling.classes(options)
-        self._folder = project_dir(settings, project.id)
 
-    # the pretext learner
-
-    def outgrown(self) -> bool:
-        """Whether the pretext learner should be trained again: the pool has grown, or other settings ask for another one.
-
-        Not before a round's training that is under way has ended: it started from the learner that there is. One that failed
-        starts over from the new learner.
-        """
-        learner = self._learner()
-        if learner is None or (self._under_way() is not None and not self._has_failed()):
-            return False
-        return len(self._fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
-
-    def _is_another(self, learner: Path) -> bool:
-        if not artefacts.is_complete(learner):
-            return False  # ``rank`` trains another one
-        trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
-        return not trained_with.same_for(self._options, Affects.RANKING)
-
-    def is_unranked(self) -> bool:
-        """Whether fetched images wait for a pretext loss."""
-        return bool(np.isnan(self._fetched().losses).any())
-
-    def rank(self, rounds: Rounds, on_progress: OnProgress, on_tick: OnTick, *, from_scratch: bool = False) -> None:
-        """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch."""
-        learner = self._learner()
-        folder = self._folder / f"rank-{_number(learner.parent) + 1 if learner else 1}"
-        if folder.exists() and not self._is_current(job_of(folder)):
-            shutil.rmtree(folder)
-        if from_scratch or folder.exists() or not artefacts.is_complete(learner):
-            self._train_learner(folder, rounds, on_progress, on_tick)
-        if self.is_unranked():
-            self._score_arrivals(on_progress, on_tick)
-
-    def _train_learner(self, folder: Path, rounds: Rounds, on_progress: OnProgress, on_tick: OnTick) -> None:
-        if job_of(folder) is None:
-            tasks = self._fetched()
-            prepare(folder, self._rank_spec(), rows=tasks.rows, ids=tasks.ids)
-        result = self._runner.run(folder, on_progress, on_tick)
-        ids = np.load(folder / "ids.npy")
-        self._adopt(result, ids, rounds)
-        self._forget_old_learners()
-
-    def _adopt(self, result: Path, ids: Ids, rounds: Rounds) -> None:
-        losses, quality = np.load(result / "losses.npy"), artefacts.manifest(result)["quality"]
-        pool = rounds.pool()
-        order = np.argsort(ids)
-        known = np.isin(pool.ids, ids)
-        pool.losses[known] = losses[order][np.searchsorted(ids, pool.ids[known], sorter=order)]
-        meaningful = bool(quality.get("meaningful", False))
-        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful, from_scratch=True)
-        learner = str(result.relative_to(self._settings.data_dir))
-        self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
-
-    def _forget_old_learners(self) -> None:
-        """A job of a round that was cut short is resumed from the learner that it names."""
-        jobs = filter(None, map(job_of, self._folder.glob("learn-*")))
-        named = {job.learner.parent.name for job in jobs if job.learner}
-        now = Path(self._project.learner).parent
-        for folder in self._folder.glob("rank-*"):
-            if now.name and _number(folder) < _number(now) and folder.name not in named:
-                shutil.rmtree(folder)
-
-    def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
-        folder = self._folder / "score"
-        shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
-        tasks = self._fetched()
-        late = tasks.where(np.isnan(tasks.losses))
-        prepare(folder, self._rank_spec(self._learner()), rows=late.rows)
-        losses = np.load(self._runner.run(folder, on_progress, on_tick) / "losses.npy")
-        ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
-        last = int(ranked.batches.max()) if len(ranked) else 1
-        still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
-        batches = insert(losses, ranked.losses, ranked.batches, int(still_open.min()), int(still_open.max()))
-        self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
-        shutil.rmtree(folder)
-
-    # the model of a round
+    @classmethod
+    def of(cls, ctx: Context) -> Self:
+        """The trainings of the project that a look is at."""
+        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.worker.runner)
 
     def take_labels(self) -> LabelSplit:
         """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""
         answers = self._store.answers(self._project.id)
         controls = self._store.control_ids(self._project.id)
         accepted = self._options.train_on_accepted
-        split = split_labels(self._fetched(), answers, controls, self._labelling, train_on_accepted=accepted)
+        split = split_labels(self._jobs.fetched(), answers, controls, self._reader, train_on_accepted=accepted)
         notes = list(split.unusable.values())
         skipped = [AnswerKind.SKIP] * len(notes)
         self._store.set_tasks(self._project.id, {"id": list(split.unusable), "answer": skipped, "note": notes})
@@ -201,31 +125,36 @@ class Trainer:
 
     def digest(self, labels: LabelSplit) -> str:
         """Of what a model would learn from labels: equal if nothing is new."""
-        text = f"{self._options.model_dump_json()}{sorted(labels.train.items())}{self._classes}"
+        text = f"{self._options.model_dump_json()}{sorted(labels.train.items())}{self._jobs.classes}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def missing_for_training(self, labels: LabelSplit) -> str:
         """What is missing before a model can be trained, "" if nothing is."""
-        return self._labelling.missing_for_training(labels.train.values(), self._options, self._project.image_shape or (1, 1))
+        return self._reader.missing_for_training(labels.train.values(), self._options, self._project.image_shape or (1, 1))
+
+    def is_under_way(self) -> bool:
+        """Whether this round's training was cut short, and is resumed from the learner that it started from."""
+        return self._job() is not None and not self._has_failed()
 
     def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[StoredOutput, ClosedRound]:
         """Trains this round's model on the labels there are; returns what it scored, and what closes the round.
+
+        Args:
+            candidates: finds the tasks that it scores; called only if a job is prepared.
 
         Raises:
             TrainingImpossible: the child said why.
         """
         labels = self.take_labels()
-        folder = self._training_folder()
-        job = self._under_way()
-        given = (self.digest(labels), self._learner())
-        if job is not None and self._has_failed() and (job.digest, job.learner) != given:
+        job = self._job()
+        if job is not None and self._has_failed() and (job.digest, job.learner) != (self.digest(labels), self._jobs.learner):
             job = None  # it failed on other labels, or from another learner; one that was cut short keeps what it had
         if job is None:
-            job = self._prepare(folder, labels, candidates())
+            job = self._prepare(labels, candidates())
         try:
-            result = self._runner.run(folder, on_progress, on_tick)
+            result = self._runner.run(self._folder, on_progress, on_tick)
         except TrainingImpossible:
-            (folder / "failed").touch()
+            (self._folder / "failed").touch()
             raise
         manifest = artefacts.manifest(result)
         closed = ClosedRound(
@@ -235,10 +164,10 @@ class Trainer:
             control=manifest["control"],
             seconds=manifest["seconds"],
         )
-        return read_scored(folder), closed
+        return read_scored(self._folder), closed
 
-    def _prepare(self, folder: Path, labels: LabelSplit, candidates: Ids) -> LearnSpec:
-        tasks = self._fetched()
+    def _prepare(self, labels: LabelSplit, candidates: Ids) -> LearnSpec:
+        tasks = self._jobs.fetched()
         row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
 
         def training_data(chosen: dict[int, str]) -> dict[str, NDArray[Any]]:
@@ -246,9 +175,10 @@ class Trainer:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = self._settings.data_dir / self._project.model if self._project.model else None
-        job = self._learn_spec(self._learner()).model_copy(update={"previous": previous, "digest": self.digest(labels)})
+        told = {"previous": previous, "digest": self.digest(labels)}
+        job = self._jobs.learn(self._jobs.learner).model_copy(update=told)
         prepare(
-            folder,
+            self._folder,
             job,
             train=training_data(labels.train),
             control=training_data(labels.control),
@@ -262,60 +192,107 @@ class Trainer:
 
         Called when no training is under way: a job names the labels that it was written with.
         """
-        self._labelling.keep_only(answer.label for answer in self._store.answers(self._project.id).values())
-        folders = sorted(self._folder.glob("learn-*"), key=_number)
+        self._reader.keep_only(answer.label for answer in self._store.answers(self._project.id).values())
+        folders = sorted(self._jobs.folder.glob("learn-*"), key=number_of)
         for folder in folders[:-KEPT_MODELS]:
             if folder / "result" != self._settings.data_dir / self._project.model:
                 shutil.rmtree(folder)
-        self._forget_old_learners()
 
-    # shared
+    @property
+    def _folder(self) -> Path:
+        return self._jobs.folder / f"learn-{self._project.round}"
 
-    def _fetched(self) -> Tasks:
-        tasks = self._store.tasks(self._project.id)
-        return tasks.where((tasks.rows >= 0) & ~tasks.aside)
-
-    def _learner(self) -> Path | None:
-        return self._settings.data_dir / self._project.learner if self._project.learner else None
-
-    def _training_folder(self) -> Path:
-        return self._folder / f"learn-{self._project.round}"
-
-    def _under_way(self) -> LearnSpec | None:
-        """The job of this round's training, if one was prepared and its result is asked for."""
-        job = job_of(self._training_folder())
-        return job if isinstance(job, LearnSpec) and self._is_current(job) else None
+    def _job(self) -> LearnSpec | None:
+        """The job of this round's training, if one was prepared and its result is still wanted."""
+        job = job_of(self._folder)
+        return job if isinstance(job, LearnSpec) and self._jobs.is_current(job) else None
 
     def _has_failed(self) -> bool:
         """Whether this round's training said that it is impossible, when it was last tried."""
-        return (self._training_folder() / "failed").exists()
+        return (self._folder / "failed").exists()
 
-    def _is_current(self, job: JobSpec | None) -> bool:
-        """Whether a job still does what one prepared now would do."""
-        if job is None:
-            return False
-        return job.is_current(self._learn_spec() if isinstance(job, LearnSpec) else self._rank_spec())
 
-    def _rank_spec(self, learner: Path | None = None) -> RankSpec:
-        """Scores with ``learner``, or else trains one."""
-        features = learner is None and "pretext_features" in plan.needs_of(self._options)
-        return RankSpec(**self._common(), learner=learner, wants=("features",) if features else ())
+def needs_new_learner(ranking: PoolRanking, training: RoundTraining) -> bool:
+    """Whether the pretext learner is trained again before a round's model.
 
-    def _learn_spec(self, learner: Path | None = None) -> LearnSpec:
-        query = plan.schedule(len(self._fetched()), self._options).query
-        needed = plan.job_requirements(self._options, query)
-        return LearnSpec(**self._common(), learner=learner, classes=self._classes, **asdict(needed))
+    Not before a training that was cut short has ended: it started from the learner that there is. One that failed starts over
+    from the new learner.
+    """
+    return not training.is_under_way() and ranking.is_outgrown()
 
-    def _common(self) -> Json:
-        """What both kinds of job say."""
-        return {
-            "project": self._project.id,
-            "task": self._labelling.task,
-            "settings": self._options,
-            "device": self._settings.device,
-            "pretrained": self._settings.pretrained,
-            "frames": pixel_path(self._settings, self._project),
-            "stored": self._project.stored_shape,
-            "shape": self._project.image_shape,
-            "masks": mask_dir(self._settings, self._project.id),
-        }
+
+def step(ctx: Context) -> Outcome:
+    """Trains and opens rounds for as long as the open one is answered."""
+    while (outcome := _turn(ctx)) is None:
+        publish.step(ctx)
+    return outcome
+
+
+def _turn(ctx: Context) -> Outcome | None:
+    """Trains when the round is answered or the button was pressed, and opens the next round; None if it did."""
+    training = RoundTraining.of(ctx)
+    labels = training.take_labels()
+    if not _is_due(ctx, training, labels):
+        return Outcome.DONE
+    if not ctx.retries.may_run(ctx.project, Work.LEARN):
+        return Outcome.WITHHELD
+    missing = training.missing_for_training(labels)
+    if missing:
+        ctx.lease.require()
+        ctx.notice("classes", f"A model needs {missing}: the next round follows the ranking, without a model.")
+        Rounds.of(ctx).open_next(StoredOutput(), ClosedRound(labels=len(labels.train)))
+    else:
+        ctx.notice("classes", "")
+        _train(ctx, training)
+    ctx.store.change(ctx.project, trainings_handled=ctx.project.trainings_requested)
+    return None
+
+
+def _is_due(ctx: Context, training: RoundTraining, labels: LabelSplit) -> bool:
+    project = ctx.project
+    if Rounds.of(ctx).is_answered():
+        return True
+    if project.trainings_requested <= project.trainings_handled:
+        return False
+    current = ctx.store.round(project.id, project.round)
+    before = ctx.store.round(project.id, project.round - 1)
+    if current is None or current.state != RoundState.OPEN:
+        return False  # handled once the pool is ranked
+    reason = ""
+    missing = training.missing_for_training(labels)
+    if missing:
+        reason = f"a model needs {missing}"
+    elif before is not None and before.digest == training.digest(labels):
+        reason = "there is no label that the last model has not seen"
+    if reason:
+        ctx.notice("button", f"Start Training was pressed, but {reason}.")
+        ctx.store.change(project, trainings_handled=project.trainings_requested)
+        return False
+    ctx.notice("button", "")
+    return True
+
+
+def _train(ctx: Context, training: RoundTraining) -> None:
+    rounds = Rounds.of(ctx)
+    following = ctx.project.round + 1
+
+    def candidates() -> Ids:
+        rounds.cut_batches(following)
+        return rounds.candidates(following)
+
+    if needs_new_learner(PoolRanking.of(ctx), training):
+        rank(ctx, from_scratch=True)
+    try:
+        with device(ctx):
+            scored, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
+    except TrainingImpossible:
+        ctx.retries.failed(ctx.project, Work.LEARN)
+        raise
+    ctx.log("a model has learned %s labels, in %.1f s.", closed.labels, sum(closed.seconds.values()))
+    ctx.retries.succeeded(ctx.project, Work.LEARN)
+    ctx.phase(Phase.PUBLISHING)
+    sync.catch_up(ctx)
+    ctx.lease.require()
+    rounds.open_next(scored, closed)
+    training.forget_old_models()
+    PoolRanking.of(ctx).forget_old_learners()

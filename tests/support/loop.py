@@ -16,7 +16,7 @@ from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.query import Rounds
-from pt4al_backend.engine.train import LabelSplit, Trainer
+from pt4al_backend.engine.train import LabelSplit, split_labels
 from pt4al_backend.engine.worker import Engine
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio import label_config
@@ -130,7 +130,11 @@ class Loop:
 
     def labels(self) -> LabelSplit:
         """What would train and measure a model now."""
-        return Trainer(self.store, self.settings, self.project, project_settings(self.params), self.labelling()).take_labels()
+        answers, controls = self.store.answers(self.id), self.store.control_ids(self.id)
+        accepted = project_settings(self.params).train_on_accepted
+        tasks = self.store.tasks(self.id)
+        fetched = tasks.where((tasks.rows >= 0) & ~tasks.aside)
+        return split_labels(fetched, answers, controls, self.labelling(), train_on_accepted=accepted)
 
     def class_in(self, label: str) -> str:
         """The class that a label of the state stands for, or the one that its mask shows."""

@@ -21,8 +21,10 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.query import Rounds, last_output
-from pt4al_backend.engine.train import Trainer
+from pt4al_backend.engine.ranking import PoolRanking
+from pt4al_backend.engine.train import RoundTraining
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.runner import ChildRunner
 from pt4al_backend.label_studio import label_config
@@ -78,8 +80,10 @@ class Run:
         self._take_in(settings, count)
         options = project_settings()
         self._rounds = Rounds(self._store, project, options)
-        labelling = label_reader_for(settings, project, label_config.parse(CONFIG))
-        self._trainer = Trainer(self._store, settings, project, options, labelling, ChildRunner())
+        reader = label_reader_for(settings, project, label_config.parse(CONFIG))
+        jobs = ProjectJobs(self._store, settings, project, options, reader)
+        self._ranking = PoolRanking(self._store, settings, project, options, jobs, ChildRunner())
+        self._training = RoundTraining(self._store, settings, project, options, reader, jobs, ChildRunner())
         self._folder = folder
         self._settings = settings
         self._options = options
@@ -97,7 +101,7 @@ class Run:
     def __call__(self) -> Spent:
         """Ranks the pool, then trains and queries round by round."""
         self._rounds.start()
-        took = _seconds(lambda: self._trainer.rank(self._rounds, _ignore, _idle))
+        took = _seconds(lambda: self._ranking.rank(_ignore, _idle))
         scoring = float(artefacts.manifest(self._folder / self._project.learner)["seconds"]["score"])
         self.spent.pretext, self.spent.scoring = took - scoring, scoring
         self.spent.querying += _seconds(lambda: self._rounds.open_first(self._last_output))
@@ -111,7 +115,7 @@ class Run:
         answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in asked}
         self._store.put_answers(PROJECT, answers)
         began = time.perf_counter()
-        scored, closed = self._trainer.train(self._candidates, _ignore, _idle)
+        scored, closed = self._training.train(self._candidates, _ignore, _idle)
         took = time.perf_counter() - began
         self.spent.scoring += closed.seconds["score"]
         self.spent.training += closed.seconds["train"]

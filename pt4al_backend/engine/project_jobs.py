@@ -1,0 +1,84 @@
+"""The jobs of one project: what each kind would be told now, and whether one that was prepared earlier still fits."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine.context import Context
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.query import plan
+from pt4al_backend.state.paths import mask_dir, pixel_path, project_dir
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Tasks
+
+
+class ProjectJobs:
+    """Folders and specifications of one project's jobs."""
+
+    def __init__(
+        self, store: Store, settings: ServerSettings, project: Project, options: ProjectSettings, reader: LabelReader
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._project = project
+        self._options = options
+        self._reader = reader
+        self.classes = reader.classes(options)
+
+    @classmethod
+    def of(cls, ctx: Context) -> Self:
+        """The jobs of the project that a look is at."""
+        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader)
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie, beside the project's other artefacts."""
+        return project_dir(self._settings, self._project.id)
+
+    @property
+    def learner(self) -> Path | None:
+        """The artefact of the pretext learner, if there is one."""
+        return self._settings.data_dir / self._project.learner if self._project.learner else None
+
+    def fetched(self) -> Tasks:
+        """Tasks whose image can be trained on."""
+        tasks = self._store.tasks(self._project.id)
+        return tasks.where((tasks.rows >= 0) & ~tasks.aside)
+
+    def is_current(self, job: JobSpec | None) -> bool:
+        """Whether a job still does what one prepared now would do."""
+        if job is None:
+            return False
+        return job.is_current(self.learn() if isinstance(job, LearnSpec) else self.rank())
+
+    def rank(self, learner: Path | None = None) -> RankSpec:
+        """Scores with ``learner``, or else trains one."""
+        features = learner is None and "pretext_features" in plan.needs_of(self._options)
+        return RankSpec(**self._common(), learner=learner, wants=("features",) if features else ())
+
+    def learn(self, learner: Path | None = None) -> LearnSpec:
+        """Trains a model, from ``learner`` if the settings say so."""
+        query = plan.schedule(len(self.fetched()), self._options).query
+        needed = plan.job_requirements(self._options, query)
+        return LearnSpec(**self._common(), learner=learner, classes=self.classes, **asdict(needed))
+
+    def _common(self) -> dict[str, Any]:
+        return {
+            "project": self._project.id,
+            "task": self._reader.task,
+            "settings": self._options,
+            "device": self._settings.device,
+            "pretrained": self._settings.pretrained,
+            "frames": pixel_path(self._settings, self._project),
+            "stored": self._project.stored_shape,
+            "shape": self._project.image_shape,
+            "masks": mask_dir(self._settings, self._project.id),
+        }
+
+
+def number_of(folder: Path) -> int:
+    """The number at the end of a job folder's name."""
+    return int(folder.name.rpartition("-")[2])

@@ -1,0 +1,165 @@
+"""Step 3 of the engine: the pretext learner, and the ranking of the pool by its losses.
+
+Its training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart loses
+what came after the last checkpoint. Late images are scored by the learner that there is.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
+from pt4al_backend.engine import sync
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
+from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.retries import Work
+from pt4al_backend.engine.serving import device, keep_serving, report
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs.folder import job_of, prepare
+from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
+from pt4al_backend.query.ranking import insert, sweep
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Ranking
+
+GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
+SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.plan.cut
+
+Ids = NDArray[np.int64]
+
+
+class PoolRanking:
+    """Ranks the pool of one project; ``runner`` is where its jobs run."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: ServerSettings,
+        project: Project,
+        options: ProjectSettings,
+        jobs: ProjectJobs,
+        runner: Runner,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._project = project
+        self._options = options
+        self._jobs = jobs
+        self._runner = runner
+
+    @classmethod
+    def of(cls, ctx: Context) -> Self:
+        """The ranking of the project that a look is at."""
+        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.worker.runner)
+
+    def is_outgrown(self) -> bool:
+        """Whether another pretext learner is needed: the pool has grown, or other settings want another one."""
+        learner = self._jobs.learner
+        if learner is None:
+            return False
+        return len(self._jobs.fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
+
+    def _is_another(self, learner: Path) -> bool:
+        if not artefacts.is_complete(learner):
+            return False  # ``rank`` trains one
+        trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
+        return not trained_with.same_for(self._options, Affects.RANKING)
+
+    def is_unranked(self) -> bool:
+        """Whether fetched images wait for a pretext loss."""
+        return bool(np.isnan(self._jobs.fetched().losses).any())
+
+    def rank(self, on_progress: OnProgress, on_tick: OnTick, *, from_scratch: bool = False) -> None:
+        """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch.
+
+        Raises:
+            TrainingImpossible: the child said why.
+        """
+        learner = self._jobs.learner
+        folder = self._jobs.folder / f"rank-{number_of(learner.parent) + 1 if learner else 1}"
+        if folder.exists() and not self._jobs.is_current(job_of(folder)):
+            shutil.rmtree(folder)
+        if from_scratch or folder.exists() or not artefacts.is_complete(learner):
+            self._train_learner(folder, on_progress, on_tick)
+        if self.is_unranked():
+            self._score_arrivals(on_progress, on_tick)
+
+    def _train_learner(self, folder: Path, on_progress: OnProgress, on_tick: OnTick) -> None:
+        if job_of(folder) is None:
+            tasks = self._jobs.fetched()
+            prepare(folder, self._jobs.rank(), rows=tasks.rows, ids=tasks.ids)
+        result = self._runner.run(folder, on_progress, on_tick)
+        self._adopt(result, np.load(folder / "ids.npy"))
+        self.forget_old_learners()
+
+    def _adopt(self, result: Path, ids: Ids) -> None:
+        losses, quality = np.load(result / "losses.npy"), artefacts.manifest(result)["quality"]
+        rounds = Rounds(self._store, self._project, self._options)
+        pool = rounds.pool()
+        order = np.argsort(ids)
+        known = np.isin(pool.ids, ids)
+        pool.losses[known] = losses[order][np.searchsorted(ids, pool.ids[known], sorter=order)]
+        meaningful = bool(quality.get("meaningful", False))
+        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful, from_scratch=True)
+        learner = str(result.relative_to(self._settings.data_dir))
+        self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
+
+    def forget_old_learners(self) -> None:
+        """Deletes those that were replaced; a job of a round that was cut short is resumed from the learner that it names."""
+        jobs = filter(None, map(job_of, self._jobs.folder.glob("learn-*")))
+        named = {job.learner.parent.name for job in jobs if job.learner}
+        now = Path(self._project.learner).parent
+        for folder in self._jobs.folder.glob("rank-*"):
+            if now.name and number_of(folder) < number_of(now) and folder.name not in named:
+                shutil.rmtree(folder)
+
+    def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
+        folder = self._jobs.folder / "score"
+        shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
+        tasks = self._jobs.fetched()
+        late = tasks.where(np.isnan(tasks.losses))
+        prepare(folder, self._jobs.rank(self._jobs.learner), rows=late.rows)
+        losses = np.load(self._runner.run(folder, on_progress, on_tick) / "losses.npy")
+        ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
+        last = int(ranked.batches.max()) if len(ranked) else 1
+        still_open = sweep(last, self._options.batch_order)[self._project.round % last :]
+        batches = insert(losses, ranked.losses, ranked.batches, int(still_open.min()), int(still_open.max()))
+        self._store.set_tasks(self._project.id, {"id": late.ids, "loss": losses, "batch": batches})
+        shutil.rmtree(folder)
+
+
+def step(ctx: Context) -> Outcome:
+    """Ranks what is fetched and has no loss."""
+    if PoolRanking.of(ctx).is_unranked():
+        rank(ctx)
+    return Outcome.DONE
+
+
+def rank(ctx: Context, *, from_scratch: bool = False) -> None:
+    """Ranks the pool, unless that failed a moment ago.
+
+    A failure stops nothing: the safer order needs no losses, and the notice says so.
+    """
+    if not ctx.retries.may_run(ctx.project, Work.RANK):
+        return
+    ranking = PoolRanking.of(ctx)
+    try:
+        with device(ctx):
+            start = time.monotonic()
+            ranking.rank(lambda event: report(ctx, event), lambda: keep_serving(ctx), from_scratch=from_scratch)
+    except TrainingImpossible as error:
+        ctx.warn(error)
+        ctx.retries.failed(ctx.project, Work.RANK)
+        ctx.notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
+        return
+    ctx.log("%s images are ranked, in %.1f s.", len(Rounds.of(ctx).pool()), time.monotonic() - start)
+    ctx.retries.succeeded(ctx.project, Work.RANK)
+    quality = ctx.project.quality
+    ctx.notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")
+    sync.catch_up(ctx)
