@@ -1,4 +1,4 @@
-"""Step 4 of the engine: which tasks the open round asks for, from the first control picks to the last reserve."""
+"""Step 4 of the engine: the picks of the open round, from the first control picks to the last reserve."""
 
 import logging
 import time

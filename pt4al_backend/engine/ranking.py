@@ -79,7 +79,7 @@ class PoolRanking:
         """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch.
 
         Raises:
-            TrainingImpossible: the child said why.
+            TrainingImpossible: the message says why.
         """
         learner = self._jobs.learner
         folder = self._jobs.folder / f"rank-{number_of(learner.parent) + 1 if learner else 1}"

@@ -20,7 +20,7 @@ class SettingsChanged(Exception):
 
 
 def report(ctx: Context, event: dict[str, Any]) -> None:
-    """Shows what a job said of its progress."""
+    """Shows the progress that a job reported."""
     now = time.monotonic()
     if note := event.get("note"):  # where weights come from says something of the model; the rest passes with the training
         ctx.log("%s", note)

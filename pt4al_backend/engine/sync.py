@@ -146,7 +146,7 @@ def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
 
 
 def catch_up(ctx: Context) -> None:
-    """Takes over what was answered since the last look, webhook or not: it must not be asked for again."""
+    """Takes over what was answered since the last look, webhook or not: it must not be picked again."""
     Sync(ctx.store, ctx.client, ctx.project, ctx.reader).increment()
 
 

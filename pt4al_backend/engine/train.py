@@ -47,7 +47,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class LabelSplit:
-    """What annotators said so far, by task id.
+    """The labels so far, by task id.
 
     Attributes:
         train, control: labels that train the model, and those of control picks, which measure it.
@@ -143,7 +143,7 @@ class RoundTraining:
             candidates: finds the tasks that it scores; called only if a job is prepared.
 
         Raises:
-            TrainingImpossible: the child said why.
+            TrainingImpossible: the message says why.
         """
         labels = self.take_labels()
         job = self._job()
@@ -208,7 +208,7 @@ class RoundTraining:
         return job if isinstance(job, LearnSpec) and self._jobs.is_current(job) else None
 
     def _has_failed(self) -> bool:
-        """Whether this round's training said that it is impossible, when it was last tried."""
+        """Whether this round's training was impossible when it was last tried."""
         return (self._folder / "failed").exists()
 
 

@@ -1,7 +1,7 @@
 """The lease of a project: at most one reconcile at a time moves it forward, in whichever process and thread.
 
-A lock of the kernel's or of PostgreSQL's, not a row with a time: whoever is killed loses it at once, whoever is stopped for
-a while keeps it, and no two clocks need to agree.
+A lock of the kernel's or of PostgreSQL's, not a row with a time: a holder that is killed loses it at once, one that is stopped
+for a while keeps it, and no two clocks need to agree.
 """
 
 import fcntl
@@ -35,7 +35,7 @@ class Lease(ABC):
     @property
     @abstractmethod
     def lost(self) -> bool:
-        """Whether somebody else may hold it by now; asked before anything that others would see."""
+        """Whether somebody else may hold it by now; checked before anything that others would see."""
 
     def require(self) -> None:
         """Raises:
@@ -49,7 +49,7 @@ def hold(url: URL, project_id: int) -> AbstractContextManager[Lease | None]:
     """Holds the lease of a project in the database of ``url``; None if it is held already. Does not wait."""
     if url.get_backend_name() == "postgresql":
         return _advisory(url, project_id)
-    # beside the database: whoever shares the one shares the other
+    # beside the database: processes that share the one share the other
     return _locked(Path(url.database or "").resolve().parent / "leases" / f"project-{project_id}")
 
 

@@ -1,4 +1,4 @@
-"""The rounds of the state: what each asks for, what it learned, and what Label Studio is told to serve."""
+"""The rounds of the state: their picks, what each learned, and what Label Studio serves."""
 
 import time
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ class AnswerKind(StrEnum):
 
 
 class PickKind(StrEnum):
-    """Why a round asks for a task."""
+    """Why a round has picked a task."""
 
     QUERY = "query"  # chosen by the strategy, to learn from
     CONTROL = "control"  # drawn uniformly from the pool, to measure the model: it is never trained on
@@ -198,7 +198,7 @@ class Round(Base):
 
 
 class Pick(Base):
-    """One task that a round asks for, in the order served."""
+    """One task that a round has picked, in the order served."""
 
     __tablename__ = "picks"
     __table_args__ = (Index("picks_task", "project_id", "task_id"),)

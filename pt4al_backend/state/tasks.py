@@ -36,7 +36,7 @@ class Tasks:
 
 
 class StoredAnswer(NamedTuple):
-    """What annotators said of a task: the columns of ``Task`` that go together."""
+    """The answer to a task: the columns of ``Task`` that go together."""
 
     answer: AnswerKind
     label: str = ""

@@ -28,8 +28,8 @@ def output(store: Store, settings: ServerSettings, **params: Any) -> StoredOutpu
 def test_model_without_its_files_has_scored_nothing(store: Store, settings: ServerSettings) -> None:
     folder = settings.data_dir / "projects" / "1" / "learn-1"
     with artefacts.writing(folder / "result", classes=["red", "green"]) as draft:
-        said = {name: np.array([0.75]) for name in SAMPLERS}
-        np.savez(draft / "candidates.npz", labels=np.array(["green"]), **said)
+        scores = {name: np.array([0.75]) for name in SAMPLERS}
+        np.savez(draft / "candidates.npz", labels=np.array(["green"]), **scores)
     np.save(folder / "candidate_ids.npy", np.array([7], np.int64))
     store.change(1, model="projects/1/learn-1/result")
     found = output(store, settings)

@@ -1,4 +1,4 @@
-"""Which tasks a round asks for, on a state without Label Studio."""
+"""The picks of rounds, on a state without Label Studio."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path

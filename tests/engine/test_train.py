@@ -135,8 +135,8 @@ def test_strategy_set_midway_queries_without_a_model_at_first(store: Store, sett
     arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 
-    def turn(trained_for: str, asking: str) -> tuple[list[Pick], StoredOutput]:
-        """Answers what is asked, trains for a strategy and lets one ask."""
+    def turn(trained_for: str, queried_by: str) -> tuple[list[Pick], StoredOutput]:
+        """Answers all picks, trains for a strategy, and opens a round by one."""
         project = store.project(1)
         assert project is not None
         for pick in store.picks(1, project.round):
@@ -144,14 +144,14 @@ def test_strategy_set_midway_queries_without_a_model_at_first(store: Store, sett
         before = Rounds(store, project, ProjectSettings(strategy=trained_for, **given))
         one = training_of(store, settings, runner=ChildRunner(), strategy=trained_for, **given)
         scored, closed = one.train(lambda: before.candidates(project.round + 1), idle, idle)
-        Rounds(store, project, ProjectSettings(strategy=asking, **given)).open_next(scored, closed)
+        Rounds(store, project, ProjectSettings(strategy=queried_by, **given)).open_next(scored, closed)
         return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored
 
     for task in (2, 3):
         answer(store, task, CLASSES[(task - 1) % len(CLASSES)])
-    asked, _ = turn("pt4al", "learning_loss")
-    assert [pick.task_id for pick in asked] == [4, 5, 6, 7]  # the highest losses, as first_query says
-    asked, scored = turn("learning_loss", "learning_loss")
+    queried, _ = turn("pt4al", "learning_loss")
+    assert [pick.task_id for pick in queried] == [4, 5, 6, 7]  # the highest losses, as first_query says
+    queried, scored = turn("learning_loss", "learning_loss")
     doubts = scored.confidences["learning_loss"]
-    assert [pick.task_id for pick in asked] == scored.ids[np.argsort(doubts)[:4]].tolist()
-    assert {pick.label for pick in asked} <= set(CLASSES)
+    assert [pick.task_id for pick in queried] == scored.ids[np.argsort(doubts)[:4]].tolist()
+    assert {pick.label for pick in queried} <= set(CLASSES)

@@ -1,7 +1,7 @@
 """Frames that need not be square, images' sizes, and which annotations an answer was read from
 
 Frames, losses and learners of the first tables are of another kind. The project keeps its old shapes with no task named:
-the engine takes that for a change of task, deletes what lies on disk, and fetches and ranks anew. Answers stay.
+the engine takes that for a change of task, deletes what lies on disk, and fetches and ranks again. Answers stay.
 
 The tables are altered in place, also on SQLite: a table that is copied and dropped there takes along the rows that refer to it.
 """
