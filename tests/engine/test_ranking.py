@@ -10,7 +10,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.store import Store
-from tests.support.trainings import Ranks, idle, learner, rank, ranking_of, ten_tasks, train
+from tests.support.trainings import Ranks, idle, known, learner, rank, ranking_of, ten_tasks, train
 
 
 @pytest.fixture
@@ -77,3 +77,23 @@ def test_pretext_that_was_taken_back_is_trained_no_further(store: Store, setting
     rank(store, settings, from_scratch=True, pretext="jigsaw")
     assert rank(store, settings).learner == first / "result"  # scores late images with the learner that there is
     assert not (first.parent / "rank-2").exists()
+
+
+def test_ranking_whose_adoption_was_killed_is_adopted_later(
+    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    runner = Ranks(np.linspace(2, 1, 10).tolist())
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "adopt_ranking", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ranking_of(store, settings, runner=runner).rank(idle, idle)
+    assert ranking_of(store, settings).is_unranked()
+    ranking_of(store, settings, runner=runner, rounds=5, query_size=2).rank(idle, idle)
+    assert not ranking_of(store, settings).is_unranked()
+    pool = store.tasks(1)
+    assert pool.losses.tolist() == np.linspace(2, 1, 10).tolist()
+    assert pool.batches.tolist() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert (known(store).learner, known(store).learner_pool) == ("projects/1/rank-1/result", 10)
