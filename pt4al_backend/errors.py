@@ -1,4 +1,4 @@
-"""Every error that a user can cause or mend.
+"""Every error that a user can cause or cure.
 
     PT4ALError
     ├── ConfigError              a setting or an extra parameter
@@ -6,8 +6,8 @@
     │   ├── AuthError            it refused the token
     │   └── Unreachable          it did not answer; retried with backoff
     ├── LabelConfigUnsupported   the project's labeling config
-    ├── ImageUnreadable          one image; its task is set aside, the rest goes on
-    ├── LabelUnreadable          one annotation; it does not count, the rest goes on
+    ├── ImageUnreadable          one image; its task is set aside, the rest continues
+    ├── LabelUnreadable          one annotation; it does not count, the rest continues
     ├── TrainingImpossible       the labels or the machine do not allow training
     │   └── TooFewClasses        they are of one class or none
     └── StoreCorrupt             an artefact on disk is not what its manifest says
@@ -75,11 +75,11 @@ class LabelUnreadable(PT4ALError):
 
 
 class TrainingImpossible(PT4ALError):
-    """The labels at hand, or the machine, do not allow training."""
+    """The labels there are, or the machine, do not allow training."""
 
 
 class TooFewClasses(TrainingImpossible):
-    """The labels at hand are of one class or none."""
+    """The labels there are belong to one class or none."""
 
 
 class StoreCorrupt(PT4ALError):

@@ -1,7 +1,7 @@
 """Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
 
 A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
-and ``rounds.jsonl`` with a line for each round. A run that was stopped goes on with the first round that has no line there, a
+and ``rounds.jsonl`` with a line for each round. A run that was stopped resumes with the first round that has no line there, a
 training from its last checkpoint. One that is to end with its best epoch has none, and is not stopped by its report.
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
@@ -131,14 +131,14 @@ class Run:
             yield record
 
     def _require_models(self, done: list[Json]) -> None:
-        """Refuses to go on where the last model, which is made again if need be, would start from other weights than it did."""
+        """Refuses to resume where the last model, which is made again if need be, would start from other weights than it did."""
         for record in done:
             folder = self._learned(record["round"])
             if record["value"] is not None and result_of(folder) is None:
                 raise StoreCorrupt(f"{folder} is missing or damaged.", f"Delete {self._folder}: the same command runs it again.")
 
     def _write(self, records: list[Json]) -> None:
-        """Writes all records anew, which leaves out a line that was cut short."""
+        """Writes all records again, which leaves out a line that was cut short."""
         artefacts.atomic_write(self._records, "".join(json.dumps(record) + "\n" for record in records).encode())
 
     def _round(self, number: int, ranked: Pool, report: Report, *, is_last: bool) -> Json:
@@ -200,7 +200,7 @@ class Run:
         manifest = artefacts.manifest(folder / "result")
         if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
             what = f"{folder} was trained from {manifest['init']} weights: ImageNet's fit no such network, or are gone."
-            raise ConfigError(what, f"Delete it once they are at hand, or leave out the arm {self._arm.name!r}.")
+            raise ConfigError(what, f"Delete it once they are available, or leave out the arm {self._arm.name!r}.")
         return manifest
 
     def _job(self, number: int, is_last: bool, arrays: str) -> LearnSpec:

@@ -77,7 +77,7 @@ def read(folder: Path, pool: float = math.inf) -> Found:
 
 
 def unbroken(path: Path, pool: float = math.inf) -> list[Json]:
-    """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can go on from."""
+    """The rounds of one file from the first on, up to the first that is missing or corrupt: what a run can resume from."""
     found: list[Json] = []
     for line, record in _parsed(path, pool):
         if record is None or record.round != len(found) + 1:

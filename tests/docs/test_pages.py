@@ -1,4 +1,4 @@
-"""Every page is short, says where to go on, and has nothing left to fill in."""
+"""Every page is short, says where to read on, and has nothing left to fill in."""
 
 import configparser
 import json

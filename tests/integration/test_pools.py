@@ -142,7 +142,7 @@ def test_an_added_class_is_in_the_next_model(growth: Growth) -> None:
     before, after = (artefacts.manifest(model) for model in growth.models)
     assert before["classes"] == ["red", "green", "blue"]
     assert after["classes"] == ["red", "green", "blue", "black"]
-    assert after["init"] == "pretext"  # each round starts anew, with a head of as many classes as there are now
+    assert after["init"] == "pretext"  # each round starts from the learner, with a head of as many classes as there are now
     assert after["train_size"] == 12
 
 

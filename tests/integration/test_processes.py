@@ -1,4 +1,4 @@
-"""The backend's processes against a real Label Studio: what is killed, stopped or full goes on where it was."""
+"""The backend's processes against a real Label Studio: what is killed, stopped or full resumes where it was."""
 
 import os
 import signal
@@ -106,14 +106,14 @@ def asked(status: dict[str, Any]) -> int:
 
 
 def resumed_after(backend: Backend, project: int, epoch: int = 0) -> int:
-    """Waits until a training says that it goes on after a later epoch than this; returns that epoch."""
+    """Waits until a training says that it resumes after a later epoch than this; returns that epoch."""
 
     def said() -> int:
         words = backend.status(project).get("notices", {}).get("training", "")
         number = int(words.split()[3]) if words.startswith("Resuming after epoch") else 0
         return number if number > epoch else 0
 
-    return wait_until(said, SECONDS, f"a training goes on after an epoch later than {epoch}\n{backend.worker_log()}")
+    return wait_until(said, SECONDS, f"a training resumes after an epoch later than {epoch}\n{backend.worker_log()}")
 
 
 @pytest.fixture

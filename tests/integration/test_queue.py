@@ -277,11 +277,11 @@ def test_asking_again_changes_nothing(story: Story) -> None:
         loop.client.update_project(loop.id, model_version="Backend")  # as Settings > Model offers: served at random
         loop.reconcile()
         assert loop.served() == loop.project.served_version
-        mended = events(seen)
-        assert mended == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
+        repaired = events(seen)
+        assert repaired == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
         loop.reconcile()
         Engine(loop.settings, loop.store).handle_request(loop.id)
-        assert events(seen) == mended
+        assert events(seen) == repaired
     assert everything() == before
 
 

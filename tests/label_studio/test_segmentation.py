@@ -123,9 +123,9 @@ def test_a_prediction_of_which_a_region_was_deleted_is_a_correction(
     drawings = SegmentationReader(config, drawn, lambda: predicted, 1_000_000)
     shown = outlines.regions_of(Mask(half(SKY, ROAD)), config)
     predictions = {7: {"id": 7, "result": shown}}
-    anew = [{**region, "id": f"other {region['id']}", "origin": "prediction"} for region in shown]  # as the editor names them
-    first = [region for region in anew if region["id"] == anew[0]["id"]]
-    whole, part = ({"result": result, "parent_prediction": 7} for result in (anew, first))
+    redrawn = [{**region, "id": f"other {region['id']}", "origin": "prediction"} for region in shown]  # as the editor names them
+    first = [region for region in redrawn if region["id"] == redrawn[0]["id"]]
+    whole, part = ({"result": result, "parent_prediction": 7} for result in (redrawn, first))
     assert drawings.answer_of([whole], predictions.get).accepted
     assert not drawings.answer_of([part], predictions.get).accepted
     assert not drawings.answer_of([whole, part], predictions.get).accepted

@@ -112,7 +112,7 @@ def test_insertion_agrees_with_the_order_of_losses_wave_after_wave(
     last = numbers.max()
     first_open = 1
     for late, opening in waves:
-        first_open = max(first_open, opening)  # rounds only go on
+        first_open = max(first_open, opening)  # rounds only advance
         found = insert(late, ranked, numbers, first_open)
         assert np.all(found >= min(first_open, last))
         assert np.all(found <= last)

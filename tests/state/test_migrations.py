@@ -149,7 +149,7 @@ def test_state_of_the_version_before_is_found_again(url: str) -> None:
     assert [each.kind for each in store.picks(7, 2)] == [PickKind.CONTROL, PickKind.QUERY, PickKind.RESERVE]
     assert [each.version for each in store.publications(7, PublicationState.LIVE)] == [found.served_version]
     with store.lease(7) as lease:
-        assert lease  # whoever held it before the upgrade
+        assert lease  # whatever held it before the upgrade
     store.close()
 
 
