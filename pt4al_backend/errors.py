@@ -10,7 +10,9 @@
     ├── LabelUnreadable          one annotation; it does not count, the rest continues
     ├── TrainingImpossible       the labels or the machine do not allow training
     │   └── TooFewClasses        they are of one class or none
-    └── StoreCorrupt             an artefact on disk is not what its manifest says
+    ├── StoreCorrupt             an artefact on disk is not what its manifest says
+    ├── BadRequest               a request to the server lacks what its route needs
+    └── UnknownProject           it names a project that never connected
 
 Each message says what happened, each ``remedy`` what to change and where. ``status`` is the HTTP status that the
 server answers with.
