@@ -25,7 +25,7 @@ ROUNDS = {"classification": 3, "segmentation": 2}
 WIDTH, HEIGHT = 1280, 800
 WAIT_MILLISECONDS = 60_000
 SETTLE_MILLISECONDS = 1_500  # for what fades in
-LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to so many colours
+LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to so many colours, the rare ones among them
 TASKS_TRIED = 12
 
 
@@ -85,7 +85,7 @@ def _save(png: bytes, path: Path) -> None:
         full = picture.convert("RGB")
     full.save(path, optimize=True)
     if path.stat().st_size > LARGEST_BYTES:
-        full.quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+        full.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":
