@@ -357,9 +357,9 @@ def test_an_arm_may_end_with_its_best_epoch(tmp_path: Path, monkeypatch: pytest.
     """On the images that it is chosen by; that is what is wrong with it."""
 
     def value(name: str, *, best_epoch: bool) -> float:
-        return float(first_of(tmp_path / name, best_epoch=best_epoch, first_query="random", query_size=16, epochs=12)["value"])
+        return float(first_of(tmp_path / name, best_epoch=best_epoch, first_query="random", query_size=16, epochs=24)["value"])
 
     last, best = value("last", best_epoch=False), value("best", best_epoch=True)
-    monkeypatch.setattr("pt4al_backend.jobs.learn.BestEpoch", spoilt(12))
+    monkeypatch.setattr("pt4al_backend.jobs.learn.BestEpoch", spoilt(24))
     assert value("spoilt", best_epoch=True) == best >= last
     assert best > 1 / len(CLASSES)

@@ -12,6 +12,8 @@ from pt4al_backend.learn.progress import Progress
 from tests.support import disks
 from tests.support.objectives import Points, Sum
 
+pytestmark = pytest.mark.training
+
 CPU = torch.device("cpu")
 
 

@@ -1,10 +1,13 @@
 """Inference: every image's scores, in order, whatever memory does."""
 
 import numpy as np
+import pytest
 import torch
 
 from pt4al_backend.learn.inference import score
 from tests.support.objectives import Points, Sum
+
+pytestmark = pytest.mark.training
 
 CPU = torch.device("cpu")
 
