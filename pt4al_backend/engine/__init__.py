@@ -1,0 +1,1 @@
+"""What moves a project forward: the work queue, the worker, and the steps of a look."""

@@ -1,0 +1,1 @@
+"""From an image reference that nobody vouches for to a stored frame."""

@@ -1,0 +1,1 @@
+"""One training or scoring: its specification, its folder, its process and its results."""

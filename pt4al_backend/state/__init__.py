@@ -1,0 +1,1 @@
+"""The state in SQL: projects, tasks, rounds, publications, and the lease."""

@@ -1,0 +1,1 @@
+"""How Label Studio packs regions: brush strokes, bitmaps and polygons."""
