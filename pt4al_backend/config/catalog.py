@@ -90,10 +90,10 @@ PRETEXTS = Catalog(
     },
 )
 
-#: What PT4AL asks first inside a batch: where the model is unsure by one of the confidences, or what covers the batch best.
+#: What PT4AL queries first inside a batch: where the model is unsure by one of the confidences, or what covers the batch best.
 BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "normalised_confidence")
 
-#: The orders in which PT4AL asks the batches (see ``query.ranking.sweep``).
+#: The orders in which PT4AL queries the batches (see ``query.ranking.sweep``).
 BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")
 
 #: The rules of a first query (see ``query.strategies.first_query``); beside these there is ``batch:N``.
@@ -144,7 +144,7 @@ DATASETS = Catalog(
 
 @dataclass(frozen=True)
 class MainTaskFacts:
-    """What can be said of a main task without importing it.
+    """What is known of a main task without importing it.
 
     ``metric`` is what its models are measured by; ``pretext`` ranks the pool where the setting of that name is empty (the
     paper's choice); ``image_posteriors`` says whether its models give an image one posterior for each class.

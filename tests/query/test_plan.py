@@ -147,8 +147,8 @@ def test_choice_has_the_requested_length_without_duplicates(
     strategy = strategy_of(ProjectSettings(), batches)
     gone = pool.ids.max() + 1 + np.arange(3)  # scored, and deleted since
     scored = rng.permutation(np.concatenate([rng.permutation(pool.ids)[:known], gone]))
-    said = model(scored, rng.dirichlet(np.ones(3), len(scored)))
-    choice = choose(strategy, Request(pool, 2, query, query + reserve, rng), said)
+    stored = model(scored, rng.dirichlet(np.ones(3), len(scored)))
+    choice = choose(strategy, Request(pool, 2, query, query + reserve, rng), stored)
     assert len(choice.ids) == len(choice.scores) == len(choice.rows) == min(n, query + reserve)
     assert len(set(choice.ids.tolist())) == len(choice.ids)
     assert np.isin(choice.ids, pool.ids).all()
@@ -171,7 +171,7 @@ def test_least_confident_of_the_round_s_batch_come_first() -> None:
 
 
 def featured(ids: NDArray[np.int64], places: NDArray[np.float64], labelled: list[float]) -> StoredOutput:
-    """What a model of two classes said of tasks that it tells apart by one number."""
+    """The output of a model of two classes with one feature."""
     posteriors = np.full((len(ids), 2), 0.5)
     return replace(
         model(ids, posteriors),

@@ -137,12 +137,12 @@ def test_unknown_order_is_refused() -> None:
 
 @given(st.integers(1, 30), st.sampled_from(BATCH_ORDERS), st.integers(1, 90))
 def test_sweep_has_every_batch_once_and_what_is_left_is_a_range(batches: int, order: str, round: int) -> None:
-    asked = sweep(batches, order)
-    assert sorted(asked.tolist()) == list(range(1, batches + 1))
-    left = np.sort(asked[round % batches :])
+    swept = sweep(batches, order)
+    assert sorted(swept.tolist()) == list(range(1, batches + 1))
+    left = np.sort(swept[round % batches :])
     assert np.all(np.diff(left) == 1)
-    wait = rounds_until(np.arange(1, batches + 1), asked, round)
-    assert wait[asked[(round - 1) % batches] - 1] == 0
+    wait = rounds_until(np.arange(1, batches + 1), swept, round)
+    assert wait[swept[(round - 1) % batches] - 1] == 0
     assert sorted(wait.tolist()) == list(range(batches))
 
 

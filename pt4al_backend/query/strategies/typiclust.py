@@ -1,7 +1,7 @@
 """TypiClust: the most typical image of each cluster that holds no label yet, the strategy for few labels.
 
-``docs/results/batch-order.md`` and ``docs/results/early.md`` have the measurements: with few labels its mean is never behind
-random's, and with 500 to 2,000 of 20,000 images it is level.
+``docs/results/all-strategies.md`` and ``docs/results/more-images.md`` have the measurements: with few labels its mean is
+never behind random's, and with 500 to 2,000 of 20,000 images it is level.
 """
 
 import warnings
