@@ -85,6 +85,17 @@ class ProjectSettings(BaseModel):
     control_share: Annotated[float, Affects.QUERY] = Field(
         0.1, ge=0, le=0.5, description="Share of a query that is drawn uniformly and measures the model."
     )
+    control: Annotated[str, Affects.MODEL] = Field(
+        "",
+        max_length=1000,
+        description="Name of the tag to learn, where the labeling config has several; empty: the only one, or the outlines "
+        "where a choice is beside them.",
+    )
+    accept_config: Annotated[str, Affects.QUERY] = Field(
+        "",
+        max_length=100,
+        description="Code of a new labeling config that drops labels, as the notice about it says: the config is then used.",
+    )
     strategy: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "pt4al", description="Rule that picks the query; `pt4al list` prints them."
     )

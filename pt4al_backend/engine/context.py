@@ -9,10 +9,10 @@ from threading import Lock
 from typing import Any
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
-from pt4al_backend.engine.access import client_for, label_reader_for
+from pt4al_backend.engine import labeling
+from pt4al_backend.engine.access import client_for
 from pt4al_backend.engine.retries import Retries
 from pt4al_backend.jobs.runner import Runner
-from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.registration import Registration
@@ -72,6 +72,7 @@ class Context:
     Attributes:
         project: its row, which ``Store.change`` keeps up to date with what this look writes.
         options: the project's settings when the look began.
+        config_xml: the labeling config that the reader reads by (see ``labeling``).
         full_sync_due: whether the look ends with a full pass over the tasks.
         requests_seen: the last request whose answers were taken over.
         reported_at, served_at: when the progress was last written and answers were last looked for, by ``time.monotonic``.
@@ -85,6 +86,7 @@ class Context:
     reader: LabelReader
     registration: Registration
     remote: RemoteProject
+    config_xml: str
     full_sync_due: bool
     requests_seen: int
     reported_at: float = 0.0
@@ -136,11 +138,13 @@ def connect(worker: Worker, project: Project, lease: Lease) -> Context:
     options = project_settings(project.params)
     client = client_for(worker.settings, project)
     remote = RemoteProject.of(client.project(project.id))
-    reader = label_reader_for(worker.settings, project, label_config.parse(remote.label_config))
+    config_xml, reader, waiting = labeling.decide(worker.store, worker.settings, project, options, remote.label_config)
     plan.require_fit(options, reader.task)
     full_sync_due = time.time() - project.full_sync_at > worker.settings.full_sync_seconds
     if (project.title, project.label_config) != (remote.title, remote.label_config):
         worker.store.change(project, title=remote.title, label_config=remote.label_config)
+    if project.notices.get("config", "") != waiting:
+        worker.store.notice(project, "config", waiting)
     return Context(
         worker=worker,
         project=project,
@@ -150,6 +154,7 @@ def connect(worker: Worker, project: Project, lease: Lease) -> Context:
         reader=reader,
         registration=Registration(worker.settings, client, project.id),
         remote=remote,
+        config_xml=config_xml,
         full_sync_due=full_sync_due,
         requests_seen=project.requests,
     )

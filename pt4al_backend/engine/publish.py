@@ -71,7 +71,8 @@ class ServedQueue:
     @classmethod
     def of(cls, ctx: Context) -> Self:
         """The queue of the project that a look is at."""
-        show, require = ctx.options.show_predictions, ctx.lease.require
+        show = ctx.options.show_predictions and ctx.config_xml == ctx.remote.label_config
+        require = ctx.lease.require
         return cls(ctx.store, ctx.client, ctx.project, ctx.reader, show_predictions=show, before_switch=require)
 
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:

@@ -155,10 +155,11 @@ def step(ctx: Context) -> Outcome:
     sync = Sync(ctx.store, ctx.client, ctx.project, ctx.reader)
     if not ctx.project.synced_until:
         ctx.phase(Phase.SYNCING)
-    reread = ctx.remote.label_config != ctx.project.config_read
+    control = ctx.reader.config.from_name
+    reread = (ctx.config_xml, control) != (ctx.project.config_read, ctx.project.control_read)
     sync.increment(reread=reread)
     if ctx.store.counts(ctx.project.id)["tasks"] != ctx.remote.task_number:
         sync.full()
     if reread:
-        ctx.store.change(ctx.project, config_read=ctx.remote.label_config)
+        ctx.store.change(ctx.project, config_read=ctx.config_xml, control_read=control)
     return Outcome.DONE

@@ -111,6 +111,10 @@ class LabelReader(ABC):
     def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:
         """What is missing before a model can be trained on ``labels``, "" if nothing is; ``shape`` is what it sees."""
 
+    @abstractmethod
+    def count(self, labels: Iterable[str], classes: Collection[str]) -> dict[str, int]:
+        """How many of the labels hold each of these classes; classes that none holds are left out."""
+
     def holds(self, label: str) -> bool:  # noqa: ARG002 - most labels are kept in the state alone
         """Whether all that belongs to a label is there; if not, the annotations are read again."""
         return True

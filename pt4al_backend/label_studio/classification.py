@@ -3,8 +3,8 @@
 Several annotations of a task are reconciled by majority; of equally many, the label whose newest annotation is newest wins.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from pt4al_backend.config import ProjectSettings
@@ -51,6 +51,10 @@ class ClassificationReader(LabelReader):
 
     def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
         return "" if len(set(labels)) > 1 else "labels of two classes or more"
+
+    def count(self, labels: Iterable[str], classes: Collection[str]) -> dict[str, int]:
+        found = Counter(labels)
+        return {name: found[name] for name in classes if found[name]}
 
     def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002
         if answer not in self.config.labels:

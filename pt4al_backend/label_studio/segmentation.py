@@ -4,6 +4,7 @@ A label is the name of a mask. Several annotations of a task are reconciled pixe
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
@@ -97,6 +98,16 @@ class SegmentationReader(LabelReader):
             if len(found) > 1:
                 return ""
         return "labels of two classes or more"
+
+    def count(self, labels: Iterable[str], classes: Collection[str]) -> dict[str, int]:
+        found: Counter[str] = Counter()
+        for label in labels:
+            try:
+                ids = np.unique(self._drawn.get(label).ids).tolist()
+            except StoreCorrupt:
+                continue  # it is read again by whatever config is in force
+            found.update(self.config.labels[each] for each in ids if each < len(self.config.labels))
+        return {name: found[name] for name in classes if found[name]}
 
     def holds(self, label: str) -> bool:
         return not label or self._drawn.has(label)

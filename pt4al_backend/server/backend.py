@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
+from pt4al_backend.engine import labeling
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import UnknownProject
-from pt4al_backend.label_studio import label_config
 from pt4al_backend.query import plan
 from pt4al_backend.server.predictions import Predictions, TaskPrediction
 from pt4al_backend.server.requests import START_TRAINING, SetupRequest, Task
@@ -53,16 +53,19 @@ class Backend:
         Raises:
             LabelConfigUnsupported, ConfigError: nothing was changed.
         """
-        parsed = label_config.parse(request.label_config)
+        known = self._store.project(request.project)
+        project = known or Project(id=request.project)
         fields: dict[str, Any] = {"label_config": request.label_config}
-        if request.extra_params is not None:
-            plan.require_fit(project_settings(request.extra_params), parsed.task)
+        if request.extra_params is None:
+            labeling.wanted(project, request.label_config, labeling.control_of(project))
+        else:
+            options = project_settings(request.extra_params)
+            plan.require_fit(options, labeling.wanted(project, request.label_config, options.control).task)
             fields["params"] = _params(request.extra_params)
         if request.hostname is not None:
             fields["hostname"] = request.hostname.rstrip("/")
         if request.access_token is not None:  # a secret of no use is not kept
             fields["access_token"] = "" if self.settings.label_studio_api_key else request.access_token
-        known = self._store.project(request.project)
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
             self._store.connect(request.project, **fields)
             self._queue.request(request.project)

@@ -11,9 +11,9 @@ from typing_extensions import TypedDict  # Python 3.11's own is not one that pyd
 
 from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_studio.annotations import LabelReader
-from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.server.live_model import LiveModel, Prediction
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Pick, Project
@@ -82,6 +82,7 @@ class Predictions:
 
     def _reader(self, project: Project) -> LabelReader | None:
         try:
-            return label_reader_for(self._settings, project, parse(project.label_config or ""))
+            waiting = project.notices and project.notices.get("config")  # the editor may not know what a prediction would show
+            return None if waiting else label_reader_for(self._settings, project, in_force(project))
         except LabelConfigUnsupported:
             return None  # it was changed in Label Studio meanwhile; the engine reports it

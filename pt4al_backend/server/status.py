@@ -13,8 +13,8 @@ from typing_extensions import TypedDict  # Python 3.11's own is not one that pyd
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
+from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
-from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.query.plan import schedule
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, PickKind, Project, Round
@@ -285,7 +285,7 @@ def _counted(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) ->
 def _metric(project: Project) -> str:
     """What models of the project's labels are measured by."""
     try:
-        return MAIN_TASK_FACTS[parse(project.label_config or "").task].metric
+        return MAIN_TASK_FACTS[in_force(project).task].metric
     except LabelConfigUnsupported:
         return MAIN_TASK_FACTS["classification"].metric  # the engine reports it
 

@@ -91,6 +91,7 @@ class Project(Base):
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
     config_read: Mapped[str] = mapped_column(Text, default="")  # the labeling config that images and labels were read by
+    control_read: Mapped[str] = mapped_column(Text, default="")  # name of the tag in it that was learned
     task: Mapped[str] = mapped_column(String(32), default="")  # the main task that the images are stored for
     requested_size: Mapped[int | None] = mapped_column(Integer)  # the setting image_size that the shapes were chosen by
     image_height: Mapped[int | None] = mapped_column(Integer)  # of the frames that networks are trained on
@@ -143,6 +144,7 @@ class ProjectColumns(TypedDict, total=False):
     synced_until: str
     full_sync_at: float
     config_read: str
+    control_read: str
     task: str
     requested_size: int | None
     image_height: int | None
@@ -169,6 +171,7 @@ class Task(Base):
     width: Mapped[int | None] = mapped_column(Integer)  # of the image as it was fetched, upright
     height: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str] = mapped_column(Text, default="")  # why it is set aside
+    image_note: Mapped[str] = mapped_column(Text, default="")  # what was done to its image, which is used all the same
     retry_at: Mapped[float | None] = mapped_column(Float)  # when an image that may be readable again is fetched once more
     loss: Mapped[float | None] = mapped_column(Float(53))
     batch: Mapped[int] = mapped_column(Integer, default=0)  # 1..I, 0: not ranked yet

@@ -81,9 +81,91 @@ def test_boxes_beside_a_brush_leave_a_segmentation(beside: str) -> None:
     assert config.from_name == "mask"
 
 
+REVIEW = '<Choices name="review" toName="image"><Choice value="good"/><Choice value="bad"/></Choices>'
+
+
 @pytest.mark.parametrize("outlines", [BRUSH, f'{LABELS}<Polygon name="p" toName="image"/>'])
-def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines: str) -> None:
-    assert parse(view(IMAGE, outlines, CHOICES.replace("label", "kind"))).task == "classification"
+def test_review_question_beside_outlines_leaves_a_segmentation(outlines: str) -> None:
+    for config in (view(IMAGE, outlines, REVIEW), view(IMAGE, REVIEW, outlines)):
+        assert parse(config).task == "segmentation"
+        assert parse(config, task="segmentation").task == "segmentation"
+
+
+def test_running_classification_stays_one_when_outlines_are_added() -> None:
+    found = parse(view(IMAGE, BRUSH, CHOICES), running="label", task="classification")
+    assert (found.task, found.from_name) == ("classification", "label")
+    assert parse(view(IMAGE, BRUSH, CHOICES), task="classification").task == "classification"
+    assert parse(view(IMAGE, BRUSH), running="label", task="classification").task == "segmentation"
+
+
+def test_box_with_a_question_is_a_classification() -> None:
+    boxes = BRUSH.replace("Brush", "Rectangle")
+    assert parse(view(IMAGE, boxes, REVIEW)).from_name == "review"
+    assert parse(view(IMAGE, LABELS, '<Rectangle name="r" toName="image"/>', REVIEW)).from_name == "review"
+
+
+def test_setting_names_the_control_to_learn() -> None:
+    config = view(IMAGE, CHOICES, REVIEW, BRUSH)
+    assert [parse(config, name).from_name for name in ("label", "review", "mask")] == ["label", "review", "mask"]
+    assert parse(config, "review", running="mask").from_name == "review"
+
+
+def test_control_that_is_learned_stays_when_another_is_added() -> None:
+    assert parse(view(IMAGE, REVIEW, CHOICES), running="label").from_name == "label"
+
+
+def test_control_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(LabelConfigUnsupported) as caught:
+        parse(view(IMAGE, CHOICES, BRUSH), "mood")
+    assert "'control' is 'mood'" in caught.value.message
+    assert "'label' (<Choices>), 'mask' (<BrushLabels>)" in caught.value.message
+    assert "extra params" in caught.value.remedy
+
+
+def test_image_is_the_one_that_the_control_points_to() -> None:
+    reference = '<Image name="reference" value="$other"/>'
+    assert parse(view(reference, IMAGE, CHOICES)).image_key == "image"
+    assert parse(view(reference, IMAGE, CHOICES.replace('toName="image"', 'toName="reference"'))).image_key == "other"
+    assert parse(view('<Image name="sheet" valueList="$pages"/>', IMAGE, BRUSH)).image_key == "image"
+
+
+POLYGONS = BRUSH.replace("Brush", "Polygon").replace("mask", "shape")
+
+
+def test_lists_with_the_same_classes_are_one() -> None:
+    other_order = POLYGONS.replace(TWO, '<Label value="dog"/><Label value="cat"/>')
+    for config in (view(IMAGE, BRUSH, POLYGONS), view(IMAGE, BRUSH, other_order)):
+        assert parse(config) == SegmentationConfig("mask", "image", "image", ("cat", "dog"), "brush", also=("shape",))
+    assert parse(view(IMAGE, BRUSH, POLYGONS), "shape") == SegmentationConfig(
+        "shape", "image", "image", ("cat", "dog"), "polygon", also=("mask",)
+    )
+    with_tool = parse(view(IMAGE, LABELS, '<Polygon name="p" toName="image"/>', BRUSH))
+    assert with_tool == SegmentationConfig("label", "image", "image", ("cat", "dog"), "polygon", "p", also=("mask",))
+
+
+def test_lists_of_other_classes_are_left_to_the_setting() -> None:
+    parts = POLYGONS.replace("cat", "paw")
+    with pytest.raises(LabelConfigUnsupported, match=r"'mask' \(<BrushLabels>\), 'shape' \(<PolygonLabels>\)"):
+        parse(view(IMAGE, BRUSH, parts))
+    found = parse(view(IMAGE, BRUSH, parts), "shape")
+    assert isinstance(found, SegmentationConfig)
+    assert (found.labels, found.also, found.others) == (("paw", "dog"), (), ("mask",))
+
+
+@pytest.mark.parametrize("tag", ["RectangleLabels", "EllipseLabels"])
+def test_boxes_of_the_classes_count_with_the_outlines(tag: str) -> None:
+    boxes = POLYGONS.replace("PolygonLabels", tag)
+    found = parse(view(IMAGE, BRUSH, boxes, boxes.replace("shape", "part").replace('value="cat"', 'value="paw"')))
+    assert isinstance(found, SegmentationConfig)
+    assert (found.also, found.others) == (("shape",), ("part",))
+
+
+def test_many_thousand_classes_are_read() -> None:
+    choices = "".join(f'<Choice value="{k}"/>' for k in range(20_000))
+    assert len(parse(view(IMAGE, f'<Choices name="c" toName="image">{choices}</Choices>')).labels) == 20_000
+    with pytest.raises(LabelConfigUnsupported, match="and others more than once") as caught:
+        parse(view(IMAGE, f'<Choices name="c" toName="image">{choices * 2}</Choices>'))
+    assert len(caught.value.message) < 300
 
 
 @pytest.mark.parametrize(
@@ -93,7 +175,6 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
         ("<View>", "not XML", "Settings > Labeling Interface"),
         ("<View></View>", "no image", '<Image name="image" value="$image"/>'),
         (view('<Text name="t" value="$text"/>', CHOICES), "it shows <Text>", "<Image"),
-        (view(IMAGE, '<Image name="second" value="$other"/>', CHOICES), "'image', 'second'", "one <Image>"),
         (view('<Image value="$image"/>', CHOICES), "no name", "name="),
         (view('<Image name="image" valueList="$images"/>', CHOICES), "list of images", "valueList"),
         (view('<Image name="image" value="http://x/y.png"/>', CHOICES), "'http://x/y.png'", 'value="$image"'),
@@ -101,7 +182,13 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
         (view('<Image name="image" value="$a[0]"/>', CHOICES), "'$a[0]'", 'value="$image"'),
         (view('<Image name="image" value="$"/>', CHOICES), "'$'", 'value="$image"'),
         (view(IMAGE), "has neither choices nor outlines", "<Choices"),
-        (view(IMAGE, CHOICES, CHOICES.replace("label", "mood")), "'label', 'mood'", "one <Choices>"),
+        (
+            view(IMAGE, CHOICES, CHOICES.replace("label", "mood")),
+            "'label' (<Choices>), 'mood' (<Choices>)",
+            '{"control": "label"}',
+        ),
+        (view(IMAGE, '<Taxonomy name="t" toName="image"/>'), "neither choices nor outlines, but <Taxonomy>", "<Choices"),
+        (view(IMAGE, '<Rating name="r" toName="image"/>', '<TextArea name="t" toName="image"/>'), "<Rating>, <TextArea>", "<Ch"),
         (view(IMAGE, CHOICES.replace("name=", 'choice="multiple" name=')), "several choices", 'choice="single"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="text"')), "No <Choices> points to", 'toName="image"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="image,text"')), "more than the image", 'toName="image"'),
@@ -118,12 +205,6 @@ def test_a_choice_for_the_image_beside_outlines_makes_a_classification(outlines:
             "one level",
         ),
         (view(IMAGE), "neither choices nor outlines", "to segment them <BrushLabels"),
-        (view(IMAGE, BRUSH, BRUSH.replace("Brush", "Polygon").replace("mask", "b")), "'mask', 'b'", "<BrushLabels> or <Polygon"),
-        (
-            view(IMAGE, BRUSH, LABELS, '<Polygon name="p" toName="image"/>'),
-            "several labels: 'mask', 'label'",
-            "one <BrushLabels>",
-        ),
         (view(IMAGE, BRUSH.replace('toName="image"', 'toName="text"')), "No <BrushLabels> points to", 'toName="image"'),
         (view(IMAGE, BRUSH.replace('toName="image"', 'toName="image,text"')), "more than the image", 'toName="image"'),
         (view(IMAGE, BRUSH.replace('name="mask"', "")), "<BrushLabels> of the labeling config has no name", "<BrushLabels name="),

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import requests
 
 from pt4al_backend.config import project_settings
+from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
 from pt4al_backend.errors import PT4ALError
-from pt4al_backend.label_studio import label_config
 from pt4al_backend.ops.doctor.connection import ANSWER_SECONDS
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import CheckFailed, CheckWarns
@@ -130,7 +130,7 @@ def _encoders(projects: Iterable[Project], default: str) -> list[str]:
     wanted = []
     for project in projects:
         try:
-            if label_config.parse(project.label_config).task == "segmentation":
+            if in_force(project).task == "segmentation":
                 wanted.append(project_settings(project.params).encoder)
         except PT4ALError:
             continue  # the project's own checks report it

@@ -2,9 +2,9 @@
 
 from pt4al_backend.config import project_settings
 from pt4al_backend.engine.access import fetcher_for
+from pt4al_backend.engine.labeling import control_of, in_force, wanted
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.decode import decode
-from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import image_of
 from pt4al_backend.label_studio.registration import SAMPLING
 from pt4al_backend.ops.doctor.context import ProjectContext
@@ -27,7 +27,9 @@ def params(context: ProjectContext) -> str:
     project = context.project
     options = project_settings(project.params)
     if project.label_config:
-        plan.require_fit(options, label_config.parse(project.label_config).task)
+        plan.require_fit(options, in_force(project).task)
+    if waiting := project.notices.get("config"):
+        raise CheckWarns(str(waiting), "Decide it in Label Studio, Settings > Labeling Interface, or in the extra params.")
     given = ", ".join(sorted(project.params)) or "none"
     return f"{project.title!r}: {PHASES.get(project.phase, project.phase)}; extra params: {given}"
 
@@ -39,7 +41,7 @@ def reached(context: ProjectContext) -> str:
 
 def image(context: ProjectContext) -> str:
     """One of the first tasks' images can be fetched and decoded."""
-    config = label_config.parse(str(context.remote.get("label_config") or ""))
+    config = wanted(context.project, str(context.remote.get("label_config") or ""), control_of(context.project))
     tasks = next(context.client.task_pages(context.project.id, page_size=IMAGES), [])
     if not tasks:
         raise CheckWarns("There is no task yet.", "Import images.")
