@@ -23,6 +23,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "query_size": (7, set()),
     "reserve_size": (7, set()),
     "control_share": (0.2, set()),
+    "control": ("species", {"training restarts"}),
+    "accept_config": ("0123abcd", set()),
     "strategy": ("margin", {"training restarts"}),
     "first_query": ("top_k", set()),
     "sampler": ("entropy", {"training restarts"}),

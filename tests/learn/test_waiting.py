@@ -87,7 +87,7 @@ def minibatch(name: str) -> Minibatch:
 
 
 def made(name: str, weights: str = "balanced") -> MainTask:
-    """A main task that has seen its lesson."""
+    """A main task that has seen its training data."""
     settings, shape = ProjectSettings(class_weights=weights, **SMALL), SHAPES[name]
     task = MAIN_TASKS.load(name, MainTask)(
         networks.build(MAIN_TASKS.load(name, MainTask).form(shape, settings, GPU)), CLASSES, shape, settings
