@@ -19,8 +19,9 @@ PREDICTED = "masks"
 def client_for(settings: ServerSettings, project: Project) -> LabelStudio:
     """A client for the Label Studio of ``project``.
 
-    The admin's address and token win. ``ServerSettings`` refuses a token without an address, so that the admin's token never goes
-    to a host that /setup named; without one, the token that Label Studio sent with /setup is tried.
+    The admin's address and token win as a pair: ``ServerSettings`` refuses a token without an address, so that the admin's token
+    never goes to a host that /setup named. Otherwise the pair that one /setup brought is used (see ``Backend.connect``). If the
+    admin gave an address alone, the token of that pair goes there and nowhere else.
 
     Raises:
         AuthError: no address or no token is known.

@@ -62,14 +62,24 @@ class Backend:
             options = project_settings(request.extra_params)
             plan.require_fit(options, labeling.wanted(project, request.label_config, options.control).task)
             fields["params"] = _params(request.extra_params)
-        if request.hostname is not None:
-            fields["hostname"] = request.hostname.rstrip("/")
-        if request.access_token is not None:  # a secret of no use is not kept
-            fields["access_token"] = "" if self.settings.label_studio_api_key else request.access_token
+        fields |= self._access(project, request)
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
             self._store.connect(request.project, **fields)
             self._queue.request(request.project)
         return known.served_version if known else ""
+
+    def _access(self, project: Project, request: SetupRequest) -> dict[str, str]:
+        """Label Studio's address and token as columns, which are one value: a stored token goes to no other address than its own.
+
+        A new address without a token leaves none. A token without an address is not taken: nothing says where it belongs.
+        """
+        if request.hostname is None:
+            return {}
+        hostname = request.hostname.rstrip("/")
+        kept = project.access_token if hostname == project.hostname else ""
+        token = kept if request.access_token is None else request.access_token
+        # with the admin's token, another one is of no use, and a secret of no use is not kept
+        return {"hostname": hostname, "access_token": "" if self.settings.label_studio_api_key else token}
 
     def note(self, project_id: int, event: str) -> None:
         """Requests a look at a project, by a worker, because something happened there.

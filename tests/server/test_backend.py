@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.access import client_for
 from pt4al_backend.engine.queue import Queue
-from pt4al_backend.errors import BadRequest, ConfigError, UnknownProject
+from pt4al_backend.errors import AuthError, BadRequest, ConfigError, UnknownProject
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.requests import SetupRequest, project_number
 from pt4al_backend.state.store import Store
@@ -55,6 +56,43 @@ def test_connect_keeps_what_the_request_leaves_out(backend: Backend, store: Stor
     assert project is not None
     assert (project.hostname, project.access_token, project.params) == ("http://a", "t", {"rounds": 3})
     assert '"c"' in project.label_config
+
+
+PAIR = {"hostname": "https://label-studio.example", "access_token": "t" * 40}
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({}, PAIR),
+        ({"hostname": "https://label-studio.example/"}, PAIR),
+        ({"hostname": "http://attacker.example"}, {"hostname": "http://attacker.example", "access_token": ""}),
+        ({"hostname": "http://label-studio.example"}, {"hostname": "http://label-studio.example", "access_token": ""}),
+        ({"hostname": ""}, {"hostname": "", "access_token": ""}),
+        ({"hostname": None}, {"hostname": "", "access_token": ""}),
+        ({"access_token": "u" * 40}, PAIR),
+        ({**PAIR, "access_token": "u" * 40}, {**PAIR, "access_token": "u" * 40}),
+        ({**PAIR, "access_token": None}, {**PAIR, "access_token": ""}),
+        ({"hostname": "http://b", "access_token": "u" * 40}, {"hostname": "http://b", "access_token": "u" * 40}),
+    ],
+)
+def test_stored_token_goes_to_no_other_address_than_its_own(
+    backend: Backend, store: Store, second: dict[str, object], expected: dict[str, str]
+) -> None:
+    backend.connect(request(**PAIR))
+    backend.connect(request(**second))
+    project = store.project(3)
+    assert project is not None
+    assert {name: getattr(project, name) for name in PAIR} == expected
+
+
+def test_token_never_goes_to_the_address_of_an_earlier_request(backend: Backend, store: Store, settings: ServerSettings) -> None:
+    backend.connect(request(hostname="http://attacker.example"))
+    backend.connect(request(access_token="t" * 40))
+    project = store.project(3)
+    assert project is not None
+    with pytest.raises(AuthError, match="No token"):
+        client_for(settings, project)
 
 
 def test_strategy_unfit_for_the_main_task_is_refused(backend: Backend, store: Store) -> None:
