@@ -57,7 +57,7 @@ def plain(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: py
 @pytest.fixture(scope="module")
 def broken(plain: Loop) -> Broken:
     files = [
-        ("cut.png", encoded(arrow(0))[:200]),
+        ("cut.png", encoded(arrow(0))[:20]),
         ("text.png", b"hello"),
         ("dot.png", encoded(flat(0, 1))),
         ("bomb.png", header_bomb()),
