@@ -18,6 +18,15 @@ Each message says what happened, each ``remedy`` what to change and where. ``sta
 server answers with.
 """
 
+from enum import StrEnum
+
+
+class Part(StrEnum):
+    """What of a project's files is damaged, as far as it can be made again by itself."""
+
+    FRAMES = "frames"
+    MASKS = "masks"
+
 
 class PT4ALError(Exception):
     """Root of the tree. ``remedy`` names what the user changes, and where."""
@@ -85,7 +94,11 @@ class TooFewClasses(TrainingImpossible):
 
 
 class StoreCorrupt(PT4ALError):
-    """A file of the state directory is missing or differs from its manifest."""
+    """A file of the state directory is missing or differs from its manifest. ``part`` is what the engine can make again."""
+
+    def __init__(self, message: str, remedy: str = "", *, part: Part | None = None) -> None:
+        super().__init__(message, remedy)
+        self.part = part
 
 
 class BadRequest(PT4ALError):

@@ -3,6 +3,7 @@
 What cannot be read is set aside with its reason; the rest is taken in.
 """
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -19,16 +20,21 @@ from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.images import frame_file
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
+from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.phases import Phase
 from pt4al_backend.state.paths import pixel_path, project_dir
 from pt4al_backend.state.schema import Project, ProjectColumns
 from pt4al_backend.state.store import Store
 
+log = logging.getLogger(__name__)
+
 THREADS = 8
+CHECKED = 256  # rows between two reports of a check
 CHUNK = 256  # images between two commits: so many are fetched again after a crash
 SAMPLE = 32  # images that decide the shape of all
 NO_FRAMES: ProjectColumns = {
@@ -36,6 +42,7 @@ NO_FRAMES: ProjectColumns = {
     "image_width": None,
     "stored_height": None,
     "stored_width": None,
+    "frames_suspect": False,
     "learner": "",
     "learner_pool": 0,
 }
@@ -71,10 +78,14 @@ class Intake:
         """Fetches all that is missing and due; reports (done, of) after each image, so that nobody waits for a slow host."""
         if self._project.stored_shape and self._fits_no_more():
             self._start_over()
+        self._forget_damaged(on_progress)
+        self._fetch_due(on_progress)
+        self._notice("")
+
+    def _fetch_due(self, on_progress: Callable[[int, int], None]) -> None:
         due = self._store.to_fetch(self._project.id, time.time())
         if not due:
             return
-        row = self._store.next_row(self._project.id)
         on_progress(0, len(due))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
             for start in range(0, len(due), CHUNK):
@@ -85,7 +96,40 @@ class Intake:
                 for done, each in enumerate(pool.map(self._fetch, part), start + 1):
                     fetched.append(each)
                     on_progress(done, len(due))
-                row = self._keep(fetched, row)
+                self._keep(fetched)
+
+    def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> None:
+        """Forgets the rows that the file has lost, so that their images are fetched again, and the jobs that may name them.
+
+        Costs no more than a look at the file's size, unless that is too small or a job found a row that is not what was written.
+        """
+        shape = self._project.stored_shape
+        if not shape:
+            return
+        path = pixel_path(self._settings, self._project)
+        if not path.is_file():
+            frame_file.remove(path)
+        with FrameFile(path, shape) as pixels:
+            if pixels.rows >= self._project.next_row and not self._project.frames_suspect:
+                return
+            ids, rows = self._store.rows(self._project.id)
+            lost = rows >= pixels.rows
+            if self._project.frames_suspect:
+                for start in range(0, len(rows), CHECKED):
+                    on_progress(start, len(rows))
+                    lost[start : start + CHECKED] |= pixels.damaged(rows[start : start + CHECKED])
+        if lost.any():
+            log.warning("Project %s: %s stored images are damaged or gone and are fetched again.", self._project.id, lost.sum())
+            self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
+        if lost.any() or self._project.frames_suspect:
+            forget_unfinished(project_dir(self._settings, self._project.id))
+        self._store.set_tasks(self._project.id, {"id": ids[lost], "row": [None] * int(lost.sum())})
+        if self._project.frames_suspect:
+            self._store.change(self._project, frames_suspect=False)
+
+    def _notice(self, sentence: str) -> None:
+        if self._project.notices.get("frames", "") != sentence:
+            self._store.notice(self._project, "frames", sentence)
 
     def _fits_no_more(self) -> bool:
         return self._project.task != self._task or self._options.image_size not in (None, self._project.requested_size)
@@ -93,7 +137,7 @@ class Intake:
     def _start_over(self) -> None:
         """Another image size was set, or another task: frames, ranking and unfinished trainings of the old shape go."""
         folder = project_dir(self._settings, self._project.id)
-        for pattern in ("pixels-*.u8", "rank-*", "score", f"learn-{self._project.round}"):
+        for pattern in ("pixels-*.u8*", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
@@ -138,17 +182,18 @@ class Intake:
             return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", passing=True)
         return Fetched(task[0], KEEP[self._task](image, shape), size)
 
-    def _keep(self, fetched: Sequence[Fetched], row: int) -> int:
+    def _keep(self, fetched: Sequence[Fetched]) -> None:
         good = [(each, each.frame) for each in fetched if each.frame is not None]
         bad = [each for each in fetched if each.frame is None]
+        rows = self._store.take_rows(self._project, len(good)) if good else range(0)
         if good and self._project.stored_shape:
             with FrameFile(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
-                for place, (_, frame) in enumerate(good, row):
+                for place, (_, frame) in zip(rows, good, strict=True):
                     pixels.write(place, frame)
                 pixels.flush()
         read: dict[str, Sequence[Any]] = {
             "id": [each.task_id for each, _ in good],
-            "row": range(row, row + len(good)),
+            "row": rows,
             "width": [each.size[0] for each, _ in good],
             "height": [each.size[1] for each, _ in good],
             "problem": [""] * len(good),
@@ -162,7 +207,6 @@ class Intake:
             "retry_at": [now + (RETRY_SECONDS if each.passing else REFETCH_SECONDS) for each in bad],
         }
         self._store.set_tasks(self._project.id, unread)
-        return row + len(good)
 
 
 def step(ctx: Context) -> Outcome:

@@ -15,7 +15,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import Outcome, Worker, connect
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
-from pt4al_backend.errors import PT4ALError
+from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.phases import Phase
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -60,6 +60,9 @@ class Engine:
             return handled - 1  # so that another look follows at once
         except PT4ALError as error:
             log.warning("Project %s: %s", project.id, error)
+            if isinstance(error, StoreCorrupt) and error.part is Part.FRAMES:
+                self._store.change(project, frames_suspect=True)
+                return handled - 1  # the next look checks every row, and fetches again what is damaged
             self._fail(project, handled, error.message, error.remedy)
         except OSError as error:
             log.exception("Project %s", project.id)

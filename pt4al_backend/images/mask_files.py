@@ -18,7 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from pt4al_backend.artefacts import atomic_write
-from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.errors import Part, StoreCorrupt
 
 #: The id of a pixel that nobody gave a class.
 UNLABELLED = 255
@@ -113,6 +113,7 @@ class MaskFiles:
             raise StoreCorrupt(
                 f"The mask {path.name} is missing or damaged ({type(error).__name__}).",
                 f"Delete {path}: its annotations are read again with the next full pass.",
+                part=Part.MASKS,
             ) from error
 
     def prune(self, wanted: Collection[str]) -> None:

@@ -99,7 +99,8 @@ def run(folder: Path, channel: Channel) -> int:
                 work(job, channel.report)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         except PT4ALError as error:
-            channel.send({"error": error.message, "remedy": error.remedy})
+            damaged = {"damaged": error.part} if isinstance(error, StoreCorrupt) and error.part else {}
+            channel.send({"error": error.message, "remedy": error.remedy, **damaged})
             return EXIT_ERROR
         except OSError as error:
             channel.send({"error": f"{error.strerror or error}: {error.filename or folder}.", "remedy": _remedy(error, folder)})

@@ -4,6 +4,7 @@ It holds ``job.json``, the arrays that it is about, a checkpoint and a log while
 artefact.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ def job_of(folder: Path) -> JobSpec | None:
         return parse((folder / SPEC).read_bytes())
     except (OSError, ValueError):
         return None
+
+
+def forget_unfinished(project: Path) -> None:
+    """Deletes the jobs below a project's folder that have no result: what they name is gone."""
+    for folder in [*project.glob("rank-*"), *project.glob("learn-*"), project / "score"]:
+        if folder.is_dir() and not (folder / RESULT).exists():
+            shutil.rmtree(folder)
 
 
 def result_of(folder: Path) -> Path | None:

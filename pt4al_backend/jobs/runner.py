@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, result_of
 from pt4al_backend.processes import lines_of
 
@@ -41,6 +41,7 @@ class Runner(Protocol):
 
         Raises:
             TrainingImpossible: the job cannot be done; it says why.
+            StoreCorrupt: it cannot be done before a ``part`` of the project's files is made again.
         """
         ...
 
@@ -53,6 +54,7 @@ class ChildRunner:
 
         Raises:
             TrainingImpossible: the child said why, or was killed once more than that.
+            StoreCorrupt: the child found a part of the project's files damaged.
         """
         for attempt in range(RESTARTS + 1):
             done = result_of(folder)
@@ -62,7 +64,10 @@ class ChildRunner:
             shutil.rmtree(folder / RESULT, ignore_errors=True)
             status, failure, tail = _run_once(folder, on_progress, on_tick)
             if failure:
-                raise TrainingImpossible(str(failure["error"]), str(failure.get("remedy", "")))
+                message, remedy = str(failure["error"]), str(failure.get("remedy", ""))
+                if "damaged" in failure:
+                    raise StoreCorrupt(message, remedy, part=Part(failure["damaged"]))
+                raise TrainingImpossible(message, remedy)
             if status > 0:
                 raise TrainingImpossible(
                     f"The training process ended with status {status}: {tail}", f"Its log is {folder / LOG}."

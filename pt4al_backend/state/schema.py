@@ -98,6 +98,8 @@ class Project(Base):
     image_width: Mapped[int | None] = mapped_column(Integer)
     stored_height: Mapped[int | None] = mapped_column(Integer)  # of the frames in the pixel file
     stored_width: Mapped[int | None] = mapped_column(Integer)
+    next_row: Mapped[int] = mapped_column(Integer, default=0)  # of the pixel file: no row is given to a second image
+    frames_suspect: Mapped[bool] = mapped_column(Boolean, default=False)  # a row was damaged: all are checked
 
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
@@ -151,6 +153,8 @@ class ProjectColumns(TypedDict, total=False):
     image_width: int | None
     stored_height: int | None
     stored_width: int | None
+    next_row: int
+    frames_suspect: bool
     learner: str
     learner_pool: int
     quality: dict[str, Any]

@@ -143,11 +143,22 @@ class TaskStore(Database):
         with self._reading() as session:
             return [(i, image) for i, image in session.execute(select(Task.id, Task.image).where(*where).order_by(Task.id))]
 
-    def next_row(self, project_id: int) -> int:
-        """First free place of the pixel file."""
+    def take_rows(self, project: Project, count: int) -> range:
+        """``count`` rows of the pixel file that no image has had: a job that names rows never finds another image in them."""
+        with self._writing() as session:
+            first = session.get_one(Project, project.id, with_for_update=True).next_row
+            columns: ProjectColumns = {"next_row": first + count}
+            change(session, project, columns)
+        mirror(project, columns)
+        return range(first, first + count)
+
+    def rows(self, project_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Task ids int64[n] and rows int64[n] of all images in the pixel file, by row."""
+        where = (Task.project_id == project_id, Task.row.is_not(None))
         with self._reading() as session:
-            last = session.scalar(select(func.max(Task.row)).where(Task.project_id == project_id))
-        return 0 if last is None else last + 1
+            found = session.execute(select(Task.id, Task.row).where(*where).order_by(Task.row)).all()
+        pairs = np.array([tuple(each) for each in found], np.int64).reshape(-1, 2)
+        return pairs[:, 0], pairs[:, 1]
 
     def tasks(self, project_id: int) -> Tasks:
         """The whole pool as columns."""

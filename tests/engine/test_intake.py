@@ -1,6 +1,7 @@
 """Taking in images: from references to frames in one file."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,4 +158,59 @@ def test_another_image_size_starts_over_without_the_old_ranking(store: Store, se
     assert (project(store).image_shape, project(store).learner) == ((64, 64), "")
     assert np.isnan(store.tasks(1).losses).all()
     assert frame(store, settings, 2).shape == (64, 64, 3)
-    assert [path.name for path in project_dir(settings, 1).iterdir()] == ["pixels-64x64.u8"]
+    assert sorted(path.name for path in project_dir(settings, 1).iterdir()) == ["pixels-64x64.u8", "pixels-64x64.u8.crc"]
+
+
+def damage(path: Path, how: str) -> None:
+    """Harms a file."""
+    if how == "cut":
+        with path.open("r+b") as file:
+            file.truncate(path.stat().st_size // 2 + 7)
+    elif how == "deleted":
+        path.unlink()
+    elif how == "replaced by a folder":
+        path.unlink()
+        (path / "inside").mkdir(parents=True)
+    else:
+        path.write_bytes(b"\x5a" * path.stat().st_size)
+
+
+@pytest.mark.parametrize("how", ["cut", "deleted", "replaced by a folder", "overwritten"])
+def test_damaged_frame_file_is_made_again(store: Store, settings: ServerSettings, files: Files, how: str) -> None:
+    add_tasks(store, range(1, 11))
+    files.add(range(1, 11))
+    take_in(store, settings, files)
+    store.set_tasks(1, {"id": range(1, 11), "loss": [1.0] * 10, "batch": [1] * 10})
+    path = pixel_path(settings, project(store))
+    damage(path, how)
+    if how == "overwritten":  # which its size does not tell; a job found out
+        store.change(1, frames_suspect=True)
+    named = project_dir(settings, 1) / "learn-1"
+    named.mkdir()
+
+    files.error = AuthError("refused")
+    with pytest.raises(AuthError):
+        take_in(store, settings, files)
+    assert "stored images were damaged or gone. They are fetched again." in project(store).notices["frames"]
+    assert not named.exists(), "a job that names rows that are gone"
+    files.error = None
+    files.fetched.clear()
+    take_in(store, settings, files)
+    assert len(files.fetched) == (5 if how == "cut" else 10)
+    assert all((frame(store, settings, i) == np.asarray(arrow(i))).all() for i in range(1, 11))
+    assert (project(store).notices, project(store).frames_suspect) == ({}, False)
+    assert np.isfinite(store.tasks(1).losses).all()
+
+
+def test_row_of_an_image_that_is_gone_is_given_to_no_other(store: Store, settings: ServerSettings, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 5))
+    take_in(store, settings, files)
+    row = store.tasks(1).rows[-1]
+    before = frame(store, settings, 3)
+    store.drop_tasks(1, [3])
+    add_tasks(store, range(4, 5))
+    take_in(store, settings, files)
+    with FrameFile(pixel_path(settings, project(store)), (32, 32)) as pixels:
+        assert (pixels.read(np.array([row]))[0] == before).all()
+    assert (frame(store, settings, 4) == np.asarray(arrow(4))).all()

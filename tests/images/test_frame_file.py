@@ -76,6 +76,29 @@ def test_a_file_that_was_cut_short_is_reported(tmp_path: Path, kept: int) -> Non
     assert str(path) in caught.value.remedy
 
 
+def test_row_that_was_overwritten_is_reported(tmp_path: Path) -> None:
+    path = tmp_path / "pixels"
+    with FrameFile(path, (4, 4)) as pixels:
+        for row, image in enumerate(squares(3, 4)):
+            pixels.write(row, image)
+    with path.open("r+b") as file:
+        file.seek(48)
+        file.write(b"garbage")
+    with FrameFile(path, (4, 4)) as pixels:
+        assert np.array_equal(pixels.read(np.array([0, 2])), squares(3, 4)[[0, 2]])
+        with pytest.raises(StoreCorrupt, match="pixels is damaged at row 1"):
+            pixels.read(np.array([1]))
+        assert pixels.damaged(np.arange(4)).tolist() == [False, True, False, True]
+
+
+def test_file_of_an_earlier_version_has_no_checksums_and_is_read(tmp_path: Path) -> None:
+    images = squares(2, 4)
+    (tmp_path / "pixels").write_bytes(images.tobytes())
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
+        assert np.array_equal(pixels.read(np.arange(2)), images)
+        assert not pixels.damaged(np.arange(2)).any()
+
+
 @pytest.mark.parametrize(
     "image",
     [np.zeros((4, 4), np.uint8), np.zeros((5, 4, 3), np.uint8), np.zeros((4, 4, 3), np.float32)],
