@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import sync
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images import frame_file
-from pt4al_backend.images.decode import decode
+from pt4al_backend.images.decode import Decoded, decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
@@ -52,11 +52,12 @@ REFETCH_SECONDS = 3600.0  # before any other image is: its file or its storage m
 
 @dataclass(frozen=True, eq=False)
 class Fetched:
-    """One task's image: its frame uint8 [h, w, 3] and its size (width, height), or why there is none, for good or not."""
+    """One task's image: its frame uint8 [h, w, 3], size (width, height) and note, or why there is none, for good or not."""
 
     task_id: int
     frame: NDArray[np.uint8] | None = None
     size: tuple[int, int] = (0, 0)
+    note: str = ""
     problem: str = ""
     passing: bool = False
 
@@ -74,18 +75,23 @@ class Intake:
         self._options = options
         self._task = task
 
-    def run(self, on_progress: Callable[[int, int], None]) -> None:
-        """Fetches all that is missing and due; reports (done, of) after each image, so that nobody waits for a slow host."""
+    def run(self, on_progress: Callable[[int, int], None]) -> list[int]:
+        """Fetches all that is missing and due; returns the ids of what it took in.
+
+        Reports (done, of) after each image, so that nobody waits for a slow host.
+        """
         if self._project.stored_shape and self._fits_no_more():
             self._start_over()
         self._forget_damaged(on_progress)
-        self._fetch_due(on_progress)
+        taken = self._fetch_due(on_progress)
         self._notice("")
+        return taken
 
-    def _fetch_due(self, on_progress: Callable[[int, int], None]) -> None:
+    def _fetch_due(self, on_progress: Callable[[int, int], None]) -> list[int]:
         due = self._store.to_fetch(self._project.id, time.time())
+        taken: list[int] = []
         if not due:
-            return
+            return taken
         on_progress(0, len(due))
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
             for start in range(0, len(due), CHUNK):
@@ -97,6 +103,8 @@ class Intake:
                     fetched.append(each)
                     on_progress(done, len(due))
                 self._keep(fetched)
+                taken += [each.task_id for each in fetched if each.frame is not None]
+        return taken
 
     def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> None:
         """Forgets the rows that the file has lost, so that their images are fetched again, and the jobs that may name them.
@@ -163,24 +171,24 @@ class Intake:
 
     def _size(self, task: tuple[int, str]) -> tuple[int, int] | None:
         try:
-            return self._open(*task)[1]
+            return self._open(*task).size
         except ImageUnreadable:
             return None
 
-    def _open(self, task_id: int, reference: str) -> tuple[Image.Image, tuple[int, int]]:
+    def _open(self, task_id: int, reference: str) -> Decoded:
         data = self._fetcher.fetch(reference, task_id)
         hint = max(self._project.stored_shape or (0,))
-        return decode(data, self._settings.image_max_pixels, hint)[:2]
+        return decode(data, self._settings.image_max_pixels, hint)
 
     def _fetch(self, task: tuple[int, str]) -> Fetched:
         try:
-            image, size = self._open(*task)
+            image, size, notes = self._open(*task)
         except ImageUnreadable as error:
             return Fetched(task[0], problem=str(error), passing=error.transient)
         shape = self._project.stored_shape
         if not shape:
             return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", passing=True)
-        return Fetched(task[0], KEEP[self._task](image, shape), size)
+        return Fetched(task[0], KEEP[self._task](image, shape), size, " ".join(notes))
 
     def _keep(self, fetched: Sequence[Fetched]) -> None:
         good = [(each, each.frame) for each in fetched if each.frame is not None]
@@ -196,6 +204,7 @@ class Intake:
             "row": rows,
             "width": [each.size[0] for each, _ in good],
             "height": [each.size[1] for each, _ in good],
+            "image_note": [each.note for each, _ in good],
             "problem": [""] * len(good),
             "retry_at": [None] * len(good),
         }
@@ -217,5 +226,6 @@ def step(ctx: Context) -> Outcome:
         keep_serving(ctx)
 
     with fetcher_for(ctx.settings, ctx.project) as fetcher:
-        Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
+        taken = Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
+    sync.read_again(ctx, taken)
     return Outcome.DONE

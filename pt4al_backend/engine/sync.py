@@ -14,7 +14,7 @@ from typing import Any
 
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.label_studio.annotations import LabelReader, image_of
+from pt4al_backend.label_studio.annotations import LabelReader, Size, image_of
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.phases import Phase
 from pt4al_backend.state.schema import AnswerKind, Project
@@ -83,19 +83,35 @@ class Sync:
     ) -> None:
         tasks: list[Json] = []
         answers: dict[int, StoredAnswer] = {}
-        for task in page:
+        news = [task for task in page if reread or self._is_news(task, known, before)]
+        sizes = self._store.sizes(self._project.id, [int(task["id"]) for task in news if task.get("annotations")])
+        for task in news:
             task_id = int(task["id"])
-            if not (reread or self._is_news(task, known, before)):
-                continue
             image, problem = self._image(task)
             if known.get(task_id) != image:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
                 known[task_id] = image
+                sizes.pop(task_id, None)  # it was another image's
             stamp, old = _stamp(task.get("annotations") or []), before.get(task_id)
             same = old if old and old.stamp == stamp and old.answer == AnswerKind.LABEL else None
-            answers[task_id] = self._answer(task, same)._replace(stamp=stamp)
+            answers[task_id] = self._answer(task, same, sizes.get(task_id), stamp)
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
+
+    def read_again(self, fetched: Sequence[int]) -> None:
+        """Reads annotations again whose image has come: they waited for its size, or were drawn on one of another size."""
+        if not fetched:
+            return
+        before = self._store.answers(self._project.id)
+        sizes = self._store.sizes(self._project.id, [task_id for task_id in fetched if task_id in before])
+        again = [task_id for task_id, size in sizes.items() if self._says_more(before[task_id], size)]
+        if again:
+            kept = {task_id: before[task_id] for task_id in before.keys() - set(again)}
+            self._take_again(again, self._store.task_images(self._project.id), kept)
+
+    def _says_more(self, answer: StoredAnswer, size: Size) -> bool:
+        is_label = answer.answer == AnswerKind.LABEL
+        return not answer.stamp or (is_label and bool(self._reader.unusable_reason(answer.label, size)))
 
     def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, StoredAnswer]) -> None:
         for page in self._client.named_pages(self._project.id, ids, page_size=self._reader.page_size):
@@ -115,12 +131,18 @@ class Sync:
         except ImageUnreadable as error:
             return "", str(error)
 
-    def _answer(self, task: Mapping[str, Any], same: StoredAnswer | None) -> StoredAnswer:
-        """The answer to a task; ``same`` is what the same annotations came to when their predictions were still there."""
+    def _answer(self, task: Mapping[str, Any], same: StoredAnswer | None, size: Size | None, stamp: str) -> StoredAnswer:
+        """The answer to a task with an image of that size.
+
+        ``same`` is what the same annotations came to when their predictions were still there. What waits for its image has
+        no stamp: it is read again.
+        """
         annotations = task.get("annotations") or []
-        answer = self._reader.answer_of(annotations) if same else self._reader.answer_of(annotations, self._prediction)
+        answer = self._reader.answer_of(annotations, (lambda _: None) if same else self._prediction, size)
         accepted = same.accepted if same else answer.accepted
-        return StoredAnswer(AnswerKind(answer.kind), answer.label or "", accepted, answer.problem or "")
+        return StoredAnswer(
+            AnswerKind(answer.kind), answer.label or "", accepted, answer.problem or "", "" if answer.waits else stamp
+        )
 
     def _prediction(self, prediction_id: int) -> Json | None:
         try:
@@ -141,13 +163,21 @@ def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
     """A digest of annotations that changes when they do, made without reading them: a drawing takes its time."""
     if not annotations:
         return ""
-    marks = sorted((int(each["id"]), str(each.get("updated_at")), bool(each.get("was_cancelled"))) for each in annotations)
+    flags = ("was_cancelled", "ground_truth")
+    marks = sorted(
+        (int(each["id"]), str(each.get("updated_at")), *(bool(each.get(flag)) for flag in flags)) for each in annotations
+    )
     return hashlib.sha256(repr(marks).encode()).hexdigest()[:40]
 
 
 def catch_up(ctx: Context) -> None:
     """Takes over what was answered since the last look, webhook or not: it must not be picked again."""
     Sync(ctx.store, ctx.client, ctx.project, ctx.reader).increment()
+
+
+def read_again(ctx: Context, fetched: Sequence[int]) -> None:
+    """Reads annotations again for which the size of their image matters, now that these were fetched."""
+    Sync(ctx.store, ctx.client, ctx.project, ctx.reader).read_again(fetched)
 
 
 def step(ctx: Context) -> Outcome:

@@ -117,7 +117,10 @@ class RoundTraining:
         split = split_labels(self._jobs.fetched(), answers, controls, self._reader, train_on_accepted=accepted)
         notes = list(split.unusable.values())
         skipped = [AnswerKind.SKIP] * len(notes)
-        self._store.set_tasks(self._project.id, {"id": list(split.unusable), "answer": skipped, "note": notes})
+        unread = [""] * len(notes)  # with a full pass they are read again, by the size that their image has
+        self._store.set_tasks(self._project.id, {"id": list(split.unusable), "answer": skipped, "note": notes, "stamp": unread})
+        if notes:
+            self._store.change(self._project, full_sync_at=0.0)
         if split.lost:
             log.warning("Project %s: %s labels are gone from the disk and are read again.", self._project.id, len(split.lost))
             self._store.change(self._project, full_sync_at=0.0)

@@ -39,17 +39,25 @@ Find = Callable[[int], Json | None]
 class Answer:
     """What the annotators say about one task.
 
+    A ground-truth annotation decides; of several, and without one, the majority, and the newest on a tie.
+
     Attributes:
         kind: "label"; "skip" if it was answered without a label that counts, which Label Studio does not ask for again; "none".
         label: what the state keeps, if ``kind`` is "label".
         accepted: everybody who gave it submitted the model's prediction unchanged.
-        problem: a sentence for the user about an annotation that does not count, if there is one.
+        problem: a sentence for the user about an annotation that does not count, or not all of it, if there is one.
+        waits: it can be read once the image was fetched.
     """
 
     kind: Literal["label", "skip", "none"]
     label: str | None = None
     accepted: bool = False
     problem: str | None = None
+    waits: bool = False
+
+
+class SizeUnknown(LabelUnreadable):
+    """An annotation does not say the size of its image: it can be read once the image is known."""
 
 
 class LabelReader(ABC):
@@ -63,32 +71,44 @@ class LabelReader(ABC):
     def __init__(self, config: LabelConfig) -> None:
         self.config = config
 
-    def answer_of(self, annotations: Iterable[Annotation], find: Find = lambda _: None) -> Answer:
-        """Reconciles the annotations of one task; ``find`` finds the predictions that they may repeat."""
+    def answer_of(self, annotations: Iterable[Annotation], find: Find = lambda _: None, size: Size | None = None) -> Answer:
+        """Reconciles the annotations of one task.
+
+        Args:
+            find: finds the predictions that they may repeat.
+            size: of the task's image, if it was fetched.
+        """
         read: list[tuple[Annotation, Any]] = []
         problems: list[str] = []
-        answered = False
+        skipped: list[str] = []
+        answered = waits = False
         for annotation in sorted(annotations, key=_age):
             answered = True
             if annotation.get("was_cancelled"):
                 continue
             try:
-                read.append((annotation, self._read(annotation)))
+                read.append((annotation, self._read(annotation, size, skipped)))
+            except SizeUnknown as error:
+                problems.append(str(error))
+                waits = True
             except LabelUnreadable as error:
                 problems.append(str(error))
         if not read:
-            return Answer("skip" if answered else "none", problem=problems[0] if problems else None)
+            return Answer("skip" if answered else "none", problem=problems[0] if problems else None, waits=waits)
         submitted = len(read) + len(problems)
-        label, givers, unusable = self._reconcile(read)
+        decisive = [(annotation, each) for annotation, each in read if annotation.get("ground_truth") is True]
+        label, givers, unusable = self._reconcile(decisive or read)
         problems += unusable
         accepted = all(self._is_accepted(annotation, find) for annotation in givers)
-        return Answer("label", label, accepted, _left_out(problems, submitted) if problems else None)
+        said = [*([_left_out(problems, submitted)] if problems else []), *([_skipped(skipped)] if skipped else [])]
+        return Answer("label", label, accepted, " ".join(said) or None, waits)
 
     @abstractmethod
-    def _read(self, annotation: Annotation) -> Any:
-        """What one annotation says.
+    def _read(self, annotation: Annotation, size: Size | None, skipped: list[str]) -> Any:
+        """What one annotation of an image of that size says; adds to ``skipped`` why parts of it say nothing.
 
         Raises:
+            SizeUnknown: it can be read once the size is known.
             LabelUnreadable: nothing that counts, and why.
         """
 
@@ -139,7 +159,7 @@ class LabelReader(ABC):
         otherwise. The link to the prediction alone would not do: it stays when the label is changed, and goes when the
         prediction is deleted. Predictions turned into annotations in bulk have the link and no mark.
         """
-        origins = [region.get("origin") for region in regions_by(annotation, self.config.from_name)]
+        origins = [region.get("origin") for region in regions_by(annotation, self.config)]
         unmarked = annotation.get("parent_prediction") is not None and all(origin is None for origin in origins)
         return bool(origins) and (unmarked or all(origin == "prediction" for origin in origins))
 
@@ -150,11 +170,11 @@ def brief(value: object) -> str:
     return text if len(text) <= LEGIBLE else f"{text[:LEGIBLE]}…"
 
 
-def regions_by(annotation: Annotation, from_name: str) -> list[Json]:
-    """The regions of an annotation that a control made."""
+def regions_by(annotation: Annotation, config: LabelConfig) -> list[Json]:
+    """The regions of an annotation that the tags made which are learned."""
     result = annotation.get("result")
     regions = [region for region in result if isinstance(region, dict)] if isinstance(result, list) else []
-    return [region for region in regions if region.get("from_name") == from_name]
+    return [region for region in regions if region.get("from_name") in config.names]
 
 
 def prediction(task_id: int, regions: Sequence[Json], score: float, model_version: str) -> Json:
@@ -197,6 +217,11 @@ def image_of(task_data: Mapping[str, Any], config: LabelConfig) -> str:
 def _left_out(problems: Sequence[str], annotations: int) -> str:
     are = "is" if len(problems) == 1 else "are"
     return f"{len(problems)} of {annotations} annotations {are} left out, the others count. {problems[0]}"
+
+
+def _skipped(regions: Sequence[str]) -> str:
+    what = "1 region covers" if len(regions) == 1 else f"{len(regions)} regions cover"
+    return f"{what} no pixel, the others count. {regions[0]}"
 
 
 def _age(annotation: Annotation) -> tuple[str, int]:

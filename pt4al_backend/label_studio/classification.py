@@ -1,6 +1,7 @@
 """Labels of projects in which an image gets one choice.
 
-Several annotations of a task are reconciled by majority; of equally many, the label whose newest annotation is newest wins.
+Several annotations of a task are reconciled by majority, unless one is the ground truth; of equally many, the label whose newest
+annotation is newest wins.
 """
 
 from collections import Counter, defaultdict
@@ -12,6 +13,10 @@ from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
 from pt4al_backend.label_studio.annotations import Annotation, Json, LabelReader, Size, brief, regions_by
+from pt4al_backend.label_studio.label_config import LabelConfig
+
+#: What to do about labels of a class that is gone.
+RENAMED = "If it was renamed, write the old name as the alias of the new choice in Settings > Labeling Interface."
 
 
 class ClassificationReader(LabelReader):
@@ -20,9 +25,13 @@ class ClassificationReader(LabelReader):
     task = "classification"
     page_size = 900
 
-    def _read(self, annotation: Annotation) -> str:
+    def __init__(self, config: LabelConfig) -> None:
+        super().__init__(config)
+        self._known = frozenset(config.labels)
+
+    def _read(self, annotation: Annotation, size: Size | None, skipped: list[str]) -> str:  # noqa: ARG002 - a choice has no size
         chosen: list[Any] = []
-        for region in regions_by(annotation, self.config.from_name):
+        for region in regions_by(annotation, self.config):
             value = region.get("value")
             choices = value.get("choices") if isinstance(value, dict) else None
             chosen.extend(choices if isinstance(choices, list) else [])
@@ -31,9 +40,10 @@ class ClassificationReader(LabelReader):
             raise LabelUnreadable(f"Submitted without a choice in {name!r}.")
         if len(chosen) > 1:
             raise LabelUnreadable(f"Submitted with several choices in {name!r}: {brief(chosen)}.")
-        if problem := self.unusable_reason(chosen[0], None):
-            raise LabelUnreadable(problem)
-        return str(chosen[0])
+        label = chosen[0]
+        if problem := self.unusable_reason(label, None):
+            raise LabelUnreadable(problem, RENAMED)
+        return str(label)
 
     def _reconcile(self, read: Sequence[tuple[Annotation, str]]) -> tuple[str, list[Annotation], list[str]]:
         votes: dict[str, list[int]] = defaultdict(list)
@@ -46,7 +56,7 @@ class ClassificationReader(LabelReader):
         return self.config.labels
 
     def unusable_reason(self, label: str, size: Size | None) -> str:  # noqa: ARG002 - a choice has no size
-        known = label in self.config.labels
+        known = isinstance(label, str) and label in self._known
         return "" if known else f"Submitted as {brief(label)}, which is no choice of the labeling config (any more)."
 
     def missing_for_training(self, labels: Collection[str], options: ProjectSettings, shape: Shape) -> str:  # noqa: ARG002
@@ -57,7 +67,7 @@ class ClassificationReader(LabelReader):
         return {name: found[name] for name in classes if found[name]}
 
     def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002
-        if answer not in self.config.labels:
+        if not isinstance(answer, str) or answer not in self._known:
             return []
         names = {"from_name": self.config.from_name, "to_name": self.config.to_name}
         region = {**names, "type": "choices", "value": {"choices": [answer]}}

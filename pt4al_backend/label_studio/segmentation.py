@@ -34,8 +34,10 @@ class SegmentationReader(LabelReader):
         super().__init__(config)
         self._drawn, self._predicted, self._max_pixels = drawn, predicted, max_pixels
 
-    def _read(self, annotation: Annotation) -> Vote:
-        return Vote.of(outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels))
+    def _read(self, annotation: Annotation, size: Size | None, skipped: list[str]) -> Vote:
+        drawing = outlines.mask_of(annotation, self.config, max_pixels=self._max_pixels, size=size)
+        skipped += drawing.skipped
+        return Vote.of(drawing.ids)
 
     def _reconcile(self, read: Sequence[tuple[Annotation, Vote]]) -> tuple[str, list[Annotation], list[str]]:
         height, width = claimed_shape([vote for _, vote in read])
@@ -64,7 +66,7 @@ class SegmentationReader(LabelReader):
 
     def _labels_in(self, annotation: Annotation) -> list[str]:
         """What the regions of an annotation or a prediction are labelled."""
-        values = [(str(region.get("type")), region.get("value")) for region in regions_by(annotation, self.config.from_name)]
+        values = [(str(region.get("type")), region.get("value")) for region in regions_by(annotation, self.config)]
         return sorted(str(value.get(kind)) for kind, value in values if isinstance(value, dict))
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
 ASIDE_SHOWN = 100
+NOTES_SHOWN = 20
 ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
@@ -106,7 +107,7 @@ class PretextQuality(TypedDict, total=False):
 
 
 class Aside(BaseModel):
-    """One task with an image or an annotation that cannot be used, and why."""
+    """One task, and why its image or an annotation cannot be used, or not as it is."""
 
     task: int
     reason: str
@@ -148,6 +149,8 @@ class ProjectStatus(BaseModel):
     history: list[RoundStatus]
     aside_total: int
     aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks with an image or an annotation that cannot be used")
+    image_notes_total: int = Field(description="images that are used although they were cut short or stretched")
+    image_notes: list[Aside] = Field(description=f"the first {NOTES_SHOWN} of them, and what was done to each")
     pretext: PretextQuality
     notices: dict[str, str]
     error: Trouble | None
@@ -210,6 +213,7 @@ class Statuses:
         options = _options(project)
         plan = schedule(counts["pool"], options)
         total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
+        noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
         counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
         metric = _metric(project)
         eta = project.progress.get("eta")
@@ -234,6 +238,8 @@ class Statuses:
             history=[_round(each, metric) for each in past],
             aside_total=total,
             aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
+            image_notes_total=noted,
+            image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=_QUALITY.validate_python(project.quality),
             notices={topic: sentence for topic, sentence in project.notices.items() if sentence},
             error=self._trouble(project),

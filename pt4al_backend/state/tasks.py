@@ -91,7 +91,7 @@ class TaskStore(Database):
 
     def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
-        blank = {"row": None, "retry_at": None, "loss": None, "batch": 0}
+        blank = {"row": None, "width": None, "height": None, "image_note": "", "retry_at": None, "loss": None, "batch": 0}
         rows = [{"project_id": project_id, **blank, **task} for task in tasks]  # id, image, problem
         self._upsert(Task, rows, ["image", "problem", *blank])
 
@@ -201,6 +201,14 @@ class TaskStore(Database):
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
             found = session.execute(select(Task.id, Task.problem, Task.note).where(where).order_by(Task.id).limit(limit))
             return total, [(i, problem or note) for i, problem, note in found]
+
+    def image_notes(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
+        """How many images are used although something was done to them, and the first of them with what that was."""
+        where = and_(Task.project_id == project_id, Task.image_note != "", Task.problem == "")
+        with self._reading() as session:
+            total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
+            found = session.execute(select(Task.id, Task.image_note).where(where).order_by(Task.id).limit(limit))
+            return total, [(i, note) for i, note in found]
 
     def counts(self, project_id: int) -> dict[str, int]:
         """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.

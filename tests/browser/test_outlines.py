@@ -64,7 +64,7 @@ def test_a_predicted_mask_is_shown_and_read_back(
     (annotation,) = lead.task(task)["annotations"]
     drawings = SegmentationReader(config, MaskFiles(tmp_path / "drawn"), lambda: MaskFiles(tmp_path), 100_000)
     assert drawings.answer_of([annotation], client.prediction).accepted
-    mask = mask_of(annotation, config, max_pixels=100_000)
+    mask = mask_of(annotation, config, max_pixels=100_000).ids
     if tool == "Polygon":
         assert (mask == scene()).mean() > 0.99
     else:

@@ -214,3 +214,19 @@ def test_row_of_an_image_that_is_gone_is_given_to_no_other(store: Store, setting
     with FrameFile(pixel_path(settings, project(store)), (32, 32)) as pixels:
         assert (pixels.read(np.array([row]))[0] == before).all()
     assert (frame(store, settings, 4) == np.asarray(arrow(4))).all()
+
+
+def test_image_that_is_cut_short_is_used_and_noted(store: Store, settings: ServerSettings, files: Files) -> None:
+    files.add(range(1, 4))
+    whole = encoded(arrow(2, 64))
+    files.files["2.png"] = whole[: len(whole) * 2 // 3]
+    add_tasks(store, range(1, 4))
+    take_in(store, settings, files)
+    assert store.counts(1)["fetched"] == 3
+    assert store.set_aside(1) == (0, [])
+    total, notes = store.image_notes(1)
+    assert (total, [task for task, _ in notes]) == (1, [2])
+    assert "cut short" in notes[0][1]
+    store.put_tasks(1, [{"id": 2, "image": "3.png", "problem": ""}])  # it was replaced
+    take_in(store, settings, files)
+    assert store.image_notes(1) == (0, [])

@@ -160,11 +160,61 @@ def test_full_pass_reads_only_changed_annotations(store: Store) -> None:
     assert full() == 0
 
 
-def test_corrected_prediction_is_not_accepted_even_after_its_deletion(store: Store, tmp_path: Path) -> None:
+def segmentation(folder: Path) -> SegmentationReader:
     tag = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
     config = parse(f'<View><Image name="image" value="$image"/>{tag}</View>')
     assert isinstance(config, SegmentationConfig)
-    reader = SegmentationReader(config, MaskFiles(tmp_path), lambda: MaskFiles(tmp_path), 10_000)
+    return SegmentationReader(config, MaskFiles(folder), lambda: MaskFiles(folder), 10_000)
+
+
+def polygon(**size: int) -> dict[str, Any]:
+    """The left half of the image."""
+    value = {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["a"]}
+    return {"id": "p", "type": "polygonlabels", "from_name": "c", "value": value, **size}
+
+
+@pytest.mark.parametrize("size", [{}, {"original_width": 40, "original_height": 30}], ids=["no size", "another size"])
+def test_outlines_are_read_by_the_size_of_their_image_once_it_has_come(
+    store: Store, tmp_path: Path, size: dict[str, int]
+) -> None:
+    studio, reader = Studio(), segmentation(tmp_path)
+    studio.add(datetime.now(UTC))
+    stamp = studio.tasks[0]["updated_at"]
+    studio.tasks[0]["annotations"] = [{"id": 1, "result": [polygon(**size)], "updated_at": stamp}]
+    look(store, studio, reader)
+    assert bool(store.answers(1)[1].label) == bool(size)
+    store.set_tasks(1, {"id": [1], "row": [0], "width": [20], "height": [10]})
+    project = store.project(1)
+    assert project is not None
+    sync = Sync(store, studio, project, reader)  # type: ignore[arg-type]
+    sync.read_again([1])
+    answer = store.answers(1)[1]
+    assert (answer.answer, answer.note, answer.label.partition("-")[0]) == ("label", "", "20x10")
+    before = studio.handed_out
+    sync.read_again([1])
+    assert studio.handed_out == before
+
+
+def test_ground_truth_that_was_set_later_decides(store: Store) -> None:
+    studio = Studio()
+    studio.add(datetime.now(UTC) - timedelta(hours=1))
+    stamp = studio.tasks[0]["updated_at"]
+    studio.tasks[0]["annotations"] = [
+        {"id": number, "result": [{"from_name": "c", "value": {"choices": [label]}}], "updated_at": stamp, "ground_truth": False}
+        for number, label in enumerate("abb")
+    ]
+    look(store, studio)
+    assert store.answers(1)[1].label == "b"
+    studio.tasks[0]["annotations"][0]["ground_truth"] = True
+    project = store.project(1)
+    assert project is not None
+    Sync(store, studio, project, READER).full()  # type: ignore[arg-type]
+    assert store.answers(1)[1].label == "a"
+
+
+def test_corrected_prediction_is_not_accepted_even_after_its_deletion(store: Store, tmp_path: Path) -> None:
+    reader = segmentation(tmp_path)
+    config = reader.config
     ids = np.repeat(np.array([[0, 1]], np.uint8), 20, axis=0).repeat(10, axis=1)
     shown = [{**region, "origin": "prediction"} for region in regions_of(Mask(ids), config)]
     studio = Studio()

@@ -242,3 +242,40 @@ def test_the_image_is_the_field_that_the_config_names() -> None:
 def test_a_task_without_an_image_says_which_field_is_meant(data: dict[str, Any]) -> None:
     with pytest.raises(ImageUnreadable, match="'photo'"):
         image_of(data, CONFIG)
+
+
+def test_ground_truth_decides_against_a_newer_one_and_a_majority() -> None:
+    star = annotation("dog", minute=1, ground_truth=True)
+    others = [annotation("cat", minute=2), annotation("cat", minute=3)]
+    assert CHOICES.answer_of([star, *others]).label == "dog"
+    assert CHOICES.answer_of([star, others[0]]).label == "dog"
+
+
+def test_several_ground_truths_are_counted_among_themselves() -> None:
+    stars = [annotation(label, minute=minute, ground_truth=True) for minute, label in enumerate(("dog", "cat", "dog", "cow"))]
+    assert CHOICES.answer_of([*stars, *[annotation("cow", minute=9)] * 3]).label == "dog"
+    assert CHOICES.answer_of(stars[:2]).label == "cat"  # of a tie the newest
+
+
+@pytest.mark.parametrize(
+    "star", [annotation("horse", ground_truth=True), annotation("dog", ground_truth=True, was_cancelled=True)]
+)
+def test_ground_truth_that_says_nothing_leaves_the_others_their_label(star: dict[str, Any]) -> None:
+    assert CHOICES.answer_of([star, annotation("cat", minute=2)]).label == "cat"
+
+
+def test_accepted_ground_truth_is_marked_whatever_others_did() -> None:
+    star = annotation("dog", origin="prediction", ground_truth=True)
+    assert CHOICES.answer_of([star, annotation("dog")]).accepted
+    assert not CHOICES.answer_of([annotation("dog", ground_truth=True), annotation("dog", origin="prediction")]).accepted
+
+
+def test_choice_that_is_gone_is_reported_with_the_alias_that_brings_it_back() -> None:
+    assert "alias" in str(CHOICES.answer_of([annotation("horse")]).problem)
+
+
+def test_choices_of_other_controls_do_not_count() -> None:
+    region = {"from_name": "quality", "to_name": "image", "type": "choices", "value": {"choices": ["good"]}}
+    both = annotation("dog")
+    both["result"] = [region, *both["result"]]
+    assert CHOICES.answer_of([both]).label == "dog"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
+from pt4al_backend.label_studio.annotations import SizeUnknown
 from pt4al_backend.label_studio.codecs import bitmap as bitmaps
 from pt4al_backend.label_studio.codecs import rle
 from pt4al_backend.label_studio.label_config import SegmentationConfig, Shape
@@ -34,7 +36,7 @@ def config(shape: Shape = "polygon", tool: str = "") -> SegmentationConfig:
 
 
 def read(*result: Any, by: SegmentationConfig | None = None, max_pixels: int = 10_000) -> NDArray[np.uint8]:
-    return mask_of({"result": list(result)}, by or config(), max_pixels=max_pixels)
+    return mask_of({"result": list(result)}, by or config(), max_pixels=max_pixels).ids
 
 
 def region(outline: dict[str, Any], label: str = "road", name: str = "ab12", kind: str = "polygonlabels", **fields: Any) -> Any:
@@ -76,7 +78,7 @@ def test_recorded_drawings_of_the_editor_are_read(
 @given(ids=arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(2, 12)), elements=st.sampled_from([0, 1, 2, __])))
 def test_a_prediction_reads_back_pixel_by_pixel(shape: Shape, tool: str, ids: NDArray[np.uint8]) -> None:
     by = config(shape, tool)
-    back = mask_of({"result": regions_of(Mask(ids), by)}, by, max_pixels=1000)
+    back = mask_of({"result": regions_of(Mask(ids), by)}, by, max_pixels=1000).ids
     np.testing.assert_array_equal(np.broadcast_to(back, ids.shape), ids)
 
 
@@ -96,7 +98,7 @@ def scene(height: int = 200, width: int = 320) -> NDArray[np.uint8]:
 @kinds
 def test_polygons_read_back_nearly_as_they_were_with_what_is_in_holes_on_top(tool: str) -> None:
     by = config("polygon", tool)
-    back = mask_of({"result": regions_of(Mask(scene()), by)}, by, max_pixels=100_000)
+    back = mask_of({"result": regions_of(Mask(scene()), by)}, by, max_pixels=100_000).ids
     for class_id in range(3):
         one, other = back == class_id, scene() == class_id
         assert (one & other).sum() / (one | other).sum() > 0.97
@@ -184,7 +186,6 @@ NO_OUTLINES: tuple[Any, ...] = (
     {"type": "relation", "from_id": "ab12", "to_id": "x", "direction": "right"},
     region(RECTANGLE, "road", "x", "rectanglelabels", from_name="boxes"),
     region(RECTANGLE, kind="rectangle", name="y", from_name="box"),
-    region(RECTANGLE, "road", "y", "labels"),
     region({"text": ["a remark"]}, kind="textarea", name="z", from_name="remark"),
     region({**box(0, 0, 10, 8), "choices": ["hard"]}, kind="choices", from_name="part"),
     "nonsense",
@@ -221,40 +222,29 @@ DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
         (region({"rle": [300] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
         (region({"rle": [-1] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
         (region({"rle": ["1"] * 9}, kind="brushlabels"), "its RLE holds something else", DRAW),
-        (region({}, kind="brushlabels"), "it has none of rle, points, imageDataURL", DRAW),
-        (region({"points": [[0, 0], [9, 9]]}), "its polygon has 2 points; it takes three", DRAW),
-        (region({"points": None}), "its polygon has no points", DRAW),
         (region({"points": [[0, 0], [9, 9], [0, float("nan")]]}), "a point that is not two numbers, its number 3", DRAW),
         (region({"points": [[0, 0], [9, float("inf")], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, "0"], [9, 9], [0, 1]]}), "a point that is not two numbers, its number 1", DRAW),
         (region({"points": [[0, 0], [9, 9, 9], [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], 9, [0, 1]]}), "a point that is not two numbers, its number 2", DRAW),
         (region({"points": [[0, 0], [9, 9]] * 60_000}), "its polygon has 120,000 points", DRAW),
-        (region(box(11, 0, 15, 8)), "its polygon covers no pixel of the image", DRAW),
         (region({"imageDataURL": "http://x"}, kind="bitmasklabels"), "its bitmap does not begin with 'data:image/png", DRAW),
         (
             region({"imageDataURL": bitmaps.encode(FULL.T)}, kind="bitmasklabels"),
             "its bitmap has 8 x 10 pixels, not 10 x 8",
             DRAW,
         ),
-        (region(box(0, 0, 5, 5), "horse"), "'horse' is no label of the labeling config (any more)", RELABEL),
-        (region(box(0, 0, 5, 5), ["road"]), "['road'] is no label of the labeling config", RELABEL),
+        (region(box(0, 0, 5, 5), "horse"), "'horse' is no label of the labeling config (any more)", "alias"),
+        (region(box(0, 0, 5, 5), ["road"]), "['road'] is no label of the labeling config", "alias"),
         (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": []}), "it has no label", RELABEL),
         (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": "road"}), "it has no label", RELABEL),
         (region(box(0, 0, 5, 5), value={**box(0, 0, 5, 5), "polygonlabels": ["car", "road"]}), "it has 2 labels, 'car'", RELABEL),
         (region(box(0, 0, 5, 5), kind="polygon", from_name="tool"), "it has no label", RELABEL),
         (region(box(0, 0, 5, 5), from_name="old"), "'old' is no tag of the labeling config (any more)", DRAW),
-        (region(box(0, 0, 5, 5), image_rotation=90), "with the image rotated by 90 degrees", "Rotate the image back"),
-        (region(box(0, 0, 5, 5), original_width=None), "are [None, 8], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_height="8"), "are [10, '8'], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_height=0), "are [10, 0], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_height=-8), "are [10, -8], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_height=8.5), "are [10, 8.5], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_height=float("inf")), "are [10, inf], not numbers of pixels", DRAW),
-        (region(box(0, 0, 5, 5), original_width=65_535), "65,535 x 8 pixels, more than 10,000", "PT4AL_IMAGE_MAX_PIXELS"),
-        (region(box(0, 0, 5, 5), original_width=65_536), "65,536 x 8 pixels, a side of more than 65,535", "a smaller image"),
-        (region(box(0, 0, 5, 5), value=None), "it has none of rle, points, imageDataURL", DRAW),
-        (region(box(0, 0, 5, 5), "x" * 10_000), f"'{'x' * 59}… is no label", RELABEL),
+        (region(RECTANGLE | {"height": "8"}, kind="rectanglelabels"), "its rectangle has no number as its height", DRAW),
+        (region({"x": 1, "y": 1, "radiusX": 9}, kind="ellipselabels"), "its ellipse has no number as its radiusY", DRAW),
+        (region({"vertices": []}, kind="vectorlabels"), "a vector does not say which pixels", "as a polygon"),
+        (region(box(0, 0, 5, 5), "x" * 10_000), f"'{'x' * 59}… is no label", "alias"),
     ],
 )
 def test_a_region_that_cannot_be_read_is_named_with_what_to_do(one: Any, says: str, remedy: str) -> None:
@@ -270,9 +260,123 @@ def test_a_region_without_an_id_is_named_by_its_place() -> None:
         read(region(box(0, 0, 3, 3), name=""), region(box(0, 0, 3, 3), "horse", name=None))
 
 
-def test_regions_of_different_images_are_refused() -> None:
-    with pytest.raises(LabelUnreadable, match="Region cd34: it is of an image of 11 x 8 pixels, region ab12 of 10 x 8"):
-        read(region(box(0, 0, 3, 3)), region(box(0, 0, 3, 3), name="cd34", original_width=11))
+UNSIZED: dict[str, Any] = {"original_width": None, "original_height": None}
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [UNSIZED, {"original_width": 20, "original_height": 16}, {"original_width": "10"}, {"original_height": 8.5}],
+    ids=["missing", "of another image", "text", "no whole number"],
+)
+def test_points_fit_the_image_whatever_size_they_say(sizes: dict[str, Any]) -> None:
+    one = region(box(0, 0, 5, 8), **sizes)
+    mask = mask_of({"result": [one]}, config(), max_pixels=1000, size=(30, 4)).ids
+    assert mask.shape == (4, 30)
+    assert mask[0].tolist() == [0] * 15 + [__] * 15
+
+
+@pytest.mark.parametrize(
+    "regions",
+    [
+        [region(box(0, 0, 5, 5), **UNSIZED)],
+        [region(box(0, 0, 5, 5), original_width=0)],
+        [region(box(0, 0, 3, 3)), region(box(0, 0, 3, 3), name="cd34", original_width=11)],
+        [region(box(0, 0, 3, 3)), region(box(0, 0, 3, 3), name="cd34", **UNSIZED)],
+    ],
+)
+def test_regions_of_unknown_size_wait_for_their_image(regions: list[Any]) -> None:
+    with pytest.raises(SizeUnknown):
+        read(*regions)
+    assert mask_of({"result": regions}, config(), max_pixels=1000, size=(10, 8)).ids.shape == (8, 10)
+
+
+@pytest.mark.parametrize(
+    "one", [brush(FULL), region({"imageDataURL": bitmaps.encode(FULL)}, kind="bitmasklabels")], ids=["brush", "bitmask"]
+)
+def test_pixels_of_another_image_are_refused(one: Any) -> None:
+    with pytest.raises(LabelUnreadable, match="drawn on an image of 10 x 8 pixels, not 20 x 16"):
+        mask_of({"result": [one]}, config(), max_pixels=1000, size=(20, 16))
+    unsized = {**one, **UNSIZED}
+    assert (mask_of({"result": [unsized]}, config(), max_pixels=1000, size=(10, 8)).ids == 0).all()
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 270])
+def test_rotation_on_the_screen_changes_nothing(degrees: int) -> None:
+    """As seen in the editor: see tests/browser/test_rotated_images.py."""
+    row = np.zeros((8, 10), np.bool_)
+    row[1, 2:4] = True
+    for one in (region(box(2, 1, 4, 2)), brush(row), region({"imageDataURL": bitmaps.encode(row)}, kind="bitmasklabels")):
+        np.testing.assert_array_equal(read({**one, "image_rotation": degrees}) == 0, row)
+
+
+@pytest.mark.parametrize(
+    ("empty", "says"),
+    [
+        (region({"points": []}, "car", "cd34"), "Region cd34: its polygon has 0 points"),
+        (region({"points": [[0, 0], [9, 9]]}, "car", "cd34"), "Region cd34: its polygon has 2 points"),
+        (region({"points": None}, "car", "cd34"), "Region cd34: its polygon has no points"),
+        (region({"points": [[30, 30], [30.3, 30], [30, 30.3]]}, "car", "cd34"), "Region cd34: its polygon covers no pixel"),
+        (region(box(11, 0, 15, 8), "car", "cd34"), "Region cd34: its polygon covers no pixel of the image"),
+        (region({}, "car", "cd34", "brushlabels"), "Region cd34: it has no outline"),
+        (region({"x": 5, "y": 5, "width": 1}, "car", "cd34", "keypointlabels"), "Region cd34: it has no outline"),
+        (
+            region({"x": 5, "y": 5, "width": 0, "height": 9}, "car", "cd34", "rectanglelabels"),
+            "Region cd34: its rectangle covers no",
+        ),
+    ],
+)
+def test_region_that_covers_no_pixel_costs_only_itself(empty: Any, says: str) -> None:
+    good = region(box(0, 0, 10, 8))
+    for result in ([good, empty], [empty, good]):
+        drawing = mask_of({"result": result}, config(), max_pixels=1000)
+        assert (drawing.ids == 0).all()
+        assert [says in each for each in drawing.skipped] == [True]
+    with pytest.raises(LabelUnreadable, match=says):
+        read(empty)
+
+
+def filled(value: dict[str, Any], kind: str, size: tuple[int, int] = (10, 8)) -> list[str]:
+    """The rows of a mask that holds one region; # is the class."""
+    one = region(value, kind=kind, **UNSIZED)
+    ids = mask_of({"result": [one]}, config(), max_pixels=100_000, size=size).ids
+    return ["".join("#" if each == 0 else "." for each in row) for row in ids]
+
+
+def test_rectangles_are_filled() -> None:
+    value = {"x": 20, "y": 25, "width": 30, "height": 25, "rotation": 0}
+    for kind in ("rectanglelabels", "labels"):
+        assert filled(value, kind) == [".........."] * 2 + ["..###....."] * 2 + [".........."] * 4
+
+
+def test_rectangles_are_turned_around_their_first_corner() -> None:
+    """Clockwise by 90 degrees, in pixels: what was 3 pixels across is 3 pixels down, to the left of the corner."""
+    value = {"x": 50, "y": 25, "width": 30, "height": 25, "rotation": 90}
+    assert filled(value, "rectanglelabels") == [".........."] * 2 + ["...##....."] * 3 + [".........."] * 3
+
+
+def test_ellipses_are_filled_around_their_centre() -> None:
+    value = {"x": 50, "y": 50, "radiusX": 40, "radiusY": 20, "rotation": 0}
+    rows = filled(value, "ellipselabels", (200, 100))
+    area = sum(row.count("#") for row in rows)
+    assert area == pytest.approx(np.pi * 80 * 20, rel=0.01)
+    assert (rows[50].index("#"), rows[50].rindex("#")) == (20, 179)
+    turned = filled({**value, "radiusX": 20, "radiusY": 10, "rotation": 90}, "ellipselabels", (200, 100))
+    assert [row[100] for row in turned] == ["."] * 10 + ["#"] * 80 + ["."] * 10
+
+
+def test_box_beside_polygons_under_one_list_of_labels_is_no_background() -> None:
+    by = config("polygon", "tool")
+    rectangle = {"x": 50, "y": 0, "width": 50, "height": 100, "rotation": 0}
+    parts = [region(box(0, 0, 3, 8), kind="polygon", from_name="tool"), region(box(0, 0, 3, 8), "car", kind="labels")]
+    parts += [region(rectangle, kind=kind, name="r", from_name=tag) for kind, tag in (("rectangle", "box"), ("labels", "mask"))]
+    assert read(*parts, by=by)[0].tolist() == [1, 1, 1, __, __, 0, 0, 0, 0, 0]
+
+
+def test_regions_of_every_merged_list_count_and_those_of_other_lists_do_not() -> None:
+    by = replace(config(), also=("shape",), others=("parts",))
+    parts = [region(box(0, 0, 2, 8)), region(box(2, 0, 4, 8), "car", "b", from_name="shape")]
+    parts.append(region(box(0, 0, 10, 8), "wheel", "c", from_name="parts"))
+    assert read(*parts, by=by)[0].tolist() == [0, 0, 1, 1, *[__] * 6]
 
 
 @pytest.mark.parametrize("result", [None, "[]", {"id": "ab12"}])

@@ -66,6 +66,30 @@ def test_annotators_are_reconciled_pixel_by_pixel(drawings: SegmentationReader, 
     assert np.array_equal(drawn.get(str(drawings.answer_of(three[::-1]).label)).ids, half(SKY, ROAD))
 
 
+def test_ground_truth_decides_every_pixel(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+    star = annotation(half(SKY, ROAD), 1, ground_truth=True)
+    others = [annotation(half(ROAD, SKY), minute) for minute in (2, 3)]
+    assert np.array_equal(drawn.get(str(drawings.answer_of([star, *others]).label)).ids, half(SKY, ROAD))
+
+
+def test_region_without_a_pixel_is_counted_in_the_note(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+    one = annotation(half(SKY, ROAD))
+    one["result"].append({**one["result"][0], "id": "stray", "value": {"brushlabels": ["sky"]}})
+    answer = drawings.answer_of([one])
+    assert np.array_equal(drawn.get(str(answer.label)).ids, half(SKY, ROAD))
+    assert answer.problem == "1 region covers no pixel, the others count. Region stray: it has no outline."
+
+
+def test_drawing_of_unknown_size_waits_for_its_image(drawings: SegmentationReader, drawn: MaskFiles) -> None:
+    points = {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["sky"]}
+    one = {"id": 1, "result": [{"id": "a", "type": "polygonlabels", "from_name": "classes", "value": points}]}
+    waiting = drawings.answer_of([one])
+    assert (waiting.kind, waiting.waits) == ("skip", True)
+    answer = drawings.answer_of([one], size=(40, 30))
+    assert (answer.kind, answer.waits) == ("label", False)
+    assert np.array_equal(drawn.get(str(answer.label)).ids, half(SKY, UNLABELLED))
+
+
 def test_an_annotation_without_a_region_counts_and_fits_any_image(drawings: SegmentationReader) -> None:
     answer = drawings.answer_of([annotation(None)])
     assert answer.kind == "label"
@@ -186,7 +210,7 @@ def test_a_models_mask_is_shown_at_the_size_of_its_image(drawings: SegmentationR
     name = predicted.put(Mask(fit_ids(half(SKY, 2, 400, 300), (96, 128)), {SKY: 0.75}, ("sky", "road", "background")))
     (region,) = drawings.regions(name, 0.9, (400, 300))
     assert (region["original_width"], region["original_height"], region["score"]) == (400, 300, 0.75)
-    back = outlines.mask_of({"result": [region]}, CONFIG, max_pixels=1_000_000)
+    back = outlines.mask_of({"result": [region]}, CONFIG, max_pixels=1_000_000).ids
     assert (back == half(SKY, UNLABELLED, 400, 300)).mean() > 0.98
 
 

@@ -59,6 +59,18 @@ def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> N
     assert client.get("/api/projects").json() == [found]
 
 
+def test_images_read_in_part_are_counted_and_not_set_aside(client: Client, busy: Store) -> None:
+    ids = list(range(21, 51))
+    busy.set_tasks(PROJECT, {"id": ids, "image_note": ["The file is cut short."] * len(ids)})
+    found = client.get("/api/projects/3").json()
+    assert (found["image_notes_total"], len(found["image_notes"])) == (30, 20)
+    assert found["image_notes"][0] == {"task": 21, "reason": "The file is cut short."}
+    assert (found["aside_total"], found["tasks"]["aside"], found["tasks"]["pool"]) == (1, 1, 59)
+    page = client.get("/projects/3").text
+    assert "30 images are used all the same" in page
+    assert "The file is cut short." in page
+
+
 def test_task_without_readable_annotation_is_set_aside_not_skipped(client: Client, busy: Store) -> None:
     busy.put_answers(PROJECT, dict.fromkeys((12, 13), SKIPPED._replace(note="Submitted without a choice.")))
     found = client.get("/api/projects/3").json()

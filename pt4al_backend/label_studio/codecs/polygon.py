@@ -13,6 +13,11 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+
+class CoversNothing(ValueError):
+    """An outline without a pixel of the image in it: nothing is lost without it."""
+
+
 _TOLERANCE = 1.0  # pixels that a simplified outline may be off, and for small parts
 _SHARE = 1 / 16  # of the side of a square as large
 _MOST_POINTS = 100_000
@@ -27,8 +32,8 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
         How many pixels were examined, and crossings computed.
 
     Raises:
-        ValueError: it has too many points, or far more outline than the mask has pixels, or no pixel is inside. The message goes
-            after "its polygon".
+        CoversNothing: no pixel is inside. The messages go after "its polygon".
+        ValueError: it has too many points, or far more outline than the mask has pixels.
     """
     height, width = mask.shape
     if len(points) > _MOST_POINTS:
@@ -45,7 +50,7 @@ def fill(mask: NDArray[np.uint8], points: NDArray[np.float64], value: int) -> in
         mask[top:bottom, left:right][inside] = value
         covers = covers or bool(inside.any())
     if not covers:
-        raise ValueError("covers no pixel of the image")
+        raise CoversNothing("covers no pixel of the image")
     return crossings + int(edges.bottoms.max() - edges.tops.min()) * (right - left)
 
 
