@@ -18,6 +18,7 @@ from model import PT4AL
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.hosts.process import hosted
+from pt4al_backend.hosts.wsgi import Guarded
 from pt4al_backend.server.requests import SetupRequest
 
 
@@ -33,6 +34,7 @@ def create_app(settings: ServerSettings) -> Flask:
         app = api.init_app(PT4AL, model_dir=str(settings.data_dir / "label-studio-ml"))
         app.before_request(lambda: _refusal(settings))
     app.register_error_handler(PT4ALError, _explain)
+    app.wsgi_app = Guarded(app.wsgi_app, hosted())
     logging.getLogger(api.__name__).setLevel(logging.INFO)  # at DEBUG it writes tokens and passwords of requests
     return app
 

@@ -8,9 +8,11 @@ from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import LabelConfig, SegmentationConfig
+from pt4al_backend.label_studio.registration import Identity, Registration
 from pt4al_backend.label_studio.segmentation import SegmentationReader
 from pt4al_backend.state.paths import mask_dir
 from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
 
 #: Where a model's artefact keeps the masks that it predicted.
 PREDICTED = "masks"
@@ -36,6 +38,12 @@ def client_for(settings: ServerSettings, project: Project) -> LabelStudio:
             "Set LABEL_STUDIO_URL to Label Studio's address and LABEL_STUDIO_API_KEY to the personal access token of an admin.",
         )
     return LabelStudio(url, token)
+
+
+def registration_for(settings: ServerSettings, store: Store, client: LabelStudio, project_id: int) -> Registration:
+    """This backend as the project's Label Studio knows it."""
+    instance = store.instance()
+    return Registration(settings, Identity(instance.id, instance.webhook_secret), client, project_id)
 
 
 def fetcher_for(settings: ServerSettings, project: Project) -> Fetcher:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.engine import labeling
-from pt4al_backend.engine.access import client_for
+from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.retries import Retries
 from pt4al_backend.jobs.runner import Runner
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -152,7 +152,7 @@ def connect(worker: Worker, project: Project, lease: Lease) -> Context:
         options=options,
         client=client,
         reader=reader,
-        registration=Registration(worker.settings, client, project.id),
+        registration=registration_for(worker.settings, worker.store, client, project.id),
         remote=remote,
         config_xml=config_xml,
         full_sync_due=full_sync_due,

@@ -1,10 +1,15 @@
 """What Label Studio keeps about this backend: its entry under Settings > Model, the webhook that goes with it, a tab."""
 
 import base64
+import binascii
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.identity import ANSWER_SECONDS, instance_at
 
 Json = dict[str, Any]
 
@@ -14,15 +19,30 @@ SAMPLING = "Uncertainty sampling"
 VIEW = "PT4AL queue"
 PREFIX = "pt4al-"
 
+#: Carries the webhook's secret. Label Studio sends it with every event, and its members can read it.
+WEBHOOK_HEADER = "X-PT4AL-Webhook"
+
+#: Seconds in which the entries of a project are asked who they are; those that are left count as another backend's.
+ASKING_SECONDS = 15.0
+
 #: Columns that the tab shows although Label Studio hides them by default.
 SHOWN = ("predictions_score", "predictions_model_versions")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells this backend from others, and the secret that opens its /webhook."""
+
+    instance: str
+    webhook_secret: str
 
 
 class Registration:
     """This backend as one project's Label Studio knows it."""
 
-    def __init__(self, settings: ServerSettings, client: LabelStudio, project_id: int) -> None:
+    def __init__(self, settings: ServerSettings, identity: Identity, client: LabelStudio, project_id: int) -> None:
         self._settings = settings
+        self._identity = identity
         self._client = client
         self._project_id = project_id
 
@@ -34,34 +54,64 @@ class Registration:
         """Their titles, which Label Studio writes into the project's model version."""
         return [str(backend.get("title") or "") for backend in self.backends()]
 
-    def repair_webhook(self) -> str:
-        """Gives the webhook the header that basic auth asks for; returns a notice if there is no webhook to give it to.
+    def ours(self, backends: Sequence[Json]) -> list[Json]:
+        """The entries at whose address this backend answers, as seen from here: /health there gives its instance id.
 
-        Label Studio sends the credentials of the connection with every request but the webhook's. They go only to a
-        webhook beside a backend entry that holds the same user name: another backend must not learn the password.
+        What an entry says of itself proves nothing, as every member of the project can add one.
+        """
+        deadline = time.monotonic() + ASKING_SECONDS
+        found = []
+        for backend in backends:
+            left = deadline - time.monotonic()
+            if left > 0 and instance_at(str(backend["url"]), min(left, ANSWER_SECONDS)) == self._identity.instance:
+                found.append(backend)
+        return found
+
+    def repair_webhook(self) -> str:
+        """Gives our webhook its secret; returns a notice if there is no webhook to give it to.
+
+        A password that an earlier version wrote into a webhook is removed, whoever the webhook's address belongs to.
         """
         backends, hooks = self.backends(), self._client.webhooks(self._project_id)
-        ours = [backend for backend in backends if self._is_ours(backend)]
-        urls = {str(backend["url"]).rstrip("/") + "/webhook" for backend in ours}
-        found = [hook for hook in hooks if hook["url"] in urls]
-        header = self.header()
-        if header and not ours:
+        ours = self.ours(backends)
+        urls = {_webhook_url(backend) for backend in ours}
+        for hook in hooks:
+            self._repair(hook, is_ours=hook["url"] in urls)
+        if self._settings.basic_auth_user and not ours:
             return (
-                f"Label Studio has no connection with the user name {self._settings.basic_auth_user!r} for this project, so its "
-                f"webhook is refused. The project is checked every {self._settings.poll_seconds:g} s instead. "
-                "Give the user name and the password of this backend under Settings > Model > Edit."
+                "None of the project's connections under Settings > Model answers as this backend, as seen from the worker, so "
+                f"its webhook is refused. The project is checked every {self._settings.poll_seconds:g} s instead. "
+                "Connect the backend there under an address that Label Studio and the worker can both reach."
             )
-        if ours and not found:
+        expected = urls or {_webhook_url(backend) for backend in backends}  # without basic auth, a webhook needs no secret
+        if backends and not any(hook["url"] in expected for hook in hooks):
             return (
                 f"Label Studio has no webhook for this project, so it is checked every {self._settings.poll_seconds:g} s. "
                 "Set ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false for Label Studio if the backend has a private "
                 "address, use a host name with a dot, then remove the backend under Settings > Model and connect it again."
             )
-        for hook in found:
-            if header and (hook.get("headers") or {}).get("Authorization") != header:
-                headers = {**(hook.get("headers") or {}), "Authorization": header}
-                self._client.update_webhook(hook["id"], url=hook["url"], send_payload=hook["send_payload"], headers=headers)
         return ""
+
+    def has_secret(self, hook: Json) -> bool:
+        """Whether a webhook carries the secret that /webhook takes."""
+        return bool(_headers(hook).get(WEBHOOK_HEADER) == self._identity.webhook_secret)
+
+    def _repair(self, hook: Json, *, is_ours: bool) -> None:
+        headers = _headers(hook)
+        wanted = {name: value for name, value in headers.items() if name != "Authorization" or not self._is_password(value)}
+        if is_ours:
+            wanted[WEBHOOK_HEADER] = self._identity.webhook_secret
+        if wanted != headers:
+            self._client.update_webhook(hook["id"], url=hook["url"], send_payload=hook["send_payload"], headers=wanted)
+
+    def _is_password(self, header: str) -> bool:
+        """Whether a header holds the credentials of basic auth, with today's password or an earlier one."""
+        user, (scheme, _, encoded) = self._settings.basic_auth_user, str(header).partition(" ")
+        try:
+            pair = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            return False
+        return bool(user) and scheme == "Basic" and pair.startswith((f"{user}:".encode(), f"{user}:".encode("latin-1")))
 
     def add_view(self) -> bool:
         """Adds a tab to the Data Manager that shows the queue in its order; False while the Data Manager has no tab at all.
@@ -91,12 +141,10 @@ class Registration:
     def _is_shown(self, column: Json, place: str) -> bool:
         return (place == "explore" and column["id"] in SHOWN) or bool((column.get("visibility_defaults") or {}).get(place, True))
 
-    def header(self) -> str:
-        """The Authorization header of basic auth; empty if it is off."""
-        if not self._settings.basic_auth_user:
-            return ""
-        pair = f"{self._settings.basic_auth_user}:{self._settings.basic_auth_pass}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
 
-    def _is_ours(self, backend: Json) -> bool:
-        return not self._settings.basic_auth_user or backend.get("basic_auth_user") == self._settings.basic_auth_user
+def _webhook_url(backend: Json) -> str:
+    return str(backend["url"]).rstrip("/") + "/webhook"
+
+
+def _headers(hook: Json) -> dict[str, str]:
+    return dict(hook.get("headers") or {})

@@ -55,6 +55,6 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         app.add_exception_handler(kind, failures.answer)
     app.add_middleware(failures.LastResort)
     app.add_middleware(SameSite)
-    app.add_middleware(BasicAuth, settings=settings)
+    app.add_middleware(BasicAuth, settings=settings, webhook_secret=backend.instance.webhook_secret)
     app.add_middleware(Timed, metrics=metrics)
     return app

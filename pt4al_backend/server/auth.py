@@ -1,5 +1,8 @@
 """Who may send requests: basic auth on every route but /health, and no posts from other sites' pages.
 
+Label Studio sends the credentials of the connection with every request but the webhook's events. So the worker writes a secret
+of their own into the webhook, and /webhook takes that as well.
+
 Both wrap the whole app, so that no route, no list of routes and no 404 is left out.
 """
 
@@ -13,22 +16,25 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.label_studio.registration import WEBHOOK_HEADER
 
 OPEN = "/health"  # Label Studio and container engines probe it; it reveals nothing
+WEBHOOK = "/webhook"
 
 
 class BasicAuth:
-    """Requires the user name and password of the settings, if they name any."""
+    """Requires the user name and password of the settings, if they name any; of /webhook, those or the webhook's secret."""
 
-    def __init__(self, app: ASGIApp, settings: ServerSettings) -> None:
+    def __init__(self, app: ASGIApp, settings: ServerSettings, webhook_secret: str) -> None:
         self._app = app
+        self._webhook_secret = webhook_secret.encode()
         wanted = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
         # Label Studio sends Latin-1, browsers UTF-8; the settings refuse what Latin-1 cannot encode
         self._wanted = (wanted.encode(), wanted.encode("latin-1"))
         self._is_on = bool(settings.basic_auth_user)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._is_on and scope["path"] != OPEN and not self._admits(Headers(scope=scope)):
+        if scope["type"] == "http" and self._is_on and scope["path"] != OPEN and not self._admits(scope):
             body = {
                 "error": "This backend requires a user name and a password.",
                 "remedy": "Use BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, enter them in Settings > Model > Edit.",
@@ -38,7 +44,11 @@ class BasicAuth:
             return
         await self._app(scope, receive, send)
 
-    def _admits(self, headers: Headers) -> bool:
+    def _admits(self, scope: Scope) -> bool:
+        headers = Headers(scope=scope)
+        secret = headers.get(WEBHOOK_HEADER, "").encode("latin-1")
+        if scope["path"] == WEBHOOK and hmac.compare_digest(secret, self._webhook_secret):
+            return True
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(encoded.strip(), validate=True)

@@ -7,6 +7,7 @@ one thing that takes longer, letting the last good model look at an image outsid
 import json
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
@@ -16,7 +17,7 @@ from pt4al_backend.errors import UnknownProject
 from pt4al_backend.query import plan
 from pt4al_backend.server.predictions import Predictions, TaskPrediction
 from pt4al_backend.server.requests import START_TRAINING, SetupRequest, Task
-from pt4al_backend.state.schema import Project, PublicationState
+from pt4al_backend.state.schema import Instance, Project, PublicationState
 from pt4al_backend.state.store import Store
 
 
@@ -33,6 +34,11 @@ class Backend:
     def open(cls, settings: ServerSettings) -> "Backend":
         """Opens the state and the queue that the settings name."""
         return cls(settings, Store.open(settings), Queue(settings))
+
+    @cached_property
+    def instance(self) -> Instance:
+        """What tells this backend from others."""
+        return self._store.instance()
 
     def close(self) -> None:
         """Closes the state."""

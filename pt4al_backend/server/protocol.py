@@ -13,7 +13,7 @@ import pydantic_core
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
@@ -57,6 +57,7 @@ class Health(BaseModel):
     status: str = "UP"
     model_class: str = "PT4AL"
     version: str = __version__
+    instance: str = Field(description="tells this backend from others: the same for all processes that share its state")
 
 
 class SetupAnswer(BaseModel):
@@ -126,9 +127,9 @@ router = APIRouter(tags=["Label Studio"])
 
 
 @router.get("/health")
-async def health() -> Health:
+async def health(services: Served) -> Health:
     """Whether the web process is up; needs no credentials."""
-    return Health()
+    return Health(instance=services.backend.instance.id)
 
 
 @router.post("/setup", **documented(SetupRequest))

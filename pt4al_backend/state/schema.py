@@ -60,6 +60,15 @@ class Base(DeclarativeBase):
     }
 
 
+class Instance(Base):
+    """The one row that tells this backend from others. Every process that shares the state is the same backend."""
+
+    __tablename__ = "instance"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)  # /health gives it to everybody
+    webhook_secret: Mapped[str] = mapped_column(String(64))  # opens /webhook, and nothing else
+
+
 class Project(Base):
     """One Label Studio project that connected the backend, and where its loop stands.
 
@@ -73,7 +82,8 @@ class Project(Base):
     label_config: Mapped[str] = mapped_column(Text, default="")
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
     hostname: Mapped[str] = mapped_column(Text, default="")  # how Label Studio names itself
-    access_token: Mapped[str] = mapped_column(Text, default="")  # from /setup; used only if the admin set none
+    access_token: Mapped[str] = mapped_column(Text, default="")  # of that address; used only if the admin set none
+    backend_host: Mapped[str] = mapped_column(Text, default="")  # the name under which Label Studio reaches this backend
 
     phase: Mapped[str] = mapped_column(String(32), default=Phase.CONNECTED)
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -132,6 +142,7 @@ class ProjectColumns(TypedDict, total=False):
     params: dict[str, Any]
     hostname: str
     access_token: str
+    backend_host: str
     phase: str
     progress: dict[str, Any]
     notices: dict[str, Any]

@@ -9,7 +9,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.projects import change, mirror, number_of
 from pt4al_backend.state.rounds import RoundStore
-from pt4al_backend.state.schema import Project, ProjectColumns
+from pt4al_backend.state.schema import Instance, Project, ProjectColumns
 from pt4al_backend.state.tasks import TaskStore
 
 #: What to do when the state cannot be read or written.
@@ -29,6 +29,11 @@ class Store(TaskStore, RoundStore):
         store = cls(settings.database_url or f"sqlite:///{path}")
         store.migrate()
         return store
+
+    def instance(self) -> Instance:
+        """What tells this backend from others; the first migration that knows it has drawn it."""
+        with self._reading() as session:
+            return session.scalars(select(Instance)).one()
 
     def project_ids(self) -> list[int]:
         """Ids of all connected projects."""

@@ -111,6 +111,20 @@ def test_routes_need_the_password_of_the_environment(plugin: Callable[[], Module
         assert client.post("/webhook", json=event, headers=headers).status_code == (401 if status == 401 else 201)
 
 
+def test_webhook_takes_its_secret_instead_of_the_password(
+    plugin: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BASIC_AUTH_USER", "label-studio")
+    monkeypatch.setenv("BASIC_AUTH_PASS", "secret")
+    client = plugin().app.test_client()
+    instance = state().instance()
+    assert client.get("/health").get_json()["instance"] == instance.id
+    event = {"action": "TASKS_CREATED", "project": {"id": 3, "label_config": CLASSIFICATION}}
+    for secret, status in (("", 401), ("guessed", 401), (instance.webhook_secret, 201)):
+        assert client.post("/webhook", json=event, headers={"X-PT4AL-Webhook": secret}).status_code == status
+    assert client.post("/setup", json=SETUP, headers={"X-PT4AL-Webhook": instance.webhook_secret}).status_code == 401
+
+
 def test_imitated_2_x_is_given_the_password_and_every_event(
     plugin: Callable[[], ModuleType], monkeypatch: pytest.MonkeyPatch
 ) -> None:

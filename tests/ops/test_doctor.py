@@ -1,6 +1,5 @@
 """``pt4al doctor``: every fault gets its line with the remedy, none hides the others, and no secret is shown."""
 
-import base64
 import json
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -57,6 +56,7 @@ class World:
         self.server.answers["/api/current-user/whoami"] = answer({"id": 1, "email": "lead@example.com"})
         self.store = Store.open(settings)
         self.store.connect(7, title="Kittens", served_version="pt4al-7-1")
+        self.server.answers["/health"] = answer({"status": "UP", "instance": self.store.instance().id})
 
     def findings(self, project_id: int | None = None) -> list[Finding]:
         for path, body in {
@@ -115,13 +115,24 @@ def test_missing_webhook_at_a_name_without_dot_asks_for_one(world: World) -> Non
     assert "without a dot (pt4al-web)" in faults(world.findings())
 
 
-def test_webhook_without_basic_auth_fails(world: World) -> None:
+def test_webhook_without_its_secret_fails_beside_basic_auth(world: World) -> None:
     world.settings = world.settings.model_copy(update={"basic_auth_user": "pt4al", "basic_auth_pass": "a-secret-word"})
     world.backend["basic_auth_user"] = "pt4al"
-    assert "basic authentication" in faults(world.findings())
+    assert "does not carry the secret" in faults(world.findings())
     del world.server.answers["/api/webhooks/"]
-    world.hook["headers"] = {"Authorization": "Basic " + base64.b64encode(b"pt4al:a-secret-word").decode()}
+    world.hook["headers"] = {"X-PT4AL-Webhook": world.store.instance().webhook_secret}
     assert faults(world.findings()) == ""
+
+
+def test_connection_without_the_user_name_says_where_to_enter_it(world: World) -> None:
+    world.settings = world.settings.model_copy(update={"basic_auth_user": "pt4al", "basic_auth_pass": "a-secret-word"})
+    assert "Settings > Model > Edit" in faults(world.findings())
+
+
+def test_another_backend_of_the_project_is_told_from_this_one(world: World) -> None:
+    world.server.answers["/health"] = answer({"status": "UP", "instance": "0" * 32})
+    found = [each for each in world.findings() if "another one" in each.text]
+    assert [each.level for each in found] == ["warn"]
 
 
 def test_missing_connection_says_where_to_make_one(world: World) -> None:

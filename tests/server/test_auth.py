@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from pt4al_backend.state.store import Store
 from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import event, predict, setup
 
@@ -52,6 +53,22 @@ def test_every_route_requires_the_credentials(guarded: Client, queue: RecordingQ
 
 def test_health_is_open(guarded: Client) -> None:
     assert guarded.get("/health").status_code == 200
+
+
+def test_webhook_takes_its_secret_and_nothing_else_does(guarded: Client, store: Store, queue: RecordingQueue) -> None:
+    store.connect(3)
+    secret = store.instance().webhook_secret
+    assert guarded.post("/webhook", json=event(), headers={"X-PT4AL-Webhook": secret}).status_code == 200
+    assert queue.requests == [(3, False)]
+    for path, body in POSTS.items():
+        for wrong in ("", secret[:-1], f"{secret}x", "é") + (() if path == "/webhook" else (secret,)):
+            headers = {"X-PT4AL-Webhook": wrong.encode("latin-1")}
+            assert guarded.post(path, json=body, headers=headers).status_code == 401
+    assert queue.requests == [(3, False)]
+
+
+def test_health_gives_the_same_instance_to_everybody(guarded: Client, client: Client, store: Store) -> None:
+    assert guarded.get("/health").json()["instance"] == client.get("/health").json()["instance"] == store.instance().id
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])

@@ -22,7 +22,7 @@ SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
 #: Of a project, here; in Label Studio; and of each ML backend that it lists there.
 PROJECT_CHECKS: tuple[Check[ProjectContext], ...] = (project.last_error, project.params)
 LABEL_STUDIO_CHECKS: tuple[Check[ProjectContext], ...] = (project.image, project.served, connection.connected)
-CONNECTION_CHECKS: tuple[Check[ConnectionContext], ...] = (connection.reachable, connection.webhook)
+CONNECTION_CHECKS: tuple[Check[ConnectionContext], ...] = (connection.login, connection.reachable, connection.webhook)
 
 
 def examine(settings: ServerSettings, project_id: int | None = None) -> Iterator[Finding]:
@@ -37,10 +37,10 @@ def examine(settings: ServerSettings, project_id: int | None = None) -> Iterator
             if finding.level != "ok":
                 break
     for number, known in server.projects.items():
-        if known is None:
+        if known is None or server.store is None:
             yield Finding("fail", f"Project {number}", "It is not connected.", "Connect it in Label Studio, Settings > Model.")
             continue
-        context = ProjectContext(settings, known)
+        context = ProjectContext(settings, server.store, known)
         yield from run_each(context.topic, PROJECT_CHECKS, context)
         if not label_studio_failed:  # its own finding has the remedy
             yield from _in_label_studio(context)
@@ -54,8 +54,8 @@ def _in_label_studio(context: ProjectContext) -> Iterator[Finding]:
     yield from run_each(context.topic, LABEL_STUDIO_CHECKS, context)
     for backend in context.listed_backends:
         each = ConnectionContext(context, backend)
-        login = run(context.topic, connection.login, each)
-        if login.level != "ok":
-            yield login
+        identified = run(context.topic, connection.ours, each)
+        if identified.level != "ok":
+            yield identified
             continue
         yield from run_each(context.topic, CONNECTION_CHECKS, each)

@@ -5,9 +5,9 @@ from requests.adapters import HTTPAdapter
 
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.http import checked_url
-from pt4al_backend.ops.doctor.connection import ANSWER_SECONDS, shown
+from pt4al_backend.ops.doctor.connection import shown
 from pt4al_backend.ops.doctor.context import ServerContext
-from pt4al_backend.ops.doctor.finding import CheckFailed, CheckWarns
+from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
 
 SET_URL = "Set LABEL_STUDIO_URL to Label Studio's address as seen from here, such as http://label-studio.example:8080."
 

@@ -4,12 +4,9 @@ import ipaddress
 import socket
 from urllib.parse import urlsplit
 
-import requests
-
 from pt4al_backend.ops.doctor.context import ConnectionContext, ProjectContext
 from pt4al_backend.ops.doctor.finding import CheckFailed, CheckWarns
 
-ANSWER_SECONDS = (3.05, 5.0)
 GUARDS = (
     "Start Label Studio with ML_BLOCK_LOCAL_IP=false and SSRF_PROTECTION_ENABLED=false (or, instead of both, "
     "USE_DEFAULT_BANNED_SUBNETS=false), then remove the backend under Settings > Model and connect it again."
@@ -24,12 +21,19 @@ def connected(context: ProjectContext) -> str:
     return ""
 
 
+def ours(connection: ConnectionContext) -> str:
+    """It is this backend, or cannot be reached from here; what another one needs is not known here."""
+    if connection.instance not in (None, connection.of.store.instance().id):
+        raise CheckWarns(f"The backend at {shown(connection.url)} is another one: /health there gives another instance.")
+    return ""
+
+
 def login(connection: ConnectionContext) -> str:
-    """It is connected with the user name that this backend requires; else it may be another one."""
+    """It is connected with the user name that this backend requires."""
     user = connection.of.settings.basic_auth_user
     if user and connection.backend.get("basic_auth_user") != user:
         text = f"The backend {shown(connection.url)} is connected without this backend's user name."
-        raise CheckWarns(text, "If it is this one: Settings > Model > Edit, basic authentication.")
+        raise CheckFailed(text, "Enter it in Settings > Model > Edit, basic authentication.")
     return ""
 
 
@@ -40,19 +44,15 @@ def reachable(connection: ConnectionContext) -> str:
     if backend.get("state") in ("DI", "ER"):
         remedy = f"Start pt4al web, and give the URL under which Label Studio's machine reaches it. {_why_refused(url)}".strip()
         raise CheckFailed(f"Label Studio cannot use the backend at {shown(url)}: {state}.", remedy)
-    try:
-        answered = requests.get(f"{url}/health", timeout=ANSWER_SECONDS, allow_redirects=False).status_code == 200
-    except requests.RequestException:
-        answered = False
-    if answered:
+    if connection.instance is not None:
         return f"Label Studio shows {state} for the backend at {shown(url)}, which answers from here as well"
     text = f"The backend at {shown(url)} does not answer from here; Label Studio shows {state}, and only its view counts."
     raise CheckWarns(text, "Nothing to change if Label Studio is on another network than this machine.")
 
 
 def webhook(connection: ConnectionContext) -> str:
-    """Label Studio has an active webhook for it, with the credentials that this backend requires."""
-    url, header = connection.url, connection.of.registration.header()
+    """Label Studio has an active webhook for it, with the secret that this backend requires."""
+    url = connection.url
     found = [hook for hook in connection.of.hooks if str(hook.get("url")) == f"{url}/webhook"]
     if not found:
         text = f"Label Studio has no webhook {shown(url)}/webhook, so answers are only noticed by polling."
@@ -61,10 +61,13 @@ def webhook(connection: ConnectionContext) -> str:
     off = [name for name in ("is_active", "send_payload", "send_for_all_actions") if hook.get(name) is False]
     if off:
         raise CheckFailed(f"The webhook has {', '.join(off)} off.", "Switch it on in Settings > Webhooks.")
-    if header and (hook.get("headers") or {}).get("Authorization") != header:
-        remedy = "A running worker sets it within PT4AL_FULL_SYNC_SECONDS, ten minutes by default."
-        raise CheckFailed("The webhook does not carry the basic authentication that this backend requires.", remedy)
-    return f"webhook {shown(url)}/webhook" + (", with basic authentication" if header else "")
+    if connection.of.settings.basic_auth_user and not connection.of.registration.has_secret(hook):
+        remedy = (
+            "A running worker sets it within PT4AL_FULL_SYNC_SECONDS, ten minutes by default, if it can reach the backend "
+            f"at {shown(url)}."
+        )
+        raise CheckFailed("The webhook does not carry the secret that this backend requires.", remedy)
+    return f"webhook {shown(url)}/webhook"
 
 
 def _why_refused(url: str) -> str:

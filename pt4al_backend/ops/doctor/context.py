@@ -5,8 +5,9 @@ from functools import cached_property
 from typing import Any
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.access import client_for
+from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.label_studio.identity import instance_at
 from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.state.opening import open_store
 from pt4al_backend.state.schema import Project
@@ -47,6 +48,7 @@ class ProjectContext:
     """A connected project, here and in Label Studio."""
 
     settings: ServerSettings
+    store: Store
     project: Project
 
     @property
@@ -67,7 +69,7 @@ class ProjectContext:
     @cached_property
     def registration(self) -> Registration:
         """The backend's entry in Label Studio."""
-        return Registration(self.settings, self.client, self.project.id)
+        return registration_for(self.settings, self.store, self.client, self.project.id)
 
     @cached_property
     def backends(self) -> list[Json]:
@@ -96,3 +98,8 @@ class ConnectionContext:
     def url(self) -> str:
         """Its address, as Label Studio has it."""
         return str(self.backend.get("url") or "").rstrip("/")
+
+    @cached_property
+    def instance(self) -> str | None:
+        """The instance id that /health gives there; "" for none, None if nothing answers from here."""
+        return instance_at(self.url)

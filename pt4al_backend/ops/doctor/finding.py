@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from pt4al_backend.errors import PT4ALError
 
 LIMIT_SECONDS = 30.0  # of one check
+ANSWER_SECONDS = (3.05, 5.0)  # to connect, and to wait for one answer
 
 Level = Literal["ok", "warn", "fail"]
 C = TypeVar("C")

@@ -11,9 +11,8 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
 from pt4al_backend.errors import PT4ALError
-from pt4al_backend.ops.doctor.connection import ANSWER_SECONDS
 from pt4al_backend.ops.doctor.context import ServerContext
-from pt4al_backend.ops.doctor.finding import CheckFailed, CheckWarns
+from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
