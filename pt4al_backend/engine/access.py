@@ -4,7 +4,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import AuthError
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.annotations import LabelReader, image_of
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.label_config import LabelConfig, SegmentationConfig
@@ -46,14 +46,20 @@ def registration_for(settings: ServerSettings, store: Store, client: LabelStudio
     return Registration(settings, Identity(instance.id, instance.webhook_secret), client, project_id)
 
 
-def fetcher_for(settings: ServerSettings, project: Project) -> Fetcher:
+def fetcher_for(settings: ServerSettings, project: Project, config: LabelConfig | None = None) -> Fetcher:
     """What fetches the images of ``project``: with Label Studio's token from Label Studio, by whichever of its names.
+
+    ``config`` finds images that stand in the task itself, of which the state has a digest; None: references come in full.
 
     Raises:
         AuthError, LabelStudioError: as ``client_for``.
     """
     client = client_for(settings, project)
-    return Fetcher(settings, client.url, client.authorization, [project.hostname] if project.hostname else [])
+
+    def find(task_id: int) -> str | None:
+        return image_of(client.task_data(project.id, task_id), config) if config else None
+
+    return Fetcher(settings, client.url, client.authorization, [project.hostname] if project.hostname else [], find)
 
 
 def label_reader_for(settings: ServerSettings, project: Project, config: LabelConfig) -> LabelReader:

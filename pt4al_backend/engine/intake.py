@@ -225,7 +225,7 @@ def step(ctx: Context) -> Outcome:
         report(ctx, {"phase": Phase.FETCHING_IMAGES, "done": done, "total": total})
         keep_serving(ctx)
 
-    with fetcher_for(ctx.settings, ctx.project) as fetcher:
+    with fetcher_for(ctx.settings, ctx.project, ctx.reader.config) as fetcher:
         taken = Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
     sync.read_again(ctx, taken)
     return Outcome.DONE

@@ -41,6 +41,8 @@ def rest(ctx: Context) -> Outcome:
     """Shows what the project waits for, and does what no round has to wait for."""
     rounds = Rounds.of(ctx)
     pool = rounds.pool()
+    left_out = 0 if len(pool) else ctx.store.counts(ctx.project.id)["tasks"]
+    ctx.notice("pool", f"All {left_out:,} tasks are set aside, as listed below: none has a usable image." if left_out else "")
     if not len(pool):
         ctx.phase(Phase.WAITING_FOR_TASKS)
     elif sum(rounds.unanswered()) or not pool.answered.all():

@@ -14,6 +14,7 @@ from typing import Any
 
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.images.inline import kept
 from pt4al_backend.label_studio.annotations import LabelReader, Size, image_of
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.phases import Phase
@@ -127,7 +128,7 @@ class Sync:
 
     def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
         try:
-            return image_of(task.get("data") or {}, self._reader.config), ""
+            return kept(image_of(task.get("data") or {}, self._reader.config)), ""
         except ImageUnreadable as error:
             return "", str(error)
 

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,7 +18,8 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import AuthError, ImageUnreadable, LabelStudioError, Unreachable
 from pt4al_backend.images.http import AddressRefused, Connections, Reply, TooLong
-from pt4al_backend.images.references import References, Target
+from pt4al_backend.images.inline import is_inline, is_kept, kept, unpacked
+from pt4al_backend.images.references import ON_DISK, References, Target
 
 REDIRECTS = 3
 REDIRECTING = (301, 302, 303, 307, 308)
@@ -42,12 +43,22 @@ class Fetcher:
         host_url: Label Studio as the backend reaches it.
         authorize: called once per request to Label Studio, and again with ``refresh=True`` after a 401.
         hostnames: other URLs under which Label Studio appears in tasks, such as the ``hostname`` it hands out.
+        find: the image field of a task of which only a digest was kept (see ``inline``).
 
     Raises:
         ConfigError: ``host_url`` is not a URL, or REQUESTS_CA_BUNDLE cannot be read.
     """
 
-    def __init__(self, settings: ServerSettings, host_url: str, authorize: Authorize, hostnames: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        host_url: str,
+        authorize: Authorize,
+        hostnames: Iterable[str] = (),
+        find: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self._find = find
+        self._finding = threading.Lock()  # one long text at a time
         self._seconds = settings.image_seconds
         self._max_bytes = settings.image_max_bytes
         self._authorize = authorize
@@ -73,6 +84,8 @@ class Fetcher:
             AuthError: Label Studio refused the token twice.
             Unreachable: Label Studio itself is down.
         """
+        if is_inline(reference):
+            return self._inline(str(reference), task_id)
         deadline = time.monotonic() + self._seconds
         target = self._references.first(reference, task_id)
         for _ in range(REDIRECTS + 1):
@@ -81,6 +94,16 @@ class Fetcher:
                 return self._file(target, reply)
             target = self._references.next(target, reply.location)
         raise ImageUnreadable(f"The image {target.name} is behind more than {REDIRECTS} redirects.", "Give its final URL.")
+
+    def _inline(self, reference: str, task_id: int) -> bytes:
+        """The image that stands in the task itself."""
+        if not is_kept(reference):
+            return unpacked(reference, self._max_bytes)
+        with self._finding:
+            found = self._find(task_id)
+            if not isinstance(found, str) or kept(found) != reference:
+                raise ImageUnreadable("The image in the task has just been replaced.", "It is tried again later.", transient=True)
+            return unpacked(found, self._max_bytes)
 
     def _ask(self, target: Target, deadline: float) -> Reply:
         if not target.token:
@@ -137,6 +160,13 @@ class Fetcher:
             remedy = "Check that it can be read without signing in, or by the user whose token the backend has."
         elif status == 404 and "/presign/" in target.path:
             remedy = "Check that a source storage in Settings > Cloud Storage covers it."
+        elif target.label_studio and not target.token:
+            remedy = f"Label Studio serves no such file. If this is a path on a disk: {ON_DISK}"
+        if status in (401, 403, 404) and "/data/local-files/" in target.path:
+            remedy = (
+                "Check that the file is there, that a Local files storage of this project covers its folder (Settings > Cloud "
+                "Storage), and that Label Studio runs with LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true."
+            )
         raise ImageUnreadable(f"The image {target.name} cannot be fetched. {where} answered with status {status}.", remedy)
 
     def _unpacked(self, target: Target, reply: Reply) -> bytes:

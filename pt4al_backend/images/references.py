@@ -9,6 +9,7 @@ the same at Label Studio's own URL, or at the   Label Studio's URL as the backen
 ``s3://``, ``gs://``, ``azure-blob://``         Label Studio's presign route with the token, then where it redirects
 other ``http(s)://``                            that host, without the token, and only at public addresses unless the
                                                 setting ``image_hosts`` names it
+``data:``                                       nowhere: it is the image itself (see ``inline``)
 anything else                                   refused
 ==============================================  ================================================================
 """
@@ -17,7 +18,7 @@ import base64
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urljoin, urlsplit
 
 from requests.utils import requote_uri
 
@@ -28,8 +29,16 @@ CLOUD = ("s3", "gs", "azure-blob")
 #: Paths of Label Studio that serve files; the token goes along with these only.
 FILES = re.compile(r"/(data/|storage-data/uploaded/|tasks/\d+/(presign|resolve)/)")
 SHOWN = 200  # characters of a reference in a message
+ON_DISK = (
+    "Files are not opened by name. Upload the image to Label Studio, or connect its folder as Local files in Settings > Cloud "
+    "Storage and import from there."
+)
+#: How paths of Windows begin, and of a home folder.
+DISK = re.compile(r"[A-Za-z]:[\\/]|\\\\|~[\w.-]*/")
+#: Folders that no web server calls its paths by.
+FOLDERS = re.compile(r"/(home|root|mnt|Users|Volumes|tmp|var|opt|srv|usr|etc)/")
 REFUSED = {
-    "file": "Files are not opened by name. Upload the image to Label Studio, or connect its folder in Settings > Cloud Storage.",
+    "file": ON_DISK,
     "data": "Upload the image to Label Studio instead of writing it into the task.",
     "": "The image field must hold a URL, or a path that Label Studio serves, such as /data/upload/….",
 }
@@ -94,9 +103,16 @@ class References:
         """
         if not isinstance(reference, str) or not reference.strip():
             raise ImageUnreadable("The image field of the task holds no text.", REFUSED[""])
-        parts = _split(reference.strip())
+        text = reference.strip()
+        if DISK.match(text) or (FOLDERS.match(text) and not self._is_below_prefix(text)):
+            raise ImageUnreadable(f"The image reference {shortened(text)} is a path on a disk.", ON_DISK)
+        if text.startswith("//"):
+            raise ImageUnreadable(
+                f"The image reference {_name(_split(text))} lacks its scheme.", "Write https: or http: in front of it."
+            )
+        parts = _split(text)
         if parts.scheme in CLOUD:
-            uri = base64.urlsafe_b64encode(reference.strip().encode()).decode()
+            uri = base64.urlsafe_b64encode(text.encode()).decode()
             target = self._inside(f"/tasks/{task_id}/presign/", f"fileuri={uri}")
             return replace(target, name=_name(parts))
         if not parts.scheme and not parts.netloc and parts.path.startswith("/"):
@@ -137,13 +153,25 @@ class References:
                 return path
         return None
 
+    def _is_below_prefix(self, path: str) -> bool:
+        return any(prefix and _below(path, prefix) is not None for _, prefix in self._roots)
+
+    def _without_prefix(self, path: str) -> str:
+        """A file's path without the sub-path under which Label Studio appears elsewhere: it is not served under it here."""
+        for _, prefix in self._roots:
+            below = _below(path, prefix) if prefix else None
+            if below is not None and FILES.match(below):
+                return below
+        return path
+
     def _inside(self, path: str, query: str) -> Target:
-        path = requote_uri(path)
+        path = requote_uri(self._without_prefix(path))
         # A path that climbs (/data/../api/…) would take the token to a route that serves no files.
         climbs = ".." in re.split(r"[/\\]", unquote(path))
-        name = f"{self._home.scheme}://{self._home.authority}{self._prefix}{path}"[:SHOWN]
+        file = parse_qs(query).get("d", []) if path.startswith("/data/local-files/") else []
+        name = f"{self._home.scheme}://{self._home.authority}{self._prefix}{path}{f'?d={file[0]}' if file else ''}"
         full = self._prefix + path + ("?" + requote_uri(query) if query else "")
-        return Target(self._home, full, name, label_studio=True, token=bool(FILES.match(path)) and not climbs)
+        return Target(self._home, full, shortened(name), label_studio=True, token=bool(FILES.match(path)) and not climbs)
 
     def _outside(self, parts: SplitResult) -> Target:
         if parts.scheme not in PORTS:
@@ -157,6 +185,12 @@ class References:
             origin = replace(origin, private=True)
         path = requote_uri(parts.path or "/") + ("?" + requote_uri(parts.query) if parts.query else "")
         return Target(origin, path, _name(parts), label_studio=False, token=False)
+
+
+def shortened(text: str) -> str:
+    """A reference for a message: of a long one the beginning, and the end with the file's name."""
+    clean = "".join(letter if letter.isprintable() else "�" for letter in text)
+    return clean if len(clean) <= SHOWN else f"{clean[: SHOWN // 3]}…{clean[-2 * SHOWN // 3 :]}"
 
 
 def _split(text: str) -> SplitResult:
@@ -188,4 +222,4 @@ def _name(parts: SplitResult) -> str:
         return "data:…"
     host = parts.netloc.rpartition("@")[2]
     start = f"{parts.scheme}://{host}" if host else f"{parts.scheme}:" if parts.scheme else ""
-    return (start + parts.path)[:SHOWN]
+    return shortened(start + parts.path)

@@ -22,6 +22,9 @@ Json = dict[str, Any]
 #: 998 uploaded files, as it looks each of them up with one more OR.
 PAGE_SIZE = 900
 
+#: Tasks of the first page, and bytes of tasks' data that a later one may hold: some projects write whole images into their tasks.
+FIRST_PAGE, PAGE_BYTES = 25, 16_000_000
+
 #: Tasks that one request names: 6 kB of address at the longest ids, and behind nginx Label Studio refuses more than 8 kB.
 NAMED_AT_ONCE = 250
 
@@ -38,6 +41,8 @@ SLOW = (3.05, 1800.0)
 
 class LabelStudio(Connection):
     """One Label Studio server, as one user; every method raises what `Connection.request` raises."""
+
+    _data_bytes: float | None = None  # of a task on average, as seen in the last page
 
     def version(self) -> str:
         """Label Studio's release, such as "1.23.2"; needs no valid token."""
@@ -71,7 +76,7 @@ class LabelStudio(Connection):
 
     def named_pages(self, project_id: int, ids: Sequence[int], page_size: int = PAGE_SIZE) -> Iterator[list[Json]]:
         """The same of the tasks with these ids, however many they are; ids that no task has (any more) are passed over."""
-        step = min(page_size, NAMED_AT_ONCE)
+        step = self._fitting(min(page_size, NAMED_AT_ONCE))
         for start in range(0, len(ids), step):
             yield from self._pages(project_id, [], WHOLE, page_size, named=ids[start : start + step])
 
@@ -81,6 +86,12 @@ class LabelStudio(Connection):
         for page in self._pages(project_id, any_of, (*TASK_FIELDS, *ANNOTATION_FIELDS), PAGE_SIZE):
             yield [task for task in page if task["annotations"]]
 
+    def task_data(self, project_id: int, task_id: int) -> Json:
+        """The data of a task; empty if there is none of that id. Unlike the route for one task it makes no backend predict."""
+        for page in self._pages(project_id, [], ("id", "data"), 1, named=[task_id]):
+            return dict(page[0].get("data") or {})
+        return {}
+
     def task_ids(self, project_id: int) -> NDArray[np.int64]:
         """Ids of all tasks of a project, ascending."""
         pages = [np.array([task["id"] for task in page], np.int64) for page in self._pages(project_id, [], ("id",), PAGE_SIZE)]
@@ -89,15 +100,17 @@ class LabelStudio(Connection):
     def _pages(
         self, project_id: int, any_of: Sequence[Json], fields: Sequence[str], page_size: int, *, named: Sequence[int] = ()
     ) -> Iterator[list[Json]]:
+        is_light = "data" not in fields
         only = {"selectedItems": {"all": False, "included": list(named)}} if named else {}
         last = 0
         while True:
+            size = page_size if is_light else self._fitting(page_size, None if named else FIRST_PAGE)
             after = _filter("id", "greater", "Number", last)
             # Filters are joined by "and" or by "or", never both; but each may hold one more, and both must then be met.
             items = [{**condition, "child_filter": after} for condition in any_of] or [after]
             params = {
                 "project": project_id,
-                "page_size": page_size,
+                "page_size": size,
                 "fields": "all" if "annotations" in fields else "task_only",
                 "include": ",".join(fields),
                 "resolve_uri": "false",
@@ -109,8 +122,16 @@ class LabelStudio(Connection):
             if page:
                 yield page
                 last = page[-1]["id"]
-            if len(page) < page_size or len(page) == len(named):
+            if not is_light and page:
+                self._data_bytes = sum(map(_data_bytes, page)) / len(page)
+            if len(page) < size or len(page) == len(named):
                 return
+
+    def _fitting(self, page_size: int, unknown: int | None = None) -> int:
+        """So many tasks of a page that their data is not too long; ``unknown``: at most, where nothing was seen yet."""
+        if self._data_bytes is None:
+            return min(page_size, unknown or page_size)
+        return max(1, min(page_size, int(PAGE_BYTES / max(self._data_bytes, 1))))
 
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Stores predictions in one request, beside those that their tasks have already.
@@ -175,6 +196,11 @@ class LabelStudio(Connection):
 
 def _filter(column: str, operator: str, kind: str, value: str | int) -> Json:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": kind, "value": value}
+
+
+def _data_bytes(task: Json) -> int:
+    data = task.get("data")
+    return sum(len(value) for value in data.values() if isinstance(value, str)) if isinstance(data, dict) else 0
 
 
 def _instant(stamp: str) -> str:

@@ -136,6 +136,23 @@ def test_address_that_is_no_text_sets_its_task_aside(store: Store) -> None:
     assert store.task_images(1)[3] == "\u65e5\u672c \u00e9.png"
 
 
+def test_image_in_the_task_is_kept_as_a_digest(store: Store) -> None:
+    studio = Studio()
+    studio.add(datetime.now(UTC))
+    studio.tasks[0]["data"]["image"] = f"data:image/png;base64,{'A' * 1_000_000}"
+    look(store, studio)
+    first = store.task_images(1)[1]
+    assert len(first) < 100
+    assert store.set_aside(1) == (0, [])
+    store.set_tasks(1, {"id": [1], "row": [0]})
+    look(store, studio)
+    assert store.tasks(1).rows.tolist() == [0]  # nothing has changed
+    studio.tasks[0]["data"]["image"] = f"data:image/png;base64,{'A' * 1_000_000}B"
+    look(store, studio)
+    assert store.task_images(1)[1] != first
+    assert store.tasks(1).rows.tolist() == [-1]
+
+
 def test_full_pass_reads_only_changed_annotations(store: Store) -> None:
     studio = Studio()
     region = {"from_name": "c", "type": "choices", "value": {"choices": ["a"]}}

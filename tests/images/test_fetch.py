@@ -251,3 +251,27 @@ def test_messages_and_tracebacks_hold_no_secrets(web: Web, closed_port: int) -> 
         text = "".join(traceback.format_exception_only(caught.value)) + caught.value.remedy + repr(caught.value.__cause__)
         assert not any(secret in text for secret in secrets)
         assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_local_file_that_no_storage_covers_is_named_with_the_storage(web: Web, status: int) -> None:
+    web.label_studio.answers["/data/local-files/"] = reply(b"", status)
+    with pytest.raises(ImageUnreadable) as caught:
+        web.fetcher().fetch("/data/local-files/?d=lake/2026/cat-0815.png", 1)
+    assert "?d=lake/2026/cat-0815.png" in caught.value.message
+    assert "Local files storage of this project covers its folder" in caught.value.remedy
+
+
+def test_path_that_label_studio_does_not_serve_may_be_one_on_a_disk(web: Web) -> None:
+    web.label_studio.answers["/datasets/cat.png"] = reply(b"", 404)
+    with pytest.raises(ImageUnreadable) as caught:
+        web.fetcher().fetch("/datasets/cat.png", 1)
+    assert "path on a disk" in caught.value.remedy
+
+
+def test_upload_below_a_sub_path_is_fetched_with_the_token(web: Web) -> None:
+    web.label_studio.answers["/data/upload/1/x.png"] = reply()
+    it = web.fetcher(hostnames=("https://host.example.com/labelstudio",))
+    assert it.fetch("/labelstudio/data/upload/1/x.png", 1) == IMAGE
+    assert it.fetch("https://host.example.com/labelstudio/data/upload/1/x.png", 1) == IMAGE
+    assert web.label_studio.tokens() == ["Token secret-token"] * 2

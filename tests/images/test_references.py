@@ -42,6 +42,43 @@ def test_a_path_prefix_of_label_studio_is_kept(reference: str) -> None:
     assert found.token
 
 
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "/labelstudio/data/upload/3/x.png",
+        "https://host.example.com/labelstudio/data/upload/3/x.png",
+        "http://ls:8080/labelstudio/data/upload/3/x.png",
+        "/data/upload/3/x.png",
+    ],
+)
+def test_sub_path_that_people_see_is_left_out_at_the_internal_address(reference: str) -> None:
+    found = target(reference, names=["https://host.example.com/labelstudio"])
+    assert (found.origin.host, found.path, found.token) == ("ls", "/data/upload/3/x.png", True)
+
+
+def test_redirect_below_the_sub_path_keeps_label_studios_rights() -> None:
+    references = References("http://ls:8080", ["https://host.example.com/labelstudio"], [])
+    first = references.first("/labelstudio/tasks/7/resolve/?fileuri=czM6", TASK)
+    following = references.next(first, "/labelstudio/data/upload/3/x.png")
+    assert (first.path, following.path, following.token) == ("/tasks/7/resolve/?fileuri=czM6", "/data/upload/3/x.png", True)
+
+
+def test_only_files_leave_the_sub_path_out() -> None:
+    assert target("/labelstudio/api/users", names=["https://host.example.com/labelstudio"]).path == "/labelstudio/api/users"
+    assert not target("/labelstudio/data/../api/users", names=["https://host.example.com/labelstudio"]).token
+
+
+def test_home_folder_below_a_sub_path_is_no_disk_path() -> None:
+    assert target("/home/data/upload/3/x.png", names=["https://host.example.com/home"]).path == "/data/upload/3/x.png"
+
+
+def test_name_of_a_local_file_is_its_path_whole_or_with_its_end() -> None:
+    assert target("/data/local-files/?d=a%20b/c.png&sig=abc").name == "http://ls:8080/data/local-files/?d=a b/c.png"
+    long = target(f"/data/local-files/?d={'folder/' * 100}cat-4711.png").name
+    assert len(long) <= 210
+    assert long.endswith("cat-4711.png")
+
+
 @pytest.mark.parametrize("scheme", ["s3", "gs", "azure-blob"])
 def test_cloud_uris_go_through_label_studios_presign_route(scheme: str) -> None:
     uri = f"{scheme}://bucket/süß/cat?.png"
@@ -129,7 +166,13 @@ def test_ipv6_hosts_keep_their_brackets() -> None:
         ("gopher://host/", "http:// or https://"),
         ("cat.png", "/data/upload"),
         ("data/upload/cat.png", "/data/upload"),
-        ("//images.example.com/x.png", "/data/upload"),
+        ("//images.example.com/x.png", "https: or http:"),
+        ("C:/images/x.png", "Local files in Settings > Cloud Storage"),
+        ("d:\\images\\x.png", "Local files in Settings > Cloud Storage"),
+        ("\\\\server\\share\\x.png", "Local files in Settings > Cloud Storage"),
+        ("/root/images/x.png", "Local files in Settings > Cloud Storage"),
+        ("/home/ada/x.png", "Local files in Settings > Cloud Storage"),
+        ("~/x.png", "Local files in Settings > Cloud Storage"),
         ("", "/data/upload"),
         ("   ", "/data/upload"),
         (None, "/data/upload"),

@@ -93,3 +93,26 @@ def test_no_predictions_are_no_request() -> None:
     with stub_server(lambda _: Reply(200, {"created": 0})) as (url, seen):
         assert LabelStudio(url, TOKEN).import_predictions(1, []) == 0
     assert seen == []
+
+
+def test_tasks_that_hold_whole_images_come_in_short_pages() -> None:
+    sizes: list[int] = []
+
+    def answer(request: Request) -> Reply:
+        last = filters(request)["items"][0]["value"]
+        sizes.append(int(parse_qs(urlsplit(request.path).query)["page_size"][0]))
+        page = [{"id": i, "annotations": [], "data": {"image": "data:" + "A" * 1_000_000}} for i in range(last + 1, 61)]
+        return Reply(200, {"tasks": page[: sizes[-1]]})
+
+    with stub_server(answer) as (url, _):
+        pages = list(LabelStudio(url, TOKEN).task_pages(1))
+    assert [task["id"] for page in pages for task in page] == list(range(1, 61))
+    assert max(sizes) <= 25
+
+
+def test_data_of_one_task_is_read_without_waking_a_backend() -> None:
+    with stub_server(lambda _: Reply(200, {"tasks": [{"id": 7, "data": {"image": "x.png"}}]})) as (url, seen):
+        assert LabelStudio(url, TOKEN).task_data(1, 7) == {"image": "x.png"}
+    assert [urlsplit(request.path).path for request in seen] == ["/api/tasks"]
+    with stub_server(lambda _: Reply(200, {"tasks": []})) as (url, _):
+        assert LabelStudio(url, TOKEN).task_data(1, 7) == {}

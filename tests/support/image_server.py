@@ -94,10 +94,12 @@ class Web:
         self._open.append(server)
         return server
 
-    def fetcher(self, url: str = "", hostnames: tuple[str, ...] = (), authorize: Any = None, **settings: Any) -> Fetcher:
+    def fetcher(
+        self, url: str = "", hostnames: tuple[str, ...] = (), authorize: Any = None, find: Any = lambda _: None, **settings: Any
+    ) -> Fetcher:
         """A fetcher that lets 127.0.0.1 pass, unless ``settings`` say otherwise."""
         limits = {"image_seconds": 10.0, "image_hosts": "127.0.0.1", **settings}
         authorize = authorize or (lambda refresh=False: TOKEN)
-        fetcher = Fetcher(ServerSettings(**limits), url or self.label_studio.url, authorize, hostnames)
+        fetcher = Fetcher(ServerSettings(**limits), url or self.label_studio.url, authorize, hostnames, find)
         self._open.append(fetcher)
         return fetcher

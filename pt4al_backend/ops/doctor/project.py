@@ -46,7 +46,7 @@ def image(context: ProjectContext) -> str:
     if not tasks:
         raise CheckWarns("There is no task yet.", "Import images.")
     problem = ""
-    with fetcher_for(context.settings, context.project) as fetcher:
+    with fetcher_for(context.settings, context.project, config) as fetcher:
         for task in tasks[:IMAGES]:
             try:
                 data = fetcher.fetch(image_of(task.get("data") or {}, config), task["id"])
