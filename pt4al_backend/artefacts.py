@@ -6,30 +6,38 @@ sees the old content or the new, never a part of it, whatever was killed when.
 An artefact is a folder with ``manifest.json`` and the files that the manifest lists with their SHA-256.
 """
 
-import glob
+import fcntl
 import hashlib
 import json
+import logging
 import os
+import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from pt4al_backend.errors import StoreCorrupt
 
+log = logging.getLogger(__name__)
+
 #: Of the manifests that are written. Those of schema 1 are read alike: their settings are those of a version before.
 SCHEMA = 2
 READABLE = (1, SCHEMA)
 MANIFEST = "manifest.json"
+#: The file of a network's weights, in those artefacts that hold one.
+WEIGHTS = "weights.pt"
 
 #: Files that are flushed at a time: thousands of masks one after the other take half a minute, eight at a time a second.
 FLUSHES = 8
 
 _PART = ".part"
+_OLD_PART = re.compile(r"\.(rank-\d+|learn-\d+|score|result)\.[a-z0-9_]{8}")  # folders of version 0.1.0
 
 Bytes = bytes | bytearray | memoryview
 
@@ -54,7 +62,7 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
     ``manifest`` is any JSON; ``schema`` and ``files`` are added. An older artefact of the same name is replaced.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    folder, lock = _claimed(lambda: Path(tempfile.mkdtemp(_PART, f".{target.name}.", target.parent)))
     try:
         yield folder
         files = {str(p.relative_to(folder)): _digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
@@ -70,6 +78,8 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+    finally:
+        os.close(lock)
 
 
 def atomic_write(path: Path, data: Bytes | Iterable[Bytes]) -> None:
@@ -86,9 +96,15 @@ def atomic_write(path: Path, data: Bytes | Iterable[Bytes]) -> None:
     Raises:
         OSError: the disk is full or failing.
     """
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
+
+    def made() -> Path:
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}{_PART}")
+        part.touch(exist_ok=False)
+        return part
+
+    part, lock = _claimed(made)
     try:
-        with part.open("xb") as file:
+        with part.open("wb") as file:
             for piece in (data,) if isinstance(data, Bytes) else data:
                 file.write(piece)
             file.flush()
@@ -97,13 +113,42 @@ def atomic_write(path: Path, data: Bytes | Iterable[Bytes]) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        os.close(lock)
     _flush(path.parent)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Deletes what writers of ``path`` that were killed left beside it. Only while nobody else writes it."""
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*{_PART}"):
-        part.unlink(missing_ok=True)
+def _claimed(make: Callable[[], Path]) -> tuple[Path, int]:
+    """Makes a temporary file or folder and locks it, which shows that its writer lives; returns it and the lock's descriptor."""
+    while True:
+        path = make()
+        try:
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # taken for a leftover before it was locked
+            continue
+        with suppress(OSError):  # a file system without locks: nothing there is ever taken for a leftover
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.exists():
+            return path, lock
+        os.close(lock)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what writers that were killed left in a folder and below it, never what a live writer is writing."""
+    for path in sorted(folder.rglob(".*")):
+        if not (path.name.endswith(_PART) or _OLD_PART.fullmatch(path.name)):
+            continue
+        with suppress(OSError):  # gone, or locked by its writer
+            lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+                log.info("Removed %s, which a writer that was killed left behind.", path)
+            finally:
+                os.close(lock)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -126,6 +171,26 @@ def manifest(folder: Path) -> dict[str, Any]:
         if not path.is_file() or _digest(path) != digest:
             raise StoreCorrupt(f"The file {name} of the artefact {folder.name} is missing or altered.", remedy)
     return dict(found)
+
+
+def has_sound(folder: Path, *names: str) -> bool:
+    """Whether an artefact's manifest can be read and these files are what it says; quick if they were the same a moment ago."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(_digest_of_version(folder / name, _version(folder / name)) == files[name] for name in names)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Changes when a file does."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=1024)
+def _digest_of_version(path: Path, _: tuple[int, ...]) -> str:
+    return _digest(path)
 
 
 def is_complete(folder: Path | None) -> bool:

@@ -159,6 +159,7 @@ def web(supervised: Supervised = False) -> None:
 @app.command()
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
+    from pt4al_backend.artefacts import remove_leftovers
     from pt4al_backend.engine.queue import Queue
     from pt4al_backend.engine.worker import Engine
     from pt4al_backend.processes import end_with_parent
@@ -169,6 +170,7 @@ def worker(supervised: Supervised = False) -> None:
         end_with_parent()
     settings = _settings()
     store = open_store(settings)
+    remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
     Queue(settings, work=Engine(settings, store).handle_request).consume(store.project_ids)
 

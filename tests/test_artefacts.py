@@ -142,8 +142,53 @@ def test_writer_that_is_killed_leaves_the_old_file_and_leftovers_can_be_removed(
     assert ended.returncode == -signal.SIGKILL
     assert file.read_bytes() == b"old"
     assert len(names(tmp_path)) == 3
-    artefacts.remove_leftovers(file)
+    artefacts.remove_leftovers(tmp_path)
     assert names(tmp_path) == ["file[1]", "file[1].npz"]
+
+
+KILLED_IN_FOLDER = """
+import os, signal, sys
+from pathlib import Path
+from pt4al_backend import artefacts
+
+with artefacts.writing(Path(sys.argv[1])) as draft:
+    (draft / "weights.pt").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_folder_of_a_killed_writer_is_removed_and_never_that_of_a_live_one(tmp_path: Path) -> None:
+    project = tmp_path / "projects" / "1"
+    write(project / "rank-1" / "result")
+    (project / ".learn-1.a1b2c3d4").mkdir()  # as version 0.1.0 left them
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    for target in (project / "learn-1", project / "rank-1" / "result"):
+        subprocess.run([sys.executable, "-c", KILLED_IN_FOLDER, target], check=False, env=environment)
+
+    def pieces() -> Iterator[bytes]:
+        yield b"first"
+        artefacts.remove_leftovers(tmp_path)
+        yield b" and last"
+
+    with artefacts.writing(project / "learn-2") as draft:
+        (draft / "weights.pt").write_bytes(b"weights")
+        artefacts.remove_leftovers(tmp_path)
+        artefacts.atomic_write(project / "mask.png", pieces())
+    assert (project / "mask.png").read_bytes() == b"first and last"
+    assert names(project) == ["learn-2", "mask.png", "rank-1"]
+    assert names(project / "rank-1") == ["result"]
+    assert all(map(artefacts.is_complete, (project / "learn-2", project / "rank-1" / "result")))
+
+
+def test_file_that_was_altered_is_noticed_at_the_next_check(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    assert not artefacts.has_sound(model, "weights.pt")
+    write(model)
+    assert artefacts.has_sound(model, "weights.pt")
+    (model / "weights.pt").write_bytes(b"garbage")
+    assert not artefacts.has_sound(model, "weights.pt")
+    (model / "weights.pt").unlink()
+    assert not artefacts.has_sound(model, "weights.pt")
 
 
 def test_several_writers_of_one_name_leave_one_whole_content(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pt4al_backend.engine.query import Rounds
 from pt4al_backend.engine.retries import Work
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.folder import job_of, prepare
+from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
 from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.schema import Project
@@ -29,6 +29,10 @@ from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Ranking
 
 GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
+LEARNER_GONE = (
+    "The pretext learner is missing or damaged. It is trained again before the next model; "
+    "a training that is resumed until then starts from fresh weights."
+)
 SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.plan.cut
 
 Ids = NDArray[np.int64]
@@ -59,15 +63,15 @@ class PoolRanking:
         return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.worker.runner)
 
     def is_outgrown(self) -> bool:
-        """Whether another pretext learner is needed: the pool has grown, or other settings want another one."""
+        """Whether another pretext learner is needed: the pool has grown, other settings want another one, or it is damaged."""
         learner = self._jobs.learner
         if learner is None:
             return False
+        if not artefacts.is_complete(learner):
+            return True
         return len(self._jobs.fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
 
     def _is_another(self, learner: Path) -> bool:
-        if not artefacts.is_complete(learner):
-            return False  # ``rank`` trains one
         trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
         return not trained_with.same_for(self._options, Affects.RANKING)
 
@@ -83,7 +87,7 @@ class PoolRanking:
         """
         learner = self._jobs.learner
         folder = self._jobs.folder / f"rank-{number_of(learner.parent) + 1 if learner else 1}"
-        if folder.exists() and not self._jobs.is_current(job_of(folder)):
+        if folder.exists() and not self._jobs.is_current(sound_job_of(folder)):
             shutil.rmtree(folder)
         if from_scratch or folder.exists() or not artefacts.is_complete(learner):
             self._train_learner(folder, on_progress, on_tick)
@@ -109,6 +113,10 @@ class PoolRanking:
         batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful, from_scratch=True)
         learner = str(result.relative_to(self._settings.data_dir))
         self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
+
+    def is_learner_gone(self) -> bool:
+        """Whether the pretext learner's weights are missing or damaged."""
+        return self._jobs.learner is not None and not artefacts.has_sound(self._jobs.learner, artefacts.WEIGHTS)
 
     def forget_old_learners(self) -> None:
         """Deletes those that were replaced; a job of a round that was cut short is resumed from the learner that it names."""
@@ -136,8 +144,10 @@ class PoolRanking:
 
 def step(ctx: Context) -> Outcome:
     """Ranks what is fetched and has no loss."""
-    if PoolRanking.of(ctx).is_unranked():
+    ranking = PoolRanking.of(ctx)
+    if ranking.is_unranked():
         rank(ctx)
+    ctx.notice("learner", LEARNER_GONE if ranking.is_learner_gone() else "")
     return Outcome.DONE
 
 

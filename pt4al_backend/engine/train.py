@@ -25,8 +25,8 @@ from pt4al_backend.engine.query import Rounds
 from pt4al_backend.engine.ranking import PoolRanking, rank
 from pt4al_backend.engine.retries import Work
 from pt4al_backend.engine.serving import device, keep_serving, report
-from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.folder import job_of, prepare
+from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
+from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
 from pt4al_backend.jobs.spec import LearnSpec
@@ -41,6 +41,10 @@ from pt4al_backend.state.tasks import StoredAnswer, Tasks
 log = logging.getLogger(__name__)
 
 KEPT_MODELS = 3
+MODEL_GONE = (
+    "The last model is missing or damaged: images outside the query get no prediction. "
+    "The next training makes another one; Start Training does it now."
+)
 
 Ids = NDArray[np.int64]
 
@@ -126,6 +130,11 @@ class RoundTraining:
             self._store.change(self._project, full_sync_at=0.0)
         return split
 
+    def forget_damaged_labels(self) -> None:
+        """Deletes what was kept of labels and is damaged, so that their annotations are read again."""
+        self._reader.forget_damaged()
+        self._store.change(self._project, full_sync_at=0.0)
+
     def digest(self, labels: LabelSplit) -> str:
         """Of what a model would learn from labels: equal if nothing is new."""
         text = f"{self._options.model_dump_json()}{sorted(labels.train.items())}{self._jobs.classes}"
@@ -190,6 +199,11 @@ class RoundTraining:
         )
         return job
 
+    def is_model_gone(self) -> bool:
+        """Whether the last model's weights are missing or damaged."""
+        model = self._settings.data_dir / self._project.model
+        return bool(self._project.model) and not artefacts.has_sound(model, artefacts.WEIGHTS)
+
     def forget_old_models(self) -> None:
         """Deletes the folders of models that are no longer served, and what was kept of labels that were replaced.
 
@@ -206,8 +220,8 @@ class RoundTraining:
         return self._jobs.folder / f"learn-{self._project.round}"
 
     def _job(self) -> LearnSpec | None:
-        """The job of this round's training, if one was prepared and its result is still wanted."""
-        job = job_of(self._folder)
+        """The job of this round's training, if one was prepared, is undamaged, and its result is still wanted."""
+        job = sound_job_of(self._folder)
         return job if isinstance(job, LearnSpec) and self._jobs.is_current(job) else None
 
     def _has_failed(self) -> bool:
@@ -234,6 +248,7 @@ def step(ctx: Context) -> Outcome:
 def _turn(ctx: Context) -> Outcome | None:
     """Trains when the round is answered or the button was pressed, and opens the next round; None if it did."""
     training = RoundTraining.of(ctx)
+    ctx.notice("model", MODEL_GONE if training.is_model_gone() else "")
     labels = training.take_labels()
     if not _is_due(ctx, training, labels):
         return Outcome.DONE
@@ -265,7 +280,7 @@ def _is_due(ctx: Context, training: RoundTraining, labels: LabelSplit) -> bool:
     missing = training.missing_for_training(labels)
     if missing:
         reason = f"a model needs {missing}"
-    elif before is not None and before.digest == training.digest(labels):
+    elif before is not None and before.digest == training.digest(labels) and not training.is_model_gone():
         reason = "there is no label that the last model has not seen"
     if reason:
         ctx.notice("button", f"Start Training was pressed, but {reason}.")
@@ -291,6 +306,12 @@ def _train(ctx: Context, training: RoundTraining) -> None:
     except TrainingImpossible:
         ctx.retries.failed(ctx.project, Work.LEARN)
         raise
+    except StoreCorrupt as error:
+        if error.part is not Part.MASKS:
+            raise
+        training.forget_damaged_labels()
+        ctx.retries.failed(ctx.project, Work.LEARN)
+        raise TrainingImpossible(error.message, "Its annotation is read again, and training tried again in a minute.") from error
     ctx.log("a model has learned %s labels, in %.1f s.", closed.labels, sum(closed.seconds.values()))
     ctx.retries.succeeded(ctx.project, Work.LEARN)
     ctx.phase(Phase.PUBLISHING)

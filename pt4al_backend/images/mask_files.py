@@ -53,6 +53,10 @@ def id_of(name: str, classes: Sequence[str]) -> int | None:
     return next((k for k, each in enumerate(classes) if each.casefold() == name.casefold()), None)
 
 
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:40]
+
+
 def _encoded(mask: Mask) -> bytes:
     text = PngInfo()
     if mask.scores:
@@ -78,7 +82,7 @@ class MaskFiles:
         """
         data = _encoded(mask)
         height, width = mask.ids.shape
-        name = f"{width}x{height}-{hashlib.sha256(data).hexdigest()[:40]}"
+        name = f"{width}x{height}-{_digest(data)}"
         path = self._path(name)
         if not path.exists() or path.read_bytes() != data:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -115,6 +119,12 @@ class MaskFiles:
                 f"Delete {path}: its annotations are read again with the next full pass.",
                 part=Part.MASKS,
             ) from error
+
+    def forget_damaged(self) -> None:
+        """Deletes the masks that are not what was written: their names hold a digest of that."""
+        for path in self._folder.glob("*.png"):
+            if not path.stem.endswith(_digest(path.read_bytes())):
+                path.unlink(missing_ok=True)
 
     def prune(self, wanted: Collection[str]) -> None:
         """Deletes the masks that are not among ``wanted``."""

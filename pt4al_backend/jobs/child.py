@@ -94,6 +94,7 @@ def run(folder: Path, channel: Channel) -> int:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
+            artefacts.remove_leftovers(folder)
             job = Job.read(folder)
             if not _is_done(job):
                 work(job, channel.report)

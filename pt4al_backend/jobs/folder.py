@@ -43,6 +43,11 @@ def job_of(folder: Path) -> JobSpec | None:
         return None
 
 
+def sound_job_of(folder: Path) -> JobSpec | None:
+    """The job that a folder holds, if it and its arrays are what was written; None: it has to be prepared again."""
+    return job_of(folder) if artefacts.is_complete(folder) else None
+
+
 def forget_unfinished(project: Path) -> None:
     """Deletes the jobs below a project's folder that have no result: what they name is gone."""
     for folder in [*project.glob("rank-*"), *project.glob("learn-*"), project / "score"]:

@@ -152,6 +152,9 @@ class LabelReader(ABC):
     def keep_only(self, labels: Iterable[str]) -> None:  # noqa: B027 - most labels are kept in the state alone
         """Deletes what is kept beside the state of labels other than these."""
 
+    def forget_damaged(self) -> None:  # noqa: B027 - as above
+        """Deletes what is kept beside the state of labels and is damaged; ``holds`` no longer finds it."""
+
     def _is_accepted(self, annotation: Annotation, find: Find) -> bool:  # noqa: ARG002 - of one region the mark says it all
         """Whether an annotation repeats a prediction, by its marks.
 

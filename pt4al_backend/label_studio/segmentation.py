@@ -117,6 +117,9 @@ class SegmentationReader(LabelReader):
     def keep_only(self, labels: Iterable[str]) -> None:
         self._drawn.prune({label for label in labels if label})
 
+    def forget_damaged(self) -> None:
+        self._drawn.forget_damaged()
+
     def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
         if not answer or size is None:
             return []

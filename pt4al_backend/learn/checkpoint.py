@@ -52,7 +52,7 @@ class Checkpoint:
         Raises:
             ValueError: unreadable, or of another piece of work.
         """
-        remove_leftovers(self._path)
+        remove_leftovers(self._path.parent)
         if not self._path.exists():
             return None
         try:

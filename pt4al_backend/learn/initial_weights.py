@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from pt4al_backend import artefacts
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn.networks import Body, imagenet
 from pt4al_backend.learn.saved import load_learner, load_model
@@ -75,7 +76,9 @@ class InitialWeights:
             if take[source]():
                 return source
         if self.init != "fresh":
-            self.note(f"Training starts from fresh weights: there are none for init={self.init}.")
+            gone = self.learner is not None and not artefacts.is_complete(self.learner)
+            lost = "the pretext learner is missing or damaged. It is trained again before the next model"
+            self.note(f"Training starts from fresh weights: {lost if gone else f'there are none for init={self.init}'}.")
         return Source.FRESH
 
     def _from_imagenet(self, body: Body) -> bool:

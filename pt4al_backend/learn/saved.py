@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from pt4al_backend import artefacts
+from pt4al_backend.artefacts import WEIGHTS
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
@@ -19,8 +20,6 @@ from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.tasks.base import MainTask
-
-WEIGHTS = "weights.pt"
 
 
 def save(objective: Trainable, folder: Path) -> None:

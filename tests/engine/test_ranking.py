@@ -37,10 +37,34 @@ def test_late_images_wait_for_later_batches(
 
 def test_learner_is_outgrown_by_a_pool_a_fifth_larger(store: Store, settings: ServerSettings) -> None:
     assert not ranking_of(store, settings).is_outgrown()  # there is none yet
-    store.change(1, learner="projects/1/rank-1/result", learner_pool=9)
+    learner(store, settings)
+    store.change(1, learner_pool=9)
     assert not ranking_of(store, settings).is_outgrown()
     store.change(1, learner_pool=8)
     assert ranking_of(store, settings).is_outgrown()
+
+
+def test_damaged_learner_is_trained_again_at_the_round_boundary(store: Store, settings: ServerSettings) -> None:
+    folder = learner(store, settings, weights=b"weights")
+    assert not ranking_of(store, settings).is_outgrown()
+    assert not ranking_of(store, settings).is_learner_gone()
+    (folder / "result" / "weights.pt").write_bytes(b"garbage")
+    assert ranking_of(store, settings).is_outgrown()
+    assert ranking_of(store, settings).is_learner_gone()
+    shutil.rmtree(folder)
+    assert ranking_of(store, settings).is_outgrown()
+    assert ranking_of(store, settings).is_learner_gone()
+
+
+@pytest.mark.parametrize("name", ["rows.npy", "ids.npy", "job.json"])
+def test_ranking_whose_inputs_are_damaged_is_prepared_again(store: Store, settings: ServerSettings, name: str) -> None:
+    rank(store, settings)
+    folder = settings.data_dir / "projects" / "1" / "rank-1"
+    (folder / "checkpoint.pt").touch()
+    (folder / name).write_bytes(b"garbage")
+    rank(store, settings)
+    assert artefacts.is_complete(folder)
+    assert not (folder / "checkpoint.pt").exists()
 
 
 def test_settings_of_another_learner_outgrow_it(store: Store, settings: ServerSettings) -> None:

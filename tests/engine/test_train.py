@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.query import Rounds
 from pt4al_backend.engine.train import needs_new_learner
@@ -82,6 +83,26 @@ def test_jobs_want_what_the_strategy_needs(store: Store, settings: ServerSetting
         ("badge", "rank"): (),
         ("badge", "learn"): ("features", "posteriors"),
     }
+
+
+@pytest.mark.parametrize("name", ["train.npz", "control.npz", "candidates.npy", "candidate_ids.npy", "job.json", "manifest.json"])
+@pytest.mark.parametrize("content", [b"", b"garbage", None])
+def test_training_whose_inputs_are_damaged_is_prepared_again(
+    store: Store, settings: ServerSettings, name: str, content: bytes | None
+) -> None:
+    answer(store, 2, "green")
+    train(store, settings)
+    folder = settings.data_dir / "projects" / "1" / "learn-1"
+    assert training_of(store, settings).is_under_way()
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content)
+    assert not training_of(store, settings).is_under_way()
+    answer(store, 3, "red")
+    train(store, settings)
+    assert artefacts.is_complete(folder)
+    assert np.load(folder / "train.npz")["labels"].tolist() == ["green", "red"]
 
 
 def test_training_that_was_cut_short_ends_before_a_new_learner(store: Store, settings: ServerSettings) -> None:

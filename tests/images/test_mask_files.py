@@ -67,3 +67,14 @@ def test_mask_under_another_name_is_reported(tmp_path: Path) -> None:
     (tmp_path / f"{other}.png").replace(tmp_path / f"{name}.png")
     with pytest.raises(StoreCorrupt):
         masks.get(name)
+
+
+def test_damaged_masks_are_forgotten(tmp_path: Path) -> None:
+    masks = MaskFiles(tmp_path)
+    whole, altered = (masks.put(Mask(np.full((4, 5), k, np.uint8))) for k in range(2))
+    path = tmp_path / f"{altered}.png"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    masks.forget_damaged()
+    assert (masks.has(whole), masks.has(altered)) == (True, False)

@@ -96,11 +96,11 @@ def idle(*_: object) -> None:
     """Nothing happens while a job runs."""
 
 
-def learner(store: Store, settings: ServerSettings, number: int = 1, **options: Any) -> Path:
+def learner(store: Store, settings: ServerSettings, number: int = 1, weights: bytes = b"", **options: Any) -> Path:
     """A pretext learner that the project has; its folder."""
     folder = settings.data_dir / "projects" / "1" / f"rank-{number}"
-    with artefacts.writing(folder / "result", settings=ProjectSettings(**options).model_dump(mode="json")):
-        pass
+    with artefacts.writing(folder / "result", settings=ProjectSettings(**options).model_dump(mode="json")) as draft:
+        (draft / artefacts.WEIGHTS).write_bytes(weights)
     store.change(1, learner=f"projects/1/rank-{number}/result", learner_pool=10)
     return folder
 
