@@ -170,6 +170,7 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
         return
     ctx.log("%s images are ranked, in %.1f s.", len(Rounds.of(ctx).pool()), time.monotonic() - start)
     ctx.retries.succeeded(ctx.project, Work.RANK)
+    ctx.notice("learner", "")
     quality = ctx.project.quality
     ctx.notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")
     sync.catch_up(ctx)
