@@ -104,6 +104,11 @@ def _settings(**overrides: Any) -> "ServerSettings":
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when standard input closes.")]
 
 
+Insecure = Annotated[
+    bool, typer.Option("--insecure", help="Let other machines reach it without a password. Something else must guard the port.")
+]
+
+
 def _log(name: str) -> None:
     logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)-7s {name:<6} %(message)s", stream=sys.stderr)
     for library in ("huey", "alembic", "urllib3", "uvicorn"):
@@ -124,23 +129,29 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 @app.command()
-def start() -> None:
+def start(insecure: Insecure = False) -> None:
     """Runs the web process and a worker, and restarts them when they die."""
+    from pt4al_backend.config.exposure import require_guarded
     from pt4al_backend.ops.supervisor import Supervisor
 
     _log("start")
-    settings = _settings()  # a wrong setting is reported once, not by each process
+    settings = _settings(insecure=insecure or None)  # a wrong setting is reported once, not by each process
+    require_guarded(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     command = [sys.executable, "-m", "pt4al_backend"]
-    commands = {name: [*command, part, "--supervised"] for name, part in (("web process", "web"), ("worker", "worker"))}
+    commands = {
+        "web process": [*command, "web", "--supervised", *(["--insecure"] if insecure else [])],
+        "worker": [*command, "worker", "--supervised"],
+    }
     raise typer.Exit(Supervisor(commands).run())
 
 
 @app.command()
-def web(supervised: Supervised = False) -> None:
+def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     """Runs the web process: Label Studio's requests, the status page, the metrics."""
     import uvicorn
 
+    from pt4al_backend.config.exposure import require_guarded
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.server.app import create_app
     from pt4al_backend.state.opening import open_store
@@ -148,7 +159,8 @@ def web(supervised: Supervised = False) -> None:
     _log("web")
     if supervised:
         end_with_parent()
-    settings = _settings()
+    settings = _settings(insecure=insecure or None)
+    require_guarded(settings)
     with _listen(settings.host, settings.port) as listener:
         served = create_app(settings, open_store(settings))
         config = uvicorn.Config(served, log_config=None, access_log=False, timeout_graceful_shutdown=5)

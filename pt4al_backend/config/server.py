@@ -31,6 +31,12 @@ class ServerSettings(BaseSettings):
     database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
     redis_url: str = Field("", repr=False, description="Redis URL of the work queue; empty: SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address that the web process listens on.")
+    allowed_hosts: str = Field(
+        "",
+        description="Comma-separated names under which the backend may be addressed, beside loopback's, PT4AL_HOST and the one "
+        "that Label Studio uses. *.example.org allows every name below, * any.",
+    )
+    insecure: bool = Field(False, description="Whether PT4AL_HOST may be open to other machines without basic auth.")
     port: int = Field(9090, ge=1, le=65535, description="Port that the web process listens on.")
     workers: int = Field(4, ge=2, le=64, description="Projects that one worker process looks after at a time.")
     poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at Label Studio that no webhook asked for.")

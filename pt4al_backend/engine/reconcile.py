@@ -29,6 +29,8 @@ def register(ctx: Context) -> Outcome:
     """
     if ctx.full_sync_due or ctx.project.notices.get("webhook"):
         ctx.notice("webhook", ctx.registration.repair_webhook())
+        if ctx.registration.host and not ctx.project.backend_host:  # it connected before an upgrade, or hosted by another server
+            ctx.store.change(ctx.project, backend_host=ctx.registration.host)
     if ctx.full_sync_due and not ctx.project.view_made:
         try:
             ctx.store.change(ctx.project, view_made=ctx.registration.add_view())

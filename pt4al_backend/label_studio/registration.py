@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.label_studio.client import LabelStudio
@@ -38,11 +39,16 @@ class Identity:
 
 
 class Registration:
-    """This backend as one project's Label Studio knows it."""
+    """This backend as one project's Label Studio knows it.
+
+    Attributes:
+        host: the name under which Label Studio reaches it; "" before ``repair_webhook``, and if no connection is ours.
+    """
 
     def __init__(self, settings: ServerSettings, identity: Identity, client: LabelStudio, project_id: int) -> None:
         self._settings = settings
         self._identity = identity
+        self.host = ""
         self._client = client
         self._project_id = project_id
 
@@ -74,6 +80,7 @@ class Registration:
         """
         backends, hooks = self.backends(), self._client.webhooks(self._project_id)
         ours = self.ours(backends)
+        self.host = next((urlsplit(str(backend["url"])).hostname or "" for backend in ours), "")
         urls = {_webhook_url(backend) for backend in ours}
         for hook in hooks:
             self._repair(hook, is_ours=hook["url"] in urls)

@@ -18,6 +18,7 @@ from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
+from pt4al_backend.server.trusted_hosts import TrustedHosts
 from pt4al_backend.state.store import Store
 
 
@@ -55,6 +56,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         app.add_exception_handler(kind, failures.answer)
     app.add_middleware(failures.LastResort)
     app.add_middleware(SameSite)
+    app.add_middleware(TrustedHosts, settings=settings, store=opened)
     app.add_middleware(BasicAuth, settings=settings, webhook_secret=backend.instance.webhook_secret)
     app.add_middleware(Timed, metrics=metrics)
     return app

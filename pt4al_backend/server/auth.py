@@ -9,6 +9,7 @@ Both wrap the whole app, so that no route, no list of routes and no 404 is left 
 import base64
 import binascii
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -20,6 +21,21 @@ from pt4al_backend.label_studio.registration import WEBHOOK_HEADER
 
 OPEN = "/health"  # Label Studio and container engines probe it; it reveals nothing
 WEBHOOK = "/webhook"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^:\[\]]+))(?::[0-9]*)?")
+
+
+def host_name(headers: Headers) -> str:
+    """The name or address in a request's Host header, in lower case and without port; "" if there is none."""
+    found = _HOST.fullmatch(headers.get("host", "").strip().lower())
+    return (found[1] or found[2]).rstrip(".") if found else ""
+
+
+def is_from_page(headers: Headers) -> bool:
+    """Whether a page in a browser made it post this: browsers say so with every post."""
+    return "origin" in headers or "sec-fetch-site" in headers
 
 
 class BasicAuth:
@@ -59,20 +75,35 @@ class BasicAuth:
 
 
 class SameSite:
-    """Refuses posts that a page of another site made a browser send, with the credentials that the browser remembers."""
+    """Refuses what a page of another site made a browser send, with the credentials that the browser remembers.
+
+    Reading is left out: browsers do not let a page see the answers of another site. Today's browsers say by Sec-Fetch-Site
+    where a request comes from; over plain HTTP they may leave it out, and then Origin decides. Label Studio sends neither.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST":
-            headers = Headers(scope=scope)
-            origin = headers.get("origin")  # browsers add it, Label Studio does not
-            if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-                body = {
-                    "error": "Posts from pages of other sites are refused.",
-                    "remedy": "Send the request without an Origin header.",
-                }
-                await JSONResponse(body, 403)(scope, receive, send)
-                return
+        if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not _is_same_site(Headers(scope=scope)):
+            body = {
+                "error": "Posts from pages of other sites are refused.",
+                "remedy": "Send the request without the headers Origin and Sec-Fetch-Site.",
+            }
+            await JSONResponse(body, 403)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _is_same_site(headers: Headers) -> bool:
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        return site in ("same-origin", "none")
+    return origin is None or _netloc(origin) == headers.get("host")
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return ""

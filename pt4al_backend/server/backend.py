@@ -48,8 +48,12 @@ class Backend:
         """Whether the project connected this backend."""
         return self._store.project(project_id) is not None
 
-    def connect(self, request: SetupRequest) -> str:
+    def connect(self, request: SetupRequest, backend_host: str = "") -> str:
         """Registers a project, or stores what changed; an equal second request writes nothing.
+
+        Args:
+            request: what Label Studio says of the project.
+            backend_host: the name under which Label Studio reached this backend, if that is known.
 
         Returns:
             The model version that was last published. Label Studio asks /predict only for tasks without a prediction
@@ -69,6 +73,8 @@ class Backend:
             plan.require_fit(options, labeling.wanted(project, request.label_config, options.control).task)
             fields["params"] = _params(request.extra_params)
         fields |= self._access(project, request)
+        if backend_host:
+            fields["backend_host"] = backend_host
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
             self._store.connect(request.project, **fields)
             self._queue.request(request.project)

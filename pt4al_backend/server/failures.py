@@ -19,7 +19,7 @@ from pt4al_backend.state.store import REMEDY
 log = logging.getLogger(__name__)
 
 #: What the state and the queue raise when they cannot be read or written.
-STATE_ERRORS = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
+STATE_ERRORS: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
 
 
 class HttpError(PT4ALError):

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.server.auth import host_name, is_from_page
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.predictions import TaskPrediction
 from pt4al_backend.server.requests import (
@@ -136,8 +137,10 @@ async def health(services: Served) -> Health:
 async def setup(request: Request, services: Served) -> SetupAnswer:
     """Connects a project, or takes over what changed. Answers with the model version last published."""
 
+    name = "" if is_from_page(request.headers) else host_name(request.headers)
+
     def connect(received: SetupRequest) -> SetupAnswer:
-        return SetupAnswer(model_version=services.backend.connect(received))
+        return SetupAnswer(model_version=services.backend.connect(received, name))
 
     return await answer(request, services, SetupRequest, connect)
 

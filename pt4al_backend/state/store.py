@@ -40,6 +40,11 @@ class Store(TaskStore, RoundStore):
         with self._reading() as session:
             return list(session.scalars(select(Project.id).order_by(Project.id)))
 
+    def backend_hosts(self) -> set[str]:
+        """The names under which Label Studio reaches this backend."""
+        with self._reading() as session:
+            return set(session.scalars(select(Project.backend_host).distinct())) - {""}
+
     def project(self, project_id: int) -> Project | None:
         """One project as it is now, read-only; None if it never connected."""
         with self._reading() as session:

@@ -232,6 +232,34 @@ def test_redis_and_database_are_tried_without_showing_passwords(settings: Server
     assert "a-secret-word" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({}, "ok"),
+        ({"host": "0.0.0.0"}, "fail"),
+        ({"host": "0.0.0.0", "insecure": True}, "warn"),
+        ({"host": "0.0.0.0", "basic_auth_user": "studio", "basic_auth_pass": "a-secret-word"}, "ok"),
+    ],
+)
+def test_port_open_to_other_machines_needs_a_password(settings: ServerSettings, changes: dict[str, Any], level: str) -> None:
+    (found,) = [each for each in doctor.examine(settings.model_copy(update=changes)) if each.topic == "Access"]
+    assert found.level == level
+    assert level == "ok" or "BASIC_AUTH_USER" in found.remedy
+    assert "a-secret-word" not in repr(found)
+
+
+@pytest.mark.parametrize("command", ["start", "web"])
+def test_command_does_not_open_the_port_without_a_password(
+    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))
+    monkeypatch.setenv("PT4AL_HOST", "0.0.0.0")
+    refused = CliRunner().invoke(app, [command])
+    assert refused.exit_code == 1
+    for name in ("BASIC_AUTH_USER", "BASIC_AUTH_PASS", "PT4AL_INSECURE", "--insecure"):
+        assert name in refused.output
+
+
 def test_full_disk_fails(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "LEAST_BYTES", 10**18)
     monkeypatch.setattr(machine, "LITTLE_BYTES", 10**18)

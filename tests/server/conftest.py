@@ -73,7 +73,8 @@ def connect_client(settings: ServerSettings, store: Store, queue: RecordingQueue
     with start_blocking_portal() as portal:
 
         def make(auth: tuple[str, str] | None = None, **changes: Any) -> Client:
-            return Client(create_app(settings.model_copy(update=changes), store, queue), portal, auth=auth)
+            known_as = {"allowed_hosts": "backend", **changes}
+            return Client(create_app(settings.model_copy(update=known_as), store, queue), portal, auth=auth)
 
         yield make
 

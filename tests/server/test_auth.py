@@ -93,6 +93,28 @@ def test_post_from_another_site_is_refused(client: Client, store: object, queue:
     assert client.post("/train", json={"project": 3}, headers={"Origin": "http://backend"}).status_code == 200
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "same-origin, cross-site"])
+def test_post_that_a_browser_calls_foreign_is_refused(client: Client, queue: RecordingQueue, site: str) -> None:
+    client.post("/setup", json=setup())
+    queue.requests.clear()
+    for headers in ({}, {"Origin": "http://backend"}):
+        for path, body in POSTS.items():
+            answer = client.post(path, json=body, headers={"Sec-Fetch-Site": site, **headers})
+            assert answer.status_code == 403
+    assert queue.requests == []
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+def test_post_of_the_backend_s_own_page_is_taken_behind_a_proxy(client: Client, site: str) -> None:
+    client.post("/setup", json=setup())
+    headers = {"Sec-Fetch-Site": site, "Origin": "https://pt4al.example.org"}
+    assert client.post("/train", json={"project": 3}, headers=headers).status_code == 200
+
+
+def test_malformed_origin_is_refused(client: Client) -> None:
+    assert client.post("/train", json={"project": 3}, headers={"Origin": "http://[::1"}).status_code == 403
+
+
 def test_json_is_read_under_any_content_type(client: Client) -> None:
     client.post("/setup", json=setup())
     body = b'{"action": "ANNOTATION_CREATED", "project": {"id": 3}}'

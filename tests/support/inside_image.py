@@ -26,9 +26,17 @@ def check_training_imports() -> str:
     return subprocess.run([sys.executable, "-c", IMPORTS], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def check_refusal() -> None:
+    """The image listens for other machines, so it does not start without a password."""
+    ended = subprocess.run(["pt4al", "start"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert ended.returncode == 1, f"pt4al start without a password ended with {ended.returncode}"
+    assert "BASIC_AUTH_USER" in ended.stderr, ended.stderr
+
+
 def check_backend() -> str:
     """`pt4al start` answers /health, and ends when it is told to; returns the answer."""
-    with subprocess.Popen(["pt4al", "start"], stdin=subprocess.DEVNULL) as backend:
+    environment = {**os.environ, "BASIC_AUTH_USER": "check", "BASIC_AUTH_PASS": "check"}
+    with subprocess.Popen(["pt4al", "start"], stdin=subprocess.DEVNULL, env=environment) as backend:
         try:
             return _health(backend)
         finally:
@@ -51,4 +59,5 @@ def _health(backend: "subprocess.Popen[bytes]") -> str:
 
 if __name__ == "__main__":
     check_user()
+    check_refusal()
     sys.stdout.write(f"torch {check_training_imports()}; /health: {check_backend()}\n")

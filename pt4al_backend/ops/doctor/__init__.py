@@ -17,6 +17,7 @@ SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
     {"State": machine.state, "Worker": machine.worker},
     {"Device": machine.device},
     {"ImageNet weights": machine.weights},
+    {"Access": machine.access},
     {"Label Studio": access.label_studio, "Token": access.token},
 )
 #: Of a project, here; in Label Studio; and of each ML backend that it lists there.

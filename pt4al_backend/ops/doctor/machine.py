@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import requests
 
 from pt4al_backend.config import project_settings
+from pt4al_backend.config.exposure import REMEDY, exposed
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
 from pt4al_backend.errors import PT4ALError
@@ -80,6 +81,17 @@ def _handled(store: Store, project_id: int) -> int:
     """How many requests of a project a worker has taken."""
     project = store.project(project_id)
     return project.requests if project else 0
+
+
+def access(server: ServerContext) -> str:
+    """Who reaches the web process either needs a password, or is this machine."""
+    settings = server.settings
+    if not exposed(settings):
+        return "basic authentication is on" if settings.basic_auth_user else f"only this machine reaches {settings.host}"
+    text = f"Other machines reach the backend (PT4AL_HOST={settings.host}), and no password is set."
+    if settings.insecure:
+        raise CheckWarns(f"{text} PT4AL_INSECURE allows it.", REMEDY)
+    raise CheckFailed(text, REMEDY)
 
 
 def device(server: ServerContext) -> str:
