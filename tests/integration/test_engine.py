@@ -1,5 +1,6 @@
 """The round engine against a real Label Studio: broken images, refused tokens, unusable configs, kills between two steps."""
 
+import base64
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -51,6 +52,8 @@ def plain(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: py
         loop.add(80, flat)
         odd = save_files(loop.folder / "odd", [("cmyk.jpg", cmyk()), ("deep.png", sixteen_bits())])
         loop.numbers |= dict.fromkeys(loop.lead.upload_images(loop.id, odd), 0)
+        inline = f"data:image/png;base64,{base64.b64encode(encoded(flat(0))).decode()}"
+        loop.numbers |= dict.fromkeys(loop.lead.import_tasks(loop.id, [{"data": {"image": inline}}]), 0)
         yield loop
 
 
@@ -106,7 +109,7 @@ def test_broken_images_are_set_aside_with_a_reason_while_the_rest_goes_on(plain:
     assert "PT4AL_IMAGE_MAX_PIXELS" in reasons[broken.bomb]
     assert "no image in the field 'image'" in reasons[broken.no_image]
     counts = plain.store.counts(plain.id)
-    assert counts["scored"] == counts["fetched"] == counts["tasks"] - len(reasons) == 82
+    assert counts["scored"] == counts["fetched"] == counts["tasks"] - len(reasons) == 83
     assert plain.project.phase == "labelling"
     assert plain.project.error == ""
     assert not broken.all & set(plain.order())
@@ -208,6 +211,24 @@ def test_a_config_that_cannot_be_learned_is_said_and_leaves_everything_as_it_was
     assert plain.reconcile().error == ""
     assert plain.order() == before
     assert close_round(plain).round == stopped.round + 1
+
+
+def test_config_that_drops_labels_waits_and_the_stream_is_served_meanwhile(plain: Loop, broken: Broken) -> None:
+    fresh_round(plain)
+    close_round(plain)
+    labelled = plain.store.counts(plain.id)["labelled"]
+    assert labelled
+    plain.client.update_project(plain.id, label_config=LABEL_CONFIG.replace('value="red"', 'value="crimson"'))
+    project = plain.reconcile()
+    assert "'red'" in project.notices["config"]
+    assert (project.error, plain.store.counts(plain.id)["labelled"]) == ("", labelled)
+    assert project.served_version
+    plain.client.update_project(plain.id, label_config=LABEL_CONFIG.replace('value="red"', 'value="crimson" alias="red"'))
+    project = plain.reconcile()
+    assert "config" not in project.notices
+    assert plain.store.counts(plain.id)["labelled"] == labelled
+    plain.client.update_project(plain.id, label_config=LABEL_CONFIG)
+    plain.reconcile()
 
 
 class Killed(BaseException):
