@@ -93,9 +93,13 @@ def main(
     """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
-def _settings(**overrides: Any) -> "ServerSettings":
+def _settings(*, supervised: bool = False, **overrides: Any) -> "ServerSettings":
+    """Reads the settings, and warns of variables that are none; the supervisor has done that for its children."""
     from pt4al_backend.config import server_settings
+    from pt4al_backend.config.environment import misspelt
 
+    for sentence in [] if supervised else misspelt():
+        terminal.warn(f"Warning: {sentence}")
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
@@ -159,7 +163,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     _log("web")
     if supervised:
         end_with_parent()
-    settings = _settings(insecure=insecure or None)
+    settings = _settings(supervised=supervised, insecure=insecure or None)
     require_guarded(settings)
     with _listen(settings.host, settings.port) as listener:
         served = create_app(settings, open_store(settings))
@@ -180,7 +184,7 @@ def worker(supervised: Supervised = False) -> None:
     _log("worker")
     if supervised:
         end_with_parent()
-    settings = _settings()
+    settings = _settings(supervised=supervised)
     store = open_store(settings)
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")

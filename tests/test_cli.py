@@ -43,6 +43,14 @@ def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Any:
     return invoke
 
 
+@pytest.mark.parametrize("command", ["status", "doctor", "train"])
+def test_misspelt_variable_is_named_with_the_right_one(run: Any, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("PT4AL_QUERRY_SIZE", "100")
+    shown = run(command, *(["3"] if command == "train" else [])).output
+    assert shown.count("PT4AL_QUERRY_SIZE is no setting") == 1
+    assert "PT4AL_QUERY_SIZE?" in shown
+
+
 def test_help_lists_every_command(run: Any) -> None:
     shown = run("--help").output
     assert all(re.search(rf"\b{command}\b", shown) for command in COMMANDS)

@@ -141,7 +141,7 @@ class ProjectSettings(BaseModel):
         "background", description="Segmentation: pixels that nobody gave a class are the background's, or teach nothing."
     )
     background: Annotated[str, Affects.MODEL] = Field(
-        "background", min_length=1, description="Segmentation: name of the class of unlabelled pixels."
+        "background", min_length=1, max_length=1000, description="Segmentation: name of the class of unlabelled pixels."
     )
     uncertain_share: Annotated[float, Affects.CANDIDATES] = Field(
         1.0,
@@ -254,7 +254,7 @@ def _batch_of(rule: str) -> int:
 class _Environment(BaseSettings, ProjectSettings):
     """The same, with the environment (``PT4AL_ROUNDS``, …) under what is given."""
 
-    model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="PT4AL_", env_ignore_empty=True, frozen=True, extra="forbid")
 
 
 def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:

@@ -17,7 +17,9 @@ Pretrained = Literal["auto", "off"]
 class ServerSettings(BaseSettings):
     """The server's settings, from the environment alone."""
 
-    model_config = SettingsConfigDict(env_prefix="PT4AL_", frozen=True, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", populate_by_name=True
+    )
 
     label_studio_url: str = Field(
         "", alias="LABEL_STUDIO_URL", description="Where Label Studio answers, as seen from the backend."

@@ -20,7 +20,7 @@ def browser_page(tmp_path: Path) -> Iterator[Page]:
     """A page of a fresh Chromium, which calls no machine but this one."""
     if chromium_command() is None:
         reason = "Chromium is not installed: apt-get install chromium"
-        if os.environ.get("PT4AL_REQUIRE_LABEL_STUDIO") == "1":
+        if os.environ.get("REQUIRE_LABEL_STUDIO") == "1":
             pytest.fail(reason)
         pytest.skip(reason)
     strangers: set[str] = set()

@@ -1,0 +1,39 @@
+"""Variables of the environment that look like settings and are none: misspelt ones would have no effect without a word."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from pt4al_backend.config.project import ProjectSettings
+from pt4al_backend.config.server import PREFIX, ServerSettings
+
+LABEL_STUDIO = "LABEL_STUDIO_"
+ALIKE = 0.9  # of a name of Label Studio's own, which has a hundred more variables with this beginning
+SHOWN = 20  # variables that are named
+LONGEST = 100  # characters of a name that are shown
+
+
+def known_variables() -> list[str]:
+    """Every variable that is a setting, in the order of the settings."""
+    server = [field.alias or f"{PREFIX}{name.upper()}" for name, field in ServerSettings.model_fields.items()]
+    return server + [f"{PREFIX}{name.upper()}" for name in ProjectSettings.model_fields]
+
+
+def misspelt(environment: Mapping[str, str] | None = None) -> list[str]:
+    """A sentence for each variable that is no setting and was meant as one, with the nearest right name.
+
+    Whether a name is in upper or lower case makes no difference, and empty variables count as not set. Variables that begin
+    as Label Studio's do are its own, unless they are nearly the name of a setting.
+    """
+    known = known_variables()
+    found = []
+    for name, value in sorted((os.environ if environment is None else environment).items()):
+        upper = name.upper()
+        if upper in known or not value:
+            continue
+        beginning = next((each for each in (PREFIX, "BASIC_AUTH_", LABEL_STUDIO) if upper.startswith(each)), "")
+        near = get_close_matches(upper[:LONGEST], known, n=1, cutoff=ALIKE if beginning == LABEL_STUDIO else 0.6)
+        if beginning and (near or beginning != LABEL_STUDIO):
+            remedy = f"Did you mean {near[0]}?" if near else "docs/settings.md lists them."
+            found.append(f"{name[:LONGEST]} is no setting and has no effect. {remedy}")
+    return found[:SHOWN] + ([f"… and {len(found) - SHOWN} more."] if len(found) > SHOWN else [])
