@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from threading import Event, Thread
 from typing import Any
 
-from huey import RedisHuey, SqliteHuey
+from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.messages import RedisMessages, SqliteMessages
 from pt4al_backend.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -30,14 +31,14 @@ class Queue:
     """
 
     def __init__(self, settings: ServerSettings, work: Callable[[int, bool], None] | None = None) -> None:
-        options: dict[str, Any] = {"name": "pt4al", "results": False}
+        options: dict[str, Any] = {"name": "pt4al", "errors": QUEUE_ERRORS}
         if settings.redis_url:
             if find_spec("redis") is None:
                 raise ConfigError("PT4AL_REDIS_URL is set, but redis is not installed.", "pip install 'pt4al-backend[redis]'")
-            self._huey = RedisHuey(url=settings.redis_url, **options)
+            self._huey: Any = RedisMessages(url=settings.redis_url, **options)
         else:
             settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._huey = SqliteHuey(filename=str(settings.data_dir / "queue.sqlite3"), **options)
+            self._huey = SqliteMessages(filename=str(settings.data_dir / "queue.sqlite3"), **options)
             # Not a flush to the disk for each request, behind which the next would wait: in WAL mode a power failure can
             # only cost the last ones, and the poll makes up for those.
             self._huey.storage.sql("PRAGMA synchronous=NORMAL")
@@ -71,6 +72,10 @@ class Queue:
                 try:
                     for project_id in projects():
                         self.request(project_id)
+                except QUEUE_ERRORS as error:
+                    self._huey.outage.note(error)
+                except DBAPIError as error:  # its own words: a traceback every half minute says no more
+                    log.warning("The poll cannot read the state (%.200s); the next one follows.", error.orig)
                 except Exception:
                     log.exception("The poll failed; the next one follows in %s s.", self._settings.poll_seconds)
                 if stopped.wait(self._settings.poll_seconds):

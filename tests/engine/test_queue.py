@@ -1,6 +1,8 @@
 """The queue between web and worker, on SQLite and on a real Redis: a request is handled, in another process too."""
 
+import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -8,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huey.registry import Message
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import ConfigError
+from tests.support import databases
 from tests.support.servers import wait_until
 
 WORKER = """
@@ -78,6 +82,62 @@ def test_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path) 
     wait_until(lambda: worked(tmp_path), 30, "the worker works")
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(15) is not None
+
+
+class Trap:
+    """Creates a file when it is unpickled, as hostile messages do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+def test_foreign_messages_are_dropped_and_run_nothing(
+    settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Those of an earlier version, which were pickled, and those of whoever can write to the queue."""
+    name = "pt4al_backend.engine.queue.reconcile"
+    old = Message("1", name, None, 0, 0, None, (5, False), {})
+    wrong = [{}, [], "x", {"id": "1", "name": "os.system", "args": [5, False]}, {"id": "1", "name": name, "args": ["5", False]}]
+    queue = Queue(settings)
+    storage = queue._huey.storage
+    for message in (pickle.dumps(old), pickle.dumps(Trap(tmp_path / "trapped")), b"", b"\xff", b"[" * 900, b"1" * 100_000):
+        storage.enqueue(message)
+    for each in wrong:
+        storage.enqueue(json.dumps(each).encode())
+    queue.request(7)
+    request.getfixturevalue("worker")
+    wait_until(lambda: "7 False" in worked(tmp_path), 30, "the request behind them is worked on")
+    assert not (tmp_path / "trapped").exists()
+    assert not [line for line in worked(tmp_path) if line.startswith("5")]
+
+
+def test_messages_are_json(settings: ServerSettings) -> None:
+    queue = Queue(settings)
+    queue.request(7, train=True)
+    read = [json.loads(bytes(message)) for message in queue._huey.storage.enqueued_items()]
+    assert [7, True] in [message["args"] for message in read]
+
+
+def test_redis_that_is_down_costs_one_line_and_work_resumes(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        with databases.redis(tmp_path) as url:
+            command = [sys.executable, "-c", f"import logging; logging.basicConfig(level='INFO')\n{WORKER}", str(tmp_path), url]
+            process = subprocess.Popen(command, stderr=log)
+            wait_until(lambda: worked(tmp_path), 30, "the worker works")
+        try:
+            wait_until(lambda: "The queue cannot be used" in (tmp_path / "log").read_text(), 30, "the outage is logged")
+            before = len(worked(tmp_path))
+            with databases.redis(tmp_path, port=int(url.rpartition(":")[2].partition("/")[0])):
+                wait_until(lambda: len(worked(tmp_path)) > before, 30, "the worker works again")
+        finally:
+            process.kill()
+            process.wait()
+    text = (tmp_path / "log").read_text()
+    assert "Traceback" not in text.split("The queue answers again.")[0]
+    assert text.count("The queue cannot be used") <= 2
 
 
 def test_process_without_work_only_requests(settings: ServerSettings) -> None:
