@@ -24,7 +24,7 @@ Label Studio, for example `{"query_size": 100, "rounds": 8}`. What is not given 
 A secret belongs in the environment, never in the extra params. An unknown key in the extra params, or a value that is
 not allowed, is refused; the message says what is allowed. The status page shows the settings in force.
 
-A misspelt variable of the environment, such as `PT4AL_QUERRY_SIZE`, has no effect. Each command warns of it and names the nearest
+A misspelt variable of the environment has no effect. Each command warns of it and names the nearest
 right one. An empty variable counts as not set.
 """
 
