@@ -17,7 +17,7 @@ from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
-from pt4al_backend.errors import ConfigError, PT4ALError
+from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
 
@@ -188,7 +188,7 @@ def worker(supervised: Supervised = False) -> None:
     store = open_store(settings)
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
-    Queue(settings, work=Engine(settings, store).handle_request).consume(store.project_ids)
+    Queue(settings, work=Engine(settings, store).handle_request).consume(store.driven_ids)
 
 
 # inspecting
@@ -247,12 +247,34 @@ def train(project: Annotated[int, typer.Argument(help="Label Studio's number of 
 
     settings = _settings()
     with closing(open_store(settings)) as store:
-        known = store.project_ids()
+        known = store.driven_ids()
     if project not in known:
         connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
         raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
     Queue(settings).request(project, train=True)
     out.print(f"A worker was asked to train project {project}. `pt4al status --watch` shows how far it is.")
+
+
+@app.command()
+def forget(
+    project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Deletes what is kept here of a project: its rounds, models and images. Nothing is deleted in Label Studio."""
+    from pt4al_backend.engine.letting_go import forget as forget_project
+    from pt4al_backend.state.opening import open_store
+
+    settings = _settings()
+    with closing(open_store(settings)) as store:
+        known = store.project(project)
+        if known is None:
+            raise UnknownProject(project)
+        if not yes:
+            typer.confirm(f"Delete the rounds, models and images of project {project}, {known.title!r}?", abort=True)
+        set_back = forget_project(store, settings, project)
+    out.print(Text(f"Project {project} is forgotten. {set_back}".strip()), soft_wrap=True)
+    if known.let_go_at is None:
+        terminal.warn("If the backend is still listed under Settings > Model in Label Studio, it connects again from there.")
 
 
 def _default(setting: str) -> str:

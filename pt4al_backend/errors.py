@@ -12,7 +12,8 @@
     │   └── TooFewClasses        they are of one class or none
     ├── StoreCorrupt             an artefact on disk is not what its manifest says
     ├── BadRequest               a request to the server lacks what its route needs
-    └── UnknownProject           it names a project that never connected
+    ├── UnknownProject           it names a project that never connected
+    └── ProjectBusy              a worker is at the project
 
 Each message says what happened, each ``remedy`` what to change and where. ``status`` is the HTTP status that the
 server answers with.
@@ -117,3 +118,9 @@ class UnknownProject(PT4ALError):
             f"The project {str(project_id)[:40]!r} is not connected to this backend.",
             "Connect it in Label Studio, Settings > Model.",
         )
+
+
+class ProjectBusy(PT4ALError):
+    """A worker is at the project, so it cannot be changed from outside now."""
+
+    status = 409

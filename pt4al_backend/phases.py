@@ -22,6 +22,7 @@ class Phase(StrEnum):
     WAITING_FOR_DEVICE = "waiting for the device"
     EXHAUSTED = "exhausted"
     BLOCKED = "blocked"
+    NOT_CONNECTED = "not connected"
 
 
 #: What people read for each phase; a terminal shows 29 characters.
@@ -41,4 +42,5 @@ PHASES: Mapping[str, str] = {
     Phase.WAITING_FOR_DEVICE: "Waiting for another training",
     Phase.EXHAUSTED: "No image is left to label",
     Phase.BLOCKED: "Blocked by an error",
+    Phase.NOT_CONNECTED: "Not connected any more",
 }

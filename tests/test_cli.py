@@ -27,7 +27,7 @@ from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.servers import wait_until
 from tests.support.stub_server import stub_server
 
-COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "rank", "demo")
+COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "forget", "rank", "demo")
 
 
 @pytest.fixture
@@ -235,6 +235,23 @@ def test_train_without_any_project_says_so(run: Any) -> None:
     result = run("train", "9")
     assert result.exit_code == 1
     assert "Project 9 is not connected. No project has connected yet." in result.stderr
+
+
+def test_forget_asks_first_and_deletes_the_project(run: Any, store: Store) -> None:
+    assert run("forget", "7").exit_code == 1  # nobody answers
+    assert store.project_ids() == [7]
+    result = run("forget", "7", "--yes")
+    assert result.exit_code == 0
+    assert "Project 7 is forgotten." in result.output
+    assert store.project_ids() == []
+
+
+def test_forget_of_a_project_that_a_worker_is_at_is_refused(run: Any, store: Store) -> None:
+    with store.lease(7):
+        result = run("forget", "7", "--yes")
+    assert result.exit_code == 1
+    assert "Settings > Model" in result.stderr
+    assert store.project_ids() == [7]
 
 
 def test_list_prints_every_name_that_settings_may_take(run: Any) -> None:

@@ -47,6 +47,7 @@ class Affects(StrEnum):
     A job is made again when a setting has changed that affects what it makes (``jobs.spec``).
     """
 
+    QUEUE = "queue"  #: what the queue that is served shows; it is published again
     QUERY = "query"  #: what is asked and shown next, or which labels the next training gets; no job
     CANDIDATES = "candidates"  #: which candidates a training of the main task scores, and what it keeps of them
     MODEL = "model"  #: the weights that a training of the main task ends with
@@ -187,7 +188,7 @@ class ProjectSettings(BaseModel):
     width: Annotated[int | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         None, ge=8, le=256, description="Classification: channels of the first stage; empty: 64 on a GPU, 16 on a CPU."
     )
-    show_predictions: Annotated[bool, Affects.QUERY] = Field(
+    show_predictions: Annotated[bool, Affects.QUEUE] = Field(
         True, description="Show the model's answer in the editor; control picks never show one."
     )
     train_on_accepted: Annotated[bool, Affects.QUERY] = Field(

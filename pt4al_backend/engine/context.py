@@ -11,11 +11,12 @@ from typing import Any
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.engine import labeling
 from pt4al_backend.engine.access import client_for, registration_for
+from pt4al_backend.engine.letting_go import Connections, require_known
 from pt4al_backend.engine.retries import Retries
 from pt4al_backend.jobs.runner import Runner
 from pt4al_backend.label_studio.annotations import LabelReader
-from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.registration import Registration
+from pt4al_backend.label_studio.client import LabelStudio, NotFound
+from pt4al_backend.label_studio.registration import SAMPLING, Registration
 from pt4al_backend.query import plan
 from pt4al_backend.state.lease import Lease
 from pt4al_backend.state.schema import Project
@@ -39,6 +40,7 @@ class Worker:
         runner: where jobs run.
         device: held while a job runs; projects take turns.
         retries: which trainings failed, and when they may be tried again.
+        connections: when each project was last seen to be connected.
     """
 
     settings: ServerSettings
@@ -46,6 +48,7 @@ class Worker:
     runner: Runner
     device: Lock = field(default_factory=Lock)
     retries: Retries = field(default_factory=Retries)
+    connections: Connections = field(default_factory=Connections)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,16 @@ class Context:
         """The worker's failures."""
         return self.worker.retries
 
+    def require(self, *, now: bool = False) -> None:
+        """Called before anything that others would see; reads Label Studio's entries if that was a while ago, or ``now``.
+
+        Raises:
+            LeaseLost: another worker may be at the project.
+            NotConnected: Label Studio does not list this backend any more.
+        """
+        self.lease.require()
+        self.worker.connections.require(self.store, self.project, self.registration, now=now)
+
     def phase(self, phase: str, progress: dict[str, Any] | None = None) -> None:
         """Shows what the project is doing."""
         self.store.change(self.project, phase=phase, progress=progress or {})
@@ -133,11 +146,19 @@ def connect(worker: Worker, project: Project, lease: Lease) -> Context:
     """Reads what Label Studio says of a project, and refuses settings and labeling configs that nothing can be done with.
 
     Raises:
+        NotConnected: Label Studio does not list this backend for the project any more.
         PT4ALError: the settings, the labeling config, or Label Studio's answer.
     """
-    options = project_settings(project.params)
     client = client_for(worker.settings, project)
-    remote = RemoteProject.of(client.project(project.id))
+    try:
+        remote = RemoteProject.of(client.project(project.id))
+    except NotFound as error:
+        require_known(worker.store, project, client, error)
+        raise
+    registration = registration_for(worker.settings, worker.store, client, project.id)
+    changed = bool(project.served_version) and (remote.model_version, remote.sampling) != (project.served_version, SAMPLING)
+    worker.connections.require(worker.store, project, registration, now=changed)
+    options = project_settings(project.params)
     config_xml, reader, waiting = labeling.decide(worker.store, worker.settings, project, options, remote.label_config)
     plan.require_fit(options, reader.task)
     full_sync_due = time.time() - project.full_sync_at > worker.settings.full_sync_seconds
@@ -152,7 +173,7 @@ def connect(worker: Worker, project: Project, lease: Lease) -> Context:
         options=options,
         client=client,
         reader=reader,
-        registration=registration_for(worker.settings, worker.store, client, project.id),
+        registration=registration,
         remote=remote,
         config_xml=config_xml,
         full_sync_due=full_sync_due,

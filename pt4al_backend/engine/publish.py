@@ -9,10 +9,11 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
+from pt4al_backend.engine import letting_go
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import Json, LabelReader, Size, prediction
@@ -26,11 +27,6 @@ log = logging.getLogger(__name__)
 KEPT_VERSIONS = 4  # older ones are deleted in idle time: it takes Label Studio seconds
 IDLE_SECONDS = 600.0
 PART_BYTES = 8_000_000  # of one request: Label Studio holds several times as much while it takes them in
-
-
-def _digest(picks: Sequence[Pick]) -> str:
-    text = ";".join(f"{pick.task_id}:{pick.score!r}" for pick in picks)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _parts(predictions: Iterable[Json]) -> Iterator[list[Json]]:
@@ -72,8 +68,14 @@ class ServedQueue:
     def of(cls, ctx: Context) -> Self:
         """The queue of the project that a look is at."""
         show = ctx.options.show_predictions and ctx.config_xml == ctx.remote.label_config
-        require = ctx.lease.require
-        return cls(ctx.store, ctx.client, ctx.project, ctx.reader, show_predictions=show, before_switch=require)
+        return cls(
+            ctx.store,
+            ctx.client,
+            ctx.project,
+            ctx.reader,
+            show_predictions=show,
+            before_switch=lambda: ctx.require(now=True),
+        )
 
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
         """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
@@ -86,19 +88,31 @@ class ServedQueue:
         """
         served = self._store.publications(self._project.id, PublicationState.LIVE)
         live = next((publication for publication in served if publication.round == round_number), None)
-        if live is None or _digest(picks[: live.picks]) != live.digest:
+        if live is None or self._digest(picks[: live.picks]) != live.digest:
             self._replace(round_number, picks)
         elif len(picks) > live.picks:
             self._extend(live, picks)
+
+    @property
+    def _other_version(self) -> str:
+        """The model version that the project had chosen before; its predictions are shown until this backend has a model."""
+        return str(self._project.chosen_before.get("carried") or "")
+
+    def _digest(self, picks: Sequence[Pick]) -> str:
+        """Of what is published of picks: their order, and whether answers that there are get hidden."""
+        text = ";".join(f"{pick.task_id}:{pick.score!r}" for pick in picks)
+        if not self._show and any((pick.label or self._other_version) and pick.kind != PickKind.CONTROL for pick in picks):
+            text += ";hidden"
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _extend(self, live: Publication, picks: Sequence[Pick]) -> None:
         # until the new picks have arrived nothing is live for sure: a crash in between makes the next look replace the version
         self._store.set_publication(self._project.id, live.version, digest="")
         self._send(live.version, picks[live.picks :])
-        self._store.set_publication(self._project.id, live.version, digest=_digest(picks), picks=len(picks))
+        self._store.set_publication(self._project.id, live.version, digest=self._digest(picks), picks=len(picks))
 
     def _replace(self, round_number: int, picks: Sequence[Pick]) -> None:
-        digest = _digest(picks)
+        digest = self._digest(picks)
         versions = self._client.model_versions(self._project.id)
         version = ""
         for left in self._store.publications(self._project.id, PublicationState.SENDING):
@@ -133,19 +147,30 @@ class ServedQueue:
 
     def _send(self, version: str, picks: Sequence[Pick]) -> None:
         sizes = self._store.sizes(self._project.id, [pick.task_id for pick in picks])
+        carried = self._carried(picks)
         created = 0
-        for part in _parts(self._prediction(pick, version, sizes.get(pick.task_id)) for pick in picks):
+        for part in _parts(self._prediction(pick, version, sizes.get(pick.task_id), carried) for pick in picks):
             created += self._client.import_predictions(self._project.id, part)
+        if created != len(picks) and carried:  # the labeling config does not allow them any more: sent again without them
+            self._store.change(self._project, chosen_before={**self._project.chosen_before, "carried": ""})
         if created != len(picks):
             raise LabelStudioError(
                 f"Label Studio took {created} of {len(picks)} predictions of version {version}.",
                 "Was the labeling config changed meanwhile? The queue is sent again with the next look.",
             )
 
-    def _prediction(self, pick: Pick, version: str, size: Size | None) -> Json:
+    def _carried(self, picks: Sequence[Pick]) -> dict[int, list[Json]]:
+        """What another model says of picks that this backend's model has said nothing of, by task."""
+        ids = [pick.task_id for pick in picks if not pick.label and pick.kind != PickKind.CONTROL]
+        if not self._show or not self._other_version or not ids:
+            return {}
+        return self._client.results_of(self._project.id, self._other_version, ids)
+
+    def _prediction(self, pick: Pick, version: str, size: Size | None, carried: Mapping[int, list[Json]]) -> Json:
         # a control pick shows nothing: an answer in sight would bias the measure
-        shown = self._show and pick.kind != PickKind.CONTROL
-        regions = self._reader.regions(pick.label, pick.confidence, size) if shown else []
+        regions: list[Json] = []
+        if self._show and pick.kind != PickKind.CONTROL:
+            regions = self._reader.regions(pick.label, pick.confidence, size) if pick.label else carried.get(pick.task_id, [])
         return prediction(pick.task_id, regions, pick.score, version)
 
     def switch(self, version: str) -> None:
@@ -196,12 +221,24 @@ def keep_served(ctx: Context) -> Outcome:
     return Outcome.DONE
 
 
+def note_choices(ctx: Context) -> None:
+    """Keeps what people had chosen in Label Studio before the first publication, and tells them that it is replaced."""
+    if ctx.project.chosen_before:
+        return
+    remote = ctx.client.project(ctx.project.id)
+    own_titles = [str(entry.get("title") or "") for entry in ctx.registration.ours(ctx.registration.backends())]
+    before = letting_go.choices_of(remote, own_titles)
+    ctx.store.change(ctx.project, chosen_before={**before, "carried": before["model_version"]})
+    ctx.notice("before", letting_go.replaced(before))
+
+
 def step(ctx: Context) -> Outcome:
     """Publishes the round's picks if Label Studio does not serve them."""
     picks = ctx.store.picks(ctx.project.id, ctx.project.round)
     if not picks:
         return Outcome.DONE
     ctx.lease.require()
+    note_choices(ctx)
     before, start = ctx.project.served_version, time.monotonic()
     ServedQueue.of(ctx).publish(ctx.project.round, picks)
     if ctx.project.served_version != before:

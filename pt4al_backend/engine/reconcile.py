@@ -66,6 +66,7 @@ STEPS: tuple[Step, ...] = (
     publish.step,
     intake.step,
     ranking.step,
+    train.learn_brought,
     query.open_first,
     publish.step,
     train.step,

@@ -9,6 +9,7 @@ from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.errors import LabelStudioError
+from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.phases import Phase
 
 PROGRESS_SECONDS = 0.5  # between two writes of the progress
@@ -36,11 +37,18 @@ def keep_serving(ctx: Context) -> None:
 
     Raises:
         LeaseLost: so that a training ends that another worker may have begun as well.
+        NotConnected: so that a training ends whose project is let go.
         SettingsChanged: so that a training that they made pointless ends now; any other is resumed from its checkpoint.
     """
     if time.monotonic() - ctx.served_at < SERVE_SECONDS:
         return
     ctx.lease.require()
+    try:
+        ctx.require()
+    except NotFound:
+        raise SettingsChanged from None  # the project itself is gone: another look finds out
+    except LabelStudioError as error:
+        ctx.warn(f"While it trains: {error}")
     current = ctx.store.project(ctx.project.id)
     if current is not None and current.params != ctx.project.params:
         raise SettingsChanged

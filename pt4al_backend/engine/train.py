@@ -9,7 +9,7 @@ import hashlib
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -45,6 +45,7 @@ MODEL_GONE = (
     "The last model is missing or damaged: images outside the query get no prediction. "
     "The next training makes another one; Start Training does it now."
 )
+BROUGHT = 0  # the round that labels belong to which a project had before it was connected
 
 Ids = NDArray[np.int64]
 
@@ -88,7 +89,7 @@ def split_labels(
 
 
 class RoundTraining:
-    """Trains the models of one project's rounds; ``runner`` is where its jobs run."""
+    """Trains the models of one project's rounds; ``runner`` is where its jobs run, ``number`` the round if not the open one."""
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class RoundTraining:
         reader: LabelReader,
         jobs: ProjectJobs,
         runner: Runner,
+        number: int | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -107,11 +109,12 @@ class RoundTraining:
         self._reader = reader
         self._jobs = jobs
         self._runner = runner
+        self._number = number
 
     @classmethod
-    def of(cls, ctx: Context) -> Self:
+    def of(cls, ctx: Context, number: int | None = None) -> Self:
         """The trainings of the project that a look is at."""
-        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.worker.runner)
+        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.worker.runner, number)
 
     def take_labels(self) -> LabelSplit:
         """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""
@@ -217,7 +220,8 @@ class RoundTraining:
 
     @property
     def _folder(self) -> Path:
-        return self._jobs.folder / f"learn-{self._project.round}"
+        number = self._project.round if self._number is None else self._number
+        return self._jobs.folder / f"learn-{number}"
 
     def _job(self) -> LearnSpec | None:
         """The job of this round's training, if one was prepared, is undamaged, and its result is still wanted."""
@@ -236,6 +240,42 @@ def needs_new_learner(ranking: PoolRanking, training: RoundTraining) -> bool:
     from the new learner.
     """
     return not training.is_under_way() and ranking.is_outgrown()
+
+
+def learn_brought(ctx: Context) -> Outcome:
+    """Trains on the labels that a project brings, if they suffice, so that round 1 queries with a model.
+
+    Labels of this round's own picks, which are served while the pool is ranked, are not enough for that: they wait for the query.
+    """
+    current = ctx.store.round(ctx.project.id, ctx.project.round)
+    if ctx.project.model or current is None or current.state != RoundState.STARTING:
+        return Outcome.DONE
+    training = RoundTraining.of(ctx, BROUGHT)
+    labels = training.take_labels()
+    picked = {pick.task_id for pick in ctx.store.picks(ctx.project.id, current.number)}
+    brought = replace(labels, train={task: label for task, label in labels.train.items() if task not in picked})
+    if training.missing_for_training(brought) or not ctx.retries.may_run(ctx.project, Work.LEARN):
+        return Outcome.DONE
+    rounds = Rounds.of(ctx)
+
+    def candidates() -> Ids:
+        rounds.cut_batches(current.number)
+        return rounds.candidates(current.number)
+
+    try:
+        with device(ctx):
+            _, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
+    except TrainingImpossible as error:
+        ctx.warn(error)
+        ctx.retries.failed(ctx.project, Work.LEARN)
+        ctx.notice("classes", f"The labels that were there before could not be learned, so round 1 has no model. {error}")
+        return Outcome.DONE
+    ctx.log("a model has learned %s labels that were there before, in %.1f s.", closed.labels, sum(closed.seconds.values()))
+    ctx.retries.succeeded(ctx.project, Work.LEARN)
+    sync.catch_up(ctx)
+    ctx.lease.require()
+    ctx.store.add_closed(ctx.project, BROUGHT, closed)
+    return Outcome.DONE
 
 
 def step(ctx: Context) -> Outcome:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import Outcome, Worker, connect
+from pt4al_backend.engine.letting_go import NotConnected, let_go
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
@@ -51,9 +52,12 @@ class Engine:
 
     def _look(self, project: Project, lease: Lease) -> int:
         """Runs one reconcile; an error is stored where the user looks. Returns the last request that it handled."""
+        if project.let_go_at is not None:
+            self._store.change(project, requests_handled=project.requests)
+            return project.requests
         handled = project.requests  # requests that come later deserve another look, whatever was seen of them meanwhile
         try:
-            outcome = reconcile(connect(self._worker, project, lease))
+            outcome = self._reconcile(project, lease)
         except (SettingsChanged, LeaseLost) as reason:
             lost = "the lease is lost" if isinstance(reason, LeaseLost) else "its settings have changed"
             log.info("Project %s: %s; a training under way is resumed only as far as it still fits.", project.id, lost)
@@ -85,6 +89,14 @@ class Engine:
             if outcome is Outcome.DONE:
                 self._store.change(project, error="", remedy="", error_at=None)
         return handled
+
+    def _reconcile(self, project: Project, lease: Lease) -> Outcome:
+        try:
+            return reconcile(connect(self._worker, project, lease))
+        except NotConnected as reason:
+            lease.require()
+            let_go(self._store, self._settings, project, reason)
+            return Outcome.DONE
 
     def _fail(self, project: Project, handled: int, message: str, remedy: str) -> None:
         self._store.change(

@@ -111,7 +111,7 @@ class LabelStudio(Connection):
             params = {
                 "project": project_id,
                 "page_size": size,
-                "fields": "all" if "annotations" in fields else "task_only",
+                "fields": "all" if {"annotations", "predictions"} & set(fields) else "task_only",
                 "include": ",".join(fields),
                 "resolve_uri": "false",
                 "query": json.dumps(
@@ -146,6 +146,18 @@ class LabelStudio(Connection):
             return 0
         path = f"/api/projects/{project_id}/import/predictions"
         return int(self.request("POST", path, json=list(predictions), timeout=SLOW)["created"])
+
+    def results_of(self, project_id: int, model_version: str, task_ids: Sequence[int]) -> dict[int, list[Json]]:
+        """What the newest prediction of a model version shows, by task id; tasks without one are left out."""
+        found: dict[int, list[Json]] = {}
+        for start in range(0, len(task_ids), NAMED_AT_ONCE):
+            named = task_ids[start : start + NAMED_AT_ONCE]
+            for page in self._pages(project_id, [], ("id", "predictions"), PAGE_SIZE, named=named):
+                for task in page:
+                    of_version = [each for each in task["predictions"] if each.get("model_version") == model_version]
+                    if of_version:
+                        found[int(task["id"])] = list(max(of_version, key=lambda each: int(each["id"]))["result"])
+        return found
 
     def prediction(self, prediction_id: int) -> Json:
         """One prediction: task, result, score, model_version, ..."""

@@ -16,6 +16,8 @@ Json = dict[str, Any]
 
 #: Serves the lowest score of the project's model version first.
 SAMPLING = "Uncertainty sampling"
+#: What a project has in which nobody has chosen.
+SEQUENTIAL = "Sequential sampling"
 #: The tab that shows the queue, and how the model versions of ours begin.
 VIEW = "PT4AL queue"
 PREFIX = "pt4al-"

@@ -11,14 +11,17 @@ from functools import cached_property
 from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
-from pt4al_backend.engine import labeling
+from pt4al_backend.engine import labeling, letting_go
 from pt4al_backend.engine.queue import Queue
 from pt4al_backend.errors import UnknownProject
+from pt4al_backend.phases import Phase
 from pt4al_backend.query import plan
 from pt4al_backend.server.predictions import Predictions, TaskPrediction
 from pt4al_backend.server.requests import START_TRAINING, SetupRequest, Task
 from pt4al_backend.state.schema import Instance, Project, PublicationState
 from pt4al_backend.state.store import Store
+
+SETUP_SECONDS = 20.0  # between two notes of a /setup that says nothing new
 
 
 class Backend:
@@ -75,9 +78,14 @@ class Backend:
         fields |= self._access(project, request)
         if backend_host:
             fields["backend_host"] = backend_host
+        if known is None or known.let_go_at is not None:  # where it was let go, it resumes
+            fields |= {"let_go_at": None, "listed": False, "phase": Phase.CONNECTED, "notices": {}}
+        now = time.time()
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
-            self._store.connect(request.project, **fields)
+            self._store.connect(request.project, **fields, setup_at=now)
             self._queue.request(request.project)
+        elif now - known.setup_at > SETUP_SECONDS:
+            self._store.change(request.project, setup_at=now)
         return known.served_version if known else ""
 
     def _access(self, project: Project, request: SetupRequest) -> dict[str, str]:
@@ -101,6 +109,15 @@ class Backend:
         """
         self._require(project_id)
         self._queue.request(project_id, train=event == START_TRAINING)
+
+    def forget(self, project_id: int) -> str:
+        """Drops a project's state and files; returns a sentence on what was set back in Label Studio.
+
+        Raises:
+            UnknownProject: it never connected.
+            ProjectBusy: a worker is at it.
+        """
+        return letting_go.forget(self._store, self.settings, project_id)
 
     def answer(self, project_id: int, tasks: Sequence[Task], deadline: float | None = None) -> list[TaskPrediction]:
         """One prediction for each task, in their order.

@@ -20,9 +20,9 @@ class ErrorAnswer(BaseModel):
     remedy: str
 
 
-def documented(body: type[Body] | None = None, *, not_found: bool = False) -> dict[str, Any]:
+def documented(body: type[Body] | None = None, *, not_found: bool = False, busy: bool = False) -> dict[str, Any]:
     """Arguments of a route: the body that it reads, and the errors that it answers with."""
-    errors = sorted((*OF_EVERY_ROUTE, *(OF_A_BODY if body else ()), *((404,) if not_found else ())))
+    errors = sorted((*OF_EVERY_ROUTE, *(OF_A_BODY if body else ()), *((404,) if not_found else ()), *((409,) if busy else ())))
     described: dict[str, Any] = {"responses": {status: {"model": ErrorAnswer} for status in errors}}
     if body:
         schema = {"$ref": SCHEMAS.format(model=body.__name__)}

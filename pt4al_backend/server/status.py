@@ -132,6 +132,7 @@ class ProjectStatus(BaseModel):
     id: int
     title: str
     phase: str
+    connected: bool = Field(description="whether Label Studio lists this backend for the project")
     progress: Progress
     eta_seconds: float | None = Field(description="until the phase is done")
     round: int
@@ -221,6 +222,7 @@ class Statuses:
             id=project.id,
             title=project.title or f"Project {project.id}",
             phase=project.phase,
+            connected=project.let_go_at is None,
             progress=_PROGRESS.validate_python(project.progress),
             eta_seconds=float(eta) if isinstance(eta, int | float) else None,
             round=project.round,

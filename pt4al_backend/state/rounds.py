@@ -77,6 +77,17 @@ class RoundStore(Database):
             session.add_all(picks)
         mirror(project, columns)
 
+    def add_closed(self, project: Project | int, number: int, closed: ClosedRound) -> None:
+        """Notes a model of labels that no round has asked for, as a round of its own that is closed at once."""
+        now, columns = time.time(), ProjectColumns(model=closed.model)
+        row = Round(project_id=number_of(project), number=number, state=RoundState.CLOSED, opened_at=now, closed_at=now)
+        for name, value in vars(closed).items():
+            setattr(row, name, value)
+        with self._writing() as session:
+            session.merge(row)
+            change(session, project, columns)
+        mirror(project, columns)
+
     def picks(self, project_id: int, round_number: int) -> list[Pick]:
         """A round's picks in the order served."""
         where = (Pick.project_id == project_id, Pick.round == round_number)
@@ -121,6 +132,15 @@ class RoundStore(Database):
         where = (Publication.project_id == project_id, Publication.version == version)
         with self._writing() as session:
             session.execute(update(Publication).where(*where).values(**columns))
+
+    def let_go(self, project: Project | int, **columns: Unpack[ProjectColumns]) -> None:
+        """Notes that Label Studio is not to serve anything any more, and sets columns of the project."""
+        publications = Publication.project_id == number_of(project)
+        served = Publication.state.in_([PublicationState.LIVE, PublicationState.SENDING])
+        with self._writing() as session:
+            session.execute(update(Publication).where(publications, served).values(state=PublicationState.OLD))
+            change(session, project, columns)
+        mirror(project, columns)
 
     def go_live(self, project: Project | int, version: str) -> None:
         """Notes that Label Studio serves ``version`` now; the one before becomes old."""

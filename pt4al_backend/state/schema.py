@@ -84,6 +84,10 @@ class Project(Base):
     hostname: Mapped[str] = mapped_column(Text, default="")  # how Label Studio names itself
     access_token: Mapped[str] = mapped_column(Text, default="")  # of that address; used only if the admin set none
     backend_host: Mapped[str] = mapped_column(Text, default="")  # the name under which Label Studio reaches this backend
+    setup_at: Mapped[float] = mapped_column(Float, default=0.0)  # about when the last /setup came
+    listed: Mapped[bool] = mapped_column(Boolean, default=False)  # whether Label Studio has listed the backend since it connected
+    let_go_at: Mapped[float | None] = mapped_column(Float)  # since when it does not any more; None: the project is driven
+    chosen_before: Mapped[dict[str, Any]] = mapped_column(default=dict)  # fields of Label Studio's project before we set them
 
     phase: Mapped[str] = mapped_column(String(32), default=Phase.CONNECTED)
     progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -143,6 +147,10 @@ class ProjectColumns(TypedDict, total=False):
     hostname: str
     access_token: str
     backend_host: str
+    setup_at: float
+    listed: bool
+    let_go_at: float | None
+    chosen_before: dict[str, Any]
     phase: str
     progress: dict[str, Any]
     notices: dict[str, Any]

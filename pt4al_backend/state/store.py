@@ -3,13 +3,13 @@
 from contextlib import AbstractContextManager
 from typing import Self, Unpack, cast
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.projects import change, mirror, number_of
 from pt4al_backend.state.rounds import RoundStore
-from pt4al_backend.state.schema import Instance, Project, ProjectColumns
+from pt4al_backend.state.schema import Instance, Pick, Project, ProjectColumns, Publication, Round, Task
 from pt4al_backend.state.tasks import TaskStore
 
 #: What to do when the state cannot be read or written.
@@ -36,7 +36,7 @@ class Store(TaskStore, RoundStore):
             return session.scalars(select(Instance)).one()
 
     def project_ids(self) -> list[int]:
-        """Ids of all connected projects."""
+        """Ids of all projects that ever connected and are not forgotten."""
         with self._reading() as session:
             return list(session.scalars(select(Project.id).order_by(Project.id)))
 
@@ -44,6 +44,11 @@ class Store(TaskStore, RoundStore):
         """The names under which Label Studio reaches this backend."""
         with self._reading() as session:
             return set(session.scalars(select(Project.backend_host).distinct())) - {""}
+
+    def driven_ids(self) -> list[int]:
+        """Ids of the projects that are connected, which leaves out those that were let go."""
+        with self._reading() as session:
+            return list(session.scalars(select(Project.id).where(Project.let_go_at.is_(None)).order_by(Project.id)))
 
     def project(self, project_id: int) -> Project | None:
         """One project as it is now, read-only; None if it never connected."""
@@ -60,6 +65,14 @@ class Store(TaskStore, RoundStore):
             for name, value in columns.items():
                 if getattr(project, name) != value:
                     setattr(project, name, value)
+
+    def forget(self, project_id: int) -> None:
+        """Deletes all rows of a project."""
+        self.drop_tasks(project_id, list(self.task_images(project_id)))  # in slices, as other projects write meanwhile
+        with self._writing() as session:
+            for table in (Pick, Task, Publication, Round):
+                session.execute(delete(table).where(table.project_id == project_id))
+            session.execute(delete(Project).where(Project.id == project_id))
 
     def change(self, project: Project | int, **columns: Unpack[ProjectColumns]) -> None:
         """Sets columns of a project, in the database and in ``project`` if that is a row and not an id."""

@@ -207,3 +207,31 @@ def test_another_image_field_in_the_config_is_heeded_for_tasks_that_nobody_touch
         loop.connect(corrected)
         loop.reconcile()
         assert set(loop.store.task_images(loop.id).values()) == {f"/data/upload/{i}.png" for i in range(3)}
+
+
+def test_labels_that_a_project_brings_train_before_round_1_is_queried(make: Callable[..., Loop]) -> None:
+    params = {"rounds": 2, "query_size": 6, "control_share": 0, "reserve_size": 4, "sampler": "least_confidence"}
+    with make("brought", params=params) as loop:
+        brought = loop.add(30)[:10]
+        loop.annotate_all(brought)
+        loop.reconcile()
+        assert loop.round.number == 1
+        assert not set(loop.order()) & set(brought)
+        assert None not in [pick.confidence for pick in loop.picks("query")]
+        assert loop.project.model
+        before = loop.store.round(loop.id, 0)
+        assert before is not None
+        assert (before.state, before.labels, before.model) == ("closed", len(brought), loop.project.model)
+        loop.annotate_all(loop.order("query"))
+        assert loop.reconcile().round == 2
+        after = loop.store.round(loop.id, 1)
+        assert after is not None
+        assert after.labels == len(brought) + 6
+
+
+def test_brought_labels_of_one_class_leave_round_1_to_the_ranking(make: Callable[..., Loop]) -> None:
+    with make("one class", params={"rounds": 2, "query_size": 6, "control_share": 0, "reserve_size": 4}) as loop:
+        loop.annotate_all(loop.add(24)[:4], "red")
+        loop.reconcile()
+        assert (loop.project.round, loop.project.model, loop.project.error) == (1, "", "")
+        assert loop.order("query")

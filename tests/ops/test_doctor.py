@@ -212,6 +212,13 @@ def test_project_that_never_connected_is_named(world: World) -> None:
     assert faults(world.findings(9), "Project 7") == ""
 
 
+def test_project_that_was_let_go_is_no_failure(world: World) -> None:
+    world.store.change(7, let_go_at=1.0, error="An old error.")
+    found = [each for each in world.findings() if each.topic == "Project 7"]
+    assert [each.level for each in found] == ["warn"]
+    assert "pt4al forget 7" in found[0].remedy
+
+
 def test_last_error_comes_with_its_remedy(world: World) -> None:
     world.store.connect(7, error="Label Studio refuses the token.", remedy="Set another.")
     assert "The last error: Label Studio refuses the token. Set another." in faults(world.findings())

@@ -133,3 +133,16 @@ def test_event_of_an_unknown_project_is_refused(backend: Backend, queue: Queue) 
     with pytest.raises(UnknownProject, match="'4'"):
         backend.note(4, "ANNOTATION_CREATED")
     assert queue.waiting() == 0
+
+
+def test_setup_resumes_a_project_that_was_let_go(backend: Backend, store: Store, queue: Queue) -> None:
+    backend.connect(request())
+    store.let_go(3, let_go_at=1.0, phase="not connected", notices={"connection": "Not connected any more."})
+    assert store.driven_ids() == []
+    waiting = queue.waiting()
+    backend.connect(request())
+    assert store.driven_ids() == [3]
+    assert queue.waiting() == waiting + 1
+    project = store.project(3)
+    assert project is not None
+    assert (project.phase, project.notices) == ("connected", {})

@@ -41,6 +41,10 @@ def examine(settings: ServerSettings, project_id: int | None = None) -> Iterator
         if known is None or server.store is None:
             yield Finding("fail", f"Project {number}", "It is not connected.", "Connect it in Label Studio, Settings > Model.")
             continue
+        if known.let_go_at is not None:
+            remedy = f"Connect it again in Settings > Model, or drop what is kept of it: pt4al forget {number}."
+            yield Finding("warn", f"Project {number}", "It is not connected any more, so it is left alone.", remedy)
+            continue
         context = ProjectContext(settings, server.store, known)
         yield from run_each(context.topic, PROJECT_CHECKS, context)
         if not label_studio_failed:  # its own finding has the remedy

@@ -1,0 +1,189 @@
+"""Which projects are driven: those for which Label Studio lists this backend. All others are let go.
+
+A project that is let go is neither read, trained, published nor polled, and what people had chosen in Label Studio before the
+first publication is set back. Its state and files stay, so that /setup resumes it where it was. ``forget`` drops both.
+"""
+
+import logging
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.access import client_for
+from pt4al_backend.errors import LabelStudioError, ProjectBusy, PT4ALError, UnknownProject
+from pt4al_backend.label_studio.client import LabelStudio, NotFound
+from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL, Registration
+from pt4al_backend.phases import Phase
+from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+
+log = logging.getLogger(__name__)
+
+#: After a /setup: Label Studio sends it first, and makes the entry only if it is content with the answer.
+GRACE_SECONDS = 60.0
+#: Between two readings of the entries, for which Label Studio calls every backend of the project.
+LISTED_SECONDS = 15.0
+
+CONNECT_AGAIN = "To connect it again, add this backend under Settings > Model in Label Studio: work resumes where it was."
+
+
+class NotConnected(Exception):
+    """Label Studio does not list this backend for a project any more, or has no such project; ``sentence`` says which."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class Connections:
+    """When Label Studio was last read for the entries of each project; of one worker process."""
+
+    def __init__(self) -> None:
+        self._read_at: dict[int, float] = {}
+
+    def require(self, store: Store, project: Project, registration: Registration, *, now: bool = False) -> None:
+        """Reads the entries if that was a while ago, or ``now``.
+
+        Raises:
+            NotConnected: none of them is this backend, and no /setup came lately.
+            LabelStudioError: they cannot be read.
+        """
+        if not now and time.monotonic() - self._read_at.get(project.id, -LISTED_SECONDS) < LISTED_SECONDS:
+            return
+        self._read_at[project.id] = time.monotonic()
+        entries = registration.backends()
+        if registration.ours(entries):
+            if not project.listed:
+                store.change(project, listed=True)
+        elif not (entries or not project.listed) or not _is_awaited(store, project):
+            self._read_at.pop(project.id)
+            raise NotConnected("Label Studio does not list this backend for the project any more.")
+
+
+def require_known(store: Store, project: Project, client: LabelStudio, missing: NotFound) -> None:
+    """Called when Label Studio has no such project.
+
+    Raises:
+        NotConnected: Label Studio is there, takes the token, and no /setup came lately.
+        NotFound: a /setup came lately, so LABEL_STUDIO_URL may name another Label Studio.
+        LabelStudioError: it does not answer as Label Studio does, or refuses the token.
+    """
+    if _is_awaited(store, project):
+        raise missing
+    client.whoami()
+    raise NotConnected("Label Studio has no such project any more, or LABEL_STUDIO_URL names another Label Studio.")
+
+
+def _is_awaited(store: Store, project: Project) -> bool:
+    store.refresh(project, "setup_at")
+    return time.time() - project.setup_at < GRACE_SECONDS
+
+
+def let_go(store: Store, settings: ServerSettings, project: Project, reason: NotConnected) -> None:
+    """Sets back what people had chosen in Label Studio, as far as it can be reached, and drives the project no more."""
+    set_back = set_back_choices(settings, project)
+    sentences = (reason.sentence, "Nothing is trained or published.", set_back, CONNECT_AGAIN)
+    log.info("Project %s is let go. %s %s", project.id, reason.sentence, set_back)
+    store.let_go(
+        project,
+        let_go_at=time.time(),
+        listed=False,
+        served_version="",
+        chosen_before={},
+        phase=Phase.NOT_CONNECTED,
+        progress={},
+        notices={"connection": " ".join(filter(None, sentences))},
+    )
+
+
+def choices_of(remote: Mapping[str, Any], own_titles: list[str]) -> dict[str, str]:
+    """What people chose in a project of Label Studio's that the first publication will replace.
+
+    Label Studio chooses a backend by itself when it is connected; that, and what an earlier installation of this backend left,
+    is no choice of theirs.
+    """
+    version, sampling = str(remote.get("model_version") or ""), str(remote.get("sampling") or SEQUENTIAL)
+    if version.startswith(PREFIX):
+        return {"sampling": SEQUENTIAL, "model_version": ""}
+    return {"sampling": sampling, "model_version": "" if version in own_titles else version}
+
+
+def set_back_choices(settings: ServerSettings, project: Project) -> str:
+    """Sets back task sampling and model version unless a person has chosen something since; returns a sentence for the user."""
+    before = {name: str(value) for name, value in project.chosen_before.items()}
+    if not before:
+        return ""
+    try:
+        client = client_for(settings, project)
+        fields = _ours(client.project(project.id), before)
+        if not fields:
+            return ""
+        try:
+            client.update_project(project.id, **fields)
+        except LabelStudioError:  # no prediction has that version any more
+            fields["model_version"] = ""
+            client.update_project(project.id, **fields)
+    except NotFound:
+        return ""
+    except PT4ALError as error:
+        log.warning("Project %s: %s", project.id, error)
+        return f"Label Studio could not be reached to set back what was chosen before: {_named(before)}."
+    return f"Set back in Label Studio: {_named(fields)}."
+
+
+def _ours(remote: Mapping[str, Any], before: Mapping[str, str]) -> dict[str, str]:
+    """The fields that still have this backend's values, as they were before."""
+    sampling, version = str(remote.get("sampling") or ""), str(remote.get("model_version") or "")
+    fields = {}
+    if sampling == SAMPLING != before["sampling"]:
+        fields["sampling"] = before["sampling"]
+    # deleting the version's predictions leaves the project without one
+    is_ours = version.startswith(PREFIX) or (not version and sampling == SAMPLING)
+    if is_ours and version != before["model_version"]:
+        fields["model_version"] = before["model_version"]
+    return fields
+
+
+def _named(choices: Mapping[str, str]) -> str:
+    names = {"sampling": "task sampling", "model_version": "model version"}
+    return ", ".join(f"{names[name]} {value!r}" if value else f"no {names[name]}" for name, value in choices.items())
+
+
+def replaced(before: Mapping[str, str]) -> str:
+    """What the first publication replaces, as a sentence for the user; "" if that is Label Studio's default."""
+    chosen = {name: value for name, value in before.items() if value and value != SEQUENTIAL}
+    if not chosen:
+        return ""
+    carried = "Until there is a model here, the queue shows that version's predictions, except in control picks. "
+    return (
+        f"PT4AL's queue replaces what was chosen in Label Studio: {_named(chosen)}. "
+        f"{carried if 'model_version' in chosen else ''}It is set back when the backend is removed under Settings > Model."
+    )
+
+
+def forget(store: Store, settings: ServerSettings, project_id: int) -> str:
+    """Drops a project's state and files; returns a sentence on what was set back in Label Studio.
+
+    Raises:
+        UnknownProject: there is none.
+        ProjectBusy: a worker is at it.
+    """
+    with store.lease(project_id) as lease:
+        project = store.project(project_id)
+        if project is None:
+            raise UnknownProject(project_id)
+        if lease is None:
+            raise ProjectBusy(
+                f"A worker is at project {project_id}.",
+                "Try again in a moment. If it is training, remove the backend under Settings > Model first, which ends that.",
+            )
+        set_back = set_back_choices(settings, project)
+        store.forget(project_id)
+        folder = project_dir(settings, project_id)
+        if folder.exists():
+            shutil.rmtree(folder)
+    log.info("Project %s is forgotten. %s", project_id, set_back)
+    return set_back

@@ -1,0 +1,210 @@
+"""Which projects are driven, what is set back when one is let go, and what is left of one that is forgotten."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.letting_go import Connections, NotConnected, choices_of, forget, let_go, replaced, require_known
+from pt4al_backend.engine.worker import Engine
+from pt4al_backend.errors import ProjectBusy, UnknownProject
+from pt4al_backend.label_studio.client import NotFound
+from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Pick, PickKind, Project, Publication, PublicationState, Round
+from pt4al_backend.state.store import Store
+from tests.support.stub_server import Reply, Request, stub_server
+
+SERVED = {"sampling": "Uncertainty sampling", "model_version": "pt4al-r1-20261129-101500"}
+BEFORE = {"sampling": "Uniform sampling", "model_version": "vendor-1"}
+
+
+@pytest.fixture
+def store(settings: ServerSettings) -> Iterator[Store]:
+    opened = Store.open(settings)
+    opened.connect(1, title="Kittens")
+    yield opened
+    opened.close()
+
+
+def project(store: Store) -> Project:
+    found = store.project(1)
+    assert found is not None
+    return found
+
+
+class Entries:
+    """What Label Studio lists under Settings > Model; those named "ours" are this backend."""
+
+    def __init__(self, *titles: str) -> None:
+        self.titles = titles
+
+    def backends(self) -> list[dict[str, Any]]:
+        return [{"title": title} for title in self.titles]
+
+    def ours(self, backends: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [backend for backend in backends if backend["title"] == "ours"]
+
+
+def require(store: Store, *titles: str) -> None:
+    entries: Any = Entries(*titles)
+    Connections().require(store, project(store), entries)
+
+
+def test_listed_project_is_driven_however_long_ago_its_setup_was(store: Store) -> None:
+    require(store, "another", "ours")
+    require(store, "ours")
+
+
+def test_project_whose_entry_was_deleted_is_not_connected(store: Store) -> None:
+    store.change(1, setup_at=time.time())
+    require(store, "ours")
+    with pytest.raises(NotConnected):
+        require(store)
+
+
+def test_entry_is_awaited_for_a_while_after_setup(store: Store) -> None:
+    store.change(1, setup_at=time.time())
+    require(store)
+    store.change(1, setup_at=time.time() - 61)
+    with pytest.raises(NotConnected):
+        require(store)
+
+
+def test_entry_that_cannot_be_reached_from_here_counts_while_its_setups_come(store: Store) -> None:
+    store.change(1, setup_at=time.time(), listed=True)
+    require(store, "another or out of reach")
+    store.change(1, setup_at=time.time() - 61)
+    with pytest.raises(NotConnected):
+        require(store, "another")
+
+
+def test_entries_are_not_read_with_every_look(store: Store) -> None:
+    connections, listed, gone = Connections(), Entries("ours"), Entries()
+    connections.require(store, project(store), listed)  # type: ignore[arg-type]
+    connections.require(store, project(store), gone)  # type: ignore[arg-type]
+    with pytest.raises(NotConnected):
+        connections.require(store, project(store), gone, now=True)  # type: ignore[arg-type]
+
+
+def test_deleted_project_is_not_connected_unless_it_was_set_up_a_moment_ago(store: Store) -> None:
+    class Studio:
+        def whoami(self) -> dict[str, Any]:
+            return {"id": 1}
+
+    studio: Any = Studio()
+    with pytest.raises(NotConnected, match="no such project"):
+        require_known(store, project(store), studio, NotFound("Not found."))
+    store.change(1, setup_at=time.time())
+    with pytest.raises(NotFound):
+        require_known(store, project(store), studio, NotFound("Not found."))
+
+
+@pytest.mark.parametrize(
+    ("remote", "choices"),
+    [
+        ({"sampling": "Uniform sampling", "model_version": "vendor-1"}, BEFORE),
+        ({"sampling": None, "model_version": None}, {"sampling": "Sequential sampling", "model_version": ""}),
+        ({"sampling": "Sequential sampling", "model_version": "PT4AL"}, {"sampling": "Sequential sampling", "model_version": ""}),
+        (SERVED, {"sampling": "Sequential sampling", "model_version": ""}),
+    ],
+)
+def test_choices_before_are_peoples_own(remote: dict[str, Any], choices: dict[str, str]) -> None:
+    assert choices_of(remote, ["PT4AL"]) == choices
+
+
+def test_only_choices_are_announced() -> None:
+    assert replaced({"sampling": "Sequential sampling", "model_version": ""}) == ""
+    assert "'vendor-1'" in replaced(BEFORE)
+
+
+def set_back(store: Store, settings: ServerSettings, remote: dict[str, Any], *refused: str) -> tuple[list[Any], Project]:
+    """Lets the project go; returns what was sent to Label Studio, which refuses these model versions."""
+    store.change(1, chosen_before=BEFORE, served_version=SERVED["model_version"], error="An old error.")
+
+    def answer(request: Request) -> Reply:
+        if request.method == "PATCH" and request.json.get("model_version") in refused:
+            return Reply(400, {"detail": "Model version doesn't exist."})
+        return Reply(200, remote)
+
+    with stub_server(answer) as (url, seen):
+        there = settings.model_copy(update={"label_studio_url": url, "label_studio_api_key": "f" * 40})
+        let_go(store, there, project(store), NotConnected("The entry is gone."))
+        return [request.json for request in seen if request.method == "PATCH"], project(store)
+
+
+def test_let_go_sets_back_what_was_chosen_before(store: Store, settings: ServerSettings) -> None:
+    sent, after = set_back(store, settings, SERVED)
+    assert sent == [BEFORE]
+    assert (after.phase, after.served_version, after.chosen_before) == ("not connected", "", {})
+    for part in ("The entry is gone.", "'Uniform sampling'", "'vendor-1'", "Settings > Model"):
+        assert part in after.notices["connection"]
+
+
+def test_let_go_leaves_what_people_have_chosen_since(store: Store, settings: ServerSettings) -> None:
+    assert set_back(store, settings, {"sampling": "Sequential sampling", "model_version": "vendor-2"})[0] == []
+    assert set_back(store, settings, {"sampling": "Sequential sampling", "model_version": None})[0] == []
+
+
+def test_let_go_sets_back_the_version_if_the_queues_predictions_were_deleted(store: Store, settings: ServerSettings) -> None:
+    assert set_back(store, settings, {**SERVED, "model_version": None})[0] == [BEFORE]
+
+
+def test_let_go_sets_no_version_that_is_gone(store: Store, settings: ServerSettings) -> None:
+    assert set_back(store, settings, SERVED, "vendor-1")[0] == [BEFORE, {**BEFORE, "model_version": ""}]
+
+
+def test_let_go_without_label_studio_says_what_to_set_back(store: Store, settings: ServerSettings) -> None:
+    store.change(1, chosen_before=BEFORE)
+    let_go(store, settings, project(store), NotConnected("The entry is gone."))
+    assert "'Uniform sampling'" in project(store).notices["connection"]
+
+
+def test_project_that_was_let_go_is_neither_polled_nor_looked_at(store: Store, settings: ServerSettings) -> None:
+    let_go(store, settings, project(store), NotConnected("The entry is gone."))
+    assert store.driven_ids() == []
+    assert store.project_ids() == [1]
+    Engine(settings, store).handle_request(1, train=True)  # which would fail without a Label Studio
+    after = project(store)
+    assert (after.phase, after.error, after.requests_handled) == ("not connected", "", 1)
+
+
+def full(store: Store, settings: ServerSettings) -> None:
+    """A second project beside the first, both with rows in every table and with files."""
+    store.connect(2)
+    for number in (1, 2):
+        store.put_tasks(number, [{"id": number, "image": "a.png", "problem": ""}])
+        pick = Pick(project_id=number, round=1, task_id=number, position=0, kind=PickKind.QUERY, score=0.0)
+        store.turn_round(number, Round(project_id=number, number=1), [pick])
+        store.announce(
+            Publication(project_id=number, version="pt4al-1", round=1, state=PublicationState.LIVE, digest="", picks=1, at=0.0)
+        )
+        folder = project_dir(settings, number)
+        folder.mkdir(parents=True)
+        (folder / "pixels-8x8.u8").touch()
+
+
+def test_forgotten_project_leaves_nothing_and_others_stay(store: Store, settings: ServerSettings) -> None:
+    full(store, settings)
+    forget(store, settings, 1)
+    assert store.project_ids() == [2]
+    assert not project_dir(settings, 1).exists()
+    for number, left in ((1, 0), (2, 1)):
+        publications = store.publications(number, *PublicationState)
+        rows = (store.rounds(number), store.picks(number, 1), publications, store.task_images(number))
+        assert [len(each) for each in rows] == [left] * 4
+    assert (project_dir(settings, 2) / "pixels-8x8.u8").exists()
+
+
+def test_project_that_a_worker_is_at_is_not_forgotten(store: Store, settings: ServerSettings) -> None:
+    full(store, settings)
+    with store.lease(1), pytest.raises(ProjectBusy):
+        forget(store, settings, 1)
+    assert store.project_ids() == [1, 2]
+    assert project_dir(settings, 1).exists()
+
+
+def test_unknown_project_cannot_be_forgotten(store: Store, settings: ServerSettings) -> None:
+    with pytest.raises(UnknownProject):
+        forget(store, settings, 9)
