@@ -36,7 +36,9 @@ class Forgotten(BaseModel):
 def forget(project: str, services: Served) -> Forgotten:
     """Deletes what is kept of a project: its rounds, models and images. Nothing is deleted in Label Studio."""
     number = services.statuses.find(project).id
-    return Forgotten(project=number, set_back=services.backend.forget(number))
+    set_back = services.backend.forget(number)
+    services.statuses.drop(number)
+    return Forgotten(project=number, set_back=set_back)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, **documented())

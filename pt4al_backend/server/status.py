@@ -193,6 +193,13 @@ class Statuses:
                 self._known[project_id] = self._clock(), status
             return status
 
+    def drop(self, project_id: int) -> None:
+        """Drops what was read of a project that is forgotten."""
+        with self._lock:
+            self._known.pop(project_id, None)
+            self._batches.pop(project_id, None)
+            self._events.pop(project_id, None)
+
     def find(self, reference: str) -> ProjectStatus:
         """The project that an address names.
 

@@ -69,3 +69,30 @@ def test_every_phase_can_be_shown(client: Client, store: Store, phase: str) -> N
     client.post("/setup", json=setup())
     store.change(PROJECT, phase=phase, progress={"done": 7, "total": 0})
     assert client.page("/projects/3").status_code == 200
+
+
+def test_project_can_be_forgotten_from_its_page(client: Client, shown: str) -> None:
+    assert "Forget this project" in shown
+    assert "Remove the backend in Label Studio first" in shown
+    for headers in ({"Origin": "https://elsewhere.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert client.post("/api/projects/3/forget", headers=headers).status_code == 403
+    assert client.get("/api/projects/3").status_code == 200
+    assert client.post("/api/projects/3/forget", headers={"Origin": "http://backend"}).json() == {"project": 3, "set_back": ""}
+    assert client.get("/api/projects/3").status_code == 404
+    assert client.post("/api/projects/3/forget").status_code == 404
+
+
+def test_project_that_a_worker_is_at_is_not_forgotten(client: Client, shown: str, store: Store) -> None:
+    with store.lease(3):
+        answer = client.post("/api/projects/3/forget")
+    assert answer.status_code == 409
+    assert "Settings > Model" in answer.json()["remedy"]
+
+
+def test_page_of_a_project_that_was_let_go_says_how_to_connect_it_again(client: Client, store: Store) -> None:
+    client.post("/setup", json=setup())
+    store.let_go(3, let_go_at=1.0, phase="not connected", notices={"connection": "To connect it again, add this backend."})
+    text = client.page("/projects/3").text
+    assert "Not connected any more" in text
+    assert "To connect it again, add this backend." in text
+    assert "Remove the backend in Label Studio first" not in text
