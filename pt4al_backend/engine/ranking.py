@@ -18,11 +18,11 @@ from pt4al_backend.engine import sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.query import Rounds
-from pt4al_backend.engine.retries import Work
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
 from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -156,7 +156,7 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
 
     A failure stops nothing: the safer order needs no losses, and the notice says so.
     """
-    if not ctx.retries.may_run(ctx.project, Work.RANK):
+    if not ctx.retries.may_run(ctx.project, JobKind.RANK):
         return
     ranking = PoolRanking.of(ctx)
     try:
@@ -165,11 +165,11 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
             ranking.rank(lambda event: report(ctx, event), lambda: keep_serving(ctx), from_scratch=from_scratch)
     except TrainingImpossible as error:
         ctx.warn(error)
-        ctx.retries.failed(ctx.project, Work.RANK)
+        ctx.retries.failed(ctx.project, JobKind.RANK)
         ctx.notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
         return
     ctx.log("%s images are ranked, in %.1f s.", len(Rounds.of(ctx).pool()), time.monotonic() - start)
-    ctx.retries.succeeded(ctx.project, Work.RANK)
+    ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
     quality = ctx.project.quality
     ctx.notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")

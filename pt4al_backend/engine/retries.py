@@ -2,20 +2,13 @@
 
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.state.schema import Project
 
 FIRST_RETRY_SECONDS = 60.0  # after a training that failed; doubles up to an hour
 LAST_RETRY_SECONDS = 3600.0
-
-
-class Work(StrEnum):
-    """What may fail."""
-
-    RANK = "rank"
-    LEARN = "learn"
 
 
 @dataclass(frozen=True)
@@ -49,20 +42,20 @@ class Retries:
     """
 
     def __init__(self) -> None:
-        self._failures: dict[tuple[int, Work], Failure] = {}
+        self._failures: dict[tuple[int, JobKind], Failure] = {}
 
-    def may_run(self, project: Project, work: Work) -> bool:
+    def may_run(self, project: Project, kind: JobKind) -> bool:
         """Whether it may be tried now."""
-        failure = self._failures.get((project.id, work))
+        failure = self._failures.get((project.id, kind))
         return failure is None or time.time() >= failure.not_before or failure.circumstances != Circumstances.of(project)
 
-    def failed(self, project: Project, work: Work) -> None:
+    def failed(self, project: Project, kind: JobKind) -> None:
         """Notes a failure."""
-        before = self._failures.get((project.id, work))
+        before = self._failures.get((project.id, kind))
         times = before.times if before else 0
         not_before = time.time() + min(FIRST_RETRY_SECONDS * 2**times, LAST_RETRY_SECONDS)
-        self._failures[project.id, work] = Failure(times + 1, not_before, Circumstances.of(project))
+        self._failures[project.id, kind] = Failure(times + 1, not_before, Circumstances.of(project))
 
-    def succeeded(self, project: Project, work: Work) -> None:
+    def succeeded(self, project: Project, kind: JobKind) -> None:
         """Forgets the failures."""
-        self._failures.pop((project.id, work), None)
+        self._failures.pop((project.id, kind), None)

@@ -23,13 +23,12 @@ from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.query import Rounds
 from pt4al_backend.engine.ranking import PoolRanking, rank
-from pt4al_backend.engine.retries import Work
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
-from pt4al_backend.jobs.spec import LearnSpec
+from pt4al_backend.jobs.spec import JobKind, LearnSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.phases import Phase
 from pt4al_backend.query.plan import StoredOutput
@@ -292,7 +291,7 @@ def _turn(ctx: Context) -> Outcome | None:
     labels = training.take_labels()
     if not _is_due(ctx, training, labels):
         return Outcome.DONE
-    if not ctx.retries.may_run(ctx.project, Work.LEARN):
+    if not ctx.retries.may_run(ctx.project, JobKind.LEARN):
         return Outcome.WITHHELD
     missing = training.missing_for_training(labels)
     if missing:
@@ -344,16 +343,16 @@ def _train(ctx: Context, training: RoundTraining) -> None:
         with device(ctx):
             scored, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
     except TrainingImpossible:
-        ctx.retries.failed(ctx.project, Work.LEARN)
+        ctx.retries.failed(ctx.project, JobKind.LEARN)
         raise
     except StoreCorrupt as error:
         if error.part is not Part.MASKS:
             raise
         training.forget_damaged_labels()
-        ctx.retries.failed(ctx.project, Work.LEARN)
+        ctx.retries.failed(ctx.project, JobKind.LEARN)
         raise TrainingImpossible(error.message, "Its annotation is read again, and training tried again in a minute.") from error
     ctx.log("a model has learned %s labels, in %.1f s.", closed.labels, sum(closed.seconds.values()))
-    ctx.retries.succeeded(ctx.project, Work.LEARN)
+    ctx.retries.succeeded(ctx.project, JobKind.LEARN)
     ctx.phase(Phase.PUBLISHING)
     sync.catch_up(ctx)
     ctx.lease.require()
