@@ -6,7 +6,7 @@ import sys
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -15,14 +15,12 @@ from typer.core import TyperGroup
 
 from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
-from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
+from pt4al_backend.config.environment import misspelt
 from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
-
-if TYPE_CHECKING:
-    from pt4al_backend.config import ServerSettings
 
 SHOWN = 20  # skipped files that `rank` names
 
@@ -93,11 +91,8 @@ def main(
     """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
-def _settings(*, supervised: bool = False, **overrides: Any) -> "ServerSettings":
+def _settings(*, supervised: bool = False, **overrides: Any) -> ServerSettings:
     """Reads the settings, and warns of variables that are none; the supervisor has done that for its children."""
-    from pt4al_backend.config import server_settings
-    from pt4al_backend.config.environment import misspelt
-
     for sentence in [] if supervised else misspelt():
         terminal.warn(f"Warning: {sentence}")
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
@@ -316,7 +311,6 @@ def rank(
     another document root: --url-prefix "/data/local-files/?d=path/below/the/root". For a bucket: --url-prefix
     s3://bucket/folder. For a web server: --url-prefix https://images.example/folder.
     """
-    from pt4al_backend.config import project_settings
     from pt4al_backend.ops import rank_files
     from pt4al_backend.ops.rank_files.files import Files
 
@@ -338,7 +332,7 @@ def rank(
         terminal.warn(f"… and {len(ranked.skipped) - SHOWN} more.")
     if not ranked.meaningful:
         terminal.warn(f"The order is uniformly random instead. {ranked.reason}")
-    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {len(ranked.skipped)} files skipped."), soft_wrap=True)
+    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, files skipped: {len(ranked.skipped)}."), soft_wrap=True)
 
 
 @app.command()

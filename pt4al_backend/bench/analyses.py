@@ -96,7 +96,7 @@ def t_sne(
     device: Device = "auto",
     rankings: Rankings = None,
 ) -> None:
-    """What arms of finished runs asked in the first, the middle and the last round, on a t-SNE map of the pool (fig. 4)."""
+    """What arms of finished runs queried in the first, the middle and the last round, on a t-SNE map of the pool (fig. 4)."""
     from pt4al_backend.bench import embedding, report
     from pt4al_backend.bench import figures as drawing
 

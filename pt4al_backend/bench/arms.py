@@ -4,17 +4,15 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import PRETEXTS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query.ranking import rank, split
-
-if TYPE_CHECKING:
-    from pt4al_backend.config import ProjectSettings
 
 Json = dict[str, Any]
 Losses = NDArray[np.float64]
@@ -46,14 +44,14 @@ ORDERS: dict[str, Callable[[Losses, int, np.random.Generator], Losses]] = {
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of asking, with the settings that set it apart.
+    """One way of querying, with the settings that set it apart.
 
     Attributes:
         name: of its folder and its rows in tables.
         settings: as a project's extra params.
         order: how losses are ranked. ``loss`` is the paper's; ``text`` sorts them as text, as the published code does;
             ``reversed`` the lowest first; ``batches`` at random within each batch; ``none`` at random.
-        blind: every query is asked as if there were no model.
+        blind: every query is made as if there were no model.
         best_epoch: trainings end with the epoch that is best on the test images, as in the published code.
         weights: pretext task that trainings start from, where it is not the one that ranks.
     """
@@ -71,10 +69,10 @@ class Arm:
         if len(self.name.encode()) > LONGEST:
             what = f"The name of an arm is too long, {self.name[:20]!r}…"
             raise ConfigError(what, f"Give it at most {LONGEST} letters, or fewer that are not Latin.")
-        for twist, kind in _TWISTS.items():
-            if not isinstance(value := getattr(self, twist), kind):
+        for name, kind in _VARIATIONS.items():
+            if not isinstance(value := getattr(self, name), kind):
                 what = "true or false" if kind is bool else "text"
-                raise ConfigError(f"Arm {self.name!r}: {twist!r} is {value!r}, which is not {what}.", _EXAMPLE)
+                raise ConfigError(f"Arm {self.name!r}: {name!r} is {value!r}, which is not {what}.", _EXAMPLE)
         if "seed" in self.settings:
             raise ConfigError(f"Arm {self.name!r}: the setting 'seed' is not an arm's.", SEEDS)
         if own := sorted(self.settings.keys() & {"control_share", "reserve_size"}):
@@ -100,21 +98,19 @@ class Arm:
             raise ConfigError(f"The settings of arm {name!r} are not JSON ({error}).", _EXAMPLE) from error
         if not isinstance(given, dict):
             raise ConfigError(f"The settings of arm {name!r} are no object.", _EXAMPLE)
-        variations = {key: given.pop(key) for key in _TWISTS.keys() & given.keys()}
+        variations = {key: given.pop(key) for key in _VARIATIONS.keys() & given.keys()}
         return cls(name, given, **variations)
 
     def with_settings(self, common: Mapping[str, Any]) -> Self:
         """The same with settings that all arms have; its own win."""
         return dataclasses.replace(self, settings={**common, **self.settings})
 
-    def options(self, **more: Any) -> "ProjectSettings":
+    def options(self, **more: Any) -> ProjectSettings:
         """Its settings as a project's, checked; ``more`` are those of the data set, which yield to it, and the seed.
 
         Raises:
             ConfigError: an unknown setting, a value that is not allowed, or weights that are not to be started from.
         """
-        from pt4al_backend.config import project_settings
-
         found = project_settings({**more, **self.settings}, WHERE)
         if self.weights and found.init not in ("auto", "pretext"):
             what = f"Arm {self.name!r}: it names weights of {self.weights!r}, and its trainings start from init={found.init}."
@@ -129,7 +125,7 @@ class Arm:
 
 
 #: What an arm does beside its settings, and the kind of value that says it.
-_TWISTS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
+_VARIATIONS = {"order": str, "blind": bool, "best_epoch": bool, "weights": str}
 #: Bytes of a name: as much as a table or a figure has room for.
 LONGEST = 50
 #: Where the benchmark's user changes a setting.

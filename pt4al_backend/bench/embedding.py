@@ -1,4 +1,4 @@
-"""What arms asked for, on a map of the pool: t-SNE (van der Maaten and Hinton 2008) of a supervised network's features.
+"""What arms queried, on a map of the pool: t-SNE (van der Maaten and Hinton 2008) of a supervised network's features.
 
 PT4AL, fig. 4. The network learned the whole pool with its labels, so the map is that of an oracle: no arm knew it. It shows a
 part of the pool that is stratified by class, and of each query those images that are in this part: their density is the query's.
@@ -72,7 +72,7 @@ def draw(to: Path, rankings: Path, arms: Sequence[str], seed: int, most: int, de
     supervised.require_classes(truth)
     found = read(to, truth.pool)
     runs = chosen(found.arms, arms, seed)
-    queries = asked(runs)
+    queries = compared_queries(runs)
     settings = project_settings(next(iter(runs.values()))[0].settings)
     model = supervised.train(rankings, truth, settings, device, report)
     rows = np.sort(strata.order(truth.labels[: truth.pool].tolist(), seed)[:most])
@@ -98,8 +98,8 @@ def chosen(found: Mapping[str, Sequence[Record]], arms: Sequence[str], seed: int
     return {arm: runs[arm] for arm in names}
 
 
-def asked(runs: Mapping[str, Sequence[Record]]) -> dict[str, dict[int, Ids]]:
-    """What each arm asked in the first, the middle and the last of the rounds that all of them have: rows by number.
+def compared_queries(runs: Mapping[str, Sequence[Record]]) -> dict[str, dict[int, Ids]]:
+    """What each arm queried in the first, the middle and the last of the rounds that all of them have: rows by number.
 
     Raises:
         ConfigError: there is no such round.

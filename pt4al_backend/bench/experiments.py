@@ -2,7 +2,7 @@
 
 What the paper leaves open, and how the preset ``paper`` has it: the pretext learner's 15 epochs and the main task's optimiser
 are the published code's; every round's network starts from fresh weights, in segmentation from ImageNet's, and ends with its last
-epoch; rivals draw their first query uniformly, but TypiClust, which asks by the features of PT4AL's pretext learner; each image's
+epoch; rivals draw their first query uniformly, except TypiClust, which uses the features of PT4AL's pretext learner; an image's
 segmentation confidence is the mean over its pixels. Ours are also Cityscapes' minibatches of 2 (batch normalisation has no use
 for the paper's 1), its schedule and augmentation, Caltech's split, and the 10,000 candidates of a uniform draw from which rivals
 with a companion or a graph ask, PAL among them. PAL is also a rival in the paper's fig. 5a; here it is left out of segmentation.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pt4al_backend.bench.arms import WHERE, Arm
+from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
 
 Json = dict[str, Any]
@@ -131,8 +132,6 @@ class Experiment:
         Raises:
             ConfigError: there is no such preset, it does not suit the task, or a setting is not allowed.
         """
-        from pt4al_backend.config import project_settings
-
         if preset not in PRESETS:
             raise ConfigError(f"There is no preset {preset!r}.", f"There are {', '.join(PRESETS)}.")
         if preset == "released-code" and self.task != "classification":

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from pt4al_backend.bench.arms import SEEDS
+from pt4al_backend.config import server_settings
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
@@ -104,7 +105,6 @@ class Chosen:
         from pt4al_backend.bench.loss_rank import FILE as LOSS_RANKS
         from pt4al_backend.bench.records import ARMS
         from pt4al_backend.bench.truth import Truth, write
-        from pt4al_backend.config import server_settings
         from pt4al_backend.learn import devices
 
         devices.choose(self.device)  # which the runs would refuse, once all is decoded

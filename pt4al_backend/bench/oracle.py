@@ -72,7 +72,7 @@ class Run:
             what = f"Arm {arm.name!r}: {too_few}; {self._plan.rounds} of {self._plan.query} would fit."
             raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
         self._records = folder / RECORDS
-        self._asked: list[Ids] = []
+        self._queried: list[Ids] = []
         self._notes: list[str] = []
 
     def records(self, count: int = 0) -> list[Json]:
@@ -83,8 +83,8 @@ class Run:
                 small for so many.
         """
         if (wanted := count * self._plan.query) > self._truth.pool:
-            asked = f"{count} rounds of {self._plan.query}, which ask {wanted}"
-            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {asked}."
+            rounds = f"{count} rounds of {self._plan.query}, {wanted} in all"
+            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {rounds}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         done = unbroken(self._records, self._truth.pool)
         options, variations = self._options.model_dump(mode="json"), self._arm.variations()
@@ -98,7 +98,7 @@ class Run:
         return done
 
     def damaged(self) -> int:
-        """Lines of finished rounds that cannot be gone on from, as one of them or one before them is damaged."""
+        """Lines of finished rounds that cannot be resumed from, as one of them or one before them is damaged."""
         return sum(1 for _ in lines(self._records)) - len(unbroken(self._records, self._truth.pool))
 
     def __call__(self, count: int, report: Report = silent) -> Iterator[Json]:
@@ -113,7 +113,7 @@ class Run:
     def _run(self, count: int, report: Report) -> Iterator[Json]:
         done = self.records(count)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._asked = [np.array(each["query"], np.int64) for each in done]
+        self._queried = [np.array(each["query"], np.int64) for each in done]
         yield from list(done)
         if len(done) >= count:
             return
@@ -145,13 +145,13 @@ class Run:
         began = time.perf_counter()
         query = self._query(number, ranked)
         took = time.perf_counter() - began
-        self._asked.append(query)
+        self._queried.append(query)
         learned = self._learn(number, ranked, report, is_last=is_last)
         return {
             "strategy": self._options.strategy,
             "seed": self._options.seed,
             "round": number,
-            "labels": sum(map(len, self._asked)),
+            "labels": sum(map(len, self._queried)),
             **learned["control"],
             "seconds": {**self._seconds_of_ranking(), "query": took, **learned["seconds"]},
             "query": query.tolist(),
@@ -168,21 +168,21 @@ class Run:
     def _query(self, number: int, ranked: Pool) -> Ids:
         scored = self._before(number)
         rng = np.random.default_rng([self._options.seed, number])
-        asked = Request(self._left(ranked), number, self._plan.query, self._plan.query, rng)
-        return plan.choose(self._strategy, asked, scored).ids
+        request = Request(self._left(ranked), number, self._plan.query, self._plan.query, rng)
+        return plan.choose(self._strategy, request, scored).ids
 
     def _left(self, ranked: Pool) -> Pool:
-        """What of the whole pool, whose ids are its positions, is left to ask."""
-        return ranked.take(np.setdiff1d(ranked.ids, np.concatenate([np.empty(0, np.int64), *self._asked])))
+        """What of the whole pool, whose ids are its positions, is left to query."""
+        return ranked.take(np.setdiff1d(ranked.ids, np.concatenate([np.empty(0, np.int64), *self._queried])))
 
     def _before(self, number: int) -> StoredOutput:
-        """What is known of the pool before a round: what the last model said, or the pretext learner."""
+        """What is known of the pool before a round: the last model's output, or the pretext learner's."""
         if self._arm.blind:
             return StoredOutput()
         folder = self._learned(number - 1)
         if number > 1 and (folder / "result").exists():  # labels of one class leave none
             return read_scored(folder)
-        return read_learner(self._ranking) if self._asks_features() else StoredOutput()
+        return read_learner(self._ranking) if self._needs_features() else StoredOutput()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
@@ -190,7 +190,7 @@ class Run:
         pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
-        train, control = self._truth.training_data(np.concatenate(self._asked)), self._truth.training_data(self._truth.test)
+        train, control = self._truth.training_data(np.concatenate(self._queried)), self._truth.training_data(self._truth.test)
         job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
         arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
         try:
@@ -232,9 +232,9 @@ class Run:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
         if self._starts_from_learner():
             job_folders.rank(self._learner, self._truth, self._starts_from, self._device, report)
-        if self._asks_ranking():
+        if self._needs_ranking():
             job_folders.rank(self._ranking, self._truth, self._options, self._device, report)
-        if not self._asks_losses():
+        if not self._needs_losses():
             return np.full(self._truth.pool, np.nan)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
         quality = artefacts.manifest(self._ranking / "result")["quality"]
@@ -243,15 +243,15 @@ class Run:
             return np.full_like(losses, np.nan)
         return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
 
-    def _asks_ranking(self) -> bool:
-        return self._asks_losses() or self._asks_features()
+    def _needs_ranking(self) -> bool:
+        return self._needs_losses() or self._needs_features()
 
-    def _asks_losses(self) -> bool:
-        """Whether losses or batches change what is asked; to the pretext learner's features they would add nothing."""
-        return self._strategy.depends_on_ranking and self._arm.order != "none" and not self._asks_features()
+    def _needs_losses(self) -> bool:
+        """Whether losses or batches change what is queried; to the pretext learner's features they would add nothing."""
+        return self._strategy.depends_on_ranking and self._arm.order != "none" and not self._needs_features()
 
-    def _asks_features(self) -> bool:
-        """Whether the pretext learner's features are asked before there is a model."""
+    def _needs_features(self) -> bool:
+        """Whether the pretext learner's features are needed before there is a model."""
         return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
@@ -259,7 +259,7 @@ class Run:
 
     def _seconds_of_ranking(self) -> dict[str, float]:
         """Of the learners that the arm has a use for, by the name of the part."""
-        used = {self._ranking} if self._asks_ranking() else set()
+        used = {self._ranking} if self._needs_ranking() else set()
         if self._starts_from_learner():
             used.add(self._learner)
         seconds = [sum(artefacts.manifest(folder / "result")["seconds"].values()) for folder in used]

@@ -65,8 +65,8 @@ def test_first_middle_and_last_of_the_rounds_that_all_arms_have_are_shown(folder
 
 
 def test_of_five_rounds_the_third_is_in_the_middle(folder: Path) -> None:
-    asked = embedding.asked({"<PT4AL>": read(folder).arms["<PT4AL>"]})["<PT4AL>"]
-    assert {number: query.tolist() for number, query in asked.items()} == {
+    queries = embedding.compared_queries({"<PT4AL>": read(folder).arms["<PT4AL>"]})["<PT4AL>"]
+    assert {number: query.tolist() for number, query in queries.items()} == {
         1: [4, 5, 6, 7],
         3: [12, 13, 14, 15],
         5: [20, 21, 22, 23],

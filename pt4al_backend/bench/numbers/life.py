@@ -174,11 +174,11 @@ class Life:
         self.start_training()
         await_(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
         answered = self._store.answers(self.project)
-        asked = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != PickKind.RESERVE]
-        waiting = [task_id for task_id in asked if task_id not in answered]
+        query = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != PickKind.RESERVE]
+        waiting = [task_id for task_id in query if task_id not in answered]
         for task_id in waiting[:-1]:
             self._label(task_id)
-        await_(lambda: len(self._store.answers(self.project)) >= len(asked) - 1 and self._is_quiet(), PATIENCE, "labels are in")
+        await_(lambda: len(self._store.answers(self.project)) >= len(query) - 1 and self._is_quiet(), PATIENCE, "labels are in")
         labelled = self._label(waiting[-1])
         await_(lambda: self._is_served(2), PATIENCE, "round 2 is served")
         turn = self._turn(datetime.fromisoformat(labelled["created_at"]).timestamp())

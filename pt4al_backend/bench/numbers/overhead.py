@@ -111,8 +111,8 @@ class Run:
         return self.spent
 
     def _round(self) -> None:
-        asked = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != PickKind.RESERVE]
-        answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in asked}
+        query = [pick.task_id for pick in self._store.picks(PROJECT, self._project.round) if pick.kind != PickKind.RESERVE]
+        answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in query}
         self._store.put_answers(PROJECT, answers)
         began = time.perf_counter()
         scored, closed = self._training.train(self._candidates, _ignore, _idle)
