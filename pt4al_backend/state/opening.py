@@ -19,7 +19,10 @@ def open_store(settings: ServerSettings) -> Store:
         return Store.open(settings)
     except ModuleNotFoundError as error:
         if not settings.database_url.startswith("postgres"):
-            raise ConfigError("PT4AL_DATABASE_URL names a database of another kind.", "It begins with postgresql://.") from None
+            raise ConfigError(
+                "PT4AL_DATABASE_URL names a database that is neither PostgreSQL nor SQLite.",
+                "Begin it with postgresql://, or unset it: the state is then in PT4AL_DATA_DIR.",
+            ) from None
         raise ConfigError(
             f"PT4AL_DATABASE_URL names a database whose driver, {error.name}, is not installed.",
             "Install it: pip install 'pt4al-backend[postgresql]'.",
@@ -30,5 +33,7 @@ def open_store(settings: ServerSettings) -> Store:
             "Install that version or a newer one, or restore the backup that you made before the upgrade.",
         ) from None
     except SQLAlchemyError as error:
-        where = "PT4AL_DATABASE_URL" if settings.database_url else f"PT4AL_DATA_DIR, the folder {settings.data_dir}"
-        raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", f"Check {where}.") from None
+        remedy = f"Check PT4AL_DATA_DIR, the folder {settings.data_dir}."
+        if settings.database_url:
+            remedy = "Check PT4AL_DATABASE_URL: that the database runs at its address, and takes its user and password."
+        raise ConfigError(f"The state cannot be opened ({type(error).__name__}).", remedy) from None

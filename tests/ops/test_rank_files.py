@@ -149,7 +149,7 @@ def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Pa
     assert losses == sorted(losses, reverse=True)
     assert "broken.png" in result.stderr
     assert "24 tasks" in result.stdout
-    assert "1 files skipped" in result.stdout
+    assert "files skipped: 1" in result.stdout
     assert list(data_dir.iterdir()) == []
 
 
