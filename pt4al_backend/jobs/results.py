@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.folder import RESULT
 from pt4al_backend.query.plan import StoredOutput
 
 
@@ -18,24 +19,24 @@ def read_scored(folder: Path) -> StoredOutput:
     Raises:
         StoreCorrupt: it is missing or damaged.
     """
-    result = folder / "result"
+    result = folder / RESULT
     with _sound(folder):
         # opened here: np.load leaves a damaged file open
-        with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as said:
-            confidences, labels = {name: said[name] for name in said.files if name != "labels"}, said["labels"]
+        with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as output:
+            confidences, labels = {name: output[name] for name in output.files if name != "labels"}, output["labels"]
         features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
         return StoredOutput(ids, confidences, labels, features, labelled, posteriors)
 
 
 def read_learner(folder: Path) -> StoredOutput:
-    """What the pretext learner tells the pool's images by, from what a finished ranking wrote; nothing if that was not wanted.
+    """The pretext learner's features of the pool's images, from what a finished ranking wrote; empty if none were wanted.
 
     Raises:
         StoreCorrupt: it is damaged.
     """
     with _sound(folder):
-        features = _load_kept(folder / "result" / "features.npy")
+        features = _load_kept(folder / RESULT / "features.npy")
         if features is None:
             return StoredOutput()
         ids = np.load(folder / "ids.npy", allow_pickle=False)

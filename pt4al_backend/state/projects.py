@@ -9,7 +9,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from pt4al_backend.state.schema import Project, ProjectColumns
 
 
-def number_of(project: Project | int) -> int:
+def id_of(project: Project | int) -> int:
     """The id of a project."""
     return project if isinstance(project, int) else project.id
 
@@ -17,7 +17,7 @@ def number_of(project: Project | int) -> int:
 def change(session: Session, project: Project | int, columns: ProjectColumns) -> None:
     """Sets columns of a project, as part of a transaction; ``mirror`` follows when it is committed."""
     values: dict[str, Any] = {**columns}
-    session.execute(update(Project).where(Project.id == number_of(project)).values(values))
+    session.execute(update(Project).where(Project.id == id_of(project)).values(values))
 
 
 def mirror(project: Project | int, columns: ProjectColumns) -> None:

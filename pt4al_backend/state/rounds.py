@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
 
 from pt4al_backend.state.database import Database, sliced
-from pt4al_backend.state.projects import change, mirror, number_of
+from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.schema import (
     Pick,
     PickKind,
@@ -62,7 +62,7 @@ class RoundStore(Database):
 
         A round of that number that is still starting is replaced, and so are its picks.
         """
-        number, columns = number_of(project), ProjectColumns(round=opened.number)
+        number, columns = id_of(project), ProjectColumns(round=opened.number)
         if closed and closed.model:
             columns["model"] = closed.model
         with self._writing() as session:
@@ -144,7 +144,7 @@ class RoundStore(Database):
 
     def go_live(self, project: Project | int, version: str) -> None:
         """Notes that Label Studio serves ``version`` now; the one before becomes old."""
-        publications, live = Publication.project_id == number_of(project), Publication.state == PublicationState.LIVE
+        publications, live = Publication.project_id == id_of(project), Publication.state == PublicationState.LIVE
         columns: ProjectColumns = {"served_version": version}
         with self._writing() as session:
             before = update(Publication).where(publications, live, Publication.version != version)

@@ -7,7 +7,7 @@ from sqlalchemy import delete, select, update
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.lease import Lease, hold
-from pt4al_backend.state.projects import change, mirror, number_of
+from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.rounds import RoundStore
 from pt4al_backend.state.schema import Instance, Pick, Project, ProjectColumns, Publication, Round, Task
 from pt4al_backend.state.tasks import TaskStore
@@ -89,7 +89,7 @@ class Store(TaskStore, RoundStore):
     def notice(self, project: Project | int, topic: str, sentence: str) -> None:
         """Keeps one sentence for the user under a topic; an empty one removes it."""
         with self._writing() as session:
-            found = session.get_one(Project, number_of(project), with_for_update=True)
+            found = session.get_one(Project, id_of(project), with_for_update=True)
             notices = {key: value for key, value in found.notices.items() if key != topic}
             found.notices = {**notices, topic: sentence} if sentence else notices
         mirror(project, {"notices": found.notices})

@@ -10,16 +10,8 @@ from pt4al_backend.query.strategies.uncertainty import Uncertainty
 #: Candidates of a query, a uniform draw: the published 10,000.
 SUBSET = 10_000
 
-#: What each needs of the main task's model beside its companion. PAL's second network learns the classes of images.
-NEEDS: dict[str, frozenset[Need]] = {
-    "learning_loss": frozenset(),
-    "learning_loss_detached": frozenset(),
-    "vaal": frozenset(),
-    "ta_vaal": frozenset(),
-    "pal": frozenset({"posteriors"}),
-    "core_gcn": frozenset(),
-    "uncertain_gcn": frozenset(),
-}
+#: Which of them need more of the main task's model than their companion. PAL's second network learns the classes of images.
+NEEDS: dict[str, frozenset[Need]] = {"pal": frozenset({"posteriors"})}
 
 
 def subset(pool: Pool, round: int, k: int, seed: int) -> NDArray[np.int64]:
@@ -52,7 +44,7 @@ class Learned(Uncertainty):
 
     @property
     def needs(self) -> frozenset[Need]:  # type: ignore[override]
-        return NEEDS[self.name]
+        return NEEDS.get(self.name, frozenset())
 
     @property
     def companion(self) -> str:
