@@ -253,7 +253,7 @@ def learn_brought(ctx: Context) -> Outcome:
     labels = training.take_labels()
     picked = {pick.task_id for pick in ctx.store.picks(ctx.project.id, current.number)}
     brought = replace(labels, train={task: label for task, label in labels.train.items() if task not in picked})
-    if training.missing_for_training(brought) or not ctx.retries.may_run(ctx.project, Work.LEARN):
+    if training.missing_for_training(brought) or not ctx.retries.may_run(ctx.project, JobKind.LEARN):
         return Outcome.DONE
     rounds = Rounds.of(ctx)
 
@@ -266,11 +266,11 @@ def learn_brought(ctx: Context) -> Outcome:
             _, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
     except TrainingImpossible as error:
         ctx.warn(error)
-        ctx.retries.failed(ctx.project, Work.LEARN)
+        ctx.retries.failed(ctx.project, JobKind.LEARN)
         ctx.notice("classes", f"The labels that were there before could not be learned, so round 1 has no model. {error}")
         return Outcome.DONE
     ctx.log("a model has learned %s labels that were there before, in %.1f s.", closed.labels, sum(closed.seconds.values()))
-    ctx.retries.succeeded(ctx.project, Work.LEARN)
+    ctx.retries.succeeded(ctx.project, JobKind.LEARN)
     sync.catch_up(ctx)
     ctx.lease.require()
     ctx.store.add_closed(ctx.project, BROUGHT, closed)

@@ -80,7 +80,7 @@ class RoundStore(Database):
     def add_closed(self, project: Project | int, number: int, closed: ClosedRound) -> None:
         """Notes a model of labels that no round has asked for, as a round of its own that is closed at once."""
         now, columns = time.time(), ProjectColumns(model=closed.model)
-        row = Round(project_id=number_of(project), number=number, state=RoundState.CLOSED, opened_at=now, closed_at=now)
+        row = Round(project_id=id_of(project), number=number, state=RoundState.CLOSED, opened_at=now, closed_at=now)
         for name, value in vars(closed).items():
             setattr(row, name, value)
         with self._writing() as session:
@@ -135,7 +135,7 @@ class RoundStore(Database):
 
     def let_go(self, project: Project | int, **columns: Unpack[ProjectColumns]) -> None:
         """Notes that Label Studio is not to serve anything any more, and sets columns of the project."""
-        publications = Publication.project_id == number_of(project)
+        publications = Publication.project_id == id_of(project)
         served = Publication.state.in_([PublicationState.LIVE, PublicationState.SENDING])
         with self._writing() as session:
             session.execute(update(Publication).where(publications, served).values(state=PublicationState.OLD))
