@@ -20,6 +20,7 @@ from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.config.environment import misspelt
 from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
+from pt4al_backend.ops.log import begin_log
 from pt4al_backend.ops.terminal import out
 
 SHOWN = 20  # skipped files that `rank` names
@@ -108,12 +109,6 @@ Insecure = Annotated[
 ]
 
 
-def _log(name: str) -> None:
-    logging.basicConfig(level=logging.INFO, format=f"%(asctime)s %(levelname)-7s {name:<6} %(message)s", stream=sys.stderr)
-    for library in ("huey", "alembic", "urllib3", "uvicorn"):
-        logging.getLogger(library).setLevel(logging.WARNING)
-
-
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -133,7 +128,7 @@ def start(insecure: Insecure = False) -> None:
     from pt4al_backend.config.exposure import require_guarded
     from pt4al_backend.ops.supervisor import Supervisor
 
-    _log("start")
+    begin_log("start")
     settings = _settings(insecure=insecure or None)  # a wrong setting is reported once, not by each process
     require_guarded(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -155,7 +150,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     from pt4al_backend.server.app import create_app
     from pt4al_backend.state.opening import open_store
 
-    _log("web")
+    begin_log("web")
     if supervised:
         end_with_parent()
     settings = _settings(supervised=supervised, insecure=insecure or None)
@@ -176,7 +171,7 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import open_store
 
-    _log("worker")
+    begin_log("worker")
     if supervised:
         end_with_parent()
     settings = _settings(supervised=supervised)

@@ -29,15 +29,27 @@ class Part(StrEnum):
     MASKS = "masks"
 
 
+LONGEST = 2000  # characters of a message, and of a remedy
+LONGEST_VALUE = 200  # of a value that a message quotes
+
+
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """The text, cut in its middle if it is longer: messages quote what users wrote, which may be megabytes."""
+    if len(text) <= longest:
+        return text
+    half = (longest - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
+
+
 class PT4ALError(Exception):
-    """Root of the tree. ``remedy`` names what the user changes, and where."""
+    """Root of the tree. ``remedy`` names what the user changes, and where. Both are cut to `LONGEST` characters."""
 
     status = 500
 
     def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.remedy = remedy
+        self.message = shortened(message)
+        self.remedy = shortened(remedy)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, STRATEGIES
 from pt4al_backend.config.refusal import refusal
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
 #: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1, 5.4. Minibatches and
 #: learning rates are each task's own, which for fresh weights are the paper's in classification.
@@ -275,11 +275,15 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None, where:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"The extra params are not JSON ({error}).", 'Write an object such as {"rounds": 10}.') from error
     if not isinstance(params, Mapping):
-        raise ConfigError(f"The extra params are {params!r}, not an object.", 'Write an object such as {"rounds": 10}.')
+        raise ConfigError(
+            f"The extra params are {shortened(repr(params), LONGEST_VALUE)}, not an object.",
+            'Write an object such as {"rounds": 10}.',
+        )
     unknown = [str(key) for key in params if key not in ProjectSettings.model_fields]
     if unknown:  # checked here, because pydantic-settings takes keys of its own, which read files
         known_keys = ", ".join(ProjectSettings.model_fields)
-        raise ConfigError(f"Unknown setting {', '.join(map(repr, unknown))}; the settings are {known_keys}.", where)
+        names = shortened(", ".join(map(repr, unknown)), LONGEST_VALUE)
+        raise ConfigError(f"Unknown setting {names}; the settings are {known_keys}.", where)
     try:
         return ProjectSettings.model_validate(_Environment(**params).model_dump())
     except ValidationError as error:

@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
 
 def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError:
@@ -12,7 +12,7 @@ def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError
     """
     lines = []
     for problem in error.errors(include_url=False):
-        key = ".".join(str(part) for part in problem["loc"])
+        key = shortened(".".join(str(part) for part in problem["loc"]), LONGEST_VALUE)
         if key.islower():  # an alias of the environment is upper case already
             key = prefix + key.upper() if prefix else key
         reason = problem["msg"].removeprefix("Value error, ")
@@ -20,6 +20,6 @@ def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError
             lines.append(f"{reason}.")
         else:
             secret = any(word in key.lower() for word in ("key", "pass", "url"))
-            shown = "the value given" if secret else repr(problem["input"])
+            shown = "the value given" if secret else shortened(repr(problem["input"]), LONGEST_VALUE)
             lines.append(f"Setting {key!r}: {shown} is not allowed. {reason}.")
     return ConfigError(" ".join(lines), where)

@@ -14,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
+from starlette.requests import ClientDisconnect
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
@@ -50,6 +51,12 @@ class BodyTooSlow(PT4ALError):
     """A body did not arrive in time."""
 
     status = 408
+
+
+class ClientLeft(PT4ALError):
+    """The client closed the connection before its body was complete; nobody reads the answer."""
+
+    status = 400
 
 
 class Health(BaseModel):
@@ -92,6 +99,7 @@ async def read(request: Request, limit: int) -> bytes:
     Raises:
         BodyTooLong: it has more than ``limit`` bytes; the rest is not read.
         BodyTooSlow: it takes longer than a minute.
+        ClientLeft: it never comes.
     """
     too_long = BodyTooLong(
         f"The body is longer than {limit:,} bytes.", "Send fewer tasks at a time, or raise PT4AL_WEBHOOK_MAX_BYTES."
@@ -109,6 +117,8 @@ async def read(request: Request, limit: int) -> bytes:
                 parts.append(part)
     except TimeoutError:
         raise BodyTooSlow(f"The body did not arrive within {BODY_SECONDS:g} s.", "Check for a slow proxy in between.") from None
+    except ClientDisconnect:
+        raise ClientLeft("The connection was closed before the body was complete.") from None
     return b"".join(parts)
 
 

@@ -112,8 +112,8 @@ class SetupRequest(Body):
 
     project: ProjectName
     label_config: Text = Field(alias="schema")
-    hostname: Text | None = None
-    access_token: Text | None = None
+    hostname: Annotated[Text, Field(max_length=2000)] | None = None
+    access_token: Annotated[Text, Field(max_length=5000)] | None = None
     extra_params: Json | Text | None = None
 
     @field_validator("hostname", "access_token")

@@ -31,6 +31,7 @@ class Client:
     """Sends requests to an app, in one event loop of its own."""
 
     def __init__(self, app: FastAPI, portal: BlockingPortal, **options: Any) -> None:
+        self.app = app
         self._portal = portal
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://backend", **options)
 

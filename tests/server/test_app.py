@@ -3,6 +3,7 @@
 import logging
 import re
 import sqlite3
+from typing import Any
 
 import anyio
 import pytest
@@ -13,7 +14,7 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
 from tests.server.conftest import Client, RecordingQueue
-from tests.support.bodies import TOKEN, event, setup
+from tests.support.bodies import CONFIG, TOKEN, event, setup
 
 
 def test_unexpected_error_is_logged_but_not_shown(
@@ -128,3 +129,50 @@ def test_every_reference_of_openapi_is_defined(client: Client) -> None:
     assert referred
     assert referred <= schemas.keys()
     assert "422" not in text
+
+
+LONG = "x" * 3_000_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"extra_params": {"rounds": LONG}},
+        {"extra_params": {LONG: 1}},
+        {"extra_params": dict.fromkeys(map(str, range(100_000)))},
+        {"extra_params": LONG},
+        {"extra_params": f'["{LONG}"]'},
+        {"extra_params": {"strategy": LONG}},
+        {"extra_params": {"first_query": f"batch:{'9' * 4000}"}},
+        {"extra_params": {"background": LONG}},
+        {"extra_params": {"query_size": [LONG]}},
+        {"schema": f"<View><{LONG}/></View>"},
+        {"schema": CONFIG.replace('value="b"', f'value="{LONG}"').replace('value="a"', f'value="{LONG}"')},
+        {"hostname": f"http://{LONG}"},
+        {"access_token": LONG},
+        {"project": LONG},
+    ],
+    ids=lambda fields: str(fields)[:30],
+)
+def test_answer_and_log_about_a_long_value_are_short(client: Client, caplog: pytest.LogCaptureFixture, fields: Any) -> None:
+    answer = client.post("/setup", json=setup(**fields))
+    assert answer.status_code == 400
+    assert len(answer.content) < 10_000
+    assert len(caplog.text) < 10_000
+
+
+def test_client_that_leaves_in_mid_body_is_no_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    async def left() -> dict[str, object]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: object) -> None:
+        pass
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/webhook", "raw_path": b"/webhook", "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"backend"), (b"content-length", b"100")], "scheme": "http", "server": ("backend", 80),
+        "http_version": "1.1",
+    }  # fmt: skip
+    with caplog.at_level(logging.INFO):
+        anyio.run(client.app, scope, left, send)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
