@@ -7,7 +7,7 @@ first publication is set back. Its state and files stay, so that /setup resumes 
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pt4al_backend.config import ServerSettings
@@ -26,6 +26,11 @@ log = logging.getLogger(__name__)
 GRACE_SECONDS = 60.0
 #: Between two readings of the entries, for which Label Studio calls every backend of the project.
 LISTED_SECONDS = 15.0
+
+#: Label Studio's state of an entry that it can use.
+CONNECTED = "CO"
+#: What is set back, by the fields of Label Studio's project.
+NAMES = {"sampling": "task sampling", "model_version": "model version"}
 
 CONNECT_AGAIN = "To connect it again, add this backend under Settings > Model in Label Studio: work resumes where it was."
 
@@ -58,7 +63,7 @@ class Connections:
         if registration.ours(entries):
             if not project.listed:
                 store.change(project, listed=True)
-        elif not (entries or not project.listed) or not _is_awaited(store, project):
+        elif not _may_be_ours(entries) and ((project.listed and not entries) or not _is_awaited(store, project)):
             self._read_at.pop(project.id)
             raise NotConnected("Label Studio does not list this backend for the project any more.")
 
@@ -75,6 +80,14 @@ def require_known(store: Store, project: Project, client: LabelStudio, missing: 
         raise missing
     client.whoami()
     raise NotConnected("Label Studio has no such project any more, or LABEL_STUDIO_URL names another Label Studio.")
+
+
+def _may_be_ours(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether one of them is out of order in Label Studio's eyes: this backend's web process may be down at the moment.
+
+    All others were just sent a /setup by Label Studio, which has reached this backend if it is theirs.
+    """
+    return any(entry.get("state") != CONNECTED for entry in entries)
 
 
 def _is_awaited(store: Store, project: Project) -> bool:
@@ -113,7 +126,7 @@ def choices_of(remote: Mapping[str, Any], own_titles: list[str]) -> dict[str, st
 
 def set_back_choices(settings: ServerSettings, project: Project) -> str:
     """Sets back task sampling and model version unless a person has chosen something since; returns a sentence for the user."""
-    before = {name: str(value) for name, value in project.chosen_before.items()}
+    before = {name: str(value) for name, value in project.chosen_before.items() if name in NAMES}
     if not before:
         return ""
     try:
@@ -148,8 +161,7 @@ def _ours(remote: Mapping[str, Any], before: Mapping[str, str]) -> dict[str, str
 
 
 def _named(choices: Mapping[str, str]) -> str:
-    names = {"sampling": "task sampling", "model_version": "model version"}
-    return ", ".join(f"{names[name]} {value!r}" if value else f"no {names[name]}" for name, value in choices.items())
+    return ", ".join(f"{NAMES[name]} {value!r}" if value else f"no {NAMES[name]}" for name, value in choices.items())
 
 
 def replaced(before: Mapping[str, str]) -> str:

@@ -37,18 +37,19 @@ def project(store: Store) -> Project:
 class Entries:
     """What Label Studio lists under Settings > Model; those named "ours" are this backend."""
 
-    def __init__(self, *titles: str) -> None:
+    def __init__(self, *titles: str, state: str = "CO") -> None:
         self.titles = titles
+        self.state = state
 
     def backends(self) -> list[dict[str, Any]]:
-        return [{"title": title} for title in self.titles]
+        return [{"title": title, "state": self.state} for title in self.titles]
 
     def ours(self, backends: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [backend for backend in backends if backend["title"] == "ours"]
 
 
-def require(store: Store, *titles: str) -> None:
-    entries: Any = Entries(*titles)
+def require(store: Store, *titles: str, state: str = "CO") -> None:
+    entries: Any = Entries(*titles, state=state)
     Connections().require(store, project(store), entries)
 
 
@@ -78,6 +79,11 @@ def test_entry_that_cannot_be_reached_from_here_counts_while_its_setups_come(sto
     store.change(1, setup_at=time.time() - 61)
     with pytest.raises(NotConnected):
         require(store, "another")
+
+
+def test_entry_that_label_studio_cannot_use_now_may_be_this_backend_restarting(store: Store) -> None:
+    store.change(1, listed=True)
+    require(store, "down", state="DI")
 
 
 def test_entries_are_not_read_with_every_look(store: Store) -> None:
@@ -121,7 +127,9 @@ def test_only_choices_are_announced() -> None:
 
 def set_back(store: Store, settings: ServerSettings, remote: dict[str, Any], *refused: str) -> tuple[list[Any], Project]:
     """Lets the project go; returns what was sent to Label Studio, which refuses these model versions."""
-    store.change(1, chosen_before=BEFORE, served_version=SERVED["model_version"], error="An old error.")
+    store.change(
+        1, chosen_before={**BEFORE, "carried": "vendor-1"}, served_version=SERVED["model_version"], error="An old error."
+    )
 
     def answer(request: Request) -> Reply:
         if request.method == "PATCH" and request.json.get("model_version") in refused:
@@ -156,7 +164,7 @@ def test_let_go_sets_no_version_that_is_gone(store: Store, settings: ServerSetti
 
 
 def test_let_go_without_label_studio_says_what_to_set_back(store: Store, settings: ServerSettings) -> None:
-    store.change(1, chosen_before=BEFORE)
+    store.change(1, chosen_before={**BEFORE, "carried": "vendor-1"})
     let_go(store, settings, project(store), NotConnected("The entry is gone."))
     assert "'Uniform sampling'" in project(store).notices["connection"]
 
