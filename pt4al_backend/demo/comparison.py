@@ -171,12 +171,13 @@ def caution(rows: Sequence[Row], strategy: str) -> str:
     if last is None or last.test is None:
         return "No model could be compared."
     difference = 100 * (last.test["value"] - float(np.mean(last.random)))
+    side = "behind" if difference < 0 else "ahead of"
     error = 50 * (last.test["high"] - last.test["low"])
     draws = f"{drawn} random draw" + ("s (mean, lowest to highest)" if drawn > 1 else "")
     return (
         f"Labels are those that trained; the control picks come on top. One run of {strategy} against {draws} with as many "
         "labels, the same initial weights and recipe. "
-        f"After the last round it is {difference:+.1f} points from random; the choice of {last.test['total']:,} test images "
+        f"After the last round it is {abs(difference):.1f} points {side} random; the choice of {last.test['total']:,} test images "
         f"alone moves such a figure by ±{error:.1f}, the draw of so few labels by more. "
         "One run on a small project shows that the loop works; it does not show which query is better."
     )

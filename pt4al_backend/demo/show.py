@@ -138,6 +138,9 @@ def _report(rows: Sequence[Row], project: DemoProject, screen: Screen) -> None:
     screen.console.print(comparison.table(rows, len(project.images.test), strategy))
     screen.console.print(Text(comparison.caution(rows, strategy), "italic"))
     screen.console.print(Text(f"\nAll of it took {duration(screen.elapsed)}."))
+
+
+def _stay(project: DemoProject, screen: Screen) -> None:
     studio = project.label_studio.url
     lines = [
         ("Label Studio", f"{studio}  (log in as {LEAD}, password {project.password})"),
@@ -147,9 +150,6 @@ def _report(rows: Sequence[Row], project: DemoProject, screen: Screen) -> None:
     ]
     for name, text in lines:
         screen.console.print(Text.assemble((f"{name:<14}", "bold"), text), soft_wrap=True)
-
-
-def _stay(project: DemoProject, screen: Screen) -> None:
     screen.console.print("Both stay up until Ctrl-C.")
     while True:
         time.sleep(LOOK_SECONDS)
