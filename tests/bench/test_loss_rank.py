@@ -173,7 +173,7 @@ def test_the_report_has_a_row_and_a_panel_for_each_seed(data: Path) -> None:
     assert "rank of the pretext loss" in words
 
 
-def test_corrupt_lines_are_said_and_counted(data: Path) -> None:
+def test_corrupt_lines_are_reported_and_counted(data: Path) -> None:
     assert bench(data, "--seeds", 1).exit_code == 0
     with (data.parent / "to" / FILE).open("a") as file:
         file.write("{\n[]\n")

@@ -100,7 +100,7 @@ def test_of_several_annotations_the_majority_counts_and_the_newest_of_a_tie(loop
     assert loop.class_in(loop.labels().train[task]) == "red"
 
 
-def test_an_annotation_that_cannot_be_read_is_said_and_the_others_train(loop: Loop, task: int, second: Annotator) -> None:
+def test_unreadable_annotation_is_reported_and_the_others_train(loop: Loop, task: int, second: Annotator) -> None:
     loop.annotate(task)
     unknown = json.loads(json.dumps(loop.regions(task)).replace(f'"{loop.truth(task)}"', '"purple"'))
     second.annotate(task, unknown)
@@ -132,7 +132,7 @@ def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
     assert control not in labels.train
 
 
-def test_a_task_that_gets_another_image_keeps_its_answer_and_is_looked_at_anew(loop: Loop, task: int) -> None:
+def test_task_with_another_image_keeps_its_answer_and_is_fetched_again(loop: Loop, task: int) -> None:
     loop.annotate(task)
     loop.reconcile()
     other = loop.store.task_images(loop.id)[loop.order("reserve")[0]]

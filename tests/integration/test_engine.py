@@ -97,7 +97,7 @@ def fresh_round(loop: Loop) -> Project:
     return close_round(loop) if set(loop.order()) & loop.store.answers(loop.id).keys() else loop.project
 
 
-def test_broken_images_are_set_aside_with_a_reason_while_the_rest_goes_on(plain: Loop, broken: Broken) -> None:
+def test_broken_images_are_set_aside_with_a_reason_and_the_rest_continues(plain: Loop, broken: Broken) -> None:
     total, aside = plain.store.set_aside(plain.id)
     reasons = dict(aside)
     assert reasons.keys() == broken.all
@@ -115,14 +115,14 @@ def test_broken_images_are_set_aside_with_a_reason_while_the_rest_goes_on(plain:
     assert not broken.all & set(plain.order())
 
 
-def test_a_pretext_that_means_nothing_here_is_said_and_replaced_by_a_uniform_order(plain: Loop, broken: Broken) -> None:
+def test_meaningless_pretext_is_reported_and_replaced_by_a_uniform_order(plain: Loop, broken: Broken) -> None:
     assert "no upright sense" in plain.project.notices["pretext"]
     losses = dict(zip(plain.store.tasks(plain.id).ids.tolist(), plain.store.tasks(plain.id).losses.tolist(), strict=True))
     order = [losses[task_id] for task_id in plain.order()]
     assert order != sorted(order, reverse=True)
 
 
-def test_with_labels_of_one_class_the_round_goes_on_without_a_model(plain: Loop, broken: Broken) -> None:
+def test_round_continues_without_a_model_when_labels_are_of_one_class(plain: Loop, broken: Broken) -> None:
     before = plain.project.round
     after = close_round(plain)
     assert after.round == before + 1
@@ -169,7 +169,7 @@ def test_many_requests_at_once_open_one_round(plain: Loop, broken: Broken) -> No
     assert plain.versions()[plain.served()] == len(plain.picks())
 
 
-def test_a_queue_that_somebody_deleted_is_sent_anew(plain: Loop, broken: Broken) -> None:
+def test_deleted_queue_is_sent_again(plain: Loop, broken: Broken) -> None:
     fresh_round(plain)
     deleted, order = plain.served(), plain.order()
     plain.client.delete_model_version(plain.id, deleted)
@@ -181,7 +181,7 @@ def test_a_queue_that_somebody_deleted_is_sent_anew(plain: Loop, broken: Broken)
     plain.annotate(order[0], "red")
 
 
-def test_a_wrong_token_is_said_without_telling_it_and_the_right_one_resumes(plain: Loop, broken: Broken) -> None:
+def test_wrong_token_is_reported_without_showing_it_and_the_right_one_resumes(plain: Loop, broken: Broken) -> None:
     fresh_round(plain)
     before = plain.project.round
     wrong = "f" * 40
@@ -198,7 +198,7 @@ def test_a_wrong_token_is_said_without_telling_it_and_the_right_one_resumes(plai
     assert resumed.round == before + 1
 
 
-def test_a_config_that_cannot_be_learned_is_said_and_leaves_everything_as_it_was(plain: Loop, broken: Broken) -> None:
+def test_config_that_cannot_be_learned_is_reported_and_changes_nothing(plain: Loop, broken: Broken) -> None:
     fresh_round(plain)
     before, served = plain.order(), plain.served()
     plain.annotate_all(before[:2], "red")

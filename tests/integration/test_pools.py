@@ -114,13 +114,13 @@ def a_class_is_added(seen: Growth) -> None:
     seen.rounds.append(after.round)
 
 
-def test_a_few_late_images_are_scored_by_the_stored_learner_and_wait_for_batches_to_come(growth: Growth) -> None:
+def test_few_late_images_are_scored_by_the_stored_learner_for_later_batches(growth: Growth) -> None:
     assert growth.learners[1] == growth.learners[0]
     assert set(growth.batches_of_few) <= {2, 3}
     assert not set(growth.few) & set(growth.picks_with_few)
 
 
-def test_a_failed_training_is_said_and_tried_again_at_a_press_of_the_button_or_with_other_settings(growth: Growth) -> None:
+def test_failed_training_is_shown_and_repeated_on_the_button_or_other_settings(growth: Growth) -> None:
     assert growth.failed is not None
     assert growth.failed.error == "The loss became nan in epoch 2 of 6."
     assert growth.failed.remedy == "Set learning_rate to less."
@@ -129,7 +129,7 @@ def test_a_failed_training_is_said_and_tried_again_at_a_press_of_the_button_or_w
     assert growth.loop.project.error == ""
 
 
-def test_a_pool_that_grew_by_more_than_a_fifth_is_ranked_by_a_new_learner_at_the_round_boundary(growth: Growth) -> None:
+def test_pool_grown_by_over_a_fifth_gets_a_new_learner_after_the_round(growth: Growth) -> None:
     assert growth.learners[2] != growth.learners[0]
     loop = growth.loop
     assert loop.project.learner_pool == 36
@@ -185,7 +185,7 @@ def test_a_pool_too_small_for_the_settings_gets_fewer_rounds_and_says_so(small: 
     assert first.notices["schedule"].startswith("10 usable images are too few for 5 rounds of 4: there will be 2 of 4.")
 
 
-def test_an_exhausted_pool_is_said_and_a_later_import_revives_it(small: tuple[Loop, list[Project]]) -> None:
+def test_exhausted_pool_is_reported_and_a_later_import_revives_it(small: tuple[Loop, list[Project]]) -> None:
     loop, stages = small
     assert [stage.phase for stage in stages[1:4]] == ["labelling"] * 3
     assert [stage.round for stage in stages[1:4]] == [1, 2, 3]
@@ -196,7 +196,7 @@ def test_an_exhausted_pool_is_said_and_a_later_import_revives_it(small: tuple[Lo
     assert loop.next() == loop.order()[0]
 
 
-def test_another_image_field_in_the_config_is_heeded_for_tasks_that_nobody_touched(make: Callable[..., Loop]) -> None:
+def test_another_image_field_in_the_config_applies_to_untouched_tasks(make: Callable[..., Loop]) -> None:
     """Also where the web process was told first: /setup comes with every look at the project's settings."""
     with make("field") as loop:
         loop.lead.import_tasks(loop.id, [{"data": {"image": "", "picture": f"/data/upload/{i}.png"}} for i in range(3)])

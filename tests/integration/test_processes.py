@@ -151,7 +151,7 @@ def test_two_rounds_are_driven_by_webhooks_alone_and_doubled_ones_change_nothing
         wait_until(lambda: backend.status(project.id)["tasks"]["scored"] == 25, SECONDS, "the late import is ranked")
 
 
-def test_label_studio_restarts_and_loses_its_webhook_and_the_round_goes_on(
+def test_round_continues_after_label_studio_restarts_without_its_webhook(
     own_label_studio: Callable[..., LabelStudioServer], tmp_path: Path
 ) -> None:
     server = own_label_studio()
@@ -184,7 +184,7 @@ def test_label_studio_restarts_and_loses_its_webhook_and_the_round_goes_on(
         assert project.versions()[project.served()] == asked(status)
 
 
-def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
+def test_full_disk_is_named_and_the_round_resumes_once_there_is_space(
     label_studio: LabelStudioServer, lead: Annotator, small_disk: Path, tmp_path: Path
 ) -> None:
     project = project_with_images(lead, label_studio, tmp_path, "On a full disk")
@@ -204,7 +204,7 @@ def test_a_full_disk_is_named_and_once_there_is_space_the_round_goes_on(
 
 
 @pytest.mark.parametrize(("kind", "epochs"), [(CLASSIFICATION, 500), (BRUSH, 20)], ids=["classification", "segmentation"])
-def test_killed_at_any_moment_it_goes_on_publishes_nothing_twice_and_loses_no_label(
+def test_worker_killed_at_any_moment_resumes_and_loses_or_doubles_nothing(
     label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind, epochs: int
 ) -> None:
     project = Project(lead, label_studio, f"Killed at any moment: {kind.name}", kind)

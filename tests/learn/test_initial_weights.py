@@ -56,9 +56,7 @@ def previous(tmp_path: Path, form: Form) -> Path:
     return target
 
 
-def test_model_of_schema_1_loads_without_settings_that_went_and_beside_those_that_came(
-    previous: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_model_of_schema_1_loads_although_settings_came_and_went(previous: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_BACKGROUND", "of-the-reader")
     expected = saved.load_model(previous).task
     manifest = json.loads((previous / artefacts.MANIFEST).read_text())
