@@ -177,7 +177,7 @@ def caution(rows: Sequence[Row], strategy: str) -> str:
     return (
         f"Labels are those that trained; the control picks come on top. One run of {strategy} against {draws} with as many "
         "labels, the same initial weights and recipe. "
-        f"After the last round it is {abs(difference):.1f} points {side} random; the choice of {last.test['total']:,} test images "
+        f"After the last round it is {abs(difference):.1f} points {side} random; the choice of {last.test['total']:,} images "
         f"alone moves such a figure by ±{error:.1f}, the draw of so few labels by more. "
         "One run on a small project shows that the loop works; it does not show which query is better."
     )
