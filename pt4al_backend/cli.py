@@ -148,6 +148,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     from pt4al_backend.config.exposure import require_guarded
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.server.app import create_app
+    from pt4al_backend.server.connections import BACKLOG, Connection
     from pt4al_backend.state.opening import open_store
 
     begin_log("web")
@@ -157,7 +158,9 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     require_guarded(settings)
     with _listen(settings.host, settings.port) as listener:
         served = create_app(settings, open_store(settings))
-        config = uvicorn.Config(served, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            served, http=Connection, ws="none", log_config=None, access_log=False, backlog=BACKLOG, timeout_graceful_shutdown=5
+        )
         logging.getLogger(__name__).info("Listening on %s:%s.", settings.host, settings.port)
         uvicorn.Server(config).run(sockets=[listener])
 
