@@ -21,7 +21,7 @@ from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.phases import Phase
 from pt4al_backend.state.lease import Lease, LeaseLost
 from pt4al_backend.state.schema import Project
-from pt4al_backend.state.store import REMEDY, Store
+from pt4al_backend.state.store import REMEDY, Store, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +70,12 @@ class Engine:
             self._fail(project, handled, error.message, error.remedy)
         except OSError as error:
             log.exception("Project %s", project.id)
-            full = f"Free space on the disk that holds {self._settings.data_dir} (PT4AL_DATA_DIR)."
+            full = "Free space on the disk of PT4AL_DATA_DIR."
             remedy = full if error.errno in (errno.ENOSPC, errno.EDQUOT) else "See the worker's log."
             self._fail(project, handled, f"The machine refused: {error.strerror or error}.", remedy)
         except DBAPIError as error:
             log.exception("Project %s", project.id)
-            self._fail(project, handled, f"The state cannot be read or written ({error.orig}).", REMEDY)
+            self._fail(project, handled, f"The state cannot be read or written ({cause_of(error)}).", REMEDY)
         except Exception as error:
             log.exception("Project %s", project.id)
             self._fail(

@@ -16,6 +16,7 @@ from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
+from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.server.trusted_hosts import TrustedHosts
@@ -31,7 +32,8 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     settings = settings or server_settings()
     project_settings()
     opened = store or Store.open(settings)
-    statuses = Statuses(opened, data_dir=settings.data_dir)
+    places = Places(settings)
+    statuses = Statuses(opened, data_dir=settings.data_dir, hide=places.hide)
     metrics = Metrics(statuses)
     backend = Backend(settings, opened, queue or Queue(settings))
 
@@ -49,7 +51,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.state.services = Services(backend, statuses, metrics)
+    app.state.services = Services(backend, statuses, metrics, places)
     for part in (protocol, api, pages):
         app.include_router(part.router)
     for kind in failures.ANSWERED:

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pt4al_backend.engine.queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import pages, protocol
-from pt4al_backend.state.store import REMEDY
+from pt4al_backend.server.places import Places
+from pt4al_backend.state.store import REMEDY, cause_of
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,15 @@ def answer(request: Request, error: Exception) -> Response:
     """Every error but the unexpected ones, as what the client can read: a page for a browser, JSON for the rest."""
     known = _known(error)
     if known.status >= 500 or (known.status == 400 and request.url.path.endswith("/setup")):
-        log.warning("%s %s: %s", request.method, request.url.path, known)
+        cause = f" ({getattr(error, 'orig', None) or error})" if isinstance(known, StateUnavailable) else ""
+        log.warning("%s %s: %s%.500s", request.method, request.url.path, known, cause)
     headers = getattr(error, "headers", None) or {}
     if known.status == 413:
         headers = {**headers, "Connection": "close"}  # the rest of the body is not read
+    shown = _shown(known, request.app.state.services.places)
     if pages.wants_page(request):
-        return pages.error_page(known, headers)
-    return protocol.refused(request, known, headers)
+        return pages.error_page(shown, headers)
+    return protocol.refused(request, shown, headers)
 
 
 def _known(error: Exception) -> PT4ALError:
@@ -62,12 +65,14 @@ def _known(error: Exception) -> PT4ALError:
         return BadRequest("Invalid query in the address.", "See /openapi.json.")
     if isinstance(error, RecursionError):
         return BadRequest("The body is nested too deeply.", "Send JSON as Label Studio does.")
-    # the database's own words: SQLAlchemy's would quote the values, the token among them
-    cause = getattr(error, "orig", None) or error
-    return StateUnavailable(
-        f"The state cannot be read or written ({type(cause).__name__}: {cause}).",
-        REMEDY,
-    )
+    return StateUnavailable(f"The state cannot be read or written ({cause_of(error)}).", REMEDY)
+
+
+def _shown(error: PT4ALError, places: Places) -> PT4ALError:
+    """The same error without folders and addresses of this machine."""
+    shown = PT4ALError(places.hide(error.message), places.hide(error.remedy))
+    shown.status = error.status
+    return shown
 
 
 class LastResort:

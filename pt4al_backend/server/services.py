@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics
+from pt4al_backend.server.places import Places
 from pt4al_backend.server.status import Statuses
 
 PREDICTING = 8  # requests that may wait for a model or for images at a time; webhooks have other threads
@@ -20,6 +21,7 @@ class Services:
     backend: Backend
     statuses: Statuses
     metrics: Metrics
+    places: Places
     predicting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREDICTING))
 
     @property

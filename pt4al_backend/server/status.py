@@ -160,12 +160,27 @@ class ProjectStatus(BaseModel):
 
 
 class Statuses:
-    """Status of every project, read at most once a second. Safe to share between threads."""
+    """Status of every project, read at most once a second. Safe to share between threads.
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time, *, data_dir: Path | None = None) -> None:
+    Args:
+        store: the state.
+        clock: seconds since 1970.
+        data_dir: the folder whose disk may be full.
+        hide: takes from a text, and the address that Label Studio gave, what its readers must not learn.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Callable[[], float] = time.time,
+        *,
+        data_dir: Path | None = None,
+        hide: Callable[[str, str], str] = lambda text, _: text,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._data_dir = data_dir
+        self._hide = hide
         self._lock = Lock()
         self._known: dict[int, tuple[float, ProjectStatus]] = {}
         self._batches: dict[int, tuple[object, list[int]]] = {}
@@ -246,11 +261,11 @@ class Statuses:
             control=next((_control(each, metric) for each in reversed(past) if each.control), Control(metric=metric)),
             history=[_round(each, metric) for each in past],
             aside_total=total,
-            aside=[Aside(task=task, reason=reason) for task, reason in aside[:ASIDE_SHOWN]],
+            aside=[Aside(task=task, reason=self._hide(reason, project.hostname)) for task, reason in aside[:ASIDE_SHOWN]],
             image_notes_total=noted,
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=_QUALITY.validate_python(project.quality),
-            notices={topic: sentence for topic, sentence in project.notices.items() if sentence},
+            notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
             error=self._trouble(project),
             webhook_at=self._events.get(project.id),
             settings=options.model_dump(mode="json"),
@@ -260,11 +275,16 @@ class Statuses:
         """What stops the project. A full disk is noticed here, because the engine cannot write about it in the state."""
         if self._data_dir is not None and (free := shutil.disk_usage(self._data_dir).free) < FULL_BYTES:
             return Trouble(
-                message=f"The disk that holds {self._data_dir} is full: {free / 2**20:.0f} MiB are left.",
+                message=self._hide(
+                    f"The disk that holds {self._data_dir} is full: {free / 2**20:.0f} MiB are left.", project.hostname
+                ),
                 remedy="Free some space, or point PT4AL_DATA_DIR to a larger disk. Work then resumes by itself.",
                 at=None,
             )
-        return Trouble(message=project.error, remedy=project.remedy, at=project.error_at) if project.error else None
+        if not project.error:
+            return None
+        message, remedy = (self._hide(text, project.hostname) for text in (project.error, project.remedy))
+        return Trouble(message=message, remedy=remedy, at=project.error_at)
 
     def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
         """Reads the whole pool, so only when a ranking or an import can have changed them."""

@@ -1,5 +1,6 @@
 """The state: projects, tasks, rounds, picks and publications, in SQLite (WAL) or PostgreSQL."""
 
+import sqlite3
 from contextlib import AbstractContextManager
 from typing import Self, Unpack, cast
 
@@ -14,6 +15,16 @@ from pt4al_backend.state.tasks import TaskStore
 
 #: What to do when the state cannot be read or written.
 REMEDY = "Check that the disk of PT4AL_DATA_DIR has space, and that PT4AL_DATABASE_URL and PT4AL_REDIS_URL, if set, answer."
+
+
+def cause_of(error: Exception) -> str:
+    """What went wrong with a database or a queue, for everybody to read: SQLite's words, but only the kind of a server's error.
+
+    A server's words name its address, and SQLAlchemy's would quote the values, a token among them.
+    """
+    cause = getattr(error, "orig", None) or error
+    words = f": {cause}" if isinstance(cause, sqlite3.Error) else ""
+    return f"{type(cause).__name__}{words}"
 
 
 class Store(TaskStore, RoundStore):

@@ -169,7 +169,7 @@ def test_round_continues_after_label_studio_restarts_without_its_webhook(
 
         server.kill()
         error = backend.wait_for(project.id, phase="blocked")["error"]
-        assert f"Label Studio at {server.url} does not answer" in error["message"]
+        assert "Label Studio at LABEL_STUDIO_URL does not answer" in error["message"]
         assert error["remedy"]
         server.start()
         backend.wait_for(project.id, phase="labelling", error=None)
