@@ -16,7 +16,8 @@ from flask import Flask, Response, jsonify, request
 from model import PT4AL
 
 from pt4al_backend.config import ServerSettings, server_settings
-from pt4al_backend.errors import PT4ALError
+from pt4al_backend.config.exposure import require_guarded
+from pt4al_backend.errors import ConfigError, PT4ALError
 from pt4al_backend.hosts.process import hosted
 from pt4al_backend.hosts.wsgi import Guarded
 from pt4al_backend.server.requests import SetupRequest
@@ -89,6 +90,10 @@ def main() -> None:
     parser.add_argument("--host", default=settings.host)
     parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
     arguments = parser.parse_args()
+    try:
+        require_guarded(settings.model_copy(update={"host": arguments.host}))
+    except ConfigError as error:
+        parser.error(str(error))
     logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     create_app(settings).run(host=arguments.host, port=arguments.port, threaded=True)
 

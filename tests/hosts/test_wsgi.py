@@ -2,6 +2,8 @@
 
 import base64
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +125,15 @@ def test_webhook_takes_its_secret_instead_of_the_password(
     for secret, status in (("", 401), ("guessed", 401), (instance.webhook_secret, 201)):
         assert client.post("/webhook", json=event, headers={"X-PT4AL-Webhook": secret}).status_code == status
     assert client.post("/setup", json=SETUP, headers={"X-PT4AL-Webhook": instance.webhook_secret}).status_code == 401
+
+
+def test_server_does_not_open_the_port_without_a_password(tmp_path: Path) -> None:
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("PT4AL_", "BASIC_AUTH_"))}
+    command = [sys.executable, "-W", "ignore", str(PLUGIN / "_wsgi.py"), "--port", "0", "--host", "0.0.0.0"]
+    environment = {**bare, "PT4AL_DATA_DIR": str(tmp_path)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "BASIC_AUTH_USER" in ended.stderr
 
 
 def test_imitated_2_x_is_given_the_password_and_every_event(
