@@ -5,7 +5,6 @@ does. Its requests carry that name in the Host header, so names that nobody gave
 """
 
 import ipaddress
-import time
 
 from anyio import to_thread
 from starlette.datastructures import Headers
@@ -20,7 +19,6 @@ from pt4al_backend.state.store import REMEDY, Store
 SETUP = "/setup"
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - addresses that are compared, not bound
-READ_SECONDS = 1.0  # between two readings of the names that Label Studio uses
 
 
 class TrustedHosts:
@@ -38,7 +36,6 @@ class TrustedHosts:
         self._allows_all = "*" in given
         self._allows_addresses = settings.host in WILDCARDS  # each address of the machine is then a bound host
         self._learned: frozenset[str] = frozenset()
-        self._read_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -73,9 +70,8 @@ class TrustedHosts:
         return self._allows_addresses and _is_address(name)
 
     async def _is_learned(self, name: str) -> bool:
-        if name not in self._learned and time.monotonic() - self._read_at > READ_SECONDS:
+        if name not in self._learned:  # each time: a webhook may follow a /setup at once
             self._learned = frozenset(await to_thread.run_sync(self._store.backend_hosts))
-            self._read_at = time.monotonic()
         return bool(name) and name in self._learned
 
 

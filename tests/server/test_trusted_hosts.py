@@ -76,8 +76,10 @@ def test_name_that_label_studio_connects_to_is_learned(
     headers = {"Host": "pt4al.local:9090"}
     assert client.post("/setup", json=setup(extra_params={"k": 1}), headers=headers).status_code == 400
     assert store.backend_hosts() == set()
+    assert status(client, "pt4al.local") == 400
     assert client.post("/setup", json=setup(), headers=headers).status_code == 200
     assert store.backend_hosts() == {"pt4al.local"}
+    assert status(client, "pt4al.local") == 200
     started_again = backend()
     assert started_again.post("/webhook", json=event(), headers=headers).status_code == 200
     assert status(started_again, "pt4al.local:9090") == 200
