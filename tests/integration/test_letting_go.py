@@ -9,7 +9,7 @@ import requests
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.support.backend import SECONDS, Backend
+from tests.support.backend import SECONDS, Backend, wait_for_end
 from tests.support.images import LABEL_CONFIG, arrow, save
 from tests.support.servers import LabelStudioServer, wait_until
 
@@ -91,6 +91,18 @@ def test_removed_backend_sets_back_what_was_chosen_and_touches_nothing(
     backend.wait_for(other, phase="waiting for tasks")
     assert chosen(client, connected) == {**BEFORE, "sampling": "Sequential sampling"}
     assert client.model_versions(connected) == left
+
+
+def test_removed_backend_ends_its_training(backend: Backend, client: LabelStudio, lead: Annotator, tmp_path: Path) -> None:
+    """So many epochs take much longer than the entries go unread."""
+    project = lead.create_project("Training", LABEL_CONFIG)
+    lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(120)]))
+    lead.connect_backend(project, backend.url, extra_params={**PARAMS, "pretext_epochs": 1000})
+    training = backend.wait_for_checkpoint(backend.job(project, "rank-1"))
+    remove_backend(client, project)
+    backend.wait_for(project, phase="not connected")
+    wait_for_end(training)
+    assert chosen(client, project) == {"sampling": "Sequential sampling", "model_version": ""}
 
 
 def test_backend_that_is_connected_again_resumes_its_round(
