@@ -1,5 +1,6 @@
 """The command line, ``pt4al``. What a command needs is imported when it runs: ``pt4al --help`` answers at once."""
 
+import errno
 import logging
 import socket
 import sys
@@ -131,7 +132,11 @@ def start(insecure: Insecure = False) -> None:
     begin_log("start")
     settings = _settings(insecure=insecure or None)  # a wrong setting is reported once, not by each process
     require_guarded(settings)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        if error.errno != errno.EROFS:  # both processes wait for a disk that can be written
+            raise
     command = [sys.executable, "-m", "pt4al_backend"]
     commands = {
         "web process": [*command, "web", "--supervised", *(["--insecure"] if insecure else [])],
@@ -149,7 +154,8 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.server.app import create_app
     from pt4al_backend.server.connections import BACKLOG, Connection
-    from pt4al_backend.state.opening import open_store
+    from pt4al_backend.server.waiting import WhenOpen
+    from pt4al_backend.state.opening import wait_for_store
 
     begin_log("web")
     if supervised:
@@ -157,12 +163,20 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     settings = _settings(supervised=supervised, insecure=insecure or None)
     require_guarded(settings)
     with _listen(settings.host, settings.port) as listener:
-        served = create_app(settings, open_store(settings))
-        config = uvicorn.Config(
-            served, http=Connection, ws="none", log_config=None, access_log=False, backlog=BACKLOG, timeout_graceful_shutdown=5
-        )
-        logging.getLogger(__name__).info("Listening on %s:%s.", settings.host, settings.port)
-        uvicorn.Server(config).run(sockets=[listener])
+
+        def give_up() -> None:
+            server.should_exit = True
+
+        served = WhenOpen(lambda: create_app(settings, wait_for_store(settings)), give_up)
+        quiet: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
+        config = uvicorn.Config(served, http=Connection, ws="none", backlog=BACKLOG, timeout_graceful_shutdown=5, **quiet)
+        server = uvicorn.Server(config)
+        served.begin()
+        if served.failure is None:
+            logging.getLogger(__name__).info("Listening on %s:%s.", settings.host, settings.port)
+            server.run(sockets=[listener])
+        if served.failure is not None:
+            raise served.failure
 
 
 @app.command()
@@ -172,13 +186,13 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.queue import Queue
     from pt4al_backend.engine.worker import Engine
     from pt4al_backend.processes import end_with_parent
-    from pt4al_backend.state.opening import open_store
+    from pt4al_backend.state.opening import wait_for_store
 
     begin_log("worker")
     if supervised:
         end_with_parent()
     settings = _settings(supervised=supervised)
-    store = open_store(settings)
+    store = wait_for_store(settings)
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
     Queue(settings, work=Engine(settings, store).handle_request).consume(store.driven_ids)

@@ -7,18 +7,19 @@ dropped with a line in the log; the next poll makes up for it.
 import json
 import logging
 import time
-from threading import Lock
 from typing import Any
 
-from huey import RedisHuey, SqliteHuey
+from huey import Huey, RedisHuey
 from huey.registry import Message
 from huey.serializer import Serializer
+
+from pt4al_backend.engine.queue_storage import QueueFile
+from pt4al_backend.state.outage import RETRY_SECONDS, Outage
+from pt4al_backend.state.store import REMEDY
 
 log = logging.getLogger(__name__)
 
 LONGEST = 1000  # bytes of a message; ours have about a hundred
-REPORT_SECONDS = 60.0  # between two lines about the same outage
-RETRY_SECONDS = 1.0  # between two tries to read while the queue is away
 
 
 class ForeignMessage(ValueError):
@@ -52,35 +53,12 @@ class JsonMessages(Serializer):  # type: ignore[misc]  # huey has no types
         return Message(read["id"], read["name"], None, 0, 0, None, tuple(args), {})
 
 
-class Outage:
-    """The log of a queue that cannot be used: a line when that begins, one a minute, one when it is over."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._reported_at: float | None = None
-
-    def note(self, error: Exception) -> None:
-        """The queue could not be used."""
-        with self._lock:
-            now = time.monotonic()
-            if self._reported_at is None or now - self._reported_at >= REPORT_SECONDS:
-                self._reported_at = now
-                log.warning("The queue cannot be used (%s: %.200s); trying again.", type(error).__name__, error)
-
-    def end(self) -> None:
-        """The queue could be used."""
-        with self._lock:
-            if self._reported_at is not None:
-                self._reported_at = None
-                log.info("The queue answers again.")
-
-
 class _Sturdy:
     """Huey that drops foreign messages, and waits where it would log a traceback for each try."""
 
     def __init__(self, errors: tuple[type[Exception], ...], **options: Any) -> None:
         self._errors = errors
-        self.outage = Outage()
+        self.outage = Outage("The queue")
         super().__init__(serializer=JsonMessages(), results=False, **options)  # type: ignore[call-arg]
 
     def dequeue(self) -> Any:
@@ -89,10 +67,10 @@ class _Sturdy:
             try:
                 data = self.storage.dequeue()  # type: ignore[attr-defined]
             except self._errors as error:
-                self.outage.note(error)
+                self.outage.note(error, REMEDY)
                 time.sleep(RETRY_SECONDS)
                 return None
-            self.outage.end()
+            self.outage.over()
             if data is None:
                 return None
             try:
@@ -105,8 +83,11 @@ class _Sturdy:
         return []
 
 
-class SqliteMessages(_Sturdy, SqliteHuey):  # type: ignore[misc]
+class SqliteMessages(_Sturdy, Huey):  # type: ignore[misc]
     """Messages in a file."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(storage_class=QueueFile, **options)
 
 
 class RedisMessages(_Sturdy, RedisHuey):  # type: ignore[misc]

@@ -8,10 +8,13 @@ from threading import Event, Thread
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.messages import RedisMessages, SqliteMessages
+from pt4al_backend.engine.queue_storage import pool
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.state.store import REMEDY
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +24,9 @@ if find_spec("redis"):
     from redis.exceptions import RedisError
 
     QUEUE_ERRORS += (RedisError,)
+
+#: What the poll raises while the state or the queue is away.
+AWAY: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
 
 
 class Queue:
@@ -35,13 +41,9 @@ class Queue:
         if settings.redis_url:
             if find_spec("redis") is None:
                 raise ConfigError("PT4AL_REDIS_URL is set, but redis is not installed.", "pip install 'pt4al-backend[redis]'")
-            self._huey: Any = RedisMessages(url=settings.redis_url, **options)
+            self._huey: Any = RedisMessages(connection_pool=pool(settings.redis_url), **options)
         else:
-            settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._huey = SqliteMessages(filename=str(settings.data_dir / "queue.sqlite3"), **options)
-            # Not a flush to the disk for each request, behind which the next would wait: in WAL mode a power failure can
-            # only cost the last ones, and the poll makes up for those.
-            self._huey.storage.sql("PRAGMA synchronous=NORMAL")
         self._settings = settings
 
         # Huey names a task by the module of its function: this wrapper gives web and worker the same name for it
@@ -72,10 +74,8 @@ class Queue:
                 try:
                     for project_id in projects():
                         self.request(project_id)
-                except QUEUE_ERRORS as error:
-                    self._huey.outage.note(error)
-                except DBAPIError as error:  # its own words: a traceback every half minute says no more
-                    log.warning("The poll cannot read the state (%.200s); the next one follows.", error.orig)
+                except AWAY as error:  # its own words: a traceback every half minute says no more
+                    self._huey.outage.note(error, REMEDY)
                 except Exception:
                     log.exception("The poll failed; the next one follows in %s s.", self._settings.poll_seconds)
                 if stopped.wait(self._settings.poll_seconds):

@@ -33,9 +33,10 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     project_settings()
     opened = store or Store.open(settings)
     places = Places(settings)
-    statuses = Statuses(opened, data_dir=settings.data_dir, hide=places.hide)
+    requests = queue or Queue(settings)
+    statuses = Statuses(opened, data_dir=settings.data_dir, queue=requests.waiting, hide=places.hide)
     metrics = Metrics(statuses)
-    backend = Backend(settings, opened, queue or Queue(settings))
+    backend = Backend(settings, opened, requests)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

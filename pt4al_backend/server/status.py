@@ -1,5 +1,6 @@
 """Where a project stands: all that a status page shows, as /api/projects/{id} gives it. No token and no address is in it."""
 
+import os
 import shutil
 import time
 from collections import Counter
@@ -14,7 +15,9 @@ from typing_extensions import TypedDict  # Python 3.11's own is not one that pyd
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
+from pt4al_backend.phases import Phase
 from pt4al_backend.query.plan import schedule
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, PickKind, Project, Round
@@ -166,6 +169,7 @@ class Statuses:
         store: the state.
         clock: seconds since 1970.
         data_dir: the folder whose disk may be full.
+        queue: reads the queue, and raises if that is away.
         hide: takes from a text, and the address that Label Studio gave, what its readers must not learn.
     """
 
@@ -175,11 +179,13 @@ class Statuses:
         clock: Callable[[], float] = time.time,
         *,
         data_dir: Path | None = None,
+        queue: Callable[[], object] | None = None,
         hide: Callable[[str, str], str] = lambda text, _: text,
     ) -> None:
         self._store = store
         self._clock = clock
         self._data_dir = data_dir
+        self._queue = queue
         self._hide = hide
         self._lock = Lock()
         self._known: dict[int, tuple[float, ProjectStatus]] = {}
@@ -230,6 +236,7 @@ class Statuses:
         return status
 
     def _read(self, project: Project) -> ProjectStatus:
+        outage = self._outage(project)
         counts = self._store.counts(project.id)
         past = self._store.rounds(project.id)
         picks = self._store.picks(project.id, project.round) if project.round else []
@@ -243,7 +250,7 @@ class Statuses:
         return ProjectStatus(
             id=project.id,
             title=project.title or f"Project {project.id}",
-            phase=project.phase,
+            phase=Phase.BLOCKED if outage else project.phase,
             connected=project.let_go_at is None,
             progress=_PROGRESS.validate_python(project.progress),
             eta_seconds=float(eta) if isinstance(eta, int | float) else None,
@@ -266,13 +273,20 @@ class Statuses:
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=_QUALITY.validate_python(project.quality),
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
-            error=self._trouble(project),
+            error=outage or self._trouble(project),
             webhook_at=self._events.get(project.id),
             settings=options.model_dump(mode="json"),
         )
 
     def _trouble(self, project: Project) -> Trouble | None:
-        """What stops the project. A full disk is noticed here, because the engine cannot write about it in the state."""
+        """What stops the project, as the engine wrote it down."""
+        if not project.error:
+            return None
+        message, remedy = (self._hide(text, project.hostname) for text in (project.error, project.remedy))
+        return Trouble(message=message, remedy=remedy, at=project.error_at)
+
+    def _outage(self, project: Project) -> Trouble | None:
+        """What stops every project and leaves the state readable; the engine cannot write about it there."""
         if self._data_dir is not None and (free := shutil.disk_usage(self._data_dir).free) < FULL_BYTES:
             return Trouble(
                 message=self._hide(
@@ -281,10 +295,23 @@ class Statuses:
                 remedy="Free some space, or point PT4AL_DATA_DIR to a larger disk. Work then resumes by itself.",
                 at=None,
             )
-        if not project.error:
-            return None
-        message, remedy = (self._hide(text, project.hostname) for text in (project.error, project.remedy))
-        return Trouble(message=message, remedy=remedy, at=project.error_at)
+        if self._data_dir is not None and not os.access(self._data_dir, os.W_OK):
+            return Trouble(
+                message="The data folder cannot be written: webhooks are refused, and nothing is trained.",
+                remedy="Make PT4AL_DATA_DIR writable for the user that runs the backend. Work then resumes by itself.",
+                at=None,
+            )
+        try:
+            if self._queue is not None:
+                self._queue()
+        except QUEUE_ERRORS as error:
+            return Trouble(
+                message=f"The work queue does not answer ({type(error).__name__}): webhooks are refused, nothing is trained.",
+                remedy="Start the Redis of PT4AL_REDIS_URL; without one, look after the disk of PT4AL_DATA_DIR. "
+                "Work then resumes by itself.",
+                at=None,
+            )
+        return None
 
     def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
         """Reads the whole pool, so only when a ranking or an import can have changed them."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -46,6 +46,12 @@ def engine(url: str) -> Engine:
             # a transaction that reads first and writes later would fail, not wait, when another writer was quicker
             writes = connection.get_execution_options().get("writes", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        @event.listens_for(opened, "handle_error")
+        def _on_error(context: ExceptionContext) -> None:
+            # SQLite opened the file while its disk was read-only, and would keep to that when it no longer is
+            if "readonly database" in str(context.original_exception):
+                context.is_disconnect = True
 
     return opened
 

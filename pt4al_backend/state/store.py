@@ -38,7 +38,11 @@ class Store(TaskStore, RoundStore):
         if not settings.database_url and not path.exists():
             path.touch(mode=0o600)  # it holds the token that Label Studio sent
         store = cls(settings.database_url or f"sqlite:///{path}")
-        store.migrate()
+        try:
+            store.migrate()
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def instance(self) -> Instance:

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -150,3 +151,38 @@ def test_redis_url_without_its_client_names_the_extra(tmp_path: Path, monkeypatc
     monkeypatch.setitem(sys.modules, "redis", None)  # as if it were not installed
     with pytest.raises(ConfigError, match=r"pip install 'pt4al-backend\[redis\]'"):
         Queue(ServerSettings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"))
+
+
+@pytest.mark.parametrize("harm", ["deleted", "overwritten"])
+def test_damaged_queue_file_is_made_again(tmp_path: Path, harm: str) -> None:
+    settings = ServerSettings(data_dir=tmp_path)
+    queue = Queue(settings)
+    queue.request(7)
+    path = tmp_path / "queue.sqlite3"
+    if harm == "deleted":
+        path.unlink()
+    else:
+        for each in tmp_path.glob("queue.sqlite3*"):
+            each.write_bytes(b"\x5a" * 8192)
+    other = Queue(settings)
+    other.request(8)
+    wait_until(lambda: _can_request(queue), 30, "a process that had the old file open uses the new one")
+    assert other.waiting() == 2
+
+
+def _can_request(queue: Queue) -> bool:
+    try:
+        queue.request(9)
+    except sqlite3.Error:
+        return False
+    return True
+
+
+def test_queue_opens_when_its_disk_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"")  # no folder can be made here
+    queue = Queue(ServerSettings(data_dir=tmp_path / "data"))
+    with pytest.raises(sqlite3.OperationalError, match="cannot be written"):
+        queue.request(7)
+    (tmp_path / "data").unlink()
+    queue.request(7)
+    assert queue.waiting() == 1

@@ -26,6 +26,9 @@ class RecordingQueue(Queue):
     def request(self, project_id: int, *, train: bool = False) -> None:
         self.requests.append((project_id, train))
 
+    def waiting(self) -> int:
+        return len(self.requests)
+
 
 class Client:
     """Sends requests to an app, in one event loop of its own."""

@@ -98,7 +98,6 @@ def test_app_opens_and_closes_its_own_state(settings: ServerSettings) -> None:
     async def live() -> None:
         async with app.router.lifespan_context(app):
             assert (settings.data_dir / "state.sqlite3").exists()
-            assert (settings.data_dir / "queue.sqlite3").exists()
 
     anyio.run(live)
     assert not (settings.data_dir / "state.sqlite3-wal").exists()

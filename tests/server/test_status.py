@@ -140,3 +140,12 @@ def test_status_is_read_at_most_once_a_second(busy: Store, monkeypatch: pytest.M
     assert statuses.find("3").phase == "training"
     now[0] += 0.6
     assert statuses.find("3").phase == "publishing"
+
+
+def test_read_only_data_folder_is_shown(client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert busy.project_ids() == [3]
+    monkeypatch.setattr("os.access", lambda *_: False)
+    found = client.get("/api/projects/3").json()
+    assert found["phase"] == "blocked"
+    assert "cannot be written" in found["error"]["message"]
+    assert "PT4AL_DATA_DIR" in found["error"]["remedy"]

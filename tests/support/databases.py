@@ -18,49 +18,87 @@ def postgresql_bin() -> Path | None:
     return found[-1].parent if found else None
 
 
+class PostgreSQL:
+    """A cluster below ``folder``, which may be stopped and started; ``url`` is the SQLAlchemy URL of an empty database."""
+
+    def __init__(self, folder: Path) -> None:
+        programs = postgresql_bin()
+        assert programs is not None, "PostgreSQL is not installed"
+        self._programs, self._port, self._data = programs, free_port(), folder / "data"
+        # PostgreSQL refuses to run as root
+        self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self._data.mkdir(parents=True)
+        if self._as_user:
+            shutil.chown(self._data, "postgres")
+            for parent in (folder, *folder.parents):
+                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+                    parent.chmod(parent.stat().st_mode | 0o011)
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        initdb = [*self._as_user, programs / "initdb", "-D", self._data, *options]
+        subprocess.run(initdb, check=True, capture_output=True, cwd="/")
+        self._server: subprocess.Popen[bytes] | None = None
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
+
+    def start(self) -> None:
+        """Returns once it takes connections."""
+        where = ["-D", self._data, "-p", str(self._port), "-c", "listen_addresses=127.0.0.1", "-k", self._data]
+        command = [*self._as_user, self._programs / "postgres", *where]
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        ready = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres", "-q"]
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "PostgreSQL takes connections")
+
+    def stop(self) -> None:
+        """Ends it and its connections."""
+        if self._server is not None:
+            stop = [self._programs / "pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop"]
+            subprocess.run([*self._as_user, *stop], check=True, capture_output=True, cwd="/")
+            self._server.wait(30)
+            self._server = None
+
+
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
     """Runs a cluster below ``folder``; gives the SQLAlchemy URL of an empty database."""
-    programs = postgresql_bin()
-    assert programs is not None, "PostgreSQL is not installed"
-    port, data = free_port(), folder / "data"
-    # PostgreSQL refuses to run as root
-    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    data.mkdir(parents=True)
-    if as_user:
-        shutil.chown(data, "postgres")
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run([*as_user, programs / "initdb", "-D", data, *options], check=True, capture_output=True, cwd="/")
-    server = subprocess.Popen(
-        [*as_user, programs / "postgres", "-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", data],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-    )
+    server = PostgreSQL(folder)
     try:
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q"]
-        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "PostgreSQL takes connections")
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        server.start()
+        yield server.url
     finally:
-        server.terminate()
-        server.wait(30)
+        server.stop()
+
+
+class Redis:
+    """A Redis without a disk, which may be stopped and started."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self._port, self._folder = port or free_port(), folder
+        self._server: subprocess.Popen[bytes] | None = None
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def start(self) -> None:
+        """Returns once it answers."""
+        where = ["--port", str(self._port), "--bind", "127.0.0.1", "--dir", self._folder]
+        command = ["redis-server", *where, "--save", "", "--appendonly", "no"]
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: _answers_ping(self._port), 30, "Redis answers PING")
+
+    def stop(self) -> None:
+        """Ends it."""
+        if self._server is not None:
+            self._server.terminate()
+            self._server.wait(30)
+            self._server = None
 
 
 @contextmanager
 def redis(folder: Path, port: int | None = None) -> Iterator[str]:
     """Runs a Redis without a disk; gives its URL."""
-    port = port or free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = Redis(folder, port)
     try:
-        wait_until(lambda: _answers_ping(port), 30, "Redis answers PING")
-        yield f"redis://127.0.0.1:{port}/0"
+        server.start()
+        yield server.url
     finally:
-        server.terminate()
-        server.wait(30)
+        server.stop()
 
 
 def _answers_ping(port: int) -> bool:
