@@ -111,7 +111,7 @@ bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench
 
 docs: setup
-	$(BIN)/python -m pt4al_backend.config.page > docs/settings.md
+	$(BIN)/python -m pt4al_backend.config.settings_page > docs/settings.md
 
 image-check:
 	docker/check.sh

@@ -6,7 +6,7 @@ import pytest
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.config.catalog import PRETEXTS, STRATEGIES
-from pt4al_backend.config.page import page
+from pt4al_backend.config.settings_page import page
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query.plan import require_fit
 from tests.support.pages import DOCS

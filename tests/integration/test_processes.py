@@ -203,81 +203,165 @@ def test_full_disk_is_named_and_the_round_resumes_once_there_is_space(
         assert status["history"][0]["labels"] + status["history"][0]["control"]["total"] == 6
 
 
-@pytest.mark.parametrize(("kind", "epochs"), [(CLASSIFICATION, 500), (BRUSH, 20)], ids=["classification", "segmentation"])
-def test_worker_killed_at_any_moment_resumes_and_loses_or_doubles_nothing(
-    label_studio: LabelStudioServer, lead: Annotator, images: image_server.Server, tmp_path: Path, kind: Kind, epochs: int
-) -> None:
-    project = Project(lead, label_studio, f"Killed at any moment: {kind.name}", kind)
-    addresses = [f"/{number}.png" for number in range(24)]
-    images.answers |= {address: image_server.reply(encoded(arrow(number))) for number, address in enumerate(addresses)}
-    reached, released, send = Event(), Event(), images.answers[addresses[10]]
+#: Epochs of a training that is to be caught before it is done, on a quick machine as well.
+LONG = {CLASSIFICATION.name: 200, BRUSH.name: 20}
+
+
+class Scene:
+    """A project of 24 images, a backend behind a gate to Label Studio, and all that happens to them up to round 2."""
+
+    def __init__(self, project: Project, backend: Backend, gate: Gate, images: image_server.Server) -> None:
+        self.project, self.backend, self.gate, self.images = project, backend, gate, images
+
+    def connect(self, **params: Any) -> None:
+        """Starts the backend and connects the project."""
+        self.backend.start_apart()
+        self.project.lead.connect_backend(
+            self.project.id, self.backend.url, extra_params={**self.project.kind.params, **PARAMS, **params}
+        )
+
+    def train_for_long(self, what: str) -> None:
+        """Connects with so many ``what`` (pretext_epochs, epochs) that the training can be caught."""
+        self.connect(**{what: LONG[self.project.kind.name]})
+
+    def open_round(self) -> None:
+        """Waits until round 1 is published."""
+        status = self.backend.wait_for(self.project.id, phase="labelling", round=1, labels_missing=6)
+        assert self.project.versions()[self.project.served()] == asked(status) == 12
+
+    def label_round(self) -> None:
+        """Answers the query of round 1."""
+        self.open_round()
+        self.project.answer(6)
+
+    def kill_child(self, job: str, since: float = 0.0) -> None:
+        """Kills the training child once it has saved an epoch after this time."""
+        os.kill(self.backend.wait_for_checkpoint(self.backend.job(self.project.id, job), since=since).pid, signal.SIGKILL)
+
+
+def kill_worker_after_its_first_publication(scene: Scene) -> None:
+    """Label Studio took the first control picks; the worker never heard of it."""
+    scene.gate.set_trap(imports_predictions, scene.backend.worker.kill_alone)
+    scene.connect()
+    scene.gate.wait()
+    (first,) = scene.project.versions()
+    assert scene.project.served() != first
+    scene.backend.worker.start()
+    scene.label_round()
+
+
+def kill_worker_while_it_fetches_images(scene: Scene) -> None:
+    reached, released = Event(), Event()
+    address = "/10.png"
+    send = scene.images.answers[address]
 
     def held(handler: image_server.Handler) -> None:
         reached.set()
         released.wait(SECONDS)
         send(handler)
 
-    images.answers[addresses[10]] = held
-    lead.import_tasks(project.id, [{"data": {"image": images.url + address}} for address in addresses])
+    scene.images.answers[address] = held
+    scene.connect()
+    wait_until(reached.is_set, SECONDS, "the image that is held back is requested")
+    assert scene.backend.status(scene.project.id)["tasks"]["fetched"] == 0
+    scene.backend.worker.kill_alone()
+    released.set()
+    scene.backend.worker.start()
+    scene.label_round()
+
+
+def kill_worker_while_its_child_ranks(scene: Scene) -> None:
+    """The child ends with its parent, and is not left to train on."""
+    scene.train_for_long("pretext_epochs")
+    job = scene.backend.job(scene.project.id, "rank-1")
+    orphan = scene.backend.wait_for_checkpoint(job)
+    scene.backend.worker.kill_alone()
+    wait_for_end(orphan)
+    assert not (job / "result").exists(), "the orphan trained to the end"
+    scene.backend.worker.start()
+    resumed_after(scene.backend, scene.project.id)
+    scene.label_round()
+
+
+def kill_child_while_it_ranks(scene: Scene) -> None:
+    """Twice: a training that was resumed is resumed again."""
+    scene.train_for_long("pretext_epochs")
+    scene.kill_child("rank-1")
+    epoch = resumed_after(scene.backend, scene.project.id)
+    scene.kill_child("rank-1", since=time.time())
+    resumed_after(scene.backend, scene.project.id, epoch)
+    scene.label_round()
+
+
+def kill_web_process_while_labels_arrive(scene: Scene) -> None:
+    scene.connect()
+    scene.open_round()
+    scene.project.answer(2)
+    scene.backend.web.kill_alone()
+    scene.project.answer(2)
+    scene.backend.web.start()
+    scene.backend.wait_for(scene.project.id, labels_in=4, labels_missing=2)
+    scene.project.answer(2)
+
+
+def kill_child_while_it_trains_the_model(scene: Scene) -> None:
+    scene.train_for_long("epochs")
+    scene.label_round()
+    scene.kill_child("learn-1")
+    resumed_after(scene.backend, scene.project.id)
+
+
+def kill_worker_after_it_switched_the_order(scene: Scene) -> None:
+    """Label Studio serves the new order; the worker never heard of it, and a label comes before it is back."""
+    scene.connect()
+    scene.open_round()
+    scene.gate.set_trap(switches_version, scene.backend.worker.kill_alone)
+    scene.project.answer(6)
+    scene.gate.wait()
+    second = scene.project.served()
+    scene.backend.worker.start()
+    scene.backend.wait_for(scene.project.id, phase="labelling", round=2)
+    assert scene.project.served() == second
+
+
+FAULTS = [
+    (CLASSIFICATION, kill_worker_after_its_first_publication),
+    (CLASSIFICATION, kill_worker_while_it_fetches_images),
+    (CLASSIFICATION, kill_worker_while_its_child_ranks),
+    (CLASSIFICATION, kill_child_while_it_ranks),
+    (CLASSIFICATION, kill_web_process_while_labels_arrive),
+    (CLASSIFICATION, kill_child_while_it_trains_the_model),
+    (CLASSIFICATION, kill_worker_after_it_switched_the_order),
+    (BRUSH, kill_child_while_it_ranks),
+    (BRUSH, kill_child_while_it_trains_the_model),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"), FAULTS, ids=[f"{fault.__name__.removeprefix('kill_')}-{kind.name}" for kind, fault in FAULTS]
+)
+def test_killed_process_publishes_nothing_twice_and_loses_no_label(
+    label_studio: LabelStudioServer,
+    lead: Annotator,
+    images: image_server.Server,
+    tmp_path: Path,
+    kind: Kind,
+    fault: Callable[[Scene], None],
+) -> None:
+    project = Project(lead, label_studio, fault.__name__.replace("_", " "), kind)
+    images.answers |= {f"/{number}.png": image_server.reply(encoded(arrow(number))) for number in range(24)}
+    lead.import_tasks(project.id, [{"data": {"image": f"{images.url}/{number}.png"}} for number in range(24)])
     gate = Gate(label_studio.url)
     with (
         stub_server(gate.answer) as (url, _),
         Backend(tmp_path, label_studio, url=url, PT4AL_IMAGE_HOSTS="127.0.0.1", **POLL) as backend,
     ):
-        # the worker, after Label Studio took the first control picks and before the worker heard of it
-        gate.set_trap(imports_predictions, backend.worker.kill_alone)
-        backend.start_apart()
-        params = {**kind.params, **PARAMS, "pretext_epochs": epochs, "epochs": epochs}
-        lead.connect_backend(project.id, backend.url, extra_params=params)
-        gate.wait()
-        (first,) = project.versions()
-        assert project.served() != first
-
-        # the worker, while it fetches images
-        backend.worker.start()
-        wait_until(reached.is_set, SECONDS, "the image that is held back is asked for")
-        assert (project.served(), list(project.versions())) == (first, [first])
-        assert backend.status(project.id)["tasks"]["fetched"] == 0
-        backend.worker.kill_alone()
-        released.set()
-
-        # the worker, while its child trains the pretext learner: the child ends too
-        backend.worker.start()
-        orphan = backend.wait_for_checkpoint(backend.job(project.id, "rank-1"))
-        assert backend.status(project.id)["tasks"]["fetched"] == 24
-        backend.worker.kill_alone()
-        wait_for_end(orphan)
-        assert not (backend.job(project.id, "rank-1") / "result").exists(), "the orphan went on to the end"
-
-        # the child itself
-        backend.worker.start()
-        epoch = resumed_after(backend, project.id)
-        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "rank-1"), since=time.time()).pid, signal.SIGKILL)
-        resumed_after(backend, project.id, epoch)
-        status = backend.wait_for(project.id, phase="labelling", round=1, labels_missing=6)
-        assert project.versions()[project.served()] == asked(status) == 12
-
-        # the web process, while labels arrive
-        project.answer(2)
-        backend.web.kill_alone()
-        project.answer(2)
-        backend.web.start()
-        backend.wait_for(project.id, labels_in=4, labels_missing=2)
-
-        # the child, while it trains the model; then the worker, after Label Studio switched to the new order
-        gate.set_trap(switches_version, backend.worker.kill_alone)
-        project.answer(2)
-        os.kill(backend.wait_for_checkpoint(backend.job(project.id, "learn-1")).pid, signal.SIGKILL)
-        resumed_after(backend, project.id)
-        gate.wait()
-        second = project.served()
-        project.answer()
-        backend.worker.start()
-        status = backend.wait_for(project.id, phase="labelling", round=2, labels_in=1)
-        assert second == project.served() == status["model_version"]
-        assert project.versions()[second] == asked(status)
-        assert len(project.versions()) == 3
+        fault(Scene(project, backend, gate, images))
+        status = backend.wait_for(project.id, phase="labelling", round=2, labels_in=0)
+        assert project.versions()[status["model_version"]] == asked(status)
+        assert project.served() == status["model_version"]
+        assert len(project.versions()) == 3  # the first control picks, round 1, round 2
         closed = status["history"][0]
         assert closed["labels"] + closed["control"]["total"] == 6
-        assert status["tasks"]["labelled"] == len(project.given) == 7
+        assert status["tasks"]["labelled"] == len(project.given) == 6
         assert status["error"] is None

@@ -1,4 +1,4 @@
-"""``python -m pt4al_backend.config.page``: prints docs/settings.md, from the fields that declare the settings.
+"""``python -m pt4al_backend.config.settings_page``: prints docs/settings.md, from the fields that declare the settings.
 
 The tests compare what it prints with the file, so that the page cannot go stale. ``make docs`` writes the file.
 """
