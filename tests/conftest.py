@@ -32,11 +32,11 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql_url() -> Iterator[str]:
     """A running PostgreSQL, shared by the session."""
     if databases.postgresql_bin() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    with databases.postgresql(tmp_path_factory.mktemp("postgresql")) as url:
+    with databases.postgresql() as url:
         yield url
 
 

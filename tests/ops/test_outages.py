@@ -66,12 +66,12 @@ def complaints(backend: Backend) -> int:
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[databases.PostgreSQL]:
+def database() -> Iterator[databases.PostgreSQL]:
     if databases.postgresql_bin() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    server = databases.PostgreSQL(tmp_path / "postgresql")
+    server = databases.PostgreSQL()
     yield server
-    server.stop()
+    server.remove()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,20 +20,22 @@ def postgresql_bin() -> Path | None:
 
 
 class PostgreSQL:
-    """A cluster below ``folder``, which may be stopped and started; ``url`` is the SQLAlchemy URL of an empty database."""
+    """A cluster in a folder of its own, which may be stopped and started; ``url`` is the SQLAlchemy URL of an empty database.
 
-    def __init__(self, folder: Path) -> None:
+    Not in pytest's temporary folder: each session of pytest closes that to other users, and PostgreSQL is one.
+    """
+
+    def __init__(self) -> None:
         programs = postgresql_bin()
         assert programs is not None, "PostgreSQL is not installed"
-        self._programs, self._port, self._data = programs, free_port(), folder / "data"
+        self._folder = tempfile.TemporaryDirectory(prefix="pt4al-postgresql-")
+        self._programs, self._port, self._data = programs, free_port(), Path(self._folder.name) / "data"
         # PostgreSQL refuses to run as root
         self._as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         self._data.mkdir(parents=True)
         if self._as_user:
+            Path(self._folder.name).chmod(0o755)
             shutil.chown(self._data, "postgres")
-            for parent in (folder, *folder.parents):
-                if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
         initdb = [*self._as_user, programs / "initdb", "-D", self._data, *options]
         subprocess.run(initdb, check=True, capture_output=True, cwd="/")
@@ -55,16 +58,23 @@ class PostgreSQL:
             self._server.wait(30)
             self._server = None
 
+    def remove(self) -> None:
+        """Ends it and deletes its data."""
+        try:
+            self.stop()
+        finally:
+            self._folder.cleanup()
+
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[str]:
-    """Runs a cluster below ``folder``; gives the SQLAlchemy URL of an empty database."""
-    server = PostgreSQL(folder)
+def postgresql() -> Iterator[str]:
+    """Runs a cluster; gives the SQLAlchemy URL of an empty database."""
+    server = PostgreSQL()
     try:
         server.start()
         yield server.url
     finally:
-        server.stop()
+        server.remove()
 
 
 class Redis:
