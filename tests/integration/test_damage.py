@@ -38,7 +38,7 @@ HARMS: tuple[Callable[[Path], None], ...] = (cut, delete, overwrite)
 @pytest.fixture(scope="module")
 def loop(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     with Loop(label_studio, lead, tmp_path_factory.mktemp("damage"), PARAMS) as loop:
-        loop.add(30)
+        loop.add(60)
         loop.reconcile()
         yield loop
 
@@ -54,7 +54,7 @@ def next_round(loop: Loop) -> None:
     assert artefacts.manifest(result)["train_size"] == len(loop.labels().train)
     assert artefacts.manifest(result)["init"] == "pretext"
     assert loop.versions()[loop.served()] == len(loop.picks())
-    assert len(loop.store.tasks(loop.id).where(loop.store.tasks(loop.id).rows >= 0)) == 30
+    assert len(loop.store.tasks(loop.id).where(loop.store.tasks(loop.id).rows >= 0)) == 60
 
 
 @pytest.mark.parametrize("harm", HARMS)
