@@ -51,9 +51,9 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk() -> Iterator[Path]:
     """A disk of its own, with room for 64 megabytes."""
-    with disks.mounted(tmp_path / "disk", megabytes=64) as disk:
+    with disks.mounted(megabytes=64) as disk:
         yield disk
 
 

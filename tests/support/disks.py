@@ -1,6 +1,7 @@
 """Disks that are small enough to be filled."""
 
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,14 +10,19 @@ import pytest
 
 
 @contextmanager
-def mounted(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own in a folder, which is made; the test is skipped unless it runs as root."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a disk that is small enough to be filled")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+def mounted(megabytes: int) -> Iterator[Path]:
+    """A file system of its own; the test is skipped unless it runs as root.
+
+    It lies outside pytest's folder, from which a later session could not remove what an interrupted one left mounted.
+    """
+    with tempfile.TemporaryDirectory(prefix="pt4al-disk-") as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", folder]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("only root can mount a disk that is small enough to be filled")
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "-l", folder], check=True)
 
 
 def fill(disk: Path) -> Path:
