@@ -183,8 +183,8 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
-    from pt4al_backend.engine.queue import Queue
-    from pt4al_backend.engine.worker import Engine
+    from pt4al_backend.engine.work_queue import WorkQueue
+    from pt4al_backend.engine.worker import Worker
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
 
@@ -195,7 +195,7 @@ def worker(supervised: Supervised = False) -> None:
     store = wait_for_store(settings)
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
-    Queue(settings, work=Engine(settings, store).handle_request).consume(store.driven_ids)
+    WorkQueue(settings, work=Worker(settings, store).handle_request).consume(store.driven_ids)
 
 
 # inspecting
@@ -249,7 +249,7 @@ def list_() -> None:
 @app.command()
 def train(project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")]) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
-    from pt4al_backend.engine.queue import Queue
+    from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.state.opening import open_store
 
     settings = _settings()
@@ -258,7 +258,7 @@ def train(project: Annotated[int, typer.Argument(help="Label Studio's number of 
     if project not in known:
         connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
         raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
-    Queue(settings).request(project, train=True)
+    WorkQueue(settings).request(project, train=True)
     out.print(f"A worker was asked to train project {project}. `pt4al status --watch` shows how far it is.")
 
 

@@ -18,7 +18,7 @@ from pt4al_backend import cli
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.demo.servers import free_port
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.ops import terminal
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Pick, PickKind, Round, RoundState
@@ -170,13 +170,13 @@ def store(settings: ServerSettings) -> Store:
     progress = {"epoch": 3, "epochs": 15, "done": 120, "total": 1797, "eta": 95.2}
     store.connect(7, title="Kittens", phase="training", progress=progress)
     store.put_tasks(7, [{"id": number, "image": f"{number}.png", "problem": ""} for number in range(1, 31)])
-    store.turn_round(7, Round(project_id=7, number=1, state=RoundState.OPEN), [])
+    store.open_round(7, Round(project_id=7, number=1, state=RoundState.OPEN), [])
     picks = [
         Pick(project_id=7, round=2, task_id=task, position=task, kind=PickKind(kind), score=0.1)
         for task, kind in ((1, "query"), (2, "control"))
     ]
     control = {"metric": "accuracy", "total": 10, "value": 0.9, "low": 0.596, "high": 0.982}
-    store.turn_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(0, control=control))
+    store.open_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(0, control=control))
     store.put_answers(7, {1: StoredAnswer(AnswerKind.LABEL, "cat")})
     return store
 
@@ -220,7 +220,7 @@ def test_train_asks_a_worker(run: Any, store: Store, settings: ServerSettings) -
     result = run("train", "7")
     assert result.exit_code == 0
     assert "7" in result.output
-    assert Queue(settings).waiting() == 1
+    assert WorkQueue(settings).waiting() == 1
 
 
 def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: Store, settings: ServerSettings) -> None:
@@ -228,7 +228,7 @@ def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: S
     assert result.exit_code == 1
     assert "9" in result.stderr
     assert "7" in result.stderr
-    assert Queue(settings).waiting() == 0
+    assert WorkQueue(settings).waiting() == 0
 
 
 def test_train_without_any_project_says_so(run: Any) -> None:

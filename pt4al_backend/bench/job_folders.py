@@ -113,7 +113,7 @@ def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, repo
     with held(folder, wait=True):
         if result_of(folder) is None:
             # features are wanted by some run that shares the folder, if not by this one
-            spec = RankSpec(**common(truth, _for_ranking(truth, options), device), wants=("features",))
+            spec = RankSpec(**common(truth, _for_ranking(truth, options), device), outputs=("features",))
             pool = np.arange(truth.pool)
             do(folder, spec, report, rows=pool, ids=pool)
     return folder / "result"

@@ -35,6 +35,7 @@ from pt4al_backend.learn import devices
 from pt4al_backend.learn.progress import Progress, Report, silent
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
+from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.strategies import Pool, Request
 
 Ids = NDArray[np.int64]
@@ -66,10 +67,10 @@ class Run:
             rankings / job_folders.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
         )
         plan.require_fit(options, truth.task)
-        self._plan = plan.schedule(truth.pool, self._options)
-        self._strategy = plan.strategy_of(self._options, self._plan.rounds)
-        if too_few := self._plan.too_few:
-            what = f"Arm {arm.name!r}: {too_few}; {self._plan.rounds} of {self._plan.query} would fit."
+        self._schedule = plan.fit_schedule(truth.pool, self._options)
+        self._strategy = plan.strategy_of(self._options, self._schedule.rounds)
+        if too_few := self._schedule.too_few:
+            what = f"Arm {arm.name!r}: {too_few}; {self._schedule.rounds} of {self._schedule.query} would fit."
             raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
         self._records = folder / RECORDS
         self._queried: list[Ids] = []
@@ -82,8 +83,8 @@ class Run:
             ConfigError: they were run with other settings, or those of another seed beside them were; or the pool is too
                 small for so many.
         """
-        if (wanted := count * self._plan.query) > self._truth.pool:
-            rounds = f"{count} rounds of {self._plan.query}, {wanted} in all"
+        if (wanted := count * self._schedule.query) > self._truth.pool:
+            rounds = f"{count} rounds of {self._schedule.query}, {wanted} in all"
             what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {rounds}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         done = unbroken(self._records, self._truth.pool)
@@ -168,7 +169,7 @@ class Run:
     def _query(self, number: int, ranked: Pool) -> Ids:
         scored = self._before(number)
         rng = np.random.default_rng([self._options.seed, number])
-        request = Request(self._left(ranked), number, self._plan.query, self._plan.query, rng)
+        request = Request(self._left(ranked), number, self._schedule.query, self._schedule.query, rng)
         return plan.choose(self._strategy, request, scored).ids
 
     def _left(self, ranked: Pool) -> Pool:
@@ -188,7 +189,7 @@ class Run:
         """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
         folder = self._learned(number)
         pool = self._left(ranked)
-        chosen = self._strategy.candidates(pool, number + 1, self._plan.query)
+        chosen = self._strategy.candidates(pool, number + 1, self._schedule.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
         train, control = self._truth.training_data(np.concatenate(self._queried)), self._truth.training_data(self._truth.test)
         job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
@@ -208,7 +209,7 @@ class Run:
         before = next(filter(None, (result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
         return LearnSpec(
             **job_folders.common(self._truth, self._options, self._device),
-            **asdict(plan.job_requirements(self._options, self._plan.query)),
+            **asdict(plan.job_requirements(self._options, self._schedule.query)),
             classes=self._truth.classes,
             learner=self._learner / "result" if self._starts_from_learner() else None,
             previous=before,
@@ -226,7 +227,7 @@ class Run:
     def _rank(self, report: Report) -> Pool:
         """The whole pool with its losses, cut into batches."""
         ids, losses = np.arange(self._truth.pool), self._losses(report)
-        return Pool(ids, losses, plan.cut(ids, losses, self._plan.rounds, self._options.seed))
+        return Pool(ids, losses, cut_batches(ids, losses, self._schedule.rounds, self._options.seed))
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
@@ -241,7 +242,7 @@ class Run:
         if not quality["meaningful"]:
             self._notes = [f"{quality['reason']} The order of the pool is drawn at random."]
             return np.full_like(losses, np.nan)
-        return ORDERS[self._arm.order](losses, self._plan.rounds, np.random.default_rng(self._options.seed))
+        return ORDERS[self._arm.order](losses, self._schedule.rounds, np.random.default_rng(self._options.seed))
 
     def _needs_ranking(self) -> bool:
         return self._needs_losses() or self._needs_features()

@@ -33,7 +33,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Worker:
+class Resources:
     """What the looks of one worker process share.
 
     Attributes:
@@ -81,7 +81,7 @@ class Context:
         reported_at, served_at: when the progress was last written and answers were last looked for, by ``time.monotonic``.
     """
 
-    worker: Worker
+    resources: Resources
     project: Project
     lease: Lease
     options: ProjectSettings
@@ -98,17 +98,17 @@ class Context:
     @property
     def settings(self) -> ServerSettings:
         """The server's settings."""
-        return self.worker.settings
+        return self.resources.settings
 
     @property
     def store(self) -> Store:
         """The state."""
-        return self.worker.store
+        return self.resources.store
 
     @property
     def retries(self) -> Retries:
         """The worker's failures."""
-        return self.worker.retries
+        return self.resources.retries
 
     def require(self, *, now: bool = False) -> None:
         """Called before anything that others would see; reads Label Studio's entries if that was a while ago, or ``now``.
@@ -118,7 +118,7 @@ class Context:
             NotConnected: Label Studio does not list this backend any more.
         """
         self.lease.require()
-        self.worker.connections.require(self.store, self.project, self.registration, now=now)
+        self.resources.connections.require(self.store, self.project, self.registration, now=now)
 
     def phase(self, phase: str, progress: dict[str, Any] | None = None) -> None:
         """Shows what the project is doing."""
@@ -142,32 +142,32 @@ class Context:
 Step = Callable[[Context], Outcome]
 
 
-def connect(worker: Worker, project: Project, lease: Lease) -> Context:
+def connect(resources: Resources, project: Project, lease: Lease) -> Context:
     """Reads what Label Studio says of a project, and refuses settings and labeling configs that nothing can be done with.
 
     Raises:
         NotConnected: Label Studio does not list this backend for the project any more.
         PT4ALError: the settings, the labeling config, or Label Studio's answer.
     """
-    client = client_for(worker.settings, project)
+    client = client_for(resources.settings, project)
     try:
         remote = RemoteProject.of(client.project(project.id))
     except NotFound as error:
-        require_known(worker.store, project, client, error)
+        require_known(resources.store, project, client, error)
         raise
-    registration = registration_for(worker.settings, worker.store, client, project.id)
+    registration = registration_for(resources.settings, resources.store, client, project.id)
     changed = bool(project.served_version) and (remote.model_version, remote.sampling) != (project.served_version, SAMPLING)
-    worker.connections.require(worker.store, project, registration, now=changed)
+    resources.connections.require(resources.store, project, registration, now=changed)
     options = project_settings(project.params)
-    config_xml, reader, waiting = labeling.decide(worker.store, worker.settings, project, options, remote.label_config)
+    config_xml, reader, waiting = labeling.decide(resources.store, resources.settings, project, options, remote.label_config)
     plan.require_fit(options, reader.task)
-    full_sync_due = time.time() - project.full_sync_at > worker.settings.full_sync_seconds
+    full_sync_due = time.time() - project.full_sync_at > resources.settings.full_sync_seconds
     if (project.title, project.label_config) != (remote.title, remote.label_config):
-        worker.store.change(project, title=remote.title, label_config=remote.label_config)
+        resources.store.change(project, title=remote.title, label_config=remote.label_config)
     if project.notices.get("config", "") != waiting:
-        worker.store.notice(project, "config", waiting)
+        resources.store.notice(project, "config", waiting)
     return Context(
-        worker=worker,
+        resources=resources,
         project=project,
         lease=lease,
         options=options,

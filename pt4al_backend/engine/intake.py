@@ -27,7 +27,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
 from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.phases import Phase
-from pt4al_backend.state.paths import pixel_path, project_dir
+from pt4al_backend.state.paths import frames_path, project_dir
 from pt4al_backend.state.schema import Project, ProjectColumns
 from pt4al_backend.state.store import Store
 
@@ -114,7 +114,7 @@ class Intake:
         shape = self._project.stored_shape
         if not shape:
             return
-        path = pixel_path(self._settings, self._project)
+        path = frames_path(self._settings, self._project)
         if not path.is_file():
             frame_file.remove(path)
         with FrameFile(path, shape) as pixels:
@@ -195,7 +195,7 @@ class Intake:
         bad = [each for each in fetched if each.frame is None]
         rows = self._store.take_rows(self._project, len(good)) if good else range(0)
         if good and self._project.stored_shape:
-            with FrameFile(pixel_path(self._settings, self._project), self._project.stored_shape) as pixels:
+            with FrameFile(frames_path(self._settings, self._project), self._project.stored_shape) as pixels:
                 for place, (_, frame) in zip(rows, good, strict=True):
                     pixels.write(place, frame)
                 pixels.flush()

@@ -9,7 +9,7 @@ from pt4al_backend.engine.context import Context
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
-from pt4al_backend.state.paths import mask_dir, pixel_path, project_dir
+from pt4al_backend.state.paths import frames_path, mask_dir, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
@@ -57,11 +57,11 @@ class ProjectJobs:
     def rank(self, learner: Path | None = None) -> RankSpec:
         """Scores with ``learner``, or else trains one."""
         features = learner is None and "pretext_features" in plan.needs_of(self._options)
-        return RankSpec(**self._common(), learner=learner, wants=("features",) if features else ())
+        return RankSpec(**self._common(), learner=learner, outputs=("features",) if features else ())
 
     def learn(self, learner: Path | None = None) -> LearnSpec:
         """Trains a model, from ``learner`` if the settings say so."""
-        query = plan.schedule(len(self.fetched()), self._options).query
+        query = plan.fit_schedule(len(self.fetched()), self._options).query
         needed = plan.job_requirements(self._options, query)
         return LearnSpec(**self._common(), learner=learner, classes=self.classes, **asdict(needed))
 
@@ -72,7 +72,7 @@ class ProjectJobs:
             "settings": self._options,
             "device": self._settings.device,
             "pretrained": self._settings.pretrained,
-            "frames": pixel_path(self._settings, self._project),
+            "frames": frames_path(self._settings, self._project),
             "stored": self._project.stored_shape,
             "shape": self._project.image_shape,
             "masks": mask_dir(self._settings, self._project.id),

@@ -177,7 +177,7 @@ class ServedQueue:
         """Makes Label Studio sort by a version that it holds predictions of."""
         self._client.update_project(self._project.id, sampling=SAMPLING, model_version=version)
 
-    def keep_served(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
+    def repair(self, served_now: str, sampling: str, backend_titles: Callable[[], Sequence[str]]) -> str:
         """Repairs a queue that Label Studio stopped serving; returns a notice where that is the admin's decision.
 
         Where the backend itself is chosen for live predictions, the project's model version becomes its title, which no
@@ -214,10 +214,10 @@ class ServedQueue:
             self._store.set_publication(self._project.id, publication.version, state=PublicationState.PRUNED)
 
 
-def keep_served(ctx: Context) -> Outcome:
+def repair_served(ctx: Context) -> Outcome:
     """Looks whether Label Studio still serves the queue."""
     queue, remote = ServedQueue.of(ctx), ctx.remote
-    ctx.notice("queue", queue.keep_served(remote.model_version, remote.sampling, ctx.registration.titles))
+    ctx.notice("queue", queue.repair(remote.model_version, remote.sampling, ctx.registration.titles))
     return Outcome.DONE
 
 

@@ -17,7 +17,7 @@ from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
-from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
@@ -33,7 +33,7 @@ LEARNER_GONE = (
     "The pretext learner is missing or damaged. It is trained again before the next model; "
     "a training that is resumed until then starts from fresh weights."
 )
-SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.plan.cut
+SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.ranking.cut_batches
 
 Ids = NDArray[np.int64]
 
@@ -60,7 +60,7 @@ class PoolRanking:
     @classmethod
     def of(cls, ctx: Context) -> Self:
         """The ranking of the project that a look is at."""
-        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.worker.runner)
+        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.resources.runner)
 
     def is_outgrown(self) -> bool:
         """Whether another pretext learner is needed: the pool has grown, other settings want another one, or it is damaged."""

@@ -1,8 +1,8 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
-from pt4al_backend.engine import intake, publish, query, ranking, serving, sync, train
+from pt4al_backend.engine import intake, publish, ranking, rounds, serving, sync, train
 from pt4al_backend.engine.context import Context, Outcome, Step
-from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.sync import Sync
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.phases import Phase
@@ -41,13 +41,13 @@ def register(ctx: Context) -> Outcome:
 
 def rest(ctx: Context) -> Outcome:
     """Shows what the project waits for, and does what no round has to wait for."""
-    rounds = Rounds.of(ctx)
-    pool = rounds.pool()
+    current = Rounds.of(ctx)
+    pool = current.pool()
     left_out = 0 if len(pool) else ctx.store.counts(ctx.project.id)["tasks"]
     ctx.notice("pool", f"All {left_out:,} tasks are set aside, as listed below: none has a usable image." if left_out else "")
     if not len(pool):
         ctx.phase(Phase.WAITING_FOR_TASKS)
-    elif sum(rounds.unanswered()) or not pool.answered.all():
+    elif sum(current.unanswered()) or not pool.answered.all():
         ctx.phase(Phase.LABELLING)
     else:
         ctx.phase(Phase.EXHAUSTED)
@@ -60,14 +60,14 @@ def rest(ctx: Context) -> Outcome:
 
 STEPS: tuple[Step, ...] = (
     register,
-    publish.keep_served,
+    publish.repair_served,
     sync.step,
-    query.start,
+    rounds.start,
     publish.step,
     intake.step,
     ranking.step,
     train.learn_brought,
-    query.open_first,
+    rounds.open_first,
     publish.step,
     train.step,
     serving.lengthen,

@@ -7,7 +7,7 @@ from typing import Any
 
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.query import Rounds, last_output
+from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.phases import Phase
@@ -73,12 +73,12 @@ def lengthen(ctx: Context) -> Outcome:
 @contextmanager
 def device(ctx: Context) -> Iterator[None]:
     """Holds the device, and keeps serving while another project has it."""
-    while not ctx.worker.device.acquire(timeout=SERVE_SECONDS):
+    while not ctx.resources.device.acquire(timeout=SERVE_SECONDS):
         ctx.phase(Phase.WAITING_FOR_DEVICE)
         keep_serving(ctx)
     ctx.notice("weights", "")
     try:
         yield
     finally:
-        ctx.worker.device.release()
+        ctx.resources.device.release()
         ctx.notice("training", "")

@@ -21,8 +21,8 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
-from pt4al_backend.engine.query import Rounds
 from pt4al_backend.engine.ranking import PoolRanking, rank
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, sound_job_of
@@ -113,7 +113,9 @@ class RoundTraining:
     @classmethod
     def of(cls, ctx: Context, number: int | None = None) -> Self:
         """The trainings of the project that a look is at."""
-        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.worker.runner, number)
+        return cls(
+            ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.resources.runner, number
+        )
 
     def take_labels(self) -> LabelSplit:
         """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""

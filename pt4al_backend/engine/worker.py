@@ -12,7 +12,7 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.context import Outcome, Worker, connect
+from pt4al_backend.engine.context import Outcome, Resources, connect
 from pt4al_backend.engine.letting_go import NotConnected, let_go
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
@@ -26,7 +26,7 @@ from pt4al_backend.state.store import REMEDY, Store, cause_of
 log = logging.getLogger(__name__)
 
 
-class Engine:
+class Worker:
     """Reconciles projects. One per worker process; it runs one job at a time, so projects take turns.
 
     ``runner`` is where jobs run; None: in child processes.
@@ -35,7 +35,7 @@ class Engine:
     def __init__(self, settings: ServerSettings, store: Store, runner: Runner | None = None) -> None:
         self._settings = settings
         self._store = store
-        self._worker = Worker(settings, store, runner=runner or ChildRunner())
+        self._resources = Resources(settings, store, runner=runner or ChildRunner())
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it."""
@@ -92,7 +92,7 @@ class Engine:
 
     def _reconcile(self, project: Project, lease: Lease) -> Outcome:
         try:
-            return reconcile(connect(self._worker, project, lease))
+            return reconcile(connect(self._resources, project, lease))
         except NotConnected as reason:
             lease.require()
             let_go(self._store, self._settings, project, reason)

@@ -60,7 +60,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
             candidates = job.rows("candidates.npy")
             learned, others = (StoredImages(frames, each, Centre(job.spec.shape)) for each in (rows, candidates))
             inputs = CompanionInput(
-                learned, others, training_data, recipe, job.spec.request_size, job.spec.shape, job.device, job.settings, report
+                learned, others, training_data, recipe, job.spec.query_size, job.spec.shape, job.device, job.settings, report
             )
             torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
             evaluation.add_confidences(job.spec.companion, companion.confidences(inputs) if len(candidates) else np.empty(0))
@@ -117,8 +117,10 @@ def _evaluate(
     """One pass over all: several short passes would fill up several last minibatches."""
     rows, truths = control
     candidates = job.rows("candidates.npy")
-    evaluation = Evaluation(task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, frozenset(job.spec.wants))
-    seen = [rows, candidates, learned] if "features" in job.spec.wants else [rows, candidates]
+    evaluation = Evaluation(
+        task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, frozenset(job.spec.outputs)
+    )
+    seen = [rows, candidates, learned] if "features" in job.spec.outputs else [rows, candidates]
     images = StoredImages(frames, np.concatenate(seen), Centre(job.spec.shape))
     infer(
         task.model,

@@ -52,7 +52,7 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         images = StoredImages(frames, rows, Centre(job.spec.shape))
         size = scoring_size(job.device, job.spec.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
-        features = _features(job, learner, images, report) if "features" in job.spec.wants else None
+        features = _features(job, learner, images, report) if "features" in job.spec.outputs else None
         seconds = {"train": earlier + trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
     if not np.isfinite(losses).all():

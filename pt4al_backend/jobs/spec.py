@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.query.plan import Want
+from pt4al_backend.query.plan import ImageOutput
 
 #: Of the fields below. Job folders without a version, or with another one, are prepared again.
 VERSION: Final = 2
@@ -50,7 +50,7 @@ class JobSpec(BaseModel):
         shape: height and width of what networks see.
         masks: folder of the masks that labels name, if they name masks.
         learner: artefact of a pretext learner: a ranking scores with it, a training starts from it.
-        wants: what is kept of each image beside its loss or confidence, for the strategy.
+        outputs: what is kept of each image beside its loss or confidence, for the strategy.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +70,7 @@ class JobSpec(BaseModel):
     shape: Shape
     masks: Path | None = None
     learner: Annotated[Path | None, LATER] = None
-    wants: tuple[Want, ...] = ()
+    outputs: tuple[ImageOutput, ...] = ()
 
     def same_for(self, other: "JobSpec", *affected: Affects) -> bool:
         """Whether no setting that affects any of these differs."""
@@ -99,7 +99,7 @@ class RankSpec(JobSpec):
     makes: ClassVar[tuple[Affects, ...]] = (Affects.LEARNER,)
 
     kind: Literal[JobKind.RANK] = JobKind.RANK
-    wants: Annotated[tuple[Want, ...], LATER] = ()
+    outputs: Annotated[tuple[ImageOutput, ...], LATER] = ()
 
 
 class LearnSpec(JobSpec):
@@ -109,7 +109,7 @@ class LearnSpec(JobSpec):
         classes: of the main task.
         previous: artefact of the round before's model, if there is one.
         companion: what is trained for the strategy beside or after the model, "" for nothing.
-        request_size: how many candidates are going to be asked for.
+        query_size: how many candidates are going to be asked for.
         digest: of the labels, by which the engine knows a training that failed on other ones.
         best_epoch: the benchmark's: end with the epoch that is best on the control picks (see ``learn.best_epoch``).
         is_last: the benchmark's: the last round of a run scores no candidates.
@@ -123,7 +123,7 @@ class LearnSpec(JobSpec):
     classes: tuple[str, ...]
     previous: Annotated[Path | None, LATER] = None
     companion: str = ""
-    request_size: Annotated[int, LATER] = 0
+    query_size: Annotated[int, LATER] = 0
     digest: Annotated[str, LATER] = ""
     best_epoch: bool = False
     is_last: bool = False

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.query.draws import interleave, lowest, queue_scores, uniform_order
-from pt4al_backend.query.ranking import rank, shrink, split
+from pt4al_backend.query.draws import interleave, queue_scores
+from pt4al_backend.query.ranking import shrink
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
 
 Ids = NDArray[np.int64]
 
 #: What a job can keep of each image beside its loss or its confidence.
-Want = Literal["features", "posteriors"]
-WANTS: tuple[Want, ...] = ("features", "posteriors")
+ImageOutput = Literal["features", "posteriors"]
+IMAGE_OUTPUTS: tuple[ImageOutput, ...] = ("features", "posteriors")
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
@@ -55,7 +55,7 @@ class Schedule:
         return f"{self.too_few}: there will be {self.rounds} of {self.query}. Import more images, or lower rounds or query_size."
 
 
-def schedule(pool: int, settings: ProjectSettings) -> Schedule:
+def fit_schedule(pool: int, settings: ProjectSettings) -> Schedule:
     """Fits the settings to a pool of ``pool`` usable tasks."""
     wanted = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
     rounds, query = shrink(pool, settings.rounds, wanted)
@@ -87,18 +87,18 @@ def needs_of(settings: ProjectSettings) -> frozenset[Need]:
 class JobRequirements:
     """What a training job has to give the strategy: what is kept of each candidate, and the confidences of a companion.
 
-    ``request_size`` is how many of the candidates the next query is going to take.
+    ``query_size`` is how many of the candidates the next query is going to take.
     """
 
-    wants: tuple[Want, ...]
+    outputs: tuple[ImageOutput, ...]
     companion: str
-    request_size: int
+    query_size: int
 
 
 def job_requirements(settings: ProjectSettings, query: int) -> JobRequirements:
     """What a training job has to give the strategy of its settings, whose next query has ``query`` tasks."""
     strategy = strategy_of(settings, settings.rounds)
-    return JobRequirements(tuple(want for want in WANTS if want in strategy.needs), strategy.companion, query)
+    return JobRequirements(tuple(want for want in IMAGE_OUTPUTS if want in strategy.needs), strategy.companion, query)
 
 
 def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS) -> None:
@@ -113,37 +113,6 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
             f"Setting {key!r}: {getattr(settings, key)!r} needs a posterior of each class for images; {task} has them of pixels.",
             f"{other!r} does not. {where}",
         )
-
-
-def cut(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
-    """Cuts a pool into batches: the batch number 1..``rounds`` of each task.
-
-    By pretext loss, hardest first (PT4AL, section 4.2). Without losses (all NaN: the pretext means nothing here) the
-    batches are slices of a uniform order, which is the safer one: each then looks like the pool.
-    """
-    batches = np.zeros(len(ids), np.int64)
-    known = bool(np.isfinite(losses).all())
-    order = rank(losses, ids) if known else lowest(uniform_order(ids, seed), ids, len(ids))
-    batches[order] = split(len(ids), rounds)
-    return batches
-
-
-def draw_controls(free: Ids, count: int, seed: int) -> Ids:
-    """The ids int64[min(count, n)] of the next control picks: a draw without replacement that no model influenced.
-
-    ``free`` int64[n] are the tasks that nobody has answered. All draws of a project follow one random order of the task ids.
-    """
-    return free[lowest(uniform_order(free, seed), free, count)]
-
-
-def held_back(free: Ids, plan: Schedule, round_number: int, seed: int) -> Ids:
-    """Ids int64[m] of the tasks that are kept for the control picks of this round and the sweep's later ones.
-
-    A query must not take them: it prefers tasks of some kinds, so what it leaves would no longer look like the pool,
-    and the control picks would measure the model with bias.
-    """
-    rounds_left = plan.rounds - (round_number - 1) % plan.rounds
-    return draw_controls(free, plan.control * rounds_left, seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config.catalog import BATCH_ORDERS
+from pt4al_backend.query.draws import lowest, uniform_order
+
+Ids = NDArray[np.int64]
 
 
 def _require_finite(losses: NDArray[np.float64]) -> None:
@@ -120,3 +123,16 @@ def shrink(pool: int, rounds: int, query_size: int) -> tuple[int, int]:
     if query_size < 1:
         return 1, 0
     return max(1, min(rounds, pool // query_size)), query_size
+
+
+def cut_batches(ids: Ids, losses: NDArray[np.float64], rounds: int, seed: int) -> Ids:
+    """Cuts a pool into batches: the batch number 1..``rounds`` of each task.
+
+    By pretext loss, hardest first (PT4AL, section 4.2). Without losses (all NaN: the pretext means nothing here) the
+    batches are slices of a uniform order, which is the safer one: each then looks like the pool.
+    """
+    batches = np.zeros(len(ids), np.int64)
+    known = bool(np.isfinite(losses).all())
+    order = rank(losses, ids) if known else lowest(uniform_order(ids, seed), ids, len(ids))
+    batches[order] = split(len(ids), rounds)
+    return batches

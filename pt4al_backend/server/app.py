@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server import api, failures, pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
@@ -23,7 +23,7 @@ from pt4al_backend.server.trusted_hosts import TrustedHosts
 from pt4al_backend.state.store import Store
 
 
-def create_app(settings: ServerSettings | None = None, store: Store | None = None, queue: Queue | None = None) -> FastAPI:
+def create_app(settings: ServerSettings | None = None, store: Store | None = None, queue: WorkQueue | None = None) -> FastAPI:
     """Makes the app; what is not given is opened from the environment.
 
     Raises:
@@ -33,7 +33,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     project_settings()
     opened = store or Store.open(settings)
     places = Places(settings)
-    requests = queue or Queue(settings)
+    requests = queue or WorkQueue(settings)
     statuses = Statuses(opened, data_dir=settings.data_dir, queue=requests.waiting, hide=places.hide)
     metrics = Metrics(statuses)
     backend = Backend(settings, opened, requests)

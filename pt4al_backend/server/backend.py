@@ -12,7 +12,7 @@ from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine import labeling, letting_go
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import UnknownProject
 from pt4al_backend.phases import Phase
 from pt4al_backend.query import plan
@@ -27,7 +27,7 @@ SETUP_SECONDS = 20.0  # between two notes of a /setup that says nothing new
 class Backend:
     """The answers to Label Studio's requests. Safe to share between threads."""
 
-    def __init__(self, settings: ServerSettings, store: Store, queue: Queue, predictions: Predictions | None = None) -> None:
+    def __init__(self, settings: ServerSettings, store: Store, queue: WorkQueue, predictions: Predictions | None = None) -> None:
         self.settings = settings
         self._store = store
         self._queue = queue
@@ -36,7 +36,7 @@ class Backend:
     @classmethod
     def open(cls, settings: ServerSettings) -> "Backend":
         """Opens the state and the queue that the settings name."""
-        return cls(settings, Store.open(settings), Queue(settings))
+        return cls(settings, Store.open(settings), WorkQueue(settings))
 
     @cached_property
     def instance(self) -> Instance:

@@ -11,7 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pt4al_backend.engine.queue import QUEUE_ERRORS
+from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import pages, protocol
 from pt4al_backend.server.places import Places

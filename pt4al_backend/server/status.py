@@ -15,10 +15,10 @@ from typing_extensions import TypedDict  # Python 3.11's own is not one that pyd
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.labeling import in_force
-from pt4al_backend.engine.queue import QUEUE_ERRORS
+from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.phases import Phase
-from pt4al_backend.query.plan import schedule
+from pt4al_backend.query.plan import fit_schedule
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.schema import Pick, PickKind, Project, Round
 from pt4al_backend.state.store import Store
@@ -241,7 +241,7 @@ class Statuses:
         past = self._store.rounds(project.id)
         picks = self._store.picks(project.id, project.round) if project.round else []
         options = _options(project)
-        plan = schedule(counts["pool"], options)
+        schedule = fit_schedule(counts["pool"], options)
         total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
         noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
         counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
@@ -255,11 +255,11 @@ class Statuses:
             progress=_PROGRESS.validate_python(project.progress),
             eta_seconds=float(eta) if isinstance(eta, int | float) else None,
             round=project.round,
-            rounds=plan.rounds,
+            rounds=schedule.rounds,
             batch_sizes=self._batch_sizes(project, counts),
-            query_size=plan.query,
-            control_size=plan.control,
-            reserve_size=plan.reserve,
+            query_size=schedule.query,
+            control_size=schedule.control,
+            reserve_size=schedule.reserve,
             labels_in=counted.query.requested + counted.control.requested - missing,
             labels_missing=missing,
             picks=counted,

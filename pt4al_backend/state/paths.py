@@ -16,6 +16,6 @@ def mask_dir(settings: ServerSettings, project_id: int) -> Path:
     return project_dir(settings, project_id) / "masks"
 
 
-def pixel_path(settings: ServerSettings, project: Project) -> Path:
+def frames_path(settings: ServerSettings, project: Project) -> Path:
     """The pixel file of a project's stored shape."""
     return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

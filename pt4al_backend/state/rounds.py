@@ -55,7 +55,7 @@ class RoundStore(Database):
         with self._reading() as session:
             return session.get(Round, (project_id, number))
 
-    def turn_round(
+    def open_round(
         self, project: Project | int, opened: Round, picks: Sequence[Pick], *, closed: ClosedRound | None = None
     ) -> None:
         """Closes the round before ``opened`` if ``closed`` is given, and opens ``opened`` with its picks, in one transaction.

@@ -12,7 +12,7 @@ from pt4al_backend.engine import intake as intake_module
 from pt4al_backend.engine.intake import Intake
 from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.state.paths import pixel_path, project_dir
+from pt4al_backend.state.paths import frames_path, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
@@ -75,7 +75,7 @@ def frame(store: Store, settings: ServerSettings, task_id: int) -> Any:
     tasks = store.tasks(1)
     stored = project(store).stored_shape
     assert stored is not None
-    with FrameFile(pixel_path(settings, project(store)), stored) as pixels:
+    with FrameFile(frames_path(settings, project(store)), stored) as pixels:
         return pixels.read(tasks.rows[tasks.ids == task_id])[0]
 
 
@@ -181,7 +181,7 @@ def test_damaged_frame_file_is_made_again(store: Store, settings: ServerSettings
     files.add(range(1, 11))
     take_in(store, settings, files)
     store.set_tasks(1, {"id": range(1, 11), "loss": [1.0] * 10, "batch": [1] * 10})
-    path = pixel_path(settings, project(store))
+    path = frames_path(settings, project(store))
     damage(path, how)
     if how == "overwritten":  # which its size does not tell; a job found out
         store.change(1, frames_suspect=True)
@@ -211,7 +211,7 @@ def test_row_of_an_image_that_is_gone_is_given_to_no_other(store: Store, setting
     store.drop_tasks(1, [3])
     add_tasks(store, range(4, 5))
     take_in(store, settings, files)
-    with FrameFile(pixel_path(settings, project(store)), (32, 32)) as pixels:
+    with FrameFile(frames_path(settings, project(store)), (32, 32)) as pixels:
         assert (pixels.read(np.array([row]))[0] == before).all()
     assert (frame(store, settings, 4) == np.asarray(arrow(4))).all()
 

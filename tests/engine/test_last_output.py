@@ -9,7 +9,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.query import last_output
+from pt4al_backend.engine.rounds import last_output
 from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.store import Store

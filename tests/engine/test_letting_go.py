@@ -8,7 +8,7 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.letting_go import Connections, NotConnected, choices_of, forget, let_go, replaced, require_known
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.state.paths import project_dir
@@ -173,7 +173,7 @@ def test_project_that_was_let_go_is_neither_polled_nor_looked_at(store: Store, s
     let_go(store, settings, project(store), NotConnected("The entry is gone."))
     assert store.driven_ids() == []
     assert store.project_ids() == [1]
-    Engine(settings, store).handle_request(1, train=True)  # which would fail without a Label Studio
+    Worker(settings, store).handle_request(1, train=True)  # which would fail without a Label Studio
     after = project(store)
     assert (after.phase, after.error, after.requests_handled) == ("not connected", "", 1)
 
@@ -184,7 +184,7 @@ def full(store: Store, settings: ServerSettings) -> None:
     for number in (1, 2):
         store.put_tasks(number, [{"id": number, "image": "a.png", "problem": ""}])
         pick = Pick(project_id=number, round=1, task_id=number, position=0, kind=PickKind.QUERY, score=0.0)
-        store.turn_round(number, Round(project_id=number, number=1), [pick])
+        store.open_round(number, Round(project_id=number, number=1), [pick])
         store.announce(
             Publication(project_id=number, version="pt4al-1", round=1, state=PublicationState.LIVE, digest="", picks=1, at=0.0)
         )

@@ -9,11 +9,11 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import needs_new_learner
 from pt4al_backend.jobs.runner import ChildRunner
 from pt4al_backend.query.plan import StoredOutput
-from pt4al_backend.state.paths import pixel_path
+from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store
 from tests.support.images import CLASSES, LABEL_CONFIG
@@ -72,7 +72,7 @@ def test_jobs_want_what_the_strategy_needs(store: Store, settings: ServerSetting
     for strategy in ("pt4al", "core_set", "typiclust", "badge"):
         for kind, begin in (("rank", rank), ("learn", train)):
             shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
-            wanted[strategy, kind] = begin(store, settings, strategy=strategy).wants
+            wanted[strategy, kind] = begin(store, settings, strategy=strategy).outputs
     assert wanted == {
         ("pt4al", "rank"): (),
         ("pt4al", "learn"): (),
@@ -153,7 +153,7 @@ def test_strategy_set_midway_queries_without_a_model_at_first(store: Store, sett
     ids = np.arange(1, 41)
     store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
     store.change(1, quality={"meaningful": True})
-    arrows(pixel_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
+    arrows(frames_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 
     def turn(trained_for: str, queried_by: str) -> tuple[list[Pick], StoredOutput]:

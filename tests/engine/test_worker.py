@@ -10,7 +10,7 @@ from pt4al_backend.engine import reconcile as reconcile_module
 from pt4al_backend.engine import worker as worker_module
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import SettingsChanged
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.lease import Lease, LeaseLost
 from pt4al_backend.state.schema import Project
@@ -53,7 +53,7 @@ def fails(error: Exception) -> Callable[[], Outcome]:
 
 def test_look_that_is_done_clears_the_error(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(done)
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     found = project(store)
     assert (found.error, found.remedy, found.error_at) == ("", "", None)
     assert (found.requests, found.requests_handled) == (1, 1)
@@ -61,13 +61,13 @@ def test_look_that_is_done_clears_the_error(settings: ServerSettings, store: Sto
 
 def test_withheld_training_keeps_its_error(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(lambda: Outcome.WITHHELD)
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     assert (project(store).error, project(store).requests_handled) == ("An old error.", 1)
 
 
 def test_error_is_stored_with_its_remedy(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(fails(TrainingImpossible("The loss became nan.", "Lower learning_rate.")))
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     found = project(store)
     assert (found.phase, found.error, found.remedy) == ("blocked", "The loss became nan.", "Lower learning_rate.")
     assert found.requests_handled == 1
@@ -75,7 +75,7 @@ def test_error_is_stored_with_its_remedy(settings: ServerSettings, store: Store,
 
 def test_unexpected_error_is_stored_without_its_text(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(fails(RuntimeError("a secret")))
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     assert project(store).error == "Internal error: RuntimeError."
 
 
@@ -85,7 +85,7 @@ def test_request_during_a_look_gets_another_look(settings: ServerSettings, store
         return Outcome.DONE
 
     looks += [interrupted, done]
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     assert looks == []
     assert (project(store).requests, project(store).requests_handled) == (2, 2)
 
@@ -95,7 +95,7 @@ def test_look_that_was_stopped_is_repeated_at_once(
     settings: ServerSettings, store: Store, looks: list[Any], reason: Exception
 ) -> None:
     looks += [fails(reason), done]
-    Engine(settings, store).handle_request(1)
+    Worker(settings, store).handle_request(1)
     assert looks == []
     assert project(store).requests_handled == 1
 
@@ -104,7 +104,7 @@ def test_request_for_a_project_that_is_held_is_left_to_its_holder(
     settings: ServerSettings, store: Store, looks: list[Any]
 ) -> None:
     with store.lease(1):
-        Engine(settings, store).handle_request(1, train=True)
+        Worker(settings, store).handle_request(1, train=True)
     found = project(store)
     assert (found.requests, found.requests_handled, found.trainings_requested) == (1, 0, 1)
 

@@ -16,7 +16,7 @@ pytest.importorskip("label_studio_ml", reason="needs the extra label-studio-ml")
 from label_studio_ml.model import LabelStudioMLManager, SimpleJobManager
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.hosts import label_studio_ml as model_module
 from pt4al_backend.hosts.label_studio_ml import PT4AL
@@ -90,7 +90,7 @@ class TestRelease109:
         data = event(action)
         data.pop("action")
         result = SimpleJobManager(str(tmp_path)).job(PT4AL, action, data, "1795241480")
-        assert Queue(settings).waiting() == 1
+        assert WorkQueue(settings).waiting() == 1
         assert json.loads((tmp_path / "1795241480" / "job_result.json").read_text()) == result
 
     def test_first_event_registers_the_project(self, store: Store, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ class TestImitated2x:
             "project": PROJECT,
             "requested": True,
         }
-        assert Queue(settings).waiting() == 1
+        assert WorkQueue(settings).waiting() == 1
 
     def test_no_tasks_give_no_predictions(self, model_class: Any) -> None:
         assert model_class(project_id="3", label_config=CONFIG).predict([]) == []

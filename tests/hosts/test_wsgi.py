@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("label_studio_ml", reason="needs the extra label-studio-ml")
 
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.hosts.process import hosted
 from pt4al_backend.server.requests import EVENTS
 from pt4al_backend.state.store import Store
@@ -169,4 +169,4 @@ def project(project_id: int) -> Any:
 
 
 def waiting() -> int:
-    return Queue(hosted().settings).waiting()
+    return WorkQueue(hosted().settings).waiting()

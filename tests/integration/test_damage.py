@@ -9,7 +9,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.state.paths import pixel_path, project_dir
+from pt4al_backend.state.paths import frames_path, project_dir
 from tests.support.kinds import BRUSH
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer
@@ -60,7 +60,7 @@ def next_round(loop: Loop) -> None:
 @pytest.mark.parametrize("harm", HARMS)
 def test_damaged_frame_file_is_fetched_again_and_labelling_continues(loop: Loop, harm: Callable[[Path], None]) -> None:
     next_round(loop)
-    harm(pixel_path(loop.settings, loop.project))
+    harm(frames_path(loop.settings, loop.project))
     next_round(loop)
 
 

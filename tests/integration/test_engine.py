@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project, PublicationState
@@ -158,7 +158,7 @@ def test_many_requests_at_once_open_one_round(plain: Loop, broken: Broken) -> No
     before = plain.project.round
     versions = plain.versions()
     plain.annotate_all(plain.order("query"), "red")
-    engines = [Engine(plain.settings, plain.store) for _ in range(2)]
+    engines = [Worker(plain.settings, plain.store) for _ in range(2)]
     threads = [threading.Thread(target=engine.handle_request, args=(plain.id,)) for engine in engines for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -186,7 +186,7 @@ def test_wrong_token_is_reported_without_showing_it_and_the_right_one_resumes(pl
     before = plain.project.round
     wrong = "f" * 40
     plain.annotate_all(plain.order("query"), "red")
-    Engine(plain.settings.model_copy(update={"label_studio_api_key": wrong}), plain.store).handle_request(plain.id)
+    Worker(plain.settings.model_copy(update={"label_studio_api_key": wrong}), plain.store).handle_request(plain.id)
     refused = plain.project
     assert refused.phase == "blocked"
     assert "refuses the legacy token" in refused.error
@@ -255,7 +255,7 @@ def killed_after(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> Non
 @pytest.mark.parametrize(
     ("cut", "owner", "name"),
     [
-        (killed_after, Store, "turn_round"),
+        (killed_after, Store, "open_round"),
         (killed_after, Store, "announce"),
         (killed_after, LabelStudio, "import_predictions"),
         (killed_before, Store, "go_live"),

@@ -10,7 +10,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.schema import Project
 from tests.support.images import LABEL_CONFIG, flat
@@ -81,7 +81,7 @@ class FailingRunner:
 def a_training_fails(seen: Growth) -> None:
     loop, runner = seen.loop, FailingRunner()
     loop.annotate_all(loop.order("query"))
-    working, loop.engine = loop.engine, Engine(loop.settings, loop.store, runner)
+    working, loop.engine = loop.engine, Worker(loop.settings, loop.store, runner)
     for train in (False, False, True, False):
         seen.failed = loop.reconcile(train=train)
         seen.tries.append(runner.tries)

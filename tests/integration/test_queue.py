@@ -10,7 +10,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.state.schema import PublicationState
 from tests.support.image_server import Handler, Server, reply
 from tests.support.images import arrow, encoded
@@ -133,7 +133,7 @@ def label_while_the_pool_is_ranked(story: Story) -> None:
 
 
 def lengthened(loop: Loop, length: int) -> None:
-    Engine(loop.settings, loop.store).handle_request(loop.id)  # as another thread of the worker would, told by the webhook
+    Worker(loop.settings, loop.store).handle_request(loop.id)  # as another thread of the worker would, told by the webhook
     wait_until(lambda: len(loop.picks()) > length, SECONDS, "the queue is lengthened")
     live = lambda: loop.store.publications(loop.id, PublicationState.LIVE)[0].picks  # noqa: E731
     wait_until(lambda: live() == len(loop.picks()), SECONDS, "Label Studio has it")
@@ -280,7 +280,7 @@ def test_asking_again_changes_nothing(story: Story) -> None:
         repaired = events(seen)
         assert repaired == ["PROJECT_UPDATED"] * 2  # the webhook reports every change of a project
         loop.reconcile()
-        Engine(loop.settings, loop.store).handle_request(loop.id)
+        Worker(loop.settings, loop.store).handle_request(loop.id)
         assert events(seen) == repaired
     assert everything() == before
 

@@ -126,15 +126,15 @@ def test_ranking_then_learning_leaves_all_that_a_round_needs(tmp_path: Path, poo
 def test_wanted_rows_are_kept_of_candidates_and_training_images(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
-    wants = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
-    training_data = pools.training_data(tmp_path / "learn", store, rows, np.arange(40, 60), pool, wants=wants)
+    outputs = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
+    training_data = pools.training_data(tmp_path / "learn", store, rows, np.arange(40, 60), pool, outputs=outputs)
     assert run(training_data)[0] == 0
     kept = {path.stem: np.load(path).astype(np.float64) for path in (training_data / "result").glob("*.npy")}
-    assert kept.keys() == {*wants, "labelled"}
+    assert kept.keys() == {*outputs, "labelled"}
     assert np.ptp(kept["features"], axis=0).max() > 0.01
     np.testing.assert_allclose(kept["labelled"][::-1][:5], kept["features"], rtol=0.02, atol=0.02)
     assert kept["labelled"].shape == (40, kept["features"].shape[1])
-    if "posteriors" in wants:
+    if "posteriors" in outputs:
         np.testing.assert_allclose(kept["posteriors"].max(1), candidates(training_data)["least_confidence"], atol=1e-3)
         assert np.array(CLASSES)[kept["posteriors"].argmax(1)].tolist() == candidates(training_data)["labels"].tolist()
 
@@ -142,7 +142,7 @@ def test_wanted_rows_are_kept_of_candidates_and_training_images(tmp_path: Path, 
 def test_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.array([3, 7, 3, *range(20)])
-    ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, wants=["features"])
+    ranking = pools.ranking(tmp_path / "ranking", store, rows, pool=pool, outputs=["features"])
     assert run(ranking)[0] == 0
     features = np.load(ranking / "result" / "features.npy")
     assert len(features) == len(rows)
@@ -152,7 +152,9 @@ def test_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> N
 
 def test_posteriors_wanted_of_a_segmenter_are_an_error(tmp_path: Path) -> None:
     store = SCENES.store(tmp_path / "pixels", POOL)
-    training_data = pools.training_data(tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, wants=["posteriors"])
+    training_data = pools.training_data(
+        tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, outputs=["posteriors"]
+    )
     status, lines = run(training_data)
     assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 

@@ -88,7 +88,7 @@ def test_killed_child_is_resumed(tmp_path: Path, pool: Pool) -> None:
 def test_killed_companion_gives_the_confidences_of_one_that_was_not(
     tmp_path: Path, pixels: Path, companion: str, phase: str
 ) -> None:
-    changes: dict[str, Any] = {"companion": companion, "request_size": 3, "settings": {"companion_steps": 2}}
+    changes: dict[str, Any] = {"companion": companion, "query_size": 3, "settings": {"companion_steps": 2}}
     whole, killed = (training_data(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
     results = ChildRunner().run(whole, nothing, nothing), killed_in(killed, phase)
     expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)

@@ -98,7 +98,7 @@ def test_every_setting_declares_what_it_affects(name: str) -> None:
         {"masks": Path("/masks")},
         {"task": "segmentation"},
         {"classes": ("cat",)},
-        {"wants": ("features",)},
+        {"outputs": ("features",)},
         {"companion": "vaal"},
         {"best_epoch": True},
     ],
@@ -109,14 +109,14 @@ def test_training_on_other_terms_is_not_current(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"learner": Path("/learner")}, {"previous": Path("/model")}, {"request_size": 9}, {"digest": "of more labels"}]
+    "change", [{"learner": Path("/learner")}, {"previous": Path("/model")}, {"query_size": 9}, {"digest": "of more labels"}]
 )
 def test_training_keeps_what_grew_since_for_the_next_one(change: dict[str, Any]) -> None:
     assert learn_job().is_current(learn_job().model_copy(update=change))
 
 
 def test_ranking_is_current_whatever_features_are_wanted_since() -> None:
-    assert rank_job().is_current(rank_job().model_copy(update={"wants": ("features",)}))
+    assert rank_job().is_current(rank_job().model_copy(update={"outputs": ("features",)}))
 
 
 def test_kinds_are_never_each_other() -> None:
@@ -125,7 +125,9 @@ def test_kinds_are_never_each_other() -> None:
 
 @pytest.mark.parametrize("kind", JobKind)
 def test_job_is_read_as_it_was_written(tmp_path: Path, kind: JobKind) -> None:
-    job = description(kind, tmp_path / "frames", wants=("features",), learner=tmp_path / "learner", settings={"strategy": "vaal"})
+    job = description(
+        kind, tmp_path / "frames", outputs=("features",), learner=tmp_path / "learner", settings={"strategy": "vaal"}
+    )
     prepare(tmp_path / "job", job, rows=np.arange(3))
     assert job_of(tmp_path / "job") == job
     assert json.loads((tmp_path / "job" / SPEC).read_text())["version"] == VERSION
@@ -147,7 +149,7 @@ def test_job_of_the_version_before_is_stale_and_prepared_again(tmp_path: Path) -
         "stored": [16, 16],
         "shape": [16, 16],
         "learner": None,
-        "wants": [],
+        "outputs": [],
     }
     (folder / SPEC).write_text(json.dumps(before))
     assert job_of(folder) is None
@@ -172,7 +174,7 @@ def test_job_tolerates_settings_that_came_or_went_and_ignores_the_environment(mo
 
 
 def test_field_or_value_that_a_job_cannot_have_is_refused() -> None:
-    for change in ({"pixels": "/frames"}, {"wants": ("losses",)}, {"device": "tpu"}, {"settings": "default"}):
+    for change in ({"pixels": "/frames"}, {"outputs": ("losses",)}, {"device": "tpu"}, {"settings": "default"}):
         with pytest.raises(ValidationError):
             RankSpec(**{"settings": ProjectSettings(), **COMMON, **change})
 

@@ -24,7 +24,7 @@ def test_companion_scores_with_its_best_epoch(tmp_path: Path, companion: str, mo
     store, settings = ARROWS.store(tmp_path / "pixels", 32), {"epochs": EPOCHS, "companion_steps": 2}
 
     def confidences(name: str) -> NDArray[Any]:
-        more = {"companion": companion, "request_size": 2, "best_epoch": True, "settings": settings}
+        more = {"companion": companion, "query_size": 2, "best_epoch": True, "settings": settings}
         folder = training_data(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
         learn(Job.read(folder), silent)
         with np.load(folder / "result" / "candidates.npz") as arrays:

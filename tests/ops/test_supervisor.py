@@ -13,7 +13,7 @@ import requests
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.demo.servers import free_port
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.ops import doctor, supervisor
 from pt4al_backend.ops.supervisor import Supervisor
 from pt4al_backend.state.store import Store
@@ -90,7 +90,7 @@ def test_killed_processes_come_back_and_sigterm_ends_all(started: Started, setti
     started.await_answer()
     store = Store.open(settings)
     store.connect(3, title="Kittens")
-    Queue(settings).request(3, train=True)
+    WorkQueue(settings).request(3, train=True)
     requested = lambda: (project := store.project(3)) and project.trainings_requested == 1  # noqa: E731
     wait_until(requested, SECONDS, "the new worker takes a request")
     assert next(finding for finding in doctor.examine(settings) if finding.topic == "Worker").level == "ok"

@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query.confidence import confidences
+from pt4al_backend.query.control_picks import draw_controls, held_back
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import (
     Choice,
     StoredOutput,
     arrange,
     choose,
-    cut,
-    draw_controls,
-    held_back,
+    fit_schedule,
     require_fit,
-    schedule,
     scores_after,
     strategy_of,
 )
+from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.strategies import Pool, Request
 
 pools = st.integers(0, 3000)
@@ -49,7 +48,7 @@ def task_ids(n: int, seed: int) -> NDArray[np.int64]:
 def ranked(n: int, batches: int, seed: int) -> Pool:
     rng = np.random.default_rng(seed)
     ids, losses = task_ids(n, seed), rng.random(n)
-    return Pool(ids, losses, cut(ids, losses, batches, seed))
+    return Pool(ids, losses, cut_batches(ids, losses, batches, seed))
 
 
 def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> StoredOutput:
@@ -58,31 +57,37 @@ def model(ids: NDArray[np.int64], posteriors: NDArray[np.float64]) -> StoredOutp
 
 @given(pools, settings())
 def test_sweep_never_needs_more_than_the_pool_holds(n: int, settings: ProjectSettings) -> None:
-    plan = schedule(n, settings)
-    assert plan.rounds >= 1
-    assert plan.rounds * plan.query <= n
-    assert 0 <= plan.control <= max(plan.query - 1, 0)
-    assert plan.query >= min(n, 1)
+    schedule = fit_schedule(n, settings)
+    assert schedule.rounds >= 1
+    assert schedule.rounds * schedule.query <= n
+    assert 0 <= schedule.control <= max(schedule.query - 1, 0)
+    assert schedule.query >= min(n, 1)
 
 
 @given(pools, settings())
 def test_schedule_that_had_to_shrink_has_a_notice(n: int, settings: ProjectSettings) -> None:
-    plan = schedule(n, settings)
+    schedule = fit_schedule(n, settings)
     wanted = (settings.rounds, settings.query_size or max(20, round(0.02 * n)))
-    assert bool(plan.notice) == (n > 0 and (plan.rounds, plan.query) != wanted)
-    if plan.notice:
-        assert f"{plan.rounds} of {plan.query}" in plan.notice
+    assert bool(schedule.notice) == (n > 0 and (schedule.rounds, schedule.query) != wanted)
+    if schedule.notice:
+        assert f"{schedule.rounds} of {schedule.query}" in schedule.notice
 
 
 @pytest.mark.parametrize(("n", "query"), [(50_000, 1000), (5000, 100), (1000, 20), (300, 20)])
 def test_default_query_is_two_percent_of_the_pool_and_at_least_twenty(n: int, query: int) -> None:
-    plan = schedule(n, ProjectSettings())
-    assert (plan.rounds, plan.query, plan.control, plan.reserve, plan.notice) == (10, query, query // 10, query, "")
+    schedule = fit_schedule(n, ProjectSettings())
+    assert (schedule.rounds, schedule.query, schedule.control, schedule.reserve, schedule.notice) == (
+        10,
+        query,
+        query // 10,
+        query,
+        "",
+    )
 
 
 def test_paper_preset_has_no_control_picks_and_no_reserve() -> None:
-    plan = schedule(50_000, ProjectSettings(preset="paper"))
-    assert (plan.rounds, plan.query, plan.control, plan.reserve) == (10, 1000, 0, 0)
+    schedule = fit_schedule(50_000, ProjectSettings(preset="paper"))
+    assert (schedule.rounds, schedule.query, schedule.control, schedule.reserve) == (10, 1000, 0, 0)
 
 
 @given(st.integers(1, 200), st.integers(1, 20), seeds)
@@ -96,7 +101,7 @@ def test_batches_descend_in_loss(n: int, batches: int, seed: int) -> None:
 @given(st.integers(1, 200), st.integers(1, 20), seeds)
 def test_batches_without_losses_are_slices_of_a_uniform_order(n: int, batches: int, seed: int) -> None:
     ids = task_ids(n, seed)
-    batch = cut(ids, np.full(n, np.nan), batches, seed)
+    batch = cut_batches(ids, np.full(n, np.nan), batches, seed)
     assert (np.diff(batch[np.argsort(uniform_order(ids, seed))]) >= 0).all()
     assert np.ptp(np.bincount(batch, minlength=batches + 1)[1:]) <= 1
 
@@ -106,24 +111,24 @@ def test_control_picks_are_the_start_of_one_random_order_whatever_the_model_pref
     n: int, sweep: int, query: int, share: float, seed: int
 ) -> None:
     """Two models that agree on nothing leave the very same control picks: no model has a say in them."""
-    plan = schedule(n, ProjectSettings(rounds=sweep, query_size=query, control_share=share))
+    schedule = fit_schedule(n, ProjectSettings(rounds=sweep, query_size=query, control_share=share))
     ids = task_ids(n, seed)
     order = ids[np.argsort(uniform_order(ids, seed))]
 
     def sweep_with(scores: NDArray[np.float64]) -> list[int]:
         free, drawn = ids, []
-        for number in range(1, plan.rounds + 1):
-            held = held_back(free, plan, number, seed)
-            controls = held[: plan.control]
+        for number in range(1, schedule.rounds + 1):
+            held = held_back(free, schedule, number, seed)
+            controls = held[: schedule.control]
             open_to_query = np.setdiff1d(free, held)
-            query = open_to_query[np.argsort(scores[np.searchsorted(ids, open_to_query)])][: plan.query - plan.control]
+            query = open_to_query[np.argsort(scores[np.searchsorted(ids, open_to_query)])][: schedule.query - schedule.control]
             assert not set(query) & set(held)
             drawn += controls.tolist()
             free = np.setdiff1d(free, np.concatenate([controls, query]))
         return drawn
 
     rng = np.random.default_rng(seed)
-    expected = order[: plan.control * plan.rounds].tolist()
+    expected = order[: schedule.control * schedule.rounds].tolist()
     assert sweep_with(rng.random(n)) == expected
     assert sweep_with(uniform_order(ids, seed)) == expected  # a model that is surest of just these tasks
     assert sweep_with(-uniform_order(ids, seed)) == expected
@@ -132,9 +137,9 @@ def test_control_picks_are_the_start_of_one_random_order_whatever_the_model_pref
 def test_control_picks_look_like_the_pool() -> None:
     """The mean loss of many draws is the pool's, though the query takes the hardest first."""
     pool = ranked(2000, 10, 1)
-    plan = schedule(2000, ProjectSettings(query_size=40))
-    means = [pool.losses[np.isin(pool.ids, draw_controls(pool.ids, plan.control, seed))].mean() for seed in range(400)]
-    error = pool.losses.std() / np.sqrt(400 * plan.control)
+    schedule = fit_schedule(2000, ProjectSettings(query_size=40))
+    means = [pool.losses[np.isin(pool.ids, draw_controls(pool.ids, schedule.control, seed))].mean() for seed in range(400)]
+    error = pool.losses.std() / np.sqrt(400 * schedule.control)
     assert abs(np.mean(means) - pool.losses.mean()) < 4 * error
 
 

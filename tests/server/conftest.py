@@ -12,12 +12,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 
 from pt4al_backend.config import ServerSettings, server_settings
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
 
 
-class RecordingQueue(Queue):
+class RecordingQueue(WorkQueue):
     """A queue that keeps its requests, as (project, train)."""
 
     def __init__(self) -> None:

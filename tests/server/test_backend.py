@@ -6,7 +6,7 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import client_for
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import AuthError, BadRequest, ConfigError, UnknownProject
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.requests import SetupRequest, project_number
@@ -22,12 +22,12 @@ def store(settings: ServerSettings) -> Iterator[Store]:
 
 
 @pytest.fixture
-def queue(settings: ServerSettings) -> Queue:
-    return Queue(settings)
+def queue(settings: ServerSettings) -> WorkQueue:
+    return WorkQueue(settings)
 
 
 @pytest.fixture
-def backend(settings: ServerSettings, store: Store, queue: Queue) -> Backend:
+def backend(settings: ServerSettings, store: Store, queue: WorkQueue) -> Backend:
     return Backend(settings, store, queue)
 
 
@@ -105,7 +105,7 @@ def test_strategy_unfit_for_the_main_task_is_refused(backend: Backend, store: St
     backend.connect(request(extra_params={"strategy": "badge"}))
 
 
-def test_only_a_change_requests_a_look(backend: Backend, queue: Queue) -> None:
+def test_only_a_change_requests_a_look(backend: Backend, queue: WorkQueue) -> None:
     for _ in range(3):
         backend.connect(request(hostname="http://a"))
     assert queue.waiting() == 1
@@ -113,7 +113,7 @@ def test_only_a_change_requests_a_look(backend: Backend, queue: Queue) -> None:
     assert queue.waiting() == 2
 
 
-def test_refused_connection_changes_nothing(backend: Backend, store: Store, queue: Queue) -> None:
+def test_refused_connection_changes_nothing(backend: Backend, store: Store, queue: WorkQueue) -> None:
     backend.connect(request(extra_params={"rounds": 3}))
     with pytest.raises(ConfigError, match="'k'"):
         backend.connect(request(CONFIG.replace('"b"', '"c"'), hostname="http://b", extra_params={"k": 1}))
@@ -126,16 +126,16 @@ def test_refused_connection_changes_nothing(backend: Backend, store: Store, queu
 def test_requests_outlive_the_process(backend: Backend, settings: ServerSettings) -> None:
     backend.connect(request())
     backend.note(3, "START_TRAINING")
-    assert Queue(settings).waiting() == 2
+    assert WorkQueue(settings).waiting() == 2
 
 
-def test_event_of_an_unknown_project_is_refused(backend: Backend, queue: Queue) -> None:
+def test_event_of_an_unknown_project_is_refused(backend: Backend, queue: WorkQueue) -> None:
     with pytest.raises(UnknownProject, match="'4'"):
         backend.note(4, "ANNOTATION_CREATED")
     assert queue.waiting() == 0
 
 
-def test_setup_resumes_a_project_that_was_let_go(backend: Backend, store: Store, queue: Queue) -> None:
+def test_setup_resumes_a_project_that_was_let_go(backend: Backend, store: Store, queue: WorkQueue) -> None:
     backend.connect(request())
     store.let_go(3, let_go_at=1.0, phase="not connected", notices={"connection": "Not connected any more."})
     assert store.driven_ids() == []

@@ -86,7 +86,7 @@ def test_metric_is_known_before_the_first_model(client: Client, store: Store) ->
     assert client.get("/api/projects/3").json()["control"]["metric"] == "accuracy"
     polygons = '<PolygonLabels name="c" toName="image"><Label value="a"/><Label value="b"/></PolygonLabels>'
     client.post("/setup", json=setup("4", schema=f'<View><Image name="image" value="$image"/>{polygons}</View>'))
-    store.turn_round(4, Round(project_id=4, number=1, state=RoundState.OPEN), [])
+    store.open_round(4, Round(project_id=4, number=1, state=RoundState.OPEN), [])
     found = client.get("/api/projects/4").json()
     assert [found["control"]["metric"], *(each["control"]["metric"] for each in found["history"])] == ["mIoU", "mIoU"]
 

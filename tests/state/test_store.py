@@ -112,10 +112,10 @@ def test_turn_round_closes_the_old_one_and_replaces_a_starting_one(store: Store)
         return Round(project_id=1, number=number, state=state)
 
     store.connect(1)
-    store.turn_round(1, round_(1, RoundState.STARTING), [pick(1, 1, PickKind.CONTROL), pick(1, 2, PickKind.RESERVE)])
-    store.turn_round(1, round_(1), [pick(1, 1, PickKind.CONTROL), pick(1, 9, PickKind.QUERY)])
+    store.open_round(1, round_(1, RoundState.STARTING), [pick(1, 1, PickKind.CONTROL), pick(1, 2, PickKind.RESERVE)])
+    store.open_round(1, round_(1), [pick(1, 1, PickKind.CONTROL), pick(1, 9, PickKind.QUERY)])
     assert [p.task_id for p in store.picks(1, 1)] == [1, 9]
-    store.turn_round(1, round_(2), [pick(2, 3, PickKind.CONTROL)], closed=ClosedRound(5, "m"))
+    store.open_round(1, round_(2), [pick(2, 3, PickKind.CONTROL)], closed=ClosedRound(5, "m"))
     project = store.project(1)
     assert project is not None
     assert (project.round, project.model) == (2, "m")

@@ -16,9 +16,9 @@ from PIL import Image
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.access import label_reader_for
-from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import LabelSplit, split_labels
-from pt4al_backend.engine.worker import Engine
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -64,7 +64,7 @@ class Loop:
         place = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token, "data_dir": folder / "state"}
         self.settings = server_settings(**{**place, "device": "cpu", "pretrained": "off", **settings})
         self.store = Store.open(self.settings)
-        self.engine = Engine(self.settings, self.store)
+        self.engine = Worker(self.settings, self.store)
         self.connect()
         self._environment = pytest.MonkeyPatch()
 

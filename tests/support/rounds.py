@@ -35,7 +35,7 @@ def open_round(store: Store, *picks: Pick, number: int = 1, closed: ClosedRound 
     if store.project(PROJECT) is None:
         store.connect(PROJECT, label_config=CONFIG)
     opened = Round(project_id=PROJECT, number=number, state=RoundState.OPEN, batch=number, opened_at=1_800_000_000.0)
-    store.turn_round(PROJECT, opened, picks, closed=closed)
+    store.open_round(PROJECT, opened, picks, closed=closed)
     if number == 1:
         store.announce(
             Publication(

@@ -31,7 +31,7 @@ def ten_tasks(settings: ServerSettings) -> Iterator[Store]:
     opened.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(1, 11)])
     opened.set_tasks(1, {"id": list(range(1, 11)), "row": list(range(10))})
     pick = Pick(project_id=1, round=1, task_id=1, position=0, kind=PickKind.CONTROL, score=0.5)
-    opened.turn_round(1, Round(project_id=1, number=1, state=RoundState.OPEN), [pick])
+    opened.open_round(1, Round(project_id=1, number=1, state=RoundState.OPEN), [pick])
     yield opened
     opened.close()
 

@@ -16,7 +16,7 @@ from pt4al_backend.bench.numbers.recorder import Recorder, recorder
 from pt4al_backend.bench.numbers.servers import BenchmarkFailed, await_
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
@@ -153,8 +153,8 @@ class Life:
         return self._state.requests_handled == self._state.requests and self._queue.waiting() == 0
 
     @cached_property
-    def _queue(self) -> Queue:
-        return Queue(self._settings)
+    def _queue(self) -> WorkQueue:
+        return WorkQueue(self._settings)
 
     def _is_served(self, number: int) -> bool:
         state = self._state

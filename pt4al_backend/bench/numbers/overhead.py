@@ -22,8 +22,8 @@ from pt4al_backend.config import ServerSettings, project_settings, server_settin
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.project_jobs import ProjectJobs
-from pt4al_backend.engine.query import Rounds, last_output
 from pt4al_backend.engine.ranking import PoolRanking
+from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.train import RoundTraining
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.runner import ChildRunner
@@ -31,8 +31,8 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.query.plan import StoredOutput, schedule
-from pt4al_backend.state.paths import pixel_path
+from pt4al_backend.query.plan import StoredOutput, fit_schedule
+from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.schema import AnswerKind, PickKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -94,7 +94,7 @@ class Run:
         """Task k + 1 shows picture k, in row k of the pixel file."""
         self._store.put_tasks(PROJECT, [{"id": k + 1, "image": f"{k}.png", "problem": ""} for k in range(count)])
         self._store.set_tasks(PROJECT, {"id": range(1, count + 1), "row": range(count)})
-        with FrameFile(pixel_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
+        with FrameFile(frames_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
             for k in range(count):
                 pixels.write(k, self._pictures.square(k))
 
@@ -145,8 +145,8 @@ def _steps(count: int, size: int) -> int:
     """Images that the trainings of all rounds together take, each counted once an epoch."""
     options, device = project_settings(), devices.choose("auto")
     task = MAIN_TASKS.load("classification", MainTask)(build(ResNetForm.of((size, size), 16)), CLASSES, (size, size), options)
-    plan = schedule(count, options)
-    labels = [number * (plan.query - plan.control) for number in range(1, plan.rounds + 1)]
+    schedule = fit_schedule(count, options)
+    labels = [number * (schedule.query - schedule.control) for number in range(1, schedule.rounds + 1)]
     return sum(n * task.recipe(n, device, fresh=False).epochs for n in labels)
 
 

@@ -16,7 +16,14 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query.confidence import confidences
-from pt4al_backend.query.plan import StoredOutput, choose, cut, needs_of, schedule, strategy_of
+from pt4al_backend.query.plan import (
+    StoredOutput,
+    choose,
+    fit_schedule,
+    needs_of,
+    strategy_of,
+)
+from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.strategies import Pool, Request
 
 POOL, LABELLED = 100_000, 2_000
@@ -29,7 +36,7 @@ def measure(_: Workbench) -> list[Line]:
     """A query with its reserve, at the default sizes, by a model that scored all that the strategy wants."""
     rng = np.random.default_rng(0)
     ids, losses = np.arange(POOL, dtype=np.int64), rng.exponential(size=POOL)
-    pool = Pool(ids, losses, cut(ids, losses, project_settings({}).rounds, 0))
+    pool = Pool(ids, losses, cut_batches(ids, losses, project_settings({}).rounds, 0))
     posteriors = rng.dirichlet(np.ones(CLASSES), POOL)
     centres = rng.normal(size=(CLASSES, FEATURES))
     features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
@@ -45,15 +52,15 @@ def _near(centres: NDArray[np.float64], count: int, rng: np.random.Generator) ->
 
 
 def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
-    plan = schedule(len(pool.ids), options)
-    strategy = strategy_of(options, plan.rounds)
-    count = plan.query + plan.reserve
+    schedule = fit_schedule(len(pool.ids), options)
+    strategy = strategy_of(options, schedule.rounds)
+    count = schedule.query + schedule.reserve
     candidates = strategy.candidates(pool, ROUND, count)
     scored = _part(known, candidates, strategy.needs)
     tracemalloc.start()
     try:
         began = time.perf_counter()
-        choose(strategy, Request(pool, ROUND, plan.query, count, np.random.default_rng(0)), scored)
+        choose(strategy, Request(pool, ROUND, schedule.query, count, np.random.default_rng(0)), scored)
         took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

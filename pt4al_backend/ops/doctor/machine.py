@@ -10,7 +10,7 @@ import requests
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.exposure import REMEDY, exposed
 from pt4al_backend.engine.labeling import in_force
-from pt4al_backend.engine.queue import QUEUE_ERRORS, Queue
+from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
@@ -56,7 +56,7 @@ def worker(server: ServerContext) -> str:
     settings, store = server.settings, server.store
     where = "Redis" if settings.redis_url else "SQLite in the data folder"
     try:
-        queue = Queue(settings)
+        queue = WorkQueue(settings)
         waiting = queue.waiting()
         ids = store.project_ids() if store else []
         if store is None or not ids:

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.query.plan import cut, schedule, strategy_of
+from pt4al_backend.query.plan import (
+    fit_schedule,
+    strategy_of,
+)
+from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request
 
@@ -42,9 +46,9 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
     ids = np.arange(n, dtype=np.int64)
     ranking = by_loss(losses, ids)
     known = losses if meaningful else np.full(n, np.nan)
-    plan = schedule(n, options)
-    strategy = strategy_of(options, plan.rounds)
-    batches = cut(ids, known, plan.rounds, options.seed)
+    schedule = fit_schedule(n, options)
+    strategy = strategy_of(options, schedule.rounds)
+    batches = cut_batches(ids, known, schedule.rounds, options.seed)
     rank_of = np.empty(n, np.int64)
     rank_of[ranking] = np.arange(1, n + 1)
     left, places = ranking, list[Place]()  # in ranked order, which makes the strategies' sorting cheap
@@ -53,7 +57,7 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
         number += 1
         pool = Pool(ids[left], known[left], batches[left])
         rng = np.random.default_rng([options.seed, number])
-        query = strategy.query(Request(pool, number, plan.query, plan.query, rng))
+        query = strategy.query(Request(pool, number, schedule.query, schedule.query, rng))
         for index in left[query.positions].tolist():
             places.append(Place(index, int(rank_of[index]), int(batches[index]), number))
         left = np.delete(left, query.positions)

@@ -52,7 +52,7 @@ def trained(
     train = np.arange(train_size)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
-    folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, request_size=asks, settings=given)
+    folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, query_size=asks, settings=given)
     reported: list[Progress] = []
     learn(Job.read(folder), reported.append)
     with np.load(folder / "result" / "candidates.npz") as found:

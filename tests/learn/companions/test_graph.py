@@ -59,7 +59,7 @@ def test_candidates_unlike_the_labelled_come_first(tmp_path: Path, name: str) ->
     store = stored(tmp_path / "pixels", SHAPE, [*(np.asarray(arrow(k, SHAPE[0])) for k in range(12)), *[chequers] * 12])
     rows = np.arange(12)
     arrays = {"train": labelled(store, rows), "control": labelled(store, rows[:0]), "candidates": np.arange(24)}
-    learn(Job.read(job(tmp_path / "job", JobKind.LEARN, store, arrays, companion=name, request_size=6)), lambda _: None)
+    learn(Job.read(job(tmp_path / "job", JobKind.LEARN, store, arrays, companion=name, query_size=6)), lambda _: None)
     with np.load(tmp_path / "job" / "result" / "candidates.npz") as output:
         order = np.argsort(output[name], kind="stable")
     assert order[0] >= 12

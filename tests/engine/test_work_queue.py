@@ -14,7 +14,7 @@ import pytest
 from huey.registry import Message
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import ConfigError
 from tests.support import databases
 from tests.support.servers import wait_until
@@ -22,7 +22,7 @@ from tests.support.servers import wait_until
 WORKER = """
 import sys
 from pathlib import Path
-from pt4al_backend.engine.queue import Queue
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.config import ServerSettings
 
 folder, redis_url = Path(sys.argv[1]), sys.argv[2]
@@ -33,7 +33,7 @@ def work(project_id, train):
     if project_id == 13:
         raise RuntimeError("a project that fails")
 
-Queue(ServerSettings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
+WorkQueue(ServerSettings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
 """
 
 
@@ -57,7 +57,7 @@ def worked(folder: Path) -> list[str]:
 
 
 def test_requests_wait_for_a_worker(settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     queue.request(7)
     queue.request(8, train=True)
     assert queue.waiting() == 2
@@ -67,7 +67,7 @@ def test_requests_wait_for_a_worker(settings: ServerSettings, tmp_path: Path, re
 
 @pytest.mark.usefixtures("worker")
 def test_failing_request_does_not_stop_the_others(settings: ServerSettings, tmp_path: Path) -> None:
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     queue.request(13)
     wait_until(lambda: "13 False" in worked(tmp_path), 30, "the failing request is worked on")
     queue.request(14)
@@ -99,10 +99,10 @@ def test_foreign_messages_are_dropped_and_run_nothing(
     settings: ServerSettings, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     """Those of an earlier version, which were pickled, and those of whoever can write to the queue."""
-    name = "pt4al_backend.engine.queue.reconcile"
+    name = "pt4al_backend.engine.work_queue.reconcile"
     old = Message("1", name, None, 0, 0, None, (5, False), {})
     wrong = [{}, [], "x", {"id": "1", "name": "os.system", "args": [5, False]}, {"id": "1", "name": name, "args": ["5", False]}]
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     storage = queue._huey.storage
     for message in (pickle.dumps(old), pickle.dumps(Trap(tmp_path / "trapped")), b"", b"\xff", b"[" * 900, b"1" * 100_000):
         storage.enqueue(message)
@@ -116,7 +116,7 @@ def test_foreign_messages_are_dropped_and_run_nothing(
 
 
 def test_messages_are_json(settings: ServerSettings) -> None:
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     queue.request(7, train=True)
     read = [json.loads(bytes(message)) for message in queue._huey.storage.enqueued_items()]
     assert [7, True] in [message["args"] for message in read]
@@ -142,7 +142,7 @@ def test_redis_that_is_down_costs_one_line_and_work_resumes(tmp_path: Path) -> N
 
 
 def test_process_without_work_only_requests(settings: ServerSettings) -> None:
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     queue.request(1)
     assert queue.waiting() >= 1
 
@@ -150,13 +150,13 @@ def test_process_without_work_only_requests(settings: ServerSettings) -> None:
 def test_redis_url_without_its_client_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)  # as if it were not installed
     with pytest.raises(ConfigError, match=r"pip install 'pt4al-backend\[redis\]'"):
-        Queue(ServerSettings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"))
+        WorkQueue(ServerSettings(data_dir=tmp_path, redis_url="redis://127.0.0.1:1/0"))
 
 
 @pytest.mark.parametrize("harm", ["deleted", "overwritten"])
 def test_damaged_queue_file_is_made_again(tmp_path: Path, harm: str) -> None:
     settings = ServerSettings(data_dir=tmp_path)
-    queue = Queue(settings)
+    queue = WorkQueue(settings)
     queue.request(7)
     path = tmp_path / "queue.sqlite3"
     if harm == "deleted":
@@ -164,13 +164,13 @@ def test_damaged_queue_file_is_made_again(tmp_path: Path, harm: str) -> None:
     else:
         for each in tmp_path.glob("queue.sqlite3*"):
             each.write_bytes(b"\x5a" * 8192)
-    other = Queue(settings)
+    other = WorkQueue(settings)
     other.request(8)
     wait_until(lambda: _can_request(queue), 30, "a process that had the old file open uses the new one")
     assert other.waiting() == 2
 
 
-def _can_request(queue: Queue) -> bool:
+def _can_request(queue: WorkQueue) -> bool:
     try:
         queue.request(9)
     except sqlite3.Error:
@@ -180,7 +180,7 @@ def _can_request(queue: Queue) -> bool:
 
 def test_queue_opens_when_its_disk_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"")  # no folder can be made here
-    queue = Queue(ServerSettings(data_dir=tmp_path / "data"))
+    queue = WorkQueue(ServerSettings(data_dir=tmp_path / "data"))
     with pytest.raises(sqlite3.OperationalError, match="cannot be written"):
         queue.request(7)
     (tmp_path / "data").unlink()

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.engine.query import Rounds
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import StoredOutput

@@ -12,6 +12,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import read_learner, read_scored
+from pt4al_backend.query.control_picks import draw_controls, held_back
 from pt4al_backend.query.plan import (
     Choice,
     Picks,
@@ -19,15 +20,12 @@ from pt4al_backend.query.plan import (
     StoredOutput,
     arrange,
     choose,
-    cut,
-    draw_controls,
-    held_back,
+    fit_schedule,
     needs_of,
-    schedule,
     scores_after,
     strategy_of,
 )
-from pt4al_backend.query.ranking import sweep
+from pt4al_backend.query.ranking import cut_batches, sweep
 from pt4al_backend.query.strategies import Pool, Request
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import Pick, PickKind, Project, Round, RoundState
@@ -64,7 +62,7 @@ class Rounds:
 
     def schedule(self, pool: Tasks) -> Schedule:
         """Sizes for a pool, as the settings ask or as far as it goes."""
-        return schedule(len(pool), self._options)
+        return fit_schedule(len(pool), self._options)
 
     def unanswered(self) -> tuple[int, int]:
         """How many of this round's picks wait for an answer: (query, reserve). Tasks that are gone or set aside count as done."""
@@ -91,12 +89,12 @@ class Rounds:
         pool = self.pool()
         if self._project.round or not len(pool):
             return
-        plan = self.schedule(pool)
-        controls, free = self._controls(pool, plan, 1)
-        reserve = draw_controls(free, plan.reserve, self._options.seed + 1)
+        schedule = self.schedule(pool)
+        controls, free = self._controls(pool, schedule, 1)
+        reserve = draw_controls(free, schedule.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
         line = arrange(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
-        self._turn(1, RoundState.STARTING, line, StoredOutput(), plan)
+        self._store_round(1, RoundState.STARTING, line, StoredOutput(), schedule)
 
     def open_first(self, scored: Callable[[], StoredOutput]) -> None:
         """Gives a round that is starting its query, now that the pool is ranked; ``scored`` is what is known of it so far.
@@ -122,28 +120,28 @@ class Rounds:
     def _open(self, number: int, scored: StoredOutput, served: Ids, closed: ClosedRound | None = None) -> None:
         """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
         pool = self.pool()
-        plan = self.schedule(pool)
-        drawn, free = self._controls(pool, plan, number)
+        schedule = self.schedule(pool)
+        drawn, free = self._controls(pool, schedule, number)
         kept = served[np.isin(served, pool.ids)]
-        controls = np.concatenate([kept, drawn[~np.isin(drawn, kept)]])[: max(plan.control, len(kept))]
+        controls = np.concatenate([kept, drawn[~np.isin(drawn, kept)]])[: max(schedule.control, len(kept))]
         free = np.setdiff1d(free, controls)
-        size = max(plan.query - len(controls), 0)
-        choice = self._choose(pool, free, number, size, size + plan.reserve, scored, plan)
-        self._turn(number, RoundState.OPEN, arrange(choice, size, controls), scored, plan, closed)
+        size = max(schedule.query - len(controls), 0)
+        choice = self._choose(pool, free, number, size, size + schedule.reserve, scored, schedule)
+        self._store_round(number, RoundState.OPEN, arrange(choice, size, controls), scored, schedule, closed)
 
-    def _controls(self, pool: Tasks, plan: Schedule, number: int) -> tuple[Ids, Ids]:
+    def _controls(self, pool: Tasks, schedule: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
         waiting = pool.ids[~pool.answered]
-        held = self._held(waiting, plan, number)
-        controls = held[: plan.control]
+        held = self._held(waiting, schedule, number)
+        controls = held[: schedule.control]
         return controls, np.setdiff1d(waiting, held)
 
-    def _held(self, waiting: Ids, plan: Schedule, number: int) -> Ids:
-        held = held_back(waiting, plan, number, self._options.seed)
+    def _held(self, waiting: Ids, schedule: Schedule, number: int) -> Ids:
+        held = held_back(waiting, schedule, number, self._options.seed)
         return held[: int(np.ceil(self._options.control_share * len(waiting)))]  # never more than their share of what is left
 
     def _choose(
-        self, pool: Tasks, free: Ids, number: int, query: int, count: int, scored: StoredOutput, plan: Schedule
+        self, pool: Tasks, free: Ids, number: int, query: int, count: int, scored: StoredOutput, schedule: Schedule
     ) -> Choice:
         chosen = pool.where(np.isin(pool.ids, free))
         losses = chosen.losses
@@ -153,22 +151,28 @@ class Rounds:
             chosen = chosen.where(np.isfinite(losses))  # what is not scored yet waits for the next round
             losses = chosen.losses
         rng = np.random.default_rng([self._options.seed, number])
-        strategy = strategy_of(self._options, plan.rounds)
+        strategy = strategy_of(self._options, schedule.rounds)
         request = Request(Pool(chosen.ids, losses, chosen.batches), number, query, count, rng)
         return choose(strategy, request, scored)
 
-    def _turn(
-        self, number: int, state: RoundState, line: Picks, scored: StoredOutput, plan: Schedule, closed: ClosedRound | None = None
+    def _store_round(
+        self,
+        number: int,
+        state: RoundState,
+        line: Picks,
+        scored: StoredOutput,
+        schedule: Schedule,
+        closed: ClosedRound | None = None,
     ) -> None:
         current = self._store.round(self._project.id, number)
         opened = Round(
             project_id=self._project.id,
             number=number,
             state=state,
-            batch=int(sweep(plan.rounds, self._options.batch_order)[(number - 1) % plan.rounds]),
+            batch=int(sweep(schedule.rounds, self._options.batch_order)[(number - 1) % schedule.rounds]),
             opened_at=current.opened_at if current else time.time(),
         )
-        self._store.turn_round(self._project, opened, self._picks(number, 0, line, scored), closed=closed)
+        self._store.open_round(self._project, opened, self._picks(number, 0, line, scored), closed=closed)
 
     def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
@@ -203,27 +207,27 @@ class Rounds:
         At the start of a sweep they are cut over what is left of the pool, ``from_scratch`` always. By pretext loss if that is
         ``meaningful``, over the tasks that have one.
         """
-        plan = self.schedule(pool)
-        starts_sweep = (number - 1) % plan.rounds == 0
+        schedule = self.schedule(pool)
+        starts_sweep = (number - 1) % schedule.rounds == 0
         chosen = pool.where(~pool.answered) if starts_sweep else pool
         if meaningful:
             chosen = chosen.where(np.isfinite(chosen.losses))
-        stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != plan.rounds)
+        stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != schedule.rounds)
         if not len(chosen) or not (from_scratch or starts_sweep or stale):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         losses = chosen.losses if meaningful else np.full(len(chosen), np.nan)
-        return chosen.ids, cut(chosen.ids, losses, plan.rounds, self._options.seed)
+        return chosen.ids, cut_batches(chosen.ids, losses, schedule.rounds, self._options.seed)
 
     def candidates(self, number: int) -> Ids:
         """Tasks that the model must score before round ``number`` can be opened."""
         pool = self.pool()
-        plan = self.schedule(pool)
-        _, free = self._controls(pool, plan, number)
+        schedule = self.schedule(pool)
+        _, free = self._controls(pool, schedule, number)
         chosen = pool.where(np.isin(pool.ids, free) & (pool.rows >= 0))
-        strategy = strategy_of(self._options, plan.rounds)
+        strategy = strategy_of(self._options, schedule.rounds)
         # twice the reserve: the stream is lengthened from what is scored while the next model trains
         open_pool = Pool(chosen.ids, chosen.losses, chosen.batches)
-        positions = strategy.candidates(open_pool, number, plan.query + 2 * plan.reserve)
+        positions = strategy.candidates(open_pool, number, schedule.query + 2 * schedule.reserve)
         return chosen.ids[positions]
 
     def lengthen(self, scored: Callable[[], StoredOutput]) -> bool:
@@ -232,23 +236,23 @@ class Rounds:
         Little is less than half, and in a small reserve less than ``LEAST_LEFT``.
         """
         pool = self.pool()
-        plan = self.schedule(pool)
+        schedule = self.schedule(pool)
         number = self._project.round
-        if not number or sum(self._unanswered(pool)) >= max(plan.reserve // 2, min(plan.reserve, LEAST_LEFT)):
+        if not number or sum(self._unanswered(pool)) >= max(schedule.reserve // 2, min(schedule.reserve, LEAST_LEFT)):
             return False
         picks = self._store.picks(self._project.id, number)
-        _, free = self._controls(pool, plan, number)
+        _, free = self._controls(pool, schedule, number)
         free = np.setdiff1d(free, np.array([pick.task_id for pick in picks], np.int64))
         current = self._store.round(self._project.id, number)
         if not len(free) or current is None:
             return False
         output = StoredOutput()
         if current.state == RoundState.STARTING:
-            ids = draw_controls(free, plan.reserve, self._options.seed + 1)
+            ids = draw_controls(free, schedule.reserve, self._options.seed + 1)
             choice = Choice(ids, np.ones(len(ids)), np.full(len(ids), -1, np.int64))
         else:
             output = scored()
-            choice = self._choose(pool, free, number, 0, plan.reserve, output, plan)
+            choice = self._choose(pool, free, number, 0, schedule.reserve, output, schedule)
         line = arrange(choice, 0, np.empty(0, np.int64))
         line = Picks(line.ids, line.kinds, scores_after(picks[-1].score if picks else 0.0, len(line.ids)), line.rows)
         self._store.add_picks(self._picks(number, len(picks), line, output))

@@ -29,7 +29,7 @@ if find_spec("redis"):
 AWAY: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
 
 
-class Queue:
+class WorkQueue:
     """The queue between web and worker. A request outlives every process, and costs about a millisecond.
 
     Raises:
