@@ -66,6 +66,7 @@ STRATEGIES = Catalog(
         "core_set": Entry("core_set:CoreSet", "Leaves no image far from a labelled one (Sener and Savarese, ICLR 2018)."),
         "badge": Entry("badge:Badge", "Large gradients in different directions (Ash et al., ICLR 2020)."),
         "typiclust": Entry("typiclust:TypiClust", "Most typical image of each unlabelled cluster, for few labels (ICML 2022)."),
+        "herding": Entry("herding:Herding", "Covers what the model is unsure of (Bae et al., ECCV 2024 and ICLR 2025)."),
         "core_gcn": Entry("learned:Learned", "Core-set on a graph network's hidden features (Caramalau et al., CVPR 2021)."),
         "uncertain_gcn": Entry("learned:Learned", "Least like the labelled, by a graph network (Caramalau et al., CVPR 2021)."),
         "learning_loss": Entry("learned:Learned", "Largest predicted loss, by a module of the model (Yoo and Kweon, CVPR 2019)."),
@@ -91,13 +92,13 @@ PRETEXTS = Catalog(
 )
 
 #: What PT4AL queries first inside a batch: where the model is unsure by one of the confidences, or what covers the batch best.
-BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "normalised_confidence")
+BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "herding", "normalised_confidence")
 
 #: The orders in which PT4AL queries the batches (see ``query.ranking.sweep``).
 BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")
 
 #: The rules of a first query (see ``query.strategies.first_query``); beside these there is ``batch:N``.
-FIRST_QUERIES = ("stratified", "hardest_batch", "top_k", "random")
+FIRST_QUERIES = ("stratified", "hardest_batch", "top_k", "herding", "random")
 
 MAIN_TASKS = Catalog(
     "main task",

@@ -168,7 +168,7 @@ class Strategy(ABC):
         name: what the setting ``strategy`` calls it. One class may serve several names.
         rounds: I, the number of batches.
         first_query: a rule of ``first_query``, for the time before there is a model.
-        sampler: a name in ``confidence.SAMPLERS``, "k_center" or "normalised_confidence".
+        sampler: one of ``catalog.BATCH_SAMPLERS``.
         batch_order: one of ``catalog.BATCH_ORDERS``.
         seed: the project's, for a draw of candidates.
     """

@@ -4,6 +4,7 @@
 * ``hardest_batch``: even intervals of b_1 (PT4AL, section 4.3 and Algorithm 1, line "if i == 1"); the same as ``batch:1``.
 * ``batch:N``: even intervals of b_N. The published cold-start script takes ``batch:6``, whose file it calls batch_5.
 * ``top_k``: the highest losses, the paper's ablation (section 6.3).
+* ``herding``: covers the pool by the pretext learner's features (see ``herding``); by ``stratified`` where there are none.
 * ``random``: uniform, which every rule falls back to in a pool that is not ranked.
 
 ``docs/results/first-query.md`` and ``docs/results/early.md`` have what each is worth. At the scale that was measured, stratified
@@ -32,7 +33,7 @@ def pick(request: Request, rule: str, order: NDArray[np.int64]) -> Query:
     ranking = rank(pool.losses, pool.ids)
     if rule == "top_k":
         return Query.by_place(ranking[:k])
-    if rule == "stratified":
+    if rule in ("stratified", "herding"):
         return _spread([ranking], request.query_size, k)
     first = 1 if rule == "hardest_batch" else int(rule.removeprefix("batch:"))
     wait = rounds_until(pool.batches, order, request.round, min(first, order.size))

@@ -4,6 +4,8 @@
 throughout is well behind random with few labels, and the defaults are level with it.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,18 +13,19 @@ from pt4al_backend.query.ranking import rounds_until
 from pt4al_backend.query.strategies import first_query
 from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Strategy
 from pt4al_backend.query.strategies.core_set import k_center
+from pt4al_backend.query.strategies.herding import herd, uncertainty
 
 
 class PT4AL(Strategy):
-    """Sweeps the batches and queries the least confident of each, or with ``sampler`` = "k_center" those that cover it best.
+    """Sweeps the batches and queries the least confident of each, or what covers it best (``sampler`` "k_center", "herding").
 
     Source: Yi, Seo, Park and Choi (ECCV 2022), section 4.3, Eq. 2, phi(b_i, F^{i-1}) = min_K { max F^{i-1}(b_i) }, and
     Algorithm 1. ``first_query`` = "hardest_batch" with ``sampler`` = "least_confidence" and ``batch_order`` = "hard_first" is the
     paper to the letter.
 
-    Returns k picks, batch by batch, equal confidences by lower id; scores are the sampler's confidences, with "k_center" places.
-    Without a model it queries by ``first_query``. With a model and without a ranking it sweeps whatever batches the pool has:
-    give it slices of a uniform order.
+    Returns k picks, batch by batch, equal confidences by lower id; scores are the sampler's confidences, or places where batches
+    are covered. Without a model it queries by ``first_query``, of which "herding" covers the whole pool by the pretext learner's
+    features. With a model and without a ranking it sweeps whatever batches the pool has: give it slices of a uniform order.
 
     Deviations from Eq. 2 and Algorithm 1:
 
@@ -39,9 +42,14 @@ class PT4AL(Strategy):
 
     @property
     def needs(self) -> frozenset[Need]:  # type: ignore[override]
-        if self.sampler == "k_center":
-            return frozenset({"features"})
-        return frozenset({"posteriors"}) if self.companion else frozenset()
+        needs: set[Need] = set()
+        if self.sampler in COVERS:
+            needs.add("features")
+        if self.companion:
+            needs.add("posteriors")
+        if self.first_query == "herding":
+            needs.add("pretext_features")
+        return frozenset(needs)
 
     @property
     def companion(self) -> str:
@@ -64,20 +72,43 @@ class PT4AL(Strategy):
         if request.output is None:
             return first_query.pick(request, self.first_query, self.order)
         output = request.output.by_id(request.pool.ids)
+        if self.first_query == "herding" and not output.confidences:  # the pretext learner's: there is no model yet
+            features, labelled = output.required_features()
+            return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), request.k, request.rng)])
         wait = rounds_until(request.pool.batches, self.order, request.round)[output.positions]
-        if self.sampler == "k_center":
-            return Query.by_place(output.positions[_cover(output, wait, request.k)])
+        if self.sampler in COVERS:
+            return Query.by_place(output.positions[COVERS[self.sampler](output, wait, request)])
         scores = output.confidences[self.sampler]
         best = np.lexsort((scores, wait))[: max(0, request.k)]
         return Query(output.positions[best], scores[best])
 
 
-def _cover(output: ModelOutput, wait: NDArray[np.int64], k: int) -> NDArray[np.int64]:
-    """Indices int64[min(k, m)] of the candidates that cover their batch best, batch after batch; labelled images are covered."""
+def _spread(output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
+    """Indices int64[min(k, m)] of candidates by k-center, batch after batch; labelled images and batches before are covered."""
     features, covered = output.required_features()
     picks = [np.empty(0, dtype=np.int64)]
     for rounds in np.unique(wait):
         batch = np.flatnonzero(wait == rounds)
-        picks.append(batch[k_center(features[batch], covered, k - sum(map(len, picks)))])
+        picks.append(batch[k_center(features[batch], covered, request.k - sum(map(len, picks)))])
         covered = np.concatenate([covered, features[batch]])
     return np.concatenate(picks)
+
+
+def _herd(output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
+    """Indices int64[min(k, m)] of candidates by herding, batch after batch; labelled images and picks are covered."""
+    features, covered = output.required_features()
+    weights = uncertainty(output)
+    picks = [np.empty(0, dtype=np.int64)]
+    for rounds in np.unique(wait):
+        batch = np.flatnonzero(wait == rounds)
+        found = batch[herd(features[batch], covered, weights[batch], request.k - sum(map(len, picks)), request.rng)]
+        picks.append(found)
+        covered = np.concatenate([covered, features[found]])
+    return np.concatenate(picks)
+
+
+#: The samplers that cover a batch by features.
+COVERS: dict[str, Callable[[ModelOutput, NDArray[np.int64], Request], NDArray[np.int64]]] = {
+    "k_center": _spread,
+    "herding": _herd,
+}

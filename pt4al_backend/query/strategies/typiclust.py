@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.draws import even_intervals
 from pt4al_backend.query.strategies._covering import Covering
+from pt4al_backend.query.strategies._lengths import of_unit_length
 from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
 
 Features = NDArray[np.float32]
@@ -52,7 +53,7 @@ class TypiClust(Covering):
 
     def pick(self, output: ModelOutput, request: Request) -> NDArray[np.int64]:
         features, labelled = output.required_features()
-        points = _of_unit_length(np.concatenate([features, labelled]))
+        points = of_unit_length(np.concatenate([features, labelled]))
         wanted = len(labelled) + (request.query_size or request.k)
         # Threads add up in the order in which they finish: with one, a seed gives the same clusters every time. And many small
         # products of matrices wait for each other's threads where processors are busy.
@@ -100,14 +101,3 @@ def _most_typical_first(points: Features) -> NDArray[np.int64]:
         nearest, _ = NearestNeighbors(n_neighbors=count).fit(points[measured]).kneighbors()
         distance[measured] = nearest.mean(1)
     return np.argsort(distance, kind="stable")
-
-
-def _of_unit_length(features: Features) -> Features:
-    """Features brought to Euclidean length one; zeros stay zeros.
-
-    Not scikit-learn's ``normalize``, which takes rows shorter than 1e-6 for zeros.
-    """
-    scaled = features / np.maximum(np.abs(features).max(1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
-    lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
-    unit: Features = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
-    return unit

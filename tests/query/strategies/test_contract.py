@@ -74,8 +74,8 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     strategy = STRATEGIES.load(name, Strategy)(
         name,
         rounds=ROUNDS,
-        first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "random"])),
-        sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center"])),
+        first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "herding", "random"])),
+        sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center", "herding"])),
         batch_order=draw(st.sampled_from(BATCH_ORDERS)),
         seed=draw(st.integers(0, 2**63 - 1)),
     )

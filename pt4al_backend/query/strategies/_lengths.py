@@ -1,0 +1,17 @@
+"""Features of unit length, for strategies that compare directions."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Features = NDArray[np.float32]
+
+
+def of_unit_length(features: Features) -> Features:
+    """Features float32[n, d] brought to Euclidean length one; zeros stay zeros.
+
+    Not scikit-learn's ``normalize``, which takes rows shorter than 1e-6 for zeros.
+    """
+    scaled = features / np.maximum(np.abs(features).max(1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
+    lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
+    unit: Features = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
+    return unit
