@@ -103,8 +103,8 @@ class ProjectSettings(BaseModel):
     first_query: Annotated[str, Affects.QUERY] = Field(
         "stratified",
         description="What is asked without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
-        "those of another batch (`batch:5`), the highest losses, what covers the pool by the pretext learner's features (`herding`), "
-        "or a uniform draw.",
+        "those of another batch (`batch:5`), the highest losses, what covers the pool by the pretext learner's features "
+        "(`herding`), or a uniform draw.",
     )
     sampler: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "margin",
