@@ -2,100 +2,86 @@
 
     label-studio-ml start plugin --port 9090        or, from this folder, any WSGI server with `_wsgi:app`
 
-A worker has to run beside it (`pt4al worker`): neither version's server trains, both only ask for it. The backend's own
-`pt4al start` runs both, and serves status pages and metrics as well.
+A worker has to run beside it (`pt4al worker`). Both take their settings from the environment, as `pt4al start` does.
 """
 
 import argparse
-import hmac
-import inspect
 import logging
-from typing import Any
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask
 from model import PT4AL
 
 from pt4al_backend.config import ServerSettings, server_settings
+from pt4al_backend.config.environment import misspelt
 from pt4al_backend.config.exposure import require_guarded
-from pt4al_backend.errors import ConfigError, PT4ALError
-from pt4al_backend.hosts.process import hosted
-from pt4al_backend.hosts.wsgi import Guarded
-from pt4al_backend.server.requests import SetupRequest
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.hosts.process import close
+from pt4al_backend.hosts.wsgi import HostedApp
+
+log = logging.getLogger(__name__)
+
+#: Flags that are settings of the server.
+SETTINGS = ("host", "port", "basic_auth_user", "basic_auth_pass")
+
+#: Flags for models that learn in the process that serves them.
+WITHOUT_EFFECT = {
+    "model_dir": "models are in PT4AL_DATA_DIR, which server and worker share",
+    "kwargs": "settings are PT4AL_... variables of server and worker, or extra params of the connection",
+}
 
 
 def create_app(settings: ServerSettings) -> Flask:
-    """label-studio-ml's app around `PT4AL`, with basic authentication if the settings ask for it."""
+    """label-studio-ml's app for `PT4AL`, in which the backend's own app answers.
+
+    Raises:
+        ConfigError: a setting has a value that is not allowed, or the state cannot be opened, and waiting does not help.
+    """
     from label_studio_ml import api  # not before the model, which keeps label-studio-ml from importing torch
 
-    if "basic_auth_user" in inspect.signature(api.init_app).parameters:
-        api.TRAIN_EVENTS = PT4AL.TRAIN_EVENTS  # 2.x drops other events, imports and deletions among them
-        app = api.init_app(PT4AL, settings.basic_auth_user or None, settings.basic_auth_pass or None)
-    else:
-        api._manager = _one_process_manager()
-        app = api.init_app(PT4AL, model_dir=str(settings.data_dir / "label-studio-ml"))
-        app.before_request(lambda: _refusal(settings))
-    app.register_error_handler(PT4ALError, _explain)
-    app.wsgi_app = Guarded(app.wsgi_app, hosted())
-    logging.getLogger(api.__name__).setLevel(logging.INFO)  # at DEBUG it writes tokens and passwords of requests
+    for sentence in misspelt():
+        log.warning("%s", sentence)
+    hosted = HostedApp(settings)
+    hosted.begin()
+    app: Flask = api.init_app(PT4AL)
+    app.wsgi_app = hosted
     return app
 
 
-def _one_process_manager() -> Any:
-    """What stands between 1.0.9's routes and the model.
-
-    Its own manager starts a process for every event, which imports torch to note one line, and answers /setup with the
-    number of its last job: Label Studio would then store the same prediction again whenever someone opens the task.
-    """
-    from label_studio_ml.model import LabelStudioMLManager, ModelWrapper
-
-    class OneProcessManager(LabelStudioMLManager):  # type: ignore[misc]
-        @classmethod
-        def fetch(cls, project: str, label_config: str, *_: Any, **__: Any) -> Any:
-            version = hosted().connect(SetupRequest.from_json(request.get_data()))
-            return ModelWrapper(PT4AL(project, label_config), version)
-
-        @classmethod
-        def predict(cls, tasks: list[dict[str, Any]], project: str, label_config: str, *_: Any, **__: Any) -> Any:
-            model = PT4AL(project, label_config)
-            return model.predict(tasks), ModelWrapper(model, "")
-
-        @classmethod
-        def webhook(cls, event: str, data: dict[str, Any]) -> dict[str, Any]:
-            return PT4AL().fit(event, data)
-
-    return OneProcessManager()
-
-
-def _refusal(settings: ServerSettings) -> Response | None:
-    """401 without the right credentials; 1.0.9 itself asks for none."""
-    given = request.authorization
-    if not settings.basic_auth_user or request.path == "/health":
-        return None
-    wanted = (settings.basic_auth_user, settings.basic_auth_pass)
-    pairs = zip((given.username or "", given.password or "") if given else ("", ""), wanted, strict=True)
-    if all([hmac.compare_digest(one.encode(), other.encode()) for one, other in pairs]):
-        return None
-    return Response("Unauthorized", 401, {"WWW-Authenticate": 'Basic realm="PT4AL"'})
-
-
-def _explain(error: PT4ALError) -> tuple[Response, int]:
-    return jsonify({"error": error.message, "remedy": error.remedy}), error.status
+def _parser() -> argparse.ArgumentParser:
+    """The flags that label-studio-ml's releases give to the _wsgi.py files that they make."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-p", "--port", type=int, help="default: PT4AL_PORT, or 9090")
+    parser.add_argument("--host", help="default: PT4AL_HOST, or 127.0.0.1")
+    parser.add_argument("--basic-auth-user", help="default: BASIC_AUTH_USER")
+    parser.add_argument("--basic-auth-pass", help="default: BASIC_AUTH_PASS, which no other user of this machine can read")
+    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
+    parser.add_argument("-d", "--debug", action="store_true", help="the same as --log-level DEBUG")
+    parser.add_argument("--check", action="store_true", help="make a model before the server starts")
+    parser.add_argument("--model-dir", help=f"no effect: {WITHOUT_EFFECT['model_dir']}")
+    parser.add_argument("--kwargs", "--with", nargs="+", metavar="KEY=VAL", help=f"no effect: {WITHOUT_EFFECT['kwargs']}")
+    return parser
 
 
 def main() -> None:
-    """The command line of label-studio-ml's folder convention, as far as it means something here."""
-    settings = server_settings()
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-p", "--port", type=int, default=settings.port)
-    parser.add_argument("--host", default=settings.host)
-    parser.add_argument("--log-level", choices=["DEBUG", "INFO", "WARNING", "ERROR"], default="INFO")
-    arguments = parser.parse_args()
+    """The command line of label-studio-ml's folder convention."""
+    parser = _parser()
+    given = parser.parse_args()
+    level = "DEBUG" if given.debug else given.log_level
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    for name, reason in WITHOUT_EFFECT.items():
+        if getattr(given, name) is not None:
+            log.warning("--%s has no effect: %s.", name.replace("_", "-"), reason)
     try:
-        require_guarded(settings.model_copy(update={"host": arguments.host}))
+        settings = server_settings(**{name: value for name in SETTINGS if (value := getattr(given, name)) is not None})
+        require_guarded(settings)
+        if given.check:
+            PT4AL()
+            close()
+            log.info("A model was made.")
+        app = create_app(settings)
     except ConfigError as error:
         parser.error(str(error))
-    logging.basicConfig(level=arguments.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    create_app(settings).run(host=arguments.host, port=arguments.port, threaded=True)
+    app.run(host=settings.host, port=settings.port, threaded=True)
 
 
 if __name__ == "__main__":

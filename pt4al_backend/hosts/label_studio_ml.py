@@ -1,20 +1,25 @@
-"""PT4AL as label-studio-ml hosts it: release 1.0.9, and written for the 2.x sources as well.
+"""PT4AL as label-studio-ml's routes call it: release 1.0.9, and the 2.x sources.
 
-Translation only: every method hands over to `Backend`. Needs the extra ``label-studio-ml``. How the hosts differ:
+Translation only: every method hands over to `Backend`. Needs the extra ``label-studio-ml``. plugin/_wsgi.py does without those
+routes; this class is what label-studio-ml looks for in a model file, and serves sites that give it to ``init_app`` themselves.
 
 =====================  ===================================================  ===========================================
                        1.0.9                                                2.x
 =====================  ===================================================  ===========================================
-made for               a labeling config                                    each request, with project and config
-the project is known   from the first event or prediction on                from /setup on
-extra params           never handed over: set PT4AL_… in the environment    ``set_extra_params``, as text or object
-events                 `TRAIN_EVENTS` of the class, in a process each       ``label_studio_ml.api.TRAIN_EVENTS``
+a model is made        for a /setup, and for each event in a process        for each request
+it is told             labeling config, address, token                      project, labeling config
+extra params           are left in the request                              come after, and only if there are any
+events                 `TRAIN_EVENTS` of the class                          ``label_studio_ml.api.TRAIN_EVENTS``
 =====================  ===================================================  ===========================================
+
+So a project is registered by the body of its /setup, all of it in one call, and by nothing else.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pt4al_backend.hosts.process import hosted
@@ -33,7 +38,23 @@ def _without_torch() -> Iterator[None]:
             del sys.modules["torch"]
 
 
-with _without_torch():
+@contextmanager
+def _without_cache() -> Iterator[None]:
+    """2.x makes a file of values when it is imported, by default in the working directory. `PT4AL` keeps none."""
+    before = os.environ.get("MODEL_DIR")
+    with TemporaryDirectory(prefix="pt4al-") as folder:
+        os.environ["MODEL_DIR"] = folder
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["MODEL_DIR"]
+            else:
+                os.environ["MODEL_DIR"] = before
+
+
+with _without_torch(), _without_cache():
+    from flask import has_request_context, request
     from label_studio_ml.model import LabelStudioMLBase
 
 #: 2.x makes a model for each request and keeps values for it, by project.
@@ -53,20 +74,41 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
 
     def __init__(self, project_id: str | None = None, label_config: str | None = None, **options: Any) -> None:
         self._backend = hosted()
+        self._values: dict[str, str] = {}
         if BY_PROJECT:
             super().__init__(project_id, label_config)  # calls setup()
         else:
             super().__init__(label_config, **options)
             self.project_id = project_id
+            self.setup()
 
     def setup(self) -> None:
-        """2.x: registers the project, and gives the host the model version that is served."""
-        if self.project_id and self.label_config:
-            self.set("model_version", self._connect(self.project_id, self.label_config))
+        """In a /setup: takes over what it says, and keeps the model version that is served, for the answer.
+
+        Raises:
+            BadRequest, LabelConfigUnsupported, ConfigError: nothing was changed.
+        """
+        if has_request_context() and request.path.endswith("/setup"):
+            self.set("model_version", self._backend.connect(SetupRequest.from_json(request.get_data())))
 
     def set_extra_params(self, extra_params: Mapping[str, Any] | str | None) -> None:
-        """2.x: takes over the project's settings."""
-        self._connect(self.project_id, self.label_config, extra_params=extra_params)
+        """2.x hands them over by themselves; `setup` has taken them already."""
+
+    def use_label_config(self, label_config: str) -> None:
+        """2.x would parse it for each request."""
+        self.set("label_config", label_config)
+
+    def get(self, key: str) -> str | None:
+        """2.x reads a value of the project; those of this request are all there are."""
+        return self._values.get(key)
+
+    def set(self, key: str, value: str) -> None:
+        """2.x keeps a value for the project; the state has what outlives a request."""
+        self._values[key] = value
+
+    def has(self, key: str) -> bool:
+        """Whether `get` has a value."""
+        return key in self._values
 
     def fit(
         self,
@@ -81,23 +123,17 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
         """Notes an event and asks a worker for a look. 1.0.9 calls ``fit((), event=…, data=…)``, 2.x ``fit(event, data)``.
 
         Raises:
-            BadRequest, LabelConfigUnsupported: the event names no project, or one that cannot be learned from.
+            BadRequest: the event names no project.
+            UnknownProject: it names one that never connected.
         """
         payload = (data if event is not None else second) or {}
         noted = WebhookEvent.from_fields({"action": first if event is None else event, "project": payload.get("project")})
-        self._connect(noted.project.id, payload["project"].get("label_config"))
         self._backend.note(noted.project.id, noted.action)
         return {"project": noted.project.id, "requested": True}
 
-    def predict(self, tasks: Sequence[Mapping[str, Any]], **_: object) -> list[TaskPrediction]:
+    def predict(self, tasks: Sequence[Mapping[str, Any]], *_: object, **__: object) -> list[TaskPrediction]:
         """One prediction for each task, in their order."""
         if not tasks:
             return []
-        request = PredictRequest.from_fields({"project": self.project_id or tasks[0].get("project"), "tasks": tasks})
-        if not BY_PROJECT and self.label_config and not self._backend.knows(request.project):
-            self._connect(request.project, self.label_config, hostname=self.hostname, access_token=self.access_token)
-        return self._backend.answer(request.project, request.tasks)
-
-    def _connect(self, project: int | str | None, label_config: str | None, **fields: object) -> str:
-        """Registers a project; see `Backend.connect`. Returns the model version served."""
-        return self._backend.connect(SetupRequest.from_fields({"project": project, "schema": label_config, **fields}))
+        received = PredictRequest.from_fields({"project": self.project_id or tasks[0].get("project"), "tasks": tasks})
+        return self._backend.answer(received.project, received.tasks)
