@@ -342,8 +342,8 @@ def rank(
         terminal.warn(f"Skipped {path}: {reason}")
     if len(ranked.skipped) > SHOWN:
         terminal.warn(f"… and {len(ranked.skipped) - SHOWN} more.")
-    if not ranked.meaningful:
-        terminal.warn(f"The order is uniformly random instead. {ranked.reason}")
+    if not ranked.quality.meaningful:
+        terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
     out.print(Text(f"{len(ranked.tasks)} tasks in {to}, files skipped: {len(ranked.skipped)}."), soft_wrap=True)
 
 

@@ -19,9 +19,13 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.work_queue import WorkQueue
+from pt4al_backend.measures import Control
 from pt4al_backend.ops import terminal
+from pt4al_backend.phases import Phase
+from pt4al_backend.picks import PickKind
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.rounds import ClosedRound
-from pt4al_backend.state.schema import AnswerKind, Pick, PickKind, Round, RoundState
+from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.servers import wait_until
@@ -167,7 +171,7 @@ def test_state_of_a_newer_version_is_refused_with_a_remedy(run: Any, store: Stor
 def store(settings: ServerSettings) -> Store:
     """A state with one project in round 2, of which one pick of two is answered."""
     store = Store.open(settings)
-    progress = {"epoch": 3, "epochs": 15, "done": 120, "total": 1797, "eta": 95.2}
+    progress = Progress(Phase.TRAINING, 3, 15, 120, 1797, eta=95.2)
     store.connect(7, title="Kittens", phase="training", progress=progress)
     store.put_tasks(7, [{"id": number, "image": f"{number}.png", "problem": ""} for number in range(1, 31)])
     store.open_round(7, Round(project_id=7, number=1, state=RoundState.OPEN), [])
@@ -175,7 +179,7 @@ def store(settings: ServerSettings) -> Store:
         Pick(project_id=7, round=2, task_id=task, position=task, kind=PickKind(kind), score=0.1)
         for task, kind in ((1, "query"), (2, "control"))
     ]
-    control = {"metric": "accuracy", "total": 10, "value": 0.9, "low": 0.596, "high": 0.982}
+    control = Control(metric="accuracy", total=10, value=0.9, low=0.596, high=0.982)
     store.open_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(0, control=control))
     store.put_answers(7, {1: StoredAnswer(AnswerKind.LABEL, "cat")})
     return store

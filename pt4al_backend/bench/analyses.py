@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench.arms import Arm, image_size
 from pt4al_backend.bench.experiments import PRESETS, Experiment
 from pt4al_backend.bench.options import (
@@ -14,7 +15,6 @@ from pt4al_backend.bench.options import (
     Data,
     Device,
     FirstSeed,
-    Json,
     Part,
     Rankings,
     Tested,

@@ -9,12 +9,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import PRETEXTS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.query.ranking import rank, split
 
-Json = dict[str, Any]
 Losses = NDArray[np.float64]
 
 

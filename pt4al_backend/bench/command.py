@@ -40,10 +40,11 @@ from pt4al_backend.bench.records import ARMS, RANK
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.phases import Phase
 
 if TYPE_CHECKING:
     from pt4al_backend.bench.truth import Truth
-    from pt4al_backend.learn.progress import Progress, Report
+    from pt4al_backend.progress import Progress, Report
 
 #: Sections of the report that are shown in the terminal too.
 PRINTED = ("Values", "Not as asked", "Differences")
@@ -127,7 +128,7 @@ def _compare(
     from pt4al_backend.bench import figures
     from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.report import EXPERIMENT, FOLDER, experiment
-    from pt4al_backend.learn.progress import silent
+    from pt4al_backend.progress import silent
     from pt4al_backend.query.plan import require_fit
 
     report_until = _until(time.monotonic() + time_limit) if time_limit else silent
@@ -180,7 +181,7 @@ class _TimeIsUp(Exception):
 
 
 #: Phases of work that resumes where it was stopped; all else would start over, for ever if it takes longer than there is time.
-RESUMED = frozenset({"preparing", "pretext", "training"})
+RESUMED = frozenset({Phase.PREPARING, Phase.PRETEXT, Phase.TRAINING})
 
 
 def _until(deadline: float) -> "Report":

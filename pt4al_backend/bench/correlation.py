@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
+
 Values = NDArray[np.float64]
-Ids = NDArray[np.int64]
 
 RESAMPLES = 1000
 LEVEL = 0.95

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
 from pt4al_backend.bench import figures, supervised, tables
 from pt4al_backend.bench.records import Record, read
 from pt4al_backend.bench.report import Section, skipped
@@ -19,9 +20,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.datasets import strata
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.learn.progress import Report, silent
-
-Ids = NDArray[np.int64]
+from pt4al_backend.progress import Report, silent
 
 MOST_ARMS = 4
 PERPLEXITY = 30.0  # scikit-learn's default

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench.arms import WHERE, Arm
 from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-
-Json = dict[str, Any]
 
 RANDOM = Arm("random", {"strategy": "random"})
 PAPER_RULE: Json = {"strategy": "pt4al", "first_query": "hardest_batch", "batch_order": "hard_first"}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings, server_settings
@@ -22,10 +23,7 @@ from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.progress import Report, silent
-
-Ids = NDArray[np.int64]
-Json = dict[str, Any]
+from pt4al_backend.progress import Report, silent
 
 
 def _for_ranking(truth: Truth, options: ProjectSettings) -> ProjectSettings:

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 from zipfile import is_zipfile
 
 import numpy as np
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pt4al_backend import __version__
+from pt4al_backend.aliases import Json
 from pt4al_backend.artefacts import atomic_write
 from pt4al_backend.bench import correlation, figures, hardware, job_folders, supervised, tables
 from pt4al_backend.bench.correlation import Correlation
@@ -34,12 +35,11 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.progress import Report, silent
+from pt4al_backend.progress import Report, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Json = dict[str, Any]
 
 FILE, ARRAYS = "loss_rank.jsonl", "loss_rank"
 SHOWN = 1000  # test images in a figure, as in the paper

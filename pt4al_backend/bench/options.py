@@ -5,11 +5,12 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench.arms import SEEDS
 from pt4al_backend.config import server_settings
 from pt4al_backend.config.catalog import DATASETS
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 
-Json = dict[str, Any]
 
 To = Annotated[Path, typer.Argument(help="Output folder; a run that was stopped resumes from what is there.")]
 Data = Annotated[

@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import __version__, artefacts
+from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.bench import hardware, job_folders
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
@@ -32,14 +32,12 @@ from pt4al_backend.jobs.folder import result_of
 from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.progress import Progress, Report, silent
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report, silent
 from pt4al_backend.query import plan
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.strategies import Pool, Request
-
-Ids = NDArray[np.int64]
-Json = dict[str, Any]
 
 
 class Run:
@@ -118,14 +116,14 @@ class Run:
         yield from list(done)
         if len(done) >= count:
             return
-        report(Progress("preparing", len(done) + 1, count, 0, 0))
+        report(Progress(Phase.PREPARING, len(done) + 1, count))
         if self._options.warm_start:
             self._require_models(done[:-1])
         ranked = self._rank(report)
         if done:
             self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
         for number in range(len(done) + 1, count + 1):
-            report(Progress("preparing", number, count, 0, 0))
+            report(Progress(Phase.PREPARING, number, count))
             record = self._round(number, ranked, report, is_last=number == count)
             done.append(record)
             self._write(done)

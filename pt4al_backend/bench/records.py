@@ -9,13 +9,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import ConfigError
-
-Json = dict[str, Any]
 
 ARMS, RECORDS = "arms", "rounds.jsonl"
 

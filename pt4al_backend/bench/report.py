@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench import figures, statistics, tables
 from pt4al_backend.bench.records import Record
 from pt4al_backend.bench.results import Results
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 EXPERIMENT = "experiment.json"
 FOLDER = "report"
 
-Json = dict[str, Any]
 
 VALUES = "{metric} in %: mean ± sd over the seeds (number of seeds), by labels."
 NOTES = "What runs did not do as their settings ask, with how many rounds of how many seeds it concerns."

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.datasets.dataset import Answer, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
@@ -26,7 +27,6 @@ SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp"}
 HELD_OUT = 0.25  # for the test, where a folder names no test images
 SHOWN = 5  # unreadable files that an error names
 
-Json = dict[str, Any]
 Found = TypeVar("Found")
 
 

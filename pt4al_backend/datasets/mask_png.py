@@ -12,7 +12,7 @@ from PIL import Image
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
 
-Ids = NDArray[np.uint8]
+ClassIds = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class MaskPng:
     """The mask in ``file``; ``ids`` is a table as ``ids_of`` makes it."""
 
     file: Path
-    ids: Ids
+    ids: ClassIds
 
     def mask(self, max_pixels: float = math.inf) -> Mask:
         """Reads it.
@@ -31,7 +31,7 @@ class MaskPng:
         return Mask(self.ids[numbers(self.file, max_pixels)])
 
 
-def ids_of(used: Iterable[int]) -> Ids:
+def ids_of(used: Iterable[int]) -> ClassIds:
     """The id of each number, uint8 [256]: the numbers in ``used`` get 0, 1, …, all others are `UNLABELLED`."""
     ids = np.full(256, UNLABELLED, np.uint8)
     for number, value in enumerate(used):
@@ -39,7 +39,7 @@ def ids_of(used: Iterable[int]) -> Ids:
     return ids
 
 
-def require_size(size: tuple[int, int], numbers: Ids) -> None:
+def require_size(size: tuple[int, int], numbers: ClassIds) -> None:
     """Checks that a mask has the size (width, height) of its image.
 
     Raises:
@@ -50,7 +50,7 @@ def require_size(size: tuple[int, int], numbers: Ids) -> None:
         raise ImageUnreadable(f"It has {size[0]} x {size[1]} pixels, its mask {width} x {height}.")
 
 
-def numbers(file: Path, max_pixels: float) -> Ids:
+def numbers(file: Path, max_pixels: float) -> ClassIds:
     """The class numbers of a mask's pixels, uint8 [height, width].
 
     Raises:

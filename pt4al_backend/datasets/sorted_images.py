@@ -11,7 +11,8 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from PIL import Image
 
-from pt4al_backend.datasets.folder_images import SUFFIXES, FolderImages, Json, Reader, files, reasons, sides, split, sub_folders
+from pt4al_backend.aliases import Json
+from pt4al_backend.datasets.folder_images import SUFFIXES, FolderImages, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.classification import ClassificationReader
 

@@ -17,9 +17,8 @@ from typing import Any
 
 import requests
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import AuthError, LabelStudioError, Unreachable
-
-Json = dict[str, Any]
 
 #: Files that Label Studio takes in one request (its DATA_UPLOAD_MAX_NUMBER_FILES).
 FILES_PER_REQUEST = 100

@@ -10,12 +10,12 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
@@ -23,12 +23,11 @@ from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.jobs.spec import LearnSpec
-from pt4al_backend.server.status import Control
+from pt4al_backend.measures import Control
+from pt4al_backend.progress import silent
 
 SEEDS = (1, 2, 3)
 TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
-
-Json = dict[str, Any]
 
 
 @dataclass
@@ -130,7 +129,7 @@ class RandomQuery:
             control={"rows": none, "labels": np.empty(0, np.str_)},
             candidates=none,
         )
-        return float(self._exam.measure(self._runner.run(folder, lambda _event: None, self._end_if_asked))["value"])
+        return float(self._exam.measure(self._runner.run(folder, silent, self._end_if_asked))["value"])
 
     def _end_if_asked(self) -> None:
         if self._ended.is_set():

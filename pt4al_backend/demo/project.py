@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from rich.text import Text
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.datasets.folder_images import SHOWN, FolderImages, Reader
@@ -32,8 +33,6 @@ QUERY, SMALLEST_QUERY = 40, 10
 PRETEXT_PIXELS = 12_000_000
 KINDS: dict[str, type[FolderImages]] = {each.task: each for each in (SortedImages, DrawnImages)}
 LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

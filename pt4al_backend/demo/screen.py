@@ -56,12 +56,11 @@ class Screen:
     def backend(self, status: ProjectStatus) -> None:
         """Shows where the backend stands, as /api/projects/{id} shows it."""
         phase, progress = status.phase, status.progress
-        total, epochs = progress.get("total") or 0, progress.get("epochs") or 1
-        done = (max(progress.get("epoch", 1), 1) - 1) * total + progress.get("done", 0)
-        detail = f"{progress.get('done', 0):,} of {total:,}" if total else ""
-        if epochs > 1:
-            detail = f"epoch {progress.get('epoch')} of {epochs}"
-        self.work(PHASES.get(phase, phase), done, epochs * total, status.eta_seconds, detail)
+        detail = f"{progress.done:,} of {progress.total:,}" if progress.total else ""
+        if progress.epochs > 1:
+            detail = f"epoch {progress.epoch} of {progress.epochs}"
+        share = progress.share
+        self.work(PHASES.get(phase, phase), share or 0, 0 if share is None else 1, status.eta_seconds, detail)
         if 0 < status.round <= self._rounds:
             wanted = status.labels_in + status.labels_missing
             labels = f"{status.labels_in} of {wanted} labels"

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -25,8 +24,6 @@ from pt4al_backend.state.store import Store
 
 SECONDS = 285.0  # no further random draw is begun that would end after this
 LOOK_SECONDS = 1.0
-
-Json = dict[str, Any]
 
 
 def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:

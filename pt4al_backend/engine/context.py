@@ -17,6 +17,8 @@ from pt4al_backend.jobs.runner import Runner
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import SAMPLING, Registration
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.query import plan
 from pt4al_backend.state.lease import Lease
 from pt4al_backend.state.schema import Project
@@ -120,9 +122,13 @@ class Context:
         self.lease.require()
         self.resources.connections.require(self.store, self.project, self.registration, now=now)
 
-    def phase(self, phase: str, progress: dict[str, Any] | None = None) -> None:
+    def phase(self, phase: Phase) -> None:
         """Shows what the project is doing."""
-        self.store.change(self.project, phase=phase, progress=progress or {})
+        self.show(Progress(phase))
+
+    def show(self, progress: Progress) -> None:
+        """Shows what the project is doing, and how far that is."""
+        self.store.change(self.project, phase=progress.phase, progress=progress)
 
     def notice(self, topic: str, sentence: str) -> None:
         """Shows a sentence under a topic, "" for none; writes only if another one is shown."""

@@ -27,6 +27,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, choose
 from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.paths import frames_path, project_dir
 from pt4al_backend.state.schema import Project, ProjectColumns
 from pt4al_backend.state.store import Store
@@ -222,7 +223,7 @@ def step(ctx: Context) -> Outcome:
     """Takes in the images that are missing, and keeps serving meanwhile."""
 
     def on_progress(done: int, total: int) -> None:
-        report(ctx, {"phase": Phase.FETCHING_IMAGES, "done": done, "total": total})
+        report(ctx, Progress(Phase.FETCHING_IMAGES, done=done, total=total))
         keep_serving(ctx)
 
     with fetcher_for(ctx.settings, ctx.project, ctx.reader.config) as fetcher:

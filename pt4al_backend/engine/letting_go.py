@@ -16,6 +16,7 @@ from pt4al_backend.errors import LabelStudioError, ProjectBusy, PT4ALError, Unkn
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL, Registration
 from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -107,7 +108,7 @@ def let_go(store: Store, settings: ServerSettings, project: Project, reason: Not
         served_version="",
         chosen_before={},
         phase=Phase.NOT_CONNECTED,
-        progress={},
+        progress=Progress(Phase.NOT_CONNECTED),
         notices={"connection": " ".join(filter(None, sentences))},
     )
 

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Self
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.engine import letting_go
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
-from pt4al_backend.label_studio.annotations import Json, LabelReader, Size, prediction
+from pt4al_backend.label_studio.annotations import LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING
-from pt4al_backend.state.schema import Pick, PickKind, Project, Publication, PublicationState
+from pt4al_backend.picks import PickKind
+from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.context import Context, Outcome
@@ -21,8 +21,10 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
-from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
+from pt4al_backend.jobs.runner import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind
+from pt4al_backend.measures import PretextQuality
+from pt4al_backend.progress import Report
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -34,8 +36,6 @@ LEARNER_GONE = (
     "a training that is resumed until then starts from fresh weights."
 )
 SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss."  # see query.ranking.cut_batches
-
-Ids = NDArray[np.int64]
 
 
 class PoolRanking:
@@ -79,7 +79,7 @@ class PoolRanking:
         """Whether fetched images wait for a pretext loss."""
         return bool(np.isnan(self._jobs.fetched().losses).any())
 
-    def rank(self, on_progress: OnProgress, on_tick: OnTick, *, from_scratch: bool = False) -> None:
+    def rank(self, on_progress: Report, on_tick: OnTick, *, from_scratch: bool = False) -> None:
         """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch.
 
         Raises:
@@ -94,7 +94,7 @@ class PoolRanking:
         if self.is_unranked():
             self._score_arrivals(on_progress, on_tick)
 
-    def _train_learner(self, folder: Path, on_progress: OnProgress, on_tick: OnTick) -> None:
+    def _train_learner(self, folder: Path, on_progress: Report, on_tick: OnTick) -> None:
         if job_of(folder) is None:
             tasks = self._jobs.fetched()
             prepare(folder, self._jobs.rank(), rows=tasks.rows, ids=tasks.ids)
@@ -103,14 +103,13 @@ class PoolRanking:
         self.forget_old_learners()
 
     def _adopt(self, result: Path, ids: Ids) -> None:
-        losses, quality = np.load(result / "losses.npy"), artefacts.manifest(result)["quality"]
+        losses, quality = np.load(result / "losses.npy"), PretextQuality.model_validate(artefacts.manifest(result)["quality"])
         rounds = Rounds(self._store, self._project, self._options)
         pool = rounds.pool()
         order = np.argsort(ids)
         known = np.isin(pool.ids, ids)
         pool.losses[known] = losses[order][np.searchsorted(ids, pool.ids[known], sorter=order)]
-        meaningful = bool(quality.get("meaningful", False))
-        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful, from_scratch=True)
+        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), quality.meaningful, from_scratch=True)
         learner = str(result.relative_to(self._settings.data_dir))
         self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
 
@@ -127,7 +126,7 @@ class PoolRanking:
             if now.name and number_of(folder) < number_of(now) and folder.name not in named:
                 shutil.rmtree(folder)
 
-    def _score_arrivals(self, on_progress: OnProgress, on_tick: OnTick) -> None:
+    def _score_arrivals(self, on_progress: Report, on_tick: OnTick) -> None:
         folder = self._jobs.folder / "score"
         shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
         tasks = self._jobs.fetched()
@@ -172,5 +171,5 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
     ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
     quality = ctx.project.quality
-    ctx.notice("pretext", "" if quality.get("meaningful") else f"{quality.get('reason', '')} {SAFER_ORDER}")
+    ctx.notice("pretext", "" if quality.meaningful else f"{quality.reason} {SAFER_ORDER}")
     sync.catch_up(ctx)

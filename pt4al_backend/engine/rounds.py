@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import read_learner, read_scored
+from pt4al_backend.picks import PickKind
 from pt4al_backend.query.control_picks import draw_controls, held_back
 from pt4al_backend.query.plan import (
     Choice,
@@ -28,13 +29,12 @@ from pt4al_backend.query.plan import (
 from pt4al_backend.query.ranking import cut_batches, sweep
 from pt4al_backend.query.strategies import Pool, Request
 from pt4al_backend.state.rounds import ClosedRound
-from pt4al_backend.state.schema import Pick, PickKind, Project, Round, RoundState
+from pt4al_backend.state.schema import Pick, Project, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-Ids = NDArray[np.int64]
 
 #: Label Studio says "no more tasks" when all that is left of a queue is in other annotators' hands: one for each of many.
 LEAST_LEFT = 20
@@ -145,7 +145,7 @@ class Rounds:
     ) -> Choice:
         chosen = pool.where(np.isin(pool.ids, free))
         losses = chosen.losses
-        if not self._project.quality.get("meaningful", False):
+        if not self._project.quality.meaningful:
             losses = np.full(len(chosen), np.nan)  # the stated safer order
         elif np.isfinite(losses).any():
             chosen = chosen.where(np.isfinite(losses))  # what is not scored yet waits for the next round
@@ -186,7 +186,7 @@ class Rounds:
                     round=number,
                     task_id=int(task_id),
                     position=place,
-                    kind=PickKind(kind),
+                    kind=kind,
                     score=float(score),
                     label=str(scored.labels[row]) if row >= 0 else "",
                     confidence=float(confidences[row]) if confidences is not None and row >= 0 else None,
@@ -198,7 +198,7 @@ class Rounds:
 
     def cut_batches(self, number: int) -> None:
         """Cuts the pool into batches before round ``number``, if a sweep begins with it or the batches do not fit any more."""
-        ids, batches = self.batches(self.pool(), number, bool(self._project.quality.get("meaningful", False)))
+        ids, batches = self.batches(self.pool(), number, self._project.quality.meaningful)
         self._store.set_tasks(self._project.id, {"id": ids, "batch": batches})
 
     def batches(self, pool: Tasks, number: int, meaningful: bool, *, from_scratch: bool = False) -> tuple[Ids, Ids]:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
@@ -11,6 +10,7 @@ from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 
 PROGRESS_SECONDS = 0.5  # between two writes of the progress
 SERVE_SECONDS = 1.0  # between two looks at the answers
@@ -20,16 +20,15 @@ class SettingsChanged(Exception):
     """The project's settings are not those that this look began with."""
 
 
-def report(ctx: Context, event: dict[str, Any]) -> None:
-    """Shows the progress that a job reported."""
+def report(ctx: Context, progress: Progress) -> None:
+    """Shows how far a job or a step is."""
     now = time.monotonic()
-    if note := event.get("note"):  # where weights come from says something of the model; the rest passes with the training
-        ctx.log("%s", note)
-        ctx.notice("weights" if event.get("phase") == Phase.PREPARING else "training", str(note))
+    if progress.note:  # where weights come from says something of the model; the rest passes with the training
+        ctx.log("%s", progress.note)
+        ctx.notice("weights" if progress.phase is Phase.PREPARING else "training", progress.note)
     if now - ctx.reported_at >= PROGRESS_SECONDS:
         ctx.reported_at = now
-        phase = str(event.get("phase", Phase.TRAINING))
-        ctx.phase(phase, {key: value for key, value in event.items() if key != "phase"})
+        ctx.show(progress)
 
 
 def keep_serving(ctx: Context) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.inline import kept
@@ -29,8 +30,6 @@ OVERLAP = timedelta(seconds=10)
 #: After so long every slow transaction has committed and was seen by a poll. Without this, all tasks of an import would
 #: be read with every look until somebody labels one: at 10,000 tasks, seconds of Label Studio's time for each.
 SETTLED = timedelta(minutes=2)
-
-Json = dict[str, Any]
 
 
 class Sync:

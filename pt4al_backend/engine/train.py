@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
@@ -27,10 +28,12 @@ from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
-from pt4al_backend.jobs.runner import OnProgress, OnTick, Runner
+from pt4al_backend.jobs.runner import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
 from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Report
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Project, RoundState
@@ -45,8 +48,6 @@ MODEL_GONE = (
     "The next training makes another one; Start Training does it now."
 )
 BROUGHT = 0  # the round that labels belong to which a project had before it was connected
-
-Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +153,7 @@ class RoundTraining:
         """Whether this round's training was cut short, and is resumed from the learner that it started from."""
         return self._job() is not None and not self._has_failed()
 
-    def train(self, candidates: Callable[[], Ids], on_progress: OnProgress, on_tick: OnTick) -> tuple[StoredOutput, ClosedRound]:
+    def train(self, candidates: Callable[[], Ids], on_progress: Report, on_tick: OnTick) -> tuple[StoredOutput, ClosedRound]:
         """Trains this round's model on the labels there are; returns what it scored, and what closes the round.
 
         Args:
@@ -177,7 +178,7 @@ class RoundTraining:
             model=str(result.relative_to(self._settings.data_dir)),
             labels=int(manifest["train_size"]),
             digest=job.digest,
-            control=manifest["control"],
+            control=Control.model_validate(manifest["control"]),
             seconds=manifest["seconds"],
         )
         return read_scored(self._folder), closed

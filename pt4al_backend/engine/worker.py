@@ -19,6 +19,7 @@ from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import REMEDY, Store, cause_of
@@ -103,7 +104,7 @@ class Worker:
             project,
             requests_handled=handled,
             phase=Phase.BLOCKED,
-            progress={},
+            progress=Progress(Phase.BLOCKED),
             error=message,
             remedy=remedy,
             error_at=time.time(),

@@ -12,17 +12,19 @@ import json
 import os
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
+from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.devices import share_cores
-from pt4al_backend.learn.progress import Progress
+from pt4al_backend.progress import Progress
 
 EXIT_ERROR = 3
 EXIT_ORPHANED = 4
@@ -43,10 +45,10 @@ class Channel:
         os.dup2(2, 1)  # whatever a library prints belongs in the log, not between the lines
         self._phase, self._started, self._first, self._reported = "", 0.0, 0.0, 0.0
 
-    def send(self, line: dict[str, Any]) -> None:
+    def send(self, event: Progress | Failure) -> None:
         """Writes one line; ends the process if nobody is there to read it."""
         try:
-            os.write(self._out, json.dumps(line).encode() + b"\n")
+            os.write(self._out, json.dumps(asdict(event)).encode() + b"\n")
         except BrokenPipeError:
             raise SystemExit(EXIT_ORPHANED) from None
 
@@ -55,24 +57,15 @@ class Channel:
         if os.getppid() != self._parent:
             raise SystemExit(EXIT_ORPHANED)
         now = time.monotonic()
-        passed = _part_done(progress)
+        passed = progress.share or 0.0
         if progress.phase != self._phase:
             self._phase, self._started, self._first, self._reported = progress.phase, now, passed, 0.0
         if not progress.note and passed < 1 and now - self._reported < INTERVAL:
             return
         self._reported = now
-        line: dict[str, Any] = {name: getattr(progress, name) for name in ("phase", "epoch", "epochs", "done", "total")}
         gained = passed - self._first  # a resumed training starts in the middle
-        line["eta"] = round((now - self._started) * (1 - passed) / gained, 1) if gained > 0 else None
-        if progress.note:
-            line["note"] = progress.note
-        self.send(line)
-
-
-def _part_done(progress: Progress) -> float:
-    if not progress.epochs or not progress.total:
-        return 0.0
-    return (progress.epoch - 1 + progress.done / progress.total) / progress.epochs
+        eta = round((now - self._started) * (1 - passed) / gained, 1) if gained > 0 else None
+        self.send(replace(progress, eta=eta))
 
 
 def _remedy(error: OSError, folder: Path) -> str:
@@ -100,11 +93,10 @@ def run(folder: Path, channel: Channel) -> int:
                 work(job, channel.report)
             (folder / CHECKPOINT).unlink(missing_ok=True)
         except PT4ALError as error:
-            damaged = {"damaged": error.part} if isinstance(error, StoreCorrupt) and error.part else {}
-            channel.send({"error": error.message, "remedy": error.remedy, **damaged})
+            channel.send(Failure(error.message, error.remedy, error.part if isinstance(error, StoreCorrupt) else None))
             return EXIT_ERROR
         except OSError as error:
-            channel.send({"error": f"{error.strerror or error}: {error.filename or folder}.", "remedy": _remedy(error, folder)})
+            channel.send(Failure(f"{error.strerror or error}: {error.filename or folder}.", _remedy(error, folder)))
             return EXIT_ERROR
     return 0
 

@@ -27,8 +27,9 @@ from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.networks import MEAN, STD, Form
-from pt4al_backend.learn.progress import Progress, Report
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report
 
 Spec = TypeVar("Spec", bound=JobSpec, covariant=True)
 
@@ -103,7 +104,7 @@ class Job(Generic[Spec]):
         """Where this job's initial weights may come from; ``previous`` is the artefact of the round before's model."""
 
         def note(text: str) -> None:
-            report(Progress("preparing", 0, 0, 0, 0, text))
+            report(Progress(Phase.PREPARING, note=text))
 
         init, warm_start = self.settings.init, self.settings.warm_start
         return InitialWeights(init, warm_start, self.spec.learner, previous, self.spec.pretrained, note)

@@ -22,9 +22,9 @@ from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.minibatches import Data, Targets
 from pt4al_backend.learn.objective import Trainable
-from pt4al_backend.learn.progress import Report
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.progress import Report
 
 
 def learn(job: Job[LearnSpec], report: Report) -> None:

@@ -1,7 +1,6 @@
 """Ranks a pool: trains the pretext learner on it, and scores every image (PT4AL, section 4.1)."""
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,9 @@ from pt4al_backend.learn.networks import pooled
 from pt4al_backend.learn.pretext import holdout
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.holdout import Scale
-from pt4al_backend.learn.progress import Report
 from pt4al_backend.learn.stored_images import StoredImages
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Report
 
 
 def rank(job: Job[RankSpec], report: Report) -> None:
@@ -62,7 +62,7 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         "kind": "ranking",
         "pretext": learner.name,
         "init": init,
-        "quality": asdict(learner.quality(scores[held] if held.any() else scores)),
+        "quality": learner.quality(scores[held] if held.any() else scores).model_dump(),
         "seconds": seconds,
         "images": len(rows),
         "held_out": int(held.sum()),
@@ -91,7 +91,7 @@ def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> 
         learner.recipe(len(images), job.settings, job.device, fresh=used == "fresh"),
         device=job.device,
         seed=job.settings.seed,
-        phase="pretext",
+        phase=Phase.PRETEXT,
         report=report,
         checkpoint=job.checkpoint,
     )

@@ -4,7 +4,6 @@ The default is a child process on this machine. It can be killed at any moment, 
 ``child`` for what runs inside.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -12,31 +11,35 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
+from pydantic import TypeAdapter, ValidationError
+
+from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
+from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, result_of
 from pt4al_backend.processes import lines_of
+from pt4al_backend.progress import Progress, Report
 
 log = logging.getLogger(__name__)
 
-RESTARTS = 3  # a child that a signal killed is started again so often
+RESTARTS = 3  # of a child that a signal killed
 TICK_SECONDS = 0.5
 
-Json = dict[str, Any]
-OnProgress = Callable[[Json], None]
 OnTick = Callable[[], None]
+
+_EVENT: TypeAdapter[Failure | Progress] = TypeAdapter(Failure | Progress)
 
 
 class Runner(Protocol):
     """Brings jobs to their results, anywhere."""
 
-    def run(self, folder: Path, on_progress: OnProgress, on_tick: OnTick) -> Path:
+    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
         """Runs a job, or resumes it; returns the folder of its result, at once if it is there already.
 
         Args:
             folder: the job's (see ``folder``).
-            on_progress: told of progress: phase, epoch, epochs, done, total, eta in seconds, and a note if there is one.
+            on_progress: called with the progress of the job.
             on_tick: called about twice a second while the job runs; an error that it raises ends the job.
 
         Raises:
@@ -49,7 +52,7 @@ class Runner(Protocol):
 class ChildRunner:
     """Runs each job in a child process on this machine."""
 
-    def run(self, folder: Path, on_progress: OnProgress, on_tick: OnTick) -> Path:
+    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
         """As ``Runner`` says. A child that was killed is started again ``RESTARTS`` times.
 
         Raises:
@@ -64,10 +67,9 @@ class ChildRunner:
             shutil.rmtree(folder / RESULT, ignore_errors=True)
             status, failure, tail = _run_once(folder, on_progress, on_tick)
             if failure:
-                message, remedy = str(failure["error"]), str(failure.get("remedy", ""))
-                if "damaged" in failure:
-                    raise StoreCorrupt(message, remedy, part=Part(failure["damaged"]))
-                raise TrainingImpossible(message, remedy)
+                if failure.damaged:
+                    raise StoreCorrupt(failure.error, failure.remedy, part=failure.damaged)
+                raise TrainingImpossible(failure.error, failure.remedy)
             if status > 0:
                 raise TrainingImpossible(
                     f"The training process ended with status {status}: {tail}", f"Its log is {folder / LOG}."
@@ -80,9 +82,9 @@ class ChildRunner:
         )
 
 
-def _run_once(folder: Path, on_progress: OnProgress, on_tick: OnTick) -> tuple[int, Json | None, str]:
+def _run_once(folder: Path, on_progress: Report, on_tick: OnTick) -> tuple[int, Failure | None, str]:
     command = [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
-    failure: Json | None = None
+    failure: Failure | None = None
     with (folder / LOG).open("ab") as errors:
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         for secret in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "PT4AL_DATABASE_URL", "PT4AL_REDIS_URL"):
@@ -96,9 +98,9 @@ def _run_once(folder: Path, on_progress: OnProgress, on_tick: OnTick) -> tuple[i
                 on_tick()
                 continue
             event = _event(line)
-            if "error" in event:
+            if isinstance(event, Failure):
                 failure = event
-            elif event:
+            elif event is not None:
                 on_progress(event)
         status = child.wait()
     finally:
@@ -110,13 +112,10 @@ def _run_once(folder: Path, on_progress: OnProgress, on_tick: OnTick) -> tuple[i
     return status, failure, tail[-1][:300] if tail else ""
 
 
-def _event(line: bytes) -> Json:
-    """A line that is no JSON object comes from a library; it is logged, not obeyed."""
+def _event(line: bytes) -> Progress | Failure | None:
+    """What a line says. One of another form comes from a library; it is logged, not obeyed."""
     try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if isinstance(event, dict):
-        return event
-    log.info("training process: %s", line.decode(errors="replace").strip()[:300])
-    return {}
+        return _EVENT.validate_json(line)
+    except ValidationError:
+        log.info("training process: %s", line.decode(errors="replace").strip()[:300])
+        return None

@@ -6,7 +6,7 @@ from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.rank import rank
 from pt4al_backend.jobs.spec import LearnSpec, RankSpec
-from pt4al_backend.learn.progress import Report
+from pt4al_backend.progress import Report
 
 
 def work(job: Job[Any], report: Report) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ImageUnreadable, LabelUnreadable
 from pt4al_backend.images.frames import Shape
@@ -27,7 +28,6 @@ _NO_TEXT = re.compile("[\\0\\ud800-\\udfff]")  # what JSON may hold and the stat
 _SHORT = reprlib.Repr()  # neither too long nor too deep, and all printable: a lone surrogate could not be kept
 _SHORT.maxstring = _SHORT.maxother = 3 * LEGIBLE
 
-Json = dict[str, Any]
 Annotation = Mapping[str, Any]
 Size = tuple[int, int]  # of an image: width, height
 

@@ -8,11 +8,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
-from pt4al_backend.label_studio.annotations import Annotation, Json, LabelReader, Size, brief, regions_by
+from pt4al_backend.label_studio.annotations import Annotation, LabelReader, Size, brief, regions_by
 from pt4al_backend.label_studio.label_config import LabelConfig
 
 #: What to do about labels of a class that is gone.

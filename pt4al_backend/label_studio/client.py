@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.label_studio.http import Connection, NotFound
 
 __all__ = ["LabelStudio", "NotFound"]
 
-Json = dict[str, Any]
 
 #: Tasks of a page. On SQLite, Label Studio 1.23.2 answers HTTP 500 ("Expression tree is too large") to a page of more than
 #: 998 uploaded files, as it looks each of them up with one more OR.

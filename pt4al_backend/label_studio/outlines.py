@@ -26,6 +26,7 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
 from pt4al_backend.label_studio.annotations import LEGIBLE, SizeUnknown, brief
@@ -33,7 +34,6 @@ from pt4al_backend.label_studio.codecs import bitmap, polygon, rle
 from pt4al_backend.label_studio.codecs.polygon import CoversNothing
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 
-Json = dict[str, Any]
 Points = NDArray[np.float64]  # [points, 2]: x and y in pixels
 
 #: A part of a predicted class that is smaller than this share of the image gets no polygon of its own.

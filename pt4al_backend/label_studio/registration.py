@@ -5,14 +5,12 @@ import binascii
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.identity import ANSWER_SECONDS, instance_at
-
-Json = dict[str, Any]
 
 #: Serves the lowest score of the project's model version first.
 SAMPLING = "Uncertainty sampling"

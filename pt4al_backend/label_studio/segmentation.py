@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of, size_of
 from pt4al_backend.label_studio import outlines
-from pt4al_backend.label_studio.annotations import Annotation, Find, Json, LabelReader, Size, regions_by
+from pt4al_backend.label_studio.annotations import Annotation, Find, LabelReader, Size, regions_by
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.votes import ANY_SIZE, Vote, claimed_shape, majority
 

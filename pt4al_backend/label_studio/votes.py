@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.uint8]
+ClassIds = NDArray[np.uint8]
 
 #: Height and width of the mask of an annotation that draws nothing: it fits any image.
 ANY_SIZE = (1, 1)
@@ -32,7 +32,7 @@ class Vote:
     bands: tuple[bytes, ...]
 
     @classmethod
-    def of(cls, ids: Ids) -> "Vote":
+    def of(cls, ids: ClassIds) -> "Vote":
         """Packs a mask."""
         height, width = ids.shape
         pixels = ids.tobytes()
@@ -40,7 +40,7 @@ class Vote:
             (height, width), tuple(zlib.compress(pixels[at : at + _BAND], _FASTEST) for at in range(0, len(pixels), _BAND))
         )
 
-    def band(self, number: int, size: int) -> Ids:
+    def band(self, number: int, size: int) -> ClassIds:
         """The ids of a band of ``size`` pixels; every pixel of a mask without a region is like its one."""
         fits_all = self.shape == ANY_SIZE
         found = np.frombuffer(zlib.decompress(self.bands[0 if fits_all else number]), dtype=np.uint8)
@@ -58,7 +58,7 @@ def claimed_shape(votes: Sequence[Vote]) -> tuple[int, int]:
     return max(reversed(claims), key=claimants.__getitem__)
 
 
-def majority(votes: Sequence[Vote]) -> Ids:
+def majority(votes: Sequence[Vote]) -> ClassIds:
     """The mask that annotators agree on, of whom the newest comes last; all fit the `claimed_shape`."""
     agreed = np.empty(claimed_shape(votes), dtype=np.uint8)
     for number, start in enumerate(range(0, agreed.size, _BAND)):
@@ -67,16 +67,16 @@ def majority(votes: Sequence[Vote]) -> Ids:
     return agreed
 
 
-def _elected(votes: Ids) -> Ids:
+def _elected(votes: ClassIds) -> ClassIds:
     """What wins each pixel, of the ids that [annotators, pixels] give it."""
-    elected: Ids = votes[-1].copy()
+    elected: ClassIds = votes[-1].copy()
     open_ones = np.flatnonzero((votes != elected).any(axis=0))
     if open_ones.size:
         elected[open_ones] = _counted(votes.take(open_ones, axis=1))
     return elected
 
 
-def _counted(votes: Ids) -> Ids:
+def _counted(votes: ClassIds) -> ClassIds:
     """The same, of pixels on which not all agree."""
     annotators, pixels = votes.shape
     ages = np.arange(annotators, dtype=np.min_scalar_type(annotators * (annotators + 1)))[:, None]

@@ -14,7 +14,8 @@ from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.minibatches import Data, Minibatch, cut_exactly, stream
 from pt4al_backend.learn.objective import Objective
 from pt4al_backend.learn.placement import placed
-from pt4al_backend.learn.progress import Progress, Report, TrainingPhase, silent
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report, silent
 
 #: Images [m, 3, H, W] to tensors of m rows each.
 Predict = Callable[[Tensor], tuple[Tensor, ...]]
@@ -47,7 +48,7 @@ def infer(
     collect: Collect,
     *,
     device: torch.device,
-    phase: TrainingPhase = "scoring",
+    phase: Phase = Phase.SCORING,
     report: Report = silent,
 ) -> None:
     """Hands ``predict``'s rows for all of ``data``, in its order, to ``collect``.
@@ -84,7 +85,7 @@ def score(
     minibatch_size: int,
     *,
     device: torch.device,
-    phase: TrainingPhase = "scoring",
+    phase: Phase = Phase.SCORING,
     report: Report = silent,
 ) -> NDArray[Any]:
     """The objective's scores of all of ``data``, [n, outputs], in its order."""

@@ -21,7 +21,8 @@ from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.minibatches import Data, Minibatch, cut_evenly, stream
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.placement import placed
-from pt4al_backend.learn.progress import Progress, Report, TrainingPhase, silent
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report, silent
 
 ScheduleName = Literal["cosine", "step"]
 
@@ -95,7 +96,7 @@ class Training:
         *,
         device: torch.device,
         seed: int = 0,
-        phase: TrainingPhase = "training",
+        phase: Phase = Phase.TRAINING,
         report: Report = silent,
         checkpoint: Checkpoint | None = None,
         after_epoch: Callable[[], None] = lambda: None,

@@ -1,22 +1,25 @@
 """What the commands print: the table of projects, progress, findings."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from pt4al_backend.phases import PHASES
+from pt4al_backend.phases import PHASES, Phase
+from pt4al_backend.progress import Progress, Report
 
 if TYPE_CHECKING:
+    from pt4al_backend.measures import Control
     from pt4al_backend.ops.doctor.finding import Finding
-    from pt4al_backend.server.status import Control, ProjectStatus
+    from pt4al_backend.server.status import ProjectStatus
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -78,24 +81,21 @@ def line_of(finding: "Finding") -> Text:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Gives a function that shows progress events, each phase on a line of its own."""
+def progress_bars() -> Iterator[Report]:
+    """Gives a function that shows progress, each phase on a line of its own."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[detail]}"))
-    with Progress(*columns, console=err) as shown:
-        bars: dict[str, TaskID] = {}
+    with Bars(*columns, console=err) as shown:
+        bars: dict[Phase, TaskID] = {}
 
-        def report(event: dict[str, Any]) -> None:
-            if event.get("note"):
-                shown.console.print(Text(str(event["note"]), "yellow"))
-            total, epochs = event.get("total") or 0, event.get("epochs") or 1
-            if not total:
+        def report(progress: Progress) -> None:
+            if progress.note:
+                shown.console.print(Text(progress.note, "yellow"))
+            if progress.share is None:
                 return
-            phase = str(event["phase"])
-            if phase not in bars:
-                bars[phase] = shown.add_task(PHASES.get(phase, phase), detail="")
-            done = (event.get("epoch", 1) - 1) * total + event["done"]
-            left = "" if event.get("eta") is None else f", {duration(event['eta'])} left"
-            shown.update(bars[phase], total=epochs * total, completed=done, detail=_progress(event) + left)
+            if progress.phase not in bars:
+                bars[progress.phase] = shown.add_task(PHASES[progress.phase], total=1, detail="")
+            left = "" if progress.eta is None else f", {duration(progress.eta)} left"
+            shown.update(bars[progress.phase], completed=progress.share, detail=_progress(progress) + left)
 
         yield report
 
@@ -106,12 +106,12 @@ def duration(seconds: float) -> str:
     return text.removeprefix("0:").removeprefix("0") if seconds < 3600 else text
 
 
-def _progress(progress: Mapping[str, Any]) -> str:
+def _progress(progress: Progress) -> str:
     parts = []
-    if progress.get("epochs", 0) > 1:
-        parts.append(f"epoch {progress.get('epoch')} of {progress['epochs']}")
-    if progress.get("total"):
-        parts.append(f"{progress.get('done', 0):,} of {progress['total']:,}")
+    if progress.epochs > 1:
+        parts.append(f"epoch {progress.epoch} of {progress.epochs}")
+    if progress.total:
+        parts.append(f"{progress.done:,} of {progress.total:,}")
     return ", ".join(parts)
 
 

@@ -3,13 +3,9 @@
 Pure: arrays in, arrays out.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-
+from pt4al_backend.aliases import Ids
 from pt4al_backend.query.draws import lowest, uniform_order
 from pt4al_backend.query.plan import Schedule
-
-Ids = NDArray[np.int64]
 
 
 def draw_controls(free: Ids, count: int, seed: int) -> Ids:

@@ -11,14 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.picks import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
 from pt4al_backend.query.ranking import shrink
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
-
-Ids = NDArray[np.int64]
 
 #: What a job can keep of each image beside its loss or its confidence.
 ImageOutput = Literal["features", "posteriors"]
@@ -209,13 +209,13 @@ class Picks:
 
     Attributes:
         ids: int64[n].
-        kinds: "control", "query" or "reserve" for each.
+        kinds: of each.
         scores: float64[n] in [0, 1], strictly ascending, as Label Studio serves the lowest first.
         rows: int64[n], of ``StoredOutput`` or -1.
     """
 
     ids: Ids
-    kinds: list[str]
+    kinds: list[PickKind]
     scores: NDArray[np.float64]
     rows: Ids
 
@@ -235,8 +235,8 @@ def arrange(choice: Choice, query: int, controls: Ids) -> Picks:
     scores[~is_control] = choice.scores
     for place in np.flatnonzero(is_control)[::-1]:
         scores[place] = scores[place + 1] if place + 1 < len(scores) else 1.0
-    kinds = ["control" if control else "query" for control in is_control[: n + len(controls)]]
-    kinds += ["reserve"] * (len(ids) - len(kinds))
+    kinds = [PickKind.CONTROL if control else PickKind.QUERY for control in is_control[: n + len(controls)]]
+    kinds += [PickKind.RESERVE] * (len(ids) - len(kinds))
     return Picks(ids, kinds, queue_scores(np.minimum(scores, 1.0 - ROOM)), rows)
 
 

@@ -7,10 +7,9 @@ I batches of equal size, b_1 the hardest. Arrays in, arrays out; nothing here kn
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config.catalog import BATCH_ORDERS
 from pt4al_backend.query.draws import lowest, uniform_order
-
-Ids = NDArray[np.int64]
 
 
 def _require_finite(losses: NDArray[np.float64]) -> None:

@@ -14,7 +14,6 @@ from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.phases import PHASES
 from pt4al_backend.server.services import Served
-from pt4al_backend.server.status import ProjectStatus
 
 REFRESH_SECONDS = 3
 
@@ -87,17 +86,6 @@ def _measure(metric: str) -> str:
     return metric.capitalize() if metric.islower() else metric
 
 
-def _done(project: ProjectStatus) -> float | None:
-    """Share of the phase that is done, if it has one."""
-    part = {name: project.progress.get(name) for name in ("epoch", "epochs", "done", "total")}
-    if not isinstance(part["done"], int) or not isinstance(part["total"], int) or part["total"] <= 0:
-        return None
-    share = part["done"] / part["total"]
-    if isinstance(part["epoch"], int) and isinstance(part["epochs"], int) and part["epochs"] > 0:
-        share = (part["epoch"] - 1 + share) / part["epochs"]
-    return min(max(share, 0.0), 1.0)
-
-
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -106,7 +94,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure, done=_done)
+    found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure)
     found.globals["phases"] = PHASES
     return found
 

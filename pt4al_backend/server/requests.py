@@ -5,13 +5,12 @@ hold the interpreter, and with it the event loop, for 20 ms instead of 110.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, Strict, ValidationError, WithJsonSchema, field_validator
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import BadRequest
-
-Json = dict[str, Any]
 
 START_TRAINING = "START_TRAINING"
 

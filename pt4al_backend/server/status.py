@@ -9,18 +9,20 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
-from pydantic import BaseModel, Field, JsonValue, TypeAdapter
-from typing_extensions import TypedDict  # Python 3.11's own is not one that pydantic reads
+from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
+from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
+from pt4al_backend.picks import PickKind
+from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule
 from pt4al_backend.server.requests import project_number
-from pt4al_backend.state.schema import Pick, PickKind, Project, Round
+from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
@@ -28,22 +30,6 @@ ASIDE_SHOWN = 100
 NOTES_SHOWN = 20
 ASIDE_COUNTED = 10_000
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
-
-
-class Measured(BaseModel):
-    """A measure 0..1, None where there was nothing to measure; ``low`` and ``high`` bound its 95 % interval."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class Control(Measured):
-    """The model on ``total`` control picks, which it was never trained on."""
-
-    metric: str = Field(description="accuracy, or mIoU for segmentation")
-    total: int = 0
-    classes: dict[str, Measured] = Field(default_factory=dict, description="IoU of each class, for segmentation")
 
 
 class RoundStatus(BaseModel):
@@ -86,29 +72,6 @@ class TaskCounts(BaseModel):
     aside: int
 
 
-class Progress(TypedDict, total=False):
-    """How far a phase is, as far as it has epochs and steps."""
-
-    epoch: int
-    epochs: int
-    done: int
-    total: int
-
-
-class PretextQuality(TypedDict, total=False):
-    """Whether the pretext losses mean anything in this project; empty before the ranking.
-
-    ``accuracy`` of the pretext task and ``chance``, its value without learning, are 0..1, or None where it has no
-    accuracy; ``spread`` is the standard deviation of the losses.
-    """
-
-    accuracy: float | None
-    chance: float | None
-    spread: float
-    meaningful: bool
-    reason: str
-
-
 class Aside(BaseModel):
     """One task, and why its image or an annotation cannot be used, or not as it is."""
 
@@ -122,11 +85,6 @@ class Trouble(BaseModel):
     message: str
     remedy: str
     at: float | None
-
-
-# what the state keeps as JSON
-_PROGRESS = TypeAdapter(Progress)
-_QUALITY = TypeAdapter(PretextQuality)
 
 
 class ProjectStatus(BaseModel):
@@ -246,14 +204,13 @@ class Statuses:
         noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
         counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
         metric = _metric(project)
-        eta = project.progress.get("eta")
         return ProjectStatus(
             id=project.id,
             title=project.title or f"Project {project.id}",
             phase=Phase.BLOCKED if outage else project.phase,
             connected=project.let_go_at is None,
-            progress=_PROGRESS.validate_python(project.progress),
-            eta_seconds=float(eta) if isinstance(eta, int | float) else None,
+            progress=project.progress,
+            eta_seconds=project.progress.eta,
             round=project.round,
             rounds=schedule.rounds,
             batch_sizes=self._batch_sizes(project, counts),
@@ -265,13 +222,13 @@ class Statuses:
             picks=counted,
             tasks=TaskCounts.model_validate(counts),
             model_version=project.served_version,
-            control=next((_control(each, metric) for each in reversed(past) if each.control), Control(metric=metric)),
+            control=next((_control(each, metric) for each in reversed(past) if each.control.metric), Control(metric=metric)),
             history=[_round(each, metric) for each in past],
             aside_total=total,
             aside=[Aside(task=task, reason=self._hide(reason, project.hostname)) for task, reason in aside[:ASIDE_SHOWN]],
             image_notes_total=noted,
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
-            pretext=_QUALITY.validate_python(project.quality),
+            pretext=project.quality,
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
             error=outage or self._trouble(project),
             webhook_at=self._events.get(project.id),
@@ -353,8 +310,7 @@ def _metric(project: Project) -> str:
 
 
 def _control(each: Round, metric: str) -> Control:
-    stored = {name: each.control[name] for name in Control.model_fields if name in each.control}
-    return Control.model_validate({"metric": metric, **stored})
+    return each.control if each.control.metric else Control(metric=metric)
 
 
 def _round(each: Round, metric: str) -> RoundStatus:

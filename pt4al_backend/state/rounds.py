@@ -3,17 +3,18 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
 
+from pt4al_backend.measures import Control
+from pt4al_backend.picks import PickKind
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.schema import (
     Pick,
-    PickKind,
     Project,
     ProjectColumns,
     Publication,
@@ -30,7 +31,7 @@ class ClosedRound:
     labels: int
     model: str = ""
     digest: str = ""
-    control: dict[str, Any] = field(default_factory=dict)
+    control: Control = field(default_factory=Control)
     seconds: dict[str, float] = field(default_factory=dict)
 
 

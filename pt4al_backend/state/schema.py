@@ -3,10 +3,14 @@
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from sqlalchemy import JSON, BigInteger, Boolean, Enum, Float, ForeignKey, Index, Integer, String, Text, inspect
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, inspect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
+from pt4al_backend.picks import PickKind
+from pt4al_backend.progress import Progress
+from pt4al_backend.state.columns import JsonOf, text_of
 
 
 class AnswerKind(StrEnum):
@@ -15,14 +19,6 @@ class AnswerKind(StrEnum):
     NONE = "none"
     LABEL = "label"
     SKIP = "skip"
-
-
-class PickKind(StrEnum):
-    """Why a round has picked a task."""
-
-    QUERY = "query"  # chosen by the strategy, to learn from
-    CONTROL = "control"  # drawn uniformly from the pool, to measure the model: it is never trained on
-    RESERVE = "reserve"  # served behind the query, so that nobody waits while a model trains
 
 
 class RoundState(StrEnum):
@@ -42,21 +38,19 @@ class PublicationState(StrEnum):
     PRUNED = "pruned"  # its predictions are deleted
 
 
-def _text_of(kinds: type[StrEnum]) -> Enum:
-    """A column that holds the values of an enumeration as text."""
-    return Enum(kinds, native_enum=False, length=8, values_callable=lambda members: [str(member) for member in members])
-
-
 class Base(DeclarativeBase):
     """Root of the tables. Times are seconds since 1970 in UTC."""
 
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own convention
         dict[str, Any]: JSON,
         list[str]: JSON,
-        AnswerKind: _text_of(AnswerKind),
-        PickKind: _text_of(PickKind),
-        RoundState: _text_of(RoundState),
-        PublicationState: _text_of(PublicationState),
+        AnswerKind: text_of(AnswerKind),
+        PickKind: text_of(PickKind),
+        RoundState: text_of(RoundState),
+        PublicationState: text_of(PublicationState),
+        Progress: JsonOf(Progress),
+        PretextQuality: JsonOf(PretextQuality),
+        Control: JsonOf(Control),
     }
 
 
@@ -90,7 +84,7 @@ class Project(Base):
     chosen_before: Mapped[dict[str, Any]] = mapped_column(default=dict)  # fields of Label Studio's project before we set them
 
     phase: Mapped[str] = mapped_column(String(32), default=Phase.CONNECTED)
-    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    progress: Mapped[Progress] = mapped_column(default=Progress)
     notices: Mapped[dict[str, Any]] = mapped_column(default=dict)  # topic -> sentence for the user
     error: Mapped[str] = mapped_column(Text, default="")
     remedy: Mapped[str] = mapped_column(Text, default="")
@@ -117,7 +111,7 @@ class Project(Base):
 
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
-    quality: Mapped[dict[str, Any]] = mapped_column(default=dict)  # whether the pretext means anything here
+    quality: Mapped[PretextQuality] = mapped_column(default=PretextQuality)  # whether the pretext means anything here
     model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
@@ -152,7 +146,7 @@ class ProjectColumns(TypedDict, total=False):
     let_go_at: float | None
     chosen_before: dict[str, Any]
     phase: str
-    progress: dict[str, Any]
+    progress: Progress
     notices: dict[str, Any]
     error: str
     remedy: str
@@ -176,7 +170,7 @@ class ProjectColumns(TypedDict, total=False):
     frames_suspect: bool
     learner: str
     learner_pool: int
-    quality: dict[str, Any]
+    quality: PretextQuality
     model: str
     round: int
     served_version: str
@@ -219,7 +213,7 @@ class Round(Base):
     model: Mapped[str] = mapped_column(Text, default="")  # trained on the labels of this and earlier rounds
     labels: Mapped[int] = mapped_column(Integer, default=0)  # labels that trained it
     digest: Mapped[str] = mapped_column(String(64), default="")  # of those labels: equal means nothing new to learn
-    control: Mapped[dict[str, Any]] = mapped_column(default=dict)  # correct, total, accuracy, low, high
+    control: Mapped[Control] = mapped_column(default=Control)  # its model, measured on the control picks
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 

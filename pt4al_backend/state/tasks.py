@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from pt4al_backend.measures import PretextQuality
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.schema import AnswerKind, Pick, Project, ProjectColumns, Task
@@ -57,7 +58,7 @@ class Ranking:
     batch_ids: NDArray[np.int64]
     batches: NDArray[np.int64]
     learner: str
-    quality: dict[str, Any]
+    quality: PretextQuality
 
 
 def update_tasks(session: Session, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:

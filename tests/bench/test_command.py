@@ -19,8 +19,8 @@ from pt4al_backend.bench.report import EXPERIMENT
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
-from pt4al_backend.learn.progress import Report, silent
 from pt4al_backend.ops import terminal
+from pt4al_backend.progress import Report, silent
 from tests.support.dataset_trees import TREES
 from tests.support.runs import write
 

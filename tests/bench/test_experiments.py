@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.experiments import EXPERIMENTS, PRESETS
 from pt4al_backend.bench.records import read
@@ -17,8 +18,6 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import terminal
 from pt4al_backend.query.plan import require_fit
 from tests.support.dataset_trees import TREES
-
-Json = dict[str, Any]
 
 FAST = '{"pretext_epochs": 1, "epochs": 1, "query_size": 4, "rounds": 3, "width": 8, "image_size": 16}'
 

@@ -17,7 +17,7 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.jobs.folder import CHECKPOINT
-from pt4al_backend.learn.progress import Progress, Report
+from pt4al_backend.progress import Progress, Report
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, ROSETTES, SCENES, Pool

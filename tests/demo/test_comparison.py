@@ -15,7 +15,7 @@ from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.jobs.spec import LearnSpec
-from pt4al_backend.server.status import Control
+from pt4al_backend.measures import Control
 from tests.support.folders import KINDS, READER, of_task
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ from pt4al_backend.demo.screen import Screen
 from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.images.mask_files import MaskFiles
+from pt4al_backend.progress import Progress
 from pt4al_backend.server.status import PickCount, Picks, ProjectStatus, RoundStatus, Trouble
 from tests.support.folders import KINDS, label_of, of_task
 
@@ -53,7 +54,7 @@ class Project:
         return ProjectStatus.model_construct(
             round=number,
             phase="exhausted" if exhausted else "labelling" if self._is_ranked else "pretext",
-            progress={},
+            progress=Progress(),
             eta_seconds=None,
             labels_in=len(requested) - missing,
             labels_missing=missing,

@@ -11,8 +11,9 @@ from pt4al_backend.engine.letting_go import Connections, NotConnected, choices_o
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
+from pt4al_backend.picks import PickKind
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import Pick, PickKind, Project, Publication, PublicationState, Round
+from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState, Round
 from pt4al_backend.state.store import Store
 from tests.support.stub_server import Reply, Request, stub_server
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine.rounds import Rounds
+from pt4al_backend.measures import PretextQuality
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import StoredOutput
@@ -19,8 +20,6 @@ from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 
 PROJECT = 5
-UNRANKED: dict[str, Any] = {}
-RANKED = {"meaningful": True}
 
 
 @pytest.fixture
@@ -60,7 +59,7 @@ class Life:
         tasks = self.store.tasks(PROJECT)
         losses = np.random.default_rng(seed).permutation(len(tasks)) / len(tasks)
         self.store.set_tasks(PROJECT, {"id": tasks.ids, "row": np.arange(len(tasks)), "loss": losses})
-        self.store.change(PROJECT, quality={"meaningful": meaningful})
+        self.store.change(PROJECT, quality=PretextQuality(meaningful=meaningful))
         ids, cut = self.rounds.batches(self.rounds.pool(), max(self.number, 1), meaningful, from_scratch=True)
         self.store.set_tasks(PROJECT, {"id": ids, "batch": cut})
         return dict(zip(tasks.ids.tolist(), losses.tolist(), strict=True))

@@ -12,6 +12,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import needs_new_learner
 from pt4al_backend.jobs.runner import ChildRunner
+from pt4al_backend.measures import PretextQuality
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.schema import AnswerKind, Pick
@@ -152,7 +153,7 @@ def test_strategy_set_midway_queries_without_a_model_at_first(store: Store, sett
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(11, 41)])
     ids = np.arange(1, 41)
     store.set_tasks(1, {"id": ids, "row": ids - 1, "loss": np.linspace(9, 1, 40), "batch": np.arange(1, 5).repeat(10)})
-    store.change(1, quality={"meaningful": True})
+    store.change(1, quality=PretextQuality(meaningful=True))
     arrows(frames_path(settings, store.project(1)), 40)  # type: ignore[arg-type]
     given: dict[str, Any] = {"rounds": 4, "query_size": 4, "control_share": 0, "epochs": 2, "width": 8, "first_query": "top_k"}
 

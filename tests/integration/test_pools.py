@@ -152,7 +152,7 @@ def test_the_paper_asks_for_even_intervals_of_the_hardest_batch_and_nothing_else
         loop.reconcile()
         tasks = loop.store.tasks(loop.id)
         hardest = tasks.ids[np.argsort(-tasks.losses)][:10]
-        assert loop.project.quality["meaningful"]
+        assert loop.project.quality.meaningful
         assert loop.order() == loop.order("query") == hardest[::2].tolist()
         assert loop.versions() == {loop.served(): 5}
         assert loop.work(5, [loop.lead]) == loop.order()

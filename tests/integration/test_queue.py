@@ -251,8 +251,8 @@ def test_control_picks_measure_the_model_and_never_train_it(story: Story) -> Non
     assert first is not None
     answered = CONTROLS + len(story.while_ranking) + len(story.query_served)
     assert first.labels == answered - CONTROLS
-    assert first.control["total"] == CONTROLS
-    assert first.control["low"] <= first.control["value"] <= first.control["high"]
+    assert first.control.total == CONTROLS
+    assert first.control.low <= first.control.value <= first.control.high
     # every task has a row of its own in the job of the training: none of the control picks' is among them
     tasks = loop.store.tasks(loop.id)
     job = loop.settings.data_dir / first.model

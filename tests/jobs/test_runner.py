@@ -14,6 +14,8 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, result_of
 from pt4al_backend.jobs.runner import ChildRunner
 from pt4al_backend.jobs.spec import JobKind
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 from tests.support.pools import ARROWS, SCENES, Pool, description, labelled
@@ -35,11 +37,12 @@ def nothing(*_: object) -> None:
 
 
 def test_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
-    folder, events, ticks = tmp_path / "rank", [], []
+    folder, ticks = tmp_path / "rank", []
+    events: list[Progress] = []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
     result = ChildRunner().run(folder, events.append, lambda: ticks.append(1))
     assert np.isfinite(np.load(result / "losses.npy")).all()
-    assert {"phase", "epoch", "epochs", "eta"} <= events[-1].keys()
+    assert (events[-1].phase, events[-1].share) == (Phase.SCORING, 1.0)
     assert ticks
     assert result_of(folder) == result
 
@@ -64,8 +67,8 @@ def killed_in(folder: Path, phase: str) -> Path:
     """Runs a job whose child is killed once, in a phase; its result."""
     killed = threading.Event()
 
-    def kill_once(event: dict[str, Any]) -> None:
-        if event.get("phase") == phase and event.get("epoch") and not killed.is_set():
+    def kill_once(progress: Progress) -> None:
+        if progress.phase == phase and progress.epoch and not killed.is_set():
             killed.set()
             for child in psutil.Process().children():
                 if str(folder) in child.cmdline():
@@ -134,7 +137,7 @@ def test_child_gets_no_secret(tmp_path: Path, pixels: Path, monkeypatch: pytest.
     folder = tmp_path / "rank"
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
 
-    def look(_event: dict[str, Any]) -> None:
+    def look(_progress: Progress) -> None:
         seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
 
     ChildRunner().run(folder, look, nothing)

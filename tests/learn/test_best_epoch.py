@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
-from pt4al_backend.learn.progress import silent
+from pt4al_backend.progress import silent
 from tests.support.pools import ARROWS, training_data
 from tests.support.spoilt import spoilt
 

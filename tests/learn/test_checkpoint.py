@@ -8,7 +8,7 @@ import torch
 
 from pt4al_backend.learn.checkpoint import Checkpoint, TrainingState
 from pt4al_backend.learn.loop import Recipe, Training
-from pt4al_backend.learn.progress import Progress
+from pt4al_backend.progress import Progress
 from tests.support import disks
 from tests.support.objectives import Points, Sum
 

@@ -12,7 +12,8 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.objective import Objective
-from pt4al_backend.learn.progress import Progress
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from tests.support.objectives import Points, Sum
 
 pytestmark = pytest.mark.training
@@ -49,7 +50,7 @@ def test_training_lowers_the_loss_and_reports_every_minibatch() -> None:
     objective, data = Sum(), Points(40)
     first = Training(objective, data, recipe(epochs=1), device=CPU).run()
     assert Training(objective, data, recipe(epochs=30), device=CPU, report=reported.append).run() < first / 2
-    assert reported[-1] == Progress("training", 30, 30, 40, 40)
+    assert reported[-1] == Progress(Phase.TRAINING, 30, 30, 40, 40)
     assert [progress.done for progress in reported[:5]] == [8, 16, 24, 32, 40]
 
 

@@ -2,6 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from pt4al_backend.measures import Control
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
@@ -23,7 +24,7 @@ def test_gauges_show_where_each_project_stands(client: Client, store: Store) -> 
     open_round(store, pick(1), pick(2))
     add_tasks(store, 1, 2, 3)
     store.set_tasks(PROJECT, {"id": [3], "problem": ["Broken."]})
-    measured = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
+    measured = Control(metric="accuracy", total=4, value=0.75, low=0.3, high=0.95)
     open_round(store, pick(1, round_number=2), number=2, closed=ClosedRound(0, control=measured))
     store.put_answers(PROJECT, {2: StoredAnswer(AnswerKind.LABEL, "a")})
     store.change(PROJECT, phase="training", error="It broke.")

@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from pt4al_backend.measures import Control
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.store import Store
 from tests.server.conftest import Client
@@ -24,10 +27,10 @@ def test_root_is_a_page_for_browsers_and_a_probe_for_programs(client: Client) ->
 def shown(client: Client, store: Store) -> str:
     open_round(store, pick(1), pick(2, "control"))
     add_tasks(store, 1, 2, 3)
-    measured = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3006, "high": 0.9544}
+    measured = Control(metric="accuracy", total=4, value=0.75, low=0.3006, high=0.9544)
     open_round(store, pick(3, round_number=2), number=2, closed=ClosedRound(2, control=measured))
     store.set_tasks(PROJECT, {"id": [2], "problem": [HOSTILE]})
-    progress = {"epoch": 3, "epochs": 10, "done": 1, "total": 2, "eta": 150}
+    progress = Progress(Phase.TRAINING, 3, 10, 1, 2, eta=150)
     store.change(PROJECT, title=HOSTILE, phase="training", progress=progress, error=HOSTILE, remedy="Set it right.", error_at=1.0)
     store.notice(PROJECT, "pretext", HOSTILE)
     return client.page("/projects/3").text
@@ -67,7 +70,7 @@ def test_refreshed_part_equals_the_page_s(client: Client, shown: str) -> None:
 @pytest.mark.parametrize("phase", ["connected", "fetching images", "exhausted", "something new"])
 def test_every_phase_can_be_shown(client: Client, store: Store, phase: str) -> None:
     client.post("/setup", json=setup())
-    store.change(PROJECT, phase=phase, progress={"done": 7, "total": 0})
+    store.change(PROJECT, phase=phase, progress=Progress(done=7))
     assert client.page("/projects/3").status_code == 200
 
 

@@ -5,6 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from pt4al_backend.measures import Control
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Round, RoundState
@@ -17,7 +20,7 @@ from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
 LABELLED, SKIPPED = StoredAnswer(AnswerKind.LABEL, "a"), StoredAnswer(AnswerKind.SKIP)
 
 
-MEASURED = {"metric": "accuracy", "total": 4, "value": 0.75, "low": 0.3, "high": 0.95}
+MEASURED = Control(metric="accuracy", total=4, value=0.75, low=0.3, high=0.95)
 
 
 @pytest.fixture
@@ -32,16 +35,14 @@ def busy(store: Store) -> Store:
     store.set_tasks(PROJECT, {"id": list(range(1, 61)), "row": list(range(60)), "loss": [1.0] * 60, "batch": [1, 2, 2] * 20})
     store.set_tasks(PROJECT, {"id": [20], "row": [None], "problem": ["The image file is empty."]})
     store.put_answers(PROJECT, {**dict.fromkeys((1, 2, 11, 15), LABELLED), 14: SKIPPED})
-    store.change(
-        PROJECT, title="Digits", phase="training", progress={"epoch": 3, "epochs": 10, "done": 5, "total": 10, "eta": 42.5}
-    )
+    store.change(PROJECT, title="Digits", phase="training", progress=Progress(Phase.TRAINING, 3, 10, 5, 10, eta=42.5))
     return store
 
 
 def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> None:
     found = client.get("/api/projects/3").json()
     assert (found["title"], found["phase"], found["eta_seconds"]) == ("Digits", "training", 42.5)
-    assert found["progress"] == {"epoch": 3, "epochs": 10, "done": 5, "total": 10}
+    assert found["progress"] == {"phase": "training", "epoch": 3, "epochs": 10, "done": 5, "total": 10, "eta": 42.5}
     assert (found["round"], found["batch_sizes"]) == (2, [20, 40])
     assert (found["labels_in"], found["labels_missing"]) == (2, 2)
     assert found["picks"] == {
@@ -51,7 +52,7 @@ def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> N
     }
     assert found["tasks"] == {"tasks": 60, "pool": 59, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
     assert found["model_version"] == VERSION
-    assert found["control"] == {**MEASURED, "classes": {}}
+    assert found["control"] == MEASURED.model_dump()
     assert [(each["number"], each["state"], each["labels"]) for each in found["history"]] == [(1, "closed", 3), (2, "open", 0)]
     assert (found["aside_total"], found["aside"]) == (1, [{"task": 20, "reason": "The image file is empty."}])
     assert found["error"] is None
@@ -135,7 +136,7 @@ def test_status_is_read_at_most_once_a_second(busy: Store, monkeypatch: pytest.M
     now = [1_800_000_000.0]
     statuses = Statuses(busy, clock=lambda: now[0])
     assert statuses.find("3").phase == "training"
-    busy.change(PROJECT, phase="publishing", progress={})
+    busy.change(PROJECT, phase="publishing", progress=Progress(Phase.PUBLISHING))
     now[0] += 0.5
     assert statuses.find("3").phase == "training"
     now[0] += 0.6

@@ -14,8 +14,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
+from pt4al_backend.picks import PickKind
 from pt4al_backend.state import migrations
-from pt4al_backend.state.schema import AnswerKind, Base, PickKind, PublicationState, RoundState
+from pt4al_backend.state.schema import AnswerKind, Base, PublicationState, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 

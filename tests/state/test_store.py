@@ -6,12 +6,13 @@ import time
 import numpy as np
 import pytest
 
+from pt4al_backend.measures import PretextQuality
+from pt4al_backend.picks import PickKind
 from pt4al_backend.state import tasks as tasks_module
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import (
     AnswerKind,
     Pick,
-    PickKind,
     Project,
     ProjectColumns,
     Publication,
@@ -138,9 +139,9 @@ def test_only_one_version_is_live(store: Store) -> None:
 def test_change_shows_in_the_row_and_in_the_database(store: Store) -> None:
     store.connect(1)
     project = known(store)
-    store.change(project, round=3, quality={"meaningful": True})
-    assert (project.round, project.quality) == (3, {"meaningful": True})
-    assert (known(store).round, known(store).quality) == (3, {"meaningful": True})
+    store.change(project, round=3, quality=PretextQuality(meaningful=True))
+    assert (project.round, project.quality) == (3, PretextQuality(meaningful=True))
+    assert (known(store).round, known(store).quality) == (3, PretextQuality(meaningful=True))
 
 
 def test_row_is_read_only(store: Store) -> None:
@@ -167,7 +168,7 @@ def test_ranking_is_adopted_as_a_whole_or_not_at_all(store: Store, monkeypatch: 
     store.connect(1)
     store.put_tasks(1, tasks(*range(1, 1001)))
     project, ids = known(store), np.arange(1, 1001)
-    ranking = Ranking(ids, ids / 7, ids[:900], ids[:900] % 5 + 1, "projects/1/rank-1/result", {"meaningful": True})
+    ranking = Ranking(ids, ids / 7, ids[:900], ids[:900] % 5 + 1, "projects/1/rank-1/result", PretextQuality(meaningful=True))
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -185,7 +186,11 @@ def test_ranking_is_adopted_as_a_whole_or_not_at_all(store: Store, monkeypatch: 
     assert pool.losses.tolist() == (ids / 7).tolist()
     assert pool.batches.tolist() == [*(ids[:900] % 5 + 1), *[0] * 100]
     for found in (project, known(store)):
-        assert (found.learner, found.learner_pool, found.quality) == ("projects/1/rank-1/result", 1000, {"meaningful": True})
+        assert (found.learner, found.learner_pool, found.quality) == (
+            "projects/1/rank-1/result",
+            1000,
+            PretextQuality(meaningful=True),
+        )
 
 
 def test_notices_are_kept_by_topic(store: Store) -> None:

@@ -9,10 +9,9 @@ from typing import Any, Self
 import psutil
 import requests
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.demo.servers import free_port
 from tests.support.servers import LabelStudioServer, Server, wait_until
-
-Json = dict[str, Any]
 
 #: Seconds that anything may take which is not a training.
 SECONDS = 90.0

@@ -2,13 +2,13 @@
 
 from typing import Any
 
+from pt4al_backend.aliases import Json
+
 CONFIG = (
     '<View><Image name="image" value="$image"/><Choices name="c" toName="image">'
     '<Choice value="a"/><Choice value="b"/></Choices></View>'
 )
 TOKEN = "8c1f0a4be2d94c6fb7d35d1e9a60c0ffee123456"
-
-Json = dict[str, Any]
 
 
 def setup(project: str = "3.1795241480", **fields: Any) -> Json:

@@ -1,7 +1,8 @@
 """A project in the middle of its work, written straight into the state."""
 
+from pt4al_backend.picks import PickKind
 from pt4al_backend.state.rounds import ClosedRound
-from pt4al_backend.state.schema import Pick, PickKind, Publication, PublicationState, Round, RoundState
+from pt4al_backend.state.schema import Pick, Publication, PublicationState, Round, RoundState
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import requests
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.bench.numbers import servers
 from pt4al_backend.bench.numbers.footprint import Footprint
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures, PictureServer
@@ -20,7 +20,8 @@ from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.state.schema import PickKind, Project, RoundState
+from pt4al_backend.picks import PickKind
+from pt4al_backend.state.schema import Project, RoundState
 from pt4al_backend.state.store import Store
 
 CONFIG = (
@@ -30,8 +31,6 @@ CONFIG = (
 )
 IMPORTED_AT_ONCE = 5000  # Label Studio tells of so many new tasks in one webhook
 PATIENCE = 900.0  # seconds for any one step; a machine without AVX-512 trains slowly
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +30,11 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.picks import PickKind
+from pt4al_backend.progress import silent
 from pt4al_backend.query.plan import StoredOutput, fit_schedule
 from pt4al_backend.state.paths import frames_path
-from pt4al_backend.state.schema import AnswerKind, PickKind, Project
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 
@@ -101,7 +102,7 @@ class Run:
     def __call__(self) -> Spent:
         """Ranks the pool, then trains and queries round by round."""
         self._rounds.start()
-        took = _seconds(lambda: self._ranking.rank(_ignore, _idle))
+        took = _seconds(lambda: self._ranking.rank(silent, _idle))
         scoring = float(artefacts.manifest(self._folder / self._project.learner)["seconds"]["score"])
         self.spent.pretext, self.spent.scoring = took - scoring, scoring
         self.spent.querying += _seconds(lambda: self._rounds.open_first(self._last_output))
@@ -115,7 +116,7 @@ class Run:
         answers = {i: StoredAnswer(AnswerKind.LABEL, self._pictures.label(i - 1)) for i in query}
         self._store.put_answers(PROJECT, answers)
         began = time.perf_counter()
-        scored, closed = self._training.train(self._candidates, _ignore, _idle)
+        scored, closed = self._training.train(self._candidates, silent, _idle)
         took = time.perf_counter() - began
         self.spent.scoring += closed.seconds["score"]
         self.spent.training += closed.seconds["train"]
@@ -178,10 +179,6 @@ def _seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def _ignore(_: dict[str, Any]) -> None:
-    return
 
 
 def _idle() -> None:

@@ -14,8 +14,8 @@ from pt4al_backend.learn.inference import Predict, infer
 from pt4al_backend.learn.loop import Recipe
 from pt4al_backend.learn.minibatches import Data
 from pt4al_backend.learn.objective import Trainable
-from pt4al_backend.learn.progress import Report
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.progress import Report
 
 
 @dataclass(frozen=True, eq=False)

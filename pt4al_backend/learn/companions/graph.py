@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from pt4al_backend.learn.companions.base import Companion, CompanionInput, confidences_by_rank
 from pt4al_backend.learn.networks import pooled
-from pt4al_backend.learn.progress import Progress, Report, silent
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report, silent
 from pt4al_backend.query.strategies.core_set import k_center
 
 NEIGHBOURS = 10
@@ -84,7 +85,7 @@ def train(features: Tensor, labelled: int, report: Report = silent) -> tuple[NDA
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        report(Progress("companion", 1, 1, step, STEPS))
+        report(Progress(Phase.COMPANION, 1, 1, step, STEPS))
     network.eval()
     with torch.inference_mode():
         hidden, logits = network(smooth, joined)

@@ -27,6 +27,7 @@ from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, pooled
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext.rotation import VIEWS, orientations, rotations
+from pt4al_backend.phases import Phase
 
 RATE = 0.01
 MINIBATCH = 64
@@ -103,7 +104,7 @@ class Pal(Companion):
     ) -> None:
         recipe = Recipe(epochs, limit_minibatch(MINIBATCH, len(data)), rate)
         seed, device, report = inputs.settings.seed, inputs.device, inputs.report
-        Training(_Scoring(model, augment), data, recipe, device=device, seed=seed, phase="companion", report=report).run()
+        Training(_Scoring(model, augment), data, recipe, device=device, seed=seed, phase=Phase.COMPANION, report=report).run()
 
     def _scores(self, model: _Network, inputs: CompanionInput) -> NDArray[np.float64]:
         """Float64 [m, 2] of the candidates: the summed posteriors of the right orientations, the class posterior's divergence."""

@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.minibatches import Data, halve
-from pt4al_backend.learn.progress import Progress
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 
 SIDE = 32
 LATENT = 32
@@ -171,7 +172,7 @@ class Vaal(Companion):
             except (RuntimeError, MemoryError) as error:
                 size = halve(size, error)
                 note = f"Memory ran out: continuing with minibatches of {size} images."
-            inputs.report(Progress("companion", 1, 1, done, plan.iterations, note))
+            inputs.report(Progress(Phase.COMPANION, 1, 1, done, plan.iterations, note))
 
     def _autoencoder_loss(
         self, plan: Plan, autoencoder: Autoencoder, discriminator: nn.Module, images: Tensor, extra: Tensor

@@ -1,7 +1,6 @@
 """Base of the pretext tasks: objectives without labels whose loss on one image ranks that image (PT4AL, section 4.2)."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
@@ -11,26 +10,11 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.learn.loop import Recipe, limit_minibatch
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Objective
+from pt4al_backend.measures import PretextQuality
 
 #: Standard deviation of the losses, as a part of their mean, below which their order is noise. Not in nats: a learner that
 #: has memorised its pool has tiny losses, and still orders them.
 LEAST_SPREAD = 0.01
-
-
-@dataclass(frozen=True)
-class Quality:
-    """Whether a ranking means anything.
-
-    ``accuracy`` of the pretext task over the scored images and ``chance``, its value without learning, both 0..1 or
-    None where the task has no accuracy; ``spread``, the standard deviation of the losses; ``reason`` is a sentence
-    for the user, empty if the ranking is meaningful.
-    """
-
-    accuracy: float | None
-    chance: float | None
-    spread: float
-    meaningful: bool
-    reason: str = ""
 
 
 class Pretext(Objective):
@@ -64,7 +48,7 @@ class Pretext(Objective):
         )
 
     @abstractmethod
-    def quality(self, scores: NDArray[Any]) -> Quality:
+    def quality(self, scores: NDArray[Any]) -> PretextQuality:
         """Whether a ranking by scores, [n, k], means anything; best judged by images that the learner was not trained on."""
 
 

@@ -23,7 +23,8 @@ from torch.nn import functional as F
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.pretext import views
-from pt4al_backend.learn.pretext.base import Pretext, Quality, too_alike
+from pt4al_backend.learn.pretext.base import Pretext, too_alike
+from pt4al_backend.measures import PretextQuality
 
 #: Linear sRGB to CIE XYZ under D65 (IEC 61966-2-1), each row of sum 1: relative to white.
 XYZ = ((0.4339531, 0.3762097, 0.1898372), (0.2126729, 0.7151522, 0.0721750), (0.0177578, 0.1094765, 0.8727657))
@@ -129,7 +130,7 @@ class Colorization(Pretext):
         losses[:, :2].masked_fill_(grey[:, None], 0)
         return losses
 
-    def quality(self, scores: NDArray[Any]) -> Quality:
+    def quality(self, scores: NDArray[Any]) -> PretextQuality:
         losses, blindly = scores[scores[:, 2] == 0, :2].T
         greys = float(scores[:, 2].mean())
         reason = ""
@@ -141,7 +142,7 @@ class Colorization(Pretext):
                 "their colours do not follow from what they show, or they are too few."
             )
         reason = reason or too_alike(self.name, losses)
-        return Quality(None, None, float(scores[:, 0].std()), not reason, reason)
+        return PretextQuality(spread=float(scores[:, 0].std()), meaningful=not reason, reason=reason)
 
     def _paint(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is painted, what should be, each pixel's step of lightness, and which images are grey."""

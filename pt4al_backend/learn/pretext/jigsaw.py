@@ -27,7 +27,8 @@ from torch.nn import functional as F
 
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body
-from pt4al_backend.learn.pretext.base import Pretext, Quality, too_alike
+from pt4al_backend.learn.pretext.base import Pretext, too_alike
+from pt4al_backend.measures import PretextQuality
 
 SIDE = 3
 TILES = SIDE * SIDE
@@ -138,7 +139,7 @@ class Jigsaw(Pretext):
         recognised = (logits.argmax(2).flatten() == targets).double().view(len(images), -1).mean(1)
         return torch.stack([losses, recognised], 1)
 
-    def quality(self, scores: NDArray[Any]) -> Quality:
+    def quality(self, scores: NDArray[Any]) -> PretextQuality:
         losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
         reason = too_alike(self.name, losses)
         if accuracy < LEAST_ACCURACY:
@@ -146,7 +147,9 @@ class Jigsaw(Pretext):
                 f"The jigsaw learner recognises {100 * accuracy:.1f} % of the arrangements where guessing gives "
                 f"{100 / ARRANGEMENTS:.1f} %: the images have no layout in common (textures have none), or they are too few."
             )
-        return Quality(accuracy, 1 / ARRANGEMENTS, float(losses.std()), not reason, reason)
+        return PretextQuality(
+            accuracy=accuracy, chance=1 / ARRANGEMENTS, spread=float(losses.std()), meaningful=not reason, reason=reason
+        )
 
 
 def _targets(logits: Tensor) -> Tensor:

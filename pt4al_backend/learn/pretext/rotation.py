@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body, Classifier
-from pt4al_backend.learn.pretext.base import Pretext, Quality, too_alike
+from pt4al_backend.learn.pretext.base import Pretext, too_alike
+from pt4al_backend.measures import PretextQuality
 
 VIEWS = 4
 
@@ -65,7 +66,7 @@ class Rotation(Pretext):
         recognised = (logits.argmax(1) == right).double().view(VIEWS, -1).mean(0)
         return torch.stack([losses, recognised], 1)
 
-    def quality(self, scores: NDArray[Any]) -> Quality:
+    def quality(self, scores: NDArray[Any]) -> PretextQuality:
         losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
         reason = too_alike(self.name, losses)
         if accuracy < LEAST_ACCURACY:
@@ -73,4 +74,6 @@ class Rotation(Pretext):
                 f"The rotation learner recognises {100 * accuracy:.0f} % of the orientations where guessing gives 25 %: the "
                 "images have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
             )
-        return Quality(accuracy, 1 / VIEWS, float(losses.std()), not reason, reason)
+        return PretextQuality(
+            accuracy=accuracy, chance=1 / VIEWS, spread=float(losses.std()), meaningful=not reason, reason=reason
+        )

@@ -23,7 +23,8 @@ from pt4al_backend.images.frames import SMALL
 from pt4al_backend.learn.minibatches import Minibatch
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.pretext import views
-from pt4al_backend.learn.pretext.base import Pretext, Quality
+from pt4al_backend.learn.pretext.base import Pretext
+from pt4al_backend.measures import PretextQuality
 
 DIMENSIONS = 512
 #: Pairs of views in scoring.
@@ -106,7 +107,7 @@ class SimSiam(Pretext):
         projected = F.normalize(seen[0][0][: len(images)].double(), dim=1)
         return torch.cat([losses[:, None], projected[:, :KEPT] * DIMENSIONS**0.5], 1)
 
-    def quality(self, scores: NDArray[Any]) -> Quality:
+    def quality(self, scores: NDArray[Any]) -> PretextQuality:
         cosine, spread, std = -float(scores[:, 0].mean()), float(scores[:, 0].std()), float(scores[:, 1:].std(0).mean())
         reason = ""
         if std < LEAST_STD:
@@ -118,4 +119,4 @@ class SimSiam(Pretext):
             )
         elif spread < LEAST_SPREAD:
             reason = f"The SimSiam losses of the images hardly differ (by {spread:.1e}): the images are too alike to be ranked."
-        return Quality(None, None, spread, not reason, reason)
+        return PretextQuality(spread=spread, meaningful=not reason, reason=reason)

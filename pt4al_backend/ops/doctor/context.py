@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.label_studio.client import LabelStudio
@@ -12,8 +12,6 @@ from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.state.opening import open_store
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
-
-Json = dict[str, Any]
 
 
 @dataclass

@@ -11,22 +11,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.jobs.folder import LOG, prepare
 from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.jobs.spec import RankSpec
+from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
-from pt4al_backend.ops.rank_files.reader import Reader, Report, Skipped
-
-Json = dict[str, Any]
+from pt4al_backend.ops.rank_files.reader import Reader, Skipped
+from pt4al_backend.progress import Report
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ class Ranked:
 
     tasks: list[Json]
     skipped: Skipped
-    meaningful: bool
-    reason: str
+    quality: PretextQuality
 
 
 def rank(
@@ -56,7 +55,7 @@ def rank(
         task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
         field: name of the image field in a task's data.
         prefix: what stands before a file's path in a task; None: `files.LOCAL_FILES`.
-        report: called with progress: phase, done, total, and from the job epoch, epochs, eta, note.
+        report: called with the progress of the reading, then of the job.
         runner: where the learner is trained; None: in a child process.
 
     Raises:
@@ -81,15 +80,16 @@ def rank(
             shape=reader.shape,
         )
         losses, quality = _losses(work / "job", spec, len(kept), report, runner or ChildRunner())
-    meaningful = bool(quality["meaningful"])
     tasks = [
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
-        for place in order(losses, options, meaningful=meaningful)
+        for place in order(losses, options, meaningful=quality.meaningful)
     ]
-    return Ranked(tasks, skipped, meaningful, str(quality.get("reason", "")))
+    return Ranked(tasks, skipped, quality)
 
 
-def _losses(folder: Path, spec: RankSpec, images: int, report: Report, runner: Runner) -> tuple[NDArray[np.float64], Json]:
+def _losses(
+    folder: Path, spec: RankSpec, images: int, report: Report, runner: Runner
+) -> tuple[NDArray[np.float64], PretextQuality]:
     """Pretext losses float64 [images], and the manifest's verdict on whether they mean anything."""
     prepare(folder, spec, rows=np.arange(images, dtype=np.int64))
     try:
@@ -101,7 +101,7 @@ def _losses(folder: Path, spec: RankSpec, images: int, report: Report, runner: R
         tail = " ".join(log.read_text(errors="replace").split())[-1500:]
         raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
     losses = np.load(result / "losses.npy", allow_pickle=False)
-    return losses, dict(artefacts.manifest(result)["quality"])
+    return losses, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
 
 
 def write(path: Path, tasks: Sequence[Json]) -> None:

@@ -1,11 +1,11 @@
 """The order in which PT4AL queries images as long as it has no model."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.query.plan import (
     fit_schedule,
@@ -14,8 +14,6 @@ from pt4al_backend.query.plan import (
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request
-
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)

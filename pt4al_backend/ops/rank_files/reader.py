@@ -2,10 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +15,13 @@ from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, Shape, choose
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report
 
 CHUNK = 256  # images decoded ahead
 SAMPLE = 32  # images that decide the training size
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
-Report = Callable[[dict[str, Any]], None]
 Skipped = list[tuple[Path, str]]
 
 
@@ -51,7 +51,7 @@ class Reader:
                             continue
                         pixels.write(len(kept), image)
                         kept.append(path)
-                    report({"phase": "reading images", "done": len(kept) + len(skipped), "total": len(self._paths)})
+                    report(Progress(Phase.READING_IMAGES, done=len(kept) + len(skipped), total=len(self._paths)))
         return kept, skipped
 
     def _decide_shape(self, pool: ThreadPoolExecutor) -> None:

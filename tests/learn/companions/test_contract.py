@@ -22,8 +22,8 @@ from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
 from pt4al_backend.learn.companions.vaal import Autoencoder
 from pt4al_backend.learn.networks import ResNetForm
-from pt4al_backend.learn.progress import Progress
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.progress import Progress
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES, arrow
 from tests.support.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled, stored

@@ -1,0 +1,36 @@
+"""What is measured of a ranking and of a model. The state and the artefacts keep these as JSON, and the API shows them.
+
+An entry that is missing has its default, and one that is unknown is left out: other versions may have written it.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PretextQuality(BaseModel):
+    """Whether the pretext losses of a project mean anything; all defaults before the ranking."""
+
+    model_config = ConfigDict(frozen=True)
+
+    accuracy: float | None = Field(default=None, description="of the pretext task, 0..1; null if it has none")
+    chance: float | None = Field(default=None, description="the accuracy without learning")
+    spread: float | None = Field(default=None, description="standard deviation of the losses")
+    meaningful: bool = False
+    reason: str = Field(default="", description="a sentence for the user, empty if the ranking is meaningful")
+
+
+class Measured(BaseModel):
+    """A measure 0..1, None where there was nothing to measure; ``low`` and ``high`` bound its 95 % interval."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Control(Measured):
+    """The model on ``total`` control picks, which it was never trained on; without a metric if there is no model."""
+
+    metric: str = Field(default="", description="accuracy, or mIoU for segmentation")
+    total: int = 0
+    classes: dict[str, Measured] = Field(default_factory=dict, description="IoU of each class, for segmentation")
