@@ -259,7 +259,7 @@ def train(project: Annotated[int, typer.Argument(help="Label Studio's number of 
         connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
         raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
     WorkQueue(settings).request(project, train=True)
-    out.print(f"A worker was asked to train project {project}. `pt4al status --watch` shows how far it is.")
+    out.print(f"A training was requested for project {project}. `pt4al status --watch` shows how far it is.")
 
 
 @app.command()

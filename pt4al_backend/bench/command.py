@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from pt4al_backend.progress import Progress, Report
 
 #: Sections of the report that are shown in the terminal too.
-PRINTED = ("Values", "Not as asked", "Differences")
+PRINTED = ("Values", "Deviations", "Differences")
 
 app = typer.Typer(
     add_completion=False,

@@ -3,9 +3,10 @@
 What the paper leaves open, and how the preset ``paper`` has it: the pretext learner's 15 epochs and the main task's optimiser
 are the published code's; every round's network starts from fresh weights, in segmentation from ImageNet's, and ends with its last
 epoch; rivals draw their first query uniformly, except TypiClust, which uses the features of PT4AL's pretext learner; an image's
-segmentation confidence is the mean over its pixels. Ours are also Cityscapes' minibatches of 2 (batch normalisation has no use
-for the paper's 1), its schedule and augmentation, Caltech's split, and the 10,000 candidates of a uniform draw from which rivals
-with a companion or a graph ask, PAL among them. PAL is also a rival in the paper's fig. 5a; here it is left out of segmentation.
+segmentation confidence is the mean over its pixels. Ours are also Cityscapes' minibatches of 2 (batch normalisation cannot
+take the paper's 1), its schedule and augmentation, Caltech's split, and the 10,000 candidates of a uniform draw from which
+rivals with a companion or a graph query, PAL among them. PAL is also a rival in the paper's fig. 5a; here it is left out of
+segmentation.
 docs/benchmark.md says what stays ours in every preset.
 """
 
@@ -51,7 +52,7 @@ RIVALS = tuple(
 
 @dataclass(frozen=True)
 class Size:
-    """How much of a data set is used: None means all of it, and of a query as many as the live engine asks for."""
+    """How much of a data set is used: None means all of it, and a query of the live engine's size."""
 
     query: int | None
     rounds: int
@@ -111,10 +112,10 @@ class Experiment:
 
     Attributes:
         title: what it shows, with its place in the paper.
-        dataset: name of the data set, where no other is asked for.
+        dataset: name of the data set, where no other is named.
         arms: in the order in which each seed runs them; tables sort them by name, the baseline first.
         task: main task of the data set.
-        seeds: how many, where no number is asked for.
+        seeds: how many, where no number is given.
         rounds: how many are run; None: all of the sweep.
     """
 

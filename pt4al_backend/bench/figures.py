@@ -32,7 +32,7 @@ MARKERS = "sD^v<>pPX*hd8H"
 SETS = (("o", 16, COLOURS[0]), ("^", 18, COLOURS[1]), ("s", 13, COLOURS[2]))
 HATCHES = ("", "////", "....", "xxxx", "++")
 
-#: So many arms share one plot; more are drawn in a panel each.
+#: The most arms that share one plot; more are drawn in a panel each.
 TOGETHER = 6
 COLUMNS = 4
 

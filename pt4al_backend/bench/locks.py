@@ -10,7 +10,7 @@ from pt4al_backend.errors import ConfigError
 
 @contextmanager
 def held(path: Path, *, wait: bool) -> Iterator[None]:
-    """Holds a folder or a file, by a hidden file beside it; waits for another process that holds it, if asked to.
+    """Holds a folder or a file, by a hidden file beside it; waits for another process that holds it, if ``wait``.
 
     Raises:
         ConfigError: another process holds it, and it is not to be waited for.

@@ -78,7 +78,7 @@ def command_line() -> str:
 class Chosen:
     """A data set and a part of it, for the output folder ``to``; ``rankings`` is where those of its pool are kept.
 
-    ``pool`` and ``test`` are what the user asks for; where that is nothing, ``preset`` says how many images of each are used,
+    ``pool`` and ``test`` are what the user gives; where that is nothing, ``preset`` says how many images of each are used,
     or all if there are fewer.
     """
 
@@ -98,7 +98,7 @@ class Chosen:
 
         Raises:
             ConfigError: there is another one that something was run on, it cannot be read, or there is no such device.
-            TrainingImpossible: there is no GPU where one is asked for.
+            TrainingImpossible: there is no GPU, and one is required.
         """
         from pt4al_backend import artefacts
         from pt4al_backend.bench.locks import held

@@ -79,7 +79,7 @@ class Run:
 
         Raises:
             ConfigError: they were run with other settings, or those of another seed beside them were; or the pool is too
-                small for so many.
+                small for them.
         """
         if (wanted := count * self._schedule.query) > self._truth.pool:
             rounds = f"{count} rounds of {self._schedule.query}, {wanted} in all"
@@ -228,7 +228,7 @@ class Run:
         return Pool(ids, losses, cut_batches(ids, losses, self._schedule.rounds, self._options.seed))
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
-        """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm has no use for them."""
+        """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm does not rank by them."""
         if self._starts_from_learner():
             job_folders.rank(self._learner, self._truth, self._starts_from, self._device, report)
         if self._needs_ranking():
@@ -257,7 +257,7 @@ class Run:
         return self._options.init in ("auto", "pretext")
 
     def _seconds_of_ranking(self) -> dict[str, float]:
-        """Of the learners that the arm has a use for, by the name of the part."""
+        """Of the learners that the arm uses, by the name of the part."""
         used = {self._ranking} if self._needs_ranking() else set()
         if self._starts_from_learner():
             used.add(self._learner)

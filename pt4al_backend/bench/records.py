@@ -30,7 +30,7 @@ Value = Annotated[float, Field(ge=0, le=1)]
 class Record(BaseModel):
     """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if there is no model to test.
 
-    ``notes`` say what was not as the settings ask; ``machine`` names the GPU or the processor, "" in older records.
+    ``notes`` say what was not as the settings say; ``machine`` names the GPU or the processor, "" in older records.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, allow_inf_nan=False)
@@ -61,7 +61,7 @@ class Found:
 
 
 def read(folder: Path, pool: float = math.inf) -> Found:
-    """All finished rounds below the output folder of runs, on a pool of so many images."""
+    """All finished rounds below the output folder of runs, on a pool of ``pool`` images at most."""
     arms: dict[str, list[Record]] = {}
     corrupt: dict[Path, int] = {}
     for path in sorted((folder / ARMS).glob(f"*/*/{RECORDS}")):
@@ -111,7 +111,7 @@ def require_same(folder: Path, what: str, theirs: Json, ours: Json) -> None:
     """Refuses to add to a folder, or beside it, what other settings made.
 
     Raises:
-        ConfigError: the settings of what is there differ from those asked for.
+        ConfigError: the settings of what is there differ from those that are given.
     """
     if said := difference(theirs, ours):
         remedy = f"Name another output folder or arm, or delete {folder}."
@@ -128,14 +128,14 @@ def lines(path: Path) -> Iterator[bytes]:
 
 def _parsed(path: Path, pool: float = math.inf) -> Iterator[tuple[bytes, Record | None]]:
     """Each line of a run, with its record unless it is corrupt by itself or beside those before it."""
-    number, labels, asked = 0, 0, set[int]()
+    number, labels, queried = 0, 0, set[int]()
     for line in lines(path):
         record = _record(line)
-        if record is None or not _belongs(record, path, pool) or not _follows(record, number, labels, asked):
+        if record is None or not _belongs(record, path, pool) or not _follows(record, number, labels, queried):
             yield line, None
             continue
         number, labels = record.round, record.labels
-        asked.update(record.query)
+        queried.update(record.query)
         yield line, record
 
 
@@ -150,7 +150,9 @@ def _belongs(record: Record, path: Path, pool: float) -> bool:
     return path.parent.name == f"seed-{record.seed}" and max(record.query) < pool
 
 
-def _follows(record: Record, number: int, labels: int, asked: set[int]) -> bool:
-    """Whether a round can follow round ``number`` with so many labels, before which the rows ``asked`` were queried."""
+def _follows(record: Record, number: int, labels: int, queried: set[int]) -> bool:
+    """Whether a round can follow round ``number`` with ``labels`` labels, up to which the rows ``queried`` were queried."""
     skipped, theirs = record.round - number - 1, record.labels - labels - len(record.query)  # rounds between, and their labels
-    return (skipped == theirs == 0 or 0 < skipped <= theirs) and len(asked.union(record.query)) == len(asked) + len(record.query)
+    return (skipped == theirs == 0 or 0 < skipped <= theirs) and len(queried.union(record.query)) == len(queried) + len(
+        record.query
+    )

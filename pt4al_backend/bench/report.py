@@ -25,7 +25,7 @@ FOLDER = "report"
 
 
 VALUES = "{metric} in %: mean ± sd over the seeds (number of seeds), by labels."
-NOTES = "What runs did not do as their settings ask, with how many rounds of how many seeds it concerns."
+NOTES = "What runs did not do as their settings say, with how many rounds of how many seeds it concerns."
 ABSENT = "No arm is named {baseline!r}, so nothing is compared; --baseline names another."
 DIFFERENCES = (
     "Points over {baseline}, paired by seed: mean ± sd of the differences, p of the two-sided paired t test (number of pairs). "
@@ -75,10 +75,10 @@ class Section:
 
 
 def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
-    """Writes the report with these sections, with their figures if asked, and returns its path.
+    """Writes the report with these sections, with their figures if wanted, and returns its path.
 
     Raises:
-        ConfigError: ``experiment.json`` cannot be read, or figures are asked for without matplotlib.
+        ConfigError: ``experiment.json`` cannot be read, or figures are wanted without matplotlib.
     """
     said = experiment(results.folder)
     command = fenced(said["command"]) if "command" in said else ""
@@ -87,10 +87,10 @@ def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
 
 
 def document(to: Path, name: str, head: Iterable[str], parts: Sequence[Section], *, draw: bool) -> Path:
-    """Writes a document of these sections below an output folder, with their figures if asked, and returns its path.
+    """Writes a document of these sections below an output folder, with their figures if wanted, and returns its path.
 
     Raises:
-        ConfigError: figures are asked for without matplotlib.
+        ConfigError: figures are wanted without matplotlib.
     """
     if draw:
         figures.require()
@@ -123,7 +123,7 @@ def sections(results: Results) -> Iterator[Section]:
         draw = partial(figures.curves, curves, baseline, f"{metric} in %")
         yield Section("Values", VALUES.format(metric=metric), tables.values(curves), "values", draw)
     if notes := tables.notes(results.found.arms):
-        yield Section("Not as asked", NOTES, notes)
+        yield Section("Deviations", NOTES, notes)
     arms = statistics.arms(curves)
     if baseline not in arms:
         yield Section("Differences", ABSENT.format(baseline=baseline))

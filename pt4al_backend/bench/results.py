@@ -79,7 +79,7 @@ class Results:
 
     @property
     def seconds(self) -> tuple[int, Costs]:
-        """How many rounds the arms have in common, and the seconds of so many."""
+        """How many rounds the arms have in common, and the seconds that these took."""
         count = costs.common_rounds(self.found.arms)
         return count, costs.seconds(self.found.arms, count)
 

@@ -24,12 +24,12 @@ def is_loopback(host: str) -> bool:
 
 
 def exposed(settings: ServerSettings) -> bool:
-    """Whether others than this machine reach the web process, and it asks for no password."""
+    """Whether others than this machine reach the web process, and it requires no password."""
     return not settings.basic_auth_user and not is_loopback(settings.host)
 
 
 def require_guarded(settings: ServerSettings) -> None:
-    """Refuses an open port that nobody asked for by name.
+    """Refuses an open port that was not allowed by name.
 
     Raises:
         ConfigError: the web process would listen beyond this machine, without a password, and PT4AL_INSECURE is not set.

@@ -48,7 +48,7 @@ class Affects(StrEnum):
     """
 
     QUEUE = "queue"  #: what the queue that is served shows; it is published again
-    QUERY = "query"  #: what is asked and shown next, or which labels the next training gets; no job
+    QUERY = "query"  #: what is queried and shown next, or which labels the next training gets; no job
     CANDIDATES = "candidates"  #: which candidates a training of the main task scores, and what it keeps of them
     MODEL = "model"  #: the weights that a training of the main task ends with
     LEARNER = "learner"  #: the weights that a training of the pretext learner ends with
@@ -78,7 +78,7 @@ class ProjectSettings(BaseModel):
         10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into."
     )
     query_size: Annotated[int | None, Affects.QUERY] = Field(
-        None, ge=1, le=1_000_000, description="K, tasks asked for in a round; empty: 2 % of the pool, at least 20."
+        None, ge=1, le=1_000_000, description="K, tasks that a round queries; empty: 2 % of the pool, at least 20."
     )
     reserve_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=0, le=1_000_000, description="Tasks published behind the query; empty: as many as the query."
@@ -102,18 +102,18 @@ class ProjectSettings(BaseModel):
     )
     first_query: Annotated[str, Affects.QUERY] = Field(
         "stratified",
-        description="What is asked without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
+        description="What is queried without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
         "those of another batch (`batch:5`), the highest losses, what covers the pool by the pretext learner's features "
         "(`herding`), or a uniform draw.",
     )
     sampler: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "margin",
-        description="What PT4AL asks first inside a batch: where the model is unsure (the paper: least confidence; its "
+        description="What PT4AL queries first inside a batch: where the model is unsure (the paper: least confidence; its "
         "published code: that of normalised logits), or what covers the batch best.",
     )
     batch_order: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "interleaved",
-        description="Order in which PT4AL asks the batches: the hardest, the easiest, the second hardest, … (interleaved), or "
+        description="Order in which PT4AL queries the batches: the hardest, the easiest, the second hardest, … (interleaved), or "
         "the paper's, hardest first.",
     )
     pretext: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(

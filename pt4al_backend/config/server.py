@@ -27,7 +27,7 @@ class ServerSettings(BaseSettings):
     label_studio_api_key: str = Field(
         "", alias="LABEL_STUDIO_API_KEY", repr=False, description="An admin's personal access token, or a legacy token."
     )
-    basic_auth_user: str = Field("", alias="BASIC_AUTH_USER", description="User name that every route but /health asks for.")
+    basic_auth_user: str = Field("", alias="BASIC_AUTH_USER", description="User name that every route but /health requires.")
     basic_auth_pass: str = Field("", alias="BASIC_AUTH_PASS", repr=False, description="Password that goes with it.")
     data_dir: Path = Field(Path("~/.pt4al"), description="Folder of the state, the image cache and the models.")
     database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
@@ -41,7 +41,7 @@ class ServerSettings(BaseSettings):
     insecure: bool = Field(False, description="Whether PT4AL_HOST may be open to other machines without basic auth.")
     port: int = Field(9090, ge=1, le=65535, description="Port that the web process listens on.")
     workers: int = Field(4, ge=2, le=64, description="Projects that one worker process looks after at a time.")
-    poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at Label Studio that no webhook asked for.")
+    poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at a project when no webhook arrives.")
     full_sync_seconds: float = Field(600.0, gt=0, description="Seconds between two full passes over tasks and annotations.")
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")

@@ -91,7 +91,7 @@ class Dataset:
     params: Mapping[str, Any] = field(default_factory=dict)
 
     def part(self, pool: int | None = None, test: int | None = None) -> "Dataset":
-        """So many examples of pool and test set, None for all, in a random order that is the same each time.
+        """This many examples of pool and test set, None for all, in a random order that is the same each time.
 
         Both are stratified by class, and a larger part begins with the smaller one.
 

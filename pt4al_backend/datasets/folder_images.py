@@ -32,7 +32,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads image files that may be broken; ``on_progress`` is told (done, of)."""
+    """Reads image files that may be broken; ``on_progress`` is called with (done, total)."""
 
     max_pixels: int
     on_progress: Callable[[int, int], None] = lambda _done, _total: None

@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 128, 96
 HARD = 1 / 3
 
 _SKY, _MEADOW, _ROAD, _HOUSE, _TREE, _CAR = range(len(CLASSES))
-_FINE = 4  # scenes are drawn so many times larger: edges come out smooth
+_FINE = 4  # how many times larger scenes are drawn: edges come out smooth
 
 _Colour = tuple[int, int, int]
 _Points = list[tuple[float, float]]
@@ -157,7 +157,7 @@ def _photograph(canvas: _Canvas, rng: _Rng) -> tuple[NDArray[np.uint8], NDArray[
 
 
 def _noise(rng: _Rng, grain: int) -> NDArray[np.float64]:
-    """Noise [96, 128] of deviation 1 with grains of so many pixels."""
+    """Noise [96, 128] of deviation 1 with grains of ``grain`` pixels."""
     rough = rng.normal(size=(HEIGHT // grain + 2, WIDTH // grain + 2)).astype(np.float32)
     smooth = np.asarray(Image.fromarray(rough).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC), dtype=np.float64)
     return np.asarray(smooth / smooth.std())

@@ -25,7 +25,7 @@ ROUNDS = {"classification": 3, "segmentation": 2}
 WIDTH, HEIGHT = 1280, 800
 WAIT_MILLISECONDS = 60_000
 SETTLE_MILLISECONDS = 1_500  # for what fades in
-LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to so many colours, the rare ones among them
+LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to these many colours, the rare ones among them
 TASKS_TRIED = 12
 
 

@@ -27,7 +27,7 @@ LOOK_SECONDS = 1.0
 
 
 def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:
-    """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and stays up if asked to.
+    """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and then stays up if ``stay``.
 
     Args:
         task: the main task.

@@ -1,4 +1,4 @@
-"""Step 2 of the engine: every image is fetched, checked, decoded once and kept as a small frame.
+"""Intake: every image is fetched, checked, decoded once and kept as a small frame.
 
 What cannot be read is set aside with its reason; the rest is taken in.
 """
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 THREADS = 8
 CHECKED = 256  # rows between two reports of a check
-CHUNK = 256  # images between two commits: so many are fetched again after a crash
+CHUNK = 256  # images between two commits: the most that are fetched again after a crash
 SAMPLE = 32  # images that decide the shape of all
 NO_FRAMES: ProjectColumns = {
     "image_height": None,
@@ -64,7 +64,7 @@ class Fetched:
 
 
 class Intake:
-    """Fills one project's pixel file with frames for the main task ``task``."""
+    """Fills one project's frame file with frames for the main task ``task``."""
 
     def __init__(
         self, store: Store, settings: ServerSettings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str

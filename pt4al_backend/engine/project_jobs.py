@@ -1,4 +1,4 @@
-"""The jobs of one project: what each kind would be told now, and whether one that was prepared earlier still fits."""
+"""The jobs of one project: the spec that each kind would get now, and whether one that was prepared earlier still fits."""
 
 from dataclasses import asdict
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Step 5 of the engine: telling Label Studio what to serve, in which order.
+"""Publishing: telling Label Studio what to serve, in which order.
 
 Predictions under a fresh model version, then one PATCH that makes Label Studio sort by them: annotators see the old order
 or the new one, never a mixture. What is about to be sent is written down first, so that after a crash nothing is sent

@@ -1,4 +1,4 @@
-"""Step 3 of the engine: the pretext learner, and the ranking of the pool by its losses.
+"""Ranking: the pretext learner, and the order of the pool by its losses.
 
 Its training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart loses
 what came after the last checkpoint. Late images are scored by the learner that there is.

@@ -1,4 +1,4 @@
-"""Step 4 of the engine: the picks of the open round, from the first control picks to the last reserve."""
+"""Rounds: the picks of the open round, from the first control picks to the last reserve."""
 
 import logging
 import time
@@ -61,7 +61,7 @@ class Rounds:
         return tasks.where(~tasks.aside)
 
     def schedule(self, pool: Tasks) -> Schedule:
-        """Sizes for a pool, as the settings ask or as far as it goes."""
+        """Sizes for a pool, as the settings say, or as far as it goes."""
         return fit_schedule(len(pool), self._options)
 
     def unanswered(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Step 1 of the engine: what Label Studio holds (tasks, images, answers) becomes the state's.
+"""Sync: what Label Studio holds (tasks, images, answers) becomes the state's.
 
 Increments go by ``updated_at``, which Label Studio moves on for every new, changed or deleted annotation of a task.
 A full pass now and then catches what increments cannot show: deleted tasks. It fetches what was drawn or chosen only where
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 #: Looked at again in each increment: a slow transaction may commit an older ``updated_at`` after a newer one was seen.
 OVERLAP = timedelta(seconds=10)
-#: After so long every slow transaction has committed and was seen by a poll. Without this, all tasks of an import would
+#: After this time every slow transaction has committed and was seen by a poll. Without this, all tasks of an import would
 #: be read with every look until somebody labels one: at 10,000 tasks, seconds of Label Studio's time for each.
 SETTLED = timedelta(minutes=2)
 

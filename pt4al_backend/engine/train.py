@@ -1,4 +1,4 @@
-"""Step 6 of the engine: the model that each round trains, and the turn to the next round.
+"""Training: the model that each round trains, and the turn to the next round.
 
 A training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart loses
 what came after its last checkpoint. New labels and images wait for the next training; a job is prepared again if settings have
@@ -192,8 +192,8 @@ class RoundTraining:
             return {"rows": rows, "labels": np.array(list(chosen.values()), np.str_)}
 
         previous = self._settings.data_dir / self._project.model if self._project.model else None
-        told = {"previous": previous, "digest": self.digest(labels)}
-        job = self._jobs.learn(self._jobs.learner).model_copy(update=told)
+        changes = {"previous": previous, "digest": self.digest(labels)}
+        job = self._jobs.learn(self._jobs.learner).model_copy(update=changes)
         prepare(
             self._folder,
             job,

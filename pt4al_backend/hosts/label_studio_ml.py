@@ -120,7 +120,7 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
         data: Mapping[str, Any] | None = None,
         **_: object,
     ) -> dict[str, object]:
-        """Notes an event and asks a worker for a look. 1.0.9 calls ``fit((), event=…, data=…)``, 2.x ``fit(event, data)``.
+        """Notes an event and requests a look. 1.0.9 calls ``fit((), event=…, data=…)``, 2.x ``fit(event, data)``.
 
         Raises:
             BadRequest: the event names no project.

@@ -26,7 +26,7 @@ REDIRECTING = (301, 302, 303, 307, 308)
 HEALTH_SECONDS = 5.0
 #: Content codings that are unpacked; another one is taken for none.
 GZIP = ("gzip", "x-gzip", "deflate")
-#: A host that failed so often in a row is left alone for so many seconds: a dead one must not hold up all the others.
+#: After this many failures in a row a host is left alone for this many seconds: a dead one must not hold up the others.
 FAILURES, PAUSE_SECONDS = 20, 60.0
 
 

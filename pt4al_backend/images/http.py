@@ -33,7 +33,7 @@ from pt4al_backend.errors import ConfigError
 
 CONNECT_SECONDS = 10.0
 POOLS, KEPT = 32, 8  # addresses with open connections, and connections kept open for each
-LOOKUP_SECONDS = 60.0  # a name's checked addresses are used so long: a pool of images is mostly on one host
+LOOKUP_SECONDS = 60.0  # for which a name's checked addresses are used: a pool of images is mostly on one host
 NAMES = 1024  # whose addresses are remembered at a time
 CHUNK = 1 << 16
 PORTS = {"http": 80, "https": 443}

@@ -1,4 +1,4 @@
-"""A job's folder, which is the whole interface between those who ask for work and the child that does it.
+"""A job's folder, which is the whole interface between those who request work and the child that does it.
 
 It holds ``job.json``, the arrays that it is about, a checkpoint and a log while it is worked on, and at last ``result``, an
 artefact.

@@ -91,7 +91,7 @@ def _run_once(folder: Path, on_progress: Report, on_tick: OnTick) -> tuple[int, 
             environment.pop(secret, None)  # the child needs none of them
         # in the worker's group: what kills that group ends the training as well
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
-    assert child.stdout is not None  # noqa: S101 - PIPE was asked for
+    assert child.stdout is not None  # noqa: S101 - PIPE was given
     try:
         for line in lines_of(child.stdout, TICK_SECONDS):
             if line is None:

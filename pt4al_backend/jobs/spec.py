@@ -109,7 +109,7 @@ class LearnSpec(JobSpec):
         classes: of the main task.
         previous: artefact of the round before's model, if there is one.
         companion: what is trained for the strategy beside or after the model, "" for nothing.
-        query_size: how many candidates are going to be asked for.
+        query_size: how many of the candidates the next query takes.
         digest: of the labels, by which the engine knows a training that failed on other ones.
         best_epoch: the benchmark's: end with the epoch that is best on the control picks (see ``learn.best_epoch``).
         is_last: the benchmark's: the last round of a run scores no candidates.

@@ -128,7 +128,7 @@ class LabelStudio(Connection):
                 return
 
     def _fitting(self, page_size: int, unknown: int | None = None) -> int:
-        """So many tasks of a page that their data is not too long; ``unknown``: at most, where nothing was seen yet."""
+        """How many tasks fit on a page before their data is too long; at most ``unknown`` before any data was seen."""
         if self._data_bytes is None:
             return min(page_size, unknown or page_size)
         return max(1, min(page_size, int(PAGE_BYTES / max(self._data_bytes, 1))))

@@ -50,7 +50,7 @@ _CORNERS = 256  # of the polygon that an ellipse is filled as
 
 _LARGEST = 1e9  # number of pixels or percent that is taken for one
 _LONGEST = 65_535  # pixels of a side; a polygon takes memory for each row
-_PASSES = 50  # so many times the largest image may the regions of one annotation cover it
+_PASSES = 50  # how many times the regions of one annotation may cover the largest image
 
 _AGAIN = "Draw it again in Label Studio, or delete it there."
 _RENAMED = (

@@ -71,7 +71,7 @@ def _albumentations() -> Any:
     """The library, imported when a training first needs it.
 
     At import it asks the network for its newest version, unless this variable is set: that would delay every training where
-    there is no way out, and nobody asked for it.
+    there is no way out, and nobody wants it.
     """
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations

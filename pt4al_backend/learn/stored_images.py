@@ -28,14 +28,14 @@ class StoredImages:
     """Rows of the frame file, with targets or without.
 
     Args:
-        pixels: the frame file.
+        frames: the frame file.
         rows: int64 [n], the row of each position.
         prepare: what is done to the stored frames on the CPU.
         targets: n of them, or None for images alone.
     """
 
-    def __init__(self, pixels: FrameFile, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
-        self._pixels, self._rows, self._prepare = pixels, rows, prepare
+    def __init__(self, frames: FrameFile, rows: NDArray[np.int64], prepare: Prepare, targets: Targets | None = None) -> None:
+        self._frames, self._rows, self._prepare = frames, rows, prepare
         self.targets, self.random = targets, prepare.random
 
     def __len__(self) -> int:
@@ -43,7 +43,7 @@ class StoredImages:
 
     def frames(self, positions: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
         """The prepared images at ``positions``: uint8 [m, H, W, 3]."""
-        return self._prepare(self._pixels.read(self._rows[positions]), rng)
+        return self._prepare(self._frames.read(self._rows[positions]), rng)
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
         images = channels_first(self.frames(positions, rng))
@@ -53,14 +53,14 @@ class StoredImages:
 class StoredPairs:
     """Rows of the frame file with a mask for each, prepared together: whatever moves the image moves its mask."""
 
-    def __init__(self, pixels: FrameFile, rows: NDArray[np.int64], masks: Targets, prepare: PreparePairs) -> None:
-        self._pixels, self._rows, self._masks, self._prepare = pixels, rows, masks, prepare
+    def __init__(self, frames: FrameFile, rows: NDArray[np.int64], masks: Targets, prepare: PreparePairs) -> None:
+        self._frames, self._rows, self._masks, self._prepare = frames, rows, masks, prepare
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
-        frames, masks = self._prepare(self._pixels.read(self._rows[positions]), self._masks[positions], rng)
+        frames, masks = self._prepare(self._frames.read(self._rows[positions]), self._masks[positions], rng)
         return channels_first(frames), torch.from_numpy(np.ascontiguousarray(masks))
 
 

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 30.0  # before a restart; doubles with each death in a row
-STEADY_SECONDS = 30.0  # a child that ran for so long has come up
+STEADY_SECONDS = 30.0  # after which a child counts as having come up
 ATTEMPTS = 3  # exits by itself in a row, without having come up, after which another start is pointless
-END_SECONDS = 15.0  # between asking a child to end and killing it
+END_SECONDS = 15.0  # between SIGTERM and SIGKILL
 
 
 class _Child:
@@ -35,7 +35,7 @@ class _Child:
 
     @property
     def cannot_stay_up(self) -> bool:
-        """Whether it ended by itself so often that another start is pointless."""
+        """Whether it has ended by itself ``ATTEMPTS`` times, so that another start is pointless."""
         return self._restarts.exits >= ATTEMPTS
 
     def keep_running(self) -> None:

@@ -1,1 +1,1 @@
-"""What to ask for: arrays in, arrays out."""
+"""What to query: arrays in, arrays out."""

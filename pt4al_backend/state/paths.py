@@ -17,5 +17,5 @@ def mask_dir(settings: ServerSettings, project_id: int) -> Path:
 
 
 def frames_path(settings: ServerSettings, project: Project) -> Path:
-    """The pixel file of a project's stored shape."""
+    """The frame file of a project's stored shape. On the disk it keeps its old name, as folders of earlier versions have it."""
     return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

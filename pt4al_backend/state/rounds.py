@@ -79,7 +79,7 @@ class RoundStore(Database):
         mirror(project, columns)
 
     def add_closed(self, project: Project | int, number: int, closed: ClosedRound) -> None:
-        """Notes a model of labels that no round has asked for, as a round of its own that is closed at once."""
+        """Notes a model of labels that no round has queried, as a round of its own that is closed at once."""
         now, columns = time.time(), ProjectColumns(model=closed.model)
         row = Round(project_id=id_of(project), number=number, state=RoundState.CLOSED, opened_at=now, closed_at=now)
         for name, value in vars(closed).items():

@@ -104,9 +104,9 @@ class Project(Base):
     requested_size: Mapped[int | None] = mapped_column(Integer)  # the setting image_size that the shapes were chosen by
     image_height: Mapped[int | None] = mapped_column(Integer)  # of the frames that networks are trained on
     image_width: Mapped[int | None] = mapped_column(Integer)
-    stored_height: Mapped[int | None] = mapped_column(Integer)  # of the frames in the pixel file
+    stored_height: Mapped[int | None] = mapped_column(Integer)  # of the frames in the frame file
     stored_width: Mapped[int | None] = mapped_column(Integer)
-    next_row: Mapped[int] = mapped_column(Integer, default=0)  # of the pixel file: no row is given to a second image
+    next_row: Mapped[int] = mapped_column(Integer, default=0)  # of the frame file: no row is given to a second image
     frames_suspect: Mapped[bool] = mapped_column(Boolean, default=False)  # a row was damaged: all are checked
 
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
@@ -128,7 +128,7 @@ class Project(Base):
 
     @property
     def stored_shape(self) -> tuple[int, int] | None:
-        """Shape of the frames in the pixel file; None before the first image was read."""
+        """Shape of the frames in the frame file; None before the first image was read."""
         return (self.stored_height, self.stored_width) if self.stored_height and self.stored_width else None
 
 
@@ -184,7 +184,7 @@ class Task(Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     image: Mapped[str] = mapped_column(Text, default="")
-    row: Mapped[int | None] = mapped_column(Integer)  # place in the pixel file
+    row: Mapped[int | None] = mapped_column(Integer)  # place in the frame file
     width: Mapped[int | None] = mapped_column(Integer)  # of the image as it was fetched, upright
     height: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str] = mapped_column(Text, default="")  # why it is set aside

@@ -20,7 +20,7 @@ class Tasks:
     """The pool as columns, in ascending task id."""
 
     ids: NDArray[np.int64]
-    rows: NDArray[np.int64]  # place in the pixel file, -1: not fetched
+    rows: NDArray[np.int64]  # place in the frame file, -1: not fetched
     losses: NDArray[np.float64]  # NaN: not scored
     batches: NDArray[np.int64]  # 1..I, 0: not ranked
     answered: NDArray[np.bool_]  # labelled or skipped
@@ -145,7 +145,7 @@ class TaskStore(Database):
             return [(i, image) for i, image in session.execute(select(Task.id, Task.image).where(*where).order_by(Task.id))]
 
     def take_rows(self, project: Project, count: int) -> range:
-        """``count`` rows of the pixel file that no image has had: a job that names rows never finds another image in them."""
+        """``count`` rows of the frame file that no image has had: a job that names rows never finds another image in them."""
         with self._writing() as session:
             first = session.get_one(Project, project.id, with_for_update=True).next_row
             columns: ProjectColumns = {"next_row": first + count}
@@ -154,7 +154,7 @@ class TaskStore(Database):
         return range(first, first + count)
 
     def rows(self, project_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Task ids int64[n] and rows int64[n] of all images in the pixel file, by row."""
+        """Task ids int64[n] and rows int64[n] of all images in the frame file, by row."""
         where = (Task.project_id == project_id, Task.row.is_not(None))
         with self._reading() as session:
             found = session.execute(select(Task.id, Task.row).where(*where).order_by(Task.row)).all()

@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Callable[..., list[Line]]:
     return made
 
 
-def test_both_losses_are_those_of_the_networks_on_test_images_that_neither_has_seen(
+def test_both_losses_are_of_test_images_that_neither_network_was_trained_on(
     run: Callable[..., list[Line]], tmp_path: Path
 ) -> None:
     (line,) = run({"pretext_holdout": 0.0})

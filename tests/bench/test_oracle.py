@@ -311,7 +311,7 @@ def test_too_many_rounds_for_the_pool_are_refused_before_training(tmp_path: Path
     run.records(2)
 
 
-#: Arrows are ranked by no accident after so many epochs.
+#: With these epochs arrows are not ranked by accident.
 LEARNED = {"pretext_epochs": 12, "init": "fresh"}
 
 

@@ -79,7 +79,7 @@ def test_poll_requests_every_project(tmp_path: Path) -> None:
     wait_until(lambda: worked(tmp_path).count("99 False") >= 3, 30, "the poll has come by three times")
 
 
-def test_worker_ends_when_told(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def test_worker_ends_on_sigterm(worker: subprocess.Popen[bytes], tmp_path: Path) -> None:
     wait_until(lambda: worked(tmp_path), 30, "the worker works")
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(15) is not None

@@ -22,7 +22,7 @@ def web() -> Iterator[Web]:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "2130706433", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]"])
-def test_private_hosts_are_not_asked(web: Web, host: str) -> None:
+def test_private_hosts_get_no_request(web: Web, host: str) -> None:
     with pytest.raises(ImageUnreadable, match="private address") as caught:
         web.fetcher(image_hosts="").fetch(f"http://{host}:{web.elsewhere.port}/x.png", 1)
     assert "PT4AL_IMAGE_HOSTS" in caught.value.remedy

@@ -27,7 +27,7 @@ def target(reference: object, url: str = "http://ls:8080", names: Sequence[str] 
         ("/tasks/7/resolve/?fileuri=czM6", "/tasks/7/resolve/?fileuri=czM6"),
     ],
 )
-def test_label_studios_files_are_asked_for_at_its_url_with_the_token(reference: str, path: str) -> None:
+def test_label_studios_files_are_fetched_from_its_url_with_the_token(reference: str, path: str) -> None:
     found = target(reference, names=["http://localhost:8080", "https://labels.example.com/tool/", "", "nonsense"])
     assert (found.origin.host, found.origin.port, found.path) == ("ls", 8080, path)
     assert found.token

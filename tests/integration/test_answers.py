@@ -63,7 +63,7 @@ def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: 
     assert served != [task]
 
 
-def test_a_deleted_annotation_is_asked_for_again_in_its_place(loop: Loop) -> None:
+def test_task_whose_annotation_was_deleted_is_served_again_in_its_place(loop: Loop) -> None:
     loop.reconcile()
     first = next(task_id for task_id in loop.order() if task_id not in loop.store.answers(loop.id))
     annotation = loop.annotate(first)

@@ -83,7 +83,7 @@ def test_wrong_tokens_are_refused_with_a_remedy(client: LabelStudio) -> None:
         assert token not in str(caught.value)
 
 
-def test_a_wrong_path_behind_the_address_is_told_from_a_missing_project(
+def test_wrong_path_behind_the_address_and_missing_project_are_different_errors(
     client: LabelStudio, label_studio: LabelStudioServer
 ) -> None:
     assert client.version() == "1.23.2"

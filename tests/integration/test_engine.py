@@ -285,7 +285,7 @@ def test_a_kill_between_two_steps_publishes_nothing_twice(
 def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
     label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """So many epochs would take a day."""
+    """These epochs would take a day."""
     params = {"rounds": 2, "query_size": 6, "control_share": 0, "reserve_size": 0, "pretext_epochs": 1, "epochs": 10_000}
     with Loop(label_studio, lead, tmp_path / "mistaken", params) as loop, caplog.at_level(logging.INFO):
         loop.add(24)

@@ -94,7 +94,7 @@ def test_removed_backend_sets_back_what_was_chosen_and_touches_nothing(
 
 
 def test_removed_backend_ends_its_training(backend: Backend, client: LabelStudio, lead: Annotator, tmp_path: Path) -> None:
-    """So many epochs take much longer than the entries go unread."""
+    """The epochs take much longer than the entries go unread."""
     project = lead.create_project("Training", LABEL_CONFIG)
     lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(120)]))
     lead.connect_backend(project, backend.url, extra_params={**PARAMS, "pretext_epochs": 1000})

@@ -100,7 +100,7 @@ class Project:
         return dict(Counter(version for _, version in pairs))
 
 
-def asked(status: dict[str, Any]) -> int:
+def picked(status: dict[str, Any]) -> int:
     """Tasks of the open round's queue."""
     return sum(int(share["requested"]) for share in status["picks"].values())
 
@@ -140,7 +140,7 @@ def test_two_rounds_are_driven_by_webhooks_alone_and_doubled_ones_change_nothing
         project.client.request("POST", "/api/webhooks/", json={**again, "send_for_all_actions": True})
         for number in (1, 2):
             status = backend.wait_for(project.id, phase="labelling", round=number, labels_in=0)
-            assert project.versions()[project.served()] == asked(status)
+            assert project.versions()[project.served()] == picked(status)
             project.answer(6)
         status = backend.wait_for(project.id, phase="labelling", round=3)
         assert [each["labels"] + each["control"]["total"] for each in status["history"]] == [6, 12, 0]
@@ -181,7 +181,7 @@ def test_round_continues_after_label_studio_restarts_without_its_webhook(
         server.start()
         status = backend.wait_for(project.id, phase="labelling", round=2, error=None)
         assert project.served() == status["model_version"]
-        assert project.versions()[project.served()] == asked(status)
+        assert project.versions()[project.served()] == picked(status)
 
 
 def test_full_disk_is_named_and_the_round_resumes_once_there_is_space(
@@ -221,13 +221,13 @@ class Scene:
         )
 
     def train_for_long(self, what: str) -> None:
-        """Connects with so many ``what`` (pretext_epochs, epochs) that the training can be caught."""
+        """Connects with enough ``what`` (pretext_epochs, epochs) for the training to be caught."""
         self.connect(**{what: LONG[what][self.project.kind.name]})
 
     def open_round(self) -> None:
         """Waits until round 1 is published."""
         status = self.backend.wait_for(self.project.id, phase="labelling", round=1, labels_missing=6)
-        assert self.project.versions()[self.project.served()] == asked(status) == 12
+        assert self.project.versions()[self.project.served()] == picked(status) == 12
 
     def label_round(self) -> None:
         """Answers the query of round 1."""
@@ -358,7 +358,7 @@ def test_killed_process_publishes_nothing_twice_and_loses_no_label(
     ):
         fault(Scene(project, backend, gate, images))
         status = backend.wait_for(project.id, phase="labelling", round=2, labels_in=0)
-        assert project.versions()[status["model_version"]] == asked(status)
+        assert project.versions()[status["model_version"]] == picked(status)
         assert project.served() == status["model_version"]
         assert len(project.versions()) == 3  # the first control picks, round 1, round 2
         closed = status["history"][0]

@@ -18,7 +18,9 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
+from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.learn.predictor import Predictor
+from pt4al_backend.progress import Progress
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import disks, pools
 from tests.support.images import CLASSES
@@ -40,23 +42,23 @@ def pool(request: pytest.FixtureRequest) -> Pool:
     return chosen
 
 
-class Lines:
+class Events:
     """A channel that keeps what it is given."""
 
     def __init__(self) -> None:
-        self.lines: list[dict[str, Any]] = []
+        self.sent: list[Any] = []
 
-    def send(self, line: dict[str, Any]) -> None:
-        self.lines.append(line)
+    def send(self, event: Progress | Failure) -> None:
+        self.sent.append(event)
 
-    def report(self, progress: Any) -> None:
-        self.send(vars(progress))
+    def report(self, progress: Progress) -> None:
+        self.send(progress)
 
 
-def run(folder: Path) -> tuple[int, list[dict[str, Any]]]:
-    """Does a job in this process."""
-    lines = Lines()
-    return child.run(folder, lines), lines.lines
+def run(folder: Path) -> tuple[int, list[Any]]:
+    """Does a job in this process; its exit code and what it sent."""
+    channel = Events()
+    return child.run(folder, channel), channel.sent
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
@@ -155,8 +157,8 @@ def test_posteriors_wanted_of_a_segmenter_are_an_error(tmp_path: Path) -> None:
     training_data = pools.training_data(
         tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, outputs=["posteriors"]
     )
-    status, lines = run(training_data)
-    assert (status, lines[-1]["error"]) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
+    status, events = run(training_data)
+    assert (status, events[-1].error) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
 
 
 def test_late_imports_rank_among_a_pool_that_the_learner_has_memorised(tmp_path: Path) -> None:
@@ -198,9 +200,9 @@ def test_killed_child_is_resumed_from_its_checkpoint_by_the_same_job_only(tmp_pa
         (other / name).write_bytes((folder / name).read_bytes())
     job["settings"]["pretext_epochs"] = 2
     (other / "job.json").write_text(json.dumps(job))
-    code, lines = run(other)
+    code, events = run(other)
     assert code == 0
-    assert "other data or settings" in lines[0]["note"]
+    assert "other data or settings" in events[0].note
 
     process = start(folder)
     assert process.stdout is not None
@@ -223,33 +225,33 @@ def test_child_ends_when_its_worker_is_gone(tmp_path: Path, store: Path) -> None
 
 def test_error_that_a_user_can_cure_is_the_last_line(tmp_path: Path, store: Path) -> None:
     one_class = np.arange(0, 30, len(CLASSES))
-    code, lines = run(pools.training_data(tmp_path / "learn", store, one_class, np.arange(1)))
+    code, events = run(pools.training_data(tmp_path / "learn", store, one_class, np.arange(1)))
     assert code == child.EXIT_ERROR
-    assert "only 'red'" in lines[-1]["error"]
-    assert lines[-1]["remedy"]
+    assert "only 'red'" in events[-1].error
+    assert events[-1].remedy
 
 
 def test_frame_file_that_is_too_short_is_an_error(tmp_path: Path, store: Path) -> None:
-    code, lines = run(pools.ranking(tmp_path / "ranking", store, np.arange(POOL + 5)))
+    code, events = run(pools.ranking(tmp_path / "ranking", store, np.arange(POOL + 5)))
     assert code == child.EXIT_ERROR
-    assert "image store" in lines[-1]["error"]
+    assert "image store" in events[-1].error
 
 
 @pytest.mark.parametrize(("text", "named"), [("garbage", "JSON"), ('{"kind": "rank"}', "version"), ('{"version": 2}', "kind")])
 def test_job_that_cannot_be_read_ends_with_an_error_that_says_why(tmp_path: Path, text: str, named: str) -> None:
     (tmp_path / "job.json").write_text(text)
-    code, lines = run(tmp_path)
+    code, events = run(tmp_path)
     assert code == child.EXIT_ERROR
-    assert named in lines[-1]["error"]
+    assert named in events[-1].error
 
 
 def test_full_disk_is_an_error_with_a_remedy_and_the_job_ends_once_there_is_space(small_disk: Path, store: Path) -> None:
     folder = pools.ranking(small_disk / "ranking", store, np.arange(POOL))
     filler = disks.fill(small_disk)
-    code, lines = run(folder)
+    code, events = run(folder)
     assert code == child.EXIT_ERROR
-    assert "No space left" in lines[-1]["error"]
-    assert "Free space" in lines[-1]["remedy"]
+    assert "No space left" in events[-1].error
+    assert "Free space" in events[-1].remedy
     filler.unlink()
     assert run(folder)[0] == 0
 
@@ -297,8 +299,8 @@ def test_training_without_control_picks_and_candidates_gives_a_model(tmp_path: P
 def test_unknown_label_is_an_error_that_names_it(tmp_path: Path, pool: Pool, label: str) -> None:
     folder = pools.training_data(tmp_path / "learn", pool.store(tmp_path / "pixels", 9), np.arange(9), np.arange(0), pool)
     np.savez(folder / "control.npz", rows=np.arange(1), labels=np.array([label]))
-    code, lines = run(folder)
+    code, events = run(folder)
     assert code == child.EXIT_ERROR
-    assert label in lines[-1]["error"]
-    assert lines[-1]["remedy"]
+    assert label in events[-1].error
+    assert events[-1].remedy
     assert not (folder / "scratch").exists()

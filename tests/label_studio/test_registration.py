@@ -124,7 +124,7 @@ def test_webhook_needs_no_secret_without_basic_auth(site: Site, settings: Server
     assert site.hooks[0]["headers"] == {}
 
 
-def test_address_that_cannot_be_asked_has_no_instance() -> None:
+def test_address_that_does_not_answer_has_no_instance() -> None:
     for url in ("", "pt4al.local:9090", "file:///etc/passwd", "http://", "http://[::1", "http://a..b", "http://127.0.0.1:99999"):
         assert instance_at(url) is None
     assert instance_at(f"http://127.0.0.1:{free_port()}") is None
@@ -146,7 +146,7 @@ def test_backend_that_answers_byte_by_byte_is_given_up(piece: bytes) -> None:
         server.close()
 
 
-def test_entries_that_never_answer_are_asked_for_a_limited_time(
+def test_entries_that_never_answer_cost_a_limited_time(
     site: Site, registration: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = image_server.Server()

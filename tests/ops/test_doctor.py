@@ -129,7 +129,7 @@ def test_connection_without_the_user_name_says_where_to_enter_it(world: World) -
     assert "Settings > Model > Edit" in faults(world.findings())
 
 
-def test_another_backend_of_the_project_is_told_from_this_one(world: World) -> None:
+def test_another_backend_of_the_project_does_not_count_as_this_one(world: World) -> None:
     world.server.answers["/health"] = answer({"status": "UP", "instance": "0" * 32})
     found = [each for each in world.findings() if "another one" in each.text]
     assert [each.level for each in found] == ["warn"]

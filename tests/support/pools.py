@@ -92,7 +92,7 @@ def named(_: Path, rows: NDArray[np.int64]) -> NDArray[np.str_]:
 class Pool:
     """What a main task is tried on: images, their labels (the folder is for masks), settings that make it fast.
 
-    In so many epochs over forty images the main task is learned.
+    Its epochs are enough to learn the main task from forty images.
     """
 
     task: str

@@ -29,7 +29,7 @@ CONFIG = (
     + "".join(f'<Choice value="{name}"/>' for name in CLASSES)
     + "</Choices></View>"
 )
-IMPORTED_AT_ONCE = 5000  # Label Studio tells of so many new tasks in one webhook
+IMPORTED_AT_ONCE = 5000  # new tasks that Label Studio names in one webhook
 PATIENCE = 900.0  # seconds for any one step; a machine without AVX-512 trains slowly
 
 

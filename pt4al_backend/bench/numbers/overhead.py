@@ -92,12 +92,12 @@ class Run:
         self.spent = Spent()
 
     def _take_in(self, settings: ServerSettings, count: int) -> None:
-        """Task k + 1 shows picture k, in row k of the pixel file."""
+        """Task k + 1 shows picture k, in row k of the frame file."""
         self._store.put_tasks(PROJECT, [{"id": k + 1, "image": f"{k}.png", "problem": ""} for k in range(count)])
         self._store.set_tasks(PROJECT, {"id": range(1, count + 1), "row": range(count)})
-        with FrameFile(frames_path(settings, self._project), (self._pictures.size, self._pictures.size)) as pixels:
+        with FrameFile(frames_path(settings, self._project), (self._pictures.size, self._pictures.size)) as frames:
             for k in range(count):
-                pixels.write(k, self._pictures.square(k))
+                frames.write(k, self._pictures.square(k))
 
     def __call__(self) -> Spent:
         """Ranks the pool, then trains and queries round by round."""
@@ -135,7 +135,7 @@ class Run:
 def enlarged(spent: Spent, count: int, larger: int, size: int) -> Spent:
     """What a run over ``larger`` images takes if one over ``count`` took ``spent``: the same speeds, more of everything.
 
-    The rounds' trainings grow with the labels and with the epochs that the recipe gives to so many.
+    The rounds' trainings grow with the labels and with the epochs that the recipe gives them.
     """
     times = larger / count
     training = spent.training * _steps(larger, size) / _steps(count, size)

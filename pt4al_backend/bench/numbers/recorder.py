@@ -1,6 +1,6 @@
 """A relay between the backend and Label Studio that notes when each request began and ended.
 
-So the time that Label Studio takes is told from the backend's own, without a word of instrumentation in the product.
+So the time that Label Studio takes is separated from the backend's own, without a word of instrumentation in the product.
 """
 
 import threading

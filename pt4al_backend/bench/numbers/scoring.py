@@ -45,8 +45,8 @@ def _ranking(bench: Workbench, side: int, share: float) -> Line:
     )
     together = scoring_size(device, shape, learner.views)
     count = whole(bench, share, together)
-    with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = StoredImages(pixels, np.arange(count), Centre(shape))
+    with FrameFile(stored(bench, frame, count), frame) as frames:
+        images = StoredImages(frames, np.arange(count), Centre(shape))
         views = [rotations(part) for (part,) in decoded(images, count, together)]
         product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
     return _line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
@@ -62,8 +62,8 @@ def _segmentation(bench: Workbench, side: int, share: float) -> Line:
     def take(_: NDArray[np.int64], rows: tuple[NDArray[Any], ...]) -> None:
         task.interpret(rows)
 
-    with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = StoredImages(pixels, np.arange(count), Centre(shape))
+    with FrameFile(stored(bench, frame, count), frame) as frames:
+        images = StoredImages(frames, np.arange(count), Centre(shape))
         views = [part for (part,) in decoded(images, count, together)]
         product, bare = _times(
             lambda: infer(task.model, task.predict, images, together, take, device=device), task.model, views, device
@@ -78,17 +78,17 @@ def place(task: str, side: int) -> tuple[torch.device, Shape, Shape]:
 
 
 def whole(bench: Workbench, share: float, together: int) -> int:
-    """So many of the images as fill minibatches: a last one that is filled up would be charged to the product alone."""
+    """A number of images near this share that fills its minibatches: padding would be charged to the product alone."""
     return max(round(share * bench.sizes.images) // together, 1) * together
 
 
 def stored(bench: Workbench, shape: Shape, count: int) -> Path:
-    """A pixel file of ``count`` pictures."""
+    """A frame file of ``count`` pictures."""
     path = bench.folder / f"scoring-{shape[0]}.u8"
     pictures = type(bench.pictures)(shape[0])
-    with FrameFile(path, shape) as pixels:
+    with FrameFile(path, shape) as frames:
         for k in range(count):
-            pixels.write(k, pictures.square(k))
+            frames.write(k, pictures.square(k))
     return path
 
 

@@ -55,8 +55,8 @@ def _classifier(bench: Workbench) -> Line:
     count = whole(bench, _share(CLASSIFIER_SHARE, device), recipe.minibatch_size)
     rows = np.arange(count)
     labels = [bench.pictures.label(k) for k in range(count)]
-    with FrameFile(stored(bench, frame, count), frame) as pixels:
-        training_data = task.training_data(pixels, rows, task.targets(labels, None, bench.folder))
+    with FrameFile(stored(bench, frame, count), frame) as frames:
+        training_data = task.training_data(frames, rows, task.targets(labels, None, bench.folder))
         minibatches = _on(device, decoded(training_data, count, recipe.minibatch_size))
         bare = copy.deepcopy(task.model)
         ours, least = in_turns(
@@ -75,8 +75,8 @@ def _rotation(bench: Workbench) -> list[Line]:
     recipe = Recipe(EPOCHS[device.type], size, RATE)
     count = whole(bench, _share(ROTATION_SHARE, device), size)
     files = _files(bench, count)
-    with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = StoredImages(pixels, np.arange(count), Centre(shape))
+    with FrameFile(stored(bench, frame, count), frame) as frames:
+        images = StoredImages(frames, np.arange(count), Centre(shape))
         views = [(rotations(part), orientations(part)) for (part,) in _on(device, decoded(images, count, size))]
         bare, theirs = copy.deepcopy(learner.model), copy.deepcopy(learner.model)
 
@@ -103,8 +103,8 @@ def _scoring(bench: Workbench, learner: Pretext, theirs: nn.Module, device: torc
     _, shape, frame = place("classification", SIDE)
     count = scoring_size(device, shape, learner.views)
     files, losses = _files(bench, count), bench.folder / "released-losses.txt"
-    with FrameFile(stored(bench, frame, count), frame) as pixels:
-        images = StoredImages(pixels, np.arange(count), Centre(shape))
+    with FrameFile(stored(bench, frame, count), frame) as frames:
+        images = StoredImages(frames, np.arange(count), Centre(shape))
         ours, other = in_turns(
             lambda: score(learner, images, count, device=device),
             lambda: released.score(theirs, files, losses, device),

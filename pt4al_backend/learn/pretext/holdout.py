@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 FILE = "scale.npz"
 
-#: So many images are held out, if any; never more than a quarter of the pool.
+#: The fewest and the most images that are held out, if any; never more than a quarter of the pool.
 LEAST, MOST = 16, 500
 
 

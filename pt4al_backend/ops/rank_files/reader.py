@@ -26,7 +26,7 @@ Skipped = list[tuple[Path, str]]
 
 
 class Reader:
-    """Decodes files once, into the pixel file; ``shape`` and ``stored`` are known afterwards."""
+    """Decodes files once, into the frame file; ``shape`` and ``stored`` are known afterwards."""
 
     def __init__(self, task: str, settings: ServerSettings, options: ProjectSettings, paths: Sequence[Path]) -> None:
         self.task = task
@@ -43,13 +43,13 @@ class Reader:
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
             self._decide_shape(pool)
             self._check_space(target.parent)
-            with FrameFile(target, self.stored) as pixels:
+            with FrameFile(target, self.stored) as frames:
                 for chunk in _chunks(self._paths):
                     for path, (image, problem) in zip(chunk, pool.map(self._frame, chunk), strict=True):
                         if image is None:
                             skipped.append((path, problem))
                             continue
-                        pixels.write(len(kept), image)
+                        frames.write(len(kept), image)
                         kept.append(path)
                     report(Progress(Phase.READING_IMAGES, done=len(kept) + len(skipped), total=len(self._paths)))
         return kept, skipped

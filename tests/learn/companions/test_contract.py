@@ -218,7 +218,7 @@ def test_pal_queries_images_without_an_upright_sense(tmp_path: Path) -> None:
 
 
 def test_pal_turns_to_another_kind_once_it_has_learned_from_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A query of one has no second part. In so many epochs the network learns which way up the two images of the first are."""
+    """A query of one has no second part. Sixty epochs teach the network which way up the two images of the first are."""
     monkeypatch.setattr("pt4al_backend.learn.companions.pal.TUNING_EPOCHS", 60)
     rng = np.random.default_rng(0)
     kinds = np.full((2, *SHAPE, 3), 128, np.uint8)

@@ -28,7 +28,7 @@ def pool() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     return RNG.exponential(size=1_000) * np.where(held, 1.0, 0.01), held
 
 
-def test_unseen_losses_are_scaled_to_seen_ones_as_hard() -> None:
+def test_losses_of_held_out_images_are_scaled_to_the_others() -> None:
     losses, held = pool()
     scaled = Scale.of(losses, held)(RNG.exponential(size=500))
     places = np.searchsorted(np.sort(losses[~held]), scaled) / (~held).sum()

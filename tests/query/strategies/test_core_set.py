@@ -53,5 +53,5 @@ def test_common_offset_does_not_drown_differences() -> None:
 
 
 @pytest.mark.parametrize("scale", [1e30, 1e-30])
-def test_features_near_the_ends_of_float32_are_told_apart(scale: float) -> None:
+def test_features_near_the_ends_of_float32_are_distinguished(scale: float) -> None:
     assert k_center(scale * line(0, 1, 4, 10, 6), line(0), 4).tolist() == [3, 2, 4, 1]
