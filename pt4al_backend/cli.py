@@ -5,7 +5,6 @@ import logging
 import socket
 import sys
 from contextlib import closing
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +16,7 @@ from typer.core import TyperGroup
 from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings, server_settings
-from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
+from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES, TaskName
 from pt4al_backend.config.environment import misspelt
 from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
@@ -25,13 +24,6 @@ from pt4al_backend.ops.log import begin_log
 from pt4al_backend.ops.terminal import out
 
 SHOWN = 20  # skipped files that `rank` names
-
-
-class Task(StrEnum):
-    """The main tasks, as the command line names them."""
-
-    classification = "classification"
-    segmentation = "segmentation"
 
 
 EXAMPLES = """
@@ -293,7 +285,7 @@ def _default(setting: str) -> str:
 def rank(
     images: Annotated[list[str], typer.Argument(help="Image files, folders with all below them, or patterns.")],
     to: Annotated[Path, typer.Option("--out", help="File to write; one of that name is replaced.")],
-    task: Annotated[Task, typer.Option(help="What the images will be labelled for.")] = Task.classification,
+    task: Annotated[TaskName, typer.Option(help="What the images will be labelled for.")] = TaskName.CLASSIFICATION,
     field: Annotated[str, typer.Option(help="Image field of the labeling config.")] = "image",
     url_prefix: Annotated[
         str | None,
@@ -336,7 +328,7 @@ def rank(
     rank_files.require_writable(to)
     files = Files.find(images)
     with terminal.progress_bars() as report:
-        ranked = rank_files.rank(files, settings, options, task=task.value, field=field, prefix=url_prefix, report=report)
+        ranked = rank_files.rank(files, settings, options, task=task, field=field, prefix=url_prefix, report=report)
     rank_files.write(to, ranked.tasks)
     for path, reason in ranked.skipped[:SHOWN]:
         terminal.warn(f"Skipped {path}: {reason}")
@@ -349,9 +341,9 @@ def rank(
 
 @app.command()
 def demo(
-    task: Annotated[Task, typer.Option(help="What the annotators do: choose a class for an image, or draw.")] = (
-        Task.classification
-    ),
+    task: Annotated[
+        TaskName, typer.Option(help="What the annotators do: choose a class for an image, or draw.")
+    ] = TaskName.CLASSIFICATION,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -374,4 +366,4 @@ def demo(
     """Shows the whole loop on a Label Studio of its own, with two annotators who know the answers."""
     from pt4al_backend.demo.show import run
 
-    run(task=task.value, images=images, masks=masks, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)
+    run(task=task, images=images, masks=masks, rounds=rounds, stay=stay, folder=folder, label_studio=label_studio)

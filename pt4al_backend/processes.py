@@ -1,4 +1,4 @@
-"""Processes that this one starts: a group that ends as a whole, an end with the parent, pauses between restarts.
+"""Processes that this one starts: a group that ends as a whole, an end with the parent, pauses between restarts, waiting.
 
 ``python -m pt4al_backend.processes COMMAND…`` runs a command that ends when standard input closes. Its starter
 holds the other end of that pipe, so the command ends with its starter in whichever way that ends, ``kill -9`` included.
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,25 @@ GUARD_SECONDS = 20.0  # that a guarded command gets to end; `pt4al start` gives 
 ORPHAN_SECONDS = 10.0  # that a process gets to end by itself once its parent is gone
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05  # between two checks of a process with a time limit
 CHUNK = 65_536  # bytes of output read at a time
+
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], seconds: float, what: str) -> T:
+    """Calls ``condition`` until what it returns is true, and returns that.
+
+    Raises:
+        TimeoutError: ``what`` did not come about within ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    pause = 0.02
+    while not (answer := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"Not within {seconds:g} s: {what} (last answer: {answer!r}).")
+        time.sleep(pause)
+        pause = min(pause * 1.3, 0.5)
+    return answer
 
 
 class ProcessGroup:

@@ -45,7 +45,7 @@ def main(
                 err.print(f"{time.monotonic() - began:4.0f} s: {row} …")
                 lines += import_module(f"pt4al_backend.bench.numbers.{row}").measure(bench)
             release = bench.label_studio
-    except PT4ALError as error:
+    except (PT4ALError, TimeoutError) as error:
         err.print(f"Error: {error}", style="red")
         raise typer.Exit(1) from None
     command = shlex.join(["python", "-m", "pt4al_backend.bench", *sys.argv[1:]])

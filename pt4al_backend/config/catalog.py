@@ -8,6 +8,7 @@ tests then cover it, and ``pt4al list`` prints it.
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from pt4al_backend.errors import ConfigError
@@ -100,12 +101,20 @@ BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")
 #: The rules of a first query (see ``query.strategies.first_query``); beside these there is ``batch:N``.
 FIRST_QUERIES = ("stratified", "hardest_batch", "top_k", "herding", "random")
 
+
+class TaskName(StrEnum):
+    """Names of the main tasks."""
+
+    CLASSIFICATION = "classification"
+    SEGMENTATION = "segmentation"
+
+
 MAIN_TASKS = Catalog(
     "main task",
     "pt4al_backend.learn.tasks",
     {
-        "classification": Entry("classification:Classification", "One class for each image."),
-        "segmentation": Entry("segmentation:Segmentation", "A class for each pixel."),
+        TaskName.CLASSIFICATION: Entry("classification:Classification", "One class for each image."),
+        TaskName.SEGMENTATION: Entry("segmentation:Segmentation", "A class for each pixel."),
     },
 )
 
@@ -156,7 +165,7 @@ class MainTaskFacts:
     image_posteriors: bool
 
 
-MAIN_TASK_FACTS = {
-    "classification": MainTaskFacts("accuracy", "rotation", image_posteriors=True),
-    "segmentation": MainTaskFacts("mIoU", "colorization", image_posteriors=False),
+MAIN_TASK_FACTS: Mapping[str, MainTaskFacts] = {
+    TaskName.CLASSIFICATION: MainTaskFacts("accuracy", "rotation", image_posteriors=True),
+    TaskName.SEGMENTATION: MainTaskFacts("mIoU", "colorization", image_posteriors=False),
 }

@@ -131,9 +131,8 @@ class Context:
         self.store.change(self.project, phase=progress.phase, progress=progress)
 
     def notice(self, topic: str, sentence: str) -> None:
-        """Shows a sentence under a topic, "" for none; writes only if another one is shown."""
-        if self.project.notices.get(topic, "") != sentence:
-            self.store.notice(self.project, topic, sentence)
+        """Shows a sentence under a topic, "" for none."""
+        self.store.notice(self.project, topic, sentence)
 
     def log(self, sentence: str, *words: object) -> None:
         """Writes to the worker's log."""
@@ -170,8 +169,7 @@ def connect(resources: Resources, project: Project, lease: Lease) -> Context:
     full_sync_due = time.time() - project.full_sync_at > resources.settings.full_sync_seconds
     if (project.title, project.label_config) != (remote.title, remote.label_config):
         resources.store.change(project, title=remote.title, label_config=remote.label_config)
-    if project.notices.get("config", "") != waiting:
-        resources.store.notice(project, "config", waiting)
+    resources.store.notice(project, "config", waiting)
     return Context(
         resources=resources,
         project=project,

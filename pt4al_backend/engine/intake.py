@@ -24,7 +24,7 @@ from pt4al_backend.images import frame_file
 from pt4al_backend.images.decode import Decoded, decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, choose
+from pt4al_backend.images.frames import KEEP, SAMPLE, choose, readable_sizes
 from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 THREADS = 8
 CHECKED = 256  # rows between two reports of a check
 CHUNK = 256  # images between two commits: the most that are fetched again after a crash
-SAMPLE = 32  # images that decide the shape of all
 NO_FRAMES: ProjectColumns = {
     "image_height": None,
     "image_width": None,
@@ -60,7 +59,7 @@ class Fetched:
     size: tuple[int, int] = (0, 0)
     note: str = ""
     problem: str = ""
-    passing: bool = False
+    transient: bool = False
 
 
 class Intake:
@@ -137,8 +136,7 @@ class Intake:
             self._store.change(self._project, frames_suspect=False)
 
     def _notice(self, sentence: str) -> None:
-        if self._project.notices.get("frames", "") != sentence:
-            self._store.notice(self._project, "frames", sentence)
+        self._store.notice(self._project, "frames", sentence)
 
     def _fits_no_more(self) -> bool:
         return self._project.task != self._task or self._options.image_size not in (None, self._project.requested_size)
@@ -155,7 +153,7 @@ class Intake:
     def _decide_shape(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
         """Decides by the first images that can be read; leaves it open if there is none among ``part``."""
         for start in range(0, len(part), SAMPLE):
-            sizes = [size for size in pool.map(self._size, part[start : start + SAMPLE]) if size]
+            sizes = readable_sizes(part[start : start + SAMPLE], lambda task: self._open(*task).size, pool)
             if sizes:
                 requested = self._options.image_size
                 image, stored = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=requested)
@@ -170,12 +168,6 @@ class Intake:
                 self._store.change(self._project, **columns)
                 return
 
-    def _size(self, task: tuple[int, str]) -> tuple[int, int] | None:
-        try:
-            return self._open(*task).size
-        except ImageUnreadable:
-            return None
-
     def _open(self, task_id: int, reference: str) -> Decoded:
         data = self._fetcher.fetch(reference, task_id)
         hint = max(self._project.stored_shape or (0,))
@@ -185,10 +177,10 @@ class Intake:
         try:
             image, size, notes = self._open(*task)
         except ImageUnreadable as error:
-            return Fetched(task[0], problem=str(error), passing=error.transient)
+            return Fetched(task[0], problem=str(error), transient=error.transient)
         shape = self._project.stored_shape
         if not shape:
-            return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", passing=True)
+            return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", transient=True)
         return Fetched(task[0], KEEP[self._task](image, shape), size, " ".join(notes))
 
     def _keep(self, fetched: Sequence[Fetched]) -> None:
@@ -214,7 +206,7 @@ class Intake:
         unread: dict[str, Sequence[Any]] = {
             "id": [each.task_id for each in bad],
             "problem": [each.problem for each in bad],
-            "retry_at": [now + (RETRY_SECONDS if each.passing else REFETCH_SECONDS) for each in bad],
+            "retry_at": [now + (RETRY_SECONDS if each.transient else REFETCH_SECONDS) for each in bad],
         }
         self._store.set_tasks(self._project.id, unread)
 

@@ -6,13 +6,18 @@ black: every pixel of a frame then looks like the image, and a mean over them is
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
+from pt4al_backend.errors import ImageUnreadable
+
+T = TypeVar("T")
 Shape = tuple[int, int]
 
 SMALL, STEP = 64, 8  # squares of images up to SMALL pixels keep their own size, rounded to a multiple of STEP
@@ -71,6 +76,24 @@ def content(size: tuple[int, int], shape: Shape) -> Shape:
 
 #: How the images of each main task get into their frame.
 KEEP: dict[str, Callable[[Image.Image, Shape], NDArray[np.uint8]]] = {"classification": crop, "segmentation": fit}
+
+
+#: Images that decide the shape of all.
+SAMPLE = 32
+
+
+def readable_sizes(
+    images: Iterable[T], size_of: Callable[[T], tuple[int, int]], pool: ThreadPoolExecutor
+) -> list[tuple[int, int]]:
+    """(width, height) of those images that can be read; ``size_of`` raises ImageUnreadable for the others."""
+
+    def size(image: T) -> tuple[int, int] | None:
+        try:
+            return size_of(image)
+        except ImageUnreadable:
+            return None
+
+    return [found for found in pool.map(size, images) if found]
 
 
 def choose(task: str, sizes: Sequence[tuple[int, int]], *, gpu: bool, requested: int | None = None) -> tuple[Shape, Shape]:

@@ -1,10 +1,6 @@
-"""Labels of projects in which an image gets one choice.
+"""Labels of projects in which an image gets one choice. Several annotations of a task are reconciled by ``agreement``."""
 
-Several annotations of a task are reconciled by majority, unless one is the ground truth; of equally many, the label whose newest
-annotation is newest wins.
-"""
-
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +9,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_studio.agreement import winner
 from pt4al_backend.label_studio.annotations import Annotation, LabelReader, Size, brief, regions_by
 from pt4al_backend.label_studio.label_config import LabelConfig
 
@@ -47,11 +44,8 @@ class ClassificationReader(LabelReader):
         return str(label)
 
     def _reconcile(self, read: Sequence[tuple[Annotation, str]]) -> tuple[str, list[Annotation], list[str]]:
-        votes: dict[str, list[int]] = defaultdict(list)
-        for age, (_, label) in enumerate(read):
-            votes[label].append(age)
-        label = max(votes, key=lambda each: (len(votes[each]), votes[each][-1]))
-        return label, [read[age][0] for age in votes[label]], []
+        label = winner([given for _, given in read])
+        return label, [annotation for annotation, given in read if given == label], []
 
     def classes(self, options: ProjectSettings) -> tuple[str, ...]:  # noqa: ARG002 - the config alone says it
         return self.config.labels

@@ -1,21 +1,19 @@
 """One mask of those of several annotators.
 
-The majority decides each pixel; of equally many, the newest annotation. No label counts as much as any label. Masks of
-annotations without a region fit every size; those of another size than most do not count.
+Each pixel is reconciled by the rule of ``agreement``. No label counts as much as any label. Masks of annotations without a region
+fit every size; those of another size than most do not count.
 
 Masks wait packed, and are counted band by band: time grows with annotators times pixels times the classes of a band, memory
 with what was drawn.
 """
 
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-ClassIds = NDArray[np.uint8]
+from pt4al_backend.label_studio.agreement import ClassIds, winner, winners
 
 #: Height and width of the mask of an annotation that draws nothing: it fits any image.
 ANY_SIZE = (1, 1)
@@ -52,10 +50,9 @@ class Vote:
 
 
 def claimed_shape(votes: Sequence[Vote]) -> tuple[int, int]:
-    """Height and width that most say the image has; of equally many, the newest, who comes last."""
+    """Height and width that most say the image has; by the rule of ``agreement``."""
     claims = [vote.shape for vote in votes if vote.shape != ANY_SIZE] or [ANY_SIZE]
-    claimants = Counter(claims)
-    return max(reversed(claims), key=claimants.__getitem__)
+    return winner(claims)
 
 
 def majority(votes: Sequence[Vote]) -> ClassIds:
@@ -63,28 +60,5 @@ def majority(votes: Sequence[Vote]) -> ClassIds:
     agreed = np.empty(claimed_shape(votes), dtype=np.uint8)
     for number, start in enumerate(range(0, agreed.size, _BAND)):
         band = agreed.reshape(-1)[start : start + _BAND]
-        band[:] = _elected(np.stack([vote.band(number, band.size) for vote in votes]))
+        band[:] = winners(np.stack([vote.band(number, band.size) for vote in votes]))
     return agreed
-
-
-def _elected(votes: ClassIds) -> ClassIds:
-    """What wins each pixel, of the ids that [annotators, pixels] give it."""
-    elected: ClassIds = votes[-1].copy()
-    open_ones = np.flatnonzero((votes != elected).any(axis=0))
-    if open_ones.size:
-        elected[open_ones] = _counted(votes.take(open_ones, axis=1))
-    return elected
-
-
-def _counted(votes: ClassIds) -> ClassIds:
-    """The same, of pixels on which not all agree."""
-    annotators, pixels = votes.shape
-    ages = np.arange(annotators, dtype=np.min_scalar_type(annotators * (annotators + 1)))[:, None]
-    elected, most = np.empty(pixels, dtype=np.uint8), np.zeros(pixels, dtype=ages.dtype)
-    for each in np.unique(votes):
-        hits = votes == each
-        # Of equally many the one whose newest annotation is newest: no two have the same, so no two ranks are equal.
-        rank = hits.sum(axis=0, dtype=ages.dtype) * ages.dtype.type(annotators) + (hits * ages).max(axis=0)
-        np.copyto(elected, each, where=rank > most)
-        np.maximum(most, rank, out=most)
-    return elected

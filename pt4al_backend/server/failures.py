@@ -44,7 +44,7 @@ ANSWERED = (PT4ALError, HTTPException, RequestValidationError, RecursionError, *
 def answer(request: Request, error: Exception) -> Response:
     """Every error but the unexpected ones, as what the client can read: a page for a browser, JSON for the rest."""
     known = _known(error)
-    if known.status >= 500 or (known.status == 400 and request.url.path.endswith("/setup")):
+    if known.status >= 500 or protocol.is_refused_setup(request, known):
         cause = f" ({getattr(error, 'orig', None) or error})" if isinstance(known, StateUnavailable) else ""
         log.warning("%s %s: %s%.500s", request.method, request.url.path, known, cause)
     headers = getattr(error, "headers", None) or {}

@@ -214,14 +214,18 @@ async def project_versions(request: Request, services: Served) -> Versions:
     return await answer(request, services, VersionsRequest, versions)
 
 
+def is_refused_setup(request: Request, error: PT4ALError) -> bool:
+    """Whether a project does not connect because of what was sent."""
+    return request.method == "POST" and request.url.path.endswith("/setup") and error.status == 400
+
+
 def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> Response:
     """An error as the answer.
 
     Label Studio 1.23 shows its user the address and the status of a refused /setup, and drops the body. So it, and it
     alone, is redirected to an address that names the reason and answers with the same status.
     """
-    is_setup = request.method == "POST" and request.url.path.endswith("/setup") and error.status == 400
-    if is_setup and request.headers.get("user-agent", "").startswith("heartex/"):
+    if is_refused_setup(request, error) and request.headers.get("user-agent", "").startswith("heartex/"):
         words = str(error)[:LONGEST_REFUSAL].replace(" > ", " / ").translate(LEGIBLE)
         return RedirectResponse(f"setup?refused={quote_plus(words, safe=PLAIN)}", 303)
     return JSONResponse({"error": error.message, "remedy": error.remedy}, error.status, dict(headers))

@@ -102,7 +102,9 @@ class Store(TaskStore, RoundStore):
             mirror(project, cast(ProjectColumns, {name: getattr(found, name) for name in names}))
 
     def notice(self, project: Project | int, topic: str, sentence: str) -> None:
-        """Keeps one sentence for the user under a topic; an empty one removes it."""
+        """Keeps one sentence for the user under a topic; an empty one removes it. Writes only if a row shows another one."""
+        if isinstance(project, Project) and project.notices.get(topic, "") == sentence:
+            return
         with self._writing() as session:
             found = session.get_one(Project, id_of(project), with_for_update=True)
             notices = {key: value for key, value in found.notices.items() if key != topic}

@@ -3,33 +3,15 @@
 import os
 import shutil
 import signal
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from pt4al_backend.demo import servers
-from pt4al_backend.processes import ProcessGroup
+from pt4al_backend.processes import ProcessGroup, wait_until
+
+__all__ = ["KillableServer", "wait_until"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-T = TypeVar("T")
-
-
-def wait_until(predicate: Callable[[], T], timeout: float, what: str) -> T:
-    """Calls ``predicate`` until what it returns is true, and returns that.
-
-    Raises:
-        AssertionError: ``what`` did not come about within ``timeout`` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    pause = 0.02
-    while not (answer := predicate()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout:g} s: {what} (last answer: {answer!r})")
-        time.sleep(pause)
-        pause = min(pause * 1.3, 0.5)
-    return answer
 
 
 class KillableServer(servers.Server):

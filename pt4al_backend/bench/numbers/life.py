@@ -13,7 +13,7 @@ from pt4al_backend.bench.numbers import servers
 from pt4al_backend.bench.numbers.footprint import Footprint
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures, PictureServer
 from pt4al_backend.bench.numbers.recorder import Recorder, recorder
-from pt4al_backend.bench.numbers.servers import BenchmarkFailed, await_
+from pt4al_backend.bench.numbers.servers import BenchmarkFailed
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.work_queue import WorkQueue
@@ -21,6 +21,7 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.picks import PickKind
+from pt4al_backend.processes import wait_until
 from pt4al_backend.state.schema import Project, RoundState
 from pt4al_backend.state.store import Store
 
@@ -125,7 +126,7 @@ class Life:
     def start_training(self) -> None:
         """Returns when the pretext learner has begun to train."""
         assert self.backend  # noqa: S101 - starts it
-        await_(self.is_training, PATIENCE, "the pretext learner trains")
+        wait_until(self.is_training, PATIENCE, "the pretext learner trains")
 
     def bodies(self) -> dict[str, bytes]:
         """What Label Studio posts to this project's webhooks: for an annotation, and for an import."""
@@ -171,15 +172,17 @@ class Life:
     def turn(self) -> Turn:
         """The turnaround from round 1 to round 2; the annotators' labels come while nothing else runs."""
         self.start_training()
-        await_(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
+        wait_until(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
         answered = self._store.answers(self.project)
         query = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != PickKind.RESERVE]
         waiting = [task_id for task_id in query if task_id not in answered]
         for task_id in waiting[:-1]:
             self._label(task_id)
-        await_(lambda: len(self._store.answers(self.project)) >= len(query) - 1 and self._is_quiet(), PATIENCE, "labels are in")
+        wait_until(
+            lambda: len(self._store.answers(self.project)) >= len(query) - 1 and self._is_quiet(), PATIENCE, "labels are in"
+        )
         labelled = self._label(waiting[-1])
-        await_(lambda: self._is_served(2), PATIENCE, "round 2 is served")
+        wait_until(lambda: self._is_served(2), PATIENCE, "round 2 is served")
         turn = self._turn(datetime.fromisoformat(labelled["created_at"]).timestamp())
         first = next(pick.task_id for pick in self._store.picks(self.project, 2))
         served = self.site.lead.next_task(self.project)

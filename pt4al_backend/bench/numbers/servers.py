@@ -1,8 +1,7 @@
 """The processes that are measured, as an admin starts them: Label Studio, and the backend's web process and worker."""
 
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,19 +15,6 @@ EMAIL = "bench@example.com"
 
 class BenchmarkFailed(PT4ALError):
     """What was to be measured did not come about."""
-
-
-def await_(condition: Callable[[], bool], seconds: float, what: str) -> None:
-    """Returns when ``condition`` holds.
-
-    Raises:
-        BenchmarkFailed: it does not within ``seconds``.
-    """
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise BenchmarkFailed(f"Not within {seconds:g} s: {what}.")
-        time.sleep(0.05)
 
 
 @contextmanager

@@ -14,12 +14,11 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, Shape, choose
+from pt4al_backend.images.frames import KEEP, SAMPLE, Shape, choose, readable_sizes
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 
 CHUNK = 256  # images decoded ahead
-SAMPLE = 32  # images that decide the training size
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
 Skipped = list[tuple[Path, str]]
@@ -56,7 +55,7 @@ class Reader:
 
     def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
         sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
-        sizes = [size for size in pool.map(self._size, sample) if size]
+        sizes = readable_sizes(sample, lambda path: self._open(path, None).size, pool)
         self.shape, self.stored = choose(self.task, sizes, gpu=self._settings.has_gpu, requested=self._options.image_size)
 
     def _check_space(self, folder: Path) -> None:
@@ -67,12 +66,6 @@ class Reader:
                 f"Ranking {len(self._paths):,} images takes {needed / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free.",
                 f"Free space, or let PT4AL_DATA_DIR name a larger disk than {self._settings.data_dir} is on.",
             )
-
-    def _size(self, path: Path) -> tuple[int, int] | None:
-        try:
-            return self._open(path, None).size
-        except ImageUnreadable:
-            return None
 
     def _frame(self, path: Path) -> tuple[NDArray[np.uint8] | None, str]:
         try:

@@ -1,0 +1,43 @@
+"""The rule that reconciles annotators: the majority decides, and of equally many the newest annotation.
+
+``winner`` applies it to whole answers, ``winners`` to the pixels of masks.
+"""
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T", bound=Hashable)
+ClassIds = NDArray[np.uint8]
+
+
+def winner(answers: Sequence[T]) -> T:
+    """The answer that most annotators give, of whom the newest comes last."""
+    votes = Counter(answers)
+    return max(reversed(answers), key=votes.__getitem__)
+
+
+def winners(answers: ClassIds) -> ClassIds:
+    """The id that wins each pixel [pixels], of those that [annotators, pixels] give it; the newest annotator comes last."""
+    elected: ClassIds = answers[-1].copy()
+    open_ones = np.flatnonzero((answers != elected).any(axis=0))
+    if open_ones.size:
+        elected[open_ones] = _counted(answers.take(open_ones, axis=1))
+    return elected
+
+
+def _counted(answers: ClassIds) -> ClassIds:
+    """The same, of pixels on which not all agree."""
+    annotators, pixels = answers.shape
+    ages = np.arange(annotators, dtype=np.min_scalar_type(annotators * (annotators + 1)))[:, None]
+    elected, most = np.empty(pixels, dtype=np.uint8), np.zeros(pixels, dtype=ages.dtype)
+    for each in np.unique(answers):
+        hits = answers == each
+        # Of equally many the one whose newest annotation is newest: no two have the same, so no two ranks are equal.
+        rank = hits.sum(axis=0, dtype=ages.dtype) * ages.dtype.type(annotators) + (hits * ages).max(axis=0)
+        np.copyto(elected, each, where=rank > most)
+        np.maximum(most, rank, out=most)
+    return elected
