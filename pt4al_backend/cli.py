@@ -342,13 +342,14 @@ def rank(
 @app.command()
 def demo(
     task: Annotated[
-        TaskName, typer.Option(help="What the annotators do: choose a class for an image, or draw.")
+        TaskName, typer.Option(help="What the annotators do: choose a class for an image, or several, or draw.")
     ] = TaskName.CLASSIFICATION,
     images: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of images: one sub-folder for each class; for segmentation any, with --masks. `train` and `test` in it "
-            "are pool and test set. Without a folder: handwritten digits, or drawn street scenes."
+            help="Folder of images: one sub-folder for each class; for multilabel any, with `labels.json`, an object of each "
+            "image's path and the list of its classes; for segmentation any, with --masks. `train` and `test` in it are pool and "
+            "test set. Without a folder: handwritten digits, drawn shapes, or drawn street scenes."
         ),
     ] = None,
     masks: Annotated[

@@ -31,6 +31,11 @@ class Measured(BaseModel):
 class Control(Measured):
     """The model on ``total`` control picks, which it was never trained on; without a metric if there is no model."""
 
-    metric: str = Field(default="", description="accuracy, or mIoU for segmentation")
+    metric: str = Field(default="", description="accuracy; mAP for several choices; mIoU for segmentation")
     total: int = 0
-    classes: dict[str, Measured] = Field(default_factory=dict, description="IoU of each class, for segmentation")
+    exact_match: Measured | None = Field(default=None, description="for several choices: share of picks whose whole set is right")
+    classes: dict[str, Measured] = Field(
+        default_factory=dict,
+        description="of each class, the average precision for several choices, the IoU for segmentation; without a value where "
+        "no control pick has the class, which the mean leaves out",
+    )

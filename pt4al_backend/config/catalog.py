@@ -106,6 +106,7 @@ class TaskName(StrEnum):
     """Names of the main tasks."""
 
     CLASSIFICATION = "classification"
+    MULTILABEL = "multilabel"
     SEGMENTATION = "segmentation"
 
 
@@ -114,6 +115,7 @@ MAIN_TASKS = Catalog(
     "pt4al_backend.learn.tasks",
     {
         TaskName.CLASSIFICATION: Entry("classification:Classification", "One class for each image."),
+        TaskName.MULTILABEL: Entry("multilabel:Multilabel", "Any number of classes for each image."),
         TaskName.SEGMENTATION: Entry("segmentation:Segmentation", "A class for each pixel."),
     },
 )
@@ -148,6 +150,7 @@ DATASETS = Catalog(
         "imagenet67": Entry("imagenet67:ImageNet67"),
         "cityscapes": Entry("cityscapes:Cityscapes"),
         "camvid": Entry("camvid:CamVid"),
+        "shapes": Entry("drawn_shapes:DrawnShapes"),
     },
 )
 
@@ -156,16 +159,23 @@ DATASETS = Catalog(
 class MainTaskFacts:
     """What is known of a main task without importing it.
 
-    ``metric`` is what its models are measured by; ``pretext`` ranks the pool where the setting of that name is empty (the
-    paper's choice); ``image_posteriors`` says whether its models give an image one posterior for each class.
+    Attributes:
+        noun: what it is called in sentences.
+        metric: what its models are measured by.
+        pretext: what ranks the pool where the setting of that name is empty (the paper's choice).
+        gives: what its models give in place of one distribution over the classes for each image; "" if they give that.
     """
 
+    noun: str
     metric: str
     pretext: str
-    image_posteriors: bool
+    gives: str = ""
 
 
 MAIN_TASK_FACTS: Mapping[str, MainTaskFacts] = {
-    TaskName.CLASSIFICATION: MainTaskFacts("accuracy", "rotation", image_posteriors=True),
-    TaskName.SEGMENTATION: MainTaskFacts("mIoU", "colorization", image_posteriors=False),
+    TaskName.CLASSIFICATION: MainTaskFacts("classification", "accuracy", "rotation"),
+    TaskName.MULTILABEL: MainTaskFacts(
+        "multi-label classification", "mAP", "rotation", gives="a probability of each class by itself"
+    ),
+    TaskName.SEGMENTATION: MainTaskFacts("segmentation", "mIoU", "colorization", gives="posteriors of pixels"),
 }

@@ -118,8 +118,7 @@ class ProjectSettings(BaseModel):
     )
     pretext: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         None,
-        description="Pretext task that ranks the pool; `pt4al list` prints them; empty: rotation for classification, "
-        "colorization for segmentation.",
+        description="Pretext task that ranks the pool; `pt4al list` prints them; empty: rotation, colorization for segmentation.",
     )
     pretext_epochs: Annotated[int, Affects.LEARNER] = Field(
         15, ge=1, le=1000, description="Epochs of the pretext learner over the pool."
@@ -177,7 +176,9 @@ class ProjectSettings(BaseModel):
         description="Images in one step of SGD; empty: 128, 8 for segmentation; halved when memory runs out.",
     )
     class_weights: Annotated[Literal["none", "balanced"], Affects.MODEL] = Field(
-        "none", description="`balanced` weighs classes by their inverse frequency."
+        "none",
+        description="`balanced` weighs classes by their inverse frequency; of several choices, images with a class "
+        "as much as those without it, class by class.",
     )
     image_size: Annotated[int | None, Affects.IMAGES] = Field(
         None,
@@ -187,7 +188,10 @@ class ProjectSettings(BaseModel):
         "Segmentation: of the longer side; empty: 512 on a GPU and 128 on a CPU.",
     )
     width: Annotated[int | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
-        None, ge=8, le=256, description="Classification: channels of the first stage; empty: 64 on a GPU, 16 on a CPU."
+        None,
+        ge=8,
+        le=256,
+        description="Classification, of one choice or several: channels of the first stage; empty: 64 on a GPU, 16 on a CPU.",
     )
     show_predictions: Annotated[bool, Affects.QUEUE] = Field(
         True, description="Show the model's answer in the editor; control picks never show one."

@@ -38,7 +38,7 @@ PROJECT = """\
 ## A project
 
 `empty` means that the backend chooses. `{"preset": "paper"}` sets what the paper says; a key that is given beside it
-wins. The values `badge`, `pal` and `normalised_confidence` are for classification only.
+wins. The values `badge`, `pal` and `normalised_confidence` are for a single choice only.
 """
 
 #: When a change takes effect, by the strongest thing that a setting affects: the first that it declares, from above.

@@ -14,6 +14,7 @@ from pt4al_backend.datasets.mask_png import MaskPng, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_sets import from_text
 
 Answer = str | MaskPng
 Size = tuple[int, int]  # width, height
@@ -30,7 +31,7 @@ class Example:
     Attributes:
         id: its name in the data set, the same whatever part of it is read.
         image: a file, a file's content, or uint8 [height, width, 3].
-        answer: its class, or the mask.
+        answer: its class, the text of a set of classes (see ``label_sets``), or the mask.
     """
 
     id: str
@@ -39,7 +40,7 @@ class Example:
 
     @property
     def group(self) -> str:
-        """What parts of a data set are stratified by: the class; masks are all alike."""
+        """What parts of a data set are stratified by: the class, or the set of classes; masks are all alike."""
         return self.answer if isinstance(self.answer, str) else ""
 
     def decode(self, max_pixels: int, size_hint: int) -> tuple[Image.Image, Size]:
@@ -58,7 +59,7 @@ class Example:
         return decode(content, max_pixels, size_hint)[:2]
 
     def label(self, max_pixels: int, size: Size) -> str | Mask:
-        """The class, or the mask of an image of that size.
+        """The class or set of classes, or the mask of an image of that size.
 
         Raises:
             ImageUnreadable: the mask cannot be read, or is of another size.
@@ -110,11 +111,15 @@ class Dataset:
             ConfigError: one has none.
         """
         for side in sides:
-            there = {example.group for example in getattr(self, side)}
-            for name in self.classes if self.task == "classification" else ("",):
+            there = {name for example in getattr(self, side) for name in self._names(example)}
+            for name in ("",) if self.task == "segmentation" else self.classes:
                 if name not in there:
                     of_what = f"The class {name!r} of {self.source}" if name else self.source
                     raise ConfigError(f"{of_what} has no image in the {_WORDS[side]}.", "Add some, or take a larger part of it.")
+
+    def _names(self, example: Example) -> tuple[str, ...]:
+        """The classes of an example; of masks, the one group that they are."""
+        return from_text(example.group) if self.task == "multilabel" else (example.group,)
 
 
 def _first(examples: Sequence[Example], count: int | None, side: str) -> list[Example]:

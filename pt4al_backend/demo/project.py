@@ -15,6 +15,7 @@ from pt4al_backend.config import ServerSettings, project_settings, server_settin
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.datasets.folder_images import SHOWN, FolderImages, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
+from pt4al_backend.datasets.tagged_images import TaggedImages
 from pt4al_backend.demo import servers
 from pt4al_backend.demo.annotator import FILES_PER_REQUEST, Annotator
 from pt4al_backend.demo.backend_status import BackendStatus
@@ -31,7 +32,7 @@ QUERY, SMALLEST_QUERY = 40, 10
 
 #: Pixels that the pretext learner reads on a CPU, over all its epochs: up to 40 s on two idle cores.
 PRETEXT_PIXELS = 12_000_000
-KINDS: dict[str, type[FolderImages]] = {each.task: each for each in (SortedImages, DrawnImages)}
+KINDS: dict[str, type[FolderImages]] = {each.task: each for each in (SortedImages, TaggedImages, DrawnImages)}
 LARGEST_REQUEST = 200_000_000  # bytes; Label Studio takes 250 MB
 
 

@@ -7,7 +7,8 @@ from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_studio.annotations import LabelReader, image_of
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.label_studio.label_config import LabelConfig, SegmentationConfig
+from pt4al_backend.label_studio.label_config import LabelConfig, MultilabelConfig, SegmentationConfig
+from pt4al_backend.label_studio.multilabel import MultilabelReader
 from pt4al_backend.label_studio.registration import Identity, Registration
 from pt4al_backend.label_studio.segmentation import SegmentationReader
 from pt4al_backend.state.paths import mask_dir
@@ -70,4 +71,4 @@ def label_reader_for(settings: ServerSettings, project: Project, config: LabelCo
             return MaskFiles(settings.data_dir / project.model / PREDICTED)
 
         return SegmentationReader(config, MaskFiles(mask_dir(settings, project.id)), predicted, settings.image_max_pixels)
-    return ClassificationReader(config)
+    return MultilabelReader(config) if isinstance(config, MultilabelConfig) else ClassificationReader(config)

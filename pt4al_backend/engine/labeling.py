@@ -1,8 +1,8 @@
 """The labeling config that a project goes by: Label Studio's, or the one before where that would drop labels.
 
 A new config drops labels if it is about another main task, if it lacks a control that they were given with, or a class that
-they hold. Then the config before stays in force, and a notice says so, until the setting ``accept_config`` has the code that
-the notice names. A changed setting ``control`` is a decision already.
+they hold; several choices in place of one drop none. Then the config before stays in force, and a notice says so, until the
+setting ``accept_config`` has the code that the notice names. A changed setting ``control`` is a decision already.
 """
 
 import hashlib
@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported
 from pt4al_backend.label_studio.annotations import LabelReader
-from pt4al_backend.label_studio.label_config import LabelConfig, parse
+from pt4al_backend.label_studio.label_config import ClassificationConfig, LabelConfig, MultilabelConfig, parse
 from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 
@@ -97,9 +98,10 @@ def _dropped(store: Store, project: Project, before: LabelReader, new: LabelConf
         return ""
     old = before.config
     held = f"{len(labels):,} {'label' if len(labels) == 1 else 'labels'}"
-    if new.task != old.task:
+    if new.task != old.task and not _is_wider(old, new):
+        was, becomes = (MAIN_TASK_FACTS[each.task].noun for each in (old, new))
         return (
-            f"The labeling config was changed: it makes this {old.task} a {new.task}, which would drop its {held}. "
+            f"The labeling config was changed: it makes this {was} a {becomes}, which would drop its {held}. "
             f"To keep them, restore {old.from_name!r} in Label Studio."
         )
     if gone := sorted(set(old.names) - set(new.names)):
@@ -117,6 +119,11 @@ def _dropped(store: Store, project: Project, before: LabelReader, new: LabelConf
         f"The labeling config was changed: classes that hold labels are gone, {numbers}. If a class was renamed, write "
         f'alias="{example}" on the new one in Label Studio, and its labels stay.'
     )
+
+
+def _is_wider(old: LabelConfig, new: LabelConfig) -> bool:
+    """Whether all that could be said by the old config can be said by the new one: several choices in place of one."""
+    return isinstance(new, MultilabelConfig) and isinstance(old, ClassificationConfig) and new.from_name == old.from_name
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """Frames: the one shape in which a project's images are stored and trained on, and how an image gets into it.
 
-A shape is (height, width) in pixels. Classification sees squares of the image's centre. Segmentation sees the whole
-image: it is scaled until it fits the frame, lies at the top left, and what is left of the frame mirrors it. A mirror, not
-black: every pixel of a frame then looks like the image, and a mean over them is a mean over the image.
+A shape is (height, width) in pixels. Classification, of one class or of several, sees squares of the image's centre.
+Segmentation sees the whole image: it is scaled until it fits the frame, lies at the top left, and what is left of the frame
+mirrors it. A mirror, not black: every pixel of a frame then looks like the image, and a mean over them is a mean over the image.
 """
 
 import math
@@ -75,7 +75,11 @@ def content(size: tuple[int, int], shape: Shape) -> Shape:
 
 
 #: How the images of each main task get into their frame.
-KEEP: dict[str, Callable[[Image.Image, Shape], NDArray[np.uint8]]] = {"classification": crop, "segmentation": fit}
+KEEP: dict[str, Callable[[Image.Image, Shape], NDArray[np.uint8]]] = {
+    "classification": crop,
+    "multilabel": crop,
+    "segmentation": fit,
+}
 
 
 #: Images that decide the shape of all.

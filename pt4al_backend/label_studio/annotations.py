@@ -1,7 +1,7 @@
 """Annotations to labels, labels to predictions: what every kind of project has in common.
 
-A label is a text that the state keeps: a class's name, or the name of a mask. What it takes to read one from an annotation
-and to show one in the editor is a ``LabelReader``'s, of which there is one for each main task.
+A label is a text that the state keeps: a class's name, a set of them, or the name of a mask. What it takes to read one from an
+annotation and to show one in the editor is a ``LabelReader``'s, of which there is one for each main task.
 """
 
 import re
@@ -16,6 +16,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import ImageUnreadable, LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.label_studio.label_config import LabelConfig
 
 #: Key of the image in tasks that were uploaded before the project had a labeling config.
@@ -30,6 +31,8 @@ _SHORT.maxstring = _SHORT.maxother = 3 * LEGIBLE
 
 Annotation = Mapping[str, Any]
 Size = tuple[int, int]  # of an image: width, height
+#: What a model says of an image: a class's name, a set of classes, a mask; or the text that a model left for one of these.
+ModelAnswer = str | LabelSet | Mask
 
 #: Finds a prediction by its id; None if it was deleted.
 Find = Callable[[int], Json | None]
@@ -140,12 +143,12 @@ class LabelReader(ABC):
         return True
 
     @abstractmethod
-    def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:
+    def regions(self, answer: ModelAnswer, confidence: float | None, size: Size | None) -> list[Json]:
         """What the editor shows of a model's answer, as regions of a prediction; none if it shows nothing.
 
         Args:
-            answer: a class's name, a mask, or the name of one that a model left.
-            confidence: the model's top-1 posterior, if known; the editor shows it.
+            answer: the model's.
+            confidence: the model's least confidence, if known; the editor shows it.
             size: of the image, which a mask is stretched to; nothing is drawn on an image of unknown size.
         """
 

@@ -1,4 +1,4 @@
-"""What of a labeling config a model can learn: one choice for one image, or outlines of the classes in it.
+"""What of a labeling config a model can learn: one choice for an image or several, or outlines of the classes in it.
 
 The config is XML that any member of the Label Studio project can edit. A document type is refused, and with it every
 declaration of entities, so that a small config cannot grow into a large one nor read files.
@@ -58,6 +58,13 @@ class ClassificationConfig:
     def names(self) -> tuple[str, ...]:
         """Names of the tags that labels are given with."""
         return (self.from_name,)
+
+
+@dataclass(frozen=True)
+class MultilabelConfig(ClassificationConfig):
+    """A project in which annotators pick any number of the choices for an image (``choice="multiple"``)."""
+
+    task: ClassVar[str] = "multilabel"
 
 
 @dataclass(frozen=True)
@@ -121,10 +128,15 @@ def parse(label_config_xml: str, control: str = "", *, running: str = "", task: 
     image = next(each for each in images if each.get("name") in _targets(found))
     _check(image)
     if found.tag.lower() == "choices":
-        _require_one(found, image, "choices")
-        labels = _labels(found, "choice", fewest=2)
-        return ClassificationConfig(found.get("name", ""), image.get("name", ""), _field(image), labels)
-    _require_one(found, image, "labels")
+        _require_sound(found, image, "choices")
+        kind, fewest = (MultilabelConfig, 1) if _is_multiple(found) else (ClassificationConfig, 2)
+        return kind(found.get("name", ""), image.get("name", ""), _field(image), _labels(found, "choice", fewest))
+    _require_sound(found, image, "labels")
+    if _is_multiple(found):
+        _refuse(
+            f"<{found.tag} {_name(found)}> lets annotators pick several labels for one region, which is not supported.",
+            f'Write choice="single" {_WHERE}.',
+        )
     labels = _labels(found, "label", fewest=1)
     shape, tool = _tool(root, image, found)
     listing = [tag for tag in _tags(root, *_LISTS) if tag is not found and tag.get("name")]
@@ -235,7 +247,7 @@ def _chosen(groups: list[list[Element]], control: str, running: str, task: str) 
             _refuse(what, "Name one of them in the extra params, or remove the setting.")
     outlines = [group for group in groups if group[0].tag.lower() != "choices"]
     choices = [group for group in groups if group[0].tag.lower() == "choices"]
-    likely = (choices or outlines) if task == "classification" else (outlines or choices)
+    likely = (outlines or choices) if task in ("", "segmentation") else (choices or outlines)
     if len(likely) == 1:
         return likely[0]
     found = [tag for group in groups for tag in group]
@@ -246,21 +258,21 @@ def _chosen(groups: list[list[Element]], control: str, running: str, task: str) 
     )
 
 
-def _require_one(control: Element, image: Element, what: str) -> None:
-    """Refuses a tag that does not list what annotators pick from, one for one image."""
+def _require_sound(control: Element, image: Element, what: str) -> None:
+    """Refuses a tag that does not list what annotators pick from for the image."""
     name = image.get("name", "")
     tag = f"<{control.tag} {_name(control)}>"
     if not control.get("name"):
         _refuse(f"The <{control.tag}> of the labeling config has no name.", f'Write <{control.tag} name="label" …> {_WHERE}.')
     if _targets(control) != [name]:
         _refuse(f"{tag} points to more than the image.", f'Write toName="{name}" {_WHERE}.')
-    if control.get("choice", "single").lower() == "multiple":
-        _refuse(
-            f"{tag} lets annotators pick several {what} for one image, which is not supported.",
-            f'Write choice="single" {_WHERE}.',
-        )
     if control.get("value"):
         _refuse(f"{tag} takes its {what} from the task's data.", f"List them as <{what[:-1].title()} …> {_WHERE}.")
+
+
+def _is_multiple(control: Element) -> bool:
+    """Whether annotators may pick several at once."""
+    return control.get("choice", "single").lower() == "multiple"
 
 
 def _is_filled_with(tag: Element, image: Element, labels: Sequence[str]) -> bool:

@@ -15,7 +15,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import Shape, fit_ids, restore_ids
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of, size_of
 from pt4al_backend.label_studio import outlines
-from pt4al_backend.label_studio.annotations import Annotation, Find, LabelReader, Size, regions_by
+from pt4al_backend.label_studio.annotations import Annotation, Find, LabelReader, ModelAnswer, Size, regions_by
 from pt4al_backend.label_studio.label_config import SegmentationConfig
 from pt4al_backend.label_studio.votes import ANY_SIZE, Vote, claimed_shape, majority
 
@@ -121,8 +121,8 @@ class SegmentationReader(LabelReader):
     def forget_damaged(self) -> None:
         self._drawn.forget_damaged()
 
-    def regions(self, answer: str | Mask, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
-        if not answer or size is None:
+    def regions(self, answer: ModelAnswer, confidence: float | None, size: Size | None) -> list[Json]:  # noqa: ARG002 - each has its own
+        if not isinstance(answer, str | Mask) or not answer or size is None:
             return []
         try:
             mask = self._predicted().get(answer) if isinstance(answer, str) else answer

@@ -46,7 +46,7 @@ class Predictor:
     def predict(self, frames: NDArray[np.uint8]) -> tuple[list[Answer], NDArray[np.float64]]:
         """Answers to stored frames uint8 [n, *stored, 3], and least confidences float64 [n].
 
-        An answer is the name of a class, or a mask of shape ``shape`` with its classes' scores.
+        An answer is the name of a class, a set of classes, or a mask of shape ``shape`` with its classes' scores.
 
         Raises:
             TrainingImpossible: the model has diverged.

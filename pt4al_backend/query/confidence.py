@@ -67,3 +67,19 @@ def confidences(posteriors: NDArray[np.floating]) -> dict[str, NDArray[np.float6
         ValueError: posteriors of another shape, or not finite.
     """
     return {name: confidence(posteriors) for name, confidence in SAMPLERS.items()}
+
+
+def set_confidences(posteriors: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    """The same of images that may have any number of classes, from a posterior of each class by itself, float[n, C].
+
+    Each class is a decision between two, there (p) and not there (1 - p), and has the confidences of these; an image's are the
+    means over its classes. So least confidence is the mean posterior of what is decided, max(p, 1 - p); margin the mean of
+    |2 p - 1|, twice the distance to the threshold of 0.5; entropy one minus the mean entropy in bits. The first two order images
+    alike.
+
+    Raises:
+        ValueError: posteriors of another shape, or not finite.
+    """
+    there = _checked(posteriors)
+    decisions = np.stack([there, 1.0 - there], axis=-1).reshape(-1, 2)
+    return {name: values.reshape(there.shape).mean(axis=1) for name, values in confidences(decisions).items()}

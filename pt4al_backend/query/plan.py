@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
-from pt4al_backend.config.catalog import MAIN_TASK_FACTS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, STRATEGIES
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
@@ -107,12 +107,16 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
     Raises:
         ConfigError: such a strategy.
     """
-    if "posteriors" in needs_of(settings) and not MAIN_TASK_FACTS[task].image_posteriors:
-        key, other = ("sampler", "margin") if settings.strategy == "pt4al" else ("strategy", "core_set")
-        raise ConfigError(
-            f"Setting {key!r}: {getattr(settings, key)!r} needs a posterior of each class for images; {task} has them of pixels.",
-            f"{other!r} does not. {where}",
-        )
+    facts = MAIN_TASK_FACTS[task]
+    if "posteriors" not in needs_of(settings) or not facts.gives:
+        return
+    key, names = ("sampler", BATCH_SAMPLERS) if settings.strategy == "pt4al" else ("strategy", tuple(STRATEGIES))
+    others = [name for name in names if "posteriors" not in needs_of(settings.model_copy(update={key: name}))]
+    raise ConfigError(
+        f"Setting {key!r}: {getattr(settings, key)!r} needs posteriors of images that sum to one; {facts.noun} has "
+        f"{facts.gives}.",
+        f"Use one of {', '.join(others)}. {where}",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,7 @@ from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
-from pt4al_backend.images.mask_files import Mask
-from pt4al_backend.label_studio.annotations import LabelReader, image_of
+from pt4al_backend.label_studio.annotations import LabelReader, ModelAnswer, image_of
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
 
@@ -48,7 +47,7 @@ class Model(Protocol):
     @property
     def stored(self) -> Shape: ...
 
-    def predict(self, frames: NDArray[np.uint8], /) -> tuple[Sequence[str | Mask], NDArray[np.float64]]:
+    def predict(self, frames: NDArray[np.uint8], /) -> tuple[Sequence[ModelAnswer], NDArray[np.float64]]:
         """uint8 [n, *stored, 3] -> n answers with their confidences."""
         ...
 
@@ -57,7 +56,7 @@ class Model(Protocol):
 class Prediction:
     """A model's answer for one image, its confidence 0..1, and the image's size (width, height); None: not known."""
 
-    answer: str | Mask
+    answer: ModelAnswer
     confidence: float | None
     size: tuple[int, int] | None
 

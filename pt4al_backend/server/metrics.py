@@ -75,7 +75,7 @@ GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
     ("labels", "Labelled tasks.", lambda status: status.tasks.labelled),
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
     ("set_aside", "Tasks with an image or an annotation that cannot be used.", lambda status: status.aside_total),
-    ("control_score", "Accuracy, or mIoU, of the newest model on the control picks.", lambda status: status.control.value),
+    ("control_score", "Accuracy, mAP or mIoU of the newest model on the control picks.", lambda status: status.control.value),
     ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
     ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
     ("error", "1 if the project is blocked by an error.", lambda status: float(status.error is not None)),

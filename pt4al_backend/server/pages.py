@@ -86,6 +86,11 @@ def _measure(metric: str) -> str:
     return metric.capitalize() if metric.islower() else metric
 
 
+def _class_measure(metric: str) -> str:
+    """What a metric is the mean of over the classes."""
+    return {"mAP": "Average precision", "mIoU": "IoU"}.get(metric, _measure(metric))
+
+
 def _environment() -> Environment:
     found = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -94,7 +99,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure)
+    found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure, class_measure=_class_measure)
     found.globals["phases"] = PHASES
     return found
 

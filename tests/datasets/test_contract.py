@@ -11,6 +11,7 @@ from pt4al_backend.datasets.dataset import Dataset
 from pt4al_backend.datasets.loader import Loader, Published
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_sets import from_text
 from tests.support.dataset_trees import CIFAR10, HALVES, SHADES, TREES, halves, shade
 
 PIXELS = 10_000
@@ -34,6 +35,8 @@ def test_each_image_has_its_answer(tmp_path: Path, name: str, monkeypatch: pytes
         label = example.label(PIXELS, size)
         if isinstance(label, Mask):
             assert halves(label, found.classes) == HALVES[name]
+        elif found.task == "multilabel":
+            assert set(from_text(label)) <= set(found.classes)
         else:
             assert np.asarray(image).mean() == pytest.approx(shade(classes.index(label)), abs=2)
 

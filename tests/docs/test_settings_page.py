@@ -48,15 +48,16 @@ def test_every_first_query_that_is_listed_is_allowed() -> None:
         project_settings({"first_query": value.replace("N", "2")})
 
 
-def test_page_names_what_segmentation_refuses() -> None:
+@pytest.mark.parametrize("task", ["segmentation", "multilabel"])
+def test_page_names_what_other_main_tasks_refuse(task: str) -> None:
     refused = set()
     for key, values in (("strategy", STRATEGIES), ("sampler", re.findall(r"`(\w+)`", row("sampler")[2]))):
         for value in values:
             try:
-                require_fit(project_settings({key: value}), "segmentation")
+                require_fit(project_settings({key: value}), task)
             except ConfigError:
                 refused.add(value)
-    (sentence,) = re.findall(r"[^.]*for classification only\.", TEXT)
+    (sentence,) = re.findall(r"[^.]*for a single choice only\.", TEXT)
     assert set(re.findall(r"`(\w+)`", sentence)) == refused
 
 

@@ -114,11 +114,11 @@ def test_with_a_legacy_token_labels_arrive_and_what_cannot_work_is_refused(
     with pytest.raises(LabelStudioError) as not_allowed:
         lead.connect_backend(project, backend.url, extra_params='{"rounds": 0}')
     assert "'rounds': 0 is not allowed" in words(not_allowed.value)
-    several = lead.create_project("Several choices", LABEL_CONFIG.replace("<Choices ", '<Choices choice="multiple" '))
-    with pytest.raises(LabelStudioError) as multiple:
-        lead.connect_backend(several, backend.url)
-    assert "lets annotators pick several choices" in words(multiple.value)
-    assert backend.status(several) == {}
+    nested = lead.create_project("Choices of each region", LABEL_CONFIG.replace("<Choices ", '<Choices perRegion="true" '))
+    with pytest.raises(LabelStudioError) as per_region:
+        lead.connect_backend(nested, backend.url)
+    assert "belong to each region" in words(per_region.value)
+    assert backend.status(nested) == {}
 
     lead.connect_backend(project, backend.url, extra_params=PARAMS)
     backend.wait_for(project, phase="labelling", labels_missing=4)

@@ -25,7 +25,7 @@ from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = pytest.mark.label_studio
 
-TWO_CHOICES_AND_MORE = LABEL_CONFIG.replace("<Choices ", '<Choices choice="multiple" ')
+CHOICES_OF_REGIONS = LABEL_CONFIG.replace("<Choices ", '<Choices perRegion="true" ')
 
 
 @dataclass
@@ -202,10 +202,10 @@ def test_config_that_cannot_be_learned_is_reported_and_changes_nothing(plain: Lo
     fresh_round(plain)
     before, served = plain.order(), plain.served()
     plain.annotate_all(before[:2], "red")
-    plain.client.update_project(plain.id, label_config=TWO_CHOICES_AND_MORE)
+    plain.client.update_project(plain.id, label_config=CHOICES_OF_REGIONS)
     stopped = plain.reconcile()
-    assert "lets annotators pick several choices" in stopped.error
-    assert 'choice="single"' in stopped.remedy
+    assert "belong to each region" in stopped.error
+    assert "without perRegion" in stopped.remedy
     assert (plain.order(), plain.served()) == (before, served)
     plain.client.update_project(plain.id, label_config=LABEL_CONFIG)
     assert plain.reconcile().error == ""

@@ -19,12 +19,13 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.jobs.failure import Failure
+from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import disks, pools
 from tests.support.images import CLASSES
-from tests.support.pools import ARROWS, SCENES, Pool
+from tests.support.pools import ARROWS, SCENES, TAGGED, Pool
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def store(tmp_path: Path) -> Path:
     return pools.arrows(tmp_path / "pixels", POOL)
 
 
-@pytest.fixture(params=[ARROWS, SCENES], ids=lambda pool: pool.task)
+@pytest.fixture(params=[ARROWS, TAGGED, SCENES], ids=lambda pool: pool.task)
 def pool(request: pytest.FixtureRequest) -> Pool:
     chosen: Pool = request.param
     return chosen
@@ -120,6 +121,8 @@ def test_ranking_then_learning_leaves_all_that_a_round_needs(tmp_path: Path, poo
     for answer, label in zip(answers, said["labels"].tolist(), strict=True):
         if isinstance(answer, Mask):
             assert np.mean(MaskFiles(training_data / "result" / "masks").get(label).ids == answer.ids) > 0.99
+        elif isinstance(answer, LabelSet):
+            assert answer.text == label
         else:
             assert answer == label
     assert predictor.predict(np.empty((0, *pool.shape, 3), np.uint8))[0] == []
@@ -128,7 +131,7 @@ def test_ranking_then_learning_leaves_all_that_a_round_needs(tmp_path: Path, poo
 def test_wanted_rows_are_kept_of_candidates_and_training_images(tmp_path: Path, pool: Pool) -> None:
     store = pool.store(tmp_path / "pixels", POOL)
     rows = np.arange(40)[::-1]  # the candidates, 0 to 4, are among the images learned
-    outputs = ["features", "posteriors"] if MAIN_TASK_FACTS[pool.task].image_posteriors else ["features"]
+    outputs = ["features", "posteriors"] if not MAIN_TASK_FACTS[pool.task].gives else ["features"]
     training_data = pools.training_data(tmp_path / "learn", store, rows, np.arange(40, 60), pool, outputs=outputs)
     assert run(training_data)[0] == 0
     kept = {path.stem: np.load(path).astype(np.float64) for path in (training_data / "result").glob("*.npy")}
@@ -152,13 +155,12 @@ def test_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> N
     assert (features[0] != features[1]).any()
 
 
-def test_posteriors_wanted_of_a_segmenter_are_an_error(tmp_path: Path) -> None:
-    store = SCENES.store(tmp_path / "pixels", POOL)
-    training_data = pools.training_data(
-        tmp_path / "learn", store, np.arange(40), np.arange(40, 60), SCENES, outputs=["posteriors"]
-    )
+@pytest.mark.parametrize("pool", [SCENES, TAGGED], ids=lambda pool: pool.task)
+def test_posteriors_of_a_model_that_has_none_are_an_error(tmp_path: Path, pool: Pool) -> None:
+    store = pool.store(tmp_path / "pixels", POOL)
+    training_data = pools.training_data(tmp_path / "learn", store, np.arange(40), np.arange(40, 60), pool, outputs=["posteriors"])
     status, events = run(training_data)
-    assert (status, events[-1].error) == (child.EXIT_ERROR, "segmentation has no posteriors of images.")
+    assert (status, events[-1].error) == (child.EXIT_ERROR, f"{pool.task} has no posteriors of images.")
 
 
 def test_late_imports_rank_among_a_pool_that_the_learner_has_memorised(tmp_path: Path) -> None:

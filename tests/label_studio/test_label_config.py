@@ -1,7 +1,7 @@
 import pytest
 
 from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.label_studio.label_config import ClassificationConfig, SegmentationConfig, parse
+from pt4al_backend.label_studio.label_config import ClassificationConfig, MultilabelConfig, SegmentationConfig, parse
 
 IMAGE = '<Image name="image" value="$image"/>'
 CHOICES = '<Choices name="label" toName="image"><Choice value="cat"/><Choice value="dog"/></Choices>'
@@ -160,6 +160,28 @@ def test_boxes_of_the_classes_count_with_the_outlines(tag: str) -> None:
     assert (found.also, found.others) == (("shape",), ("part",))
 
 
+@pytest.mark.parametrize("spelled", ["multiple", "Multiple"])
+def test_several_choices_are_a_main_task_of_their_own(spelled: str) -> None:
+    one, several = (parse(view(IMAGE, CHOICES.replace("name=", f'choice="{choice}" name='))) for choice in ("single", spelled))
+    assert isinstance(several, MultilabelConfig)
+    assert (several.task, several.labels) == ("multilabel", ("cat", "dog"))
+    assert (one.task, one.labels) == ("classification", ("cat", "dog"))
+    assert several != one
+    assert parse(
+        view(IMAGE, CHOICES.replace("name=", 'choice="multiple" name=').replace('<Choice value="dog"/>', ""))
+    ).labels == ("cat",)
+
+
+def test_of_one_choice_and_several_the_setting_decides() -> None:
+    several = CHOICES.replace("label", "tags").replace("name=", 'choice="multiple" name=')
+    both = view(IMAGE, CHOICES, several)
+    assert parse(both, "tags").task == "multilabel"
+    assert parse(both, "label").task == "classification"
+    assert parse(both, running="tags", task="multilabel").from_name == "tags"
+    assert parse(view(IMAGE, several, BRUSH)).task == "segmentation"
+    assert parse(view(IMAGE, several, BRUSH), task="multilabel").task == "multilabel"
+
+
 def test_many_thousand_classes_are_read() -> None:
     choices = "".join(f'<Choice value="{k}"/>' for k in range(20_000))
     assert len(parse(view(IMAGE, f'<Choices name="c" toName="image">{choices}</Choices>')).labels) == 20_000
@@ -189,7 +211,6 @@ def test_many_thousand_classes_are_read() -> None:
         ),
         (view(IMAGE, '<Taxonomy name="t" toName="image"/>'), "neither choices nor outlines, but <Taxonomy>", "<Choices"),
         (view(IMAGE, '<Rating name="r" toName="image"/>', '<TextArea name="t" toName="image"/>'), "<Rating>, <TextArea>", "<Ch"),
-        (view(IMAGE, CHOICES.replace("name=", 'choice="multiple" name=')), "several choices", 'choice="single"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="text"')), "No <Choices> points to", 'toName="image"'),
         (view(IMAGE, CHOICES.replace('toName="image"', 'toName="image,text"')), "more than the image", 'toName="image"'),
         (view(IMAGE, CHOICES.replace('name="label"', "")), "has no name", "name="),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from pt4al_backend.query.confidence import SAMPLERS, entropy, least_confidence, margin
+from pt4al_backend.query.confidence import SAMPLERS, confidences, entropy, least_confidence, margin, set_confidences
 
 unit = st.floats(0, 1, allow_nan=False, allow_subnormal=False)
 
@@ -16,6 +16,30 @@ def test_confidences_by_hand() -> None:
     assert margin(p) == pytest.approx([1.0, 0.2, 0.0])
     h = -(0.5 * np.log2(0.5) + 0.3 * np.log2(0.3) + 0.2 * np.log2(0.1))
     assert entropy(p) == pytest.approx([1.0, 1 - h / 2, 0.0])
+
+
+def test_confidences_of_sets_by_hand() -> None:
+    found = set_confidences(np.array([[1.0, 0.0], [0.5, 0.5], [0.9, 0.2]]))
+    assert found["least_confidence"] == pytest.approx([1.0, 0.5, (0.9 + 0.8) / 2])
+    assert found["margin"] == pytest.approx([1.0, 0.0, (0.8 + 0.6) / 2])
+    h = -(0.9 * np.log2(0.9) + 0.1 * np.log2(0.1) + 0.2 * np.log2(0.2) + 0.8 * np.log2(0.8))
+    assert found["entropy"] == pytest.approx([1.0, 0.0, 1 - h / 2])
+
+
+@given(weights=arrays(np.float32, st.tuples(st.integers(0, 20), st.integers(1, 8)), elements=st.floats(0, 1, width=32)))
+def test_confidences_of_sets_are_means_over_classes_and_do_not_tell_there_from_not_there(weights: NDArray[np.float32]) -> None:
+    found = set_confidences(weights)
+    assert found.keys() == SAMPLERS.keys()
+    for name, values in found.items():
+        assert ((values >= 0) & (values <= 1)).all()
+        np.testing.assert_allclose(values, set_confidences(1 - weights.astype(np.float64))[name], atol=1e-6)
+        each = [confidences(np.stack([column, 1 - column], 1))[name] for column in weights.astype(np.float64).T]
+        np.testing.assert_allclose(values, np.mean(each, axis=0), atol=1e-12)
+
+
+def test_confidence_of_sets_of_a_diverged_model_is_an_error() -> None:
+    with pytest.raises(ValueError, match="diverged"):
+        set_confidences(np.array([[0.5, np.nan]]))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

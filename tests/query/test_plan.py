@@ -159,14 +159,19 @@ def test_output_for_another_strategy_counts_as_no_model(name: str) -> None:
     assert (choice.rows == -1).all()
 
 
-def test_strategy_that_needs_posteriors_of_images_is_refused_for_segmentation() -> None:
+@pytest.mark.parametrize(("task", "words"), [("segmentation", "segmentation"), ("multilabel", "multi-label classification")])
+def test_strategy_that_needs_posteriors_of_images_is_refused_with_those_that_work(task: str, words: str) -> None:
     require_fit(ProjectSettings(strategy="badge"), "classification")
-    require_fit(ProjectSettings(strategy="core_set"), "segmentation")
-    with pytest.raises(ConfigError, match="Setting 'sampler': 'normalised_confidence' needs a posterior"):
-        require_fit(ProjectSettings(sampler="normalised_confidence"), "segmentation")
-    with pytest.raises(ConfigError, match=r"'badge' needs a posterior .* segmentation") as refused:
-        require_fit(ProjectSettings(strategy="badge"), "segmentation")
-    assert "core_set" in refused.value.remedy
+    with pytest.raises(ConfigError, match="Setting 'sampler': 'normalised_confidence' needs posteriors") as refused:
+        require_fit(ProjectSettings(sampler="normalised_confidence"), task)
+    assert "Use one of least_confidence, margin, entropy, k_center" in refused.value.remedy
+    with pytest.raises(ConfigError, match=f"'badge' needs posteriors .* {words}") as refused:
+        require_fit(ProjectSettings(strategy="badge"), task)
+    named = refused.value.remedy.partition(".")[0].removeprefix("Use one of ").split(", ")
+    assert "core_set" in named
+    assert not {"badge", "pal"} & set(named)
+    for strategy in named:
+        require_fit(ProjectSettings(strategy=strategy), task)
 
 
 def test_choice_without_a_model_follows_the_ranking() -> None:

@@ -99,7 +99,7 @@ def test_strategy_unfit_for_the_main_task_is_refused(backend: Backend, store: St
     outlines = '<View><Image name="image" value="$image"/><BrushLabels name="l" toName="image">' + (
         '<Label value="a"/></BrushLabels></View>'
     )
-    with pytest.raises(ConfigError, match="'badge' needs a posterior"):
+    with pytest.raises(ConfigError, match="'badge' needs posteriors"):
         backend.connect(request(outlines, extra_params={"strategy": "badge"}))
     assert store.project(3) is None
     backend.connect(request(extra_params={"strategy": "badge"}))

@@ -84,7 +84,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"extra_params": "{"}, ["JSON"]),
     ({"extra_params": "[" * 5000}, []),
     ({"schema": "<View/>"}, ["no image", "Labeling Interface"]),
-    ({"schema": CONFIG.replace("toName", 'choice="multiple" toName')}, ["several choices"]),
+    ({"schema": CONFIG.replace("toName", 'perRegion="true" toName')}, ["belong to each region"]),
     ({"schema": "no xml"}, ["XML"]),
     ({"schema": None}, ["schema"]),
     ({"hostname": 7}, ["hostname"]),

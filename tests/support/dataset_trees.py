@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pt4al_backend.datasets import imbalanced
+from pt4al_backend.datasets import drawn_shapes, imbalanced
 from pt4al_backend.images.mask_files import Mask
 from tests.support.images import encoded
 
@@ -130,6 +130,11 @@ def camvid(root: Path, patch: pytest.MonkeyPatch) -> None:
         drawings(root / f"{side}annot", [f"{i}.png" for i in range(count)], (0, 11))
 
 
+def shapes(root: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(drawn_shapes, "POOL", 60)
+    patch.setattr(drawn_shapes, "TEST", 20)
+
+
 TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "folder": folder,
     "cifar10": cifar10,
@@ -140,6 +145,7 @@ TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "imagenet67": imagenet67,
     "cityscapes": cityscapes_,
     "camvid": camvid,
+    "shapes": shapes,
 }
 
 #: Classes of the images by their shade, where they are not CIFAR-10's.

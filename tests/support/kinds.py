@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pt4al_backend.images.mask_files import Mask
+from pt4al_backend.label_sets import to_text
 from pt4al_backend.label_studio import label_config, outlines
 from pt4al_backend.label_studio.classification import ClassificationReader
-from pt4al_backend.label_studio.label_config import SegmentationConfig
+from pt4al_backend.label_studio.label_config import MultilabelConfig, SegmentationConfig
+from pt4al_backend.label_studio.multilabel import MultilabelReader
 from tests.support.images import CLASSES, LABEL_CONFIG, arrow_ids
 
 #: Trainings of a second or two.
@@ -34,6 +36,8 @@ class Kind:
         config = label_config.parse(asked or self.label_config)
         if isinstance(config, SegmentationConfig):
             return outlines.regions_of(Mask(arrow_ids(number, config.labels.index(label))), config)
+        if isinstance(config, MultilabelConfig):
+            return MultilabelReader(config).regions(to_text([label], config.labels), None, None)
         return ClassificationReader(config).regions(label, None, None)
 
 
@@ -42,11 +46,12 @@ def _drawn(tag: str) -> str:
 
 
 CLASSIFICATION = Kind("classification", LABEL_CONFIG, "choices", TINY)
+SEVERAL = Kind("multilabel", LABEL_CONFIG.replace("<Choices ", '<Choices choice="multiple" '), "choices", TINY)
 BRUSH = Kind("segmentation", _drawn("BrushLabels"), "brushlabels", {**TINY, "epochs": 20, "pretext": "rotation"})
 POLYGON = Kind("polygons", _drawn("PolygonLabels"), "polygonlabels", BRUSH.params)
 BITMASK = Kind("bitmasks", _drawn("BitmaskLabels"), "bitmasklabels", BRUSH.params)
 
 #: One for each main task.
-KINDS = (CLASSIFICATION, BRUSH)
+KINDS = (CLASSIFICATION, SEVERAL, BRUSH)
 #: One for each tool.
 TOOLS = (*KINDS, POLYGON, BITMASK)

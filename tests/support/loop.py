@@ -20,6 +20,7 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import LabelSplit, split_labels
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
+from pt4al_backend.label_sets import from_text
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio
@@ -27,7 +28,7 @@ from pt4al_backend.state.paths import mask_dir, project_dir
 from pt4al_backend.state.schema import Pick, Project, Round
 from pt4al_backend.state.store import Store
 from tests.support.images import CLASSES, arrow, class_of, save
-from tests.support.kinds import CLASSIFICATION, Kind
+from tests.support.kinds import CLASSIFICATION, SEVERAL, Kind
 from tests.support.servers import LabelStudioServer, wait_until
 
 #: For anything that takes a training of this size, on a machine that is busy otherwise.
@@ -142,6 +143,9 @@ class Loop:
         """The class that a label of the state stands for, or the one that its mask shows."""
         if self.kind is CLASSIFICATION:
             return label
+        if self.kind is SEVERAL:
+            (name,) = from_text(label)
+            return name
         ids = MaskFiles(mask_dir(self.settings, self.id)).get(label).ids
         (shown,) = set(np.unique(ids).tolist()) - {UNLABELLED}
         return CLASSES[shown]

@@ -14,6 +14,7 @@ from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LearnSpec, RankSpec
+from pt4al_backend.label_sets import to_text
 from tests.support.images import CLASSES, arrow
 
 SIZE = 16
@@ -88,6 +89,15 @@ def named(_: Path, rows: NDArray[np.int64]) -> NDArray[np.str_]:
     return np.array(CLASSES, np.str_)[targets(rows)]
 
 
+def tagged(_: Path, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    """The sets of classes of arrows: their colour, and whether they are large."""
+    return np.array([to_text([CLASSES[row % 3], *(["large"] if row % 8 < 4 else [])], TAGS) for row in rows.tolist()], np.str_)
+
+
+#: What is said of arrows where several things may be said of each.
+TAGS = (*CLASSES, "large")
+
+
 @dataclass(frozen=True)
 class Pool:
     """What a main task is tried on: images, their labels (the folder is for masks), settings that make it fast.
@@ -106,6 +116,7 @@ class Pool:
 
 ARROWS = Pool("classification", CLASSES, SHAPE, arrows, named, {"width": 8}, epochs=15)
 ROSETTES = Pool("classification", CLASSES, SHAPE, rosettes, named, {"width": 8}, epochs=15)
+TAGGED = Pool("multilabel", TAGS, SHAPE, arrows, tagged, {"width": 8}, epochs=20)
 SCENES = Pool(
     "segmentation",
     tuple(SCENERY),

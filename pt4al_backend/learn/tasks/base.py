@@ -15,13 +15,14 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask, MaskFiles
+from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.loop import Recipe, extend_epochs, limit_minibatch
 from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
 from pt4al_backend.learn.networks import Body, Form
 from pt4al_backend.learn.objective import Trainable
 
-#: A model's answer for an image: the name of a class, or a mask at the size of the frame.
-Answer = str | Mask
+#: A model's answer for an image: the name of a class, a set of classes, or a mask at the size of the frame.
+Answer = str | LabelSet | Mask
 #: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS``.
 Confidences = dict[str, NDArray[np.float64]]
 
@@ -35,10 +36,14 @@ class Interval(TypedDict):
 
 
 class Metrics(Interval):
-    """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images."""
+    """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images.
+
+    ``exact_match`` is the share of images whose whole set of classes is right, ``classes`` the metric of each class.
+    """
 
     metric: str
     total: int
+    exact_match: NotRequired[Interval]
     classes: NotRequired[dict[str, Interval]]
 
 
@@ -79,7 +84,7 @@ class MainTask(Trainable):
 
     @abstractmethod
     def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
-        """The target of each label: a class name, or a name among ``masks``. ``file`` may be used to keep targets in.
+        """The target of each label: a class, a set of them, or a name among ``masks``. ``file`` may be used to keep targets in.
 
         Raises:
             TrainingImpossible: a label that this task does not know.
@@ -154,16 +159,16 @@ class MainTask(Trainable):
 
     @abstractmethod
     def store(self, answer: Answer, masks: MaskFiles) -> str:
-        """The name that stands for an answer: that of a class, or of the mask once it is written into ``masks``."""
+        """The text that stands for an answer: of a class or a set, or the mask's name once it is written into ``masks``."""
 
     # measuring
 
     @abstractmethod
-    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
-        """What the metrics need of each image, int64 [m, ...]; tallies of several minibatches are concatenated."""
+    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[Any]:
+        """What the metrics need of each image, [m, ...]; tallies of several minibatches are concatenated."""
 
     @abstractmethod
-    def metrics(self, tallies: NDArray[np.int64]) -> Metrics:
+    def metrics(self, tallies: NDArray[Any]) -> Metrics:
         """How well the model did on images drawn uniformly."""
 
 

@@ -11,12 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.tasks.base import Interval, Metrics
-
-DRAWS = 1000
-SEED = 0
-#: With fewer images an interval is all of 0 to 1: the bootstrap only repeats the few that it has.
-LEAST_IMAGES = 5
+from pt4al_backend.learn.tasks import intervals
+from pt4al_backend.learn.tasks.base import Metrics
 
 
 def tally(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
@@ -39,29 +35,13 @@ def metrics(tallies: NDArray[np.int64], classes: Sequence[str]) -> Metrics:
     """Mean and classes' intersection over union of images, tallies [n, C, 3], with percentile bootstrap intervals (95 %).
 
     The bootstrap draws images, n of n, so that its interval covers what other control picks would have given. With fewer than
-    ``LEAST_IMAGES`` images intervals are 0 to 1, and so is that of a class that fewer images have, in prediction or truth.
+    ``intervals.LEAST_IMAGES`` images intervals are 0 to 1, and so is that of a class that fewer images have, in prediction or
+    truth.
     """
     total, each = len(tallies), ratios(tallies.sum(0))
     having = tallies.any(2).sum(0)  # images that have the class
-    images = np.random.default_rng(SEED).multinomial(total, np.full(total, 1 / total), DRAWS) if total else np.empty((0, 0))
-    drawn = ratios(np.tensordot(images, tallies, 1))
+    drawn = np.concatenate([ratios(np.tensordot(times, tallies, 1)) for times in intervals.draws(total)])
     return {
-        "metric": "mIoU",
-        **_value(_mean(each), _mean(drawn), total),
-        "total": total,
-        "classes": {name: _value(each[k], drawn[:, k], int(having[k])) for k, name in enumerate(classes)},
+        **intervals.measured("mIoU", intervals.bootstrapped(intervals.mean(each), intervals.mean(drawn), total), total),
+        "classes": {name: intervals.bootstrapped(each[k], drawn[:, k], int(having[k])) for k, name in enumerate(classes)},
     }
-
-
-def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the classes that are there, float64 [...]."""
-    there = ~np.isnan(values)
-    mean: NDArray[np.float64] = np.where(there, values, 0).sum(-1) / np.where(there.any(-1), there.sum(-1), np.nan)
-    return mean
-
-
-def _value(value: NDArray[np.float64], drawn: NDArray[np.float64], images: int) -> Interval:
-    if np.isnan(value):
-        return {"value": None, "low": None, "high": None}
-    low, high = (0.0, 1.0) if images < LEAST_IMAGES else np.nanpercentile(drawn, [2.5, 97.5])
-    return {"value": float(value), "low": float(low), "high": float(high)}

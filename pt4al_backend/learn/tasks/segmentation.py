@@ -172,13 +172,13 @@ class Segmentation(MainTask):
 
     # measuring
 
-    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[np.int64]:
+    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[Any]:
         tallies = np.zeros((len(answers), len(self.classes), 3), np.int64)
         for k, (answer, truth) in enumerate(zip(answers, targets, strict=True)):
             assert isinstance(answer, Mask)  # noqa: S101 - its own
             tallies[k] = iou.tally(answer.ids, truth, len(self.classes))
         return tallies
 
-    def metrics(self, tallies: NDArray[np.int64]) -> Metrics:
+    def metrics(self, tallies: NDArray[Any]) -> Metrics:
         """Mean intersection over union at the size of the frame, to which the annotators' masks are scaled (nearest pixel)."""
         return iou.metrics(tallies, self.classes)
