@@ -15,7 +15,8 @@ from pt4al_backend.bench.numbers.workbench import Sizes, Workbench
 from pt4al_backend.errors import PT4ALError
 
 #: Offline measurements first, while no server runs beside them.
-ROWS = ("codec", "querying", "scoring", "training", "overhead", "publishing", "acknowledgement", "turnaround", "memory")
+OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking")
+ROWS = (*OFFLINE, "publishing", "acknowledgement", "turnaround", "memory")
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)

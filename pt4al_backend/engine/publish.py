@@ -21,6 +21,7 @@ from pt4al_backend.label_studio.annotations import LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING
 from pt4al_backend.picks import PickKind
+from pt4al_backend.state.rounds import PublicationColumns
 from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState
 from pt4al_backend.state.store import Store
 
@@ -79,6 +80,13 @@ class ServedQueue:
             before_switch=lambda: ctx.require(now=True),
         )
 
+    def is_served(self, round_number: int) -> bool:
+        """Whether Label Studio serves all picks of a round as they are now; found without reading them."""
+        live = self._live(round_number)
+        if live is None or not live.digest or live.hides_answers != (not self._show):
+            return False
+        return live.picks == self._store.pick_count(self._project.id, round_number)
+
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
         """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
 
@@ -88,12 +96,17 @@ class ServedQueue:
         Raises:
             LabelStudioError: Label Studio dropped predictions, or did not answer; the old order stays.
         """
-        served = self._store.publications(self._project.id, PublicationState.LIVE)
-        live = next((publication for publication in served if publication.round == round_number), None)
+        live = self._live(round_number)
         if live is None or self._digest(picks[: live.picks]) != live.digest:
             self._replace(round_number, picks)
         elif len(picks) > live.picks:
             self._extend(live, picks)
+        else:
+            self._store.set_publication(self._project.id, live.version, hides_answers=not self._show)
+
+    def _live(self, round_number: int) -> Publication | None:
+        served = self._store.publications(self._project.id, PublicationState.LIVE)
+        return next((publication for publication in served if publication.round == round_number), None)
 
     @property
     def _other_version(self) -> str:
@@ -111,7 +124,8 @@ class ServedQueue:
         # until the new picks have arrived nothing is live for sure: a crash in between makes the next look replace the version
         self._store.set_publication(self._project.id, live.version, digest="")
         self._send(live.version, picks[live.picks :])
-        self._store.set_publication(self._project.id, live.version, digest=self._digest(picks), picks=len(picks))
+        now: PublicationColumns = {"digest": self._digest(picks), "picks": len(picks), "hides_answers": not self._show}
+        self._store.set_publication(self._project.id, live.version, **now)
 
     def _replace(self, round_number: int, picks: Sequence[Pick]) -> None:
         digest = self._digest(picks)
@@ -132,6 +146,7 @@ class ServedQueue:
                     state=PublicationState.SENDING,
                     digest=digest,
                     picks=len(picks),
+                    hides_answers=not self._show,
                     at=time.time(),
                 )
             )
@@ -236,13 +251,16 @@ def note_choices(ctx: Context) -> None:
 
 def step(ctx: Context) -> Outcome:
     """Publishes the round's picks if Label Studio does not serve them."""
+    queue = ServedQueue.of(ctx)
+    if queue.is_served(ctx.project.round):
+        return Outcome.DONE
     picks = ctx.store.picks(ctx.project.id, ctx.project.round)
     if not picks:
         return Outcome.DONE
     ctx.lease.require()
     note_choices(ctx)
     before, start = ctx.project.served_version, time.monotonic()
-    ServedQueue.of(ctx).publish(ctx.project.round, picks)
+    queue.publish(ctx.project.round, picks)
     if ctx.project.served_version != before:
         ctx.log("%s tasks are served, sent in %.1f s.", len(picks), time.monotonic() - start)
     return Outcome.DONE

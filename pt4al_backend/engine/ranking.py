@@ -69,7 +69,7 @@ class PoolRanking:
             return False
         if not artefacts.is_complete(learner):
             return True
-        return len(self._jobs.fetched()) > GROWTH * self._project.learner_pool or self._is_another(learner)
+        return self._store.fetched_count(self._project.id) > GROWTH * self._project.learner_pool or self._is_another(learner)
 
     def _is_another(self, learner: Path) -> bool:
         trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
@@ -77,7 +77,7 @@ class PoolRanking:
 
     def is_unranked(self) -> bool:
         """Whether fetched images wait for a pretext loss."""
-        return bool(np.isnan(self._jobs.fetched().losses).any())
+        return self._store.has_unranked(self._project.id)
 
     def rank(self, on_progress: Report, on_tick: OnTick, *, from_scratch: bool = False) -> None:
         """Trains the pretext learner if there is none, or ``from_scratch``; else scores late arrivals and gives them a batch.
@@ -167,7 +167,7 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
         ctx.retries.failed(ctx.project, JobKind.RANK)
         ctx.notice("pretext", f"Ranking failed and is tried again later; images go unranked until then. {error}")
         return
-    ctx.log("%s images are ranked, in %.1f s.", len(Rounds.of(ctx).pool()), time.monotonic() - start)
+    ctx.log("%s images are ranked, in %.1f s.", ctx.store.fetched_count(ctx.project.id), time.monotonic() - start)
     ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
     quality = ctx.project.quality

@@ -3,7 +3,6 @@
 from pt4al_backend.engine import intake, publish, ranking, rounds, serving, sync, train
 from pt4al_backend.engine.context import Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
-from pt4al_backend.engine.sync import Sync
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.phases import Phase
 
@@ -41,20 +40,17 @@ def register(ctx: Context) -> Outcome:
 
 def rest(ctx: Context) -> Outcome:
     """Shows what the project waits for, and does what no round has to wait for."""
-    current = Rounds.of(ctx)
-    pool = current.pool()
-    left_out = 0 if len(pool) else ctx.store.counts(ctx.project.id)["tasks"]
+    has_pool = ctx.store.has_pool(ctx.project.id)
+    left_out = 0 if has_pool else ctx.store.task_count(ctx.project.id)
     ctx.notice("pool", f"All {left_out:,} tasks are set aside, as listed below: none has a usable image." if left_out else "")
-    if not len(pool):
+    if not has_pool:
         ctx.phase(Phase.WAITING_FOR_TASKS)
-    elif sum(current.unanswered()) or not pool.answered.all():
-        ctx.phase(Phase.LABELLING)
     else:
-        ctx.phase(Phase.EXHAUSTED)
+        ctx.phase(Phase.LABELLING if Rounds.of(ctx).waits_for_people() else Phase.EXHAUSTED)
     if ctx.project.notices.get("webhook"):
         ctx.notice("webhook", ctx.registration.repair_webhook())
     if ctx.full_sync_due:
-        Sync(ctx.store, ctx.client, ctx.project, ctx.reader).full()
+        sync.full(ctx)
     return publish.prune(ctx)
 
 

@@ -36,6 +36,9 @@ from pt4al_backend.state.tasks import Tasks
 log = logging.getLogger(__name__)
 
 
+#: What a round waits for; its reserve is answered on top.
+QUERY = (PickKind.QUERY, PickKind.CONTROL)
+
 #: Label Studio says "no more tasks" when all that is left of a queue is in other annotators' hands: one for each of many.
 LEAST_LEFT = 20
 
@@ -60,36 +63,32 @@ class Rounds:
         tasks = self._store.tasks(self._project.id)
         return tasks.where(~tasks.aside)
 
-    def schedule(self, pool: Tasks) -> Schedule:
-        """Sizes for a pool, as the settings say, or as far as it goes."""
-        return fit_schedule(len(pool), self._options)
-
-    def unanswered(self) -> tuple[int, int]:
-        """How many of this round's picks wait for an answer: (query, reserve). Tasks that are gone or set aside count as done."""
-        return self._unanswered(self.pool())
-
-    def _unanswered(self, pool: Tasks) -> tuple[int, int]:
-        waiting = set(pool.ids[~pool.answered].tolist())
-        picks = [pick for pick in self._store.picks(self._project.id, self._project.round) if pick.task_id in waiting]
-        reserve = sum(pick.kind == PickKind.RESERVE for pick in picks)
-        return len(picks) - reserve, reserve
+    def schedule(self) -> Schedule:
+        """Sizes for the pool, as the settings ask or as far as it goes."""
+        return fit_schedule(self._store.pool_count(self._project.id), self._options)
 
     def is_answered(self) -> bool:
-        """Whether the open round has a query and all of it is answered."""
+        """Whether the open round has a query and all of it is answered. Tasks that are gone or set aside count as done."""
         current = self._store.round(self._project.id, self._project.round)
-        if current is None or current.state != RoundState.OPEN:
+        if current is None or current.state != RoundState.OPEN or not self._has_query(current.number):
             return False
-        has_query = any(pick.kind != PickKind.RESERVE for pick in self._store.picks(self._project.id, current.number))
-        return has_query and self.unanswered()[0] == 0
+        return not self._store.unanswered_picks(self._project.id, current.number, *QUERY, at_most=1)
+
+    def waits_for_people(self) -> bool:
+        """Whether a pick of the open round, or another task of the pool, has no answer."""
+        project = self._project
+        return bool(self._store.unanswered_picks(project.id, project.round, at_most=1)) or self._store.has_unanswered(project.id)
+
+    def _has_query(self, number: int) -> bool:
+        return self._store.has_picks(self._project.id, number, *QUERY)
 
     # opening
 
     def start(self) -> None:
         """Opens round 1 at once with its control picks and a uniform reserve, while the pretext learner still trains."""
-        pool = self.pool()
-        if self._project.round or not len(pool):
+        if self._project.round or not self._store.has_pool(self._project.id):
             return
-        schedule = self.schedule(pool)
+        pool, schedule = self.pool(), self.schedule()
         controls, free = self._controls(pool, schedule, 1)
         reserve = draw_controls(free, schedule.reserve, self._options.seed + 1)
         places = np.arange(len(reserve)) / max(len(reserve), 1)
@@ -104,13 +103,11 @@ class Rounds:
         current = self._store.round(self._project.id, self._project.round)
         if current is None:
             return
-        picks = self._store.picks(self._project.id, current.number)
         if current.state == RoundState.STARTING:
+            picks = self._store.picks(self._project.id, current.number)
             controls = np.array([pick.task_id for pick in picks if pick.kind == PickKind.CONTROL], np.int64)
             self._open(current.number, scored(), controls)
-            return
-        has_query = any(pick.kind != PickKind.RESERVE for pick in picks)
-        if current.state == RoundState.OPEN and not has_query and not self.pool().answered.all():
+        elif not self._has_query(current.number) and self._store.has_unanswered(self._project.id):
             self._open(current.number, scored(), np.empty(0, np.int64))
 
     def open_next(self, scored: StoredOutput, closed: ClosedRound) -> None:
@@ -119,8 +116,7 @@ class Rounds:
 
     def _open(self, number: int, scored: StoredOutput, served: Ids, closed: ClosedRound | None = None) -> None:
         """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
-        pool = self.pool()
-        schedule = self.schedule(pool)
+        pool, schedule = self.pool(), self.schedule()
         drawn, free = self._controls(pool, schedule, number)
         kept = served[np.isin(served, pool.ids)]
         controls = np.concatenate([kept, drawn[~np.isin(drawn, kept)]])[: max(schedule.control, len(kept))]
@@ -207,7 +203,7 @@ class Rounds:
         At the start of a sweep they are cut over what is left of the pool, ``from_scratch`` always. By pretext loss if that is
         ``meaningful``, over the tasks that have one.
         """
-        schedule = self.schedule(pool)
+        schedule = self.schedule()
         starts_sweep = (number - 1) % schedule.rounds == 0
         chosen = pool.where(~pool.answered) if starts_sweep else pool
         if meaningful:
@@ -220,8 +216,7 @@ class Rounds:
 
     def candidates(self, number: int) -> Ids:
         """Tasks that the model must score before round ``number`` can be opened."""
-        pool = self.pool()
-        schedule = self.schedule(pool)
+        pool, schedule = self.pool(), self.schedule()
         _, free = self._controls(pool, schedule, number)
         chosen = pool.where(np.isin(pool.ids, free) & (pool.rows >= 0))
         strategy = strategy_of(self._options, schedule.rounds)
@@ -235,11 +230,11 @@ class Rounds:
 
         Little is less than half, and in a small reserve less than ``LEAST_LEFT``.
         """
-        pool = self.pool()
-        schedule = self.schedule(pool)
-        number = self._project.round
-        if not number or sum(self._unanswered(pool)) >= max(schedule.reserve // 2, min(schedule.reserve, LEAST_LEFT)):
+        number, schedule = self._project.round, self.schedule()
+        little = max(schedule.reserve // 2, min(schedule.reserve, LEAST_LEFT))
+        if not number or self._store.unanswered_picks(self._project.id, number, at_most=little) >= little:
             return False
+        pool = self.pool()
         picks = self._store.picks(self._project.id, number)
         _, free = self._controls(pool, schedule, number)
         free = np.setdiff1d(free, np.array([pick.task_id for pick in picks], np.int64))
@@ -279,7 +274,7 @@ def last_output(settings: ServerSettings, project: Project, options: ProjectSett
 def start(ctx: Context) -> Outcome:
     """Opens round 1, and says what the pool is too small for."""
     rounds = Rounds.of(ctx)
-    ctx.notice("schedule", rounds.schedule(rounds.pool()).notice)
+    ctx.notice("schedule", rounds.schedule().notice)
     rounds.start()
     return Outcome.DONE
 

@@ -8,9 +8,11 @@ the annotations are not those that were read before.
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from pt4al_backend.aliases import Json
 from pt4al_backend.engine.context import Context, Outcome
@@ -32,6 +34,13 @@ OVERLAP = timedelta(seconds=10)
 SETTLED = timedelta(minutes=2)
 
 
+class _State(NamedTuple):
+    """What the state has of some tasks: the references of their images, and the answers of those that have one."""
+
+    images: dict[int, str]
+    answers: dict[int, StoredAnswer]
+
+
 class Sync:
     """Brings one project's tasks and answers up to date in the store."""
 
@@ -47,52 +56,52 @@ class Sync:
         ``reread``: all tasks, because the labeling config names another field for the image, or other labels.
         """
         since = "" if reread else self._project.synced_until
-        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
         changed = _seen_until(since) if since else None
         for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._reader.page_size):
-            self._take(page, known, before, reread=reread)
+            self._take(page, reread=reread)
             since = max([since, *(str(task["updated_at"]) for task in page)])
         if since != self._project.synced_until:
             self._store.change(self._project, synced_until=since)
 
     def full(self) -> None:
-        """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one."""
-        present = {int(i) for i in self._client.task_ids(self._project.id)}
-        known, before = self._store.task_images(self._project.id), self._store.answers(self._project.id)
-        self._store.drop_tasks(self._project.id, sorted(known.keys() - present))
-        if present - known.keys():
+        """Takes over everything: deleted tasks go, unknown ones come, answers are compared one by one.
+
+        Of tasks that were seen before, no more than their numbers is held, and of a page what the state has of it.
+        """
+        present = np.asarray(self._client.task_ids(self._project.id), np.int64)
+        known = self._store.task_ids(self._project.id)
+        self._store.drop_tasks(self._project.id, np.setdiff1d(known, present).tolist())
+        if len(np.setdiff1d(present, known)):
             for page in self._client.task_pages(self._project.id, page_size=self._reader.page_size):
-                self._take(page, known, before)
+                self._take(page)
         else:
-            answered: set[int] = set()
+            answered = [np.empty(0, np.int64)]
             for page in self._client.answered_pages(self._project.id):
-                self._take_again([int(task["id"]) for task in page if self._is_news(task, known, before)], known, before)
-                answered.update(int(task["id"]) for task in page)
-            gone = present - answered
-            withdrawn = {i: StoredAnswer(AnswerKind.NONE) for i in self._store.answers(self._project.id) if i in gone}
+                state = self._state_of(page)
+                self._take_again([int(task["id"]) for task in page if self._is_news(task, state)])
+                answered.append(np.array([task["id"] for task in page], np.int64))
+            gone = np.setdiff1d(self._store.answered_ids(self._project.id), np.concatenate(answered))
+            withdrawn = dict.fromkeys(gone.tolist(), StoredAnswer(AnswerKind.NONE))
             self._store.put_answers(self._project.id, withdrawn)
         self._store.change(self._project, full_sync_at=time.time())
 
-    def _take(
-        self,
-        page: Iterable[Mapping[str, Any]],
-        known: dict[int, str],
-        before: Mapping[int, StoredAnswer],
-        *,
-        reread: bool = False,
-    ) -> None:
+    def _state_of(self, page: Sequence[Mapping[str, Any]]) -> _State:
+        ids = [int(task["id"]) for task in page]
+        return _State(self._store.task_images(self._project.id, ids), self._store.answers(self._project.id, ids))
+
+    def _take(self, page: Sequence[Mapping[str, Any]], *, reread: bool = False) -> None:
         tasks: list[Json] = []
         answers: dict[int, StoredAnswer] = {}
-        news = [task for task in page if reread or self._is_news(task, known, before)]
+        state = self._state_of(page)
+        news = [task for task in page if reread or self._is_news(task, state)]
         sizes = self._store.sizes(self._project.id, [int(task["id"]) for task in news if task.get("annotations")])
         for task in news:
             task_id = int(task["id"])
             image, problem = self._image(task)
-            if known.get(task_id) != image:
+            if state.images.get(task_id) != image:
                 tasks.append({"id": task_id, "image": image, "problem": problem})
-                known[task_id] = image
                 sizes.pop(task_id, None)  # it was another image's
-            stamp, old = _stamp(task.get("annotations") or []), before.get(task_id)
+            stamp, old = _stamp(task.get("annotations") or []), state.answers.get(task_id)
             same = old if old and old.stamp == stamp and old.answer == AnswerKind.LABEL else None
             answers[task_id] = self._answer(task, same, sizes.get(task_id), stamp)
         self._store.put_tasks(self._project.id, tasks)
@@ -100,30 +109,25 @@ class Sync:
 
     def read_again(self, fetched: Sequence[int]) -> None:
         """Reads annotations again whose image has come: they waited for its size, or were drawn on one of another size."""
-        if not fetched:
-            return
-        before = self._store.answers(self._project.id)
-        sizes = self._store.sizes(self._project.id, [task_id for task_id in fetched if task_id in before])
-        again = [task_id for task_id, size in sizes.items() if self._says_more(before[task_id], size)]
-        if again:
-            kept = {task_id: before[task_id] for task_id in before.keys() - set(again)}
-            self._take_again(again, self._store.task_images(self._project.id), kept)
+        before = self._store.answers(self._project.id, fetched)
+        sizes = self._store.sizes(self._project.id, list(before))
+        self._take_again([task_id for task_id, size in sizes.items() if self._says_more(before[task_id], size)])
 
     def _says_more(self, answer: StoredAnswer, size: Size) -> bool:
         is_label = answer.answer == AnswerKind.LABEL
         return not answer.stamp or (is_label and bool(self._reader.unusable_reason(answer.label, size)))
 
-    def _take_again(self, ids: Sequence[int], known: dict[int, str], before: Mapping[int, StoredAnswer]) -> None:
+    def _take_again(self, ids: Sequence[int]) -> None:
         for page in self._client.named_pages(self._project.id, ids, page_size=self._reader.page_size):
-            self._take(page, known, before)
+            self._take(page, reread=True)
 
-    def _is_news(self, task: Mapping[str, Any], known: Mapping[int, str], before: Mapping[int, StoredAnswer]) -> bool:
+    def _is_news(self, task: Mapping[str, Any], state: _State) -> bool:
         """Whether a task has another image or other annotations than before, or a part of its label is gone; reads no result."""
-        old = before.get(int(task["id"]))
-        is_read = _stamp(task.get("annotations") or []) == (old.stamp if old else "")
-        return (
-            known.get(int(task["id"])) != self._image(task)[0] or not is_read or not self._reader.holds(old.label if old else "")
-        )
+        task_id = int(task["id"])
+        old = state.answers.get(task_id)
+        label, stamp = (old.label, old.stamp) if old else ("", "")
+        is_read = _stamp(task.get("annotations") or []) == stamp and state.images.get(task_id) == self._image(task)[0]
+        return not is_read or not self._reader.holds(label)
 
     def _image(self, task: Mapping[str, Any]) -> tuple[str, str]:
         try:
@@ -175,6 +179,11 @@ def catch_up(ctx: Context) -> None:
     Sync(ctx.store, ctx.client, ctx.project, ctx.reader).increment()
 
 
+def full(ctx: Context) -> None:
+    """Takes over everything."""
+    Sync(ctx.store, ctx.client, ctx.project, ctx.reader).full()
+
+
 def read_again(ctx: Context, fetched: Sequence[int]) -> None:
     """Reads annotations again for which the size of their image matters, now that these were fetched."""
     Sync(ctx.store, ctx.client, ctx.project, ctx.reader).read_again(fetched)
@@ -188,7 +197,7 @@ def step(ctx: Context) -> Outcome:
     control = ctx.reader.config.from_name
     reread = (ctx.config_xml, control) != (ctx.project.config_read, ctx.project.control_read)
     sync.increment(reread=reread)
-    if ctx.store.counts(ctx.project.id)["tasks"] != ctx.remote.task_number:
+    if ctx.store.task_count(ctx.project.id) != ctx.remote.task_number:
         sync.full()
     if reread:
         ctx.store.change(ctx.project, config_read=ctx.config_xml, control_read=control)

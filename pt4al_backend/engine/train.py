@@ -30,7 +30,7 @@ from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
-from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.label_studio.annotations import LabelReader, Size
 from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
@@ -38,7 +38,7 @@ from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Project, RoundState
 from pt4al_backend.state.store import Store
-from pt4al_backend.state.tasks import StoredAnswer, Tasks
+from pt4al_backend.state.tasks import StoredAnswer
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +67,16 @@ class LabelSplit:
 
 
 def split_labels(
-    tasks: Tasks, answers: Mapping[int, StoredAnswer], controls: Ids, reader: LabelReader, *, train_on_accepted: bool
+    sizes: Mapping[int, Size], answers: Mapping[int, StoredAnswer], controls: Ids, reader: LabelReader, *, train_on_accepted: bool
 ) -> LabelSplit:
-    """Splits the labels of fetched images; control picks are never trained on, nor are accepted predictions unless wanted."""
-    labelled = tasks.where(tasks.labelled)
-    sizes = dict(zip(labelled.ids.tolist(), map(tuple, labelled.sizes.tolist()), strict=True))
+    """Splits labels; control picks are never trained on, nor are accepted predictions unless wanted.
+
+    ``sizes`` are those of the images that can be trained on, by task; what is labelled without one is left out.
+    """
     measures = set(controls.tolist())
     split = LabelSplit({}, {}, {}, [])
     for task_id, answer in sorted(answers.items()):
-        if task_id not in sizes:
+        if task_id not in sizes or answer.answer != AnswerKind.LABEL:
             continue
         if not reader.holds(answer.label):
             split.lost.append(task_id)
@@ -121,9 +122,10 @@ class RoundTraining:
     def take_labels(self) -> LabelSplit:
         """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""
         answers = self._store.answers(self._project.id)
+        sizes = self._store.fetched_sizes(self._project.id, list(answers))
         controls = self._store.control_ids(self._project.id)
         accepted = self._options.train_on_accepted
-        split = split_labels(self._jobs.fetched(), answers, controls, self._reader, train_on_accepted=accepted)
+        split = split_labels(sizes, answers, controls, self._reader, train_on_accepted=accepted)
         notes = list(split.unusable.values())
         skipped = [AnswerKind.SKIP] * len(notes)
         unread = [""] * len(notes)  # with a full pass they are read again, by the size that their image has
@@ -291,8 +293,14 @@ def _turn(ctx: Context) -> Outcome | None:
     """Trains when the round is answered or the button was pressed, and opens the next round; None if it did."""
     training = RoundTraining.of(ctx)
     ctx.notice("model", MODEL_GONE if training.is_model_gone() else "")
+    is_answered = Rounds.of(ctx).is_answered()
+    if not is_answered and ctx.project.trainings_requested <= ctx.project.trainings_handled:
+        return Outcome.DONE
     labels = training.take_labels()
-    if not _is_due(ctx, training, labels):
+    if labels.lost:
+        sync.full(ctx)  # reads them again, so that the model need not do without them
+        labels = training.take_labels()
+    if not is_answered and not _is_due_early(ctx, training, labels):
         return Outcome.DONE
     if not ctx.retries.may_run(ctx.project, JobKind.LEARN):
         return Outcome.WITHHELD
@@ -308,12 +316,9 @@ def _turn(ctx: Context) -> Outcome | None:
     return None
 
 
-def _is_due(ctx: Context, training: RoundTraining, labels: LabelSplit) -> bool:
+def _is_due_early(ctx: Context, training: RoundTraining, labels: LabelSplit) -> bool:
+    """Whether the button that was pressed closes a round that is not answered yet; if not, says why."""
     project = ctx.project
-    if Rounds.of(ctx).is_answered():
-        return True
-    if project.trainings_requested <= project.trainings_handled:
-        return False
     current = ctx.store.round(project.id, project.round)
     before = ctx.store.round(project.id, project.round - 1)
     if current is None or current.state != RoundState.OPEN:

@@ -1,13 +1,14 @@
 """The rounds of the state: their picks, what each learned, and what Label Studio serves."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
 
 from pt4al_backend.measures import Control
 from pt4al_backend.picks import PickKind
@@ -41,6 +42,16 @@ class PublicationColumns(TypedDict, total=False):
     state: PublicationState
     digest: str
     picks: int
+    hides_answers: bool
+
+
+def outdate(session: Session, project_id: int, rounds: Iterable[int]) -> None:
+    """Notes that what is served of these rounds is not what is picked, as part of a transaction that changes their picks.
+
+    So a look need not read thousands of picks to find that they are the same. Picks that only follow are not a change.
+    """
+    live = (Publication.project_id == project_id, Publication.state == PublicationState.LIVE)
+    session.execute(update(Publication).where(*live, Publication.round.in_(list(rounds))).values(digest=""))
 
 
 class RoundStore(Database):
@@ -61,7 +72,7 @@ class RoundStore(Database):
     ) -> None:
         """Closes the round before ``opened`` if ``closed`` is given, and opens ``opened`` with its picks, in one transaction.
 
-        A round of that number that is still starting is replaced, and so are its picks.
+        A round of that number that is still starting is replaced, and so are its picks: what is served of it is out of date.
         """
         number, columns = id_of(project), ProjectColumns(round=opened.number)
         if closed and closed.model:
@@ -71,6 +82,7 @@ class RoundStore(Database):
                 before = (Round.project_id == number, Round.number == opened.number - 1)
                 values = {"state": RoundState.CLOSED, "closed_at": time.time(), **vars(closed)}
                 session.execute(update(Round).where(*before).values(values))
+            outdate(session, number, [opened.number])
             session.execute(delete(Pick).where(Pick.project_id == number, Pick.round == opened.number))
             session.execute(delete(Round).where(Round.project_id == number, Round.number == opened.number))
             change(session, project, columns)

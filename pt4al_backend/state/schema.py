@@ -1,9 +1,10 @@
 """The tables of the state, for SQLite and PostgreSQL alike. Changes go through a migration in ``migrations/versions``."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypedDict
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, inspect
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from pt4al_backend.measures import Control, PretextQuality
@@ -95,6 +96,8 @@ class Project(Base):
     trainings_requested: Mapped[int] = mapped_column(Integer, default=0)  # counts presses of Start Training
     trainings_handled: Mapped[int] = mapped_column(Integer, default=0)  # the last press that was handled
 
+    device_wanted_at: Mapped[float | None] = mapped_column(Float)  # since when a training waits for the device; None: none does
+
     view_made: Mapped[bool] = mapped_column(Boolean, default=False)  # once: people may delete the Data Manager's tab
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
@@ -155,6 +158,7 @@ class ProjectColumns(TypedDict, total=False):
     requests_handled: int
     trainings_requested: int
     trainings_handled: int
+    device_wanted_at: float | None
     view_made: bool
     synced_until: str
     full_sync_at: float
@@ -176,10 +180,23 @@ class ProjectColumns(TypedDict, total=False):
     served_version: str
 
 
+#: What a task may lack or be left out for, in words that both databases find their partial index by: no bound parameters.
+LACKING: Mapping[str, str] = {
+    "unfetched": "\"row\" IS NULL AND image <> ''",
+    "unranked": '"row" IS NOT NULL AND loss IS NULL',
+    "unanswered": "answer = 'none'",
+    "aside": "problem <> ''",
+}
+
+
 class Task(Base):
     """One task of the pool: its image, its pretext loss and batch, and its annotators' answer."""
 
     __tablename__ = "tasks"
+    __table_args__ = tuple(
+        Index(f"tasks_{name}", "project_id", "id", sqlite_where=text(lacking), postgresql_where=text(lacking))
+        for name, lacking in LACKING.items()
+    )
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -242,6 +259,7 @@ class Publication(Base):
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
     round: Mapped[int] = mapped_column(Integer)
     state: Mapped[PublicationState] = mapped_column()
-    digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers
+    digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers; "": they are other ones now
+    hides_answers: Mapped[bool | None] = mapped_column(Boolean)  # whether models' answers are left out of it
     picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
     at: Mapped[float] = mapped_column(Float)

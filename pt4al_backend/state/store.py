@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, update
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.lease import Lease, hold
+from pt4al_backend.state.outstanding import OutstandingStore
 from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.rounds import RoundStore
 from pt4al_backend.state.schema import Instance, Pick, Project, ProjectColumns, Publication, Round, Task
@@ -27,7 +28,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, RoundStore):
+class Store(TaskStore, RoundStore, OutstandingStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod
@@ -83,7 +84,7 @@ class Store(TaskStore, RoundStore):
 
     def forget(self, project_id: int) -> None:
         """Deletes all rows of a project."""
-        self.drop_tasks(project_id, list(self.task_images(project_id)))  # in slices, as other projects write meanwhile
+        self.drop_tasks(project_id, self.task_ids(project_id).tolist())  # in slices, as other projects write meanwhile
         with self._writing() as session:
             for table in (Pick, Task, Publication, Round):
                 session.execute(delete(table).where(table.project_id == project_id))

@@ -1,6 +1,6 @@
 """The tasks of the state: the pool as columns, answers, counts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,11 @@ from sqlalchemy.orm import Session
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
+from pt4al_backend.state.rounds import outdate
 from pt4al_backend.state.schema import AnswerKind, Pick, Project, ProjectColumns, Task
+
+#: Rows that are held at a time while the whole pool is read.
+STREAMED = 10_000
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,21 @@ def _rows(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str,
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
 
+def _columns(rows: Sequence[Sequence[Any]]) -> tuple[NDArray[Any], ...]:
+    """The columns of ``Tasks`` from rows of the database: id, row, loss, batch, answer, problem, width, height."""
+    ids, places, losses, batches, answers, problems, widths, heights = zip(*rows, strict=True) if rows else ((),) * 8
+    return (
+        np.array(ids, np.int64),
+        np.array([-1 if place is None else place for place in places], np.int64),
+        np.array(losses, np.float64),  # None becomes NaN
+        np.array(batches, np.int64),
+        np.array([answer != AnswerKind.NONE for answer in answers], np.bool_),
+        np.array([answer == AnswerKind.LABEL for answer in answers], np.bool_),
+        np.array([problem != "" for problem in problems], np.bool_),
+        np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
+    )
+
+
 def _number_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(case((condition, 1)))
 
@@ -85,10 +104,22 @@ def _number_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
 class TaskStore(Database):
     """Reads and writes tasks."""
 
-    def task_images(self, project_id: int) -> dict[int, str]:
-        """Image reference of every task."""
+    def task_ids(self, project_id: int) -> NDArray[np.int64]:
+        """Ids of all tasks, ascending."""
+        return self._ids(Task.project_id == project_id)
+
+    def answered_ids(self, project_id: int) -> NDArray[np.int64]:
+        """Ids of all answered tasks, ascending."""
+        return self._ids(Task.project_id == project_id, Task.answer != AnswerKind.NONE)
+
+    def _ids(self, *where: ColumnElement[bool]) -> NDArray[np.int64]:
         with self._reading() as session:
-            return {i: image for i, image in session.execute(select(Task.id, Task.image).where(Task.project_id == project_id))}
+            found = session.scalars(select(Task.id).where(*where).order_by(Task.id).execution_options(yield_per=STREAMED))
+            return np.fromiter(found, np.int64)
+
+    def task_images(self, project_id: int, task_ids: Sequence[int]) -> dict[int, str]:
+        """Image reference of each of the given tasks that is known."""
+        return {i: str(image) for i, image in self._named(project_id, task_ids, Task.image)}
 
     def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
@@ -134,15 +165,10 @@ class TaskStore(Database):
         """Deletes tasks that Label Studio no longer has, with their picks."""
         for part in sliced(ids):
             with self._writing() as session:
-                session.execute(delete(Pick).where(Pick.project_id == project_id, Pick.task_id.in_(part)))
+                picks = (Pick.project_id == project_id, Pick.task_id.in_(part))
+                outdate(session, project_id, session.scalars(select(Pick.round).where(*picks).distinct()))
+                session.execute(delete(Pick).where(*picks))
                 session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
-
-    def to_fetch(self, project_id: int, now: float) -> list[tuple[int, str]]:
-        """Tasks whose image is missing and due to be fetched, by id: (id, image)."""
-        due = (Task.problem == "") | (Task.retry_at <= now)
-        where = (Task.project_id == project_id, Task.row.is_(None), Task.image != "", due)
-        with self._reading() as session:
-            return [(i, image) for i, image in session.execute(select(Task.id, Task.image).where(*where).order_by(Task.id))]
 
     def take_rows(self, project: Project, count: int) -> range:
         """``count`` rows of the frame file that no image has had: a job that names rows never finds another image in them."""
@@ -162,38 +188,41 @@ class TaskStore(Database):
         return pairs[:, 0], pairs[:, 1]
 
     def tasks(self, project_id: int) -> Tasks:
-        """The whole pool as columns."""
+        """The whole pool as columns; rows are read in parts, so that no more than the columns are held."""
         wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.problem, Task.width, Task.height)
+        found = select(*wanted).where(Task.project_id == project_id).order_by(Task.id)
         with self._reading() as session:
-            found = session.execute(select(*wanted).where(Task.project_id == project_id).order_by(Task.id)).all()
-        ids, rows, losses, batches, answers, problems, widths, heights = zip(*found, strict=True) if found else ((),) * 8
-        return Tasks(
-            ids=np.array(ids, np.int64),
-            rows=np.array([-1 if row is None else row for row in rows], np.int64),
-            losses=np.array([np.nan if loss is None else loss for loss in losses], np.float64),
-            batches=np.array(batches, np.int64),
-            answered=np.array([answer != AnswerKind.NONE for answer in answers], np.bool_),
-            labelled=np.array([answer == AnswerKind.LABEL for answer in answers], np.bool_),
-            aside=np.array([problem != "" for problem in problems], np.bool_),
-            sizes=np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
-        )
+            parts = [_columns(part) for part in session.execute(found, execution_options={"yield_per": STREAMED}).partitions()]
+        return Tasks(*map(np.concatenate, zip(*(parts or [_columns(())]), strict=True)))
 
-    def answers(self, project_id: int) -> dict[int, StoredAnswer]:
-        """Every answered task, by id."""
-        wanted = select(Task.id, Task.answer, Task.label, Task.accepted, Task.note, Task.stamp)
+    def answers(self, project_id: int, task_ids: Sequence[int] | None = None) -> dict[int, StoredAnswer]:
+        """Every answered task, by id; of the given ones, or of all."""
+        answered, columns = Task.answer != AnswerKind.NONE, [getattr(Task, name) for name in StoredAnswer._fields]
+        if task_ids is not None:
+            return {i: StoredAnswer(*rest) for i, *rest in self._named(project_id, task_ids, *columns, where=answered)}
+        found = select(Task.id, *columns).where(Task.project_id == project_id, answered)
         with self._reading() as session:
-            found = session.execute(wanted.where(Task.project_id == project_id, Task.answer != AnswerKind.NONE))
-            return {i: StoredAnswer(kind, label, accepted, note, stamp) for i, kind, label, accepted, note, stamp in found}
+            return {i: StoredAnswer(*rest) for i, *rest in session.execute(found.execution_options(yield_per=STREAMED))}
+
+    def _named(
+        self, project_id: int, task_ids: Sequence[int], *columns: Any, where: ColumnElement[bool] | None = None
+    ) -> Iterator[Sequence[Any]]:
+        """Id and columns of the given tasks, as far as ``where`` holds for them."""
+        for part in sliced(task_ids):
+            found = select(Task.id, *columns).where(Task.project_id == project_id, Task.id.in_(part))
+            with self._reading() as session:
+                yield from session.execute(found if where is None else found.where(where)).all()
 
     def sizes(self, project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
         """Width and height of the images of the given tasks, as far as they were fetched."""
-        sizes: dict[int, tuple[int, int]] = {}
-        for part in sliced(task_ids):
-            where = (Task.project_id == project_id, Task.id.in_(part), Task.width.is_not(None))
-            with self._reading() as session:
-                found = session.execute(select(Task.id, Task.width, Task.height).where(*where))
-                sizes.update({i: (w or 0, h or 0) for i, w, h in found})
-        return sizes
+        found = self._named(project_id, task_ids, Task.width, Task.height, where=Task.width.is_not(None))
+        return {i: (width or 0, height or 0) for i, width, height in found}
+
+    def fetched_sizes(self, project_id: int, task_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+        """The same of those whose image can be trained on; (0, 0) where the size is not known."""
+        where = and_(Task.row.is_not(None), Task.problem == "")
+        found = self._named(project_id, task_ids, Task.width, Task.height, where=where)
+        return {i: (width or 0, height or 0) for i, width, height in found}
 
     def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
         """How many tasks are left out, wholly or in part, and the first of them with their reasons (image or annotations)."""

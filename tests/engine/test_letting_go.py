@@ -201,7 +201,7 @@ def test_forgotten_project_leaves_nothing_and_others_stay(store: Store, settings
     assert not project_dir(settings, 1).exists()
     for number, left in ((1, 0), (2, 1)):
         publications = store.publications(number, *PublicationState)
-        rows = (store.rounds(number), store.picks(number, 1), publications, store.task_images(number))
+        rows = (store.rounds(number), store.picks(number, 1), publications, store.task_ids(number))
         assert [len(each) for each in rows] == [left] * 4
     assert (project_dir(settings, 2) / "pixels-8x8.u8").exists()
 

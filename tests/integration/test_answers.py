@@ -135,7 +135,7 @@ def test_a_control_pick_is_measured_and_not_trained_on(loop: Loop) -> None:
 def test_task_with_another_image_keeps_its_answer_and_is_fetched_again(loop: Loop, task: int) -> None:
     loop.annotate(task)
     loop.reconcile()
-    other = loop.store.task_images(loop.id)[loop.order("reserve")[0]]
+    (other,) = loop.store.task_images(loop.id, loop.order("reserve")[:1]).values()
     rows = dict(zip(loop.store.tasks(loop.id).ids.tolist(), loop.store.tasks(loop.id).rows.tolist(), strict=True))
     loop.lead.change_data(task, {"image": other})
     loop.reconcile()

@@ -149,7 +149,7 @@ def test_a_deleted_task_keeps_no_round_open(plain: Loop, broken: Broken) -> None
     plain.lead.delete_task(first)
     plain.annotate_all(rest, "red")
     assert plain.reconcile().round == before + 1
-    assert first not in plain.store.task_images(plain.id)
+    assert first not in plain.store.task_ids(plain.id)
     assert plain.project.error == ""
 
 

@@ -206,7 +206,8 @@ def test_another_image_field_in_the_config_applies_to_untouched_tasks(make: Call
         loop.client.update_project(loop.id, label_config=corrected)
         loop.connect(corrected)
         loop.reconcile()
-        assert set(loop.store.task_images(loop.id).values()) == {f"/data/upload/{i}.png" for i in range(3)}
+        images = loop.store.task_images(loop.id, loop.store.task_ids(loop.id).tolist())
+        assert set(images.values()) == {f"/data/upload/{i}.png" for i in range(3)}
 
 
 def test_labels_that_a_project_brings_train_before_round_1_is_queried(make: Callable[..., Loop]) -> None:

@@ -170,7 +170,7 @@ def keep_one_task_for_long(story: Story, second: Annotator) -> None:
     loop = story.loop
     loop.reconcile()
     loop.next(second)
-    left = sum(loop.rounds().unanswered()) - 1
+    left = loop.store.unanswered_picks(loop.id, loop.project.round) - 1
     loop.work(left, [loop.lead])
     story.others_wait = loop.lead.next_task(loop.id) is None
     loop.reconcile()

@@ -135,9 +135,8 @@ class Loop:
         """What would train and measure a model now."""
         answers, controls = self.store.answers(self.id), self.store.control_ids(self.id)
         accepted = project_settings(self.params).train_on_accepted
-        tasks = self.store.tasks(self.id)
-        fetched = tasks.where((tasks.rows >= 0) & ~tasks.aside)
-        return split_labels(fetched, answers, controls, self.labelling(), train_on_accepted=accepted)
+        sizes = self.store.fetched_sizes(self.id, list(answers))
+        return split_labels(sizes, answers, controls, self.labelling(), train_on_accepted=accepted)
 
     def class_in(self, label: str) -> str:
         """The class that a label of the state stands for, or the one that its mask shows."""

@@ -1,5 +1,6 @@
 """How much memory the processes of a backend have held at most: the kernel keeps the peak of each."""
 
+import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -37,11 +38,11 @@ class Footprint:
         """Bytes by role, the largest so far."""
         for process in self._processes():
             try:
-                role, peak = _role(process.cmdline()), _peak(process.pid)
+                role, largest = _role(process.cmdline()), peak(process.pid)
             except (psutil.Error, OSError):
                 continue  # it ended meanwhile
             if role:
-                self._largest[role] = max(peak, self._largest.get(role, 0))
+                self._largest[role] = max(largest, self._largest.get(role, 0))
         return dict(self._largest)
 
     def _watch(self) -> None:
@@ -59,6 +60,17 @@ def _role(command: list[str]) -> str:
     return next((role for word, role in ROLES.items() if word in command), "")
 
 
-def _peak(pid: int) -> int:
+def peak(pid: int) -> int:
+    """The most memory that a process has held, in bytes; 0 if it is ending."""
+    return _bytes_of(pid, "VmHWM")
+
+
+def forget_peak() -> int:
+    """Begins this process's peak anew; returns the memory that it holds now, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _bytes_of(os.getpid(), "VmRSS")
+
+
+def _bytes_of(pid: int, name: str) -> int:
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status.get("VmHWM", "0 kB").split()[0]) * 1024  # a process that is ending has no memory any more
+    return int(status.get(name, "0 kB").split()[0]) * 1024  # a process that is ending has no memory any more

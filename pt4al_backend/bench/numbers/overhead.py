@@ -88,7 +88,7 @@ class Run:
         self._folder = folder
         self._settings = settings
         self._options = options
-        self.rounds = self._rounds.schedule(self._rounds.pool()).rounds
+        self.rounds = self._rounds.schedule().rounds
         self.spent = Spent()
 
     def _take_in(self, settings: ServerSettings, count: int) -> None:

@@ -1,0 +1,86 @@
+"""What of a project is outstanding, answered by the database: a look that finds nothing to do reads no task.
+
+Each answer is a number or a yes. Partial indexes hold the tasks that still lack something, so it costs what is outstanding,
+and not the pool; only the number of all tasks is counted by running through an index.
+"""
+
+from sqlalchemy import ColumnElement, exists, func, literal_column, select
+
+from pt4al_backend.picks import PickKind
+from pt4al_backend.state.database import Database
+from pt4al_backend.state.schema import LACKING, Pick, Task
+
+
+def _of(project_id: int) -> ColumnElement[bool]:
+    return Task.project_id == project_id
+
+
+def _lacking(name: str) -> ColumnElement[bool]:
+    return literal_column(LACKING[name])
+
+
+class OutstandingStore(Database):
+    """Counts and existence, of tasks and of picks."""
+
+    def task_count(self, project_id: int) -> int:
+        """Tasks in all."""
+        return self._count(_of(project_id))
+
+    def pool_count(self, project_id: int) -> int:
+        """Tasks whose image is not set aside."""
+        return self._count(_of(project_id)) - self._count(_of(project_id), _lacking("aside"))
+
+    def fetched_count(self, project_id: int) -> int:
+        """Tasks whose image can be trained on."""
+        return self._count(_of(project_id), Task.row.is_not(None), Task.problem == "")
+
+    def has_pool(self, project_id: int) -> bool:
+        """Whether there is a task whose image is not set aside."""
+        return self._any(_of(project_id), Task.problem == "")
+
+    def has_unranked(self, project_id: int) -> bool:
+        """Whether an image that can be trained on has no pretext loss."""
+        return self._any(_of(project_id), _lacking("unranked"), Task.problem == "")
+
+    def has_unanswered(self, project_id: int) -> bool:
+        """Whether a task of the pool has no answer."""
+        return self._any(_of(project_id), _lacking("unanswered"), Task.problem == "")
+
+    def to_fetch(self, project_id: int, now: float) -> list[tuple[int, str]]:
+        """Tasks whose image is missing and due to be fetched ``now``, by id: (id, image)."""
+        due = (Task.problem == "") | (Task.retry_at <= now)
+        found = select(Task.id, Task.image).where(_of(project_id), _lacking("unfetched"), due).order_by(Task.id)
+        with self._reading() as session:
+            return [(i, image) for i, image in session.execute(found)]
+
+    def pick_count(self, project_id: int, number: int) -> int:
+        """Picks of a round."""
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(Pick).where(*_picked(project_id, number, ()))) or 0
+
+    def has_picks(self, project_id: int, number: int, *kinds: PickKind) -> bool:
+        """Whether a round has a pick of one of these kinds."""
+        return self._any(*_picked(project_id, number, kinds))
+
+    def unanswered_picks(self, project_id: int, number: int, *kinds: PickKind, at_most: int | None = None) -> int:
+        """Picks of a round, of these kinds or of all, whose task waits for an answer; counts no further than ``at_most``.
+
+        Tasks that are gone or set aside are not waited for.
+        """
+        task = exists().where(_of(project_id), Task.id == Pick.task_id, _lacking("unanswered"), Task.problem == "")
+        waiting = select(Pick.task_id).where(*_picked(project_id, number, kinds), task).limit(at_most)
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
+
+    def _count(self, *where: ColumnElement[bool]) -> int:
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(Task).where(*where)) or 0
+
+    def _any(self, *where: ColumnElement[bool]) -> bool:
+        with self._reading() as session:
+            return bool(session.scalar(select(exists().where(*where))))
+
+
+def _picked(project_id: int, number: int, kinds: tuple[PickKind, ...]) -> list[ColumnElement[bool]]:
+    where = [Pick.project_id == project_id, Pick.round == number]
+    return [*where, Pick.kind.in_(kinds)] if kinds else where
