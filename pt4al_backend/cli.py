@@ -22,6 +22,7 @@ from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.log import begin_log
 from pt4al_backend.ops.terminal import out
+from pt4al_backend.ops.weights import app as weights
 
 SHOWN = 20  # skipped files that `rank` names
 
@@ -70,6 +71,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+app.add_typer(weights, name="weights")
 
 
 def _version(wanted: bool) -> None:

@@ -12,6 +12,7 @@ class Phase(StrEnum):
     FETCHING_IMAGES = "fetching images"
     READING_IMAGES = "reading images"
     PREPARING = "preparing"
+    FEATURES = "features"
     PRETEXT = "pretext"
     TRAINING = "training"
     SCORING = "scoring"
@@ -32,6 +33,7 @@ PHASES: Mapping[str, str] = {
     Phase.FETCHING_IMAGES: "Fetching images",
     Phase.READING_IMAGES: "Reading images",
     Phase.PREPARING: "Preparing the training",
+    Phase.FEATURES: "Describing the images",
     Phase.PRETEXT: "Training the pretext learner",
     Phase.TRAINING: "Training the model",
     Phase.SCORING: "Scoring images",

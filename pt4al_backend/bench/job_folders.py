@@ -73,6 +73,7 @@ class Common(TypedDict):
     settings: ProjectSettings
     device: Device
     pretrained: Pretrained
+    weights: Path | None
     frames: Path
     stored: Shape
     shape: Shape
@@ -85,7 +86,8 @@ def common(truth: Truth, options: ProjectSettings, device: str) -> Common:
         "masks": truth.masks,
         "settings": options,
         "device": cast(Device, device),  # what a job's type refuses, the command has refused already
-        "pretrained": server_settings().pretrained if options.init == "imagenet" else "off",
+        "pretrained": server_settings().pretrained if options.init == "imagenet" or options.frozen_encoder else "off",
+        "weights": server_settings().weights_dir,
         "frames": truth.pixels,
         "stored": truth.stored,
         "shape": truth.shape,

@@ -155,6 +155,10 @@ DATASETS = Catalog(
 )
 
 
+#: The encoders of the segmenter. Any other name of the setting ``encoder`` is that of a frozen encoder, by timm.
+SEGMENTER_ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
+
+
 @dataclass(frozen=True)
 class MainTaskFacts:
     """What is known of a main task without importing it.

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, SEGMENTER_ENCODERS, STRATEGIES
 from pt4al_backend.config.refusal import refusal
 from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
@@ -129,12 +129,15 @@ class ProjectSettings(BaseModel):
         le=0.25,
         description="Share of the pool that the pretext learner does not train on, which tells what it has learned.",
     )
-    encoder: Annotated[
-        Literal["resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2"] | None,
-        Affects.RANKING,
-        Affects.LEARNER,
-        Affects.MODEL,
-    ] = Field(None, description="Segmentation: the network under the segmenter; empty: resnet101 on a GPU, resnet18 on a CPU.")
+    encoder: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = Field(
+        None,
+        max_length=200,
+        pattern=r"^[A-Za-z0-9_.]+$",
+        description="Segmentation: the network under the segmenter, `resnet18`, `resnet34`, `resnet50`, `resnet101` or "
+        "`mobilenet_v2`; empty: resnet101 on a GPU, resnet18 on a CPU. Classification: a pretrained network by its name in timm, "
+        "which stays as it is: its features are computed once, and each round trains a head on them; empty: a ResNet-18 that is "
+        "trained from the pretext learner's weights.",
+    )
     architecture: Annotated[Literal["deeplabv3plus", "deeplabv3"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         "deeplabv3plus", description="Segmentation: the segmenter."
     )
@@ -222,6 +225,11 @@ class ProjectSettings(BaseModel):
         if _batch_of(self.first_query) > self.rounds:
             raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where 'rounds' is {self.rounds}")
         return self
+
+    @property
+    def frozen_encoder(self) -> str:
+        """The pretrained encoder whose features a head is trained on, "" for none."""
+        return self.encoder if self.encoder and self.encoder not in SEGMENTER_ENCODERS else ""
 
     @classmethod
     def stored(cls, given: Any) -> Self:

@@ -45,6 +45,7 @@ class ServerSettings(BaseSettings):
     full_sync_seconds: float = Field(600.0, gt=0, description="Seconds between two full passes over tasks and annotations.")
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
+    weights_dir: Path | None = Field(None, description="Folder with weights of pretrained encoders, named as timm names them.")
     predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
     webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")
     image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched.")

@@ -72,6 +72,7 @@ class ProjectJobs:
             "settings": self._options,
             "device": self._settings.device,
             "pretrained": self._settings.pretrained,
+            "weights": self._settings.weights_dir,
             "frames": frames_path(self._settings, self._project),
             "stored": self._project.stored_shape,
             "shape": self._project.image_shape,

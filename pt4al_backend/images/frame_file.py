@@ -135,6 +135,10 @@ class FrameFile:
         self._checked.add(row)
         return True
 
+    def sums(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Checksums uint32 [m] of these rows, 0 where none is known."""
+        return np.array([self._sum_of(row) for row in rows.tolist()], np.uint32)
+
     def _sum_of(self, row: int, *, again: bool = False) -> int:
         """Checksum of a row, 0 where none is known."""
         if again or row >= len(self._sums):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import networks, saved
@@ -41,6 +42,8 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         TrainingImpossible: fewer than two classes, an unknown label, a loss that is not finite, or too little memory.
         StoreCorrupt: the frame file or a mask is damaged.
     """
+    if job.settings.frozen_encoder:
+        return frozen.learn(job, report)
     torch.manual_seed(job.settings.seed)
     task = MAIN_TASKS.load(job.spec.task, MainTask)(networks.build(job.form()), job.spec.classes, job.spec.shape, job.settings)
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:

@@ -12,6 +12,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn import networks, saved
@@ -39,6 +40,8 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         TrainingImpossible: too few images, or losses that are not finite.
         StoreCorrupt: the frame file or the learner is damaged.
     """
+    if job.settings.frozen_encoder:
+        return frozen.rank(job, report)
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
     held = _held_out(job, len(rows))

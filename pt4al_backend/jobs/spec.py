@@ -52,7 +52,8 @@ class JobSpec(BaseModel):
         task: the main task.
         settings: the project's.
         device: where it computes.
-        pretrained: whether ImageNet weights may be looked for.
+        pretrained: whether weights may be downloaded, and ImageNet's looked for.
+        weights: folder with weights of pretrained encoders.
         frames: the frame file.
         stored: height and width of the frames in it.
         shape: height and width of what networks see.
@@ -73,6 +74,7 @@ class JobSpec(BaseModel):
     settings: Annotated[ProjectSettings, BeforeValidator(ProjectSettings.stored)]
     device: Device
     pretrained: Pretrained
+    weights: Annotated[Path | None, LATER] = None
     frames: Path
     stored: Shape
     shape: Shape

@@ -25,6 +25,7 @@ class Source(StrEnum):
     PREVIOUS = "previous"  #: the previous round's model
     PRETEXT = "pretext"
     IMAGENET = "imagenet"
+    PRETRAINED = "pretrained"  #: a frozen encoder's
     FRESH = "fresh"
 
 

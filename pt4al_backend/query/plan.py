@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
-from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, SEGMENTER_ENCODERS, STRATEGIES
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
@@ -107,6 +107,7 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
     Raises:
         ConfigError: such a strategy.
     """
+    _require_encoder(settings, task, where)
     facts = MAIN_TASK_FACTS[task]
     if "posteriors" not in needs_of(settings) or not facts.gives:
         return
@@ -117,6 +118,25 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
         f"{facts.gives}.",
         f"Use one of {', '.join(others)}. {where}",
     )
+
+
+def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
+    """Refuses an encoder that the main task cannot use, and what cannot be done on a frozen one."""
+    encoder = settings.frozen_encoder
+    if not encoder:
+        return
+    if task == "segmentation":
+        names = ", ".join(map(repr, SEGMENTER_ENCODERS))
+        raise ConfigError(f"Setting 'encoder': {encoder!r} is none of segmentation's, which are {names}.", where)
+    if strategy_of(settings, settings.rounds).companion:
+        key = "sampler" if settings.strategy == "pt4al" else "strategy"
+        raise ConfigError(
+            f"Setting {key!r}: {getattr(settings, key)!r} trains a network beside the model, as a frozen encoder cannot.",
+            f"Choose another, or leave 'encoder' empty. {where}",
+        )
+    if settings.pretext not in (None, "rotation"):
+        what = f"Setting 'pretext': on the frozen encoder {encoder!r} there is rotation alone, not {settings.pretext!r}."
+        raise ConfigError(what, f"Leave one of both empty. {where}")
 
 
 @dataclass(frozen=True, eq=False)

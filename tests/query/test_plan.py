@@ -174,6 +174,21 @@ def test_strategy_that_needs_posteriors_of_images_is_refused_with_those_that_wor
         require_fit(ProjectSettings(strategy=strategy), task)
 
 
+@pytest.mark.parametrize(
+    ("settings", "task", "problem"),
+    [
+        ({}, "segmentation", "'encoder': 'tf_efficientnet_lite0' is none of segmentation's"),
+        ({"strategy": "vaal"}, "classification", "'strategy': 'vaal' trains a network"),
+        ({"sampler": "normalised_confidence"}, "classification", "'sampler': 'normalised_confidence' trains a network"),
+        ({"pretext": "jigsaw"}, "classification", "'pretext': on the frozen encoder .* not 'jigsaw'"),
+    ],
+)
+def test_what_a_frozen_encoder_cannot_do_is_refused(settings: dict[str, str], task: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        require_fit(ProjectSettings(encoder="tf_efficientnet_lite0", **settings), task)
+    require_fit(ProjectSettings(encoder="tf_efficientnet_lite0"), "classification")
+
+
 def test_choice_without_a_model_follows_the_ranking() -> None:
     pool = ranked(40, 4, 3)
     strategy = strategy_of(ProjectSettings(), 4)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pt4al_backend.learn.networks.body import IMAGENET, MEAN, STD, Body, EncoderForm, Form, ResNetForm, pooled
+from pt4al_backend.learn.networks.body import IMAGENET, MEAN, STD, Body, EncoderForm, Form, ResNetForm, TimmForm, pooled
+from pt4al_backend.learn.networks.frozen_encoder import FrozenEncoder
 from pt4al_backend.learn.networks.resnet import Classifier, ResNet18
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
 
@@ -16,9 +17,11 @@ __all__ = [
     "Encoder",
     "EncoderForm",
     "Form",
+    "FrozenEncoder",
     "ResNet18",
     "ResNetForm",
     "Segmenter",
+    "TimmForm",
     "build",
     "form_of",
     "pooled",
@@ -31,10 +34,12 @@ def form_of(network: Mapping[str, Any]) -> Form:
     Raises:
         KeyError, TypeError: it describes no form.
     """
-    kinds: dict[str, type[Form]] = {"resnet18": ResNetForm, "encoder": EncoderForm}
+    kinds: dict[str, type[Form]] = {"resnet18": ResNetForm, "encoder": EncoderForm, "timm": TimmForm}
     return kinds[network["kind"]](**network)
 
 
 def build(form: Form) -> Body:
     """A body of a form, with fresh weights."""
+    if isinstance(form, TimmForm):
+        return FrozenEncoder(form)
     return Encoder(form) if isinstance(form, EncoderForm) else ResNet18(form)

@@ -65,7 +65,20 @@ class EncoderForm:
         return self.encoder
 
 
-Form = ResNetForm | EncoderForm
+@dataclass(frozen=True)
+class TimmForm:
+    """A network of timm's, by its name there with the tag of its weights."""
+
+    encoder: str
+    kind: Literal["timm"] = "timm"
+
+    @property
+    def imagenet(self) -> str | None:
+        """None of torchvision's weights fit: timm has its own (see ``weights``)."""
+        return None
+
+
+Form = ResNetForm | EncoderForm | TimmForm
 
 
 class Body(nn.Module, ABC):

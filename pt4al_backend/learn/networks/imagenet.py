@@ -5,13 +5,10 @@ seconds training starts without them: many backends have no access to the intern
 """
 
 import hashlib
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import requests
 import torch
 from torch import Tensor
 from torchvision.models import (
@@ -22,7 +19,7 @@ from torchvision.models import (
     ResNet101_Weights,
 )
 
-from pt4al_backend.artefacts import atomic_write
+from pt4al_backend.learn.networks.download import fetch
 
 #: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
 URLS: dict[str, str] = {
@@ -32,10 +29,6 @@ URLS: dict[str, str] = {
     "resnet101": ResNet101_Weights.IMAGENET1K_V1.url,
     "mobilenet_v2": MobileNet_V2_Weights.IMAGENET1K_V1.url,
 }
-
-#: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must have come.
-ANSWER_SECONDS = 3.0
-DOWNLOAD_SECONDS = 120.0
 
 
 def path(network: str) -> Path:
@@ -55,42 +48,6 @@ def is_cached(network: str) -> bool:
     return _is_intact(path(network))
 
 
-def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
-    def pieces(response: requests.Response) -> Iterator[bytes]:
-        for piece in response.iter_content(1 << 20):
-            if given_up.is_set():
-                raise TimeoutError
-            yield piece
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with requests.get(url, stream=True, timeout=(ANSWER_SECONDS, ANSWER_SECONDS)) as response:
-            response.raise_for_status()
-            answered.set()
-            atomic_write(target, pieces(response))
-    except (requests.RequestException, OSError) as error:
-        failure.append(type(error).__name__)
-    finally:
-        answered.set()
-
-
-def _fetch(url: str, target: Path) -> str:
-    """Downloads; returns why not, or nothing.
-
-    In a thread of its own: looking up a name has no time limit that a caller can set.
-    """
-    answered, given_up, failure = threading.Event(), threading.Event(), list[str]()
-    thread = threading.Thread(target=_download, args=(url, target, answered, given_up, failure), daemon=True)
-    start = time.monotonic()
-    thread.start()
-    if answered.wait(ANSWER_SECONDS):
-        thread.join(max(0.0, DOWNLOAD_SECONDS - (time.monotonic() - start)))
-    given_up.set()
-    if failure:
-        return failure[0]
-    return "" if target.is_file() else "no answer in time"
-
-
 def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tensor] | None:
     """torchvision's state dict of a network of ``URLS``, or None.
 
@@ -104,7 +61,7 @@ def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tens
         note("ImageNet weights are switched off (PT4AL_PRETRAINED=off).")
         return None
     if not _is_intact(target):
-        problem = _fetch(URLS[network], target)
+        problem = fetch(URLS[network], target)
         if problem or not _is_intact(target):
             note(
                 f"No ImageNet weights: {problem or 'the file is damaged'}. To use them, put {target.name} "

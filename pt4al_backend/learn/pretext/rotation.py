@@ -50,6 +50,7 @@ class Rotation(Pretext):
     rate = 0.1
     views = VIEWS
     outputs = 2
+    model: Classifier
 
     def __init__(self, body: Body) -> None:
         self.body = body

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.mask_files import MaskFiles
+from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.tasks import intervals
 from pt4al_backend.learn.tasks.base import Answer, Confidences, Metrics, require_finite
@@ -49,6 +50,9 @@ class Classification(WholeImage):
 
     def _posteriors(self, logits: Tensor) -> Tensor:
         return F.softmax(logits, dim=1)
+
+    def _fit(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard, *, balanced: bool) -> LinearHead:
+        return LinearHead.fit(features, targets, len(self.classes), standard, balanced=balanced)
 
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from pt4al_backend.errors import TooFewClasses, TrainingImpossible
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.label_sets import THRESHOLD, LabelSet, from_text
+from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.tasks import average_precision, intervals
 from pt4al_backend.learn.tasks.base import Answer, Confidences, Metrics, require_finite
@@ -68,6 +69,9 @@ class Multilabel(WholeImage):
 
     def _posteriors(self, logits: Tensor) -> Tensor:
         return logits.sigmoid()
+
+    def _fit(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard, *, balanced: bool) -> LinearHead:
+        return LinearHead.fit_each(features, targets > 0, standard, balanced=balanced)
 
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows

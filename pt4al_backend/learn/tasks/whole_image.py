@@ -12,9 +12,10 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import augmentation
+from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
-from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, pooled
+from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, TimmForm, pooled
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import Losses, MainTask
 
@@ -27,7 +28,9 @@ class WholeImage(MainTask):
 
     @staticmethod
     def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
-        """ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
+        """A frozen encoder if one is set, else ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
+        if settings.frozen_encoder:
+            return TimmForm(settings.frozen_encoder)
         return ResNetForm.of(shape, settings.width or (64 if device.type == "cuda" else 16))
 
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
@@ -67,6 +70,25 @@ class WholeImage(MainTask):
     def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.model.features(images)
         return features, self._posteriors(self.model.logits(features))
+
+    # on a frozen encoder
+
+    def fit_head(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard) -> None:
+        """Learns the linear layer alone, from features float32 [n, d] that were brought to a ``standard``.
+
+        Raises:
+            TrainingImpossible: the targets cannot be learned; the message says why.
+        """
+        self._weigh(targets)
+        self._fit(features, targets, standard, balanced=self._settings.class_weights == "balanced").write_into(self.model.head)
+
+    @abstractmethod
+    def _fit(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard, *, balanced: bool) -> LinearHead: ...
+
+    def posteriors_of(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Posteriors float32 [m, C] of pooled features [m, d] as the body gives them."""
+        with torch.inference_mode():
+            return self._posteriors(self.model.logits(torch.from_numpy(features).float())).numpy()
 
     @abstractmethod
     def _posteriors(self, logits: Tensor) -> Tensor:

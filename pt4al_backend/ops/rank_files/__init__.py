@@ -75,6 +75,7 @@ def rank(
             settings=options,
             device=settings.device,
             pretrained=settings.pretrained,
+            weights=settings.weights_dir,
             frames=work / "pixels.u8",
             stored=reader.stored,
             shape=reader.shape,

@@ -1,0 +1,143 @@
+"""Jobs on a frozen encoder: its features are computed once, and heads are trained on them. No network is trained."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from pt4al_backend import artefacts
+from pt4al_backend.config.catalog import MAIN_TASKS
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.spec import LearnSpec, RankSpec
+from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
+from pt4al_backend.learn.frozen.features import Features, blocks
+from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
+from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
+from pt4al_backend.learn.frozen.weights import load, obtain
+from pt4al_backend.learn.initial_weights import Source
+from pt4al_backend.learn.networks import Body, FrozenEncoder
+from pt4al_backend.learn.pretext.holdout import Scale
+from pt4al_backend.learn.pretext.rotation import Rotation
+from pt4al_backend.learn.tasks.whole_image import WholeImage
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress, Report
+
+LEAST_RANKED = 2
+
+
+def rank(job: Job[RankSpec], report: Report) -> None:
+    """Scores every image by rotation on the frozen encoder (see ``rotation_head``), or by the learner that the job brings.
+
+    Writes ``result/`` as ``jobs.rank`` does. The features that are kept are standardised.
+
+    Raises:
+        TrainingImpossible: one image alone, or no weights of the encoder.
+        StoreCorrupt: the frame file or the learner is damaged.
+    """
+    rows = job.rows("rows.npy")
+    learner = Rotation(networks.build(job.form()))
+    with FrameFile(job.spec.frames, job.spec.stored) as frames:
+        start = time.monotonic()
+        features, weights = _features(job, learner.body, frames, report)
+        if job.spec.learner is None:
+            if len(rows) < LEAST_RANKED:
+                raise TrainingImpossible("One image alone cannot be ranked.", "Import more.")
+            features.compute_turned(rows)
+            scores, head = cross_fitted(rows, features.turned, np.random.default_rng(job.settings.seed))
+            head.write_into(learner.model.head)
+        else:
+            head = LinearHead.of_layer(_head_of(job.spec.learner))
+            scores = np.concatenate([np.empty((0, 2)), *(scores_of(block, head) for block in features.turned(rows))])
+        upright = features.upright(rows) if "features" in job.spec.outputs else None
+        seconds = {"train": 0.0, "score": time.monotonic() - start}
+    if not np.isfinite(scores).all():
+        raise TrainingImpossible("The pretext losses are not all finite.", "Set encoder in the extra params to another.")
+    losses = scores[:, 0].astype(np.float64)
+    manifest = {
+        **job.manifest(learner.body.form),
+        "kind": "ranking",
+        "pretext": learner.name,
+        "init": Source.PRETRAINED,
+        "weights": weights,
+        "quality": learner.quality(scores).model_dump(),
+        "seconds": seconds,
+        "images": len(rows),
+        "held_out": 0,
+    }
+    with artefacts.writing(job.result, **manifest) as folder:
+        if job.spec.learner is None:
+            Scale.of(losses, np.zeros(len(losses), np.bool_)).save(folder)
+            saved.save(learner, folder)
+        np.save(folder / "losses.npy", losses)
+        if upright is not None:
+            np.save(folder / "features.npy", to_float16(Standard.of(upright)(upright)))
+
+
+def learn(job: Job[LearnSpec], report: Report) -> None:
+    """Trains a head on the features of the labelled images, then predicts control picks and candidates.
+
+    Reads and writes what ``jobs.learn`` does. The features that are kept are standardised.
+
+    Raises:
+        TrainingImpossible: fewer than two classes, an unknown label, or no weights of the encoder.
+        StoreCorrupt: the frame file is damaged.
+    """
+    task = MAIN_TASKS.load(job.spec.task, WholeImage)(networks.build(job.form()), job.spec.classes, job.spec.shape, job.settings)
+    with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
+        start = time.monotonic()
+        features, weights = _features(job, task.body, frames, report)
+        rows, targets = job.labelled("train", task, scratch)
+        control, truths = job.labelled("control", task, scratch)
+        candidates = job.rows("candidates.npy")
+        known = features.upright(np.concatenate([control, candidates, rows]))
+    described = time.monotonic()
+    standard = Standard.of(known)
+    task.fit_head(standard(known[len(control) + len(candidates) :]), targets[np.arange(len(rows))], standard)
+    trained = time.monotonic()
+    kept = frozenset(job.spec.outputs)
+    evaluation = Evaluation(task, truths, len(control), len(candidates), sampler_of(job.settings), job.folder / "masks", kept)
+    for positions in blocks(np.arange(len(known))):
+        evaluation.add(positions, (standard(known[positions]), task.posteriors_of(known[positions])))
+    seconds = {"train": described - start + trained - described, "score": time.monotonic() - trained}
+    manifest = {
+        **job.manifest(task.body.form),
+        "kind": "model",
+        "classes": job.spec.classes,
+        "init": Source.PRETRAINED,
+        "weights": weights,
+        "recipe": {"l2": L2},
+        "seconds": seconds,
+        "train_size": len(rows),
+        "control": evaluation.control_metrics(),
+    }
+    with artefacts.writing(job.result, **manifest) as folder:
+        evaluation.save(folder)
+        saved.save(task, folder)
+
+
+def _head_of(learner: Path) -> nn.Linear:
+    """The head of a learner that was saved."""
+    found = saved.load_learner(learner)
+    if not isinstance(found, Rotation):
+        raise TypeError(f"{type(found).__name__} is no rotation learner")
+    return found.model.head
+
+
+def _features(job: Job[Any], body: Body, frames: FrameFile, report: Report) -> tuple[Features, dict[str, str]]:
+    """Features by an encoder that gets its weights, and what the manifest says of these."""
+    if not isinstance(body, FrozenEncoder):
+        raise TypeError(f"{type(body).__name__} is no frozen encoder")
+
+    def note(text: str) -> None:
+        report(Progress(Phase.PREPARING, note=text))
+
+    weights = obtain(body.form.encoder, job.spec.weights, job.spec.pretrained, note)
+    load(body, weights)
+    said = {"encoder": body.form.encoder, "source": weights.source, "file": weights.file.name, "sha256": weights.digest}
+    note(f"The encoder is {body.form.encoder}, with weights from {weights.source}.")
+    return Features(body, weights.digest, frames, job.spec.shape, job.device, report), said

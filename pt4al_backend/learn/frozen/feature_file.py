@@ -1,0 +1,59 @@
+"""Features of frames, computed once: a file beside the frame file with as many rows."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.images.frame_file import FrameFile
+
+_SUM = np.dtype("<u4")
+
+
+class FeatureFile:
+    """Features float16 [views, features] of each row of a frame file.
+
+    A row holds the checksum of its frame as well: where the frame has changed since, the features count as missing. Whatever is
+    damaged counts as missing too, and is computed again.
+    """
+
+    def __init__(self, path: Path, views: int, features: int) -> None:
+        self._shape = (views, features)
+        self._file = FrameFile(path, (1, _SUM.itemsize + 2 * views * features), channels=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        self._file.close()
+
+    def missing(self, rows: NDArray[np.int64], frames: FrameFile) -> NDArray[np.int64]:
+        """Those of these rows, int64 [m], whose features have to be computed, ascending."""
+        damaged = self._file.damaged(rows) | (self._file.sums(rows) == 0)  # 0: between rows that were written
+        there = rows[~damaged]
+        outdated = there[self._records(there)[:, : _SUM.itemsize].copy().view(_SUM)[:, 0] != frames.sums(there)]
+        return np.unique(np.concatenate([rows[damaged], outdated]))
+
+    def write(self, rows: NDArray[np.int64], features: NDArray[np.float16], frames: FrameFile) -> None:
+        """Writes the features float16 [m, views, features] of rows int64 [m]."""
+        for row, found, total in zip(rows.tolist(), features, frames.sums(rows), strict=True):
+            record = np.concatenate([np.array([total], _SUM).view(np.uint8), np.ascontiguousarray(found).view(np.uint8).ravel()])
+            self._file.write(row, record[None, :, None])
+
+    def flush(self) -> None:
+        """Returns once everything written so far is on the disk."""
+        self._file.flush()
+
+    def read(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Features float16 [m, views, features] of rows int64 [m], none of which may be ``missing``."""
+        values = self._records(rows)[:, _SUM.itemsize :].copy().view(np.float16)
+        return values.reshape(len(rows), *self._shape)
+
+    def _records(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._file.read(rows)[:, 0, :, 0]

@@ -1,0 +1,90 @@
+"""Features of a frozen encoder: of the images of a frame file as they are, or of their other orientations."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.learn.augmentation import Centre
+from pt4al_backend.learn.evaluation import to_float16
+from pt4al_backend.learn.frozen.feature_file import FeatureFile
+from pt4al_backend.learn.inference import infer, scoring_size
+from pt4al_backend.learn.networks import FrozenEncoder, pooled
+from pt4al_backend.learn.pretext.rotation import VIEWS, rotations
+from pt4al_backend.learn.stored_images import StoredImages
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Report
+
+#: Rows that are read at a time.
+BLOCK = 1_024
+
+
+class Features:
+    """Computes what is missing and reads the rest.
+
+    Args:
+        encoder: with its weights.
+        digest: of the weights.
+        frames: the frame file.
+        shape: height and width of what the encoder sees of a frame.
+        device: where it computes.
+        report: gets the progress.
+    """
+
+    def __init__(
+        self, encoder: FrozenEncoder, digest: str, frames: FrameFile, shape: Shape, device: torch.device, report: Report
+    ) -> None:
+        self._encoder, self._digest, self._frames, self._shape = encoder, digest, frames, shape
+        self._device, self._report = device, report
+
+    def upright(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Features float16 [m, d] of the images in rows int64 [m]."""
+        parts = [np.empty((0, self._encoder.features), np.float16)]
+        with self._computed("upright", 1, rows) as file:
+            parts += [file.read(block)[:, 0] for block in blocks(rows)]
+        return np.concatenate(parts)
+
+    def compute_turned(self, rows: NDArray[np.int64]) -> None:
+        """Computes what ``turned`` will read of rows int64 [m], so that the progress is that of all."""
+        self._computed("turned", VIEWS, rows).close()
+
+    def turned(self, rows: NDArray[np.int64]) -> Iterator[NDArray[np.float16]]:
+        """Features float16 [b, 4, d] of the four orientations of images (``rotations``), block by block of ``blocks(rows)``."""
+        with self._computed("turned", VIEWS, rows) as file:
+            for block in blocks(rows):
+                yield file.read(block)
+
+    def _computed(self, name: str, views: int, rows: NDArray[np.int64]) -> FeatureFile:
+        file = FeatureFile(self._path(name), views, self._encoder.features)
+        missing = file.missing(rows, self._frames)
+
+        def predict(images: Tensor) -> tuple[Tensor, ...]:
+            seen = images if views == 1 else rotations(images)
+            return (pooled(self._encoder(seen)).view(views, len(images), -1).transpose(0, 1),)
+
+        def take(positions: NDArray[np.int64], found: tuple[NDArray[Any], ...]) -> None:
+            file.write(missing[positions], to_float16(found[0]), self._frames)
+
+        if len(missing):
+            images = StoredImages(self._frames, missing, Centre(self._shape))
+            size = scoring_size(self._device, self._shape, views)
+            infer(self._encoder, predict, images, size, take, device=self._device, phase=Phase.FEATURES, report=self._report)
+            file.flush()
+        return file
+
+    def _path(self, name: str) -> Path:
+        height, width = self._shape
+        frames = self._frames.path
+        encoder = self._encoder.form.encoder
+        return frames.with_name(f"{frames.stem}-{encoder}-{self._digest[:8]}-{height}x{width}-{name}.f16")
+
+
+def blocks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows in the pieces that are read at a time."""
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]

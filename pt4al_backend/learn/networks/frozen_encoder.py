@@ -1,0 +1,86 @@
+"""An encoder of timm's as a body: pretrained elsewhere, frozen here.
+
+timm is imported when the first encoder is made; it downloads nothing here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.learn.networks.body import Body, TimmForm
+
+REMEDY = "Set encoder in the extra params to another; `pt4al weights list` prints some."
+
+
+class FrozenEncoder(Body):
+    """A network of timm's without its classification layer; the feature map of a vision transformer is that of its patches."""
+
+    form: TimmForm
+    net: Any
+
+    def __init__(self, form: TimmForm) -> None:
+        super().__init__()
+        import timm
+
+        facts = facts_of(form.encoder)
+        self.form = form
+        self.mean = torch.tensor(facts.mean).view(1, 3, 1, 1)
+        self.std = torch.tensor(facts.std).view(1, 3, 1, 1)
+        try:
+            options: dict[str, Any] = {"dynamic_img_size": True} if form.encoder.startswith(("vit_", "deit")) else {}
+            self.net = timm.create_model(form.encoder, pretrained=False, num_classes=0, **options)
+            self.features = int(self.net.num_features)
+            self.net.eval()
+            with torch.inference_mode():
+                _, found = self.net.forward_intermediates(torch.zeros(1, 3, *facts.input_size[1:]), indices=3)
+        except (AttributeError, TypeError, RuntimeError, AssertionError) as error:
+            raise ConfigError(f"Setting 'encoder': {form.encoder!r} gives no feature maps.", REMEDY) from error
+        self.widths = (*(part.shape[1] for part in found), self.features)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        last, maps = self.net.forward_intermediates(self.normalised(images), indices=3)
+        return [*maps, self._as_map(last, maps[-1].shape[2:])]
+
+    def forward(self, images: Tensor) -> Tensor:
+        normalised = self.normalised(images)
+        found: Tensor = self.net.forward_features(normalised)
+        if found.ndim == 3:
+            return self.maps(images)[-1]
+        return found
+
+    def _as_map(self, features: Tensor, size: torch.Size) -> Tensor:
+        """Patches [n, t, c] behind their prefix as a map [n, c, h, w]; a map stays as it is."""
+        if features.ndim == 4:
+            return features
+        patches = features[:, self.net.num_prefix_tokens :]
+        return patches.transpose(1, 2).reshape(len(features), -1, *size)
+
+    def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
+        own = self.net.state_dict()
+        given = {name: value for name, value in weights.items() if name in own}
+        counted = {name for name in own if name.endswith("num_batches_tracked")}
+        if missing := sorted(own.keys() - given.keys() - counted):
+            raise RuntimeError(f"{missing[0]} is missing")
+        self.net.load_state_dict(given, strict=False)
+
+
+def facts_of(encoder: str) -> Any:
+    """timm's facts of a network with weights: addresses, licence, normalisation.
+
+    Raises:
+        ConfigError: timm knows no such network, or has no weights for it.
+    """
+    import timm
+
+    facts = timm.get_pretrained_cfg(encoder, allow_unregistered=False) if timm.is_model(encoder) else None
+    if facts is None or not (facts.url or facts.hf_hub_id):
+        near = difflib.get_close_matches(encoder, timm.list_models(pretrained=True), 3, 0.4)
+        raise ConfigError(
+            f"Setting 'encoder': timm has no weights of a network {encoder!r}.",
+            f"The nearest names are {', '.join(map(repr, near))}. {REMEDY}" if near else REMEDY,
+        )
+    return facts

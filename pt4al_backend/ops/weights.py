@@ -1,0 +1,47 @@
+"""``pt4al weights``: which pretrained encoders have their weights on this machine, and how to carry weights to another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pt4al_backend.config import server_settings
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.ops.terminal import out
+
+#: Encoders worth a try, small ones first, all of them under licences that allow commercial use.
+SUGGESTED = (
+    "tf_efficientnet_lite0.in1k",
+    "mobilenetv3_large_100.ra4_e3600_r224_in1k",
+    "resnet18.a1_in1k",
+    "convnext_nano.in12k_ft_in1k",
+    "vit_small_patch14_dinov2.lvd142m",
+)
+
+app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, for the setting encoder.")
+
+
+@app.command("list")
+def list_() -> None:
+    """Prints some encoders, their licences, and where their weights are."""
+    from pt4al_backend.learn.frozen.weights import found
+    from pt4al_backend.learn.networks.frozen_encoder import facts_of
+
+    for name in SUGGESTED:
+        weights = found(name, server_settings().weights_dir)
+        where = f"in {weights.file} ({weights.source})" if weights else "not on this machine"
+        out.print(f"{name}: {facts_of(name).license or 'unknown licence'}, {where}", soft_wrap=True)
+
+
+@app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="Name of an encoder in timm.")],
+    to: Annotated[Path, typer.Option(help="Folder that PT4AL_WEIGHTS_DIR is to name, here or on another machine.")],
+) -> None:
+    """Writes an encoder's weights into a folder, which can be carried to a machine without a network."""
+    from pt4al_backend.learn.frozen.weights import keep
+
+    if to.exists() and not to.is_dir():
+        raise ConfigError(f"{to} is no folder.", "Name a folder with --to.")
+    weights = keep(name, to, out.print)
+    out.print(f"{weights.file}, SHA-256 {weights.digest}", soft_wrap=True)

@@ -1,0 +1,143 @@
+"""Jobs on a frozen encoder: what they leave, what they read again, and what they refuse."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.work import work
+from pt4al_backend.learn.frozen import features
+from pt4al_backend.learn.predictor import Predictor
+from pt4al_backend.progress import silent
+from tests.support import pools
+from tests.support.encoders import ENCODER, weights_dir
+from tests.support.images import CLASSES
+from tests.support.pools import ARROWS, TAGGED
+
+pytestmark = pytest.mark.training
+
+POOL, SIZE = 24, 32
+SHAPE = {"shape": (SIZE, SIZE), "stored": (SIZE, SIZE)}
+ROWS = np.arange(POOL)
+
+
+class Bench:
+    """A pool of arrows, and jobs on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = pools.arrows(folder / "pixels", POOL, SIZE)
+        self.weights = weights_dir(folder / "weights")
+
+    def rank(self, name: str = "rank", rows: Any = ROWS, **changes: Any) -> Path:
+        return self._done(pools.ranking, name, rows, **changes)
+
+    def learn(self, name: str = "learn", **changes: Any) -> Path:
+        return self._done(pools.training_data, name, ROWS[:12], ROWS[12:], **changes)
+
+    def _done(self, make: Callable[..., Path], name: str, *rows: Any, **changes: Any) -> Path:
+        settings = {"encoder": ENCODER, **changes.pop("settings", {})}
+        given = {"pool": ARROWS, "settings": settings, "weights": self.weights, **SHAPE, **changes}
+        folder = make(self.folder / name, self.store, *rows, **given)
+        work(Job.read(folder), silent)
+        return folder / "result"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of images that the encoder described."""
+    counts: list[int] = []
+    infer = features.infer
+
+    def counted(model: Any, predict: Any, data: Any, *rest: Any, **options: Any) -> None:
+        counts.append(len(data))
+        infer(model, predict, data, *rest, **options)
+
+    monkeypatch.setattr(features, "infer", counted)
+    return counts
+
+
+def test_ranking_gives_each_image_a_loss_and_says_which_weights_it_used(bench: Bench) -> None:
+    result = bench.rank(outputs=["features"])
+    losses, manifest = np.load(result / "losses.npy"), artefacts.manifest(result)
+    assert np.isfinite(losses).all()
+    assert len(np.unique(losses)) == POOL
+    assert manifest["init"] == "pretrained"
+    assert manifest["weights"]["encoder"] == ENCODER
+    assert len(manifest["weights"]["sha256"]) == 64
+    assert np.load(result / "features.npy").shape == (POOL, 256)
+
+
+def test_later_images_are_scored_by_the_learner_that_is_there(bench: Bench) -> None:
+    first = bench.rank(rows=ROWS[:20])
+    late = np.load(bench.rank("late", ROWS[20:], learner=first) / "losses.npy")
+    again = np.load(bench.rank("again", ROWS[[23, 22]], learner=first) / "losses.npy")
+    assert late.shape == (4,)
+    np.testing.assert_allclose(again, late[[3, 2]], rtol=1e-6)
+
+
+def test_model_knows_its_labels_and_answers_live_as_it_scored(bench: Bench) -> None:
+    result = bench.learn()
+    with np.load(result / "candidates.npz", allow_pickle=False) as arrays:
+        labels, confidences = arrays["labels"].tolist(), arrays["least_confidence"]
+    predictor = Predictor.load(result)
+    with FrameFile(bench.store, (SIZE, SIZE)) as frames:
+        answers, live = predictor.predict(frames.read(ROWS[: len(labels)]))
+        learned, _ = predictor.predict(frames.read(ROWS[:12]))
+    assert answers == labels
+    np.testing.assert_allclose(live, confidences, atol=0.03)
+    assert learned == [CLASSES[row % len(CLASSES)] for row in range(12)]
+    assert artefacts.manifest(result)["control"]["total"] == 12
+
+
+def test_features_are_computed_once_for_ranking_rounds_and_late_images(bench: Bench, described: list[int]) -> None:
+    bench.rank(rows=ROWS[:20])
+    assert described == [20]  # in four orientations
+    bench.learn()
+    bench.learn("learn-2", settings={"class_weights": "balanced"})
+    assert described == [20, POOL]
+    with FrameFile(bench.store, (SIZE, SIZE)) as frames:
+        frames.write(3, np.zeros((SIZE, SIZE, 3), np.uint8))
+    bench.learn("learn-3")
+    assert described == [20, POOL, 1]
+
+
+def test_other_weights_are_other_features(bench: Bench, described: list[int]) -> None:
+    one = np.load(bench.rank(outputs=["features"]) / "features.npy")
+    weights_dir(bench.weights, seed=1)
+    other = np.load(bench.rank("other", outputs=["features"]) / "features.npy")
+    assert described == [POOL] * 4  # upright and turned, twice
+    assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize(("rows", "problem"), [(ROWS[:1], "One image alone"), (ROWS[:0], "One image alone")])
+def test_pool_that_cannot_be_ranked_is_refused(bench: Bench, rows: Any, problem: str) -> None:
+    with pytest.raises(TrainingImpossible, match=problem):
+        bench.rank(rows=rows)
+
+
+def test_encoder_without_weights_says_where_to_get_them(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    bench.weights = tmp_path
+    with pytest.raises(TrainingImpossible, match=r"no weights of the encoder.*PT4AL_WEIGHTS_DIR"):
+        bench.rank()
+
+
+def test_several_choices_are_learned_on_a_frozen_encoder(bench: Bench) -> None:
+    result = bench.learn(pool=TAGGED)
+    with np.load(result / "candidates.npz", allow_pickle=False) as arrays:
+        labels = arrays["labels"].tolist()
+    truths = TAGGED.labels(bench.folder, ROWS[: len(labels)]).tolist()
+    assert labels == truths  # the candidates are among the images that it learned
+    assert artefacts.manifest(result)["control"]["metric"] == "mAP"

