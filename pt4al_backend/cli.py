@@ -74,6 +74,10 @@ app.add_typer(bench, name="bench")
 app.add_typer(weights, name="weights")
 
 
+Project = Annotated[int, typer.Argument(help="Label Studio's number of the project.")]
+OneProject = Annotated[int | None, typer.Argument(help="Label Studio's number of one project.", show_default="all")]
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         out.print(__version__)
@@ -197,25 +201,28 @@ def worker(supervised: Supervised = False) -> None:
 
 @app.command()
 def status(
+    project: OneProject = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
 ) -> None:
-    """Shows where every project stands."""
-    from pt4al_backend.server.status import Statuses
+    """Shows where every project stands, or one."""
+    from pt4al_backend.server.status import ProjectStatus, Statuses
     from pt4al_backend.state.opening import open_store
 
     settings = _settings()
     with closing(open_store(settings)) as store:
         statuses = Statuses(store, data_dir=settings.data_dir)
+
+        def read() -> list[ProjectStatus]:
+            return statuses.all() if project is None else [statuses.find(str(project))]
+
         if watch:
-            terminal.watch(statuses.all)
+            terminal.watch(read)
         else:
-            out.print(terminal.overview(statuses.all()))
+            out.print(terminal.overview(read()))
 
 
 @app.command()
-def doctor(
-    project: Annotated[int | None, typer.Option(help="Check this project alone.", show_default="all")] = None,
-) -> None:
+def doctor(project: OneProject = None) -> None:
     """Checks everything that has to be right, and says what to change. Exits with 1 if something fails."""
     from pt4al_backend.ops.doctor import examine
 
@@ -241,7 +248,7 @@ def list_() -> None:
 
 
 @app.command()
-def train(project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")]) -> None:
+def train(project: Project) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.state.opening import open_store
@@ -253,12 +260,12 @@ def train(project: Annotated[int, typer.Argument(help="Label Studio's number of 
         connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
         raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
     WorkQueue(settings).request(project, train=True)
-    out.print(f"A training was requested for project {project}. `pt4al status --watch` shows how far it is.")
+    out.print(f"A training was requested for project {project}. `pt4al status {project} --watch` shows how far it is.")
 
 
 @app.command()
 def forget(
-    project: Annotated[int, typer.Argument(help="Label Studio's number of the project.")],
+    project: Project,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Deletes what is kept here of a project: its rounds, models and images. Nothing is deleted in Label Studio."""

@@ -2,21 +2,32 @@
 
     PT4ALError
     ├── ConfigError              a setting or an extra parameter
+    │   └── StateAway            the state cannot be opened now; in state/opening
     ├── LabelStudioError         Label Studio answered with an error
     │   ├── AuthError            it refused the token
+    │   ├── NotFound             it holds no such thing (any more); in label_studio/http
     │   └── Unreachable          it did not answer; retried with backoff
     ├── LabelConfigUnsupported   the project's labeling config
     ├── ImageUnreadable          one image; its task is set aside, the rest continues
     ├── LabelUnreadable          one annotation; it does not count, the rest continues
+    │   └── SizeUnknown          its image has to be read first; in label_studio/annotations
     ├── TrainingImpossible       the labels or the machine do not allow training
     │   └── TooFewClasses        they are of one class or none
     ├── StoreCorrupt             an artefact on disk is not what its manifest says
     ├── BadRequest               a request to the server lacks what its route needs
     ├── UnknownProject           it names a project that never connected
-    └── ProjectBusy              a worker is at the project
+    ├── ProjectBusy              a worker is at the project
+    ├── BodyTooLong              a request's body is longer than the settings allow; in server/protocol, with the next two
+    ├── BodyTooSlow              it did not arrive in time
+    ├── ClientLeft               the client left before its body was complete
+    ├── HttpError                what the web framework refuses: no such route, no such method; in server/failures
+    ├── StateUnavailable         state or work queue could not be read or written during a request; in server/failures
+    ├── ServerFailed             a server of the demo did not come up, or ended; in demo/servers
+    │   └── PortTaken            another program took its port
+    └── BenchmarkFailed          what was to be measured did not come about; in bench/numbers/servers
 
-Each message says what happened, each ``remedy`` what to change and where. ``status`` is the HTTP status that the
-server answers with.
+Where no module is named, the class is below. Each message says what happened, each ``remedy`` what to change and where.
+``status`` is the HTTP status that the server answers with.
 """
 
 from enum import StrEnum

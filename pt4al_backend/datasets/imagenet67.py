@@ -24,8 +24,8 @@ class ImageNet67(Published):
 
     about = "ImageNet with superclasses, 67 in the paper: 1,279,867 images for the pool, 49,950 for the test"
     origin = (
-        "https://image-net.org (ILSVRC 2012, Task 1 and 2, 144 GB), sorted into folders as torchvision.datasets.ImageNet does. "
-        "The superclasses are a file of your own: the paper does not publish its."
+        "Download ILSVRC 2012, Task 1 and 2 (144 GB), from https://image-net.org and sort it into folders as "
+        "torchvision.datasets.ImageNet does. Write the file of superclasses yourself: the paper does not publish its own."
     )
     home = "imagenet"
     layout = (

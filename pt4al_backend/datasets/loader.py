@@ -14,7 +14,7 @@ class Loader(ABC):
 
     Attributes:
         about: what it is.
-        origin: where to get it.
+        origin: how to get it, a sentence.
         layout: what the folder holds, a line for each path.
     """
 
@@ -85,4 +85,4 @@ class Published(Loader):
     @property
     def remedy(self) -> str:
         """Where to get it, and where to put it."""
-        return f"Get it from {self.origin}\n  --data names {self.place}"
+        return f"{self.origin}\n  --data names {self.place}"

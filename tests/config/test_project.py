@@ -153,3 +153,14 @@ def test_refused_first_query_names_the_words_that_are_allowed(value: str) -> Non
     for word in ("'stratified'", "'hardest_batch'", "'top_k'", "'random'", "'batch:N'"):
         assert word in refused.value.message
     assert "[" not in refused.value.message
+
+
+@pytest.mark.parametrize("variable", ["PT4AL_QUERY_SIZE", "pt4al_query_size"])
+def test_bad_value_of_the_environment_is_refused_by_the_variable_as_it_is_spelt(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "abc")
+    with pytest.raises(ConfigError, match=f"Setting '{variable}': 'abc' is not allowed"):
+        project_settings({"rounds": 4})
+    with pytest.raises(ConfigError, match="Setting 'rounds': 0 is not allowed"):
+        project_settings({"rounds": 0, "query_size": 7})

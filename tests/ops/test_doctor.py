@@ -305,7 +305,7 @@ def test_weights_that_cannot_be_downloaded_are_named(
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
     shown = faults(world.findings(), "ImageNet weights")
-    assert f"segmentation takes {wanted[-1]}'s at any size" in shown
+    assert f"for segmentation ({wanted[-1]})" in shown
     assert all(f"/{name}-01234567.pth" in shown for name in wanted)
 
 
@@ -318,7 +318,7 @@ def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pyt
     world.store.connect(8, params={"encoder": "mobilenet_v2"}, label_config=BRUSH)
     world.store.connect(9, params={"encoder": "resnet101"}, label_config=CONFIG)  # a classification has no encoder
     shown = faults(world.findings(), "ImageNet weights")
-    assert "segmentation takes mobilenet_v2 and resnet34's at any size" in shown
+    assert "for segmentation (mobilenet_v2 and resnet34)" in shown
     assert all(f"/{name}-01234567.pth" in shown for name in wanted)
     assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
 

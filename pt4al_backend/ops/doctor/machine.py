@@ -119,21 +119,22 @@ def weights(server: ServerContext) -> str:
     on_gpu = devices.choose(server.settings.device).type == "cuda"
     encoders = _encoders(filter(None, server.projects.values()), "resnet101" if on_gpu else "resnet18")
     use = (
-        "classification takes resnet18's for images above 64 pixels at width 64, the GPU's default; "
-        f"segmentation takes {' and '.join(encoders)}'s at any size"
+        f"Used for segmentation ({' and '.join(encoders)}), "
+        "and for classification of images above 64 pixels at width 64, the default on a GPU (resnet18)."
     )
     missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not imagenet.is_cached(name)]
     folder = imagenet.path("resnet18").parent
     if not missing:
-        return f"in {folder}; {use}"
+        return f"in {folder}. {use}"
     try:
         if all(requests.head(imagenet.URLS[each], timeout=ANSWER_SECONDS, allow_redirects=True).ok for each in missing):
-            return f"{' and '.join(missing)} not here yet, downloaded when first needed; {use}"
+            return f"{' and '.join(missing)}: downloaded when first needed. {use}"
     except requests.RequestException:
         pass
     addresses = " and ".join(imagenet.URLS[each] for each in missing)
-    remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off."
-    raise CheckWarns(f"{' and '.join(missing)} neither here nor to be downloaded; {use}.", remedy)
+    remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off to do without them."
+    text = f"{' and '.join(missing)}: not here, and cannot be downloaded, so trainings start without them. {use}"
+    raise CheckWarns(text, remedy)
 
 
 def _encoders(projects: Iterable[Project], default: str) -> list[str]:

@@ -3,15 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.config.catalog import NEED_IMAGE_POSTERIORS
 from pt4al_backend.query.draws import lowest, uniform_order
 from pt4al_backend.query.strategies.base import Need, Pool
 from pt4al_backend.query.strategies.uncertainty import Uncertainty
 
 #: Candidates of a query, a uniform draw: the published 10,000.
 SUBSET = 10_000
-
-#: Which of them need more of the main task's model than their companion. PAL's second network learns the classes of images.
-NEEDS: dict[str, frozenset[Need]] = {"pal": frozenset({"posteriors"})}
 
 
 def subset(pool: Pool, round: int, k: int, seed: int) -> NDArray[np.int64]:
@@ -44,7 +42,7 @@ class Learned(Uncertainty):
 
     @property
     def needs(self) -> frozenset[Need]:  # type: ignore[override]
-        return NEEDS.get(self.name, frozenset())
+        return frozenset({"posteriors"}) if self.name in NEED_IMAGE_POSTERIORS else frozenset()
 
     @property
     def companion(self) -> str:

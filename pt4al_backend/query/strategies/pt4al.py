@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.config.catalog import NEED_IMAGE_POSTERIORS
 from pt4al_backend.query.ranking import rounds_until
 from pt4al_backend.query.strategies import first_query
 from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Strategy
@@ -45,7 +46,7 @@ class PT4AL(Strategy):
         needs: set[Need] = set()
         if self.sampler in COVERS:
             needs.add("features")
-        if self.companion:
+        if self.sampler in NEED_IMAGE_POSTERIORS:
             needs.add("posteriors")
         if self.first_query == "herding":
             needs.add("pretext_features")
