@@ -10,3 +10,6 @@ Json = dict[str, Any]
 
 #: Ids of tasks, int64 [n].
 Ids = NDArray[np.int64]
+
+#: The classes of pixels by their ids, uint8 [...].
+ClassIds = NDArray[np.uint8]

@@ -11,11 +11,11 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from pt4al_backend.aliases import Json
+from pt4al_backend.aliases import ClassIds, Json
 from pt4al_backend.datasets import scenes
 from pt4al_backend.datasets.dataset import Size
 from pt4al_backend.datasets.folder_images import FolderImages, Reader, files, reasons, split
-from pt4al_backend.datasets.mask_png import ClassIds, MaskPng, ids_of, numbers, require_size
+from pt4al_backend.datasets.mask_png import MaskPng, ids_of, numbers, require_size
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.mask_files import MOST_CLASSES, UNLABELLED
 from pt4al_backend.label_studio import outlines

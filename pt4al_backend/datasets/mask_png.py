@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from pt4al_backend.aliases import ClassIds
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.mask_files import UNLABELLED, Mask
-
-ClassIds = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)

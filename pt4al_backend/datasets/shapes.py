@@ -21,7 +21,7 @@ GREY = 1 / 5
 MOST = 3
 NAMES = "labels.json"
 
-_FINE = 4  # shapes are drawn so many times larger: edges come out smooth
+_FINE = 4  # how many times larger shapes are drawn: edges come out smooth
 _CELLS = ((0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73))  # middles, in parts of the side: no shape hides another
 
 _Rng = np.random.Generator

@@ -8,10 +8,10 @@ from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from pt4al_backend.aliases import ClassIds
 
 T = TypeVar("T", bound=Hashable)
-ClassIds = NDArray[np.uint8]
 
 
 def winner(answers: Sequence[T]) -> T:

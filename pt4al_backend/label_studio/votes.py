@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pt4al_backend.label_studio.agreement import ClassIds, winner, winners
+from pt4al_backend.aliases import ClassIds
+from pt4al_backend.label_studio.agreement import winner, winners
 
 #: Height and width of the mask of an annotation that draws nothing: it fits any image.
 ANY_SIZE = (1, 1)

@@ -11,7 +11,7 @@ from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
 
 Features = NDArray[np.float32]
 
-#: Most tasks that are asked whether a pick covers them; of more, so many are drawn uniformly.
+#: The most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
 MOST_COVERED = 4_000
 #: Rows of the kernel that are computed at once, when all gains are found and when the largest are found again.
 BLOCK, SMALL_BLOCK = 1_024, 32
