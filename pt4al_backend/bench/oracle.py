@@ -66,7 +66,7 @@ class Run:
         )
         plan.require_fit(options, truth.task)
         self._schedule = plan.fit_schedule(truth.pool, self._options)
-        self._strategy = plan.strategy_of(self._options, self._schedule.rounds)
+        self._strategy = plan.strategy_of(self._options, self._schedule.batches)
         if too_few := self._schedule.too_few:
             what = f"Arm {arm.name!r}: {too_few}; {self._schedule.rounds} of {self._schedule.query} would fit."
             raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
@@ -225,7 +225,7 @@ class Run:
     def _rank(self, report: Report) -> Pool:
         """The whole pool with its losses, cut into batches."""
         ids, losses = np.arange(self._truth.pool), self._losses(report)
-        return Pool(ids, losses, cut_batches(ids, losses, self._schedule.rounds, self._options.seed))
+        return Pool(ids, losses, cut_batches(ids, losses, self._schedule.batches, self._options.seed))
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm does not rank by them."""
@@ -240,7 +240,7 @@ class Run:
         if not quality["meaningful"]:
             self._notes = [f"{quality['reason']} The order of the pool is drawn at random."]
             return np.full_like(losses, np.nan)
-        return ORDERS[self._arm.order](losses, self._schedule.rounds, np.random.default_rng(self._options.seed))
+        return ORDERS[self._arm.order](losses, self._schedule.batches, np.random.default_rng(self._options.seed))
 
     def _needs_ranking(self) -> bool:
         return self._needs_losses() or self._needs_features()

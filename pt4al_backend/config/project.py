@@ -75,7 +75,14 @@ class ProjectSettings(BaseModel):
         "default", description="`paper` sets rounds, query, initial weights, epochs and schedule as published."
     )
     rounds: Annotated[int, Affects.QUERY, Affects.CANDIDATES] = Field(
-        10, ge=1, le=1000, description="I, the number of batches that the ranking is cut into."
+        10, ge=1, le=1000, description="Rounds that the pool is to suffice for."
+    )
+    batches: Annotated[int | None, Affects.QUERY, Affects.CANDIDATES] = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="I, how many batches the ranking is cut into; after as many rounds they are cut again. Empty: as many "
+        "as rounds (the paper).",
     )
     query_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=1, le=1_000_000, description="K, tasks that a round queries; empty: 2 % of the pool, at least 20."
@@ -222,8 +229,9 @@ class ProjectSettings(BaseModel):
 
     @model_validator(mode="after")
     def _batch_exists(self) -> Self:
-        if _batch_of(self.first_query) > self.rounds:
-            raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where 'rounds' is {self.rounds}")
+        number, set_by = self.batches or self.rounds, "batches" if self.batches else "rounds"
+        if _batch_of(self.first_query) > number:
+            raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where {set_by!r} is {number}")
         return self
 
     @property

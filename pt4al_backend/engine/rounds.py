@@ -147,7 +147,7 @@ class Rounds:
             chosen = chosen.where(np.isfinite(losses))  # what is not scored yet waits for the next round
             losses = chosen.losses
         rng = np.random.default_rng([self._options.seed, number])
-        strategy = strategy_of(self._options, schedule.rounds)
+        strategy = strategy_of(self._options, schedule.batches)
         request = Request(Pool(chosen.ids, losses, chosen.batches), number, query, count, rng)
         return choose(strategy, request, scored)
 
@@ -165,7 +165,7 @@ class Rounds:
             project_id=self._project.id,
             number=number,
             state=state,
-            batch=int(sweep(schedule.rounds, self._options.batch_order)[(number - 1) % schedule.rounds]),
+            batch=int(sweep(schedule.batches, self._options.batch_order)[(number - 1) % schedule.batches]),
             opened_at=current.opened_at if current else time.time(),
         )
         self._store.open_round(self._project, opened, self._picks(number, 0, line, scored), closed=closed)
@@ -204,22 +204,22 @@ class Rounds:
         ``meaningful``, over the tasks that have one.
         """
         schedule = self.schedule()
-        starts_sweep = (number - 1) % schedule.rounds == 0
+        starts_sweep = (number - 1) % schedule.batches == 0
         chosen = pool.where(~pool.answered) if starts_sweep else pool
         if meaningful:
             chosen = chosen.where(np.isfinite(chosen.losses))
-        stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != schedule.rounds)
+        stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != schedule.batches)
         if not len(chosen) or not (from_scratch or starts_sweep or stale):
             return np.empty(0, np.int64), np.empty(0, np.int64)
         losses = chosen.losses if meaningful else np.full(len(chosen), np.nan)
-        return chosen.ids, cut_batches(chosen.ids, losses, schedule.rounds, self._options.seed)
+        return chosen.ids, cut_batches(chosen.ids, losses, schedule.batches, self._options.seed)
 
     def candidates(self, number: int) -> Ids:
         """Tasks that the model must score before round ``number`` can be opened."""
         pool, schedule = self.pool(), self.schedule()
         _, free = self._controls(pool, schedule, number)
         chosen = pool.where(np.isin(pool.ids, free) & (pool.rows >= 0))
-        strategy = strategy_of(self._options, schedule.rounds)
+        strategy = strategy_of(self._options, schedule.batches)
         # twice the reserve: the stream is lengthened from what is scored while the next model trains
         open_pool = Pool(chosen.ids, chosen.losses, chosen.batches)
         positions = strategy.candidates(open_pool, number, schedule.query + 2 * schedule.reserve)

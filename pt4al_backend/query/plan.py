@@ -34,7 +34,8 @@ class Schedule:
     """Sizes, in tasks, that a pool gets.
 
     Attributes:
-        rounds: I, of a sweep.
+        rounds: that the pool suffices for.
+        batches: I, that the ranking is cut into; a sweep has as many rounds.
         query: of each round, control picks included.
         control: control picks of a query.
         reserve: published behind the query.
@@ -42,6 +43,7 @@ class Schedule:
     """
 
     rounds: int
+    batches: int
     query: int
     control: int
     reserve: int
@@ -63,14 +65,15 @@ def fit_schedule(pool: int, settings: ProjectSettings) -> Schedule:
     too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {wanted}"
     control = math.ceil(settings.control_share * query) if query > 1 else 0
     reserve = query if settings.reserve_size is None else settings.reserve_size
-    return Schedule(rounds, query, control, reserve, too_few)
+    batches = min(settings.batches or rounds, max(pool, 1))
+    return Schedule(rounds, batches, query, control, reserve, too_few)
 
 
-def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
+def strategy_of(settings: ProjectSettings, batches: int) -> Strategy:
     """The strategy that the settings name."""
     return STRATEGIES.load(settings.strategy, Strategy)(
         settings.strategy,
-        rounds=rounds,
+        batches=batches,
         first_query=settings.first_query,
         sampler=settings.sampler,
         batch_order=settings.batch_order,
@@ -80,7 +83,7 @@ def strategy_of(settings: ProjectSettings, rounds: int) -> Strategy:
 
 def needs_of(settings: ProjectSettings) -> frozenset[Need]:
     """What the strategy that the settings name needs beside confidences."""
-    return strategy_of(settings, settings.rounds).needs
+    return strategy_of(settings, settings.batches or settings.rounds).needs
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class JobRequirements:
 
 def job_requirements(settings: ProjectSettings, query: int) -> JobRequirements:
     """What a training job has to give the strategy of its settings, whose next query has ``query`` tasks."""
-    strategy = strategy_of(settings, settings.rounds)
+    strategy = strategy_of(settings, settings.batches or settings.rounds)
     return JobRequirements(tuple(want for want in IMAGE_OUTPUTS if want in strategy.needs), strategy.companion, query)
 
 
@@ -128,7 +131,7 @@ def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
     if task == "segmentation":
         names = ", ".join(map(repr, SEGMENTER_ENCODERS))
         raise ConfigError(f"Setting 'encoder': {encoder!r} is none of segmentation's, which are {names}.", where)
-    if strategy_of(settings, settings.rounds).companion:
+    if strategy_of(settings, settings.batches or settings.rounds).companion:
         key = "sampler" if settings.strategy == "pt4al" else "strategy"
         raise ConfigError(
             f"Setting {key!r}: {getattr(settings, key)!r} trains a network beside the model, as a frozen encoder cannot.",

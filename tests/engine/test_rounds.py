@@ -211,6 +211,23 @@ def test_batches_follow_the_setting_batch_order(store: Store) -> None:
         assert round_.batch == batch
 
 
+def test_fewer_batches_than_rounds_take_turns_and_are_cut_again_over_what_is_left(store: Store) -> None:
+    project = Life(store, 60, rounds=4, batches=2, query_size=10, control_share=0, reserve_size=0)
+    losses = project.rank()
+    project.rounds.start()
+    project.rounds.open_first(StoredOutput)
+    for number, batch in ((2, 2), (3, 1), (4, 2)):
+        left = sorted((i for i in losses if i not in store.answers(PROJECT)), key=losses.__getitem__, reverse=True)
+        project.answer(project.picks("query"))
+        project.turn()
+        assert {batches(store)[i] for i in project.picks("query")} == {batch}
+        opened = store.round(PROJECT, number)
+        assert opened is not None
+        assert opened.batch == batch
+    assert len(left) == 40
+    assert [sum(batch == number for i, batch in batches(store).items() if i in left) for number in (1, 2)] == [20, 20]
+
+
 def test_typiclust_starts_with_one_image_of_each_kind(store: Store) -> None:
     """Four kinds of images. One that is held back for control picks teaches nothing, so it does not stand for its kind."""
     project = Life(store, 84, strategy="typiclust", query_size=5, control_share=0.2, reserve_size=5, rounds=4)

@@ -53,7 +53,7 @@ def _near(centres: NDArray[np.float64], count: int, rng: np.random.Generator) ->
 
 def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
     schedule = fit_schedule(len(pool.ids), options)
-    strategy = strategy_of(options, schedule.rounds)
+    strategy = strategy_of(options, schedule.batches)
     count = schedule.query + schedule.reserve
     candidates = strategy.candidates(pool, ROUND, count)
     scored = _part(known, candidates, strategy.needs)

@@ -45,8 +45,8 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
     ranking = by_loss(losses, ids)
     known = losses if meaningful else np.full(n, np.nan)
     schedule = fit_schedule(n, options)
-    strategy = strategy_of(options, schedule.rounds)
-    batches = cut_batches(ids, known, schedule.rounds, options.seed)
+    strategy = strategy_of(options, schedule.batches)
+    batches = cut_batches(ids, known, schedule.batches, options.seed)
     rank_of = np.empty(n, np.int64)
     rank_of[ranking] = np.arange(1, n + 1)
     left, places = ranking, list[Place]()  # in ranked order, which makes the strategies' sorting cheap

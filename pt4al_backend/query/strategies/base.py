@@ -166,7 +166,7 @@ class Strategy(ABC):
 
     Args:
         name: what the setting ``strategy`` calls it. One class may serve several names.
-        rounds: I, the number of batches.
+        batches: I, how many batches the ranking is cut into.
         first_query: a rule of ``first_query``, for the time before there is a model.
         sampler: one of ``catalog.BATCH_SAMPLERS``.
         batch_order: one of ``catalog.BATCH_ORDERS``.
@@ -177,13 +177,13 @@ class Strategy(ABC):
     needs: frozenset[Need] = frozenset()
 
     def __init__(
-        self, name: str, *, rounds: int, first_query: str, sampler: str, batch_order: str = "hard_first", seed: int = 0
+        self, name: str, *, batches: int, first_query: str, sampler: str, batch_order: str = "hard_first", seed: int = 0
     ) -> None:
         self.name = name
-        self.rounds = rounds
+        self.batches = batches
         self.first_query = first_query
         self.sampler = sampler
-        self.order = sweep(rounds, batch_order)
+        self.order = sweep(batches, batch_order)
         self.seed = seed
 
     @property

@@ -65,7 +65,7 @@ class PT4AL(Strategy):
         if k < 1:
             return np.empty(0, dtype=np.int64)
         wait = rounds_until(pool.batches, self.order, round)
-        held = np.cumsum(np.bincount(wait, minlength=self.rounds))
+        held = np.cumsum(np.bincount(wait, minlength=self.batches))
         return np.flatnonzero(wait <= np.searchsorted(held, k)).astype(np.int64)
 
     def query(self, request: Request) -> Query:

@@ -79,10 +79,10 @@ def test_companion_belongs_to_the_strategy_or_sampler_of_its_name() -> None:
     strategies = {
         name
         for name in STRATEGIES
-        if STRATEGIES.load(name, Strategy)(name, rounds=2, first_query="random", sampler="margin").companion == name
+        if STRATEGIES.load(name, Strategy)(name, batches=2, first_query="random", sampler="margin").companion == name
     }
     sampler = STRATEGIES.load("pt4al", Strategy)(
-        "pt4al", rounds=2, first_query="random", sampler="normalised_confidence"
+        "pt4al", batches=2, first_query="random", sampler="normalised_confidence"
     ).companion
     assert {*strategies, sampler} == set(ALL)
 

@@ -23,7 +23,7 @@ POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(name, rounds=ROUNDS, first_query="stratified", sampler="margin")
+    return STRATEGIES.load(name, Strategy)(name, batches=ROUNDS, first_query="stratified", sampler="margin")
 
 
 @dataclass
@@ -73,7 +73,7 @@ def cases(draw: st.DrawFn, name: str) -> Case:
     posteriors = np.round(rng.dirichlet(np.ones(classes), len(pool.ids)), 1) if draw(st.booleans()) else None
     strategy = STRATEGIES.load(name, Strategy)(
         name,
-        rounds=ROUNDS,
+        batches=ROUNDS,
         first_query=draw(st.sampled_from(["stratified", "hardest_batch", "batch:3", "batch:9", "top_k", "herding", "random"])),
         sampler=draw(st.sampled_from(["least_confidence", "margin", "entropy", "k_center", "herding"])),
         batch_order=draw(st.sampled_from(BATCH_ORDERS)),

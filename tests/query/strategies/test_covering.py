@@ -28,7 +28,7 @@ def unranked(n: int = BLOBS * SIZE) -> Pool:
 
 
 def build(name: str, **options: Any) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(name, **{"rounds": 1, "first_query": "stratified", "sampler": "margin", **options})
+    return STRATEGIES.load(name, Strategy)(name, **{"batches": 1, "first_query": "stratified", "sampler": "margin", **options})
 
 
 def query(

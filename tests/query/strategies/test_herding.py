@@ -89,7 +89,7 @@ def pool(n: int, batches: list[int]) -> Pool:
 
 def test_pt4al_herds_inside_its_batch() -> None:
     groups = directions(0, 1, 2, 120, 240, 241)
-    strategy = PT4AL("pt4al", rounds=2, first_query="herding", sampler="herding")
+    strategy = PT4AL("pt4al", batches=2, first_query="herding", sampler="herding")
     confidences = {"margin": np.zeros(6), "least_confidence": np.zeros(6), "entropy": np.zeros(6)}
     output = ModelOutput(np.arange(6), confidences, groups, directions(1))
     request = Request(pool(6, [1, 1, 1, 1, 2, 2]), 1, 2, 5, np.random.default_rng(0), output)
@@ -100,7 +100,7 @@ def test_pt4al_herds_inside_its_batch() -> None:
 
 
 def test_first_query_by_herding_covers_the_pool_by_the_pretext_learners_features() -> None:
-    strategy = PT4AL("pt4al", rounds=2, first_query="herding", sampler="margin")
+    strategy = PT4AL("pt4al", batches=2, first_query="herding", sampler="margin")
     assert "pretext_features" in strategy.needs
     output = ModelOutput(np.arange(6), {}, directions(0, 1, 2, 120, 240, 241), NOTHING)
     request = Request(pool(6, [1, 1, 1, 2, 2, 2]), 1, 3, 3, np.random.default_rng(0), output)
@@ -108,6 +108,6 @@ def test_first_query_by_herding_covers_the_pool_by_the_pretext_learners_features
 
 
 def test_first_query_by_herding_without_features_spreads_over_the_ranking() -> None:
-    strategy = PT4AL("pt4al", rounds=2, first_query="herding", sampler="margin")
+    strategy = PT4AL("pt4al", batches=2, first_query="herding", sampler="margin")
     request = Request(pool(6, [1, 1, 1, 2, 2, 2]), 1, 3, 3, np.random.default_rng(0))
     assert strategy.query(request).positions.tolist() == [0, 2, 4]

@@ -32,7 +32,7 @@ def model(pool: Pool, seed: int = 1) -> NDArray[np.float64]:
 
 
 def paper(sampler: str = "least_confidence") -> PT4AL:
-    return PT4AL("pt4al", rounds=ROUNDS, first_query="hardest_batch", sampler=sampler)
+    return PT4AL("pt4al", batches=ROUNDS, first_query="hardest_batch", sampler=sampler)
 
 
 def query_of(
@@ -126,7 +126,7 @@ def test_equal_confidences_go_by_id() -> None:
 
 def test_stratified_first_query_spans_the_ranking_and_its_reserve_the_rest() -> None:
     pool = ranked_pool()
-    strategy = PT4AL("pt4al", rounds=ROUNDS, first_query="stratified", sampler="least_confidence")
+    strategy = PT4AL("pt4al", batches=ROUNDS, first_query="stratified", sampler="least_confidence")
     order = hardest_first(pool)
     query = query_of(strategy, pool, 1, 13, None, query_size=10)
     assert query.positions[:10].tolist() == order[::20]
@@ -150,7 +150,7 @@ def test_paper_s_rule_without_a_model_moves_a_batch_a_round() -> None:
 @pytest.mark.parametrize("first_query", ["stratified", "hardest_batch"])
 def test_query_of_an_unranked_pool_is_uniform(first_query: str) -> None:
     ranked = ranked_pool()
-    strategy = PT4AL("pt4al", rounds=ROUNDS, first_query=first_query, sampler="least_confidence")
+    strategy = PT4AL("pt4al", batches=ROUNDS, first_query=first_query, sampler="least_confidence")
     times = np.zeros(N)
     for seed in range(200):
         pool = Pool(ranked.ids, np.full(N, np.nan), ranked.batches)
@@ -160,7 +160,7 @@ def test_query_of_an_unranked_pool_is_uniform(first_query: str) -> None:
 
 
 def first(rule: str, pool: Pool, k: int, round: int = 1, batch_order: str = "hard_first") -> list[int]:
-    strategy = PT4AL("pt4al", rounds=ROUNDS, first_query=rule, sampler="margin", batch_order=batch_order)
+    strategy = PT4AL("pt4al", batches=ROUNDS, first_query=rule, sampler="margin", batch_order=batch_order)
     return strategy.query(Request(pool, round, k, k, np.random.default_rng(0))).positions.tolist()
 
 
@@ -207,7 +207,7 @@ def test_random_first_query_ignores_losses() -> None:
 )
 def test_batches_follow_the_order_of_the_setting(batch_order: str, expected: list[int]) -> None:
     pool = ranked_pool()
-    strategy = PT4AL("pt4al", rounds=ROUNDS, first_query="stratified", sampler="margin", batch_order=batch_order)
+    strategy = PT4AL("pt4al", batches=ROUNDS, first_query="stratified", sampler="margin", batch_order=batch_order)
     batches = [set(pool.batches[query_of(strategy, pool, i, K, model(pool)).positions].tolist()) for i in range(1, ROUNDS + 2)]
     assert batches == [{number} for number in expected]
 
@@ -221,7 +221,7 @@ def test_order_without_a_model_continues_from_the_first_batch() -> None:
 def test_k_center_covers_the_batch_and_not_what_is_labelled() -> None:
     """Features on a line: batch 2 at 0, 1, … 19, the labelled images around 0."""
     pool = ranked_pool()
-    strategy = PT4AL("pt4al", rounds=ROUNDS, first_query="stratified", sampler="k_center")
+    strategy = PT4AL("pt4al", batches=ROUNDS, first_query="stratified", sampler="k_center")
     candidates = strategy.candidates(pool, 2, 25)
     by_id = candidates[np.argsort(pool.ids[candidates])]
     place = np.zeros(N)

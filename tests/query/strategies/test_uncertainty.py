@@ -13,7 +13,7 @@ UNRANKED = Pool(POOL.ids, np.full(100, np.nan), POOL.batches)
 
 
 def build(name: str) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(name, rounds=10, first_query="stratified", sampler="least_confidence")
+    return STRATEGIES.load(name, Strategy)(name, batches=10, first_query="stratified", sampler="least_confidence")
 
 
 @pytest.mark.parametrize(
