@@ -24,7 +24,7 @@ from pt4al_backend.ops.log import begin_log
 from pt4al_backend.ops.terminal import out
 from pt4al_backend.ops.weights import app as weights
 
-SHOWN = 20  # skipped files that `rank` names
+SHOWN = 20  # files that `rank` names of those that it leaves out
 
 
 EXAMPLES = """
@@ -317,6 +317,8 @@ def rank(
     first part of the file is a sample of all degrees of hardness. "hardest_batch" goes from the hardest batch to the
     easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them in the file's order.
 
+    Of files with identical images, the first is taken.
+
     Each task's data holds pt4al_loss, pt4al_rank (1 is the hardest), pt4al_batch and pt4al_query besides the image.
 
     Without --url-prefix the images are addressed as files of the machine that Label Studio runs on. It serves them with
@@ -345,7 +347,12 @@ def rank(
         terminal.warn(f"… and {len(ranked.skipped) - SHOWN} more.")
     if not ranked.quality.meaningful:
         terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
-    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, files skipped: {len(ranked.skipped)}."), soft_wrap=True)
+    for path, same in ranked.copies[:SHOWN]:
+        terminal.warn(f"Left out {path}: its image is identical to that of {same}.")
+    if len(ranked.copies) > SHOWN:
+        terminal.warn(f"… and {len(ranked.copies) - SHOWN} more.")
+    left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
+    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {left_out}."), soft_wrap=True)
 
 
 @app.command()

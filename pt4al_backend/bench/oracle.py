@@ -24,7 +24,7 @@ from pt4al_backend.bench import hardware, job_folders
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
-from pt4al_backend.bench.truth import Truth
+from pt4al_backend.bench.truth import Truth, origins_of
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
@@ -171,8 +171,11 @@ class Run:
         return plan.choose(self._strategy, request, scored).ids
 
     def _left(self, ranked: Pool) -> Pool:
-        """What of the whole pool, whose ids are its positions, is left to query."""
-        return ranked.take(np.setdiff1d(ranked.ids, np.concatenate([np.empty(0, np.int64), *self._queried])))
+        """What of the whole pool, whose ids are its positions, is left to query: one of identical images, as in a project."""
+        queried = np.concatenate([np.empty(0, np.int64), *self._queried])
+        origins = origins_of(self._truth)
+        known = np.isin(origins, origins[queried])
+        return ranked.take(np.flatnonzero((origins == ranked.ids) & ~known))
 
     def _before(self, number: int) -> StoredOutput:
         """What is known of the pool before a round: the last model's output, or the pretext learner's."""

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.datasets.dataset import Dataset, Example, Size
 from pt4al_backend.errors import ConfigError, ImageUnreadable, StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, SMALL, Shape, choose
+from pt4al_backend.images.frames import KEEP, SMALL, Shape, choose, digest
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 
 LOOKED_AT = 200  # images of the pool whose sizes say what frame suits all
@@ -84,6 +85,19 @@ class Truth:
     def test(self) -> NDArray[np.int64]:
         """Rows of the test images."""
         return np.arange(self.pool, len(self.labels), dtype=np.int64)
+
+
+def origins_of(truth: Truth) -> NDArray[np.int64]:
+    """For each image of the pool, the first that is identical to it, which may be itself: int64[pool]."""
+    return _origins(truth.pixels, truth.stored, truth.pool, truth.digest)
+
+
+@lru_cache(maxsize=4)
+def _origins(pixels: Path, stored: Shape, pool: int, _digest: str) -> NDArray[np.int64]:
+    first: dict[str, int] = {}
+    with FrameFile(pixels, stored) as frames:
+        found = [first.setdefault(digest(frames.read(np.array([row]))[0]), row) for row in range(pool)]
+    return np.array(found, np.int64)
 
 
 def write(

@@ -24,7 +24,7 @@ from pt4al_backend.images import frame_file
 from pt4al_backend.images.decode import Decoded, decode
 from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, SAMPLE, choose, readable_sizes
+from pt4al_backend.images.frames import KEEP, SAMPLE, choose, digest, readable_sizes
 from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
@@ -83,6 +83,7 @@ class Intake:
         if self._project.stored_shape and self._fits_no_more():
             self._start_over()
         self._forget_damaged(on_progress)
+        self._digest_stored(on_progress)
         taken = self._fetch_due(on_progress)
         self._notice("")
         return taken
@@ -131,9 +132,21 @@ class Intake:
             self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
         if lost.any() or self._project.frames_suspect:
             forget_unfinished(project_dir(self._settings, self._project.id))
-        self._store.set_tasks(self._project.id, {"id": ids[lost], "row": [None] * int(lost.sum())})
+        self._store.forget_frames(self._project.id, ids[lost].tolist())
         if self._project.frames_suspect:
             self._store.change(self._project, frames_suspect=False)
+
+    def _digest_stored(self, on_progress: Callable[[int, int], None]) -> None:
+        """Finds identical images among those whose frames earlier versions stored, or were stored when this was killed."""
+        ids, rows = self._store.without_digest(self._project.id)
+        if not len(ids) or not self._project.stored_shape:
+            return
+        with FrameFile(frames_path(self._settings, self._project), self._project.stored_shape) as stored:
+            for start in range(0, len(ids), CHECKED):
+                on_progress(start, len(ids))
+                part = slice(start, start + CHECKED)
+                digests = map(digest, stored.read(rows[part]))
+                self._store.put_digests(self._project.id, dict(zip(ids[part].tolist(), digests, strict=True)))
 
     def _notice(self, sentence: str) -> None:
         self._store.notice(self._project, "frames", sentence)
@@ -147,7 +160,7 @@ class Intake:
         for pattern in ("pixels-*.u8*", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self._store.clear_tasks(self._project.id, row=None, loss=None, batch=0)
+        self._store.clear_tasks(self._project.id, row=None, frame="", copy_of=None, loss=None, batch=0)
         self._store.change(self._project, **NO_FRAMES)
 
     def _decide_shape(self, pool: ThreadPoolExecutor, part: Sequence[tuple[int, str]]) -> None:
@@ -202,6 +215,7 @@ class Intake:
             "retry_at": [None] * len(good),
         }
         self._store.set_tasks(self._project.id, read)
+        self._store.put_digests(self._project.id, {each.task_id: digest(frame) for each, frame in good})
         now = time.time()
         unread: dict[str, Sequence[Any]] = {
             "id": [each.task_id for each in bad],

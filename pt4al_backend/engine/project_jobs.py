@@ -61,7 +61,8 @@ class ProjectJobs:
 
     def learn(self, learner: Path | None = None) -> LearnSpec:
         """Trains a model, from ``learner`` if the settings say so."""
-        query = plan.fit_schedule(self._store.fetched_count(self._project.id), self._options).query
+        images = self._store.fetched_count(self._project.id) - self._store.copy_count(self._project.id)
+        query = plan.fit_schedule(images, self._options).query
         needed = plan.job_requirements(self._options, query)
         return LearnSpec(**self._common(), learner=learner, classes=self.classes, **asdict(needed))
 

@@ -64,8 +64,9 @@ class Rounds:
         return tasks.where(~tasks.aside)
 
     def schedule(self) -> Schedule:
-        """Sizes for the pool, as the settings ask or as far as it goes."""
-        return fit_schedule(self._store.pool_count(self._project.id), self._options)
+        """Sizes for the pool, as the settings ask or as far as it goes; identical images count once."""
+        images = self._store.pool_count(self._project.id) - self._store.copy_count(self._project.id)
+        return fit_schedule(images, self._options)
 
     def is_answered(self) -> bool:
         """Whether the open round has a query and all of it is answered. Tasks that are gone or set aside count as done."""
@@ -75,7 +76,7 @@ class Rounds:
         return not self._store.unanswered_picks(self._project.id, current.number, *QUERY, at_most=1)
 
     def waits_for_people(self) -> bool:
-        """Whether a pick of the open round, or another task of the pool, has no answer."""
+        """Whether a pick of the open round has no answer, or an image of the pool has none in any of its tasks."""
         project = self._project
         return bool(self._store.unanswered_picks(project.id, project.round, at_most=1)) or self._store.has_unanswered(project.id)
 
@@ -118,16 +119,16 @@ class Rounds:
         """Opens a round; ``served`` are control picks that it has already, of which some may be set aside since."""
         pool, schedule = self.pool(), self.schedule()
         drawn, free = self._controls(pool, schedule, number)
-        kept = served[np.isin(served, pool.ids)]
-        controls = np.concatenate([kept, drawn[~np.isin(drawn, kept)]])[: max(schedule.control, len(kept))]
-        free = np.setdiff1d(free, controls)
+        kept = pool.one_of_each(served)
+        controls = np.concatenate([kept, drawn[~np.isin(drawn, pool.same_as(kept))]])[: max(schedule.control, len(kept))]
+        free = np.setdiff1d(free, pool.same_as(controls))
         size = max(schedule.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + schedule.reserve, scored, schedule)
         self._store_round(number, RoundState.OPEN, arrange(choice, size, controls), scored, schedule, closed)
 
     def _controls(self, pool: Tasks, schedule: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
-        waiting = pool.ids[~pool.answered]
+        waiting = pool.ids[pool.unknown]
         held = self._held(waiting, schedule, number)
         controls = held[: schedule.control]
         return controls, np.setdiff1d(waiting, held)
@@ -201,11 +202,11 @@ class Rounds:
         """The batches to be cut before round ``number``: ids of tasks and the batch 1..I of each; both empty if none are.
 
         At the start of a sweep they are cut over what is left of the pool, ``from_scratch`` always. By pretext loss if that is
-        ``meaningful``, over the tasks that have one.
+        ``meaningful``, over the tasks that have one. Of identical images one is in a batch.
         """
         schedule = self.schedule()
         starts_sweep = (number - 1) % schedule.batches == 0
-        chosen = pool.where(~pool.answered) if starts_sweep else pool
+        chosen = pool.where(pool.unknown if starts_sweep else pool.distinct)
         if meaningful:
             chosen = chosen.where(np.isfinite(chosen.losses))
         stale = len(chosen) and (chosen.batches.min() == 0 or chosen.batches.max() != schedule.batches)
@@ -237,7 +238,7 @@ class Rounds:
         pool = self.pool()
         picks = self._store.picks(self._project.id, number)
         _, free = self._controls(pool, schedule, number)
-        free = np.setdiff1d(free, np.array([pick.task_id for pick in picks], np.int64))
+        free = np.setdiff1d(free, pool.same_as(np.array([pick.task_id for pick in picks], np.int64)))
         current = self._store.round(self._project.id, number)
         if not len(free) or current is None:
             return False

@@ -67,13 +67,25 @@ class LabelSplit:
 
 
 def split_labels(
-    sizes: Mapping[int, Size], answers: Mapping[int, StoredAnswer], controls: Ids, reader: LabelReader, *, train_on_accepted: bool
+    sizes: Mapping[int, Size],
+    answers: Mapping[int, StoredAnswer],
+    controls: Ids,
+    origins: Mapping[int, int],
+    reader: LabelReader,
+    *,
+    train_on_accepted: bool,
 ) -> LabelSplit:
     """Splits labels; control picks are never trained on, nor are accepted predictions unless wanted.
 
-    ``sizes`` are those of the images that can be trained on, by task; what is labelled without one is left out.
+    An image that is identical to a control pick's is not trained on either, nor does it measure the model a second time.
+
+    Args:
+        sizes: of the images that can be trained on, by task; what is labelled without one is left out.
+        origins: of each task that is a copy, the first task with the identical image.
     """
-    measures = set(controls.tolist())
+    control_ids = set(controls.tolist())
+    measures = {origins.get(task_id, task_id) for task_id in control_ids}
+    measured = set[int]()
     split = LabelSplit({}, {}, {}, [])
     for task_id, answer in sorted(answers.items()):
         if task_id not in sizes or answer.answer != AnswerKind.LABEL:
@@ -82,8 +94,10 @@ def split_labels(
             split.lost.append(task_id)
         elif problem := reader.unusable_reason(answer.label, sizes[task_id]):
             split.unusable[task_id] = problem
-        elif task_id in measures:
-            split.control[task_id] = answer.label
+        elif (origin := origins.get(task_id, task_id)) in measures:
+            if task_id in control_ids and origin not in measured:
+                split.control[task_id] = answer.label
+                measured.add(origin)
         elif train_on_accepted or not answer.accepted:
             split.train[task_id] = answer.label
     return split
@@ -125,7 +139,8 @@ class RoundTraining:
         sizes = self._store.fetched_sizes(self._project.id, list(answers))
         controls = self._store.control_ids(self._project.id)
         accepted = self._options.train_on_accepted
-        split = split_labels(sizes, answers, controls, self._reader, train_on_accepted=accepted)
+        origins = self._store.origins(self._project.id, [*answers, *controls.tolist()])
+        split = split_labels(sizes, answers, controls, origins, self._reader, train_on_accepted=accepted)
         notes = list(split.unusable.values())
         skipped = [AnswerKind.SKIP] * len(notes)
         unread = [""] * len(notes)  # with a full pass they are read again, by the size that their image has

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pt4al_backend.server.requests import EVENTS
-from pt4al_backend.server.status import ProjectStatus, Statuses
+from pt4al_backend.server.status import ProjectFigures, Statuses
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 60.0)
 
@@ -54,7 +54,7 @@ class _Projects(Collector):
         return iter(())  # else registering would read the state to learn the names
 
     def collect(self) -> Iterator[Metric]:
-        found = self._statuses.all()
+        found = self._statuses.figures()
         for name, text, value in GAUGES:
             family = GaugeMetricFamily(f"pt4al_{name}", text, labels=("project",))
             for status in found:
@@ -69,12 +69,13 @@ class _Projects(Collector):
 
 
 #: Name, help and reading of each project's gauges; None leaves a project out.
-GAUGES: tuple[tuple[str, str, Callable[[ProjectStatus], float | None]], ...] = (
+GAUGES: tuple[tuple[str, str, Callable[[ProjectFigures], float | None]], ...] = (
     ("round", "Number of the open round.", lambda status: status.round),
     ("tasks", "Tasks of the pool.", lambda status: status.tasks.tasks),
     ("labels", "Labelled tasks.", lambda status: status.tasks.labelled),
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
     ("set_aside", "Tasks with an image or an annotation that cannot be used.", lambda status: status.aside_total),
+    ("copies", "Images that are identical to that of an earlier task.", lambda status: status.copies_total),
     ("control_score", "Accuracy, mAP or mIoU of the newest model on the control picks.", lambda status: status.control.value),
     ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
     ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),

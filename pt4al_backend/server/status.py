@@ -3,12 +3,11 @@
 import os
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-import numpy as np
 from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
@@ -22,13 +21,14 @@ from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule
 from pt4al_backend.server.requests import project_number
-from pt4al_backend.state.schema import Pick, Project, Round
+from pt4al_backend.state.copies import MEMBERS_SHOWN
+from pt4al_backend.state.schema import Project, Round
 from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
 ASIDE_SHOWN = 100
 NOTES_SHOWN = 20
-ASIDE_COUNTED = 10_000
+GROUPS_SHOWN = 20
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
@@ -55,9 +55,9 @@ class PickCount(BaseModel):
 class Picks(BaseModel):
     """The open round's picks by kind."""
 
-    query: PickCount
-    control: PickCount
-    reserve: PickCount
+    query: PickCount = PickCount()
+    control: PickCount = PickCount()
+    reserve: PickCount = PickCount()
 
 
 class TaskCounts(BaseModel):
@@ -79,6 +79,13 @@ class Aside(BaseModel):
     reason: str
 
 
+class IdenticalImages(BaseModel):
+    """Tasks with one and the same image."""
+
+    size: int = Field(description="how many there are")
+    tasks: list[int] = Field(description=f"the first {MEMBERS_SHOWN} of them")
+
+
 class Trouble(BaseModel):
     """The last error, and what to do about it."""
 
@@ -87,36 +94,43 @@ class Trouble(BaseModel):
     at: float | None
 
 
-class ProjectStatus(BaseModel):
-    """One project. Times are seconds since 1970 in UTC."""
+class ProjectFigures(BaseModel):
+    """What monitoring watches of one project. Times are seconds since 1970 in UTC."""
 
     id: int
-    title: str
     phase: str
+    round: int
+    tasks: TaskCounts
+    labels_missing: int = Field(description="tasks that the open round still waits for")
+    copies_total: int = Field(description="images that are identical to that of an earlier task")
+    control: Control = Field(description="of the newest model")
+    aside_total: int
+    error: Trouble | None
+    webhook_at: float | None = Field(description="the last webhook since the web process started")
+
+
+class ProjectStatus(ProjectFigures):
+    """All that there is to know of one project."""
+
+    title: str
     connected: bool = Field(description="whether Label Studio lists this backend for the project")
     progress: Progress
     eta_seconds: float | None = Field(description="until the phase is done")
-    round: int
     rounds: int = Field(description="rounds per sweep over the batches")
     batch_sizes: list[int] = Field(description="tasks in b_1, b_2, …; empty before the ranking")
     query_size: int = Field(description="tasks that a round requests, control picks among them")
     control_size: int
     reserve_size: int
     labels_in: int = Field(description="answered tasks of the open round, skips among them")
-    labels_missing: int = Field(description="tasks that the open round still waits for")
     picks: Picks
-    tasks: TaskCounts
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
-    control: Control = Field(description="of the newest model")
     history: list[RoundStatus]
-    aside_total: int
+    copies: list[IdenticalImages] = Field(description=f"the {GROUPS_SHOWN} largest groups of identical images")
     aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks with an image or an annotation that cannot be used")
     image_notes_total: int = Field(description="images that are used although they were cut short or stretched")
     image_notes: list[Aside] = Field(description=f"the first {NOTES_SHOWN} of them, and what was done to each")
     pretext: PretextQuality
     notices: dict[str, str]
-    error: Trouble | None
-    webhook_at: float | None = Field(description="the last webhook since the web process started")
     settings: dict[str, JsonValue]
 
 
@@ -145,9 +159,8 @@ class Statuses:
         self._data_dir = data_dir
         self._queue = queue
         self._hide = hide
-        self._lock = Lock()
-        self._known: dict[int, tuple[float, ProjectStatus]] = {}
-        self._batches: dict[int, tuple[object, list[int]]] = {}
+        self._lock = Lock()  # of what is known; none waits in it for the state
+        self._known: dict[int, _Known] = {}
         self._events: dict[int, float] = {}
 
     def note_event(self, project_id: int) -> None:
@@ -159,24 +172,28 @@ class Statuses:
         found = [self.of(project_id) for project_id in self._store.project_ids()]
         return [status for status in found if status is not None]
 
+    def figures(self) -> list[ProjectFigures]:
+        """What monitoring watches of every connected project, by id. No list is read for it."""
+        found = [self._store.project(project_id) for project_id in self._store.project_ids()]
+        return [self._figures(project) for project in found if project is not None]
+
     def of(self, project_id: int) -> ProjectStatus | None:
-        """One project; None if it never connected."""
+        """One project; None if it never connected. Who asks meanwhile for the same one waits; others do not."""
         with self._lock:
-            read_at, status = self._known.get(project_id, (0.0, None))
-            if status is None or not 0 <= self._clock() - read_at < FRESH_SECONDS:
+            known = self._known.setdefault(project_id, _Known())
+        with known.reading:
+            if known.status is None or not 0 <= self._clock() - known.at < FRESH_SECONDS:
                 project = self._store.project(project_id)
-                if project is None:
-                    self._known.pop(project_id, None)
-                    return None
-                status = self._read(project)
-                self._known[project_id] = self._clock(), status
-            return status
+                known.status = None if project is None else self._read(project, known)
+                known.at = self._clock()
+        if known.status is None:
+            self.drop(project_id)
+        return known.status
 
     def drop(self, project_id: int) -> None:
-        """Drops what was read of a project that is forgotten."""
+        """Drops what was read of a project that is forgotten, or that nobody connected."""
         with self._lock:
             self._known.pop(project_id, None)
-            self._batches.pop(project_id, None)
             self._events.pop(project_id, None)
 
     def find(self, reference: str) -> ProjectStatus:
@@ -193,45 +210,55 @@ class Statuses:
             raise UnknownProject(reference)
         return status
 
-    def _read(self, project: Project) -> ProjectStatus:
+    def _figures(self, project: Project) -> ProjectFigures:
         outage = self._outage(project)
-        counts = self._store.counts(project.id)
-        past = self._store.rounds(project.id)
-        picks = self._store.picks(project.id, project.round) if project.round else []
-        options = _options(project)
-        schedule = fit_schedule(counts["pool"], options)
-        total, aside = self._store.set_aside(project.id, ASIDE_COUNTED)
-        noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
-        counted, missing = _counted(picks, self._store.answers(project.id).keys(), {task for task, _ in aside})
         metric = _metric(project)
-        return ProjectStatus(
+        measured = (_control(each, metric) for each in reversed(self._store.rounds(project.id)) if each.control.metric)
+        progress = self._store.pick_progress(project.id, project.round)
+        return ProjectFigures(
             id=project.id,
-            title=project.title or f"Project {project.id}",
             phase=Phase.BLOCKED if outage else project.phase,
+            round=project.round,
+            tasks=TaskCounts.model_validate(self._store.counts(project.id)),
+            labels_missing=sum(each.waiting for kind, each in progress.items() if kind != PickKind.RESERVE),
+            copies_total=self._store.copy_count(project.id),
+            control=next(measured, Control(metric=metric)),
+            aside_total=self._store.set_aside(project.id, 0)[0],
+            error=outage or self._trouble(project),
+            webhook_at=self._events.get(project.id),
+        )
+
+    def _read(self, project: Project, known: "_Known") -> ProjectStatus:
+        figures = self._figures(project)
+        metric = _metric(project)
+        options = _options(project)
+        schedule = fit_schedule(figures.tasks.pool - figures.copies_total, options)
+        _, aside = self._store.set_aside(project.id, ASIDE_SHOWN)
+        noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
+        groups = self._store.copy_groups(project.id, GROUPS_SHOWN) if figures.copies_total else []
+        progress = self._store.pick_progress(project.id, project.round)
+        picks = {str(kind): PickCount(requested=each.picks, answered=each.answered) for kind, each in progress.items()}
+        return ProjectStatus(
+            **dict(figures),
+            title=project.title or f"Project {project.id}",
             connected=project.let_go_at is None,
             progress=project.progress,
             eta_seconds=project.progress.eta,
-            round=project.round,
             rounds=schedule.rounds,
-            batch_sizes=self._batch_sizes(project, counts),
+            batch_sizes=self._batch_sizes(project, figures.tasks, known),
             query_size=schedule.query,
             control_size=schedule.control,
             reserve_size=schedule.reserve,
-            labels_in=counted.query.requested + counted.control.requested - missing,
-            labels_missing=missing,
-            picks=counted,
-            tasks=TaskCounts.model_validate(counts),
+            labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind != PickKind.RESERVE),
+            picks=Picks.model_validate(picks),
             model_version=project.served_version,
-            control=next((_control(each, metric) for each in reversed(past) if each.control.metric), Control(metric=metric)),
-            history=[_round(each, metric) for each in past],
-            aside_total=total,
-            aside=[Aside(task=task, reason=self._hide(reason, project.hostname)) for task, reason in aside[:ASIDE_SHOWN]],
+            history=[_round(each, metric) for each in self._store.rounds(project.id)],
+            copies=[IdenticalImages(size=each.size, tasks=list(each.tasks)) for each in groups],
+            aside=[Aside(task=task, reason=self._hide(reason, project.hostname)) for task, reason in aside],
             image_notes_total=noted,
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=project.quality,
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
-            error=outage or self._trouble(project),
-            webhook_at=self._events.get(project.id),
             settings=options.model_dump(mode="json"),
         )
 
@@ -270,15 +297,23 @@ class Statuses:
             )
         return None
 
-    def _batch_sizes(self, project: Project, counts: dict[str, int]) -> list[int]:
-        """Reads the whole pool, so only when a ranking or an import can have changed them."""
-        key = (project.learner, project.round, counts["tasks"], counts["scored"], counts["pool"])
-        known, sizes = self._batches.get(project.id, (None, []))
-        if known != key:
-            batches = self._store.tasks(project.id).batches
-            sizes = np.bincount(batches)[1:].tolist() if len(batches) else []
-            self._batches[project.id] = key, sizes
-        return sizes
+    def _batch_sizes(self, project: Project, tasks: TaskCounts, known: "_Known") -> list[int]:
+        """Counts the whole pool, so only when a ranking or an import can have changed them."""
+        key = (project.learner, project.round, tasks.tasks, tasks.scored, tasks.pool)
+        if known.batches_of != key:
+            known.batches_of, known.batch_sizes = key, self._store.batch_sizes(project.id)
+        return known.batch_sizes
+
+
+@dataclass
+class _Known:
+    """What was read of one project, and when; held while it is read again."""
+
+    reading: Lock = field(default_factory=Lock)
+    at: float = 0.0
+    status: ProjectStatus | None = None
+    batches_of: object = None
+    batch_sizes: list[int] = field(default_factory=list)
 
 
 def _options(project: Project) -> ProjectSettings:
@@ -286,19 +321,6 @@ def _options(project: Project) -> ProjectSettings:
         return project_settings(project.params)
     except ConfigError:
         return project_settings()  # an older version of the backend took them; the engine reports it
-
-
-def _counted(picks: Iterable[Pick], answered: Iterable[int], aside: set[int]) -> tuple[Picks, int]:
-    """The open round's picks by kind, and how many it waits for: those set aside are not waited for."""
-    done = set(answered)
-    requested, have = Counter[str](), Counter[str]()
-    missing = 0
-    for pick in picks:
-        requested[pick.kind] += 1
-        have[pick.kind] += pick.task_id in done
-        missing += pick.kind != PickKind.RESERVE and pick.task_id not in done and pick.task_id not in aside
-    by_kind = {kind: PickCount(requested=requested[kind], answered=have[kind]) for kind in Picks.model_fields}
-    return Picks.model_validate(by_kind), missing
 
 
 def _metric(project: Project) -> str:

@@ -4,18 +4,30 @@ Each answer is a number or a yes. Partial indexes hold the tasks that still lack
 and not the pool; only the number of all tasks is counted by running through an index.
 """
 
-from sqlalchemy import ColumnElement, exists, func, literal_column, select
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal_column, select
+from sqlalchemy.orm import aliased
 
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state.database import Database
-from pt4al_backend.state.schema import LACKING, Pick, Task
+from pt4al_backend.state.schema import COPIES, LACKING, AnswerKind, Pick, Task
+
+
+class PickProgress(NamedTuple):
+    """Picks of one kind: all, those that are answered, and those that are waited for, which none is that is set aside."""
+
+    picks: int
+    answered: int
+    waiting: int
 
 
 def _of(project_id: int) -> ColumnElement[bool]:
     return Task.project_id == project_id
 
 
-def _lacking(name: str) -> ColumnElement[bool]:
+def lacking(name: str) -> ColumnElement[bool]:
+    """The condition that a partial index stands for."""
     return literal_column(LACKING[name])
 
 
@@ -28,7 +40,11 @@ class OutstandingStore(Database):
 
     def pool_count(self, project_id: int) -> int:
         """Tasks whose image is not set aside."""
-        return self._count(_of(project_id)) - self._count(_of(project_id), _lacking("aside"))
+        return self._count(_of(project_id)) - self._count(_of(project_id), lacking("aside"))
+
+    def copy_count(self, project_id: int) -> int:
+        """Tasks of the pool whose image is identical to that of an earlier one."""
+        return self._count(_of(project_id), literal_column(COPIES), Task.problem == "")
 
     def fetched_count(self, project_id: int) -> int:
         """Tasks whose image can be trained on."""
@@ -40,16 +56,20 @@ class OutstandingStore(Database):
 
     def has_unranked(self, project_id: int) -> bool:
         """Whether an image that can be trained on has no pretext loss."""
-        return self._any(_of(project_id), _lacking("unranked"), Task.problem == "")
+        return self._any(_of(project_id), lacking("unranked"), Task.problem == "")
 
     def has_unanswered(self, project_id: int) -> bool:
-        """Whether a task of the pool has no answer."""
-        return self._any(_of(project_id), _lacking("unanswered"), Task.problem == "")
+        """Whether a task of the pool has no answer, and none with an identical image has one."""
+        copy = aliased(Task)
+        twin = exists().where(
+            copy.project_id == project_id, copy.copy_of == Task.id, copy.answer != AnswerKind.NONE, copy.problem == ""
+        )
+        return self._any(_of(project_id), lacking("unanswered"), Task.problem == "", Task.copy_of.is_(None), ~twin)
 
     def to_fetch(self, project_id: int, now: float) -> list[tuple[int, str]]:
         """Tasks whose image is missing and due to be fetched ``now``, by id: (id, image)."""
         due = (Task.problem == "") | (Task.retry_at <= now)
-        found = select(Task.id, Task.image).where(_of(project_id), _lacking("unfetched"), due).order_by(Task.id)
+        found = select(Task.id, Task.image).where(_of(project_id), lacking("unfetched"), due).order_by(Task.id)
         with self._reading() as session:
             return [(i, image) for i, image in session.execute(found)]
 
@@ -67,10 +87,20 @@ class OutstandingStore(Database):
 
         Tasks that are gone or set aside are not waited for.
         """
-        task = exists().where(_of(project_id), Task.id == Pick.task_id, _lacking("unanswered"), Task.problem == "")
+        task = exists().where(_of(project_id), Task.id == Pick.task_id, lacking("unanswered"), Task.problem == "")
         waiting = select(Pick.task_id).where(*_picked(project_id, number, kinds), task).limit(at_most)
         with self._reading() as session:
             return session.scalar(select(func.count()).select_from(waiting.subquery())) or 0
+
+    def pick_progress(self, project_id: int, number: int) -> dict[PickKind, PickProgress]:
+        """How far a round's picks are, by kind; kinds that it has none of are left out."""
+        answered = case((Task.answer != AnswerKind.NONE, 1))
+        waiting = case((and_(Task.answer == AnswerKind.NONE, Task.problem == ""), 1))
+        task = and_(Task.project_id == Pick.project_id, Task.id == Pick.task_id)
+        columns = (Pick.kind, func.count(), func.count(answered), func.count(waiting))
+        found = select(*columns).outerjoin(Task, task).where(*_picked(project_id, number, ())).group_by(Pick.kind)
+        with self._reading() as session:
+            return {kind: PickProgress(*numbers) for kind, *numbers in session.execute(found)}
 
     def _count(self, *where: ColumnElement[bool]) -> int:
         with self._reading() as session:

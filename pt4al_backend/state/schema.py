@@ -186,22 +186,33 @@ LACKING: Mapping[str, str] = {
     "unranked": '"row" IS NOT NULL AND loss IS NULL',
     "unanswered": "answer = 'none'",
     "aside": "problem <> ''",
+    "undigested": "\"row\" IS NOT NULL AND frame = ''",
 }
+
+
+#: Which tasks are copies, in such words.
+COPIES = "copy_of IS NOT NULL"
 
 
 class Task(Base):
     """One task of the pool: its image, its pretext loss and batch, and its annotators' answer."""
 
     __tablename__ = "tasks"
-    __table_args__ = tuple(
-        Index(f"tasks_{name}", "project_id", "id", sqlite_where=text(lacking), postgresql_where=text(lacking))
-        for name, lacking in LACKING.items()
+    __table_args__ = (
+        *(
+            Index(f"tasks_{name}", "project_id", "id", sqlite_where=text(lacking), postgresql_where=text(lacking))
+            for name, lacking in LACKING.items()
+        ),
+        Index("tasks_copies", "project_id", "copy_of", "id", sqlite_where=text(COPIES), postgresql_where=text(COPIES)),
+        Index("tasks_frame", "project_id", "frame"),
     )
 
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     image: Mapped[str] = mapped_column(Text, default="")
     row: Mapped[int | None] = mapped_column(Integer)  # place in the frame file
+    frame: Mapped[str] = mapped_column(String(32), default="")  # digest of what is there: equal where images are identical
+    copy_of: Mapped[int | None] = mapped_column(BigInteger)  # the first task with an equal frame; None: it is that task itself
     width: Mapped[int | None] = mapped_column(Integer)  # of the image as it was fetched, upright
     height: Mapped[int | None] = mapped_column(Integer)
     problem: Mapped[str] = mapped_column(Text, default="")  # why it is set aside

@@ -7,6 +7,7 @@ from typing import Self, Unpack, cast
 from sqlalchemy import delete, select, update
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.copies import CopyStore
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.outstanding import OutstandingStore
 from pt4al_backend.state.projects import change, id_of, mirror
@@ -28,7 +29,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, RoundStore, OutstandingStore):
+class Store(TaskStore, RoundStore, OutstandingStore, CopyStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func
 from sqlalchemy.orm import Session
 
 from pt4al_backend.measures import PretextQuality
+from pt4al_backend.state.copies import release
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
@@ -31,9 +32,32 @@ class Tasks:
     labelled: NDArray[np.bool_]  # holds a label that training can use
     aside: NDArray[np.bool_]  # its image cannot be used
     sizes: NDArray[np.int64]  # [n, 2] width and height of the image, 0: not fetched
+    origins: NDArray[np.int64]  # first task with an identical image, or the task itself
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def distinct(self) -> NDArray[np.bool_]:
+        """bool[n]: the first of each group of identical images."""
+        first = np.zeros(len(self), np.bool_)
+        first[np.unique(self.origins, return_index=True)[1]] = True
+        return first
+
+    @property
+    def unknown(self) -> NDArray[np.bool_]:
+        """bool[n]: what a query may take, which is one of identical images of which none is answered."""
+        return self.distinct & ~np.isin(self.origins, self.origins[self.answered])
+
+    def one_of_each(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of ``ids`` that are here, in their order, and only the first of identical images: int64[m]."""
+        here = ids[np.isin(ids, self.ids)]
+        _, first = np.unique(self.origins[np.searchsorted(self.ids, here)], return_index=True)
+        return here[np.sort(first)]
+
+    def same_as(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """All tasks whose image is identical to that of one of these, themselves among them: int64[m]."""
+        return self.ids[np.isin(self.origins, self.origins[np.isin(self.ids, ids)])]
 
     def where(self, mask: NDArray[np.bool_]) -> "Tasks":
         """The tasks for which ``mask`` holds."""
@@ -83,8 +107,8 @@ def _rows(columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> list[dict[str,
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> tuple[NDArray[Any], ...]:
-    """The columns of ``Tasks`` from rows of the database: id, row, loss, batch, answer, problem, width, height."""
-    ids, places, losses, batches, answers, problems, widths, heights = zip(*rows, strict=True) if rows else ((),) * 8
+    """The columns of ``Tasks`` from rows of the database: id, row, loss, batch, answer, problem, width, height, copy_of."""
+    ids, places, losses, batches, answers, problems, widths, heights, copies = zip(*rows, strict=True) if rows else ((),) * 9
     return (
         np.array(ids, np.int64),
         np.array([-1 if place is None else place for place in places], np.int64),
@@ -94,6 +118,7 @@ def _columns(rows: Sequence[Sequence[Any]]) -> tuple[NDArray[Any], ...]:
         np.array([answer == AnswerKind.LABEL for answer in answers], np.bool_),
         np.array([problem != "" for problem in problems], np.bool_),
         np.array([(w or 0, h or 0) for w, h in zip(widths, heights, strict=True)], np.int64).reshape(-1, 2),
+        np.array([i if origin is None else origin for i, origin in zip(ids, copies, strict=True)], np.int64),
     )
 
 
@@ -123,7 +148,11 @@ class TaskStore(Database):
 
     def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
-        blank = {"row": None, "width": None, "height": None, "image_note": "", "retry_at": None, "loss": None, "batch": 0}
+        for part in sliced([task["id"] for task in tasks]):
+            with self._writing() as session:
+                release(session, project_id, part)
+        blank = {"row": None, "frame": "", "copy_of": None, "width": None, "height": None, "loss": None, "batch": 0}
+        blank |= {"image_note": "", "retry_at": None}
         rows = [{"project_id": project_id, **blank, **task} for task in tasks]  # id, image, problem
         self._upsert(Task, rows, ["image", "problem", *blank])
 
@@ -168,6 +197,7 @@ class TaskStore(Database):
                 picks = (Pick.project_id == project_id, Pick.task_id.in_(part))
                 outdate(session, project_id, session.scalars(select(Pick.round).where(*picks).distinct()))
                 session.execute(delete(Pick).where(*picks))
+                release(session, project_id, part)
                 session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
 
     def take_rows(self, project: Project, count: int) -> range:
@@ -189,7 +219,7 @@ class TaskStore(Database):
 
     def tasks(self, project_id: int) -> Tasks:
         """The whole pool as columns; rows are read in parts, so that no more than the columns are held."""
-        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.problem, Task.width, Task.height)
+        wanted = (Task.id, Task.row, Task.loss, Task.batch, Task.answer, Task.problem, Task.width, Task.height, Task.copy_of)
         found = select(*wanted).where(Task.project_id == project_id).order_by(Task.id)
         with self._reading() as session:
             parts = [_columns(part) for part in session.execute(found, execution_options={"yield_per": STREAMED}).partitions()]
@@ -239,6 +269,14 @@ class TaskStore(Database):
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
             found = session.execute(select(Task.id, Task.image_note).where(where).order_by(Task.id).limit(limit))
             return total, [(i, note) for i, note in found]
+
+    def batch_sizes(self, project_id: int) -> list[int]:
+        """Tasks in b_1, b_2, …; empty before the ranking."""
+        where = (Task.project_id == project_id, Task.batch > 0)
+        with self._reading() as session:
+            found = session.execute(select(Task.batch, func.count()).where(*where).group_by(Task.batch)).all()
+        sizes = {batch: size for batch, size in found}
+        return [sizes.get(batch, 0) for batch in range(1, max(sizes, default=0) + 1)]
 
     def counts(self, project_id: int) -> dict[str, int]:
         """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.

@@ -16,6 +16,7 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.progress import Progress, Report
 from pt4al_backend.query.strategies import Strategy
@@ -41,6 +42,16 @@ def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     variations = {key: options.pop(key) for key in TWISTS & options.keys()}
     run = folder / f"seed-{options.get('seed', 0)}"
     return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **variations), device="cpu")
+
+
+def test_of_identical_images_one_is_queried(tmp_path: Path) -> None:
+    run = run_of(ARROWS, tmp_path, strategy="random")
+    with FrameFile(tmp_path / "pixels", ARROWS.shape) as pixels:
+        for row in range(1, 20):
+            pixels.write(row, pixels.read(np.array([0]))[0])
+    queried = [row for record in run(3) for row in record["query"]]
+    assert sum(row < 20 for row in queried) == 1
+    assert len(queried) == 24
 
 
 @pytest.mark.parametrize(

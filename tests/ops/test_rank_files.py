@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from pt4al_backend import artefacts
 from pt4al_backend.cli import app
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError
@@ -135,6 +136,7 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("task", ["classification", "segmentation"])
 def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Path, tmp_path: Path, task: str) -> None:
     (lake / "a" / "broken.png").write_bytes(b"no image")
+    (lake / "c.png").write_bytes((lake / "a" / "3.png").read_bytes())
     to = tmp_path / "tasks.json"
     arguments = ["rank", str(lake), "--out", str(to), "--epochs", "1", "--task", task]
     arguments += ["--field", "photo", "--url-prefix", "https://images.example"]
@@ -149,8 +151,30 @@ def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Pa
     assert losses == sorted(losses, reverse=True)
     assert "broken.png" in result.stderr
     assert "24 tasks" in result.stdout
-    assert "files skipped: 1" in result.stdout
+    assert "files skipped: 1, left out as identical: 1" in " ".join(result.stdout.split())
     assert list(data_dir.iterdir()) == []
+
+
+class ByNumber:
+    """Ranks images by their number, without training anything."""
+
+    def run(self, folder: Path, *_: object, **__: object) -> Path:
+        count = len(np.load(folder / "rows.npy"))
+        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
+            np.save(draft / "losses.npy", np.arange(count, dtype=np.float64))
+        return folder / "result"
+
+
+@pytest.mark.parametrize("copies", ["half one picture", "all twice"])
+def test_one_of_identical_images_is_taken(lake: Path, tmp_path: Path, settings: ServerSettings, copies: str) -> None:
+    for path in [*(lake / "b").glob("*.png")]:
+        path.write_bytes((lake / "a" / ("0.png" if copies == "half one picture" else path.name)).read_bytes())
+    options: dict[str, Any] = {"task": "classification", "field": "image", "prefix": "", "report": lambda _: None}
+    ranked = rank_files.rank(Files.find([str(lake)]), settings, ProjectSettings(), runner=ByNumber(), **options)
+    assert sorted(each["data"]["image"] for each in ranked.tasks) == sorted(f"a/{number}.png" for number in range(12))
+    assert len(ranked.copies) == 12
+    for path, same in ranked.copies:
+        assert path.read_bytes() == same.read_bytes()
 
 
 def test_unreadable_images_are_refused(data_dir: Path, tmp_path: Path) -> None:

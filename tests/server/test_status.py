@@ -1,13 +1,17 @@
 """A project's status, as the page and the API show it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import pytest
 
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
+from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Round, RoundState
@@ -37,6 +41,60 @@ def busy(store: Store) -> Store:
     store.put_answers(PROJECT, {**dict.fromkeys((1, 2, 11, 15), LABELLED), 14: SKIPPED})
     store.change(PROJECT, title="Digits", phase="training", progress=Progress(Phase.TRAINING, 3, 10, 5, 10, eta=42.5))
     return store
+
+
+def test_identical_images_are_counted_and_the_largest_groups_shown(client: Client, busy: Store) -> None:
+    busy.put_digests(PROJECT, {i: "a" if i < 31 else "b" if i < 33 else str(i) for i in range(1, 61) if i != 20})
+    found = client.get("/api/projects/3").json()
+    assert found["copies_total"] == 29
+    assert found["copies"] == [{"size": 29, "tasks": list(range(1, 11))}, {"size": 2, "tasks": [31, 32]}]
+    page = client.get("/projects/3/status").text
+    assert "29 images are identical to that of an earlier task" in page
+
+
+class Slow(Store):
+    """A state whose answers about project 3 are held back."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.reached, self.held = Event(), Event()
+
+    def counts(self, project_id: int) -> dict[str, int]:
+        if project_id == PROJECT:
+            self.reached.set()
+            assert self.held.wait(60)
+        return super().counts(project_id)
+
+
+def test_reading_one_project_holds_up_no_other(busy: Store, settings: ServerSettings) -> None:
+    busy.connect(4, label_config="")
+    slow = Slow.open(settings)
+    statuses = Statuses(slow)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(statuses.of, PROJECT)
+        assert slow.reached.wait(60)
+        other = statuses.of(4)
+        assert other is not None
+        assert not first.done()
+        slow.held.set()
+        assert first.result(60) is not None
+    slow.close()
+
+
+def test_metrics_read_no_lists(busy: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+
+    class Watched(Store):
+        def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
+            limits.append(limit)
+            return super().set_aside(project_id, limit)
+
+    watched = Watched.open(settings)
+    page = Metrics(Statuses(watched)).page().decode()
+    watched.close()
+    assert 'pt4al_set_aside{project="3"} 1.0' in page
+    assert 'pt4al_labels_missing{project="3"} 2.0' in page
+    assert limits == [0]
 
 
 def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> None:

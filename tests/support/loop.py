@@ -136,7 +136,8 @@ class Loop:
         answers, controls = self.store.answers(self.id), self.store.control_ids(self.id)
         accepted = project_settings(self.params).train_on_accepted
         sizes = self.store.fetched_sizes(self.id, list(answers))
-        return split_labels(sizes, answers, controls, self.labelling(), train_on_accepted=accepted)
+        origins = self.store.origins(self.id, [*answers, *controls.tolist()])
+        return split_labels(sizes, answers, controls, origins, self.labelling(), train_on_accepted=accepted)
 
     def class_in(self, label: str) -> str:
         """The class that a label of the state stands for, or the one that its mask shows."""

@@ -114,7 +114,8 @@ def _fill_pool(store: Store, settings: ServerSettings, tasks: int) -> None:
     store.put_tasks(PROJECT, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids.tolist()])
     same = dict.fromkeys(("width", "height"), np.full(tasks, SIZE))
     batches = cut_batches(ids, losses, project_settings({}).rounds, 0)
-    store.set_tasks(PROJECT, {"id": ids, "row": ids - 1, "loss": losses, "batch": batches, **same})
+    digests = [f"{i:032x}" for i in ids.tolist()]  # no two images are identical
+    store.set_tasks(PROJECT, {"id": ids, "row": ids - 1, "frame": digests, "loss": losses, "batch": batches, **same})
     path = frames_path(settings, _project(store))
     with FrameFile(path, (SIZE, SIZE)):
         os.truncate(path, tasks * SIZE * SIZE * 3)  # a look reads no more of it than how long it is

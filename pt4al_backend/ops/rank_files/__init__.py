@@ -25,16 +25,24 @@ from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
-from pt4al_backend.ops.rank_files.reader import Reader, Skipped
+from pt4al_backend.ops.rank_files.reader import Copies, Reader, Skipped
 from pt4al_backend.progress import Report
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What came out: tasks to import, best first; files skipped with their reasons; whether the ranking means anything."""
+    """What came out.
+
+    Attributes:
+        tasks: to import, best first.
+        skipped: files that cannot be read, with their reasons.
+        copies: files left out because their image is identical to another file's, with that file.
+        meaningful: whether the ranking means anything; ``reason`` says why not.
+    """
 
     tasks: list[Json]
     skipped: Skipped
+    copies: Copies
     quality: PretextQuality
 
 
@@ -66,10 +74,11 @@ def rank(
     with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
         work = Path(name)
         reader = Reader(task, settings, options, files.paths)
-        kept, skipped = reader.read(work / "pixels.u8", report)
+        kept, skipped, copies = reader.read(work / "pixels.u8", report)
         if len(kept) < 2:
             first = f" {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise ConfigError(f"Only {len(kept)} of {len(files.paths)} images can be read; a ranking needs two.{first}")
+            found = f"Only {len(kept)} of {len(files.paths)} images can be read and differ"
+            raise ConfigError(f"{found}; a ranking needs two.{first}")
         spec = RankSpec(
             task=task,
             settings=options,
@@ -85,7 +94,7 @@ def rank(
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
         for place in order(losses, options, meaningful=quality.meaningful)
     ]
-    return Ranked(tasks, skipped, quality)
+    return Ranked(tasks, skipped, copies, quality)
 
 
 def _losses(

@@ -14,7 +14,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, SAMPLE, Shape, choose, readable_sizes
+from pt4al_backend.images.frames import KEEP, SAMPLE, Shape, choose, digest, readable_sizes
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 
@@ -22,6 +22,7 @@ CHUNK = 256  # images decoded ahead
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
 Skipped = list[tuple[Path, str]]
+Copies = list[tuple[Path, Path]]
 
 
 class Reader:
@@ -35,10 +36,16 @@ class Reader:
         self.shape: Shape = (0, 0)
         self.stored: Shape = (0, 0)
 
-    def read(self, target: Path, report: Report) -> tuple[list[Path], Skipped]:
-        """Fills ``target``, row by row, with what can be read; returns (the files of the rows, the others with reasons)."""
+    def read(self, target: Path, report: Report) -> tuple[list[Path], Skipped, Copies]:
+        """Fills ``target``, row by row, with what can be read; of identical images with the first.
+
+        Returns:
+            The files of the rows; those that cannot be read, with their reasons; copies, each with the file that it repeats.
+        """
         kept: list[Path] = []
         skipped: Skipped = []
+        copies: Copies = []
+        first: dict[str, Path] = {}
         with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
             self._decide_shape(pool)
             self._check_space(target.parent)
@@ -48,10 +55,14 @@ class Reader:
                         if image is None:
                             skipped.append((path, problem))
                             continue
+                        if (same := first.setdefault(digest(image), path)) is not path:
+                            copies.append((path, same))
+                            continue
                         frames.write(len(kept), image)
                         kept.append(path)
-                    report(Progress(Phase.READING_IMAGES, done=len(kept) + len(skipped), total=len(self._paths)))
-        return kept, skipped
+                    done = len(kept) + len(skipped) + len(copies)
+                    report(Progress(Phase.READING_IMAGES, done=done, total=len(self._paths)))
+        return kept, skipped, copies
 
     def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
         sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
