@@ -62,7 +62,7 @@ class Predictions:
         reader = self._reader(project)
         if reader is None or not project_settings(project.params).show_predictions:
             return {}
-        hidden = set(self._store.control_ids(project.id).tolist())
+        hidden = self._store.controls_among(project.id, [task.id for task in tasks])
         open_tasks = [task for task in tasks if task.id not in hidden]
         found = self._published(project, open_tasks, picks)
         if project.model:

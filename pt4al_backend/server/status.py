@@ -29,6 +29,7 @@ FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of t
 ASIDE_SHOWN = 100
 NOTES_SHOWN = 20
 GROUPS_SHOWN = 20
+ROUNDS_SHOWN = 100
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
@@ -124,7 +125,7 @@ class ProjectStatus(ProjectFigures):
     labels_in: int = Field(description="answered tasks of the open round, skips among them")
     picks: Picks
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
-    history: list[RoundStatus]
+    history: list[RoundStatus] = Field(description=f"the last {ROUNDS_SHOWN} rounds; classes are in `control` alone")
     copies: list[IdenticalImages] = Field(description=f"the {GROUPS_SHOWN} largest groups of identical images")
     aside: list[Aside] = Field(description=f"the first {ASIDE_SHOWN} tasks with an image or an annotation that cannot be used")
     image_notes_total: int = Field(description="images that are used although they were cut short or stretched")
@@ -175,7 +176,7 @@ class Statuses:
     def figures(self) -> list[ProjectFigures]:
         """What monitoring watches of every connected project, by id. No list is read for it."""
         found = [self._store.project(project_id) for project_id in self._store.project_ids()]
-        return [self._figures(project) for project in found if project is not None]
+        return [self._figures(project, self._past(project)) for project in found if project is not None]
 
     def of(self, project_id: int) -> ProjectStatus | None:
         """One project; None if it never connected. Who asks meanwhile for the same one waits; others do not."""
@@ -210,10 +211,13 @@ class Statuses:
             raise UnknownProject(reference)
         return status
 
-    def _figures(self, project: Project) -> ProjectFigures:
+    def _past(self, project: Project) -> list[Round]:
+        return self._store.rounds(project.id, ROUNDS_SHOWN)
+
+    def _figures(self, project: Project, past: list[Round]) -> ProjectFigures:
         outage = self._outage(project)
         metric = _metric(project)
-        measured = (_control(each, metric) for each in reversed(self._store.rounds(project.id)) if each.control.metric)
+        measured = (_control(each, metric) for each in reversed(past) if each.control.metric)
         progress = self._store.pick_progress(project.id, project.round)
         return ProjectFigures(
             id=project.id,
@@ -229,7 +233,8 @@ class Statuses:
         )
 
     def _read(self, project: Project, known: "_Known") -> ProjectStatus:
-        figures = self._figures(project)
+        past = self._past(project)
+        figures = self._figures(project, past)
         metric = _metric(project)
         options = _options(project)
         schedule = fit_schedule(figures.tasks.pool - figures.copies_total, options)
@@ -252,7 +257,7 @@ class Statuses:
             labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind != PickKind.RESERVE),
             picks=Picks.model_validate(picks),
             model_version=project.served_version,
-            history=[_round(each, metric) for each in self._store.rounds(project.id)],
+            history=[_round(each, metric) for each in past],
             copies=[IdenticalImages(size=each.size, tasks=list(each.tasks)) for each in groups],
             aside=[Aside(task=task, reason=self._hide(reason, project.hostname)) for task, reason in aside],
             image_notes_total=noted,
@@ -343,6 +348,6 @@ def _round(each: Round, metric: str) -> RoundStatus:
         opened_at=each.opened_at,
         closed_at=each.closed_at,
         labels=each.labels,
-        control=_control(each, metric),
+        control=_control(each, metric).model_copy(update={"classes": {}}),
         seconds={name: float(value) for name, value in each.seconds.items() if isinstance(value, int | float)},
     )

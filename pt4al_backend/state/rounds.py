@@ -57,10 +57,11 @@ def outdate(session: Session, project_id: int, rounds: Iterable[int]) -> None:
 class RoundStore(Database):
     """Reads and writes rounds, picks and publications."""
 
-    def rounds(self, project_id: int) -> list[Round]:
-        """All rounds in order."""
+    def rounds(self, project_id: int, last: int | None = None) -> list[Round]:
+        """All rounds in order, or the ``last`` ones."""
+        found = select(Round).where(Round.project_id == project_id).order_by(Round.number.desc()).limit(last)
         with self._reading() as session:
-            return list(session.scalars(select(Round).where(Round.project_id == project_id).order_by(Round.number)))
+            return list(session.scalars(found))[::-1]
 
     def round(self, project_id: int, number: int) -> Round | None:
         """One round, or None."""
@@ -119,6 +120,15 @@ class RoundStore(Database):
             where = (Pick.project_id == project_id, Pick.round == round_number, Pick.task_id.in_(part))
             with self._reading() as session:
                 found.update({pick.task_id: pick for pick in session.scalars(select(Pick).where(*where))})
+        return found
+
+    def controls_among(self, project_id: int, task_ids: Sequence[int]) -> set[int]:
+        """Which of the given tasks were ever a control pick."""
+        found: set[int] = set()
+        for part in sliced(task_ids):
+            where = (Pick.project_id == project_id, Pick.kind == PickKind.CONTROL, Pick.task_id.in_(part))
+            with self._reading() as session:
+                found.update(session.scalars(select(Pick.task_id).where(*where)))
         return found
 
     def control_ids(self, project_id: int) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def test_bad_environment_is_refused_at_the_start(
     settings: ServerSettings, store: Store, queue: RecordingQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PT4AL_ROUNDS", "many")
-    with pytest.raises(ConfigError, match="rounds"):
+    with pytest.raises(ConfigError, match="PT4AL_ROUNDS"):
         create_app(settings, store, queue)
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.measures import Control
+from pt4al_backend.measures import Control, Measured
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.server.metrics import Metrics
@@ -50,6 +50,17 @@ def test_identical_images_are_counted_and_the_largest_groups_shown(client: Clien
     assert found["copies"] == [{"size": 29, "tasks": list(range(1, 11))}, {"size": 2, "tasks": [31, 32]}]
     page = client.get("/projects/3/status").text
     assert "29 images are identical to that of an earlier task" in page
+
+
+def test_history_ends_with_the_open_round_and_is_bounded(client: Client, busy: Store) -> None:
+    control = Control(metric="accuracy", value=0.5, total=4, classes={"a": Measured(value=0.5)})
+    for number in range(3, 124):
+        picked = [pick(60, round_number=number)]
+        open_round(busy, *picked, number=number, closed=ClosedRound(3, control=control))
+    found = client.get("/api/projects/3").json()
+    assert [each["number"] for each in found["history"]] == list(range(24, 124))
+    assert found["control"]["classes"] == {"a": {"value": 0.5, "low": None, "high": None}}
+    assert not any(each["control"]["classes"] for each in found["history"])
 
 
 class Slow(Store):
