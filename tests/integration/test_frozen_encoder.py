@@ -1,0 +1,64 @@
+"""A project on a pretrained encoder, against a real Label Studio."""
+
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.label_studio.client import LabelStudio
+from tests.support.backend import Backend
+from tests.support.encoders import ENCODER, weights_dir
+from tests.support.images import arrow, class_of, save
+from tests.support.kinds import CLASSIFICATION
+from tests.support.servers import LabelStudioServer
+
+pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
+
+PARAMS = {"encoder": ENCODER, "strategy": "herding", "rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34}
+
+
+def answer(lead: Annotator, project: int, count: int) -> None:
+    for number in range(count):
+        task = lead.next_task(project)
+        assert task is not None
+        lead.annotate(task["id"], CLASSIFICATION.regions(class_of(number), task["id"]))
+
+
+def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    project = lead.create_project("On a pretrained encoder", CLASSIFICATION.label_config)
+    lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
+    folder = str(weights_dir(tmp_path / "weights"))
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600", PT4AL_WEIGHTS_DIR=folder) as backend:
+        backend.both.start()
+        lead.connect_backend(project, backend.url, extra_params=PARAMS)
+        status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)
+        assert status["tasks"]["scored"] == 24
+        assert ENCODER in status["notices"]["weights"]
+        answer(lead, project, 6)
+        status = backend.wait_for(project, phase="labelling", round=2, labels_missing=6)
+        client = LabelStudio(label_studio.url, label_studio.token)
+        served = client.request("GET", "/api/predictions/", params={"project": project, "model_version": status["model_version"]})
+        shown = [each["result"][0]["value"]["choices"][0] for each in served if each["result"]]
+        assert shown
+        assert set(shown) <= {class_of(number) for number in range(3)}
+        # what arrives later is described and ranked by the same encoder
+        lead.upload_images(project, save(tmp_path / "images", [arrow(24)], 24))
+        answer(lead, project, 6)
+        status = backend.wait_for(project, phase="labelling", round=3)
+        assert status["tasks"]["scored"] == 25
+        assert [each["labels"] + each["control"]["total"] for each in status["history"]][:2] == [6, 12]
+
+
+def test_encoder_that_nobody_has_is_named_with_the_remedy(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    project = lead.create_project("On an encoder that is not there", CLASSIFICATION.label_config)
+    lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(12)]))
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="1", TORCH_HOME=str(tmp_path / "torch")) as backend:
+        backend.both.start()
+        lead.connect_backend(project, backend.url, extra_params={**PARAMS, "encoder": "resnet10t"})
+        notice = backend.wait_for(project, phase="labelling", round=1)["notices"]["pretext"]
+        assert "no weights of the encoder 'resnet10t'" in notice
+        assert "PT4AL_WEIGHTS_DIR" in notice
