@@ -21,6 +21,7 @@ from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
 from pt4al_backend.learn.frozen.weights import load, obtain
 from pt4al_backend.learn.initial_weights import Source
 from pt4al_backend.learn.networks import Body, FrozenEncoder
+from pt4al_backend.learn.networks.frozen_encoder import facts_of
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
 from pt4al_backend.learn.tasks.whole_image import WholeImage
@@ -138,6 +139,14 @@ def _features(job: Job[Any], body: Body, frames: FrameFile, report: Report) -> t
 
     weights = obtain(body.form.encoder, job.spec.weights, job.spec.pretrained, note)
     load(body, weights)
-    said = {"encoder": body.form.encoder, "source": weights.source, "file": weights.file.name, "sha256": weights.digest}
-    note(f"The encoder is {body.form.encoder}, with weights from {weights.source}.")
-    return Features(body, weights.digest, frames, job.spec.shape, job.device, report), said
+    licence = facts_of(body.form.encoder).license or "unknown"
+    digest = weights.digest
+    said = {
+        "encoder": body.form.encoder,
+        "source": weights.source,
+        "file": weights.file.name,
+        "sha256": digest,
+        "licence": licence,
+    }
+    note(f"The encoder is {body.form.encoder} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
+    return Features(body, digest, frames, job.spec.shape, job.device, report), said

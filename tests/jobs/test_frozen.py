@@ -76,6 +76,7 @@ def test_ranking_gives_each_image_a_loss_and_says_which_weights_it_used(bench: B
     assert manifest["init"] == "pretrained"
     assert manifest["weights"]["encoder"] == ENCODER
     assert len(manifest["weights"]["sha256"]) == 64
+    assert manifest["weights"]["licence"] == "apache-2.0"
     assert np.load(result / "features.npy").shape == (POOL, 256)
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pt4al_backend.ops.doctor import finding as findings
 from pt4al_backend.ops.doctor import machine
 from pt4al_backend.ops.doctor.finding import Finding
 from pt4al_backend.state.store import Store
+from tests.support.encoders import ENCODER, weights_dir
 from tests.support.image_server import Answer, Server, reply
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -323,8 +325,20 @@ def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pyt
     assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
 
 
+def test_pretrained_encoder_is_shown_with_its_weights_or_with_how_to_get_them(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    world.store.connect(7, params={"encoder": ENCODER}, label_config=CONFIG)
+    world.settings = world.settings.model_copy(update={"weights_dir": tmp_path / "weights"})
+    assert f"pt4al weights fetch {ENCODER} --to DIR" in faults(world.findings())
+    weights_dir(tmp_path / "weights")
+    assert faults(world.findings()) == ""
+    assert any(f"{ENCODER}.safetensors" in finding.text for finding in world.findings())
+
+
 def test_strategy_that_does_not_fit_the_labeling_config_fails(world: World) -> None:
     world.store.connect(7, params={"strategy": "badge"}, label_config=CONFIG)
     assert faults(world.findings()) == ""
     world.store.connect(7, params={"strategy": "badge"}, label_config=BRUSH)
-    assert "'badge' needs a posterior of each class for images; segmentation has them of pixels" in faults(world.findings())
+    assert "'badge' needs posteriors of images that sum to one; segmentation has posteriors of pixels" in faults(world.findings())

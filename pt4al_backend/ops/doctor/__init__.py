@@ -21,7 +21,7 @@ SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
     {"Label Studio": access.label_studio, "Token": access.token},
 )
 #: Of a project, here; in Label Studio; and of each ML backend that it lists there.
-PROJECT_CHECKS: tuple[Check[ProjectContext], ...] = (project.last_error, project.params)
+PROJECT_CHECKS: tuple[Check[ProjectContext], ...] = (project.last_error, project.params, project.encoder)
 LABEL_STUDIO_CHECKS: tuple[Check[ProjectContext], ...] = (project.image, project.served, connection.connected)
 CONNECTION_CHECKS: tuple[Check[ConnectionContext], ...] = (connection.login, connection.reachable, connection.webhook)
 

@@ -143,7 +143,9 @@ def _encoders(projects: Iterable[Project], default: str) -> list[str]:
     for project in projects:
         try:
             if in_force(project).task == "segmentation":
-                wanted.append(project_settings(project.params).encoder)
+                options = project_settings(project.params)
+                wanted.append(None if options.frozen_encoder else options.encoder)
         except PT4ALError:
             continue  # the project's own checks report it
-    return sorted({encoder or default for encoder in wanted or [project_settings().encoder]})
+    general = project_settings()
+    return sorted({encoder or default for encoder in wanted or [None if general.frozen_encoder else general.encoder]})

@@ -34,6 +34,22 @@ def params(context: ProjectContext) -> str:
     return f"{project.title!r}: {PHASES.get(project.phase, project.phase)}; extra params: {given}"
 
 
+def encoder(context: ProjectContext) -> str:
+    """The weights of the project's pretrained encoder, if it has one, are here or can be downloaded."""
+    name = project_settings(context.project.params).frozen_encoder
+    if not name:
+        return ""
+    from pt4al_backend.learn.frozen.weights import found
+
+    weights = found(name, context.settings.weights_dir)
+    if weights is not None:
+        return f"encoder {name}, weights in {weights.file} ({weights.source})"
+    remedy = f"Run `pt4al weights fetch {name} --to DIR` where there is a network, and name that folder with PT4AL_WEIGHTS_DIR."
+    if context.settings.pretrained == "off":
+        raise CheckFailed(f"The weights of the encoder {name} are not on this machine, and PT4AL_PRETRAINED is off.", remedy)
+    raise CheckWarns(f"The weights of the encoder {name} are not on this machine: they are downloaded when first needed.", remedy)
+
+
 def reached(context: ProjectContext) -> str:
     """Label Studio shows the project."""
     return "" if context.remote else "Label Studio shows an empty project"
