@@ -64,7 +64,7 @@ class Rounds:
         return tasks.where(~tasks.aside)
 
     def schedule(self) -> Schedule:
-        """Sizes for the pool, as the settings ask or as far as it goes; identical images count once."""
+        """Sizes for the pool, as the settings say, or as far as it goes; identical images count once."""
         images = self._store.pool_count(self._project.id) - self._store.copy_count(self._project.id)
         return fit_schedule(images, self._options)
 
