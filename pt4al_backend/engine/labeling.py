@@ -13,6 +13,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings, project_settin
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported
+from pt4al_backend.label_sets import from_text
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.label_config import ClassificationConfig, LabelConfig, MultilabelConfig, parse
 from pt4al_backend.state.schema import AnswerKind, Project
@@ -98,10 +99,11 @@ def _dropped(store: Store, project: Project, before: LabelReader, new: LabelConf
         return ""
     old = before.config
     held = f"{len(labels):,} {'label' if len(labels) == 1 else 'labels'}"
-    if new.task != old.task and not _is_wider(old, new):
+    if lost := _lost(labels, old, new):
         was, becomes = (MAIN_TASK_FACTS[each.task].noun for each in (old, new))
+        which = f"its {held}" if lost == len(labels) else f"{lost:,} of its {held}"
         return (
-            f"The labeling config was changed: it makes this {was} a {becomes}, which would drop its {held}. "
+            f"The labeling config was changed: it makes this {was} a {becomes}, which would drop {which}. "
             f"To keep them, restore {old.from_name!r} in Label Studio."
         )
     if gone := sorted(set(old.names) - set(new.names)):
@@ -121,9 +123,14 @@ def _dropped(store: Store, project: Project, before: LabelReader, new: LabelConf
     )
 
 
-def _is_wider(old: LabelConfig, new: LabelConfig) -> bool:
-    """Whether all that could be said by the old config can be said by the new one: several choices in place of one."""
-    return isinstance(new, MultilabelConfig) and isinstance(old, ClassificationConfig) and new.from_name == old.from_name
+def _lost(labels: Sequence[str], old: LabelConfig, new: LabelConfig) -> int:
+    """How many labels the main task of a new config cannot say: none of one choice by several, most of several by one."""
+    if new.task == old.task:
+        return 0
+    is_choice = isinstance(old, ClassificationConfig) and isinstance(new, ClassificationConfig)
+    if not is_choice or new.from_name != old.from_name:
+        return len(labels)
+    return 0 if isinstance(new, MultilabelConfig) else sum(len(from_text(label)) != 1 for label in labels)
 
 
 def _quoted(names: Sequence[str]) -> str:

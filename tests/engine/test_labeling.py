@@ -97,6 +97,35 @@ def test_another_main_task_waits_for_its_confirmation(store: Store, settings: Se
     assert "restore 'label'" in found.notice
 
 
+def several(*labels: str) -> str:
+    return choices(*labels).replace("<Choices ", '<Choices choice="multiple" ')
+
+
+def test_several_choices_in_place_of_one_keep_all_labels(store: Store, settings: ServerSettings) -> None:
+    animals(store, "cat", "dog")
+    xml = view(several("cat", "dog", "cow"))
+    found = decided(store, settings, xml)
+    assert (found.xml, found.reader.task, found.notice) == (xml, "multilabel", "")
+    assert "'cat' (1)" in decided(store, settings, view(several("dog", "cow"))).notice  # a class that holds a label is gone
+
+
+def test_one_choice_in_place_of_several_waits_if_some_label_is_not_of_one(store: Store, settings: ServerSettings) -> None:
+    old = view(several("cat", "dog"))
+    running(store, old, "animal", "multilabel", '["cat", "dog"]', '["cat"]', "[]")
+    found = decided(store, settings, view(choices("cat", "dog")))
+    assert (found.xml, found.reader.task) == (old, "multilabel")
+    assert "multi-label classification a classification, which would drop 2 of its 3 labels" in found.notice
+    running(store, old, "animal", "multilabel", '["dog"]', '["cat"]', '["cat"]')
+    assert decided(store, settings, view(choices("cat", "dog"))).notice == ""
+
+
+def test_renamed_class_of_sets_waits_and_keeps_its_labels_with_an_alias(store: Store, settings: ServerSettings) -> None:
+    running(store, view(several("cat", "dog")), "animal", "multilabel", '["cat", "dog"]', '["cat"]', "[]")
+    found = decided(store, settings, view(several("feline", "dog")))
+    assert "'cat' (2)" in found.notice
+    assert decided(store, settings, view(several('value="feline" alias="cat"', "dog"))).notice == ""
+
+
 def test_change_is_carried_out_when_the_setting_has_its_code(store: Store, settings: ServerSettings) -> None:
     animals(store, "cat", "dog")
     new = view(choices("dog", "cow"))

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pt4al_backend.measures import Control
+from pt4al_backend.measures import Control, Measured
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.rounds import ClosedRound
@@ -41,6 +41,21 @@ def test_page_shows_the_status(shown: str) -> None:
     for words in ("epoch 3 of 10", "about 2 min left", 'value="25.0"', "75.0 %", "30.1 % to 95.4 %", "4 picks", "Set it right."):
         assert words in text
     assert "1 task has an image or an annotation that cannot be used" in text
+
+
+def test_page_shows_the_measures_of_several_choices(client: Client, store: Store) -> None:
+    open_round(store, pick(1))
+    there = Measured(value=0.5, low=0.25, high=0.75)
+    classes = {"cat": there, HOSTILE: Measured(), "owl": Measured()}
+    measured = Control(metric="mAP", total=8, value=0.625, low=0.5, high=0.75, exact_match=there, classes=classes)
+    open_round(store, pick(3, round_number=2), number=2, closed=ClosedRound(2, control=measured))
+    text = " ".join(client.page("/projects/3").text.split())
+    assert "mAP on control picks" in text
+    assert "62.5 %" in text
+    assert "Exact match on control picks" in text
+    assert "Average precision on control picks" in text
+    assert "No control pick has 2 of the classes: the mean is over the others." in text
+    assert HOSTILE not in text
 
 
 def test_foreign_text_is_escaped(shown: str) -> None:

@@ -26,14 +26,14 @@ from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.strategies import Strategy
 from tests.support.images import CLASSES, arrow
-from tests.support.pools import ARROWS, SCENES, SHAPE, Pool, job, labelled, stored
+from tests.support.pools import ARROWS, SCENES, SHAPE, TAGGED, Pool, job, labelled, stored
 
 pytestmark = pytest.mark.slow
 
 ALL = sorted(set(COMPANIONS) - {""})
-#: Two ask for the classes of images, which segmentation has none of.
+#: Two ask for the one class of each image, which other main tasks have none of.
 OF_CLASSES = {"normalised_confidence", "pal"}
-FITTING = [(name, ARROWS) for name in ALL] + [(name, SCENES) for name in ALL if name not in OF_CLASSES]
+FITTING = [(name, ARROWS) for name in ALL] + [(name, pool) for pool in (TAGGED, SCENES) for name in ALL if name not in OF_CLASSES]
 
 Trained = tuple[dict[str, NDArray[Any]], list[Progress]]
 
