@@ -55,7 +55,7 @@ def loss_rank(
 
     if figures:
         drawing.require()
-    require_task(dataset, None, "classification")
+    require_task(dataset, data, None, "classification")
     tasks = tuple(Arm(name, {"pretext": name}) for name in dict.fromkeys(pretext))
     size, arms = Experiment(LOSS_RANKS, dataset, tasks).planned(preset, dataset, _independent(settings_of(common)))
     part = size.pool, size.test

@@ -97,7 +97,7 @@ def _command(name: str, experiment: Experiment) -> None:
         time_limit: Limit = 0.0,
         rankings: Rankings = None,
     ) -> None:
-        require_task(dataset, masks, experiment.task)
+        require_task(dataset, data, masks, experiment.task)
         size, arms = experiment.planned(preset, dataset, settings_of(common))
         if unknown := sorted(set(only or ()) - {arm.name for arm in arms}):
             names = ", ".join(arm.name for arm in arms)
@@ -133,7 +133,7 @@ def _compare(
 
     report_until = _until(time.monotonic() + time_limit) if time_limit else silent
     to = chosen.to
-    task = DATASETS.load(chosen.dataset, Loader)().task(chosen.masks)
+    task = DATASETS.load(chosen.dataset, Loader)().task(chosen.data, chosen.masks)
     for arm in arms:
         require_fit(arm.options(), task, WHERE)
     if twice := [name for name, count in Counter(arm.name for arm in arms).items() if count > 1]:

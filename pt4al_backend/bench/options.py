@@ -40,15 +40,15 @@ Rankings = Annotated[
 Common = Annotated[str, typer.Option("--settings", help="Settings of all arms, as JSON; they win over a preset's.")]
 
 
-def require_task(dataset: str, masks: Path | None, task: str) -> None:
+def require_task(dataset: str, data: Path, masks: Path | None, task: str) -> None:
     """Refuses a data set that is not of a main task, before anything of it is read.
 
     Raises:
         ConfigError: it is not, or there is none of that name.
     """
-    theirs = DATASETS.load(dataset, Loader)().task(masks)
+    theirs = DATASETS.load(dataset, Loader)().task(data, masks)
     if theirs != task:
-        remedy = "Choose another --dataset; a folder of your own is one of segmentation with --masks, of classification without."
+        remedy = "Choose another --dataset; `pt4al bench datasets` says what a folder of your own has to hold."
         raise ConfigError(f"The data set {dataset!r} is one of {theirs}, and this is about {task}.", remedy)
 
 

@@ -17,8 +17,8 @@ class DrawnShapes(Loader):
     """The one data set that is drawn as it is read; the images are the same each time."""
 
     about = f"shapes of up to three kinds in an image, for multi-label classification: {POOL:,} and {TEST:,} for the test"
-    origin = "nowhere: they are drawn."
-    layout = ("anything; nothing in it is read",)
+    origin = "There is nothing to download: they are drawn as they are read."
+    layout = ("any folder; nothing in it is read",)
 
     def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:  # noqa: ARG002 - nothing is read
         """Draws them."""
@@ -26,9 +26,9 @@ class DrawnShapes(Loader):
             raise ConfigError("Drawn shapes have no masks.", "Leave --masks out.")
         examples = [_example(number) for number in range(POOL + TEST)]
         source = f"drawn shapes of {len(shapes.CLASSES)} kinds"
-        return Dataset(self.task(None), shapes.CLASSES, source, examples[:POOL], examples[POOL:])
+        return Dataset(self.task(folder, masks), shapes.CLASSES, source, examples[:POOL], examples[POOL:])
 
-    def task(self, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
+    def task(self, folder: Path, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
         """Always the same."""
         return "multilabel"
 

@@ -36,8 +36,8 @@ class Loader(ABC):
         """
 
     @abstractmethod
-    def task(self, masks: Path | None) -> str:
-        """The main task, known before anything is read."""
+    def task(self, folder: Path, masks: Path | None) -> str:
+        """The main task of what --data and --masks name, known before any image is read."""
 
     @property
     def place(self) -> str:
@@ -69,7 +69,7 @@ class Published(Loader):
                 raise ConfigError(f"There is no {own / path}.", self.remedy)
         return self._read(own)
 
-    def task(self, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
+    def task(self, folder: Path, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
         """Always the same."""
         return self.main
 

@@ -219,7 +219,7 @@ def test_unsuitable_strategy_is_refused_before_decoding(tmp_path: Path, monkeypa
     TREES["camvid"](tmp_path / "CamVid", monkeypatch)
     refused = run(tmp_path / "to", "--dataset", "camvid", "--data", tmp_path, "--arm", 'BADGE={"strategy": "badge"}')
     assert refused.exit_code == 1
-    assert "needs a posterior" in refused.stderr
+    assert "needs posteriors" in refused.stderr
     assert not (tmp_path / "to").exists()
 
 

@@ -27,7 +27,7 @@ def read(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Dataset:
 def test_each_image_has_its_answer(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = read(name, tmp_path, monkeypatch)
     classes = SHADES.get(name, CIFAR10)
-    assert found.task == DATASETS.load(name, Loader)().task(None)
+    assert found.task == DATASETS.load(name, Loader)().task(tmp_path, None)
     assert found.pool
     assert found.test
     for example in [*found.pool, *found.test]:
