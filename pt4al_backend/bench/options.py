@@ -13,7 +13,7 @@ from rich.console import Console
 from pt4al_backend.aliases import Json
 from pt4al_backend.bench.arms import SEEDS
 from pt4al_backend.config import server_settings
-from pt4al_backend.config.catalog import DATASETS
+from pt4al_backend.config.catalog import DATASETS, MAIN_TASK_FACTS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
 
@@ -49,7 +49,8 @@ def require_task(dataset: str, data: Path, masks: Path | None, task: str) -> Non
     theirs = DATASETS.load(dataset, Loader)().task(data, masks)
     if theirs != task:
         remedy = "Choose another --dataset; `pt4al bench datasets` says what a folder of your own has to hold."
-        raise ConfigError(f"The data set {dataset!r} is one of {theirs}, and this is about {task}.", remedy)
+        found, wanted = (MAIN_TASK_FACTS[each].noun for each in (theirs, task))
+        raise ConfigError(f"The data set {dataset!r} is one of {found}, and this is about {wanted}.", remedy)
 
 
 def settings_of(text: str) -> Json:
