@@ -193,7 +193,8 @@ def worker(supervised: Supervised = False) -> None:
     store = wait_for_store(settings)
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
-    WorkQueue(settings, work=Worker(settings, store).handle_request).consume(store.driven_ids)
+    queue = WorkQueue(settings)
+    queue.consume(Worker(settings, store, doorbell=queue.request).handle_request, store.driven_ids)
 
 
 # inspecting

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from threading import Lock
 from typing import Any
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.engine import labeling
 from pt4al_backend.engine.access import client_for, registration_for
+from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import Connections, require_known
 from pt4al_backend.engine.retries import Retries
 from pt4al_backend.jobs.runner import Runner
@@ -28,10 +28,16 @@ log = logging.getLogger("pt4al_backend.engine")
 
 
 class Outcome(Enum):
-    """What a step comes to."""
+    """What a step comes to; a look comes to the last of these that one of its steps came to."""
 
     DONE = auto()
+    UNFINISHED = auto()  # more is to be done at once, but other projects get their turn first
+    WAITING = auto()  # a job is due, but the device is at another one: what needs it is left for the look after that
     WITHHELD = auto()  # a training is due, but the last one failed a moment ago: its error stays where the user looks
+
+
+#: What ends a look before all is done: another one follows, whatever happens outside.
+GOES_ON = frozenset({Outcome.UNFINISHED, Outcome.WAITING})
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,7 @@ class Resources:
     Attributes:
         runner: where jobs run.
         device: held while a job runs; projects take turns.
+        doorbell: requests a look at a project, by whichever worker is free; None: nobody answers one.
         retries: which trainings failed, and when they may be tried again.
         connections: when each project was last seen to be connected.
     """
@@ -48,7 +55,8 @@ class Resources:
     settings: ServerSettings
     store: Store
     runner: Runner
-    device: Lock = field(default_factory=Lock)
+    device: Device
+    doorbell: Callable[[int], None] | None
     retries: Retries = field(default_factory=Retries)
     connections: Connections = field(default_factory=Connections)
 

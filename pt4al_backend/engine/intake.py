@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 THREADS = 8
 CHECKED = 256  # rows between two reports of a check
+TURN_SECONDS = 60.0  # of fetching, before other projects get their turn
 CHUNK = 256  # images between two commits: the most that are fetched again after a crash
 NO_FRAMES: ProjectColumns = {
     "image_height": None,
@@ -62,6 +63,13 @@ class Fetched:
     transient: bool = False
 
 
+class Taken(NamedTuple):
+    """The tasks whose image was taken in, and whether nothing is left that is due."""
+
+    ids: list[int]
+    is_all: bool
+
+
 class Intake:
     """Fills one project's frame file with frames for the main task ``task``."""
 
@@ -75,8 +83,8 @@ class Intake:
         self._options = options
         self._task = task
 
-    def run(self, on_progress: Callable[[int, int], None]) -> list[int]:
-        """Fetches all that is missing and due; returns the ids of what it took in.
+    def run(self, on_progress: Callable[[int, int], None]) -> Taken:
+        """Fetches what is missing and due, for as long as its turn is.
 
         Reports (done, of) after each image, so that nobody waits for a slow host.
         """
@@ -88,24 +96,26 @@ class Intake:
         self._notice("")
         return taken
 
-    def _fetch_due(self, on_progress: Callable[[int, int], None]) -> list[int]:
-        due = self._store.to_fetch(self._project.id, time.time())
-        taken: list[int] = []
-        if not due:
-            return taken
-        on_progress(0, len(due))
+    def _fetch_due(self, on_progress: Callable[[int, int], None]) -> Taken:
+        now, end = time.time(), time.monotonic() + TURN_SECONDS
+        total, done, taken = self._store.to_fetch_count(self._project.id, now), 0, list[int]()
+        if not total:
+            return Taken(taken, is_all=True)
+        on_progress(0, total)
         with ThreadPoolExecutor(THREADS, thread_name_prefix="fetch") as pool:
-            for start in range(0, len(due), CHUNK):
-                part = due[start : start + CHUNK]
+            while part := self._store.to_fetch(self._project.id, now, CHUNK):  # what cannot be read is not due any more
+                if done and time.monotonic() > end:
+                    return Taken(taken, is_all=False)
                 if not self._project.stored_shape:
                     self._decide_shape(pool, part)
                 fetched = []
-                for done, each in enumerate(pool.map(self._fetch, part), start + 1):
+                for each in pool.map(self._fetch, part):
                     fetched.append(each)
-                    on_progress(done, len(due))
+                    done += 1
+                    on_progress(done, max(total, done))
                 self._keep(fetched)
                 taken += [each.task_id for each in fetched if each.frame is not None]
-        return taken
+        return Taken(taken, is_all=True)
 
     def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> None:
         """Forgets the rows that the file has lost, so that their images are fetched again, and the jobs that may name them.
@@ -234,5 +244,5 @@ def step(ctx: Context) -> Outcome:
 
     with fetcher_for(ctx.settings, ctx.project, ctx.reader.config) as fetcher:
         taken = Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
-    sync.read_again(ctx, taken)
-    return Outcome.DONE
+    sync.read_again(ctx, taken.ids)
+    return Outcome.DONE if taken.is_all else Outcome.UNFINISHED

@@ -13,7 +13,7 @@ from huey import Huey, RedisHuey
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from pt4al_backend.engine.queue_storage import QueueFile
+from pt4al_backend.engine.queue_storage import QueueFile, QueueList
 from pt4al_backend.state.outage import RETRY_SECONDS, Outage
 from pt4al_backend.state.store import REMEDY
 
@@ -92,3 +92,5 @@ class SqliteMessages(_Sturdy, Huey):  # type: ignore[misc]
 
 class RedisMessages(_Sturdy, RedisHuey):  # type: ignore[misc]
     """Messages in Redis."""
+
+    storage_class = QueueList

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Any
 
-from huey.storage import SqliteStorage
+from huey.storage import RedisStorage, SqliteStorage
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,16 @@ class QueueFile(SqliteStorage):  # type: ignore[misc]
             self._ready = False
             self.close()
             raise
+
+    def enqueue(self, data: bytes, priority: int | None = None) -> None:
+        """Adds a message, unless the same one waits already."""
+        message = self.to_blob(data)
+        waiting = "select 1 from task where queue = ? and data = ?"
+        self.sql(
+            f"insert into task (queue, data, priority) select ?, ?, ? where not exists ({waiting})",
+            (self.name, message, priority or 0, self.name, message),
+            commit=True,
+        )
 
     def _prepare(self) -> None:
         with self._making:
@@ -78,6 +88,15 @@ class QueueFile(SqliteStorage):  # type: ignore[misc]
         # Not a flush to the disk for each request, behind which the next would wait: in WAL mode a power failure can
         # only cost the last ones, and the poll makes up for those.
         self.conn.execute("PRAGMA synchronous=NORMAL")
+
+
+class QueueList(RedisStorage):  # type: ignore[misc]
+    """A list of Redis."""
+
+    def enqueue(self, data: bytes, priority: int | None = None) -> None:
+        """Adds a message, unless the same one waits already; of two at the same moment both may be added."""
+        if self.conn.lpos(self.queue_key, data) is None:
+            super().enqueue(data, priority)
 
 
 def pool(url: str) -> Any:

@@ -144,24 +144,23 @@ class PoolRanking:
 def step(ctx: Context) -> Outcome:
     """Ranks what is fetched and has no loss."""
     ranking = PoolRanking.of(ctx)
-    if ranking.is_unranked():
-        rank(ctx)
+    if ranking.is_unranked() and ctx.retries.may_run(ctx.project, JobKind.RANK):
+        with device(ctx) as is_free:
+            if not is_free:
+                return Outcome.WAITING
+            rank(ctx)
     ctx.notice("learner", LEARNER_GONE if ranking.is_learner_gone() else "")
     return Outcome.DONE
 
 
 def rank(ctx: Context, *, from_scratch: bool = False) -> None:
-    """Ranks the pool, unless that failed a moment ago.
+    """Ranks the pool on the device, which the caller holds.
 
     A failure stops nothing: the safer order needs no losses, and the notice says so.
     """
-    if not ctx.retries.may_run(ctx.project, JobKind.RANK):
-        return
-    ranking = PoolRanking.of(ctx)
+    ranking, start = PoolRanking.of(ctx), time.monotonic()
     try:
-        with device(ctx):
-            start = time.monotonic()
-            ranking.rank(lambda event: report(ctx, event), lambda: keep_serving(ctx), from_scratch=from_scratch)
+        ranking.rank(lambda event: report(ctx, event), lambda: keep_serving(ctx), from_scratch=from_scratch)
     except TrainingImpossible as error:
         ctx.warn(error)
         ctx.retries.failed(ctx.project, JobKind.RANK)

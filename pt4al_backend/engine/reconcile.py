@@ -1,7 +1,7 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
 from pt4al_backend.engine import intake, publish, ranking, rounds, serving, sync, train
-from pt4al_backend.engine.context import Context, Outcome, Step
+from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.phases import Phase
@@ -14,11 +14,19 @@ def reconcile(ctx: Context) -> Outcome:
         LeaseLost, SettingsChanged: the look ends where it stands.
         PT4ALError: what the user has to change.
     """
-    outcomes = set()
+    outcomes = {Outcome.DONE}
     for step in STEPS:
         ctx.lease.require()
         outcomes.add(step(ctx))
-    return Outcome.WITHHELD if Outcome.WITHHELD in outcomes else Outcome.DONE
+        if outcomes & GOES_ON:
+            break
+    ctx.lease.require()
+    serving.lengthen(ctx)
+    if not outcomes & GOES_ON:
+        show_rest(ctx)
+    ctx.lease.require()
+    tidy(ctx)
+    return max(outcomes, key=lambda outcome: outcome.value)
 
 
 def register(ctx: Context) -> Outcome:
@@ -38,8 +46,10 @@ def register(ctx: Context) -> Outcome:
     return Outcome.DONE
 
 
-def rest(ctx: Context) -> Outcome:
-    """Shows what the project waits for, and does what no round has to wait for."""
+def show_rest(ctx: Context) -> None:
+    """Shows what the project waits for, now that nothing is left to do."""
+    if ctx.project.device_wanted_at is not None:
+        ctx.store.change(ctx.project, device_wanted_at=None)  # what it was wanted for is not due any more
     has_pool = ctx.store.has_pool(ctx.project.id)
     left_out = 0 if has_pool else ctx.store.task_count(ctx.project.id)
     ctx.notice("pool", f"All {left_out:,} tasks are set aside, as listed below: none has a usable image." if left_out else "")
@@ -47,13 +57,18 @@ def rest(ctx: Context) -> Outcome:
         ctx.phase(Phase.WAITING_FOR_TASKS)
     else:
         ctx.phase(Phase.LABELLING if Rounds.of(ctx).waits_for_people() else Phase.EXHAUSTED)
+
+
+def tidy(ctx: Context) -> None:
+    """Does what no round has to wait for."""
     if ctx.project.notices.get("webhook"):
         ctx.notice("webhook", ctx.registration.repair_webhook())
     if ctx.full_sync_due:
         sync.full(ctx)
-    return publish.prune(ctx)
+    publish.prune(ctx)
 
 
+#: What moves the project forward. A step that must wait, or leaves the rest for its next turn, ends them.
 STEPS: tuple[Step, ...] = (
     register,
     publish.repair_served,
@@ -66,6 +81,4 @@ STEPS: tuple[Step, ...] = (
     rounds.open_first,
     publish.step,
     train.step,
-    serving.lengthen,
-    rest,
 )

@@ -49,6 +49,10 @@ class Retries:
         failure = self._failures.get((project.id, kind))
         return failure is None or time.time() >= failure.not_before or failure.circumstances != Circumstances.of(project)
 
+    def has_failed(self, project: Project) -> bool:
+        """Whether a training failed that has not succeeded since."""
+        return any((project.id, kind) in self._failures for kind in JobKind)
+
     def failed(self, project: Project, kind: JobKind) -> None:
         """Notes a failure."""
         before = self._failures.get((project.id, kind))

@@ -1,12 +1,13 @@
-"""Keeps a project served while its look waits: for slow images, for the device, for a training."""
+"""Keeps a project served while its look is busy with images or a job, and while the device is at another project's job."""
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.rounds import Rounds, last_output
+from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.phases import Phase
@@ -70,14 +71,40 @@ def lengthen(ctx: Context) -> Outcome:
 
 
 @contextmanager
-def device(ctx: Context) -> Iterator[None]:
-    """Holds the device, and keeps serving while another project has it."""
-    while not ctx.resources.device.acquire(timeout=SERVE_SECONDS):
-        ctx.phase(Phase.WAITING_FOR_DEVICE)
-        keep_serving(ctx)
-    ctx.notice("weights", "")
+def device(ctx: Context) -> Iterator[bool]:
+    """Holds the device for a job; False if another job has it. Then the project is looked at again when it is free."""
+    hold = ctx.resources.device.hold
+    with ExitStack() as stack:
+        is_free = stack.enter_context(hold())
+        if not is_free:
+            _note_waiting(ctx)
+            is_free = stack.enter_context(hold())  # released before that was noted: nobody rings
+        if not is_free:
+            yield False
+            return
+        if ctx.project.device_wanted_at is not None:
+            ctx.store.change(ctx.project, device_wanted_at=None)
+        ctx.notice("weights", "")
+        try:
+            yield True
+        finally:
+            stack.close()
+            _ring(ctx)
+            ctx.notice("training", "")
+
+
+def _note_waiting(ctx: Context) -> None:
+    ctx.phase(Phase.WAITING_FOR_DEVICE)
+    if ctx.project.device_wanted_at is None:
+        ctx.store.change(ctx.project, device_wanted_at=time.time())
+
+
+def _ring(ctx: Context) -> None:
+    """Requests a look at the projects that wait for the device, the one first that has waited longest."""
+    if ctx.resources.doorbell is None:
+        return
     try:
-        yield
-    finally:
-        ctx.resources.device.release()
-        ctx.notice("training", "")
+        for project_id in ctx.store.waiting_for_device():
+            ctx.resources.doorbell(project_id)
+    except QUEUE_ERRORS as error:
+        ctx.warn(f"Projects that wait for the device are looked at with the next poll: {error}")

@@ -282,7 +282,9 @@ def learn_brought(ctx: Context) -> Outcome:
         return rounds.candidates(current.number)
 
     try:
-        with device(ctx):
+        with device(ctx) as is_free:
+            if not is_free:
+                return Outcome.WAITING
             _, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
     except TrainingImpossible as error:
         ctx.warn(error)
@@ -311,14 +313,14 @@ def _turn(ctx: Context) -> Outcome | None:
     is_answered = Rounds.of(ctx).is_answered()
     if not is_answered and ctx.project.trainings_requested <= ctx.project.trainings_handled:
         return Outcome.DONE
+    if not ctx.retries.may_run(ctx.project, JobKind.LEARN):
+        return Outcome.WITHHELD
     labels = training.take_labels()
     if labels.lost:
         sync.full(ctx)  # reads them again, so that the model need not do without them
         labels = training.take_labels()
     if not is_answered and not _is_due_early(ctx, training, labels):
         return Outcome.DONE
-    if not ctx.retries.may_run(ctx.project, JobKind.LEARN):
-        return Outcome.WITHHELD
     missing = training.missing_for_training(labels)
     if missing:
         ctx.lease.require()
@@ -326,7 +328,11 @@ def _turn(ctx: Context) -> Outcome | None:
         Rounds.of(ctx).open_next(StoredOutput(), ClosedRound(labels=len(labels.train)))
     else:
         ctx.notice("classes", "")
-        _train(ctx, training)
+        with device(ctx) as is_free:
+            if not is_free:
+                return Outcome.WAITING
+            scored, closed = _train(ctx, training)
+        _open_next(ctx, training, scored, closed)
     ctx.store.change(ctx.project, trainings_handled=ctx.project.trainings_requested)
     return None
 
@@ -352,7 +358,8 @@ def _is_due_early(ctx: Context, training: RoundTraining, labels: LabelSplit) -> 
     return True
 
 
-def _train(ctx: Context, training: RoundTraining) -> None:
+def _train(ctx: Context, training: RoundTraining) -> tuple[StoredOutput, ClosedRound]:
+    """Trains the round's model on the device, which the caller holds, after another pretext learner if one is needed."""
     rounds = Rounds.of(ctx)
     following = ctx.project.round + 1
 
@@ -360,11 +367,10 @@ def _train(ctx: Context, training: RoundTraining) -> None:
         rounds.cut_batches(following)
         return rounds.candidates(following)
 
-    if needs_new_learner(PoolRanking.of(ctx), training):
+    if needs_new_learner(PoolRanking.of(ctx), training) and ctx.retries.may_run(ctx.project, JobKind.RANK):
         rank(ctx, from_scratch=True)
     try:
-        with device(ctx):
-            scored, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
+        return training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
     except TrainingImpossible:
         ctx.retries.failed(ctx.project, JobKind.LEARN)
         raise
@@ -374,11 +380,14 @@ def _train(ctx: Context, training: RoundTraining) -> None:
         training.forget_damaged_labels()
         ctx.retries.failed(ctx.project, JobKind.LEARN)
         raise TrainingImpossible(error.message, "Its annotation is read again, and training tried again in a minute.") from error
+
+
+def _open_next(ctx: Context, training: RoundTraining, scored: StoredOutput, closed: ClosedRound) -> None:
     ctx.log("a model has learned %s labels, in %.1f s.", closed.labels, sum(closed.seconds.values()))
     ctx.retries.succeeded(ctx.project, JobKind.LEARN)
     ctx.phase(Phase.PUBLISHING)
     sync.catch_up(ctx)
     ctx.lease.require()
-    rounds.open_next(scored, closed)
+    Rounds.of(ctx).open_next(scored, closed)
     training.forget_old_models()
     PoolRanking.of(ctx).forget_old_learners()

@@ -29,14 +29,20 @@ if find_spec("redis"):
 AWAY: tuple[type[Exception], ...] = (DBAPIError, PoolTimeout, *QUEUE_ERRORS)
 
 
+Work = Callable[[int, bool], None]
+
+
 class WorkQueue:
     """The queue between web and worker. A request outlives every process, and costs about a millisecond.
+
+    A request that waits already is not queued again: the look that it will get sees everything. So there are never more than two
+    for each project, one of them to train, however long a training keeps the workers busy.
 
     Raises:
         ConfigError: the settings name a Redis, and its client is not installed.
     """
 
-    def __init__(self, settings: ServerSettings, work: Callable[[int, bool], None] | None = None) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
         options: dict[str, Any] = {"name": "pt4al", "errors": QUEUE_ERRORS}
         if settings.redis_url:
             if find_spec("redis") is None:
@@ -45,28 +51,36 @@ class WorkQueue:
         else:
             self._huey = SqliteMessages(filename=str(settings.data_dir / "queue.sqlite3"), **options)
         self._settings = settings
+        self._work: Work | None = None
 
         # Huey names a task by the module of its function: this wrapper gives web and worker the same name for it
         def reconcile(project_id: int, train: bool) -> None:
-            if work is None:
+            if self._work is None:
                 raise RuntimeError("this process only makes requests; a worker process handles them")
-            work(project_id, train)
+            self._work(project_id, train)
 
         self._reconcile = self._huey.task(name="reconcile")(reconcile)
 
     def request(self, project_id: int, *, train: bool = False) -> None:
         """Requests that a worker looks at a project; ``train``: someone pressed Start Training."""
-        self._reconcile(project_id, train)
+        message = self._reconcile.s(project_id, train)
+        message.id = f"{project_id} train" if train else f"{project_id}"  # equal requests are equal messages
+        self._huey.enqueue(message)
 
     def waiting(self) -> int:
         """Number of requests that no worker has taken yet."""
         return int(self._huey.pending_count())
 
-    def consume(self, projects: Callable[[], Iterable[int]]) -> None:
+    def consume(self, work: Work, projects: Callable[[], Iterable[int]]) -> None:
         """Works until the process is told to stop, and requests a look at every project each ``poll_seconds``.
 
         The poll makes up for lost webhooks: reconciling is idempotent, so an extra request only costs a look.
+
+        Args:
+            work: handles a request: which project, and whether to train.
+            projects: ids of the projects to poll.
         """
+        self._work = work
         stopped = Event()
 
         def poll() -> None:

@@ -8,14 +8,17 @@ runs short.
 import errno
 import logging
 import time
+from collections.abc import Callable
 
 from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.context import Outcome, Resources, connect
+from pt4al_backend.engine.context import GOES_ON, Outcome, Resources, connect
+from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import NotConnected, let_go
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
+from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.runner import ChildRunner, Runner
 from pt4al_backend.phases import Phase
@@ -30,13 +33,25 @@ log = logging.getLogger(__name__)
 class Worker:
     """Reconciles projects. One per worker process; it runs one job at a time, so projects take turns.
 
-    ``runner`` is where jobs run; None: in child processes.
+    Args:
+        runner: where jobs run; None: in child processes.
+        device: what they take turns at; None: the one that the settings name.
+        doorbell: requests a look, after those that wait already: by a project whose turn is over, and for those that waited for
+            the device. Without one, a project goes on at once, and the others wait for the next poll.
     """
 
-    def __init__(self, settings: ServerSettings, store: Store, runner: Runner | None = None) -> None:
+    def __init__(
+        self,
+        settings: ServerSettings,
+        store: Store,
+        runner: Runner | None = None,
+        *,
+        device: Device | None = None,
+        doorbell: Callable[[int], None] | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
-        self._resources = Resources(settings, store, runner=runner or ChildRunner())
+        self._resources = Resources(settings, store, runner or ChildRunner(), device or Device.of(settings), doorbell)
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it."""
@@ -87,9 +102,22 @@ class Worker:
             )
         else:
             self._store.change(project, requests_handled=handled)
-            if outcome is Outcome.DONE:
+            if outcome is Outcome.DONE or (outcome in GOES_ON and not self._resources.retries.has_failed(project)):
                 self._store.change(project, error="", remedy="", error_at=None)
+            if outcome is Outcome.UNFINISHED and not self._rings(project):
+                return handled - 1
         return handled
+
+    def _rings(self, project: Project) -> bool:
+        """Requests another look behind those that wait; False if nobody would hear of it."""
+        if self._resources.doorbell is None:
+            return False
+        try:
+            self._resources.doorbell(project.id)
+        except QUEUE_ERRORS as error:
+            log.warning("Project %s goes on at once: %s", project.id, error)
+            return False
+        return True
 
     def _reconcile(self, project: Project, lease: Lease) -> Outcome:
         try:

@@ -50,7 +50,7 @@ def hold(url: URL, project_id: int) -> AbstractContextManager[Lease | None]:
     if url.get_backend_name() == "postgresql":
         return _advisory(url, project_id)
     # beside the database: processes that share the one share the other
-    return _locked(Path(url.database or "").resolve().parent / "leases" / f"project-{project_id}")
+    return locked(Path(url.database or "").resolve().parent / "leases" / f"project-{project_id}")
 
 
 class FileLease(Lease):
@@ -70,7 +70,8 @@ class FileLease(Lease):
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[Lease | None]:
+def locked(path: Path) -> Iterator[Lease | None]:
+    """Locks a file for all processes of this host that can open it; None if one has it already. Does not wait."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a") as file:
         try:

@@ -31,6 +31,10 @@ def lacking(name: str) -> ColumnElement[bool]:
     return literal_column(LACKING[name])
 
 
+def _due(now: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return lacking("unfetched"), (Task.problem == "") | (Task.retry_at <= now)
+
+
 class OutstandingStore(Database):
     """Counts and existence, of tasks and of picks."""
 
@@ -66,12 +70,15 @@ class OutstandingStore(Database):
         )
         return self._any(_of(project_id), lacking("unanswered"), Task.problem == "", Task.copy_of.is_(None), ~twin)
 
-    def to_fetch(self, project_id: int, now: float) -> list[tuple[int, str]]:
-        """Tasks whose image is missing and due to be fetched ``now``, by id: (id, image)."""
-        due = (Task.problem == "") | (Task.retry_at <= now)
-        found = select(Task.id, Task.image).where(_of(project_id), lacking("unfetched"), due).order_by(Task.id)
+    def to_fetch(self, project_id: int, now: float, at_most: int | None = None) -> list[tuple[int, str]]:
+        """Tasks whose image is missing and due to be fetched ``now``, the first ``at_most`` by id: (id, image)."""
+        found = select(Task.id, Task.image).where(_of(project_id), *_due(now)).order_by(Task.id).limit(at_most)
         with self._reading() as session:
             return [(i, image) for i, image in session.execute(found)]
+
+    def to_fetch_count(self, project_id: int, now: float) -> int:
+        """How many these are."""
+        return self._count(_of(project_id), *_due(now))
 
     def pick_count(self, project_id: int, number: int) -> int:
         """Picks of a round."""

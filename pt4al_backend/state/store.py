@@ -67,6 +67,12 @@ class Store(TaskStore, RoundStore, OutstandingStore, CopyStore):
         with self._reading() as session:
             return list(session.scalars(select(Project.id).where(Project.let_go_at.is_(None)).order_by(Project.id)))
 
+    def waiting_for_device(self) -> list[int]:
+        """Ids of the projects whose training waits for the device, the one first that has waited longest."""
+        waiting = (Project.device_wanted_at.is_not(None), Project.let_go_at.is_(None))
+        with self._reading() as session:
+            return list(session.scalars(select(Project.id).where(*waiting).order_by(Project.device_wanted_at, Project.id)))
+
     def project(self, project_id: int) -> Project | None:
         """One project as it is now, read-only; None if it never connected."""
         with self._reading() as session:

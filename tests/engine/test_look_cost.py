@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from pt4al_backend.bench.numbers.looking import CONFIG, CONTROL, PROJECT, fill
-from pt4al_backend.bench.numbers.stub_studio import StubStudio
+from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.state.schema import Project
@@ -54,7 +54,7 @@ def reading() -> Iterator[Reading]:
 class Looks:
     """A project of many tasks whose round is published."""
 
-    studio: StubStudio
+    stub: StubProject
     settings: ServerSettings
     store: Store
     waiting: list[int]
@@ -77,12 +77,13 @@ class Looks:
 
 @contextmanager
 def looks(folder: Path, tasks: int) -> Iterator[Looks]:
-    with StubStudio(CONFIG, tasks, CONTROL) as studio, reading() as seen:
+    stub = StubProject(CONFIG, CONTROL, tasks)
+    with StubStudio({PROJECT: stub}) as studio, reading() as seen:
         place = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": "0" * 40}
         settings = ServerSettings(data_dir=folder, device="cpu", pretrained="off", **place)
         waiting = fill(settings, tasks)
         store = Store.open(settings)
-        found = Looks(studio, settings, store, waiting, seen)
+        found = Looks(stub, settings, store, waiting, seen)
         found.look()
         try:
             yield found
@@ -99,7 +100,7 @@ def fifty(tmp_path: Path) -> Iterator[Looks]:
 def label_one(found: Looks) -> tuple[Reading, int]:
     """What a look reads that finds one label, and how many labels it has taken over."""
     before = found.store.counts(PROJECT)["labelled"]
-    found.studio.label(found.waiting[0], "odd", f"{found.waiting[0]}.png")
+    found.stub.put(found.waiting[0], f"{found.waiting[0]}.png", "odd")
     read = found.look()
     return read, found.store.counts(PROJECT)["labelled"] - before
 
@@ -115,24 +116,24 @@ def test_look_that_finds_a_label_reads_as_many_rows_of_any_pool(fifty: Looks, tm
 
 
 def test_look_that_finds_nothing_imports_nothing_again(fifty: Looks) -> None:
-    sent = fifty.studio.imported
+    sent = fifty.stub.imported
     served = fifty.project.served_version
     fifty.look()
-    assert (fifty.studio.imported, fifty.project.served_version) == (sent, served)
+    assert (fifty.stub.imported, fifty.project.served_version) == (sent, served)
 
 
 def test_pick_that_was_deleted_makes_the_queue_be_sent_again(fifty: Looks) -> None:
-    served, sent = fifty.project.served_version, fifty.studio.imported
+    served, sent = fifty.project.served_version, fifty.stub.imported
     picks = fifty.store.pick_count(PROJECT, 1)
     fifty.store.drop_tasks(PROJECT, fifty.waiting[:1])
-    fifty.studio.tasks -= 1
+    fifty.stub.tasks -= 1
     fifty.look()
     assert fifty.project.served_version != served
-    assert fifty.studio.imported == sent + picks - 1
+    assert fifty.stub.imported == sent + picks - 1
 
 
 def test_predictions_that_are_to_be_hidden_are_sent_again_only_if_there_are_any(fifty: Looks) -> None:
-    sent = fifty.studio.imported
+    sent = fifty.stub.imported
     fifty.store.connect(PROJECT, params={"show_predictions": False})
     fifty.look()
-    assert fifty.studio.imported == sent  # no model has answered anything yet
+    assert fifty.stub.imported == sent  # no model has answered anything yet

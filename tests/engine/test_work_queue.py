@@ -33,7 +33,7 @@ def work(project_id, train):
     if project_id == 13:
         raise RuntimeError("a project that fails")
 
-WorkQueue(ServerSettings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2), work).consume(lambda: [99])
+WorkQueue(ServerSettings(data_dir=folder, redis_url=redis_url, poll_seconds=0.2)).consume(work, lambda: [99])
 """
 
 
@@ -139,6 +139,16 @@ def test_redis_that_is_down_costs_one_line_and_work_resumes(tmp_path: Path) -> N
     text = (tmp_path / "log").read_text()
     assert "Traceback" not in text.split("The queue answers again.")[0]
     assert text.count("The queue cannot be used") <= 2
+
+
+def test_request_that_waits_is_not_queued_again(settings: ServerSettings) -> None:
+    queue = WorkQueue(settings)
+    before = queue.waiting()
+    for _ in range(50):
+        queue.request(701)
+        queue.request(702)
+        queue.request(701, train=True)
+    assert queue.waiting() == before + 3
 
 
 def test_process_without_work_only_requests(settings: ServerSettings) -> None:

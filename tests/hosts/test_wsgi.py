@@ -17,6 +17,7 @@ from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.hosts.conftest import PLUGIN, with_release
 from tests.support.bodies import TOKEN, event, predict, setup
+from tests.support.queues import taken
 from tests.support.rounds import PROJECT, VERSION, open_round, pick
 from tests.support.servers import Server, wait_until
 
@@ -112,9 +113,10 @@ def test_predictions_are_the_published_ones(plugin: Plugin, store: Store) -> Non
 def test_every_event_requests_a_look(plugin: Plugin, settings: ServerSettings, action: str) -> None:
     client = plugin().app.test_client()
     client.post("/setup", json=setup())
-    before = WorkQueue(settings).waiting()
+    queue = WorkQueue(settings)
+    taken(queue)
     assert client.post("/webhook", json=event(action)).status_code == 200
-    assert WorkQueue(settings).waiting() == before + 1
+    assert taken(queue) == [(PROJECT, action == "START_TRAINING")]
 
 
 def test_status_page_is_there(plugin: Plugin) -> None:

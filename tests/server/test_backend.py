@@ -12,6 +12,7 @@ from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.requests import SetupRequest, project_number
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
+from tests.support.queues import taken
 
 
 @pytest.fixture
@@ -106,11 +107,12 @@ def test_strategy_unfit_for_the_main_task_is_refused(backend: Backend, store: St
 
 
 def test_only_a_change_requests_a_look(backend: Backend, queue: WorkQueue) -> None:
-    for _ in range(3):
-        backend.connect(request(hostname="http://a"))
-    assert queue.waiting() == 1
+    backend.connect(request(hostname="http://a"))
+    assert taken(queue) == [(3, False)]
+    backend.connect(request(hostname="http://a"))
+    assert taken(queue) == []
     backend.connect(request(hostname="http://b"))
-    assert queue.waiting() == 2
+    assert taken(queue) == [(3, False)]
 
 
 def test_refused_connection_changes_nothing(backend: Backend, store: Store, queue: WorkQueue) -> None:
@@ -139,10 +141,10 @@ def test_setup_resumes_a_project_that_was_let_go(backend: Backend, store: Store,
     backend.connect(request())
     store.let_go(3, let_go_at=1.0, phase="not connected", notices={"connection": "Not connected any more."})
     assert store.driven_ids() == []
-    waiting = queue.waiting()
+    taken(queue)
     backend.connect(request())
     assert store.driven_ids() == [3]
-    assert queue.waiting() == waiting + 1
+    assert taken(queue) == [(3, False)]
     project = store.project(3)
     assert project is not None
     assert (project.phase, project.notices) == ("connected", {})

@@ -16,7 +16,7 @@ import numpy as np
 
 from pt4al_backend.bench.numbers.footprint import forget_peak, peak
 from pt4al_backend.bench.numbers.servers import BenchmarkFailed
-from pt4al_backend.bench.numbers.stub_studio import StubStudio
+from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
@@ -60,7 +60,8 @@ def measure(bench: Workbench) -> list[Line]:
 
 def _looks(folder: Path, tasks: int) -> tuple[float, int, int]:
     """Of several looks: CPU seconds, the median; by how many bytes memory grew meanwhile, at most; and its peak in bytes."""
-    with StubStudio(CONFIG, tasks, CONTROL) as studio:
+    project = StubProject(CONFIG, CONTROL, tasks)
+    with StubStudio({PROJECT: project}) as studio:
         settings = server_settings(
             LABEL_STUDIO_URL=studio.url, LABEL_STUDIO_API_KEY="0" * 40, data_dir=folder, device="cpu", pretrained="off"
         )
@@ -71,20 +72,20 @@ def _looks(folder: Path, tasks: int) -> tuple[float, int, int]:
         with ProcessPoolExecutor(1, get_context("spawn")) as worker:
             worker.submit(look, settings).result()  # loads what a worker loads once
             for task in waiting[:LOOKS]:
-                studio.label(task, "odd", f"{task}.png")
+                project.put(task, f"{task}.png", "odd")
                 found.append(worker.submit(look, settings).result())
     cpu, growth, peaks = zip(*found, strict=True)
     return median(cpu), max(growth), max(peaks)
 
 
-def fill(settings: ServerSettings, tasks: int) -> list[int]:
+def fill(settings: ServerSettings, tasks: int, project: int = PROJECT) -> list[int]:
     """Makes a state with a ranked pool and an open round, half of whose query is answered; returns the other half's tasks."""
     store = Store.open(settings)
     try:
-        store.connect(PROJECT, label_config=CONFIG, setup_at=time.time() + 86_400)  # the stub lists no backend
+        store.connect(project, label_config=CONFIG, setup_at=time.time() + 86_400)  # the stub lists no backend
         now = time.time()
         store.change(
-            PROJECT,
+            project,
             task="classification",
             image_height=SIZE,
             image_width=SIZE,
@@ -97,34 +98,34 @@ def fill(settings: ServerSettings, tasks: int) -> list[int]:
             config_read=CONFIG,
             control_read=CONTROL,
         )
-        _fill_pool(store, settings, tasks)
-        rounds = Rounds(store, _project(store), project_settings({}))
+        _fill_pool(store, settings, tasks, project)
+        rounds = Rounds(store, _project(store, project), project_settings({}))
         rounds.start()
         rounds.open_first(StoredOutput)
-        query = [pick.task_id for pick in store.picks(PROJECT, 1) if pick.kind == PickKind.QUERY]
+        query = [pick.task_id for pick in store.picks(project, 1) if pick.kind == PickKind.QUERY]
         half = len(query) // 2
-        store.put_answers(PROJECT, dict.fromkeys(query[:half], StoredAnswer(AnswerKind.LABEL, "even", stamp="read")))
+        store.put_answers(project, dict.fromkeys(query[:half], StoredAnswer(AnswerKind.LABEL, "even", stamp="read")))
         return query[half:]
     finally:
         store.close()
 
 
-def _fill_pool(store: Store, settings: ServerSettings, tasks: int) -> None:
+def _fill_pool(store: Store, settings: ServerSettings, tasks: int, project: int) -> None:
     ids, losses = np.arange(1, tasks + 1), np.random.default_rng(0).exponential(size=tasks)
-    store.put_tasks(PROJECT, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids.tolist()])
+    store.put_tasks(project, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids.tolist()])
     same = dict.fromkeys(("width", "height"), np.full(tasks, SIZE))
     batches = cut_batches(ids, losses, project_settings({}).rounds, 0)
     digests = [f"{i:032x}" for i in ids.tolist()]  # no two images are identical
-    store.set_tasks(PROJECT, {"id": ids, "row": ids - 1, "frame": digests, "loss": losses, "batch": batches, **same})
-    path = frames_path(settings, _project(store))
+    store.set_tasks(project, {"id": ids, "row": ids - 1, "frame": digests, "loss": losses, "batch": batches, **same})
+    path = frames_path(settings, _project(store, project))
     with FrameFile(path, (SIZE, SIZE)):
         os.truncate(path, tasks * SIZE * SIZE * 3)  # a look reads no more of it than how long it is
 
 
-def _project(store: Store) -> Project:
-    project = store.project(PROJECT)
-    assert project is not None  # noqa: S101 - it was connected
-    return project
+def _project(store: Store, project: int = PROJECT) -> Project:
+    found = store.project(project)
+    assert found is not None  # noqa: S101 - it was connected
+    return found
 
 
 @cache

@@ -1,10 +1,11 @@
-"""A Label Studio that holds one project of any size without its tasks, so that what a look costs is the backend's own cost.
+"""A Label Studio that holds projects of any size without their tasks, so that what a look costs is the backend's own cost.
 
 It hands out the tasks that somebody changed, takes predictions without keeping them, and serves what it is told to.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,24 +17,40 @@ from pt4al_backend.bench.numbers.local_server import Handler, LocalServer, body_
 
 
 @dataclass
-class StubStudio:
-    """One project; a context in which it can be reached at ``url``.
+class StubProject:
+    """One project.
 
     Attributes:
         config: its labeling config.
-        tasks: how many it has.
         control: name of the tag that labels are given with.
-        changed: those that somebody changed lately, by id.
+        tasks: how many it has.
+        changed: those that somebody made or changed lately, by id.
         served: what was set by PATCH.
-        imported: predictions that were sent.
+        imported: how many predictions were sent.
     """
 
     config: str
-    tasks: int
     control: str
+    tasks: int
     changed: dict[int, Json] = field(default_factory=dict)
     served: Json = field(default_factory=dict)
     imported: int = 0
+
+    def put(self, task: int, image: str, label: str = "") -> None:
+        """Somebody imports a task, or chooses a label for it."""
+        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        region = {"from_name": self.control, "to_name": "image", "type": "choices", "value": {"choices": [label]}}
+        annotation = {"id": task, "result": [region], "updated_at": now, "created_at": now, "was_cancelled": False}
+        annotations = [annotation] if label else []
+        self.changed[task] = {"id": task, "data": {"image": image}, "updated_at": now, "annotations": annotations}
+
+
+class StubStudio:
+    """Projects by id; a context in which they can be reached at ``url``. ``image`` is what all images below /data/ are."""
+
+    def __init__(self, projects: Mapping[int, StubProject], image: bytes = b"") -> None:
+        self.projects = dict(projects)
+        self._image = image
 
     def __enter__(self) -> Self:
         self._server = LocalServer(self._answer)
@@ -47,34 +64,36 @@ class StubStudio:
         """Its address."""
         return self._server.url
 
-    def label(self, task: int, name: str, image: str) -> None:
-        """Somebody chooses ``name`` for a task."""
-        now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-        region = {"from_name": self.control, "to_name": "image", "type": "choices", "value": {"choices": [name]}}
-        annotation = {"id": task, "result": [region], "updated_at": now, "created_at": now, "was_cancelled": False}
-        self.changed[task] = {"id": task, "data": {"image": image}, "updated_at": now, "annotations": [annotation]}
-
     def _answer(self, handler: Handler) -> None:
         address, sent = urlsplit(handler.path), body_of(handler)
+        if address.path.startswith("/data/"):
+            respond(handler, 200, self._image, Content_Type="image/png")
+            return
         said = self._say(handler.command, address.path, parse_qs(address.query), sent)
         respond(handler, 200, json.dumps(said).encode(), Content_Type="application/json")
 
     def _say(self, method: str, path: str, query: dict[str, list[str]], sent: bytes) -> Any:
-        if path.endswith("/import/predictions"):
-            count = len(json.loads(sent))
-            self.imported += count
-            return {"created": count}
         if path == "/api/tasks":
-            return {"tasks": self._page(json.loads(query["query"][0]), int(query["page_size"][0]))}
-        if path.endswith("/model-versions/"):
+            return {"tasks": _page(self.projects[int(query["project"][0])], query)}
+        found = re.match(r"/api/projects/(\d+)/(.*)", path)
+        if not found:
+            return []
+        project, rest = self.projects[int(found[1])], found[2]
+        if rest == "import/predictions":
+            count = len(json.loads(sent))
+            project.imported += count
+            return {"created": count}
+        if rest == "model-versions/":
             return {}
-        if re.fullmatch(r"/api/projects/\d+/", path):
-            if method == "PATCH":
-                self.served |= json.loads(sent)
-            return {"title": "Stub", "label_config": self.config, "task_number": self.tasks, **self.served}
-        return []
+        if method == "PATCH":
+            project.served |= json.loads(sent)
+        return {"title": "Stub", "label_config": project.config, "task_number": project.tasks, **project.served}
 
-    def _page(self, query: Json, size: int) -> list[Json]:
-        filters = query["filters"]["items"]
-        after = next(each for each in (filters[0].get("child_filter"), filters[0]) if each)["value"]
-        return [task for number, task in sorted(self.changed.items()) if number > after][:size]
+
+def _page(project: StubProject, query: dict[str, list[str]]) -> list[Json]:
+    asked = json.loads(query["query"][0])
+    condition = asked["filters"]["items"][0]
+    after = condition.get("child_filter", condition)["value"]
+    named = asked.get("selectedItems", {}).get("included", project.changed)
+    tasks = [task for number, task in sorted(project.changed.items()) if number > after and number in named]
+    return tasks[: int(query["page_size"][0])]
