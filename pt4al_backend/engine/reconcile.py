@@ -76,6 +76,7 @@ STEPS: tuple[Step, ...] = (
     rounds.start,
     publish.step,
     intake.step,
+    serving.drop_copies,
     ranking.step,
     train.learn_brought,
     rounds.open_first,

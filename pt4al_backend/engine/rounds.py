@@ -96,6 +96,21 @@ class Rounds:
         line = arrange(Choice(reserve, places, np.full(len(reserve), -1, np.int64)), 0, controls)
         self._store_round(1, RoundState.STARTING, line, StoredOutput(), schedule)
 
+    def drop_copies(self) -> bool:
+        """Takes back picks of a round that is starting, now that its images are known to repeat others; True if there are any."""
+        project = self._project
+        current = self._store.round(project.id, project.round)
+        if current is None or current.state != RoundState.STARTING or not self._store.copy_count(project.id):
+            return False
+        pool = self.pool()
+        picks = sorted(self._store.picks(project.id, current.number), key=lambda pick: pick.kind != PickKind.CONTROL)
+        waiting = np.array([pick.task_id for pick in picks], np.int64)
+        waiting = waiting[np.isin(waiting, pool.ids[~pool.answered])]
+        answered = pool.same_as(pool.ids[pool.answered])
+        dropped = np.setdiff1d(waiting, pool.one_of_each(waiting[~np.isin(waiting, answered)]))
+        self._store.drop_picks(project.id, current.number, dropped.tolist())
+        return bool(len(dropped))
+
     def open_first(self, scored: Callable[[], StoredOutput]) -> None:
         """Gives a round that is starting its query, now that the pool is ranked; ``scored`` is what is known of it so far.
 

@@ -70,6 +70,13 @@ def lengthen(ctx: Context) -> Outcome:
     return Outcome.DONE
 
 
+def drop_copies(ctx: Context) -> Outcome:
+    """Serves one of identical images, while the pool is ranked as well: a round may start before its images are known."""
+    if Rounds.of(ctx).drop_copies():
+        publish.step(ctx)
+    return Outcome.DONE
+
+
 @contextmanager
 def device(ctx: Context) -> Iterator[bool]:
     """Holds the device for a job; False if another job has it. Then the project is looked at again when it is free."""

@@ -113,6 +113,14 @@ class RoundStore(Database):
         with self._writing() as session:
             session.add_all(picks)
 
+    def drop_picks(self, project_id: int, round_number: int, task_ids: Sequence[int]) -> None:
+        """Takes picks of a round back."""
+        for part in sliced(task_ids):
+            with self._writing() as session:
+                outdate(session, project_id, [round_number])
+                where = (Pick.project_id == project_id, Pick.round == round_number, Pick.task_id.in_(part))
+                session.execute(delete(Pick).where(*where))
+
     def picks_of(self, project_id: int, round_number: int, task_ids: Sequence[int]) -> dict[int, Pick]:
         """The picks of a round among the given tasks."""
         found: dict[int, Pick] = {}

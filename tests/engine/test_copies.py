@@ -149,6 +149,22 @@ def test_control_picks_drawn_before_images_are_known_are_no_copies_of_each_other
     assert max(pool.pictures().values()) == 1
 
 
+@pytest.mark.parametrize("control_share", [0.0, 0.5])
+def test_round_that_starts_serves_one_of_identical_images(store: Store, settings: ServerSettings, control_share: float) -> None:
+    pool = Pool(store, settings, 80, half_one_picture, query_size=20, rounds=2, reserve_size=40, control_share=control_share)
+    pool.rounds.start()
+    controls = {pick.task_id for pick in pool.picks() if pick.kind == PickKind.CONTROL}
+    assert pool.pictures()[0] > 1
+    answered = next(pick.task_id for pick in pool.picks() if pick.kind == PickKind.RESERVE and not pool.shows(pick.task_id))
+    pool.answer([answered])
+    pool.fetch()
+    assert pool.rounds.drop_copies()
+    assert pool.pictures()[0] == 1
+    assert answered in {pick.task_id for pick in pool.picks()}
+    assert {pick.task_id for pick in pool.picks() if pool.shows(pick.task_id)} >= {i for i in controls if pool.shows(i)}
+    assert not pool.rounds.drop_copies()
+
+
 def test_schedule_counts_identical_images_once(store: Store, settings: ServerSettings) -> None:
     pool = Pool(store, settings, 80, half_one_picture, query_size=10, rounds=8)
     assert pool.rounds.schedule().rounds == 8

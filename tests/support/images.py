@@ -54,8 +54,8 @@ def arrow_ids(number: int, class_id: int, size: int = 32) -> NDArray[np.uint8]:
 
 
 def flat(number: int, size: int = 32) -> Image.Image:
-    """One shade of grey: no class, and no way up."""
-    return Image.new("RGB", (size, size), (100 + number % 50,) * 3)
+    """One of 150 shades of grey: no class, and no way up."""
+    return Image.new("RGB", (size, size), (60 + number % 150,) * 3)
 
 
 def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
