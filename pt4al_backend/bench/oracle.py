@@ -65,7 +65,8 @@ class Run:
             rankings / job_folders.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
         )
         plan.require_fit(options, truth.task)
-        self._schedule = plan.fit_schedule(truth.pool, self._options)
+        self._images = len(np.unique(origins_of(truth)))  # of identical ones, one is queried
+        self._schedule = plan.fit_schedule(self._images, self._options)
         self._strategy = plan.strategy_of(self._options, self._schedule.batches)
         if too_few := self._schedule.too_few:
             what = f"Arm {arm.name!r}: {too_few}; {self._schedule.rounds} of {self._schedule.query} would fit."
@@ -81,9 +82,9 @@ class Run:
             ConfigError: they were run with other settings, or those of another seed beside them were; or the pool is too
                 small for them.
         """
-        if (wanted := count * self._schedule.query) > self._truth.pool:
+        if (wanted := count * self._schedule.query) > self._images:
             rounds = f"{count} rounds of {self._schedule.query}, {wanted} in all"
-            what = f"Arm {self._arm.name!r}: {self._truth.pool} usable images are too few for {rounds}."
+            what = f"Arm {self._arm.name!r}: {self._images} usable images are too few for {rounds}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
         done = unbroken(self._records, self._truth.pool)
         options, variations = self._options.model_dump(mode="json"), self._arm.variations()

@@ -1,6 +1,7 @@
 """Strategies with an oracle in place of annotators, on the live engine's jobs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,17 @@ def run_of(pool: Pool, folder: Path, **params: object) -> Run:
     return Run(run, truth_of(pool, folder), project_settings(options), folder, Arm("arm", **variations), device="cpu")
 
 
-def test_of_identical_images_one_is_queried(tmp_path: Path) -> None:
-    run = run_of(ARROWS, tmp_path, strategy="random")
-    with FrameFile(tmp_path / "pixels", ARROWS.shape) as pixels:
+def half_one_picture(path: Path, count: int) -> Path:
+    """A store of arrows of which the first twenty are one and the same."""
+    ARROWS.store(path, count)
+    with FrameFile(path, ARROWS.shape) as frames:
         for row in range(1, 20):
-            pixels.write(row, pixels.read(np.array([0]))[0])
+            frames.write(row, frames.read(np.array([0]))[0])
+    return path
+
+
+def test_of_identical_images_one_is_queried(tmp_path: Path) -> None:
+    run = run_of(replace(ARROWS, store=half_one_picture), tmp_path, strategy="random")
     queried = [row for record in run(3) for row in record["query"]]
     assert sum(row < 20 for row in queried) == 1
     assert len(queried) == 24
