@@ -103,7 +103,7 @@ def test_companion_strategy_gets_its_confidences(tmp_path: Path, pool: Pool, mon
 
 
 def test_strategy_that_needs_image_posteriors_is_refused_for_segmentation(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'badge' needs a posterior"):
+    with pytest.raises(ConfigError, match="'badge' needs posteriors"):
         run_of(SCENES, tmp_path, strategy="badge")
 
 
