@@ -46,6 +46,7 @@ RIVALS = tuple(
         "pal",
         "badge",
         "typiclust",
+        "herding",
     )
 )
 
@@ -217,6 +218,23 @@ def _by_weights() -> tuple[Arm, ...]:
     )
 
 
+#: Of the encoder whose weights the extra ``encoder`` installs.
+ENCODER = "tf_efficientnet_lite0.in1k"
+
+
+def _on_features() -> tuple[Arm, ...]:
+    """Rules on frozen features; PT4AL as published, and with herding inside fewer batches."""
+    herding: Json = {"strategy": "pt4al", "first_query": "herding", "sampler": "herding", "batch_order": "interleaved"}
+    rules = (
+        RANDOM,
+        *(arm for arm in RIVALS if arm.name in {"margin", "entropy", "core set", "badge", "typiclust"}),
+        Arm("herding", {"strategy": "herding"}),
+        Arm("PT4AL as published", {**PAPER_RULE, "sampler": "least_confidence", "batch_order": "hard_first"}),
+        *(Arm(f"PT4AL, {batches} batches, herding", {**herding, "batches": batches}) for batches in (2, 3, 5, 10)),
+    )
+    return tuple(replace(arm, settings={**arm.settings, "encoder": ENCODER}) for arm in rules)
+
+
 EXPERIMENTS = {
     "main": Experiment("All strategies (fig. 3)", "cifar10", (RANDOM, PT4AL, PT4AL_STRATIFIED, *RIVALS)),
     "cold-start": Experiment("The first query (table 1)", "cifar10", COLD_START, seeds=20, rounds=1),
@@ -238,5 +256,6 @@ EXPERIMENTS = {
     "wall-clock": Experiment("Time of each strategy, by its parts (table 2)", "cifar10", (RANDOM, PT4AL, *RIVALS), seeds=1),
     "ablations": Experiment("What PT4AL is made of (fig. 6, section 6.3)", "cifar10", ABLATIONS, seeds=3),
     "rules": Experiment("Strategy, first query, batch order and sampler: the product's defaults", "cifar10", RULES),
+    "features": Experiment("Rules on the features of a pretrained encoder (not in the paper)", "caltech101", _on_features()),
     "initial-weights": Experiment("Initial weights crossed with query rules (not in the paper)", "cifar10", _by_weights()),
 }

@@ -20,6 +20,7 @@ FRAMES = Path("/data/frames.u8")
 CHANGES: dict[str, tuple[Any, set[str]]] = {
     "preset": ("paper", set()),
     "rounds": (5, {"training restarts"}),
+    "batches": (3, {"training restarts"}),
     "query_size": (7, set()),
     "reserve_size": (7, set()),
     "control_share": (0.2, set()),

@@ -13,10 +13,26 @@ from torchvision.models.resnet import BasicBlock
 from pt4al_backend.learn.networks.body import Body, ResNetForm, pooled
 
 
+class Shortcut(nn.Conv2d):
+    """A 1 x 1 convolution of every ``step``-th pixel, which are picked before it instead of by its stride.
+
+    With a stride, oneDNN (3.7 and 3.12, in torch 2.8 and 2.14) writes beyond the gradient of the weights where channels are last,
+    numbers are float32, and there are fewer input channels than a vector holds: 16 with AVX-512, 8 with AVX2. The process then
+    dies at some later point.
+    """
+
+    def __init__(self, channels: int, planes: int, step: int) -> None:
+        super().__init__(channels, planes, 1, bias=False)
+        self.step = step
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images[:, :, :: self.step, :: self.step])
+
+
 def _stage(channels: int, planes: int, stride: int) -> nn.Sequential:
     shortcut = None
     if stride != 1 or channels != planes:
-        shortcut = nn.Sequential(nn.Conv2d(channels, planes, 1, stride, bias=False), nn.BatchNorm2d(planes))
+        shortcut = nn.Sequential(Shortcut(channels, planes, stride), nn.BatchNorm2d(planes))
     return nn.Sequential(BasicBlock(channels, planes, stride, shortcut), BasicBlock(planes, planes))
 
 

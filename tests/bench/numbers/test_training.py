@@ -24,7 +24,6 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def learner() -> Rotation:
     torch.manual_seed(0)
-    # not narrower: under AVX2 oneDNN (3.7, 3.12) writes beyond the weights of a strided 1 x 1 convolution of under 8 channels
     return Rotation(build(ResNetForm("small", 8)))
 
 

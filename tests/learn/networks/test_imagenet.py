@@ -7,15 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 import torchvision
 from torch import Tensor
 
-from pt4al_backend.config import ProjectSettings
-from pt4al_backend.learn.networks import EncoderForm, build
+from pt4al_backend.config.catalog import SEGMENTER_ENCODERS
+from pt4al_backend.learn.networks import EncoderForm, build, download
 from pt4al_backend.learn.networks import imagenet as imagenet_files
 
 
@@ -100,7 +99,7 @@ def test_weights_with_a_wrong_checksum_are_not_used() -> None:
 
 
 def test_download_gives_up_on_a_server_that_never_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet_files, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(download, "ANSWER_SECONDS", 0.2)
     notes: list[str] = []
     with serving(CONTENT, answer=threading.Event()) as url:
         assert imagenet(notes.append, url=url) is None
@@ -135,5 +134,5 @@ def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> Non
 
 
 def test_every_encoder_of_the_settings_has_an_address() -> None:
-    assert set(get_args(get_args(ProjectSettings.model_fields["encoder"].annotation)[0])) == set(imagenet_files.URLS)
+    assert set(SEGMENTER_ENCODERS) == set(imagenet_files.URLS)
     assert len(set(map(imagenet_files.path, imagenet_files.URLS))) == len(imagenet_files.URLS)

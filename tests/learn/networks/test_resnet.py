@@ -1,6 +1,8 @@
 """ResNet-18 in both forms, and ImageNet's weights in the one that they fit."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import pytest
@@ -23,6 +25,34 @@ def test_network_is_rebuilt_from_its_manifest(form: Form) -> None:
     assert body.form == form
     body.load_state_dict(build(form).state_dict())
     assert body(torch.zeros((2, 3, 32, 48), dtype=torch.uint8)).shape[1] == body.features
+
+
+TRAIN = """
+import sys, torch
+from torch.nn.functional import cross_entropy
+from pt4al_backend.learn.networks import Classifier, ResNetForm, build
+width, images, size, stem, threads = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4], int(sys.argv[5])
+torch.set_num_threads(threads)
+for _ in range(2):
+    model = Classifier(build(ResNetForm(stem, width)), 3).to(memory_format=torch.channels_last)
+    for _ in range(10):
+        pixels = torch.randint(0, 255, (images, 3, size, size), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+        cross_entropy(model(pixels), torch.arange(images) % 3).backward()
+"""
+
+
+@pytest.mark.parametrize("width", [8, 13])
+@pytest.mark.parametrize(
+    ("images", "size", "stem", "threads"), [(7, 16, "small", 2), (13, 64, "small", 1), (3, 96, "imagenet", 2)]
+)
+def test_narrow_network_leaves_the_memory_beside_its_weights_alone(
+    width: int, images: int, size: int, stem: str, threads: int
+) -> None:
+    """In a process of its own, which dies of it where the processor has wide vectors."""
+    trained = subprocess.run(
+        [sys.executable, "-c", TRAIN, *map(str, (width, images, size, stem, threads))], capture_output=True, check=False
+    )
+    assert trained.returncode == 0, trained.stderr[-2000:]
 
 
 def test_imagenet_form_with_torchvisions_weights_gives_its_logits() -> None:

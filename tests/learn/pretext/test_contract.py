@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -194,4 +193,4 @@ def test_equal_losses_are_not_meaningful_and_the_reason_is_given(learner: Pretex
     quality = learner.quality(np.ones((50, learner.outputs)))
     assert not quality.meaningful
     assert quality.reason.endswith(".")
-    assert json.loads(json.dumps(asdict(quality)))["spread"] == 0
+    assert json.loads(quality.model_dump_json())["spread"] == 0
