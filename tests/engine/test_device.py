@@ -128,7 +128,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with StubStudio({}, encoded(arrow(0))) as studio:
+    with StubStudio({}, lambda path: encoded(arrow(int(Path(path).stem)))) as studio:
         site = Site(tmp_path / "data", studio)
         try:
             yield site

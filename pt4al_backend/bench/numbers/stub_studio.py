@@ -5,7 +5,7 @@ It hands out the tasks that somebody changed, takes predictions without keeping 
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import TracebackType
@@ -46,9 +46,9 @@ class StubProject:
 
 
 class StubStudio:
-    """Projects by id; a context in which they can be reached at ``url``. ``image`` is what all images below /data/ are."""
+    """Projects by id; a context in which they can be reached at ``url``. ``image`` gives what lies at a path below /data/."""
 
-    def __init__(self, projects: Mapping[int, StubProject], image: bytes = b"") -> None:
+    def __init__(self, projects: Mapping[int, StubProject], image: Callable[[str], bytes] = lambda _: b"") -> None:
         self.projects = dict(projects)
         self._image = image
 
@@ -67,7 +67,7 @@ class StubStudio:
     def _answer(self, handler: Handler) -> None:
         address, sent = urlsplit(handler.path), body_of(handler)
         if address.path.startswith("/data/"):
-            respond(handler, 200, self._image, Content_Type="image/png")
+            respond(handler, 200, self._image(address.path), Content_Type="image/png")
             return
         said = self._say(handler.command, address.path, parse_qs(address.query), sent)
         respond(handler, 200, json.dumps(said).encode(), Content_Type="application/json")
