@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
@@ -20,7 +20,7 @@ from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
 from pt4al_backend.learn.frozen.weights import load, obtain
 from pt4al_backend.learn.initial_weights import Source
-from pt4al_backend.learn.networks import Body, FrozenEncoder
+from pt4al_backend.learn.networks import FrozenEncoder
 from pt4al_backend.learn.networks.frozen_encoder import facts_of
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
@@ -41,10 +41,14 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         StoreCorrupt: the frame file or the learner is damaged.
     """
     rows = job.rows("rows.npy")
-    learner = Rotation(networks.build(job.form()))
+    start = time.monotonic()
+    if job.spec.learner is None:
+        learner = Rotation(networks.build(job.form()))
+        weights = _given_weights(job, _encoder_of(learner), report)
+    else:  # with the weights that it was ranked with, whatever lies on this machine now
+        learner, weights = _saved_learner(job.spec.learner)
     with FrameFile(job.spec.frames, job.spec.stored) as frames:
-        start = time.monotonic()
-        features, weights = _features(job, learner.body, frames, report)
+        features = Features(_encoder_of(learner), weights["sha256"], frames, job.spec.shape, job.device, report)
         if job.spec.learner is None:
             if len(rows) < LEAST_RANKED:
                 raise TrainingImpossible("One image alone cannot be ranked.", "Import more.")
@@ -52,13 +56,13 @@ def rank(job: Job[RankSpec], report: Report) -> None:
             scores, head = cross_fitted(rows, features.turned, np.random.default_rng(job.settings.seed))
             head.write_into(learner.model.head)
         else:
-            head = LinearHead.of_layer(_head_of(job.spec.learner))
+            head = LinearHead.of_layer(learner.model.head)
             scores = np.concatenate([np.empty((0, 2)), *(scores_of(block, head) for block in features.turned(rows))])
         upright = features.upright(rows) if "features" in job.spec.outputs else None
         seconds = {"train": 0.0, "score": time.monotonic() - start}
     if not np.isfinite(scores).all():
         raise TrainingImpossible("The pretext losses are not all finite.", "Set encoder in the extra params to another.")
-    losses = scores[:, 0].astype(np.float64)
+    losses = scores[:, 0]
     manifest = {
         **job.manifest(learner.body.form),
         "kind": "ranking",
@@ -76,7 +80,12 @@ def rank(job: Job[RankSpec], report: Report) -> None:
             saved.save(learner, folder)
         np.save(folder / "losses.npy", losses)
         if upright is not None:
-            np.save(folder / "features.npy", to_float16(Standard.of(upright)(upright)))
+            standard = Standard.of(upright)
+            for block in blocks(np.arange(len(upright))):
+                upright[block] = to_float16(standard(upright[block]))
+            np.save(folder / "features.npy", upright)
+    if job.spec.project is not None:  # a benchmark's frames serve several encoders
+        features.forget_others()
 
 
 def learn(job: Job[LearnSpec], report: Report) -> None:
@@ -91,12 +100,12 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
     task = MAIN_TASKS.load(job.spec.task, WholeImage)(networks.build(job.form()), job.spec.classes, job.spec.shape, job.settings)
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
         start = time.monotonic()
-        features, weights = _features(job, task.body, frames, report)
+        weights = _given_weights(job, _encoder_of(task), report)
+        features = Features(_encoder_of(task), weights["sha256"], frames, job.spec.shape, job.device, report)
         rows, targets = job.labelled("train", task, scratch)
         control, truths = job.labelled("control", task, scratch)
         candidates = job.rows("candidates.npy")
         known = features.upright(np.concatenate([control, candidates, rows]))
-    described = time.monotonic()
     standard = Standard.of(known)
     task.fit_head(standard(known[len(control) + len(candidates) :]), targets[np.arange(len(rows))], standard)
     trained = time.monotonic()
@@ -104,7 +113,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
     evaluation = Evaluation(task, truths, len(control), len(candidates), sampler_of(job.settings), job.folder / "masks", kept)
     for positions in blocks(np.arange(len(known))):
         evaluation.add(positions, (standard(known[positions]), task.posteriors_of(known[positions])))
-    seconds = {"train": described - start + trained - described, "score": time.monotonic() - trained}
+    seconds = {"train": trained - start, "score": time.monotonic() - trained}
     manifest = {
         **job.manifest(task.body.form),
         "kind": "model",
@@ -121,32 +130,30 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         saved.save(task, folder)
 
 
-def _head_of(learner: Path) -> nn.Linear:
-    """The head of a learner that was saved."""
-    found = saved.load_learner(learner)
-    if not isinstance(found, Rotation):
-        raise TypeError(f"{type(found).__name__} is no rotation learner")
-    return found.model.head
+def _encoder_of(objective: Rotation | WholeImage) -> FrozenEncoder:
+    if not isinstance(objective.body, FrozenEncoder):
+        raise TypeError(f"{type(objective.body).__name__} is no frozen encoder")
+    return objective.body
 
 
-def _features(job: Job[Any], body: Body, frames: FrameFile, report: Report) -> tuple[Features, dict[str, str]]:
-    """Features by an encoder that gets its weights, and what the manifest says of these."""
-    if not isinstance(body, FrozenEncoder):
-        raise TypeError(f"{type(body).__name__} is no frozen encoder")
+def _saved_learner(folder: Path) -> tuple[Rotation, Json]:
+    """A learner that ``rank`` saved, and what its manifest says of its encoder's weights."""
+    learner = saved.load_learner(folder)
+    if not isinstance(learner, Rotation):
+        raise TypeError(f"{type(learner).__name__} is no rotation learner")
+    return learner, artefacts.manifest(folder)["weights"]
+
+
+def _given_weights(job: Job[Any], encoder: FrozenEncoder, report: Report) -> Json:
+    """Gives the encoder its weights; returns what the manifest says of them."""
 
     def note(text: str) -> None:
         report(Progress(Phase.PREPARING, note=text))
 
-    weights = obtain(body.form.encoder, job.spec.weights, job.spec.pretrained, note)
-    load(body, weights)
-    licence = facts_of(body.form.encoder).license or "unknown"
-    digest = weights.digest
-    said = {
-        "encoder": body.form.encoder,
-        "source": weights.source,
-        "file": weights.file.name,
-        "sha256": digest,
-        "licence": licence,
-    }
-    note(f"The encoder is {body.form.encoder} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
-    return Features(body, digest, frames, job.spec.shape, job.device, report), said
+    encoder.require_shape(job.spec.shape)
+    name = encoder.form.encoder
+    weights = obtain(name, job.spec.weights, job.spec.pretrained, note)
+    load(encoder, weights)
+    licence, digest = facts_of(name).license or "unknown", weights.digest
+    note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
+    return {"encoder": name, "source": weights.source, "file": weights.file.name, "sha256": digest, "licence": licence}

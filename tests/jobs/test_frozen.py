@@ -122,6 +122,24 @@ def test_other_weights_are_other_features(bench: Bench, described: list[int]) ->
     assert not np.allclose(one, other)
 
 
+def test_later_images_are_scored_with_the_weights_that_the_pool_was_ranked_with(bench: Bench) -> None:
+    first = bench.rank(rows=ROWS[:20])
+    before = np.load(bench.rank("before", ROWS[20:], learner=first) / "losses.npy")
+    weights_dir(bench.weights, seed=1)
+    np.testing.assert_allclose(np.load(bench.rank("after", ROWS[20:], learner=first) / "losses.npy"), before, rtol=1e-6)
+
+
+def test_features_of_weights_that_a_project_uses_no_more_are_deleted(bench: Bench, tmp_path: Path) -> None:
+    bench.rank(project=1, outputs=["features"])
+    before = {path.name for path in tmp_path.glob("*.f16*")}
+    weights_dir(bench.weights, seed=1)
+    bench.rank("other", project=1)
+    after = {path.name for path in tmp_path.glob("*.f16*")}
+    assert before
+    assert after
+    assert not before & after
+
+
 @pytest.mark.parametrize(("rows", "problem"), [(ROWS[:1], "One image alone"), (ROWS[:0], "One image alone")])
 def test_pool_that_cannot_be_ranked_is_refused(bench: Bench, rows: Any, problem: str) -> None:
     with pytest.raises(TrainingImpossible, match=problem):

@@ -1,5 +1,6 @@
 """Features of a frozen encoder: of the images of a frame file as they are, or of their other orientations."""
 
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
 
+SUFFIX = ".f16"
 #: Rows that are read at a time.
 BLOCK = 1_024
 
@@ -62,7 +64,7 @@ class Features:
 
     def _computed(self, name: str, views: int, rows: NDArray[np.int64]) -> FeatureFile:
         file = FeatureFile(self._path(name), views, self._encoder.features)
-        missing = file.missing(rows, self._frames)
+        missing = np.unique(np.concatenate([rows[:0], *(file.missing(block, self._frames) for block in blocks(rows))]))
 
         def predict(images: Tensor) -> tuple[Tensor, ...]:
             seen = images if views == 1 else rotations(images)
@@ -78,11 +80,18 @@ class Features:
             file.flush()
         return file
 
+    def forget_others(self) -> None:
+        """Deletes the files of other encoders, weights or shapes beside the same frames."""
+        frames, own = self._frames.path, self._path("").name.removesuffix(SUFFIX)
+        for path in frames.parent.glob(f"{glob.escape(frames.stem)}-*{SUFFIX}*"):
+            if not path.name.startswith(own):
+                path.unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         height, width = self._shape
         frames = self._frames.path
         encoder = self._encoder.form.encoder
-        return frames.with_name(f"{frames.stem}-{encoder}-{self._digest[:8]}-{height}x{width}-{name}.f16")
+        return frames.with_name(f"{frames.stem}-{encoder}-{self._digest[:8]}-{height}x{width}-{name}{SUFFIX}")
 
 
 def blocks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:

@@ -6,6 +6,7 @@ that ship some. Files are safetensors, or archives of torch that are read as num
 
 import hashlib
 import importlib.util
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,15 +55,14 @@ def found(encoder: str, folder: Path | None) -> Weights | None:
 
 
 def _places(encoder: str, facts: Any, folder: Path | None) -> Iterator[Weights]:
-    names = dict.fromkeys((encoder, f"{facts.architecture}.{facts.tag}" if facts.tag else encoder, facts.architecture))
+    names = dict.fromkeys((encoder, _name(facts), facts.architecture))
     if folder is not None:
         for file in (folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES):
             if file.is_file():
                 yield Weights(file, "PT4AL_WEIGHTS_DIR")
-    if facts.url:
-        file = _torch_cache(facts.url)
-        if file.is_file():
-            yield Weights(file, "torch's cache")
+    downloaded = _target(facts, None)
+    if downloaded.is_file():
+        yield Weights(downloaded, "torch's cache")
     if facts.hf_hub_id:
         from huggingface_hub import try_to_load_from_cache
 
@@ -78,8 +78,20 @@ def _places(encoder: str, facts: Any, folder: Path | None) -> Iterator[Weights]:
                 yield Weights(file, f"the package {module.replace('_', '-')}", renamed=True)
 
 
-def _torch_cache(url: str) -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+def _address(facts: Any) -> str:
+    return str(facts.url or f"https://huggingface.co/{facts.hf_hub_id}/resolve/main/{HUB_FILES[0]}")
+
+
+def _name(facts: Any) -> str:
+    return f"{facts.architecture}.{facts.tag}" if facts.tag else str(facts.architecture)
+
+
+def _target(facts: Any, folder: Path | None) -> Path:
+    """Where a download goes: into the folder by the encoder's name, or where torch keeps such files."""
+    own = f"{_name(facts)}{Path(_address(facts)).suffix}"
+    if folder is not None:
+        return folder / own
+    return Path(torch.hub.get_dir()) / "checkpoints" / (facts.url.rsplit("/", 1)[-1] if facts.url else own)
 
 
 def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], None]) -> Weights:
@@ -93,20 +105,27 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
     if weights is not None:
         return weights
     facts = facts_of(encoder)
-    url = facts.url or f"https://huggingface.co/{facts.hf_hub_id}/resolve/main/{HUB_FILES[0]}"
-    suffix = Path(url).suffix
-    target = folder / f"{encoder}{suffix}" if folder is not None else _torch_cache(facts.url or f"/{encoder}{suffix}")
+    url, target = _address(facts), _target(facts, folder)
     problem = "PT4AL_PRETRAINED is off"
     if mode != "off":
         note(f"Downloading the weights of {encoder} (licence {facts.license or 'unknown'}).")
-        problem = fetch(url, target)
+        problem = fetch(url, target) or _damage(target, url)
     if problem:
         raise TrainingImpossible(
             f"There are no weights of the encoder {encoder!r}: {problem}.",
-            f"Download {url} and name PT4AL_WEIGHTS_DIR the folder that holds it as {encoder}{suffix}; "
+            f"Download {url} and name PT4AL_WEIGHTS_DIR the folder that holds it as {_target(facts, Path()).name}; "
             "or leave encoder empty in the extra params.",
         )
     return Weights(target, "a download")
+
+
+def _damage(file: Path, url: str) -> str:
+    """What is wrong with a file whose address ends with the start of its SHA-256, as many of timm's do; then it is deleted."""
+    start = re.search(r"-([0-9a-f]{8})\.\w+$", url)
+    if start is None or Weights(file, "").digest.startswith(start[1]):
+        return ""
+    file.unlink()
+    return "the file that came is damaged"
 
 
 def load(encoder: FrozenEncoder, weights: Weights) -> None:

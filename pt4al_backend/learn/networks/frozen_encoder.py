@@ -11,8 +11,11 @@ import torch
 from torch import Tensor
 
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.networks.body import Body, TimmForm
 
+#: How names of networks begin that cut an image into patches, as many as it takes.
+DYNAMIC = ("vit_", "deit")
 REMEDY = "Set encoder in the extra params to another; `pt4al weights list` prints some."
 
 
@@ -31,7 +34,7 @@ class FrozenEncoder(Body):
         self.mean = torch.tensor(facts.mean).view(1, 3, 1, 1)
         self.std = torch.tensor(facts.std).view(1, 3, 1, 1)
         try:
-            options: dict[str, Any] = {"dynamic_img_size": True} if form.encoder.startswith(("vit_", "deit")) else {}
+            options: dict[str, Any] = {"dynamic_img_size": True} if form.encoder.startswith(DYNAMIC) else {}
             self.net = timm.create_model(form.encoder, pretrained=False, num_classes=0, **options)
             self.features = int(self.net.num_features)
             self.net.eval()
@@ -40,6 +43,22 @@ class FrozenEncoder(Body):
         except (AttributeError, TypeError, RuntimeError, AssertionError) as error:
             raise ConfigError(f"Setting 'encoder': {form.encoder!r} gives no feature maps.", REMEDY) from error
         self.widths = (*(part.shape[1] for part in found), self.features)
+
+    def require_shape(self, shape: Shape) -> None:
+        """Refuses images that patches of the network do not tile.
+
+        Raises:
+            ConfigError: a side is no multiple of a patch's.
+        """
+        height, width = getattr(getattr(self.net, "patch_embed", None), "patch_size", (1, 1))
+        if not self.form.encoder.startswith(DYNAMIC) or (shape[0] % height, shape[1] % width) == (0, 0):
+            return
+        side = max(height, round(shape[0] / height) * height)
+        raise ConfigError(
+            f"The encoder {self.form.encoder!r} takes patches of {width} x {height} pixels, which do not tile images of "
+            f"{shape[1]} x {shape[0]}.",
+            f"Set image_size in the extra params to a multiple of {height}, such as {side}.",
+        )
 
     def maps(self, images: Tensor) -> list[Tensor]:
         last, maps = self.net.forward_intermediates(self.normalised(images), indices=3)

@@ -28,8 +28,8 @@ class Herding(Covering):
     Returns k picks in the order of the greedy algorithm; scores are places.
 
     Deviations: the papers choose the kernel's radius by the distances of the labelled images, and calibrate the model. Here the
-    radius is 1 and the model is taken as it is, which made no difference and was better, respectively. Coverage is asked of at
-    most 4,000 tasks.
+    radius is 1 and the model is taken as it is, which made no difference and was better, respectively. Coverage is summed
+    over at most 4,000 tasks.
     """
 
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})
@@ -59,10 +59,10 @@ def herd(
     largest bounds are computed again: the result is that of computing all. Memory O(n d), not O(n^2).
     """
     points = of_unit_length(features)
-    asked = np.arange(len(points))
+    chosen = np.arange(len(points))
     if len(points) > MOST_COVERED:
-        asked = np.sort(rng.choice(len(points), MOST_COVERED, replace=False))
-    targets, importance = points[asked], weights[asked]
+        chosen = np.sort(rng.choice(len(points), MOST_COVERED, replace=False))
+    targets, importance = points[chosen], weights[chosen]
     cover = np.zeros(len(targets), np.float32)
     for block in _blocks(of_unit_length(covered)):
         cover = np.maximum(cover, _kernel(block, targets).max(0))

@@ -93,3 +93,36 @@ def test_weights_that_are_kept_are_found_by_the_next_machine(tmp_path: Path) -> 
     package = found(name, None)
     assert package is not None
     assert torch.equal(features(taken, name), features(package, name))
+
+
+@pytest.mark.parametrize("encoder", [ENCODER, "tf_efficientnet_lite2.in1k"])
+def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str
+) -> None:
+    """Of an encoder on Hugging Face alone, and of one whose address carries the start of a SHA-256."""
+    fetched: list[str] = []
+
+    def fetch(url: str, target: Path) -> str:
+        fetched.append(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(b"weights")
+        return ""
+
+    monkeypatch.setattr("pt4al_backend.learn.frozen.weights.fetch", fetch)
+    monkeypatch.setattr("pt4al_backend.learn.frozen.weights.PACKAGES", {})
+    if encoder == ENCODER:
+        got = obtain(encoder, None, "auto", print)
+        assert found(encoder, None) is not None
+        assert obtain(encoder, None, "auto", print).file == got.file
+        assert len(fetched) == 1
+    else:
+        with pytest.raises(TrainingImpossible, match="the file that came is damaged"):
+            obtain(encoder, None, "auto", print)
+        assert found(encoder, None) is None
+
+
+def test_images_that_patches_do_not_tile_are_refused_with_a_size_that_they_do() -> None:
+    network = FrozenEncoder(TimmForm("vit_tiny_patch16_224.augreg_in21k_ft_in1k"))
+    network.require_shape((32, 48))
+    with pytest.raises(ConfigError, match=r"16 x 16 pixels.*image_size.*such as 96"):
+        network.require_shape((98, 98))
