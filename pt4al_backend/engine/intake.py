@@ -167,7 +167,7 @@ class Intake:
     def _start_over(self) -> None:
         """Another image size was set, or another task: frames, ranking and unfinished trainings of the old shape go."""
         folder = project_dir(self._settings, self._project.id)
-        for pattern in ("pixels-*.u8*", "rank-*", "score", f"learn-{self._project.round}"):
+        for pattern in ("pixels-*", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self._store.clear_tasks(self._project.id, row=None, frame="", copy_of=None, loss=None, batch=0)
