@@ -86,8 +86,10 @@ def _is_own(folder: Path) -> bool:
     """Makes a folder for locks; whether it can be trusted: somebody else may have put one into a place that all can write."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.lstat()
+        is_own = folder.lstat().st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
+        problem = "" if is_own else f"{folder.name} is not a folder that this user made. Have it deleted."
     except OSError as error:
-        log.warning("Workers that share only %s may use one GPU at once: %s", folder.parent, error.strerror)
-        return False
-    return found.st_uid == os.getuid() and folder.is_dir() and not folder.is_symlink()
+        problem = str(error.strerror)
+    if problem:
+        log.warning("Workers that share only %s may use one GPU at once: %s", folder.parent, problem)
+    return not problem

@@ -56,6 +56,7 @@ class Fetched:
     """One task's image: its frame uint8 [h, w, 3], size (width, height) and note, or why there is none, for good or not."""
 
     task_id: int
+    reference: str
     frame: NDArray[np.uint8] | None = None
     size: tuple[int, int] = (0, 0)
     note: str = ""
@@ -113,8 +114,7 @@ class Intake:
                     fetched.append(each)
                     done += 1
                     on_progress(done, max(total, done))
-                self._keep(fetched)
-                taken += [each.task_id for each in fetched if each.frame is not None]
+                taken += self._keep(fetched)
         return Taken(taken, is_all=True)
 
     def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> None:
@@ -200,13 +200,16 @@ class Intake:
         try:
             image, size, notes = self._open(*task)
         except ImageUnreadable as error:
-            return Fetched(task[0], problem=str(error), transient=error.transient)
+            return Fetched(*task, problem=str(error), transient=error.transient)
         shape = self._project.stored_shape
         if not shape:
-            return Fetched(task[0], problem="A moment ago it could not be read. It is tried again later.", transient=True)
-        return Fetched(task[0], KEEP[self._task](image, shape), size, " ".join(notes))
+            return Fetched(*task, problem="A moment ago it could not be read. It is tried again later.", transient=True)
+        return Fetched(*task, KEEP[self._task](image, shape), size, " ".join(notes))
 
-    def _keep(self, fetched: Sequence[Fetched]) -> None:
+    def _keep(self, fetched: Sequence[Fetched]) -> list[int]:
+        """Returns the tasks whose image was taken in; those that were given another one meanwhile stay due."""
+        named = self._store.task_images(self._project.id, [each.task_id for each in fetched])
+        fetched = [each for each in fetched if named.get(each.task_id) == each.reference]
         good = [(each, each.frame) for each in fetched if each.frame is not None]
         bad = [each for each in fetched if each.frame is None]
         rows = self._store.take_rows(self._project, len(good)) if good else range(0)
@@ -233,6 +236,7 @@ class Intake:
             "retry_at": [now + (RETRY_SECONDS if each.transient else REFETCH_SECONDS) for each in bad],
         }
         self._store.set_tasks(self._project.id, unread)
+        return [each.task_id for each, _ in good]
 
 
 def step(ctx: Context) -> Outcome:

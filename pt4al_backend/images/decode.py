@@ -51,6 +51,7 @@ SHOWN_IN_PART = ["JPEG", "PNG", "BMP", "GIF"]
 
 CUT = "The file is cut short: what is missing is blank, here and in the browser."
 STRETCHED = "Its grey values use a small part of their range and were stretched from the lowest to the highest."
+NO_RANGE = "Its grey values, of 32 bits, state no range and were stretched from the lowest to the highest."
 
 #: Larger images are decoded one at a time: each takes up to a gigabyte meanwhile, whatever the number of threads.
 LARGE = 16_000_000
@@ -160,7 +161,7 @@ def _to_rgb(image: Image.Image, *, white_is_zero: bool) -> tuple[Image.Image, tu
             return Image.fromarray(_stretched(grey)).convert("RGB"), (STRETCHED,)
         return Image.fromarray((grey.astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB"), ()
     if image.mode in ("I", "F"):
-        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB"), ()
+        return Image.fromarray(_stretched(np.asarray(image, dtype=np.float64))).convert("RGB"), (NO_RANGE,)
     if image.has_transparency_data:
         colours = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB"), ()

@@ -14,6 +14,7 @@ from pt4al_backend.label_studio.label_config import LabelConfig
 
 #: What to do about labels of a class that is gone.
 RENAMED = "If it was renamed, write the old name as the alias of the new choice in Settings > Labeling Interface."
+AGAIN = "Submit it again in Label Studio, or delete it there."
 
 
 class ChoicesReader(LabelReader):
@@ -29,12 +30,20 @@ class ChoicesReader(LabelReader):
         return self.config.labels
 
     def _chosen(self, annotation: Annotation) -> list[Any]:
-        """All that was chosen, whatever it is."""
+        """All that was chosen, whatever it is.
+
+        Raises:
+            LabelUnreadable: it does not say so in lists, which is not the same as choosing nothing.
+        """
+        if not isinstance(annotation.get("result"), list):
+            raise LabelUnreadable("The annotation has no list of regions.", AGAIN)
         chosen: list[Any] = []
         for region in regions_by(annotation, self.config):
             value = region.get("value")
             choices = value.get("choices") if isinstance(value, dict) else None
-            chosen.extend(choices if isinstance(choices, list) else [])
+            if not isinstance(choices, list):
+                raise LabelUnreadable(f"A region of {region['from_name']!r} has no list of choices: {brief(value)}.", AGAIN)
+            chosen.extend(choices)
         return chosen
 
     def _is_known(self, choice: Any) -> bool:

@@ -303,7 +303,9 @@ def test_cpu_is_shared_by_worker_processes_and_not_within_one(settings: ServerSe
         assert [is_free(one), is_free(another)] == [False, True]
 
 
-def test_folder_that_somebody_else_put_in_place_is_not_used(gpu: Callable[..., Device], tmp_path: Path) -> None:
+def test_folder_that_somebody_else_put_in_place_is_not_used_and_said(
+    gpu: Callable[..., Device], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "tmp").mkdir()
     (tmp_path / "target").mkdir()
     (tmp_path / "tmp" / f"pt4al-{os.getuid()}").symlink_to(tmp_path / "target")
@@ -311,3 +313,4 @@ def test_folder_that_somebody_else_put_in_place_is_not_used(gpu: Callable[..., D
         assert free
         assert not list((tmp_path / "target").iterdir())
         assert not is_free(gpu("a"))
+    assert "is not a folder that this user made" in caplog.text

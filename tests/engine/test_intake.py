@@ -230,3 +230,29 @@ def test_image_that_is_cut_short_is_used_and_noted(store: Store, settings: Serve
     store.put_tasks(1, [{"id": 2, "image": "3.png", "problem": ""}])  # it was replaced
     take_in(store, settings, files)
     assert store.image_notes(1) == (0, [])
+
+
+@pytest.mark.parametrize("old", ["can be read", "is missing"])
+def test_image_that_is_replaced_while_it_is_fetched_is_fetched_again(
+    store: Store, settings: ServerSettings, files: Files, old: str
+) -> None:
+    add_tasks(store, range(6, 7))
+    files.add(range(1 if old == "can be read" else 2, 10))
+    files.files["new.png"] = encoded(arrow(9, 32))
+    take_in(store, settings, files)
+    add_tasks(store, range(1, 6))
+    files.fetched.clear()
+
+    def replaced(done: int, _: int) -> None:
+        if done == 3:
+            store.put_tasks(1, [{"id": 1, "image": "new.png", "problem": ""}])
+
+    fetcher: Any = files
+    taken = Intake(store, settings, fetcher, project(store), ProjectSettings(), "classification").run(replaced)
+    assert (sorted(taken.ids), taken.is_all) == ([1, 2, 3, 4, 5], True)
+    assert store.set_aside(1) == (0, [])
+    assert (frame(store, settings, 1) == np.asarray(arrow(9, 32))).all()
+    assert sorted(files.fetched) == [1, 1, 2, 3, 4, 5]
+    add_tasks(store, range(9, 10))
+    take_in(store, settings, files)
+    assert store.origins(1, [1, 9]) == {9: 1}, "its digest is that of the new image"

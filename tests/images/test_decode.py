@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.errors import ImageUnreadable
-from pt4al_backend.images.decode import CUT, STRETCHED, decode
+from pt4al_backend.images.decode import CUT, NO_RANGE, STRETCHED, decode
 from pt4al_backend.images.frames import crop
 
 LIMIT = 1_000_000
@@ -111,10 +111,11 @@ def test_big_endian_16_bit_grey_is_read_the_same() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
-def test_grey_of_unknown_range_is_stretched(kind: type) -> None:
+def test_grey_of_unknown_range_is_stretched_and_noted(kind: type) -> None:
     values = np.arange(-100, 156, dtype=kind).reshape(16, 16) * 1000
-    found = pixels(encoded(Image.fromarray(values), "TIFF"))
-    assert np.array_equal(found[..., 0].ravel(), np.arange(256))
+    found = decode(encoded(Image.fromarray(values), "TIFF"), LIMIT)
+    assert np.array_equal(np.asarray(found.image)[..., 0].ravel(), np.arange(256))
+    assert found.notes == (NO_RANGE,)
 
 
 def test_a_constant_float_image_is_black() -> None:

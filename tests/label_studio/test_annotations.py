@@ -65,9 +65,9 @@ def test_the_newest_wins_a_tie_whatever_the_order_of_the_list(order: int) -> Non
         (annotation(), "without a choice"),
         (annotation("horse"), "'horse', which is no choice"),
         (annotation("cat", "dog"), "several choices"),
-        (annotation(result=None), "without a choice"),
+        (annotation(result=None), "no list of regions"),
         (annotation(result=[{"from_name": "other", "value": {"choices": ["cat"]}}]), "without a choice"),
-        (annotation(result=["nonsense", {"from_name": "label", "value": []}]), "without a choice"),
+        (annotation(result=["nonsense", {"from_name": "label", "value": []}]), "no list of choices"),
         (annotation(result=[{"from_name": "label", "value": {"choices": [["cat"]]}}]), "no choice of the labeling config"),
     ],
 )

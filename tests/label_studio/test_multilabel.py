@@ -73,6 +73,24 @@ def test_an_annotation_with_a_class_that_is_gone_does_not_count_and_says_why(one
 
 
 @pytest.mark.parametrize(
+    "damaged",
+    [
+        annotation(result=None),
+        annotation(result={"choices": ["cat"]}),
+        annotation(result=[{"from_name": "label", "value": {"choices": "cat"}}]),
+        annotation(result=[{"from_name": "label", "value": None}]),
+        annotation(result=[*annotation("cat")["result"], {"from_name": "label", "value": {}}]),
+    ],
+)
+def test_a_damaged_annotation_says_nothing_of_the_classes(damaged: dict[str, Any]) -> None:
+    alone = READER.answer_of([damaged])
+    assert (alone.kind, alone.label) == ("skip", None)
+    assert "no list of" in str(alone.problem)
+    assert "Submit it again" in str(alone.problem)
+    assert label(damaged, annotation("dog", minute=1)) == '["dog"]'
+
+
+@pytest.mark.parametrize(
     ("annotations", "accepted"),
     [
         ([annotation("cat", "dog", origin="prediction")], True),
