@@ -112,19 +112,19 @@ class Chosen:
         folder = self.to / "data"
         where = {"data": str(self.data.absolute()), "masks": str(self.masks.absolute()) if self.masks else None}
         pool, test = self.pool or self.preset[0], self.test or self.preset[1]
-        asked = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
+        named = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
         with held(folder, wait=True):
             if artefacts.is_complete(folder):
                 there = artefacts.manifest(folder).get("asked")
-                if there == asked:
+                if there == named:
                     return Truth.load(folder)
                 if any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
-                    message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(asked)}."
+                    message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(named)}."
                     raise ConfigError(message, "Name another output folder, or delete this one.")
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
             found = self._part(DATASETS.load(self.dataset, Loader)().read(self.data, self.masks, most))
-            return write(folder, found, gpu=settings.has_gpu, image_size=self.image_size, max_pixels=most, asked=asked)
+            return write(folder, found, gpu=settings.has_gpu, image_size=self.image_size, max_pixels=most, asked=named)
 
     def _part(self, whole: "Dataset") -> "Dataset":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""

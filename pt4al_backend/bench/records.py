@@ -113,9 +113,9 @@ def require_same(folder: Path, what: str, theirs: Json, ours: Json) -> None:
     Raises:
         ConfigError: the settings of what is there differ from those that are given.
     """
-    if said := difference(theirs, ours):
+    if differing := difference(theirs, ours):
         remedy = f"Name another output folder or arm, or delete {folder}."
-        raise ConfigError(f"{folder} holds {what} that were run with other settings: {said}.", remedy)
+        raise ConfigError(f"{folder} holds {what} that were run with other settings: {differing}.", remedy)
 
 
 def lines(path: Path) -> Iterator[bytes]:

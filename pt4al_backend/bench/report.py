@@ -80,9 +80,9 @@ def write(results: Results, parts: Sequence[Section], *, draw: bool) -> Path:
     Raises:
         ConfigError: ``experiment.json`` cannot be read, or figures are wanted without matplotlib.
     """
-    said = experiment(results.folder)
-    command = fenced(said["command"]) if "command" in said else ""
-    head = (f"# {said.get('title', 'Benchmark')}", command, skipped(results.folder, results.found.corrupt), _made(results))
+    described = experiment(results.folder)
+    command = fenced(described["command"]) if "command" in described else ""
+    head = (f"# {described.get('title', 'Benchmark')}", command, skipped(results.folder, results.found.corrupt), _made(results))
     return document(results.folder, "report", head, parts, draw=draw)
 
 
@@ -203,9 +203,9 @@ def experiment(folder: Path) -> Json:
     """
     path = folder / EXPERIMENT
     try:
-        said = json.loads(path.read_text()) if path.exists() else {}
+        stored = json.loads(path.read_text()) if path.exists() else {}
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON ({error}).", "Correct it or delete it.") from error
-    if not isinstance(said, dict):
+    if not isinstance(stored, dict):
         raise ConfigError(f"{path} is not a JSON object.", "Correct it or delete it.")
-    return said
+    return stored

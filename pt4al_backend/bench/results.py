@@ -87,8 +87,8 @@ class Results:
 def _require_alike(folder: Path, arm: str, rounds: list[Record]) -> None:
     settings = dict(rounds[0].settings)
     for record in rounds:
-        if said := difference(*comparable(record, settings, rounds[0].arm)):
-            what = f"Seed {record.seed} of {arm!r} was run with other settings than those before it: {said}."
+        if differing := difference(*comparable(record, settings, rounds[0].arm)):
+            what = f"Seed {record.seed} of {arm!r} was run with other settings than those before it: {differing}."
             raise ConfigError(what, f"Move those that do not belong there out of {folder / ARMS / arm}.")
         settings |= record.settings
 

@@ -64,17 +64,17 @@ class Truth:
         Raises:
             StoreCorrupt: it is missing or damaged.
         """
-        said = artefacts.manifest(folder)
-        shape, stored = ((int(height), int(width)) for height, width in (said["shape"], said["stored"]))
+        manifest = artefacts.manifest(folder)
+        shape, stored = ((int(height), int(width)) for height, width in (manifest["shape"], manifest["stored"]))
         try:
             labels, ids = (np.load(folder / name, allow_pickle=False) for name in (_LABELS, _IDS))
         except (OSError, ValueError) as error:
             raise StoreCorrupt(
                 f"The data set in {folder} cannot be read ({error}).", "Delete it, or name another folder."
             ) from error
-        task, classes, pool = str(said["task"]), tuple(said["classes"]), int(said["pool"])
-        pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(said["params"])
-        source, digest = str(said["source"]), str(said["files"][_PIXELS])
+        task, classes, pool = str(manifest["task"]), tuple(manifest["classes"]), int(manifest["pool"])
+        pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(manifest["params"])
+        source, digest = str(manifest["source"]), str(manifest["files"][_PIXELS])
         return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, source, ids, digest)
 
     def training_data(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
@@ -125,10 +125,10 @@ def write(
             image, _, label = _decoded(example, max_pixels, max(stored))
             return KEEP[found.task](image, stored), label
 
-        said = {"task": found.task, "classes": found.classes, "shape": shape, "stored": stored, "pool": len(found.pool)}
+        facts = {"task": found.task, "classes": found.classes, "shape": shape, "stored": stored, "pool": len(found.pool)}
         more = {"params": dict(found.params), "source": found.source, "asked": asked}
         labels: list[str] = []
-        with artefacts.writing(folder, **said, **more) as draft:
+        with artefacts.writing(folder, **facts, **more) as draft:
             masks = MaskFiles(draft / _MASKS)
             with FrameFile(draft / _PIXELS, stored) as pixels:
                 for start in range(0, len(examples), TOGETHER):

@@ -48,12 +48,12 @@ class TaggedImages(FolderImages):
             )
         if not images.is_dir():
             raise ConfigError(f"There is no folder {images}.", "IMAGES (--images) names the folder of the images.")
-        said = read_names(images / NAMES)
-        classes = tuple(sorted({name for names in said.values() for name in names}))
-        known = {images / path: to_text(names, classes) for path, names in said.items()}
+        tags = read_names(images / NAMES)
+        classes = tuple(sorted({name for names in tags.values() for name in names}))
+        known = {images / path: to_text(names, classes) for path, names in tags.items()}
 
-        often = Counter(name for names in said.values() for name in names)
-        rarest = {images / path: min(names, key=lambda name: (often[name], name), default="") for path, names in said.items()}
+        often = Counter(name for names in tags.values() for name in names)
+        rarest = {images / path: min(names, key=lambda name: (often[name], name), default="") for path, names in tags.items()}
 
         def find(folder: Path) -> dict[Path, str]:
             return {path: rarest[path] for path in files(folder) if path in rarest}  # so that the test gets some of each class
@@ -94,15 +94,15 @@ def read_names(file: Path) -> dict[str, list[str]]:
         ConfigError: there is no such file, or it says something else.
     """
     try:
-        said: Any = json.loads(file.read_text("utf-8"))
+        tags: Any = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read ({error}).", LAYOUT) from error
-    if not isinstance(said, dict):
+    if not isinstance(tags, dict):
         raise ConfigError(f"{file} holds no object.", LAYOUT)
-    for path, names in said.items():
+    for path, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name == " ".join(name.split()) for name in names):
             raise ConfigError(f"{file} says {names!r} of {path!r}, which is no list of classes.", LAYOUT)
-    return said
+    return tags
 
 
 def _require_classes(

@@ -103,8 +103,8 @@ class LabelReader(ABC):
         label, givers, unusable = self._reconcile(decisive or read)
         problems += unusable
         accepted = all(self._is_accepted(annotation, find) for annotation in givers)
-        said = [*([_left_out(problems, submitted)] if problems else []), *([_skipped(skipped)] if skipped else [])]
-        return Answer("label", label, accepted, " ".join(said) or None, waits)
+        notes = [*([_left_out(problems, submitted)] if problems else []), *([_skipped(skipped)] if skipped else [])]
+        return Answer("label", label, accepted, " ".join(notes) or None, waits)
 
     @abstractmethod
     def _read(self, annotation: Annotation, size: Size | None, skipped: list[str]) -> Any:

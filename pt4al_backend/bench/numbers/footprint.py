@@ -66,7 +66,7 @@ def peak(pid: int) -> int:
 
 
 def forget_peak() -> int:
-    """Begins this process's peak anew; returns the memory that it holds now, in bytes."""
+    """Resets this process's peak to the memory that it holds now, and returns that, in bytes."""
     Path("/proc/self/clear_refs").write_text("5")
     return _bytes_of(os.getpid(), "VmRSS")
 

@@ -59,7 +59,7 @@ class Turn:
     prepared: float
     started: float
     trained: float
-    asked: float
+    requested: float
     imported: float
     live: float
     seconds: dict[str, float] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
 def _part(known: StoredOutput, rows: NDArray[np.int64], needs: Collection[str]) -> StoredOutput:
     """What a job keeps for a strategy that needs no more than this of its candidates."""
     arrays = {name: getattr(known, name)[rows] if name in needs else None for name in ("features", "posteriors")}
-    said = {name: values[rows] for name, values in known.confidences.items()}
+    confidences = {name: values[rows] for name, values in known.confidences.items()}
     return StoredOutput(
-        known.ids[rows], said, known.labels[rows], **arrays, labelled=known.labelled if "features" in needs else None
+        known.ids[rows], confidences, known.labels[rows], **arrays, labelled=known.labelled if "features" in needs else None
     )

@@ -69,8 +69,8 @@ class StubStudio:
         if address.path.startswith("/data/"):
             respond(handler, 200, self._image(address.path), Content_Type="image/png")
             return
-        said = self._say(handler.command, address.path, parse_qs(address.query), sent)
-        respond(handler, 200, json.dumps(said).encode(), Content_Type="application/json")
+        answer = self._say(handler.command, address.path, parse_qs(address.query), sent)
+        respond(handler, 200, json.dumps(answer).encode(), Content_Type="application/json")
 
     def _say(self, method: str, path: str, query: dict[str, list[str]], sent: bytes) -> Any:
         if path == "/api/tasks":
@@ -91,9 +91,9 @@ class StubStudio:
 
 
 def _page(project: StubProject, query: dict[str, list[str]]) -> list[Json]:
-    asked = json.loads(query["query"][0])
-    condition = asked["filters"]["items"][0]
+    view = json.loads(query["query"][0])
+    condition = view["filters"]["items"][0]
     after = condition.get("child_filter", condition)["value"]
-    named = asked.get("selectedItems", {}).get("included", project.changed)
+    named = view.get("selectedItems", {}).get("included", project.changed)
     tasks = [task for number, task in sorted(project.changed.items()) if number > after and number in named]
     return tasks[: int(query["page_size"][0])]

@@ -41,7 +41,7 @@ def own_parts(turn: Turn) -> dict[str, float]:
         NOTICE: turn.noticed - turn.labelled,
         SYNC: turn.synced - turn.noticed,
         PREPARE: turn.prepared - turn.synced,
-        PLAN: turn.asked - turn.trained,
+        PLAN: turn.requested - turn.trained,
         PATCH: turn.live - turn.imported,
     }
 
@@ -54,5 +54,5 @@ def other_parts(turn: Turn) -> dict[str, float]:
         FILES: turn.trained - turn.started - train - score,
         TRAIN: train,
         SCORE: score,
-        IMPORT: turn.imported - turn.asked,
+        IMPORT: turn.imported - turn.requested,
     }
