@@ -53,6 +53,7 @@ def _without_cache() -> Iterator[None]:
                 os.environ["MODEL_DIR"] = before
 
 
+# The releases leave no other way: 1.0.9 imports torch, and 2.x opens its cache, in the modules that hold the base class.
 with _without_torch(), _without_cache():
     from flask import has_request_context, request
     from label_studio_ml.model import LabelStudioMLBase
