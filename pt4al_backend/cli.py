@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,16 +17,18 @@ from typer.core import TyperGroup
 from pt4al_backend import __version__
 from pt4al_backend.bench.command import app as bench
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings, server_settings
-from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES, TaskName
+from pt4al_backend.config.catalog import FIRST_QUERIES, MAIN_TASKS, PRETEXTS, STRATEGIES, TaskName
 from pt4al_backend.config.environment import misspelt
+from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.errors import ConfigError, PT4ALError, UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.log import begin_log
 from pt4al_backend.ops.terminal import out
 from pt4al_backend.ops.weights import app as weights
+from pt4al_backend.server.requests import LARGEST_ID
 
 SHOWN = 20  # files that `rank` names of those that it leaves out
-
+RANK_OPTIONS = "Change the option (--task, --device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
 
 EXAMPLES = """
 Examples:
@@ -73,9 +76,10 @@ app = typer.Typer(
 app.add_typer(bench, name="bench")
 app.add_typer(weights, name="weights")
 
-
-Project = Annotated[int, typer.Argument(help="Label Studio's number of the project.")]
-OneProject = Annotated[int | None, typer.Argument(help="Label Studio's number of one project.", show_default="all")]
+Project = Annotated[int, typer.Argument(help="Label Studio's number of the project.", min=1, max=LARGEST_ID)]
+OneProject = Annotated[
+    int | None, typer.Argument(help="Label Studio's number of one project.", show_default="all", min=1, max=LARGEST_ID)
+]
 
 
 def _version(wanted: bool) -> None:
@@ -91,17 +95,23 @@ def main(
     """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
-def _settings(*, supervised: bool = False, **overrides: Any) -> ServerSettings:
-    """Reads the settings, and warns of variables that are none; the supervisor has done that for its children."""
+def _server_settings(*, supervised: bool = False, **overrides: Any) -> ServerSettings:
+    """Reads the server's settings, and warns of variables that are none; the supervisor has done that for its children."""
     for sentence in [] if supervised else misspelt():
         terminal.warn(f"Warning: {sentence}")
     return server_settings(**{name: value for name, value in overrides.items() if value is not None})
 
 
+def _settings(*, supervised: bool = False, **overrides: Any) -> ServerSettings:
+    """The same, once those that the environment gives to all projects are known to be right as well."""
+    settings = _server_settings(supervised=supervised, **overrides)
+    project_settings(where=IN_ENVIRONMENT)
+    return settings
+
+
 # the processes
 
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when standard input closes.")]
-
 
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Let other machines reach it without a password. Something else must guard the port.")
@@ -228,7 +238,7 @@ def doctor(project: OneProject = None) -> None:
     from pt4al_backend.ops.doctor import examine
 
     failures = 0
-    for finding in examine(_settings(), project):
+    for finding in examine(_server_settings(), project):
         failures += finding.level == "fail"
         out.print(terminal.line_of(finding), soft_wrap=True)
     if failures:
@@ -259,7 +269,7 @@ def train(project: Project) -> None:
         known = store.driven_ids()
     if project not in known:
         connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
-        raise ConfigError(f"Project {project} is not connected. {connected}", "Connect it in Label Studio, Settings > Model.")
+        raise UnknownProject(project, f"{connected} Connect it in Label Studio, Settings > Model.")
     WorkQueue(settings).request(project, train=True)
     out.print(f"A training was requested for project {project}. `pt4al status {project} --watch` shows how far it is.")
 
@@ -277,7 +287,7 @@ def forget(
     with closing(open_store(settings)) as store:
         known = store.project(project)
         if known is None:
-            raise UnknownProject(project)
+            raise UnknownProject(project, "Nothing is kept of it.")
         if not yes:
             typer.confirm(f"Delete the rounds, models and images of project {project}, {known.title!r}?", abort=True)
         set_back = forget_project(store, settings, project)
@@ -289,6 +299,13 @@ def forget(
 def _default(setting: str) -> str:
     """What an option that is left out means, for the help."""
     return f"PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default}"
+
+
+def _warn_of(files: Sequence[str]) -> None:
+    for sentence in files[:SHOWN]:
+        terminal.warn(sentence)
+    if len(files) > SHOWN:
+        terminal.warn(f"… and {len(files) - SHOWN} more.")
 
 
 @app.command()
@@ -306,7 +323,7 @@ def rank(
     ] = None,
     first_query: Annotated[
         str | None,
-        typer.Option(help="stratified, hardest_batch, batch:5, top_k or random.", show_default=_default("first_query")),
+        typer.Option(help=f"{', '.join(FIRST_QUERIES)} or batch:5.", show_default=_default("first_query")),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=_default("seed"))] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="PT4AL_DEVICE, else auto")] = None,
@@ -329,29 +346,24 @@ def rank(
     """
     from pt4al_backend.ops import rank_files
     from pt4al_backend.ops.rank_files.files import Files
+    from pt4al_backend.query.plan import require_fit
 
     given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
     try:
-        settings = _settings(device=device)
-        options = project_settings({name: value for name, value in given.items() if value is not None})
+        settings = _server_settings(device=device)
     except ConfigError as error:
-        remedy = "Change the option (--device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
-        raise ConfigError(error.message, remedy) from error
+        raise ConfigError(error.message, RANK_OPTIONS) from error
+    options = project_settings({name: value for name, value in given.items() if value is not None}, RANK_OPTIONS)
+    require_fit(options, task, RANK_OPTIONS)
     rank_files.require_writable(to)
     files = Files.find(images)
     with terminal.progress_bars() as report:
         ranked = rank_files.rank(files, settings, options, task=task, field=field, prefix=url_prefix, report=report)
     rank_files.write(to, ranked.tasks)
-    for path, reason in ranked.skipped[:SHOWN]:
-        terminal.warn(f"Skipped {path}: {reason}")
-    if len(ranked.skipped) > SHOWN:
-        terminal.warn(f"… and {len(ranked.skipped) - SHOWN} more.")
+    _warn_of([f"Skipped {path}: {reason}" for path, reason in ranked.skipped])
     if not ranked.quality.meaningful:
         terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
-    for path, same in ranked.copies[:SHOWN]:
-        terminal.warn(f"Left out {path}: its image is identical to that of {same}.")
-    if len(ranked.copies) > SHOWN:
-        terminal.warn(f"… and {len(ranked.copies) - SHOWN} more.")
+    _warn_of([f"Left out {path}: its image is identical to that of {same}." for path, same in ranked.copies])
     left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
     out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {left_out}."), soft_wrap=True)
 

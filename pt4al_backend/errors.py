@@ -136,11 +136,8 @@ class UnknownProject(PT4ALError):
 
     status = 404
 
-    def __init__(self, project_id: object) -> None:
-        super().__init__(
-            f"The project {str(project_id)[:40]!r} is not connected to this backend.",
-            "Connect it in Label Studio, Settings > Model.",
-        )
+    def __init__(self, project_id: object, remedy: str = "Connect it in Label Studio, Settings > Model.") -> None:
+        super().__init__(f"Project {shortened(repr(project_id), 40)} is not connected to this backend.", remedy)
 
 
 class ProjectBusy(PT4ALError):

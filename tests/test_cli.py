@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from pt4al_backend import cli
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS, STRATEGIES
+from pt4al_backend.config.catalog import FIRST_QUERIES, MAIN_TASKS, PRETEXTS, STRATEGIES
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.measures import Control
@@ -72,6 +72,7 @@ def test_help_of_rank_shows_what_options_default_to(run: Any) -> None:
     shown = " ".join(run("rank", "--help").output.replace("│", " ").split())
     for setting in ("pretext_epochs", "first_query", "seed"):
         assert f"[default: (PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default})]" in shown
+    assert set(FIRST_QUERIES) <= set(re.findall(r"\w+", shown.partition("--first-query")[2].partition("--seed")[0]))
 
 
 def test_help_needs_neither_torch_nor_a_database() -> None:
@@ -89,6 +90,50 @@ def test_wrong_setting_is_one_line_that_says_what_to_change(
     assert len(result.stderr.strip().splitlines()) == 1
     assert "poll_seconds" in result.stderr.lower()
     assert "environment" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["start", "web", "worker", "status", "train 1", "forget 1"])
+def test_wrong_setting_of_all_projects_is_one_line_that_names_its_variable(
+    run: Any, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("pt4al_query_size", "abc")
+    result = run(*command.split())
+    assert result.exit_code == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert "'pt4al_query_size': 'abc' is not allowed" in line
+    assert line.endswith("Change it in the environment.")
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [("foo", "redis://"), ("http://127.0.0.1", "redis://"), ("redis://user:a-secret/word@127.0.0.1:6379", "%2F")],
+)
+@pytest.mark.parametrize("command", ["start", "status", "doctor"])
+def test_url_that_is_none_of_redis_is_refused_without_showing_it(
+    run: Any, command: str, url: str, allowed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_REDIS_URL", url)
+    result = run(command)
+    assert result.exit_code == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert "PT4AL_REDIS_URL" in line
+    assert allowed in line
+    assert "a-secret" not in line
+
+
+@pytest.mark.parametrize("command", ["status", "doctor", "train", "forget"])
+@pytest.mark.parametrize("number", ["0", str(2**63), "9" * 23])
+def test_number_that_no_project_can_have_is_refused(run: Any, command: str, number: str) -> None:
+    result = run(command, number)
+    assert result.exit_code == 2
+    assert "invalid value for 'project'" in result.output.lower()
+
+
+@pytest.mark.parametrize("command", ["status", "train", "forget"])
+def test_unknown_project_is_refused_alike_by_every_command(run: Any, store: Store, command: str) -> None:
+    result = run(command, "9")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: Project 9 is not connected to this backend. ")
 
 
 @pytest.mark.parametrize("command", ["start", "web", "worker", "status", "train 1", "rank"])
@@ -206,7 +251,7 @@ def test_status_of_one_project_leaves_out_the_others(run: Any, store: Store) -> 
     assert "Puppies" not in shown
     refused = run("status", "9")
     assert refused.exit_code == 1
-    assert "'9' is not connected" in refused.stderr
+    assert "Project 9 is not connected" in refused.stderr
 
 
 def test_status_without_a_project_says_how_to_connect_one(run: Any) -> None:
@@ -249,7 +294,7 @@ def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: S
 def test_train_without_any_project_says_so(run: Any) -> None:
     result = run("train", "9")
     assert result.exit_code == 1
-    assert "Project 9 is not connected. No project has connected yet." in result.stderr
+    assert "Project 9 is not connected to this backend. No project has connected yet." in result.stderr
 
 
 def test_forget_asks_first_and_deletes_the_project(run: Any, store: Store) -> None:

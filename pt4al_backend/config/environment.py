@@ -9,7 +9,9 @@ from pt4al_backend.config.refusal import PREFIX
 from pt4al_backend.config.server import ServerSettings
 
 LABEL_STUDIO = "LABEL_STUDIO_"
-ALIKE = 0.9  # of a name of Label Studio's own, which has a hundred more variables with this beginning
+FAMILIES = (LABEL_STUDIO, "BASIC_AUTH_")  # beginnings of settings that have no prefix
+ALIKE = 0.65  # of what follows the beginning
+NEARLY = 0.9  # in Label Studio's family, which has a hundred more variables
 SHOWN = 20  # variables that are named
 LONGEST = 100  # characters of a name that are shown
 
@@ -32,9 +34,24 @@ def misspelt(environment: Mapping[str, str] | None = None) -> list[str]:
         upper = name.upper()
         if upper in known or not value:
             continue
-        beginning = next((each for each in (PREFIX, "BASIC_AUTH_", LABEL_STUDIO) if upper.startswith(each)), "")
-        near = get_close_matches(upper[:LONGEST], known, n=1, cutoff=ALIKE if beginning == LABEL_STUDIO else 0.6)
+        beginning = next((each for each in (PREFIX, *FAMILIES) if upper.startswith(each)), "")
+        near = _nearest(upper[:LONGEST], known)
         if beginning and (near or beginning != LABEL_STUDIO):
-            remedy = f"Did you mean {near[0]}?" if near else "docs/settings.md lists them."
+            remedy = f"Did you mean {near}?" if near else "docs/settings.md lists the settings."
             found.append(f"{name[:LONGEST]} is no setting and has no effect. {remedy}")
     return found[:SHOWN] + ([f"… and {len(found) - SHOWN} more."] if len(found) > SHOWN else [])
+
+
+def _nearest(name: str, known: list[str]) -> str:
+    """The setting of the same family that is spelt most alike, "" for none."""
+    family, rest = _parted(name)
+    names = {ending: each for each in known for of, ending in [_parted(each)] if of == family}
+    near = get_close_matches(rest, names, n=1, cutoff=NEARLY if family == LABEL_STUDIO else ALIKE)
+    return names[near[0]] if near else ""
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Family and rest of a name: the beginning that many settings share makes none of them alike."""
+    rest = name.removeprefix(PREFIX)
+    family = next((each for each in FAMILIES if rest.startswith(each)), "")
+    return family, rest.removeprefix(family)

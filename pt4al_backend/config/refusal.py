@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
 PREFIX = "PT4AL_"  # of variables of the environment
+IN_ENVIRONMENT = "Change it in the environment."
 
 
 def refusal(error: ValidationError, where: str, given: Container[str] = ()) -> ConfigError:

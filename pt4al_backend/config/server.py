@@ -2,11 +2,12 @@
 
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pt4al_backend.config.refusal import PREFIX, refusal
+from pt4al_backend.config.refusal import IN_ENVIRONMENT, PREFIX, refusal
 
 Device = Literal["auto", "cpu", "cuda"]
 Pretrained = Literal["auto", "off"]
@@ -63,6 +64,19 @@ class ServerSettings(BaseSettings):
     def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")
 
+    @field_validator("redis_url")
+    @classmethod
+    def _is_of_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("It should begin with redis://, rediss:// or unix://, such as redis://127.0.0.1:6379/0")
+        try:
+            urlsplit(url).port  # noqa: B018 - which reads it
+        except ValueError:  # whose message may hold a part of the password
+            raise ValueError(
+                "Its port should be a number; '/', '?', '#' and '@' in a password are written %2F, %3F, %23, %40"
+            ) from None
+        return url
+
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
@@ -92,4 +106,4 @@ def server_settings(**overrides: Any) -> ServerSettings:
     try:
         return ServerSettings(**overrides)
     except ValidationError as error:
-        raise refusal(error, "Change it in the environment.") from None
+        raise refusal(error, IN_ENVIRONMENT) from None

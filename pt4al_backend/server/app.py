@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
+from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server import api, failures, pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
@@ -30,7 +31,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         ConfigError: a setting of the server, or of the projects, has a value that is not allowed.
     """
     settings = settings or server_settings()
-    project_settings()
+    project_settings(where=IN_ENVIRONMENT)
     opened = store or Store.open(settings)
     places = Places(settings)
     requests = queue or WorkQueue(settings)

@@ -204,11 +204,12 @@ class Statuses:
             UnknownProject: it never connected, or is no project's id at all.
         """
         try:
-            status = self.of(project_number(reference))
+            number = project_number(reference)
         except BadRequest:
-            status = None
+            raise UnknownProject(reference) from None
+        status = self.of(number)
         if status is None:
-            raise UnknownProject(reference)
+            raise UnknownProject(number)
         return status
 
     def _past(self, project: Project) -> list[Round]:

@@ -257,6 +257,14 @@ def test_port_open_to_other_machines_needs_a_password(settings: ServerSettings, 
     assert "a-secret-word" not in repr(found)
 
 
+@pytest.mark.parametrize(("names", "level"), [("*", "warn"), ("a.example, *", "warn"), ("*.example", "ok"), ("", "ok")])
+def test_names_that_allow_any_page_are_warned_of(settings: ServerSettings, names: str, level: str) -> None:
+    found = doctor.examine(settings.model_copy(update={"allowed_hosts": names}))
+    (access,) = [each for each in found if each.topic == "Access"]
+    assert access.level == level
+    assert level == "ok" or "PT4AL_ALLOWED_HOSTS" in access.text
+
+
 @pytest.mark.parametrize("command", ["start", "web"])
 def test_command_does_not_open_the_port_without_a_password(
     settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, command: str
@@ -267,6 +275,25 @@ def test_command_does_not_open_the_port_without_a_password(
     assert refused.exit_code == 1
     for name in ("BASIC_AUTH_USER", "BASIC_AUTH_PASS", "PT4AL_INSECURE", "--insecure"):
         assert name in refused.output
+
+
+def test_folder_of_weights_that_is_not_there_is_warned_of(settings: ServerSettings, tmp_path: Path) -> None:
+    for folder, level in ((tmp_path / "none", "warn"), (tmp_path, "ok")):
+        found = {each.topic: each for each in doctor.examine(settings.model_copy(update={"weights_dir": folder}))}
+        assert found["Settings"].level == level
+        assert level == "ok" or "PT4AL_WEIGHTS_DIR" in found["Settings"].text
+
+
+def test_wrong_setting_of_all_projects_is_one_failure_with_its_variable(
+    settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("pt4al_query_size", "abc")
+    monkeypatch.setattr(imagenet, "is_cached", lambda name: True)
+    found = list(doctor.examine(settings.model_copy(update={"pretrained": "auto"})))
+    (failed,) = [each for each in found if each.level == "fail"]
+    assert failed.topic == "Settings"
+    assert "'pt4al_query_size': 'abc'" in failed.text
+    assert failed.remedy == "Change it in the environment."
 
 
 def test_full_disk_fails(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,12 +165,16 @@ class ByNumber:
         return folder / "result"
 
 
+def ranked_by_number(files: Files, settings: ServerSettings) -> rank_files.Ranked:
+    options: dict[str, Any] = {"task": "classification", "field": "image", "prefix": "", "report": lambda _: None}
+    return rank_files.rank(files, settings, ProjectSettings(), runner=ByNumber(), **options)
+
+
 @pytest.mark.parametrize("copies", ["half one picture", "all twice"])
 def test_one_of_identical_images_is_taken(lake: Path, tmp_path: Path, settings: ServerSettings, copies: str) -> None:
     for path in [*(lake / "b").glob("*.png")]:
         path.write_bytes((lake / "a" / ("0.png" if copies == "half one picture" else path.name)).read_bytes())
-    options: dict[str, Any] = {"task": "classification", "field": "image", "prefix": "", "report": lambda _: None}
-    ranked = rank_files.rank(Files.find([str(lake)]), settings, ProjectSettings(), runner=ByNumber(), **options)
+    ranked = ranked_by_number(Files.find([str(lake)]), settings)
     assert sorted(each["data"]["image"] for each in ranked.tasks) == sorted(f"a/{number}.png" for number in range(12))
     assert len(ranked.copies) == 12
     for path, same in ranked.copies:
@@ -229,3 +233,22 @@ def test_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, data_d
     assert "allowed" in result.stderr
     assert flag[0] in result.stderr
     assert "Label Studio" not in result.stderr
+
+
+def test_encoder_that_the_task_cannot_use_is_refused_before_any_work(
+    lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_ENCODER", "tf_efficientnet_lite0")
+    result = CliRunner().invoke(app, ["rank", str(lake), "--out", str(tmp_path / "tasks.json"), "--task", "segmentation"])
+    assert result.exit_code == 1
+    assert "'encoder': 'tf_efficientnet_lite0' is none of segmentation's" in result.stderr
+    assert "in the environment" in result.stderr
+    assert "Label Studio" not in result.stderr
+    assert not data_dir.exists()
+
+
+def test_link_that_leads_nowhere_is_skipped_by_name(lake: Path, tmp_path: Path, settings: ServerSettings) -> None:
+    (lake / "a" / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    ranked = ranked_by_number(Files.find([str(lake)]), settings)
+    assert len(ranked.tasks) == 24
+    assert [path.name for path, _ in ranked.skipped] == ["lost.png"]

@@ -132,7 +132,7 @@ def test_requests_outlive_the_process(backend: Backend, settings: ServerSettings
 
 
 def test_event_of_an_unknown_project_is_refused(backend: Backend, queue: WorkQueue) -> None:
-    with pytest.raises(UnknownProject, match="'4'"):
+    with pytest.raises(UnknownProject, match="Project 4 is not connected"):
         backend.note(4, "ANNOTATION_CREATED")
     assert queue.waiting() == 0
 

@@ -13,6 +13,7 @@ from pt4al_backend.ops.doctor.finding import Check, Finding, run, run_each
 
 #: Groups of checks by topic. The later ones of a group need the first, and are left out unless it is well.
 SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
+    {"Settings": machine.project_defaults},
     {"Data folder": machine.data_folder},
     {"State": machine.state, "Worker": machine.worker},
     {"Device": machine.device},

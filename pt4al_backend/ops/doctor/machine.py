@@ -9,6 +9,7 @@ import requests
 
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.exposure import REMEDY, exposed
+from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import PT4ALError
@@ -21,6 +22,16 @@ WORKER_SECONDS = 5.0  # that a worker gets to take a request
 LITTLE_BYTES, LEAST_BYTES = 5_000_000_000, 500_000_000  # free disk: worth a warning, too little
 
 START_A_WORKER = "Start one: pt4al worker, or pt4al start."
+
+
+def project_defaults(server: ServerContext) -> str:
+    """What the environment sets for all projects is allowed, and the folder of weights that it names is there."""
+    project_settings(where=IN_ENVIRONMENT)
+    folder = server.settings.weights_dir
+    if folder is not None and not folder.is_dir():
+        remedy = "Make it with `pt4al weights fetch ENCODER --to DIR`, or set PT4AL_WEIGHTS_DIR to another, or unset it."
+        raise CheckWarns(f"PT4AL_WEIGHTS_DIR names {folder}, and there is no such folder.", remedy)
+    return "every value in the environment is allowed"
 
 
 def data_folder(server: ServerContext) -> str:
@@ -87,6 +98,12 @@ def access(server: ServerContext) -> str:
     """Who reaches the web process either needs a password, or is this machine."""
     settings = server.settings
     if not exposed(settings):
+        if "*" in (name.strip() for name in settings.allowed_hosts.split(",")):
+            raise CheckWarns(
+                "PT4AL_ALLOWED_HOSTS allows any name (*), so a web page can make a name of its own resolve to the backend and "
+                "read from it.",
+                "Set it to the names under which you open the status page.",
+            )
         return "basic authentication is on" if settings.basic_auth_user else f"only this machine reaches {settings.host}"
     text = f"Other machines reach the backend (PT4AL_HOST={settings.host}), and no password is set."
     if settings.insecure:
@@ -147,5 +164,10 @@ def _encoders(projects: Iterable[Project], default: str) -> list[str]:
                 wanted.append(None if options.frozen_encoder else options.encoder)
         except PT4ALError:
             continue  # the project's own checks report it
-    general = project_settings()
-    return sorted({encoder or default for encoder in wanted or [None if general.frozen_encoder else general.encoder]})
+    if not wanted:
+        try:
+            general = project_settings()
+            wanted = [None if general.frozen_encoder else general.encoder]
+        except PT4ALError:
+            wanted = [None]  # reported with the settings
+    return sorted({encoder or default for encoder in wanted})

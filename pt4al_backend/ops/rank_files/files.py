@@ -40,7 +40,8 @@ class Files:
             for path in (Path(name).absolute() for name in names):
                 tops.append(path if path.is_dir() else path.parent)
                 inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
-                found.update(dict.fromkeys(p for p in inside if p.is_file()))
+                # a link that leads nowhere stays, so that it is named among the files that cannot be read
+                found.update(dict.fromkeys(p for p in inside if p.is_file() or not p.exists()))
         if not found:
             raise ConfigError(
                 "No image files were found.", f"Files of folders are taken by their ending: {', '.join(sorted(suffixes))}."
