@@ -261,16 +261,16 @@ def list_() -> None:
 @app.command()
 def train(project: Project) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
-    from pt4al_backend.engine.work_queue import WorkQueue
+    from pt4al_backend.engine.work_queue import WorkQueue, start_training
     from pt4al_backend.state.opening import open_store
 
     settings = _settings()
     with closing(open_store(settings)) as store:
         known = store.driven_ids()
-    if project not in known:
-        connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
-        raise UnknownProject(project, f"{connected} Connect it in Label Studio, Settings > Model.")
-    WorkQueue(settings).request(project, train=True)
+        if project not in known:
+            connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
+            raise UnknownProject(project, f"{connected} Connect it in Label Studio, Settings > Model.")
+        start_training(store, WorkQueue(settings), project)
     out.print(f"A training was requested for project {project}. `pt4al status {project} --watch` shows how far it is.")
 
 

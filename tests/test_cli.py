@@ -281,6 +281,9 @@ def test_train_asks_a_worker(run: Any, store: Store, settings: ServerSettings) -
     assert result.exit_code == 0
     assert "7" in result.output
     assert WorkQueue(settings).waiting() == 1
+    project = store.project(7)
+    assert project is not None
+    assert project.trainings_requested == 1
 
 
 def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: Store, settings: ServerSettings) -> None:

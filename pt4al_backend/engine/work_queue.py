@@ -14,7 +14,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.messages import RedisMessages, SqliteMessages
 from pt4al_backend.engine.queue_storage import pool
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.state.store import REMEDY
+from pt4al_backend.state.store import REMEDY, Store
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,8 @@ Work = Callable[[int, bool], None]
 class WorkQueue:
     """The queue between web and worker. A request outlives every process, and costs about a millisecond.
 
-    A request that waits already is not queued again: the look that it will get sees everything. So there are never more than two
-    for each project, one of them to train, however long a training keeps the workers busy.
+    A request that waits already is not queued again: the look that it will get sees everything. So there is never more than one
+    for each project, however long a training keeps the workers busy.
 
     Raises:
         ConfigError: the settings name a Redis, and its client is not installed.
@@ -61,10 +61,10 @@ class WorkQueue:
 
         self._reconcile = self._huey.task(name="reconcile")(reconcile)
 
-    def request(self, project_id: int, *, train: bool = False) -> None:
-        """Requests that a worker looks at a project; ``train``: someone pressed Start Training."""
-        message = self._reconcile.s(project_id, train)
-        message.id = f"{project_id} train" if train else f"{project_id}"  # equal requests are equal messages
+    def request(self, project_id: int) -> None:
+        """Requests that a worker looks at a project."""
+        message = self._reconcile.s(project_id, False)  # earlier versions said here whether to train
+        message.id = f"{project_id}"  # equal requests are equal messages
         self._huey.enqueue(message)
 
     def waiting(self) -> int:
@@ -77,7 +77,7 @@ class WorkQueue:
         The poll makes up for lost webhooks: reconciling is idempotent, so an extra request only costs a look.
 
         Args:
-            work: handles a request: which project, and whether to train.
+            work: handles a request: which project, and whether to note that Start Training was pressed.
             projects: ids of the projects to poll.
         """
         self._work = work
@@ -104,3 +104,9 @@ class WorkQueue:
         finally:
             stopped.set()
             thread.join()
+
+
+def start_training(store: Store, queue: WorkQueue, project_id: int) -> None:
+    """What pressing Start Training does. It is in the state before a worker hears of it, and outlives a lost message."""
+    store.request(project_id, train=True)
+    queue.request(project_id)

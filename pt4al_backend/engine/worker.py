@@ -54,7 +54,11 @@ class Worker:
         self._resources = Resources(settings, store, runner or ChildRunner(), device or Device.of(settings), doorbell)
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
-        """Handles one request. If another thread or process holds the project, that one sees the request and handles it."""
+        """Handles one request. If another thread or process holds the project, that one sees the request and handles it.
+
+        Args:
+            train: an earlier version queued it when Start Training was pressed, and has not noted that in the state.
+        """
         self._store.request(project_id, train=train)
         while True:
             with self._store.lease(project_id) as lease:

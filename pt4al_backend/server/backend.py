@@ -1,6 +1,6 @@
 """What Label Studio wants of the backend, whichever server hosts it: connect a project, note an event, answer for tasks.
 
-All three return in milliseconds whatever is training: they read the state, and put requests into the work queue. The
+All three return in milliseconds whatever is training: they use the state, and put requests into the work queue. The
 one thing that takes longer, letting the last good model look at an image outside the query, has its time limit.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine import labeling, letting_go
-from pt4al_backend.engine.work_queue import WorkQueue
+from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.errors import UnknownProject
 from pt4al_backend.phases import Phase
 from pt4al_backend.query import plan
@@ -102,13 +102,16 @@ class Backend:
         return {"hostname": hostname, "access_token": "" if self.settings.label_studio_api_key else token}
 
     def note(self, project_id: int, event: str) -> None:
-        """Requests a look at a project, by a worker, because something happened there.
+        """Requests a look at a project, by a worker, because something happened there. Start Training is kept in the state.
 
         Raises:
             UnknownProject: it never connected.
         """
         self._require(project_id)
-        self._queue.request(project_id, train=event == START_TRAINING)
+        if event == START_TRAINING:
+            start_training(self._store, self._queue, project_id)
+        else:
+            self._queue.request(project_id)
 
     def forget(self, project_id: int) -> str:
         """Drops a project's state and files; returns a sentence on what was set back in Label Studio.

@@ -4,17 +4,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine import reconcile as reconcile_module
 from pt4al_backend.engine import worker as worker_module
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import SettingsChanged
+from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.lease import Lease, LeaseLost
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
+from tests.support.queues import taken
 
 
 @pytest.fixture
@@ -107,6 +110,32 @@ def test_request_for_a_project_that_is_held_is_left_to_its_holder(
         Worker(settings, store).handle_request(1, train=True)
     found = project(store)
     assert (found.requests, found.requests_handled, found.trainings_requested) == (1, 0, 1)
+
+
+def test_press_whose_message_is_lost_is_seen_by_the_next_look_and_counts_once(
+    settings: ServerSettings, store: Store, looks: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("UPDATE …", {}, Exception("connection refused"))
+
+    queue = WorkQueue(settings)
+    start_training(store, queue, 1)
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "request", away)
+        for project_id in taken(queue):
+            with pytest.raises(OperationalError):
+                Worker(settings, store).handle_request(project_id)
+    pressed: list[int] = []
+
+    def look() -> Outcome:
+        pressed.append(project(store).trainings_requested - project(store).trainings_handled)
+        store.change(1, trainings_handled=project(store).trainings_requested)
+        return Outcome.DONE
+
+    looks += [look, look]
+    for _ in range(2):
+        Worker(settings, store).handle_request(1)  # as the poll requests it
+    assert pressed == [1, 0]
 
 
 class Lent(Lease):

@@ -110,13 +110,16 @@ def test_predictions_are_the_published_ones(plugin: Plugin, store: Store) -> Non
 
 
 @pytest.mark.parametrize("action", ["TASKS_CREATED", "ANNOTATIONS_DELETED", "START_TRAINING"])
-def test_every_event_requests_a_look(plugin: Plugin, settings: ServerSettings, action: str) -> None:
+def test_every_event_requests_a_look(plugin: Plugin, settings: ServerSettings, store: Store, action: str) -> None:
     client = plugin().app.test_client()
     client.post("/setup", json=setup())
     queue = WorkQueue(settings)
     taken(queue)
     assert client.post("/webhook", json=event(action)).status_code == 200
-    assert taken(queue) == [(PROJECT, action == "START_TRAINING")]
+    assert taken(queue) == [PROJECT]
+    project = store.project(PROJECT)
+    assert project is not None
+    assert project.trainings_requested == (action == "START_TRAINING")
 
 
 def test_status_page_is_there(plugin: Plugin) -> None:

@@ -7,9 +7,11 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.label_studio.annotations import prediction
 from tests.support.kinds import KINDS
 from tests.support.loop import Loop
+from tests.support.queues import taken
 from tests.support.servers import LabelStudioServer
 
 pytestmark = pytest.mark.label_studio
@@ -157,11 +159,16 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
         left = loop.order("query")[4:]
         loop.annotate_all(answered)
         assert loop.reconcile().round == 1
-        pressed = loop.reconcile(train=True)
+        queue = WorkQueue(loop.settings)
+        start_training(loop.store, queue, loop.id)
+        assert taken(queue) == [loop.id]  # by a worker that was killed
+        pressed = loop.reconcile()  # as the poll requests it
         assert (pressed.round, pressed.error) == (2, "")
         assert "button" not in pressed.notices
         assert artefacts.manifest(loop.settings.data_dir / pressed.model)["train_size"] == 4
         assert set(left) <= set(loop.store.tasks(loop.id).ids[~loop.store.tasks(loop.id).answered].tolist())
+        again = loop.reconcile()
+        assert (again.round, again.model, again.notices) == (2, pressed.model, pressed.notices), "one press trained twice"
         again = loop.reconcile(train=True)
         assert (again.round, again.model) == (2, pressed.model)
         assert "no label that the last model has not seen" in again.notices["button"]

@@ -90,8 +90,8 @@ def test_killed_processes_come_back_and_sigterm_ends_all(started: Started, setti
     started.await_answer()
     store = Store.open(settings)
     store.connect(3, title="Kittens")
-    WorkQueue(settings).request(3, train=True)
-    requested = lambda: (project := store.project(3)) and project.trainings_requested == 1  # noqa: E731
+    WorkQueue(settings).request(3)
+    requested = lambda: (project := store.project(3)) and project.requests > 0  # noqa: E731
     wait_until(requested, SECONDS, "the new worker takes a request")
     assert next(finding for finding in doctor.examine(settings) if finding.topic == "Worker").level == "ok"
 

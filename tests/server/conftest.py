@@ -18,13 +18,13 @@ from pt4al_backend.state.store import Store
 
 
 class RecordingQueue(WorkQueue):
-    """A queue that keeps its requests, as (project, train)."""
+    """A queue that keeps its requests, which are projects."""
 
     def __init__(self) -> None:
-        self.requests: list[tuple[int, bool]] = []
+        self.requests: list[int] = []
 
-    def request(self, project_id: int, *, train: bool = False) -> None:
-        self.requests.append((project_id, train))
+    def request(self, project_id: int) -> None:
+        self.requests.append(project_id)
 
     def waiting(self) -> int:
         return len(self.requests)

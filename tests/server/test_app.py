@@ -49,7 +49,7 @@ def test_full_disk_is_named_without_the_values(
 
 
 def test_queue_that_cannot_be_written_answers_503(client: Client, queue: RecordingQueue, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: int, *, train: bool = False) -> None:
+    def full(_: int) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
     client.post("/setup", json=setup())

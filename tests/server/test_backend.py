@@ -1,6 +1,7 @@
 """Connecting projects and noting events, whichever server hosts the backend."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -108,11 +109,11 @@ def test_strategy_unfit_for_the_main_task_is_refused(backend: Backend, store: St
 
 def test_only_a_change_requests_a_look(backend: Backend, queue: WorkQueue) -> None:
     backend.connect(request(hostname="http://a"))
-    assert taken(queue) == [(3, False)]
+    assert taken(queue) == [3]
     backend.connect(request(hostname="http://a"))
     assert taken(queue) == []
     backend.connect(request(hostname="http://b"))
-    assert taken(queue) == [(3, False)]
+    assert taken(queue) == [3]
 
 
 def test_refused_connection_changes_nothing(backend: Backend, store: Store, queue: WorkQueue) -> None:
@@ -128,7 +129,12 @@ def test_refused_connection_changes_nothing(backend: Backend, store: Store, queu
 def test_requests_outlive_the_process(backend: Backend, settings: ServerSettings) -> None:
     backend.connect(request())
     backend.note(3, "START_TRAINING")
-    assert WorkQueue(settings).waiting() == 2
+    backend.close()
+    assert WorkQueue(settings).waiting() == 1
+    with closing(Store.open(settings)) as store:
+        project = store.project(3)
+    assert project is not None
+    assert project.trainings_requested == 1
 
 
 def test_event_of_an_unknown_project_is_refused(backend: Backend, queue: WorkQueue) -> None:
@@ -144,7 +150,7 @@ def test_setup_resumes_a_project_that_was_let_go(backend: Backend, store: Store,
     taken(queue)
     backend.connect(request())
     assert store.driven_ids() == [3]
-    assert taken(queue) == [(3, False)]
+    assert taken(queue) == [3]
     project = store.project(3)
     assert project is not None
     assert (project.phase, project.notices) == ("connected", {})

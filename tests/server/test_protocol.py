@@ -32,7 +32,7 @@ def test_setup_registers_the_project_and_requests_a_look(client: Client, store: 
     assert project is not None
     assert (project.label_config, project.params, project.access_token) == (CONFIG, {"rounds": 5}, TOKEN)
     assert project.hostname == "http://label-studio.example:8080"
-    assert queue.requests == [(PROJECT, False)]
+    assert queue.requests == [PROJECT]
 
 
 def test_equal_setup_writes_and_requests_nothing(client: Client, settings: ServerSettings, queue: RecordingQueue) -> None:
@@ -107,7 +107,7 @@ def test_refused_setup_names_the_reason_and_changes_nothing(
     project = store.project(PROJECT)
     assert project is not None
     assert (project.label_config, project.params) == (CONFIG, {"rounds": 5})
-    assert queue.requests == [(PROJECT, False)]
+    assert queue.requests == [PROJECT]
 
 
 def test_label_studio_is_redirected_to_the_reason(client: Client) -> None:
@@ -147,14 +147,17 @@ def connected(client: Client, queue: RecordingQueue) -> Client:
 def test_every_event_requests_a_look(connected: Client, queue: RecordingQueue, action: str) -> None:
     answer = connected.post("/webhook", json=event(action))
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert queue.requests == [(PROJECT, False)]
+    assert queue.requests == [PROJECT]
 
 
-def test_start_training_requests_a_training(connected: Client, queue: RecordingQueue) -> None:
+def test_start_training_is_noted_and_requests_a_look(connected: Client, queue: RecordingQueue, store: Store) -> None:
     connected.post("/webhook", json=event("START_TRAINING"))
     for project in (3, "3", "3.1795241480", {"id": 3}):
         assert connected.post("/train", json={"project": project}).status_code == 200
-    assert queue.requests == [(PROJECT, True)] * 5
+    assert queue.requests == [PROJECT] * 5
+    found = store.project(PROJECT)
+    assert found is not None
+    assert found.trainings_requested == 5
 
 
 def test_doubled_event_changes_nothing(connected: Client, queue: RecordingQueue, store: Store) -> None:
@@ -165,7 +168,7 @@ def test_doubled_event_changes_nothing(connected: Client, queue: RecordingQueue,
     assert {key: value for key, value in after.items() if key != "_sa_instance_state"} == {
         key: value for key, value in before.items() if key != "_sa_instance_state"
     }
-    assert queue.requests == [(PROJECT, False)] * 2
+    assert queue.requests == [PROJECT] * 2
 
 
 def test_unknown_project_is_named(connected: Client, queue: RecordingQueue) -> None:
@@ -211,7 +214,7 @@ def test_event_of_10_mb_is_accepted(connected: Client, queue: RecordingQueue) ->
     body = json.dumps(event("TASKS_CREATED", tasks=[{"id": i, "data": {"image": "x" * 500}} for i in range(20_000)]))
     assert len(body) > 10_000_000
     assert connected.post("/webhook", content=body).status_code == 200
-    assert queue.requests == [(PROJECT, False)]
+    assert queue.requests == [PROJECT]
 
 
 def test_body_above_the_limit_is_refused_unread(

@@ -3,9 +3,9 @@
 from pt4al_backend.engine.work_queue import WorkQueue
 
 
-def taken(queue: WorkQueue) -> list[tuple[int, bool]]:
-    """Takes all requests, as workers would: which project, and whether to train."""
+def taken(queue: WorkQueue) -> list[int]:
+    """Takes all requests, as workers would: the projects that they are for."""
     found = []
     while message := queue._huey.dequeue():
-        found.append(tuple(message.args))
+        found.append(message.args[0])
     return found
