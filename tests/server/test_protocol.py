@@ -175,7 +175,7 @@ def test_unknown_project_is_named(connected: Client, queue: RecordingQueue) -> N
     for path, body in (("/webhook", event(project=77)), ("/train", {"project": 77}), ("/versions", {"project": "77.1"})):
         answer = connected.post(path, json=body)
         assert answer.status_code == 404
-        assert "'77'" in answer.json()["error"]
+        assert "Project 77 is not connected" in answer.json()["error"]
         assert "Settings > Model" in answer.json()["remedy"]
     assert queue.requests == []
 
