@@ -369,3 +369,8 @@ def test_strategy_that_does_not_fit_the_labeling_config_fails(world: World) -> N
     assert faults(world.findings()) == ""
     world.store.connect(7, params={"strategy": "badge"}, label_config=BRUSH)
     assert "'badge' needs posteriors of images that sum to one; segmentation has posteriors of pixels" in faults(world.findings())
+
+
+def test_extra_params_that_are_not_allowed_are_one_failure(world: World) -> None:
+    world.store.connect(7, params={"rounds": "many"})
+    assert faults(world.findings()).count("'many' is not allowed") == 1

@@ -3,7 +3,7 @@
 from pt4al_backend.config import project_settings
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.labeling import control_of, in_force, wanted
-from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.errors import ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.label_studio.annotations import image_of
 from pt4al_backend.label_studio.registration import SAMPLING
@@ -36,7 +36,10 @@ def params(context: ProjectContext) -> str:
 
 def encoder(context: ProjectContext) -> str:
     """The weights of the project's pretrained encoder, if it has one, are here or can be downloaded."""
-    name = project_settings(context.project.params).frozen_encoder
+    try:
+        name = project_settings(context.project.params).frozen_encoder
+    except ConfigError:
+        return ""  # reported with the extra params
     if not name:
         return ""
     from pt4al_backend.learn.frozen.weights import found
