@@ -35,7 +35,7 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def forget() -> None:
-    """Lets the next import find label-studio-ml and the plugin anew: both keep app and model class in their modules."""
+    """Makes the next import load label-studio-ml and the plugin again: both keep app and model class in their modules."""
     for name in [*sys.modules]:
         if name.partition(".")[0] == "label_studio_ml" or name in OURS:
             del sys.modules[name]

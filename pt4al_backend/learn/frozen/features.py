@@ -44,6 +44,7 @@ class Features:
     ) -> None:
         self._encoder, self._digest, self._frames, self._shape = encoder, digest, frames, shape
         self._device, self._report = device, report
+        self._there: dict[str, NDArray[np.int64]] = {}  # rows of each file that have been looked at
 
     def upright(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of the images in rows int64 [m]."""
@@ -64,7 +65,9 @@ class Features:
 
     def _computed(self, name: str, views: int, rows: NDArray[np.int64]) -> FeatureFile:
         file = FeatureFile(self._path(name), views, self._encoder.features)
-        missing = np.unique(np.concatenate([rows[:0], *(file.missing(block, self._frames) for block in blocks(rows))]))
+        there = self._there.get(name, rows[:0])
+        unseen = np.setdiff1d(rows, there)
+        missing = np.concatenate([rows[:0], *(file.missing(block, self._frames) for block in blocks(unseen))])
 
         def predict(images: Tensor) -> tuple[Tensor, ...]:
             seen = images if views == 1 else rotations(images)
@@ -78,6 +81,7 @@ class Features:
             size = scoring_size(self._device, self._shape, views)
             infer(self._encoder, predict, images, size, take, device=self._device, phase=Phase.FEATURES, report=self._report)
             file.flush()
+        self._there[name] = np.union1d(there, unseen)
         return file
 
     def forget_others(self) -> None:

@@ -39,9 +39,10 @@ class FrozenEncoder(Body):
             self.features = int(self.net.num_features)
             self.net.eval()
             with torch.inference_mode():
-                _, found = self.net.forward_intermediates(torch.zeros(1, 3, *facts.input_size[1:]), indices=3)
+                last, found = self.net.forward_intermediates(torch.zeros(1, 3, *facts.input_size[1:]), indices=3)
         except (AttributeError, TypeError, RuntimeError, AssertionError) as error:
             raise ConfigError(f"Setting 'encoder': {form.encoder!r} gives no feature maps.", REMEDY) from error
+        self._gives_map = last.ndim == 4
         self.widths = (*(part.shape[1] for part in found), self.features)
 
     def require_shape(self, shape: Shape) -> None:
@@ -65,10 +66,9 @@ class FrozenEncoder(Body):
         return [*maps, self._as_map(last, maps[-1].shape[2:])]
 
     def forward(self, images: Tensor) -> Tensor:
-        normalised = self.normalised(images)
-        found: Tensor = self.net.forward_features(normalised)
-        if found.ndim == 3:
+        if not self._gives_map:
             return self.maps(images)[-1]
+        found: Tensor = self.net.forward_features(self.normalised(images))
         return found
 
     def _as_map(self, features: Tensor, size: torch.Size) -> Tensor:

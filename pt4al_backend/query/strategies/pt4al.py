@@ -16,6 +16,8 @@ from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, 
 from pt4al_backend.query.strategies.core_set import k_center
 from pt4al_backend.query.strategies.herding import herd, uncertainty
 
+Features = NDArray[np.float32]
+
 
 class PT4AL(Strategy):
     """Sweeps the batches and queries the least confident of each, or what covers it best (``sampler`` "k_center", "herding").
@@ -78,38 +80,29 @@ class PT4AL(Strategy):
             return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), request.k, request.rng)])
         wait = rounds_until(request.pool.batches, self.order, request.round)[output.positions]
         if self.sampler in COVERS:
-            return Query.by_place(output.positions[COVERS[self.sampler](output, wait, request)])
+            return Query.by_place(output.positions[_cover(self.sampler, output, wait, request)])
         scores = output.confidences[self.sampler]
         best = np.lexsort((scores, wait))[: max(0, request.k)]
         return Query(output.positions[best], scores[best])
 
 
-def _spread(output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
-    """Indices int64[min(k, m)] of candidates by k-center, batch after batch; labelled images and batches before are covered."""
-    features, covered = output.required_features()
-    picks = [np.empty(0, dtype=np.int64)]
-    for rounds in np.unique(wait):
-        batch = np.flatnonzero(wait == rounds)
-        picks.append(batch[k_center(features[batch], covered, request.k - sum(map(len, picks)))])
-        covered = np.concatenate([covered, features[batch]])
-    return np.concatenate(picks)
+#: The samplers that cover a batch by features: given these, those that are covered, uncertainties, a number and chance, they give
+#: indices.
+COVERS: dict[str, Callable[[Features, Features, NDArray[np.float32], int, np.random.Generator], NDArray[np.int64]]] = {
+    "k_center": lambda features, covered, _weights, k, _rng: k_center(features, covered, k),
+    "herding": herd,
+}
 
 
-def _herd(output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
-    """Indices int64[min(k, m)] of candidates by herding, batch after batch; labelled images and picks are covered."""
+def _cover(sampler: str, output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
+    """Indices int64[min(k, m)] of the candidates that cover their batch best, batch after batch; labelled images and picks do."""
     features, covered = output.required_features()
     weights = uncertainty(output)
     picks = [np.empty(0, dtype=np.int64)]
     for rounds in np.unique(wait):
         batch = np.flatnonzero(wait == rounds)
-        found = batch[herd(features[batch], covered, weights[batch], request.k - sum(map(len, picks)), request.rng)]
+        wanted = request.k - sum(map(len, picks))
+        found = batch[COVERS[sampler](features[batch], covered, weights[batch], wanted, request.rng)]
         picks.append(found)
         covered = np.concatenate([covered, features[found]])
     return np.concatenate(picks)
-
-
-#: The samplers that cover a batch by features.
-COVERS: dict[str, Callable[[ModelOutput, NDArray[np.int64], Request], NDArray[np.int64]]] = {
-    "k_center": _spread,
-    "herding": _herd,
-}

@@ -32,7 +32,7 @@ VALUES = Values(Path(os.environ.get("MODEL_DIR", ".")).absolute() / "cache.db")
 
 
 class LabelStudioMLBase:
-    """Made anew for every request."""
+    """Made for every request."""
 
     def __init__(self, project_id: str | None = None, label_config: str | None = None) -> None:
         self.project_id = project_id or ""
