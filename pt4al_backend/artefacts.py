@@ -42,7 +42,8 @@ _OLD_PART = re.compile(r"\.(rank-\d+|learn-\d+|score|result)\.[a-z0-9_]{8}")  # 
 Bytes = bytes | bytearray | memoryview
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -65,7 +66,7 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
     folder, lock = _claimed(lambda: Path(tempfile.mkdtemp(_PART, f".{target.name}.", target.parent)))
     try:
         yield folder
-        files = {str(p.relative_to(folder)): _digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+        files = {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
         text = json.dumps({"schema": SCHEMA, "files": files, **manifest}, indent=1)
         (folder / MANIFEST).write_text(text)
         with ThreadPoolExecutor(FLUSHES) as threads:
@@ -166,9 +167,9 @@ def manifest(folder: Path) -> dict[str, Any]:
         raise StoreCorrupt(f"The artefact {folder.name} has no readable manifest ({error}).", remedy) from error
     if found.get("schema") not in READABLE:
         raise StoreCorrupt(f"The artefact {folder.name} has schema {found.get('schema')}, not {SCHEMA}.", remedy)
-    for name, digest in found["files"].items():
+    for name, recorded in found["files"].items():
         path = folder / name
-        if not path.is_file() or _digest(path) != digest:
+        if not path.is_file() or digest(path) != recorded:
             raise StoreCorrupt(f"The file {name} of the artefact {folder.name} is missing or altered.", remedy)
     return dict(found)
 
@@ -190,7 +191,7 @@ def _version(path: Path) -> tuple[int, ...]:
 
 @lru_cache(maxsize=1024)
 def _digest_of_version(path: Path, _: tuple[int, ...]) -> str:
-    return _digest(path)
+    return digest(path)
 
 
 def is_complete(folder: Path | None) -> bool:

@@ -1,6 +1,5 @@
 """Connecting projects and noting events, whichever server hosts the backend."""
 
-from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
@@ -14,13 +13,6 @@ from pt4al_backend.server.requests import SetupRequest, project_number
 from pt4al_backend.state.store import Store
 from tests.support.bodies import CONFIG
 from tests.support.queues import taken
-
-
-@pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """What answers for which task: the round's stored results, the last good model, or nothing."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -25,13 +25,6 @@ class AlwaysB(LiveModel):
     def predict(self, project: Project, reader: Any, tasks: Sequence[Task], deadline: float) -> dict[int, Prediction]:
         self.seen += [task.id for task in tasks]
         return {task.id: Prediction("b", 0.75, (10, 10)) for task in tasks}
-
-
-@pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

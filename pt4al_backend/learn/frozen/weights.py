@@ -4,9 +4,7 @@ They are looked for in the folder that ``PT4AL_WEIGHTS_DIR`` names, in the cache
 that ship some. Files are safetensors, or archives of torch that are read as numbers alone: a file with code in it is refused.
 """
 
-import hashlib
 import importlib.util
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pt4al_backend.artefacts import atomic_write
+from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
-from pt4al_backend.learn.networks.download import fetch
+from pt4al_backend.learn.networks.download import fetch, is_intact, kept_at
 from pt4al_backend.learn.networks.frozen_encoder import facts_of
 
 #: What a file of the folder may be called: the encoder's name with one of these.
@@ -40,8 +38,7 @@ class Weights:
     @property
     def digest(self) -> str:
         """SHA-256 of the file."""
-        with self.file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return artefacts.digest(self.file)
 
 
 def found(encoder: str, folder: Path | None) -> Weights | None:
@@ -91,7 +88,7 @@ def _target(facts: Any, folder: Path | None) -> Path:
     own = f"{_name(facts)}{Path(_address(facts)).suffix}"
     if folder is not None:
         return folder / own
-    return Path(torch.hub.get_dir()) / "checkpoints" / (facts.url.rsplit("/", 1)[-1] if facts.url else own)
+    return kept_at(facts.url or own)
 
 
 def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], None]) -> Weights:
@@ -109,7 +106,10 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
     problem = "PT4AL_PRETRAINED is off"
     if mode != "off":
         note(f"Downloading the weights of {encoder} (licence {facts.license or 'unknown'}).")
-        problem = fetch(url, target) or _damage(target, url)
+        problem = fetch(url, target)
+        if not problem and not is_intact(target, url):
+            target.unlink()
+            problem = "the file that came is damaged"
     if problem:
         raise TrainingImpossible(
             f"There are no weights of the encoder {encoder!r}: {problem}.",
@@ -117,15 +117,6 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
             "or leave encoder empty in the extra params.",
         )
     return Weights(target, "a download")
-
-
-def _damage(file: Path, url: str) -> str:
-    """What is wrong with a file whose address ends with the start of its SHA-256, as many of timm's do; then it is deleted."""
-    start = re.search(r"-([0-9a-f]{8})\.\w+$", url)
-    if start is None or Weights(file, "").digest.startswith(start[1]):
-        return ""
-    file.unlink()
-    return "the file that came is damaged"
 
 
 def load(encoder: FrozenEncoder, weights: Weights) -> None:
@@ -158,7 +149,7 @@ def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
     load(network, obtain(encoder, None, "auto", note))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{encoder}{SUFFIXES[0]}"
-    atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
+    artefacts.atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
     return Weights(file, "PT4AL_WEIGHTS_DIR")
 
 

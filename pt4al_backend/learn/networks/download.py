@@ -1,13 +1,15 @@
 """Downloads of weights, within a time limit: many backends have no access to the internet."""
 
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import requests
+import torch
 
-from pt4al_backend.artefacts import atomic_write
+from pt4al_backend import artefacts
 
 #: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must have come.
 ANSWER_SECONDS = 3.0
@@ -31,6 +33,17 @@ def fetch(url: str, target: Path) -> str:
     return "" if target.is_file() else "no answer in time"
 
 
+def kept_at(url: str) -> Path:
+    """Where torch keeps what comes from an address (``TORCH_HOME``)."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def is_intact(file: Path, url: str) -> bool:
+    """Whether a file's SHA-256 begins as the end of its address says, as torchvision's do and many of timm's; True of others."""
+    start = re.search(r"-([0-9a-f]{8})\.\w+$", url)
+    return start is None or artefacts.digest(file).startswith(start[1])
+
+
 def _download(url: str, target: Path, answered: threading.Event, given_up: threading.Event, failure: list[str]) -> None:
     def pieces(response: requests.Response) -> Iterator[bytes]:
         for piece in response.iter_content(1 << 20):
@@ -43,7 +56,7 @@ def _download(url: str, target: Path, answered: threading.Event, given_up: threa
         with requests.get(url, stream=True, timeout=(ANSWER_SECONDS, ANSWER_SECONDS)) as response:
             response.raise_for_status()
             answered.set()
-            atomic_write(target, pieces(response))
+            artefacts.atomic_write(target, pieces(response))
     except (requests.RequestException, OSError) as error:
         failure.append(type(error).__name__)
     finally:

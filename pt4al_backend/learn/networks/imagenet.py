@@ -4,7 +4,6 @@ They are looked for where torchvision keeps them (``TORCH_HOME``), then at torch
 seconds training starts without them: many backends have no access to the internet.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torchvision.models import (
     ResNet101_Weights,
 )
 
-from pt4al_backend.learn.networks.download import fetch
+from pt4al_backend.learn.networks.download import fetch, is_intact, kept_at
 
 #: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
 URLS: dict[str, str] = {
@@ -33,19 +32,13 @@ URLS: dict[str, str] = {
 
 def path(network: str) -> Path:
     """The file that holds the weights of a network, once they have been downloaded."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / URLS[network].rsplit("/", 1)[-1]
-
-
-def _is_intact(file: Path) -> bool:
-    if not file.is_file():
-        return False
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest().startswith(file.stem.rsplit("-", 1)[-1])
+    return kept_at(URLS[network])
 
 
 def is_cached(network: str) -> bool:
     """Whether the weights of a network are on this machine, undamaged."""
-    return _is_intact(path(network))
+    file = path(network)
+    return file.is_file() and is_intact(file, URLS[network])
 
 
 def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tensor] | None:
@@ -60,9 +53,9 @@ def load(network: str, mode: str, note: Callable[[str], None]) -> dict[str, Tens
     if mode == "off":
         note("ImageNet weights are switched off (PT4AL_PRETRAINED=off).")
         return None
-    if not _is_intact(target):
+    if not is_cached(network):
         problem = fetch(URLS[network], target)
-        if problem or not _is_intact(target):
+        if problem or not is_cached(network):
             note(
                 f"No ImageNet weights: {problem or 'the file is damaged'}. To use them, put {target.name} "
                 f"from {URLS[network]} into {target.parent}."
