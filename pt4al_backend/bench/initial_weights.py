@@ -11,8 +11,8 @@ from pt4al_backend.config import server_settings
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.images.frames import SMALL
 from pt4al_backend.learn import devices
-from pt4al_backend.learn.networks import imagenet
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.weights import imagenet
 
 
 def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Arm]]:

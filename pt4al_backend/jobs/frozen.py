@@ -18,13 +18,13 @@ from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
 from pt4al_backend.learn.frozen.features import Features, blocks
 from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
-from pt4al_backend.learn.frozen.weights import load, obtain
-from pt4al_backend.learn.initial_weights import Source
 from pt4al_backend.learn.networks import FrozenEncoder
 from pt4al_backend.learn.networks.frozen_encoder import facts_of
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
 from pt4al_backend.learn.tasks.whole_image import WholeImage
+from pt4al_backend.learn.weights.initial import Source
+from pt4al_backend.learn.weights.pretrained import load, obtain
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 

@@ -24,10 +24,10 @@ from pt4al_backend.jobs.folder import CHECKPOINT, RESULT, SPEC
 from pt4al_backend.jobs.spec import JobSpec, parse
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.checkpoint import Checkpoint
-from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.networks import MEAN, STD, Form
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.weights.initial import InitialWeights
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 

@@ -24,8 +24,8 @@ app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, fo
 @app.command("list")
 def list_() -> None:
     """Prints some encoders, their licences, and where their weights are."""
-    from pt4al_backend.learn.frozen.weights import found
     from pt4al_backend.learn.networks.frozen_encoder import facts_of
+    from pt4al_backend.learn.weights.pretrained import found
 
     for name in SUGGESTED:
         weights = found(name, server_settings().weights_dir)
@@ -39,7 +39,7 @@ def fetch(
     to: Annotated[Path, typer.Option(help="Folder that PT4AL_WEIGHTS_DIR is to name, here or on another machine.")],
 ) -> None:
     """Writes an encoder's weights into a folder, which can be carried to a machine without a network."""
-    from pt4al_backend.learn.frozen.weights import keep
+    from pt4al_backend.learn.weights.pretrained import keep
 
     if to.exists() and not to.is_dir():
         raise ConfigError(f"{to} is no folder.", "Name a folder with --to.")

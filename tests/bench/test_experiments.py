@@ -211,7 +211,7 @@ def test_arms_whose_initial_weights_cannot_be_had_are_left_out(
 
 
 def test_arms_with_available_initial_weights_are_run(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pt4al_backend.learn.networks.imagenet.load", lambda *_: {})
+    monkeypatch.setattr("pt4al_backend.learn.weights.imagenet.load", lambda *_: {})
     given = ("--settings", json.dumps({**json.loads(FAST), "image_size": 72, "width": 64}), "--time-limit", 1e-9)
     begun = bench("initial-weights", data, *given)
     assert "Left out" not in begun.output

@@ -15,7 +15,7 @@ from pt4al_backend.cli import app
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.label_studio.registration import SAMPLING
-from pt4al_backend.learn.networks import imagenet
+from pt4al_backend.learn.weights import imagenet
 from pt4al_backend.ops import doctor
 from pt4al_backend.ops.doctor import finding as findings
 from pt4al_backend.ops.doctor import machine

@@ -129,7 +129,7 @@ def device(server: ServerContext) -> str:
 def weights(server: ServerContext) -> str:
     """The weights that the projects want are here or can be downloaded."""
     from pt4al_backend.learn import devices
-    from pt4al_backend.learn.networks import imagenet
+    from pt4al_backend.learn.weights import imagenet
 
     if server.settings.pretrained == "off":
         return "switched off (PT4AL_PRETRAINED=off)"

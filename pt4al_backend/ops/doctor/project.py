@@ -42,7 +42,7 @@ def encoder(context: ProjectContext) -> str:
         return ""  # reported with the extra params
     if not name:
         return ""
-    from pt4al_backend.learn.frozen.weights import found
+    from pt4al_backend.learn.weights.pretrained import found
 
     weights = found(name, context.settings.weights_dir)
     if weights is not None:

@@ -1,4 +1,4 @@
-"""Where a training's initial weights come from.
+"""Which source a training's initial weights come from.
 
 By default (``init = auto``) the main task starts from the pretext learner's weights, which saved more labels than any strategy
 (docs/results/initial-weights.md).
@@ -12,9 +12,10 @@ from typing import Literal
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn.networks import Body, imagenet
+from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.saved import load_learner, load_model
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.weights import imagenet
 
 Init = Literal["auto", "pretext", "imagenet", "fresh"]
 

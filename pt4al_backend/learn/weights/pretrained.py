@@ -16,8 +16,8 @@ from torch import Tensor
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
-from pt4al_backend.learn.networks.download import fetch, is_intact, kept_at
 from pt4al_backend.learn.networks.frozen_encoder import facts_of
+from pt4al_backend.learn.weights.download import fetch, is_intact, kept_at
 
 #: What a file of the folder may be called: the encoder's name with one of these.
 SUFFIXES = (".safetensors", ".pth", ".bin")

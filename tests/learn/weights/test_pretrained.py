@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.learn.frozen.weights import Weights, found, keep, load, obtain
 from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
+from pt4al_backend.learn.weights.pretrained import Weights, found, keep, load, obtain
 from tests.support.encoders import ENCODER, weights_dir
 
 IMAGES = torch.arange(3 * 64 * 64).reshape(1, 3, 64, 64).remainder(251).to(torch.uint8)
@@ -108,8 +108,8 @@ def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
         target.write_bytes(b"weights")
         return ""
 
-    monkeypatch.setattr("pt4al_backend.learn.frozen.weights.fetch", fetch)
-    monkeypatch.setattr("pt4al_backend.learn.frozen.weights.PACKAGES", {})
+    monkeypatch.setattr("pt4al_backend.learn.weights.pretrained.fetch", fetch)
+    monkeypatch.setattr("pt4al_backend.learn.weights.pretrained.PACKAGES", {})
     if encoder == ENCODER:
         got = obtain(encoder, None, "auto", print)
         assert found(encoder, None) is not None

@@ -13,11 +13,11 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.learn import saved
-from pt4al_backend.learn.initial_weights import InitialWeights
 from pt4al_backend.learn.networks import IMAGENET, EncoderForm, Form, ResNetForm, build
-from pt4al_backend.learn.networks import imagenet as imagenet_files
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.weights import imagenet as imagenet_files
+from pt4al_backend.learn.weights.initial import InitialWeights
 
 FORM = ResNetForm("small", 8)
 OTHER = ResNetForm("small", 16)

@@ -14,8 +14,9 @@ import torchvision
 from torch import Tensor
 
 from pt4al_backend.config.catalog import SEGMENTER_ENCODERS
-from pt4al_backend.learn.networks import EncoderForm, build, download
-from pt4al_backend.learn.networks import imagenet as imagenet_files
+from pt4al_backend.learn.networks import EncoderForm, build
+from pt4al_backend.learn.weights import download
+from pt4al_backend.learn.weights import imagenet as imagenet_files
 
 
 def archive() -> bytes:
