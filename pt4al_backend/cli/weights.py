@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pt4al_backend.config import server_settings
+from pt4al_backend.cli.settings import read_server_settings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops.terminal import out
 
@@ -27,8 +27,9 @@ def list_() -> None:
     from pt4al_backend.learn.networks.frozen_encoder import facts_of
     from pt4al_backend.learn.weights.pretrained import found
 
+    settings = read_server_settings()
     for name in SUGGESTED:
-        weights = found(name, server_settings().weights_dir)
+        weights = found(name, settings.weights_dir)
         where = f"in {weights.file} ({weights.source})" if weights else "not on this machine"
         out.print(f"{name}: {facts_of(name).license or 'unknown licence'}, {where}", soft_wrap=True)
 

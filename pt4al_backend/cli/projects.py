@@ -1,0 +1,87 @@
+"""``pt4al status``, ``doctor``, ``train`` and ``forget``: connected projects."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from pt4al_backend.cli.settings import read_server_settings, read_settings
+from pt4al_backend.errors import UnknownProject
+from pt4al_backend.ops import terminal
+from pt4al_backend.ops.terminal import out
+from pt4al_backend.server.requests import LARGEST_ID
+
+Project = Annotated[int, typer.Argument(help="Label Studio's number of the project.", min=1, max=LARGEST_ID)]
+OneProject = Annotated[
+    int | None, typer.Argument(help="Label Studio's number of one project.", show_default="all", min=1, max=LARGEST_ID)
+]
+
+
+def status(
+    project: OneProject = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
+) -> None:
+    """Shows where every project stands, or one."""
+    from pt4al_backend.server.status import ProjectStatus, Statuses
+    from pt4al_backend.state.opening import open_store
+
+    settings = read_settings()
+    with closing(open_store(settings)) as store:
+        statuses = Statuses(store, data_dir=settings.data_dir)
+
+        def read() -> list[ProjectStatus]:
+            return statuses.all() if project is None else [statuses.find(str(project))]
+
+        if watch:
+            terminal.watch(read)
+        else:
+            out.print(terminal.overview(read()))
+
+
+def doctor(project: OneProject = None) -> None:
+    """Checks everything that has to be right, and says what to change. Exits with 1 if something fails."""
+    from pt4al_backend.ops.doctor import examine
+
+    failures = 0
+    for finding in examine(read_server_settings(), project):
+        failures += finding.level == "fail"
+        out.print(terminal.line_of(finding), soft_wrap=True)
+    if failures:
+        raise typer.Exit(1)
+
+
+def train(project: Project) -> None:
+    """Trains now on the labels that are in: Start Training from the command line."""
+    from pt4al_backend.engine.work_queue import WorkQueue, start_training
+    from pt4al_backend.state.opening import open_store
+
+    settings = read_settings()
+    with closing(open_store(settings)) as store:
+        known = store.driven_ids()
+        if project not in known:
+            connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
+            raise UnknownProject(project, f"{connected} Connect it in Label Studio, Settings > Model.")
+        start_training(store, WorkQueue(settings), project)
+    out.print(f"A training was requested for project {project}. `pt4al status {project} --watch` shows how far it is.")
+
+
+def forget(
+    project: Project,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Deletes what is kept here of a project: its rounds, models and images. Nothing is deleted in Label Studio."""
+    from pt4al_backend.engine.letting_go import forget as forget_project
+    from pt4al_backend.state.opening import open_store
+
+    settings = read_settings()
+    with closing(open_store(settings)) as store:
+        known = store.project(project)
+        if known is None:
+            raise UnknownProject(project, "Nothing is kept of it.")
+        if not yes:
+            typer.confirm(f"Delete the rounds, models and images of project {project}, {known.title!r}?", abort=True)
+        set_back = forget_project(store, settings, project)
+    out.print(Text(f"Project {project} is forgotten. {set_back}".strip()), soft_wrap=True)
+    if known.let_go_at is None:
+        terminal.warn("If the backend is still listed under Settings > Model in Label Studio, it connects again from there.")

@@ -1,0 +1,89 @@
+"""``pt4al rank``: images in order before they are imported."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from pt4al_backend.cli.settings import read_server_settings
+from pt4al_backend.config import ProjectSettings, project_settings
+from pt4al_backend.config.catalog import FIRST_QUERIES, TaskName
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.ops import terminal
+from pt4al_backend.ops.terminal import out
+
+SHOWN = 20  # files that `rank` names of those that it leaves out
+RANK_OPTIONS = "Change the option (--task, --device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
+
+
+def _default(setting: str) -> str:
+    """What an option that is left out means, for the help."""
+    return f"PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default}"
+
+
+def _warn_of(files: Sequence[str]) -> None:
+    for sentence in files[:SHOWN]:
+        terminal.warn(sentence)
+    if len(files) > SHOWN:
+        terminal.warn(f"… and {len(files) - SHOWN} more.")
+
+
+def rank(
+    images: Annotated[list[str], typer.Argument(help="Image files, folders with all below them, or patterns.")],
+    to: Annotated[Path, typer.Option("--out", help="File to write; one of that name is replaced.")],
+    task: Annotated[TaskName, typer.Option(help="What the images will be labelled for.")] = TaskName.CLASSIFICATION,
+    field: Annotated[str, typer.Option(help="Image field of the labeling config.")] = "image",
+    url_prefix: Annotated[
+        str | None,
+        typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of the pretext learner.", show_default=_default("pretext_epochs"))
+    ] = None,
+    first_query: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(FIRST_QUERIES)} or batch:5.", show_default=_default("first_query")),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=_default("seed"))] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="PT4AL_DEVICE, else auto")] = None,
+) -> None:
+    """Ranks images before import and writes tasks for Label Studio, best first. Nothing is uploaded, no label is needed.
+
+    The order is that of PT4AL's queries as long as it has no model (2 % of the images each, at least
+    20, PT4AL_QUERY_SIZE sets it). "stratified" takes even intervals of the whole ranking by pretext loss each time: any
+    first part of the file is a sample of all degrees of hardness. "hardest_batch" goes from the hardest batch to the
+    easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them in the file's order.
+
+    Of files with identical images, the first is taken.
+
+    Each task's data holds pt4al_loss, pt4al_rank (1 is the hardest), pt4al_batch and pt4al_query besides the image.
+
+    Without --url-prefix the images are addressed as files of the machine that Label Studio runs on. It serves them with
+    LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and a Local Files storage of the project that covers the folder. For
+    another document root: --url-prefix "/data/local-files/?d=path/below/the/root". For a bucket: --url-prefix
+    s3://bucket/folder. For a web server: --url-prefix https://images.example/folder.
+    """
+    from pt4al_backend.ops import rank_files
+    from pt4al_backend.ops.rank_files.files import Files
+    from pt4al_backend.query.plan import require_fit
+
+    given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
+    try:
+        settings = read_server_settings(device=device)
+    except ConfigError as error:
+        raise ConfigError(error.message, RANK_OPTIONS) from error
+    options = project_settings({name: value for name, value in given.items() if value is not None}, RANK_OPTIONS)
+    require_fit(options, task, RANK_OPTIONS)
+    rank_files.require_writable(to)
+    files = Files.find(images)
+    with terminal.progress_bars() as report:
+        ranked = rank_files.rank(files, settings, options, task=task, field=field, prefix=url_prefix, report=report)
+    rank_files.write(to, ranked.tasks)
+    _warn_of([f"Skipped {path}: {reason}" for path, reason in ranked.skipped])
+    if not ranked.quality.meaningful:
+        terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
+    _warn_of([f"Left out {path}: its image is identical to that of {same}." for path, same in ranked.copies])
+    left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
+    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {left_out}."), soft_wrap=True)

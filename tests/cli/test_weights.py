@@ -1,0 +1,34 @@
+"""``pt4al weights``: where weights of encoders are, and copies of them for another machine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pt4al_backend.cli.weights import SUGGESTED
+
+ENCODER = SUGGESTED[0]
+
+
+def test_list_says_of_each_encoder_its_licence_and_where_its_weights_are(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{ENCODER}.safetensors").touch()
+    monkeypatch.setenv("PT4AL_WEIGHTS_DIR", str(tmp_path))
+    first, *others = run("weights", "list").output.splitlines()
+    assert first == f"{ENCODER}: apache-2.0, in {tmp_path / ENCODER}.safetensors (PT4AL_WEIGHTS_DIR)"
+    assert [line.partition(":")[0] for line in others] == list(SUGGESTED[1:])
+
+
+def test_fetch_into_a_file_is_refused(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = run("weights", "fetch", ENCODER, "--to", str(tmp_path / "file"))
+    assert result.exit_code == 1
+    assert "Name a folder with --to." in result.stderr
+
+
+def test_fetch_of_an_encoder_that_nobody_knows_names_the_nearest(run: Any, tmp_path: Path) -> None:
+    result = run("weights", "fetch", "tf_eficientnet_lite0.in1k", "--to", str(tmp_path / "weights"))
+    assert result.exit_code == 1
+    assert repr(ENCODER) in result.stderr
+    assert not (tmp_path / "weights").exists()
