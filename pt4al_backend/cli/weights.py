@@ -24,7 +24,7 @@ app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, fo
 @app.command("list")
 def list_() -> None:
     """Prints some encoders, their licences, and where their weights are."""
-    from pt4al_backend.learn.networks.frozen_encoder import facts_of
+    from pt4al_backend.learn.networks.timm_encoder import facts_of
     from pt4al_backend.learn.weights.pretrained import found
 
     settings = read_server_settings()

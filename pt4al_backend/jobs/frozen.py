@@ -18,8 +18,8 @@ from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
 from pt4al_backend.learn.frozen.features import Features, blocks
 from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
-from pt4al_backend.learn.networks import FrozenEncoder
-from pt4al_backend.learn.networks.frozen_encoder import facts_of
+from pt4al_backend.learn.networks import TimmEncoder
+from pt4al_backend.learn.networks.timm_encoder import facts_of
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
 from pt4al_backend.learn.tasks.whole_image import WholeImage
@@ -130,8 +130,8 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         saved.save(task, folder)
 
 
-def _encoder_of(objective: Rotation | WholeImage) -> FrozenEncoder:
-    if not isinstance(objective.body, FrozenEncoder):
+def _encoder_of(objective: Rotation | WholeImage) -> TimmEncoder:
+    if not isinstance(objective.body, TimmEncoder):
         raise TypeError(f"{type(objective.body).__name__} is no frozen encoder")
     return objective.body
 
@@ -144,7 +144,7 @@ def _saved_learner(folder: Path) -> tuple[Rotation, Json]:
     return learner, artefacts.manifest(folder)["weights"]
 
 
-def _given_weights(job: Job[Any], encoder: FrozenEncoder, report: Report) -> Json:
+def _given_weights(job: Job[Any], encoder: TimmEncoder, report: Report) -> Json:
     """Gives the encoder its weights; returns what the manifest says of them."""
 
     def note(text: str) -> None:

@@ -16,7 +16,7 @@ from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.frozen.feature_file import FeatureFile
 from pt4al_backend.learn.inference import infer, scoring_size
-from pt4al_backend.learn.networks import FrozenEncoder, pooled
+from pt4al_backend.learn.networks import TimmEncoder, pooled
 from pt4al_backend.learn.pretext.rotation import VIEWS, rotations
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.phases import Phase
@@ -40,7 +40,7 @@ class Features:
     """
 
     def __init__(
-        self, encoder: FrozenEncoder, digest: str, frames: FrameFile, shape: Shape, device: torch.device, report: Report
+        self, encoder: TimmEncoder, digest: str, frames: FrameFile, shape: Shape, device: torch.device, report: Report
     ) -> None:
         self._encoder, self._digest, self._frames, self._shape = encoder, digest, frames, shape
         self._device, self._report = device, report

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pt4al_backend.learn.networks.body import IMAGENET, MEAN, STD, Body, EncoderForm, Form, ResNetForm, TimmForm, pooled
-from pt4al_backend.learn.networks.frozen_encoder import FrozenEncoder
 from pt4al_backend.learn.networks.resnet import Classifier, ResNet18
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
+from pt4al_backend.learn.networks.timm_encoder import TimmEncoder
 
 __all__ = [
     "IMAGENET",
@@ -17,10 +17,10 @@ __all__ = [
     "Encoder",
     "EncoderForm",
     "Form",
-    "FrozenEncoder",
     "ResNet18",
     "ResNetForm",
     "Segmenter",
+    "TimmEncoder",
     "TimmForm",
     "build",
     "form_of",
@@ -41,5 +41,5 @@ def form_of(network: Mapping[str, Any]) -> Form:
 def build(form: Form) -> Body:
     """A body of a form, with fresh weights."""
     if isinstance(form, TimmForm):
-        return FrozenEncoder(form)
+        return TimmEncoder(form)
     return Encoder(form) if isinstance(form, EncoderForm) else ResNet18(form)

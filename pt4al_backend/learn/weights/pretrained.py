@@ -15,8 +15,8 @@ from torch import Tensor
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
-from pt4al_backend.learn.networks.frozen_encoder import facts_of
+from pt4al_backend.learn.networks import TimmEncoder, TimmForm
+from pt4al_backend.learn.networks.timm_encoder import facts_of
 from pt4al_backend.learn.weights.download import fetch, is_intact, kept_at
 
 #: What a file of the folder may be called: the encoder's name with one of these.
@@ -119,7 +119,7 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
     return Weights(target, "a download")
 
 
-def load(encoder: FrozenEncoder, weights: Weights) -> None:
+def load(encoder: TimmEncoder, weights: Weights) -> None:
     """Gives an encoder its weights.
 
     Raises:
@@ -145,7 +145,7 @@ def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
     """
     from safetensors.torch import save
 
-    network = FrozenEncoder(TimmForm(encoder))
+    network = TimmEncoder(TimmForm(encoder))
     load(network, obtain(encoder, None, "auto", note))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{encoder}{SUFFIXES[0]}"

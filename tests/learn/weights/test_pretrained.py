@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.learn.networks import FrozenEncoder, TimmForm
+from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.weights.pretrained import Weights, found, keep, load, obtain
 from tests.support.encoders import ENCODER, weights_dir
 
@@ -22,7 +22,7 @@ def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def features(weights: Weights, encoder: str = ENCODER) -> torch.Tensor:
-    network = FrozenEncoder(TimmForm(encoder)).eval()
+    network = TimmEncoder(TimmForm(encoder)).eval()
     load(network, weights)
     with torch.inference_mode():
         return network(IMAGES)
@@ -122,7 +122,7 @@ def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
 
 
 def test_images_that_patches_do_not_tile_are_refused_with_a_size_that_they_do() -> None:
-    network = FrozenEncoder(TimmForm("vit_tiny_patch16_224.augreg_in21k_ft_in1k"))
+    network = TimmEncoder(TimmForm("vit_tiny_patch16_224.augreg_in21k_ft_in1k"))
     network.require_shape((32, 48))
     with pytest.raises(ConfigError, match=r"16 x 16 pixels.*image_size.*such as 96"):
         network.require_shape((98, 98))

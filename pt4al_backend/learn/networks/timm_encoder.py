@@ -1,4 +1,4 @@
-"""An encoder of timm's as a body: pretrained elsewhere, frozen here.
+"""An encoder of timm's as a body, pretrained elsewhere.
 
 timm is imported when the first encoder is made; it downloads nothing here.
 """
@@ -19,7 +19,7 @@ DYNAMIC = ("vit_", "deit")
 REMEDY = "Set encoder in the extra params to another; `pt4al weights list` prints some."
 
 
-class FrozenEncoder(Body):
+class TimmEncoder(Body):
     """A network of timm's without its classification layer; the feature map of a vision transformer is that of its patches."""
 
     form: TimmForm
