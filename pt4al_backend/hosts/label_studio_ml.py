@@ -12,9 +12,11 @@ extra params           are left in the request                              come
 events                 `TRAIN_EVENTS` of the class                          ``label_studio_ml.api.TRAIN_EVENTS``
 =====================  ===================================================  ===========================================
 
-So a project is registered by the body of its /setup, all of it in one call, and by nothing else.
+So a project is registered by the body of its /setup, all of it in one call, and by nothing else. Both releases answer any error
+with 500 and its traceback; what is refused here is answered as everywhere else, with its own status and the reason.
 """
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +24,7 @@ from contextlib import contextmanager
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pt4al_backend.errors import PT4ALError
 from pt4al_backend.hosts.process import hosted
 from pt4al_backend.server.predictions import TaskPrediction
 from pt4al_backend.server.requests import EVENTS, PredictRequest, SetupRequest, WebhookEvent
@@ -55,11 +58,30 @@ def _without_cache() -> Iterator[None]:
 
 # The releases leave no other way: 1.0.9 imports torch, and 2.x opens its cache, in the modules that hold the base class.
 with _without_torch(), _without_cache():
-    from flask import has_request_context, request
+    from flask import Response, after_this_request, has_request_context, request
     from label_studio_ml.model import LabelStudioMLBase
 
 #: 2.x makes a model for each request and keeps values for it, by project.
 BY_PROJECT = hasattr(LabelStudioMLBase, "set")
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Answers a request with the status and the reason of what is refused, whatever its route makes of the error."""
+    try:
+        yield
+    except PT4ALError as error:
+        status, body = error.status, json.dumps({"error": error.message, "remedy": error.remedy})
+
+        def answer(response: Response) -> Response:
+            response.status_code = status
+            response.set_data(body)
+            response.mimetype = "application/json"
+            return response
+
+        if has_request_context():
+            after_this_request(answer)
+        raise
 
 
 class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
@@ -79,9 +101,9 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
         if BY_PROJECT:
             super().__init__(project_id, label_config)  # calls setup()
         else:
-            super().__init__(label_config, **options)
             self.project_id = project_id
-            self.setup()
+            self.setup()  # refuses a labeling config that the base class could not read
+            super().__init__(label_config, **options)
 
     def setup(self) -> None:
         """In a /setup: takes over what it says, and keeps the model version that is served, for the answer.
@@ -90,7 +112,8 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
             BadRequest, LabelConfigUnsupported, ConfigError: nothing was changed.
         """
         if has_request_context() and request.path.endswith("/setup"):
-            self.set("model_version", self._backend.connect(SetupRequest.from_json(request.get_data())))
+            with _refusing():
+                self.set("model_version", self._backend.connect(SetupRequest.from_json(request.get_data())))
 
     def set_extra_params(self, extra_params: Mapping[str, Any] | str | None) -> None:
         """2.x hands them over by themselves; `setup` has taken them already."""
@@ -128,13 +151,15 @@ class PT4AL(LabelStudioMLBase):  # type: ignore[misc]
             UnknownProject: it names one that never connected.
         """
         payload = (data if event is not None else second) or {}
-        noted = WebhookEvent.from_fields({"action": first if event is None else event, "project": payload.get("project")})
-        self._backend.note(noted.project.id, noted.action)
+        with _refusing():
+            noted = WebhookEvent.from_fields({"action": first if event is None else event, "project": payload.get("project")})
+            self._backend.note(noted.project.id, noted.action)
         return {"project": noted.project.id, "requested": True}
 
     def predict(self, tasks: Sequence[Mapping[str, Any]], *_: object, **__: object) -> list[TaskPrediction]:
         """One prediction for each task, in their order."""
         if not tasks:
             return []
-        received = PredictRequest.from_fields({"project": self.project_id or tasks[0].get("project"), "tasks": tasks})
-        return self._backend.answer(received.project, received.tasks)
+        with _refusing():
+            received = PredictRequest.from_fields({"project": self.project_id or tasks[0].get("project"), "tasks": tasks})
+            return self._backend.answer(received.project, received.tasks)

@@ -59,9 +59,21 @@ def test_setup_registers_the_project_with_all_that_it_says(client: Any, store: S
     assert stored(store).params == {}
 
 
-@pytest.mark.parametrize("fields", [{"extra_params": {"k": 1}}, {"schema": "<View/>"}, {"schema": "<Choices"}])
-def test_refused_setup_leaves_no_trace(client: Any, store: Store, settings: ServerSettings, fields: dict[str, object]) -> None:
-    assert client.post("/setup", json=setup(**fields)).status_code >= 400
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"extra_params": {"k": 1}}, "'k'"),
+        ({"schema": "<View/>"}, "labeling config"),
+        ({"schema": "<Choices"}, "labeling config"),
+    ],
+)
+def test_refused_setup_is_a_400_with_the_reason_and_leaves_no_trace(
+    client: Any, store: Store, settings: ServerSettings, fields: dict[str, object], reason: str
+) -> None:
+    refused = client.post("/setup", json=setup(**fields))
+    assert refused.status_code == 400
+    assert reason in refused.get_json()["error"]
+    assert "Traceback" not in refused.get_data(as_text=True)
     assert client.post("/predict", json=predict(1, 2)).status_code in (200, 500)  # 1.0.9 has no model yet
     assert store.project_ids() == []
     assert WorkQueue(settings).waiting() == 0
@@ -98,6 +110,14 @@ def test_event_requests_a_look(client: Any, settings: ServerSettings) -> None:
     assert project is not None
     assert project.trainings_requested == 1
     assert WorkQueue(settings).waiting() == 1  # the look that connecting requested does both
+
+
+@ONLY_2_X
+def test_event_of_an_unknown_project_is_a_404_with_the_reason(client: Any, store: Store) -> None:
+    refused = client.post("/webhook", json=event("START_TRAINING"))
+    assert refused.status_code == 404
+    assert f"Project {PROJECT}" in refused.get_json()["error"]
+    assert store.project_ids() == []
 
 
 @ONLY_1_0_9
