@@ -148,15 +148,20 @@ class Intake:
 
     def _digest_stored(self, on_progress: Callable[[int, int], None]) -> None:
         """Finds identical images among those whose frames earlier versions stored, or were stored when this was killed."""
-        ids, rows = self._store.without_digest(self._project.id)
-        if not len(ids) or not self._project.stored_shape:
+        total, done = self._store.undigested_count(self._project.id), 0
+        if not total or not self._project.stored_shape:
             return
         with FrameFile(frames_path(self._settings, self._project), self._project.stored_shape) as stored:
-            for start in range(0, len(ids), CHECKED):
-                on_progress(start, len(ids))
-                part = slice(start, start + CHECKED)
-                digests = map(digest, stored.read(rows[part]))
-                self._store.put_digests(self._project.id, dict(zip(ids[part].tolist(), digests, strict=True)))
+            while done < total:
+                on_progress(
+                    done, total
+                )  # serves meanwhile, so tasks may be given other images: what is read is asked for afterwards
+                ids, rows = self._store.without_digest(self._project.id, CHECKED)
+                if not len(ids):
+                    return
+                digests = map(digest, stored.read(rows))
+                self._store.put_digests(self._project.id, dict(zip(ids.tolist(), digests, strict=True)))
+                done += len(ids)
 
     def _notice(self, sentence: str) -> None:
         self._store.notice(self._project, "frames", sentence)

@@ -39,9 +39,14 @@ def release(session: Session, project_id: int, ids: Sequence[int]) -> None:
 class CopyStore(Database):
     """Reads and writes which images are identical."""
 
-    def without_digest(self, project_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Task ids int64[n] and rows int64[n] of the frames that `put_digests` has not had yet."""
-        found = select(Task.id, Task.row).where(_of(project_id), lacking("undigested")).order_by(Task.row)
+    def undigested_count(self, project_id: int) -> int:
+        """How many frames `put_digests` has not had yet."""
+        with self._reading() as session:
+            return session.scalar(select(func.count()).select_from(Task).where(_of(project_id), lacking("undigested"))) or 0
+
+    def without_digest(self, project_id: int, at_most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Task ids int64[n] and rows int64[n] of the first of these, by row."""
+        found = select(Task.id, Task.row).where(_of(project_id), lacking("undigested")).order_by(Task.row).limit(at_most)
         with self._reading() as session:
             pairs = np.array([tuple(each) for each in session.execute(found)], np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]

@@ -53,9 +53,9 @@ class Pool:
     def add(self, ids: range) -> None:
         self.store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
 
-    def fetch(self) -> None:
-        fetcher: Any = Files(self.shows)
-        Intake(self.store, self.settings, fetcher, self.project, self.options, "classification").run(lambda *_: None)
+    def fetch(self, on_progress: Callable[[int, int], None] = lambda *_: None) -> None:
+        fetcher: Any = Files(lambda task_id: self.shows(task_id))
+        Intake(self.store, self.settings, fetcher, self.project, self.options, "classification").run(on_progress)
 
     def rank(self) -> None:
         ids = self.store.tasks(1).ids
@@ -179,6 +179,20 @@ def test_frames_that_an_earlier_version_stored_are_compared_as_well(store: Store
     assert store.copy_count(1) == 0
     pool.fetch()
     assert store.origins(1, range(1, 7)) == {4: 1, 5: 2, 6: 3}
+
+
+def test_task_that_is_given_another_image_while_frames_are_compared_is_no_origin(store: Store, settings: ServerSettings) -> None:
+    pool = Pool(store, settings, 4, lambda task_id: task_id % 2)
+    pool.fetch()
+    store.clear_tasks(1, frame="", copy_of=None)  # as an earlier version left it
+
+    def replace(done: int, _: int) -> None:
+        if not done and pool.shows(1) == 1:
+            pool.shows = lambda task_id: 7 if task_id == 1 else task_id % 2
+            store.put_tasks(1, [{"id": 1, "image": "other.png", "problem": ""}])
+
+    pool.fetch(replace)
+    assert store.origins(1, range(1, 5)) == {4: 2}
 
 
 class TestLabels:

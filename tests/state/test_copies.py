@@ -50,9 +50,9 @@ def test_lost_frame_leaves_its_group(store: Store) -> None:
     fill(store, "aaab")
     store.forget_frames(1, [1, 3])
     assert store.copy_count(1) == 0
-    assert store.without_digest(1)[0].tolist() == []
+    assert store.without_digest(1, 10)[0].tolist() == []
     store.set_tasks(1, {"id": [1, 3], "row": [7, 8]})
-    assert [column.tolist() for column in store.without_digest(1)] == [[1, 3], [7, 8]]
+    assert [column.tolist() for column in store.without_digest(1, 10)] == [[1, 3], [7, 8]]
 
 
 def test_pool_waits_for_no_copy_of_an_answered_image(store: Store) -> None:
