@@ -13,5 +13,5 @@ def of_unit_length(features: Features) -> Features:
     """
     scaled = features / np.maximum(np.abs(features).max(1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
     lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
-    unit: Features = np.divide(scaled, lengths, out=np.zeros_like(scaled), where=lengths > 0)
+    unit: Features = np.divide(scaled, lengths, out=scaled, where=lengths > 0)
     return unit

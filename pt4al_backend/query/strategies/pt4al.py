@@ -77,7 +77,8 @@ class PT4AL(Strategy):
         output = request.output.by_id(request.pool.ids)
         if self.first_query == "herding" and not output.confidences:  # the pretext learner's: there is no model yet
             features, labelled = output.required_features()
-            return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), request.k, request.rng)])
+            sizes = request.query_size, request.k
+            return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), sizes, request.rng)])
         wait = rounds_until(request.pool.batches, self.order, request.round)[output.positions]
         if self.sampler in COVERS:
             return Query.by_place(output.positions[_cover(self.sampler, output, wait, request)])
@@ -86,10 +87,12 @@ class PT4AL(Strategy):
         return Query(output.positions[best], scores[best])
 
 
-#: The samplers that cover a batch by features: given these, those that are covered, uncertainties, a number and chance, they give
-#: indices.
-COVERS: dict[str, Callable[[Features, Features, NDArray[np.float32], int, np.random.Generator], NDArray[np.int64]]] = {
-    "k_center": lambda features, covered, _weights, k, _rng: k_center(features, covered, k),
+Cover = Callable[[Features, Features, NDArray[np.float32], tuple[int, int], np.random.Generator], NDArray[np.int64]]
+
+#: The samplers that cover a batch by features: given these, those that are covered, uncertainties, how many the query and all
+#: are, and chance, they give indices.
+COVERS: dict[str, Cover] = {
+    "k_center": lambda features, covered, _weights, sizes, _rng: k_center(features, covered, sizes[1]),
     "herding": herd,
 }
 
@@ -101,8 +104,9 @@ def _cover(sampler: str, output: ModelOutput, wait: NDArray[np.int64], request: 
     picks = [np.empty(0, dtype=np.int64)]
     for rounds in np.unique(wait):
         batch = np.flatnonzero(wait == rounds)
-        wanted = request.k - sum(map(len, picks))
-        found = batch[COVERS[sampler](features[batch], covered, weights[batch], wanted, request.rng)]
+        done = sum(map(len, picks))
+        sizes = max(0, request.query_size - done), request.k - done
+        found = batch[COVERS[sampler](features[batch], covered, weights[batch], sizes, request.rng)]
         picks.append(found)
         covered = np.concatenate([covered, features[found]])
     return np.concatenate(picks)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pt4al_backend.query.strategies import ModelOutput, Pool, Request, herding
+from pt4al_backend.query.strategies import ModelOutput, Pool, Request, _coverage
 from pt4al_backend.query.strategies.herding import herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
@@ -22,7 +22,7 @@ def directions(*degrees: float) -> Features:
 
 def herded(features: Features, covered: Features = NOTHING, k: int = 3, weights: list[float] | None = None) -> list[int]:
     given_weights = np.ones(len(features)) if weights is None else np.array(weights)
-    return herd(features, covered, given_weights.astype(np.float32), k, np.random.default_rng(0)).tolist()
+    return herd(features, covered, given_weights.astype(np.float32), (k, k), np.random.default_rng(0)).tolist()
 
 
 def by_computing_all(features: Features, covered: Features, weights: NDArray[np.float32], k: int) -> float:
@@ -71,16 +71,42 @@ def test_bounds_lose_nothing_against_computing_all_gains(seed: int, n: int, know
     rng = np.random.default_rng(seed)
     features, covered = rng.normal(size=(n, 4)).astype(np.float32), rng.normal(size=(known, 4)).astype(np.float32)
     weights = rng.random(n).astype(np.float32)
-    picks = herd(features, covered, weights, k, rng).tolist()
+    picks = herd(features, covered, weights, (k, k), rng).tolist()
     assert coverage(features, covered, weights, picks) == pytest.approx(by_computing_all(features, covered, weights, k), rel=1e-4)
 
 
-def test_large_pool_asks_a_draw_and_takes_its_picks_from_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(herding, "MOST_COVERED", 40)
-    monkeypatch.setattr(herding, "BLOCK", 16)
+@pytest.mark.parametrize("kept", [_coverage.MOST_KEPT, 0])
+def test_large_pool_asks_a_draw_and_takes_its_picks_from_all(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
+    monkeypatch.setattr(_coverage, "MOST_KEPT", kept)
+    monkeypatch.setattr(_coverage, "MOST_COVERED", 40)
+    monkeypatch.setattr(_coverage, "BLOCK", 16)
     around = np.concatenate([np.arange(100) / 50, 120 + np.arange(60) / 50, 240 + np.arange(40) / 50])
     picks = herded(directions(*around))
     assert sorted(np.digitize(picks, [100, 160]).tolist()) == [0, 1, 2]
+
+
+def parted(features: Features, sizes: tuple[int, int], seed: int = 0) -> list[int]:
+    weights = np.ones(len(features), np.float32)
+    return herd(features, features[:0], weights, sizes, np.random.default_rng(seed)).tolist()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_parts_of_a_pool_find_together_what_covers_it(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    monkeypatch.setattr(_coverage, "MOST_CANDIDATES", 60)
+    around = np.concatenate([np.arange(100) / 50, 120 + np.arange(60) / 50, 240 + np.arange(40) / 50])
+    picks = parted(directions(*around), (3, 3), seed)
+    assert np.digitize(picks, [100, 160]).tolist() == [0, 1, 2]
+    assert picks == parted(directions(*around), (3, 3), seed)
+
+
+@given(st.integers(0, 2**32), st.integers(0, 90), st.integers(0, 12), st.integers(0, 12))
+def test_reserve_changes_no_query_of_a_pool_in_parts(seed: int, n: int, query: int, reserve: int) -> None:
+    features = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_coverage, "MOST_CANDIDATES", 30)
+        picks = parted(features, (query, query + reserve), seed)
+        assert len(set(picks)) == min(query + reserve, n)
+        assert picks[:query] == parted(features, (query, query), seed)
 
 
 def pool(n: int, batches: list[int]) -> Pool:

@@ -1,0 +1,146 @@
+"""Coverage by greedy picks: each adds most to what those before it cover. Herding and ProbCover differ in their kernel."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.query.strategies._lengths import of_unit_length
+
+Features = NDArray[np.float32]
+Weights = NDArray[np.float32]
+Indices = NDArray[np.int64]
+#: Turns the negative squared distances of a block, float32[a, b], into the kernel's values, in place.
+Kernel = Callable[[Features], Features]
+
+#: The most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
+MOST_COVERED = 4_000
+#: The most tasks that compete at once; a larger pool is parted.
+MOST_CANDIDATES = 100_000
+#: Rows of the kernel that are computed at once, when all gains are found and when the largest are found again.
+BLOCK, SMALL_BLOCK = 1_024, 32
+#: The most numbers of the kernel that are kept, 256 MB; of a larger one rows are computed whenever they are needed.
+MOST_KEPT = 64_000_000
+
+
+def gaussian(squares: Features) -> Features:
+    """exp(-|x - y|^2)."""
+    return np.exp(squares, out=squares)
+
+
+def ball(radius: float) -> Kernel:
+    """1 where |x - y| is at most ``radius``, else 0."""
+
+    def inside(squares: Features) -> Features:
+        return np.greater_equal(squares, np.float32(-(radius**2)), out=squares, dtype=np.float32, casting="unsafe")
+
+    return inside
+
+
+def cover_greedily(
+    features: Features, covered: Features, weights: Weights, sizes: tuple[int, int], rng: np.random.Generator, kernel: Kernel
+) -> Indices:
+    """Indices int64[min(k, n)] into ``features`` float32[n, d]: each adds most to the weighted coverage by those before it.
+
+    Features are scaled to unit length. The cover c(x) of a task is its largest kernel with anything in ``covered`` float32[l, d]
+    or picked before. A pick y adds the sum over tasks x of w(x) max(0, k(x, y) - c(x)), with ``weights`` w float32[n]. Equal
+    gains go to the lowest index. When nothing adds anything, what is left follows by index. ``sizes`` are those of the query and
+    of all picks, k; a reserve changes nothing about its query.
+
+    The sum can only shrink as picks are made, so a gain that was computed earlier is a bound, and only the tasks with the
+    largest bounds are computed again: the result is that of computing all. Memory O(n d), not O(n^2).
+
+    More than ``MOST_CANDIDATES`` are parted at random. Each part picks as many as are wanted of all, and of what the parts found
+    the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman, Karbasi,
+    Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013).
+    """
+    query, k = sizes
+    asked = _asked(len(features), rng)
+    if len(features) <= MOST_CANDIDATES:
+        return _greedy(features, covered, features[asked], weights[asked], k, kernel)
+    orders = []
+    for part in map(np.sort, np.array_split(rng.permutation(len(features)), -(-len(features) // MOST_CANDIDATES))):
+        own = part[_asked(len(part), rng)]
+        orders.append(part[_greedy(features[part], covered, features[own], weights[own], k, kernel)])
+    picks = np.empty(0, np.int64)
+    for size in (min(query, k), k):
+        found = np.setdiff1d(np.concatenate([order[:size] for order in orders]), picks)
+        there = np.concatenate([covered, features[picks]])
+        more = _greedy(features[found], there, features[asked], weights[asked], size - len(picks), kernel)
+        picks = np.concatenate([picks, found[more]])
+    return picks
+
+
+def _asked(count: int, rng: np.random.Generator) -> Indices:
+    """Those of ``count`` tasks whose coverage is summed, ascending."""
+    return np.arange(count) if count <= MOST_COVERED else np.sort(rng.choice(count, MOST_COVERED, replace=False))
+
+
+def _greedy(features: Features, covered: Features, asked: Features, weights: Weights, k: int, kernel: Kernel) -> Indices:
+    """Picks of ``features`` by the coverage of what is ``asked``, float32[t, d] with ``weights`` float32[t]."""
+    points, targets = of_unit_length(features), of_unit_length(asked)
+    cover = np.zeros(len(targets), np.float32)
+    for block in blocks(len(covered)):
+        np.maximum(cover, kernel(negative_squares(of_unit_length(covered[block]), targets)).max(0), out=cover)
+    values = _Values(points, targets, kernel)
+
+    def gains(rows: Indices | slice) -> NDArray[np.float32]:
+        added = values[rows] - cover
+        return np.asarray(np.maximum(added, 0, out=added) @ weights, np.float32)
+
+    bounds = np.concatenate([gains(block) for block in blocks(len(points))] or [np.empty(0, np.float32)])
+    picks = np.empty(max(0, min(k, len(points))), np.int64)
+    for place in range(len(picks)):
+        pick = picks[place] = _largest(bounds, gains)
+        np.maximum(cover, values[pick : pick + 1][0], out=cover)
+        bounds[pick] = -np.inf
+    return picks
+
+
+def _largest(bounds: NDArray[np.float32], gains: Callable[[Indices], NDArray[np.float32]]) -> int:
+    """The index of the largest gain, the lowest of equals; ``bounds`` float32[n] become gains where these are computed."""
+    fresh = np.zeros(len(bounds), np.bool_)
+    while True:
+        best = int(bounds.argmax())
+        if fresh[best] or np.isneginf(bounds[best]):
+            return best
+        count = min(SMALL_BLOCK, len(bounds))
+        rows = np.sort(np.argpartition(-bounds, count - 1)[:count])
+        rows = rows[~fresh[rows] & np.isfinite(bounds[rows])]
+        rows = rows if best in rows else np.append(rows, best)
+        bounds[rows] = np.minimum(bounds[rows], gains(rows))  # rounding must not raise a bound
+        fresh[rows] = True
+
+
+class _Values:
+    """Rows float32[b, t] of a kernel of points with targets; all of them are kept where there are few."""
+
+    def __init__(self, points: Features, targets: Features, kernel: Kernel) -> None:
+        self._points, self._targets, self._kernel = points, targets, kernel
+        self._kept: Features | None = None
+        if len(points) * len(targets) <= MOST_KEPT:
+            self._kept = np.empty((len(points), len(targets)), np.float32)
+            for block in blocks(len(points)):
+                self._kept[block] = self._computed(block)
+
+    def __getitem__(self, rows: Indices | slice) -> Features:
+        return self._computed(rows) if self._kept is None else self._kept[rows]
+
+    def _computed(self, rows: Indices | slice) -> Features:
+        return self._kernel(negative_squares(self._points[rows], self._targets))
+
+
+def negative_squares(points: Features, others: Features) -> Features:
+    """-|x - y|^2, at most 0, float32[a, b] for points float32[a, d] and [b, d] of unit length, or zeros."""
+    lengths, other_lengths = (np.einsum("nd,nd->n", each, each) for each in (points, others))
+    found = points @ others.T
+    found *= 2  # in place: writing matrices anew takes longer than multiplying
+    found -= lengths[:, None]
+    found -= other_lengths
+    squares: Features = np.minimum(found, 0, out=found)
+    return squares
+
+
+def blocks(count: int) -> list[slice]:
+    """Slices of ``BLOCK`` rows."""
+    return [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
