@@ -20,7 +20,7 @@ def missing(arms: Sequence[Arm], truth: Truth, device: str) -> dict[str, list[Ar
     by_network: dict[str | None, list[Arm]] = {}
     for arm in arms:
         options = arm.options(**truth.params)
-        if options.init == "imagenet":
+        if options.init == "imagenet" and not options.pretrained_encoder:
             form = MAIN_TASKS.load(truth.task, MainTask).form(truth.shape, options, devices.choose(device))
             by_network.setdefault(form.imagenet, []).append(arm)
     found: dict[str, list[Arm]] = {}

@@ -86,7 +86,7 @@ def common(truth: Truth, options: ProjectSettings, device: str) -> Common:
         "masks": truth.masks,
         "settings": options,
         "device": cast(Device, device),  # what a job's type refuses, the command has refused already
-        "pretrained": server_settings().pretrained if options.init == "imagenet" or options.frozen_encoder else "off",
+        "pretrained": server_settings().pretrained if options.init == "imagenet" or options.pretrained_encoder else "off",
         "weights": server_settings().weights_dir,
         "frames": truth.pixels,
         "stored": truth.stored,

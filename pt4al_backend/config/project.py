@@ -141,9 +141,14 @@ class ProjectSettings(BaseModel):
         max_length=200,
         pattern=r"^[A-Za-z0-9_.]+$",
         description="Segmentation: the network under the segmenter, `resnet18`, `resnet34`, `resnet50`, `resnet101` or "
-        "`mobilenet_v2`; empty: resnet101 on a GPU, resnet18 on a CPU. Classification: a pretrained network by its name in timm, "
-        "which stays as it is: its features are computed once, and each round trains a head on them; empty: a ResNet-18 that is "
-        "trained from the pretext learner's weights.",
+        "`mobilenet_v2`; empty: resnet101 on a GPU, resnet18 on a CPU. Classification: a pretrained network by its name in timm; "
+        "empty: a ResNet-18 that is trained from the pretext learner's weights.",
+    )
+    tuning: Annotated[Literal["auto", "head", "full"], Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = (
+        Field(
+            "auto",
+            description="Of a pretrained encoder: `head` trains what is on it alone, `full` trains it as well; auto is `head`.",
+        )
     )
     architecture: Annotated[Literal["deeplabv3plus", "deeplabv3"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
         "deeplabv3plus", description="Segmentation: the segmenter."
@@ -161,7 +166,8 @@ class ProjectSettings(BaseModel):
         description="Segmentation: share of an image's pixels, the least certain, that its confidence is the mean of.",
     )
     init: Annotated[Literal["auto", "pretext", "imagenet", "fresh"], Affects.LEARNER, Affects.MODEL] = Field(
-        "auto", description="Weights that every round's training starts from; auto: the pretext learner's."
+        "auto",
+        description="Weights that a round's training starts from; auto: a pretrained encoder's own, else the pretext learner's.",
     )
     warm_start: Annotated[bool, Affects.MODEL] = Field(False, description="Start from the previous round's weights instead.")
     epochs: Annotated[int | None, Affects.MODEL] = Field(
@@ -235,9 +241,14 @@ class ProjectSettings(BaseModel):
         return self
 
     @property
-    def frozen_encoder(self) -> str:
-        """The pretrained encoder whose features a head is trained on, "" for none."""
+    def pretrained_encoder(self) -> str:
+        """The pretrained encoder by its name in timm, "" for none."""
         return self.encoder if self.encoder and self.encoder not in SEGMENTER_ENCODERS else ""
+
+    @property
+    def frozen_encoder(self) -> str:
+        """The pretrained encoder if it stays as it is, "" for none."""
+        return "" if self.tuning == "full" else self.pretrained_encoder
 
     @classmethod
     def stored(cls, given: Any) -> Self:

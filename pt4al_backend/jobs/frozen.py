@@ -13,18 +13,17 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import LearnSpec, RankSpec
-from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn import saved
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
 from pt4al_backend.learn.frozen.features import Features, blocks
 from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
 from pt4al_backend.learn.networks import TimmEncoder
-from pt4al_backend.learn.networks.timm_encoder import facts_of
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
 from pt4al_backend.learn.tasks.whole_image import WholeImage
 from pt4al_backend.learn.weights.initial import Source
-from pt4al_backend.learn.weights.pretrained import load, obtain
+from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 
@@ -43,7 +42,7 @@ def rank(job: Job[RankSpec], report: Report) -> None:
     rows = job.rows("rows.npy")
     start = time.monotonic()
     if job.spec.learner is None:
-        learner = Rotation(networks.build(job.form()))
+        learner = Rotation(job.body())
         weights = _given_weights(job, _encoder_of(learner), report)
     else:  # with the weights that it was ranked with, whatever lies on this machine now
         learner, weights = _saved_learner(job.spec.learner)
@@ -97,7 +96,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         TrainingImpossible: fewer than two classes, an unknown label, or no weights of the encoder.
         StoreCorrupt: the frame file is damaged.
     """
-    task = MAIN_TASKS.load(job.spec.task, WholeImage)(networks.build(job.form()), job.spec.classes, job.spec.shape, job.settings)
+    task = MAIN_TASKS.load(job.spec.task, WholeImage)(job.body(), job.spec.classes, job.spec.shape, job.settings)
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
         start = time.monotonic()
         weights = _given_weights(job, _encoder_of(task), report)
@@ -150,10 +149,4 @@ def _given_weights(job: Job[Any], encoder: TimmEncoder, report: Report) -> Json:
     def note(text: str) -> None:
         report(Progress(Phase.PREPARING, note=text))
 
-    encoder.require_shape(job.spec.shape)
-    name = encoder.form.encoder
-    weights = obtain(name, job.spec.weights, job.spec.pretrained, note)
-    load(encoder, weights)
-    licence, digest = facts_of(name).license or "unknown", weights.digest
-    note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
-    return {"encoder": name, "source": weights.source, "file": weights.file.name, "sha256": digest, "licence": licence}
+    return give(encoder, job.spec.weights, job.spec.pretrained, note)

@@ -22,10 +22,10 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs.folder import CHECKPOINT, RESULT, SPEC
 from pt4al_backend.jobs.spec import JobSpec, parse
-from pt4al_backend.learn import devices
+from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.minibatches import Targets
-from pt4al_backend.learn.networks import MEAN, STD, Form
+from pt4al_backend.learn.networks import MEAN, STD, Body, Form, TimmEncoder
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.weights.initial import InitialWeights
 from pt4al_backend.phases import Phase
@@ -79,6 +79,17 @@ class Job(Generic[Spec]):
         """The form of this job's bodies."""
         return MAIN_TASKS.load(self.spec.task, MainTask).form(self.spec.shape, self.settings, self.device)
 
+    def body(self) -> Body:
+        """A body of that form, with fresh weights.
+
+        Raises:
+            ConfigError: there is no such encoder, or it cannot see images of this job's shape.
+        """
+        body = networks.build(self.form())
+        if isinstance(body, TimmEncoder):
+            body.require_shape(self.spec.shape)
+        return body
+
     def rows(self, name: str) -> NDArray[np.int64]:
         """An array of rows of the frame file, int64 [n], beside the job."""
         return np.asarray(np.load(self.folder / name, allow_pickle=False), dtype=np.int64)
@@ -107,7 +118,7 @@ class Job(Generic[Spec]):
             report(Progress(Phase.PREPARING, note=text))
 
         init, warm_start = self.settings.init, self.settings.warm_start
-        return InitialWeights(init, warm_start, self.spec.learner, previous, self.spec.pretrained, note)
+        return InitialWeights(init, warm_start, self.spec.learner, previous, self.spec.pretrained, self.spec.weights, note)
 
     def manifest(self, form: Form) -> dict[str, Any]:
         """What a manifest says of a network and its frames, enough to load it elsewhere."""

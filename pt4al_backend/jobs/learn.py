@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import LearnSpec
-from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
@@ -25,6 +26,7 @@ from pt4al_backend.learn.minibatches import Data, Targets
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.progress import Report
 
 
@@ -45,7 +47,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
     if job.settings.frozen_encoder:
         return frozen.learn(job, report)
     torch.manual_seed(job.settings.seed)
-    task = MAIN_TASKS.load(job.spec.task, MainTask)(networks.build(job.form()), job.spec.classes, job.spec.shape, job.settings)
+    task = MAIN_TASKS.load(job.spec.task, MainTask)(job.body(), job.spec.classes, job.spec.shape, job.settings)
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
         rows, targets = job.labelled("train", task, scratch)
         control = job.labelled("control", task, scratch)
@@ -54,7 +56,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         training_data = task.training_data(frames, rows, targets)
         trainable, tested = companion.trainable(), StoredImages(frames, control[0], Centre(job.spec.shape))
         best = BestEpoch(task, trainable, tested, control[1], job.device) if job.spec.best_epoch else None
-        recipe, used, earlier = _train(job, task, trainable, training_data, report, best)
+        recipe, begun, earlier = _train(job, task, trainable, training_data, report, best)
         trained = time.monotonic()
         evaluation = _evaluate(job, task, frames, control, rows, scratch / "masks", report)
         scored = time.monotonic()
@@ -72,7 +74,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
             **job.manifest(task.body.form),
             "kind": "model",
             "classes": job.spec.classes,
-            "init": used,
+            **begun,
             "recipe": asdict(recipe),
             "seconds": {"train": earlier + trained - start, "score": scored - trained, **accompanied},
             "train_size": len(rows),
@@ -87,10 +89,11 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
 
 def _train(
     job: Job[LearnSpec], task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
-) -> tuple[Recipe, str, float]:
-    """The recipe, where the initial weights came from, and the seconds that earlier processes worked on it."""
-    used = job.initial_weights(report, job.spec.previous).init_task(task)
-    recipe = task.recipe(len(training_data), job.device, fresh=used == "fresh")
+) -> tuple[Recipe, Json, float]:
+    """The recipe, what the manifest says of the initial weights, and the seconds that earlier processes worked on it."""
+    sources = job.initial_weights(report, job.spec.previous)
+    used = sources.init_task(task)
+    recipe = task.recipe(len(training_data), job.device, fresh=used is Source.FRESH)
     training = Training(
         trained,
         training_data,
@@ -105,7 +108,7 @@ def _train(
     training.run()
     if best is not None:
         best.restore()
-    return recipe, used, training.earlier
+    return recipe, sources.described(used), training.earlier
 
 
 def _evaluate(

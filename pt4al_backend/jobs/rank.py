@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import RankSpec
-from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.inference import infer, score, scoring_size
@@ -25,6 +26,7 @@ from pt4al_backend.learn.pretext import holdout
 from pt4al_backend.learn.pretext.base import Pretext
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.stored_images import StoredImages
+from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
 
@@ -48,9 +50,9 @@ def rank(job: Job[RankSpec], report: Report) -> None:
     with FrameFile(job.spec.frames, job.spec.stored) as frames:
         start = time.monotonic()
         if job.spec.learner is None:
-            learner, init, earlier = _train_learner(job, StoredImages(frames, rows[~held], Centre(job.spec.shape)), report)
+            learner, begun, earlier = _train_learner(job, StoredImages(frames, rows[~held], Centre(job.spec.shape)), report)
         else:
-            learner, init, earlier = saved.load_learner(job.spec.learner), "pretext", 0.0
+            learner, begun, earlier = saved.load_learner(job.spec.learner), {"init": "pretext"}, 0.0
         trained = time.monotonic()
         images = StoredImages(frames, rows, Centre(job.spec.shape))
         size = scoring_size(job.device, job.spec.shape, learner.views)
@@ -64,7 +66,7 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         **job.manifest(learner.body.form),
         "kind": "ranking",
         "pretext": learner.name,
-        "init": init,
+        **begun,
         "quality": learner.quality(scores[held] if held.any() else scores).model_dump(),
         "seconds": seconds,
         "images": len(rows),
@@ -83,15 +85,16 @@ def rank(job: Job[RankSpec], report: Report) -> None:
             np.save(folder / "features.npy", features)
 
 
-def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> tuple[Pretext, str, float]:
-    """The learner, where its initial weights came from, and the seconds that earlier processes worked on it."""
-    body = networks.build(job.form())
-    used = job.initial_weights(report).init_learner(body)
+def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> tuple[Pretext, Json, float]:
+    """The learner, what the manifest says of its initial weights, and the seconds that earlier processes worked on it."""
+    body = job.body()
+    sources = job.initial_weights(report)
+    used = sources.init_learner(body)
     learner = PRETEXTS.load(job.settings.pretext or MAIN_TASK_FACTS[job.spec.task].pretext, Pretext)(body)
     training = Training(
         learner,
         images,
-        learner.recipe(len(images), job.settings, job.device, fresh=used == "fresh"),
+        learner.recipe(len(images), job.settings, job.device, fresh=used is Source.FRESH),
         device=job.device,
         seed=job.settings.seed,
         phase=Phase.PRETEXT,
@@ -99,7 +102,7 @@ def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> 
         checkpoint=job.checkpoint,
     )
     training.run()
-    return learner, used, training.earlier
+    return learner, sources.described(used), training.earlier
 
 
 def _features(job: Job[RankSpec], learner: Pretext, images: StoredImages, report: Report) -> NDArray[np.float16]:

@@ -7,18 +7,21 @@ does not pay on a CPU (docs/numbers.md), and it was not tried on a GPU, nor were
 
 import math
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.checkpoint import Checkpoint, TrainingState
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.minibatches import Data, Minibatch, cut_evenly, stream
+from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.placement import placed
 from pt4al_backend.phases import Phase
@@ -50,7 +53,8 @@ def extend_epochs(epochs: int, images: int, minibatch_size: int) -> int:
 class Recipe:
     """How an objective is trained: SGD with Nesterov momentum (the official code has plain momentum).
 
-    ``warmup`` is the part of the training, 0..1, in which the learning rate climbs.
+    ``warmup`` is the part of the training, 0..1, in which the learning rate climbs. ``layer_decay`` is what each level of a body
+    (``Body.levels``) learns at, of the learning rate of the level above it.
     """
 
     epochs: int
@@ -60,11 +64,25 @@ class Recipe:
     warmup: float = 0.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    layer_decay: float = 1.0
 
     def rate(self, done: float) -> float:
         """The learning rate when the part ``done`` (0..1) of the training is done."""
         climb = min(1.0, done / self.warmup) if self.warmup else 1.0
         return self.learning_rate * climb * SCHEDULES[self.schedule](done)
+
+
+def by_rate(model: nn.Module, layer_decay: float) -> Mapping[float, list[nn.Parameter]]:
+    """The weights that are learned, by their share of the rate: 1 above a body, in it ``layer_decay`` of the level above."""
+    shares = dict.fromkeys(model.parameters(), 1.0)
+    for body in (module for module in model.modules() if isinstance(module, Body)):
+        for below, level in enumerate(reversed(body.levels()), 1):
+            shares.update(dict.fromkeys(level, layer_decay**below))
+    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for parameter, share in shares.items():
+        if parameter.requires_grad:
+            groups[share].append(parameter)
+    return groups
 
 
 class Training:
@@ -109,8 +127,10 @@ class Training:
         self._after_epoch = after_epoch
         self.earlier, self._began = 0.0, time.monotonic()
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        groups = by_rate(self._model, recipe.layer_decay)
+        self._shares = list(groups)
         self._optimizer = torch.optim.SGD(
-            self._model.parameters(),
+            [{"params": parameters} for parameters in groups.values()],
             lr=recipe.learning_rate,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
@@ -161,8 +181,8 @@ class Training:
     def _step(self, part: NDArray[np.int64], minibatch: Minibatch, rng: np.random.Generator, done: int) -> None:
         middle = (self._epoch + (done + len(part) / 2) / len(self._data)) / self._recipe.epochs
         self._objective.done = middle
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._recipe.rate(middle)
+        for group, share in zip(self._optimizer.param_groups, self._shares, strict=True):
+            group["lr"] = share * self._recipe.rate(middle)
         self._optimizer.zero_grad()
         with autocast(self._device):
             loss = self._objective.loss(minibatch, rng)

@@ -125,21 +125,25 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
 
 def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
     """Refuses an encoder that the main task cannot use, and what cannot be done on a frozen one."""
+    if settings.tuning == "head" and not settings.pretrained_encoder:
+        what = "Setting 'tuning': 'head' trains what is on a pretrained encoder; 'encoder' names none of timm's."
+        raise ConfigError(what, f"Set encoder to a name that `pt4al weights list` prints, or leave tuning at auto. {where}")
+    if task == "segmentation" and settings.pretrained_encoder:
+        names = ", ".join(map(repr, SEGMENTER_ENCODERS))
+        what = f"Setting 'encoder': {settings.pretrained_encoder!r} is none of segmentation's, which are {names}."
+        raise ConfigError(what, where)
     encoder = settings.frozen_encoder
     if not encoder:
         return
-    if task == "segmentation":
-        names = ", ".join(map(repr, SEGMENTER_ENCODERS))
-        raise ConfigError(f"Setting 'encoder': {encoder!r} is none of segmentation's, which are {names}.", where)
     if strategy_of(settings, settings.batches or settings.rounds).companion:
         key = "sampler" if settings.strategy == "pt4al" else "strategy"
         raise ConfigError(
             f"Setting {key!r}: {getattr(settings, key)!r} trains a network beside the model, as a frozen encoder cannot.",
-            f"Choose another, or leave 'encoder' empty. {where}",
+            f"Choose another, or set 'tuning' to 'full'. {where}",
         )
     if settings.pretext not in (None, "rotation"):
         what = f"Setting 'pretext': on the frozen encoder {encoder!r} there is rotation alone, not {settings.pretext!r}."
-        raise ConfigError(what, f"Leave one of both empty. {where}")
+        raise ConfigError(what, f"Leave 'pretext' empty, or set 'tuning' to 'full'. {where}")
 
 
 @dataclass(frozen=True, eq=False)

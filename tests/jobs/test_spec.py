@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "pretext_epochs": (3, {"ranking restarts"}),
     "pretext_holdout": (0.2, {"ranking restarts"}),
     "encoder": ("resnet34", {"training restarts", "ranking restarts", "ranks again"}),
+    "tuning": ("full", {"training restarts", "ranking restarts", "ranks again"}),
     "architecture": ("deeplabv3", {"training restarts", "ranking restarts", "ranks again"}),
     "unlabelled": ("ignore", {"training restarts"}),
     "background": ("road", {"training restarts"}),

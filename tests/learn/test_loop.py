@@ -11,9 +11,12 @@ from torch import Tensor
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.loop import Recipe, Training
+from pt4al_backend.learn.minibatches import Minibatch
+from pt4al_backend.learn.networks import Classifier, TimmEncoder, TimmForm
 from pt4al_backend.learn.objective import Objective
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
+from tests.support.encoders import ENCODER
 from tests.support.objectives import Points, Sum
 
 pytestmark = pytest.mark.training
@@ -115,3 +118,32 @@ def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
 def test_step_schedule_is_the_papers() -> None:
     step = Recipe(epochs=200, minibatch_size=128, learning_rate=0.1, schedule="step")
     assert [step.rate(epoch / 200) for epoch in (0, 159, 160, 199)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
+class Steady(Objective):
+    """Its loss has the gradient 1 in every weight of a classifier on a pretrained encoder."""
+
+    outputs = 1
+
+    def __init__(self) -> None:
+        self.model: Classifier = Classifier(TimmEncoder(TimmForm(ENCODER)), 2)
+
+    def loss(self, minibatch: Minibatch, _: np.random.Generator) -> Tensor:
+        return torch.stack([parameter.sum() for parameter in self.model.parameters()]).sum()
+
+    def scores(self, images: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def test_levels_of_an_encoder_learn_the_less_the_nearer_to_the_pixels() -> None:
+    objective = Steady()
+    before = {name: value.detach().clone() for name, value in objective.model.named_parameters()}
+    decaying = Recipe(epochs=1, minibatch_size=8, learning_rate=0.1, weight_decay=0.0, layer_decay=0.5)
+    Training(objective, Points(8), decaying, device=CPU).run()
+    after = {name: value.detach() for name, value in objective.model.named_parameters()}
+    moved = {name: float((before[name] - value).abs().mean()) for name, value in after.items()}
+    levels = ("head", "body.net.conv_head", "body.net.blocks.4", "body.net.blocks.3", "body.net.blocks.0", "body.net.conv_stem")
+    shares = [
+        {round(share / moved["head.bias"], 3) for name, share in moved.items() if name.startswith(level)} for level in levels
+    ]
+    assert shares == [{1.0}, {0.5}, {0.5}, {0.25}, {0.031}, {0.016}]

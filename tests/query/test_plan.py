@@ -187,6 +187,14 @@ def test_what_a_frozen_encoder_cannot_do_is_refused(settings: dict[str, str], ta
     with pytest.raises(ConfigError, match=problem):
         require_fit(ProjectSettings(encoder="tf_efficientnet_lite0", **settings), task)
     require_fit(ProjectSettings(encoder="tf_efficientnet_lite0"), "classification")
+    if task == "classification":
+        require_fit(ProjectSettings(encoder="tf_efficientnet_lite0", tuning="full", **settings), task)
+
+
+@pytest.mark.parametrize("encoder", [None, "resnet18"])
+def test_head_without_a_pretrained_encoder_is_refused(encoder: str | None) -> None:
+    with pytest.raises(ConfigError, match=r"'tuning': 'head'.*'encoder' names none"):
+        require_fit(ProjectSettings(encoder=encoder, tuning="head"), "classification")
 
 
 def test_choice_without_a_model_follows_the_ranking() -> None:

@@ -7,7 +7,7 @@ preprocessing.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -89,6 +89,8 @@ class Body(nn.Module, ABC):
     form: Form
     features: int
     widths: tuple[int, ...]  #: channels of ``maps``
+    #: What each of ``levels`` learns at, of the learning rate of the level above it, once it has weights from elsewhere.
+    layer_decay: ClassVar[float] = 1.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -105,6 +107,10 @@ class Body(nn.Module, ABC):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.maps(images)[-1]
+
+    def levels(self) -> list[list[nn.Parameter]]:
+        """All weights by depth, those next to the pixels first."""
+        return [list(self.parameters())]
 
     @abstractmethod
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:

@@ -5,10 +5,10 @@ timm is imported when the first encoder is made; it downloads nothing here.
 
 import difflib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import Shape
@@ -22,6 +22,8 @@ REMEDY = "Set encoder in the extra params to another; `pt4al weights list` print
 class TimmEncoder(Body):
     """A network of timm's without its classification layer; the feature map of a vision transformer is that of its patches."""
 
+    #: Common in fine-tuning (Howard and Ruder 2018 have 1 / 2.6 a layer; Bao et al. 2022 have 0.65 to 0.75 a block).
+    layer_decay: ClassVar[float] = 0.75
     form: TimmForm
     net: Any
 
@@ -77,6 +79,13 @@ class TimmEncoder(Body):
             return features
         patches = features[:, self.net.num_prefix_tokens :]
         return patches.transpose(1, 2).reshape(len(features), -1, *size)
+
+    def levels(self) -> list[list[nn.Parameter]]:
+        """Stem, stages or blocks, and what is on them, as timm divides a network."""
+        from timm.models import group_parameters
+
+        levels = group_parameters(self.net, self.net.group_matcher(coarse=True), return_values=True)
+        return list(levels.values())
 
     def load_imagenet(self, weights: Mapping[str, Tensor]) -> None:
         own = self.net.state_dict()

@@ -121,6 +121,7 @@ class MainTask(Trainable):
             learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
             schedule=settings.schedule,
             warmup=0.05 if settings.schedule == "cosine" else 0.0,
+            layer_decay=1.0 if fresh else self.body.layer_decay,
         )
 
     # predicting

@@ -28,9 +28,9 @@ class WholeImage(MainTask):
 
     @staticmethod
     def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
-        """A frozen encoder if one is set, else ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
-        if settings.frozen_encoder:
-            return TimmForm(settings.frozen_encoder)
+        """A pretrained encoder if one is set, else ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
+        if settings.pretrained_encoder:
+            return TimmForm(settings.pretrained_encoder)
         return ResNetForm.of(shape, settings.width or (64 if device.type == "cuda" else 16))
 
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:

@@ -1,21 +1,22 @@
 """Which source a training's initial weights come from.
 
 By default (``init = auto``) the main task starts from the pretext learner's weights, which saved more labels than any strategy
-(docs/results/initial-weights.md).
+(docs/results/initial-weights.md). An encoder of timm's that is trained starts from its own, and so does its pretext learner.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.learn.networks import Body
+from pt4al_backend.learn.networks import Body, TimmEncoder
 from pt4al_backend.learn.saved import load_learner, load_model
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.learn.weights import imagenet
+from pt4al_backend.learn.weights import imagenet, pretrained
 
 Init = Literal["auto", "pretext", "imagenet", "fresh"]
 
@@ -26,7 +27,7 @@ class Source(StrEnum):
     PREVIOUS = "previous"  #: the previous round's model
     PRETEXT = "pretext"
     IMAGENET = "imagenet"
-    PRETRAINED = "pretrained"  #: a frozen encoder's
+    PRETRAINED = "pretrained"  #: of an encoder of timm's
     FRESH = "fresh"
 
 
@@ -35,6 +36,14 @@ ORDER: dict[Init, tuple[Source, ...]] = {
     "auto": (Source.PRETEXT,),
     "pretext": (Source.PRETEXT,),
     "imagenet": (Source.IMAGENET, Source.PRETEXT),
+    "fresh": (),
+}
+
+#: The same for encoders of timm's.
+PRETRAINED_ORDER: dict[Init, tuple[Source, ...]] = {
+    "auto": (Source.PRETRAINED,),
+    "pretext": (Source.PRETEXT, Source.PRETRAINED),
+    "imagenet": (Source.PRETRAINED,),
     "fresh": (),
 }
 
@@ -51,7 +60,11 @@ class InitialWeights:
         learner: artefact of the pretext learner, if there is one.
         previous: artefact of the previous round's model, if there is one.
         pretrained: the server's setting of that name.
+        folder: with weights of pretrained encoders.
         note: gets a sentence for the user where a source that was wanted is not used.
+
+    Attributes:
+        file: what a manifest says of the file of a pretrained encoder, once weights came out of it.
     """
 
     init: Init
@@ -59,22 +72,36 @@ class InitialWeights:
     learner: Path | None
     previous: Path | None
     pretrained: str
+    folder: Path | None
     note: Note
+    file: Json = field(default_factory=dict)
 
     def init_learner(self, body: Body) -> Source:
-        """Gives the pretext learner's body its initial weights; returns their source, ImageNet (where they fit) or fresh."""
+        """Gives the pretext learner's body its initial weights; returns their source: a file, ImageNet (where they fit) or fresh.
+
+        Raises:
+            TrainingImpossible: there are no weights of an encoder of timm's.
+        """
+        if isinstance(body, TimmEncoder):
+            return Source.PRETRAINED if self.init != "fresh" and self._from_file(body) else Source.FRESH
         wanted = self.init == "imagenet" or (self.init == "auto" and body.form.imagenet is not None)
         return Source.IMAGENET if wanted and self._from_imagenet(body) else Source.FRESH
 
     def init_task(self, task: MainTask) -> Source:
-        """Gives the main task's model its initial weights; returns their source."""
+        """Gives the main task's model its initial weights; returns their source.
+
+        Raises:
+            TrainingImpossible: there are no weights of an encoder of timm's.
+        """
         take: dict[Source, Callable[[], bool]] = {
             Source.PREVIOUS: lambda: self._from_previous(task),
             Source.PRETEXT: lambda: self._from_learner(task.body),
             Source.IMAGENET: lambda: self._from_imagenet(task.body),
+            Source.PRETRAINED: lambda: self._from_file(task.body),
         }
+        order = PRETRAINED_ORDER if isinstance(task.body, TimmEncoder) else ORDER
         first: tuple[Source, ...] = (Source.PREVIOUS,) if self.warm_start else ()
-        for source in (*first, *ORDER[self.init]):
+        for source in (*first, *order[self.init]):
             if take[source]():
                 return source
         if self.init != "fresh":
@@ -82,6 +109,15 @@ class InitialWeights:
             lost = "the pretext learner is missing or damaged. It is trained again before the next model"
             self.note(f"Training starts from fresh weights: {lost if gone else f'there are none for init={self.init}'}.")
         return Source.FRESH
+
+    def described(self, source: Source) -> Json:
+        """What a manifest says of the weights that came from a source."""
+        return {"init": source, "weights": self.file} if source is Source.PRETRAINED else {"init": source}
+
+    def _from_file(self, body: Body) -> bool:
+        if isinstance(body, TimmEncoder):
+            self.file.update(pretrained.give(body, self.folder, self.pretrained, self.note))
+        return isinstance(body, TimmEncoder)
 
     def _from_imagenet(self, body: Body) -> bool:
         if body.form.imagenet is None:

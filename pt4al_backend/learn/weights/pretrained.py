@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.networks.timm_encoder import facts_of
@@ -134,6 +135,20 @@ def load(encoder: TimmEncoder, weights: Weights) -> None:
             f"({type(error).__name__}).",
             "Delete the file, or put the right one in its place.",
         ) from error
+
+
+def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[str], None]) -> Json:
+    """Gives an encoder the weights that ``obtain`` finds; returns what a manifest says of them.
+
+    Raises:
+        TrainingImpossible: there are none, or the file holds others.
+    """
+    name = encoder.form.encoder
+    weights = obtain(name, folder, mode, note)
+    load(encoder, weights)
+    licence, digest = facts_of(name).license or "unknown", weights.digest
+    note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
+    return {"encoder": name, "source": weights.source, "file": weights.file.name, "sha256": digest, "licence": licence}
 
 
 def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:

@@ -161,13 +161,13 @@ def _encoders(projects: Iterable[Project], default: str) -> list[str]:
         try:
             if in_force(project).task == "segmentation":
                 options = project_settings(project.params)
-                wanted.append(None if options.frozen_encoder else options.encoder)
+                wanted.append(None if options.pretrained_encoder else options.encoder)
         except PT4ALError:
             continue  # the project's own checks report it
     if not wanted:
         try:
             general = project_settings()
-            wanted = [None if general.frozen_encoder else general.encoder]
+            wanted = [None if general.pretrained_encoder else general.encoder]
         except PT4ALError:
             wanted = [None]  # reported with the settings
     return sorted({encoder or default for encoder in wanted})

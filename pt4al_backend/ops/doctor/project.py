@@ -37,7 +37,7 @@ def params(context: ProjectContext) -> str:
 def encoder(context: ProjectContext) -> str:
     """The weights of the project's pretrained encoder, if it has one, are here or can be downloaded."""
     try:
-        name = project_settings(context.project.params).frozen_encoder
+        name = project_settings(context.project.params).pretrained_encoder
     except ConfigError:
         return ""  # reported with the extra params
     if not name:

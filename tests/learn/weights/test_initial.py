@@ -71,7 +71,7 @@ def test_model_of_schema_1_loads_although_settings_came_and_went(previous: Path,
 
 @pytest.fixture
 def sources() -> InitialWeights:
-    return InitialWeights("auto", False, None, None, "off", note=lambda text: None)
+    return InitialWeights("auto", False, None, None, "off", None, note=lambda text: None)
 
 
 @pytest.fixture
