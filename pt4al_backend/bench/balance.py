@@ -39,7 +39,7 @@ COLUMNS = ["arm", "seed", "labels", "entropy", "least", "most"]
 
 
 def balances(arms: Mapping[str, Sequence[Record]], labels: NDArray[np.str_], classes: Sequence[str]) -> Balances:
-    """The balance of every query; ``labels`` are the pool's, by row."""
+    """The balance of every query; ``labels`` are those of the data set, by row."""
     rows = []
     for arm, rounds in arms.items():
         for record in rounds:

@@ -8,7 +8,8 @@ import contextlib
 import json
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +30,7 @@ from pt4al_backend.bench.options import (
     Masks,
     Part,
     Rankings,
+    Redraw,
     Tested,
     To,
     command_line,
@@ -43,6 +45,7 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.phases import Phase
 
 if TYPE_CHECKING:
+    from pt4al_backend.bench.oracle import Run
     from pt4al_backend.bench.truth import Truth
     from pt4al_backend.progress import Progress, Report
 
@@ -72,11 +75,12 @@ def run(
     device: Device = "auto",
     time_limit: Limit = 0.0,
     rankings: Rankings = None,
+    redraw: Redraw = False,
 ) -> None:
     """Runs the rounds of every arm and seed, seed by seed, and prints the table."""
     given = settings_of(common)
     arms = [Arm.parse(text).with_settings({"rounds": rounds, **given}) for text in arm]
-    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms))
+    chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms), redraw=redraw)
     _compare(chosen, "pt4al bench run", arms, range(first_seed, first_seed + seeds), rounds, time_limit, named=True)
 
 
@@ -96,6 +100,7 @@ def _command(name: str, experiment: Experiment) -> None:
         device: Device = "auto",
         time_limit: Limit = 0.0,
         rankings: Rankings = None,
+        redraw: Redraw = experiment.redraw,
     ) -> None:
         require_task(dataset, data, masks, experiment.task)
         size, arms = experiment.planned(preset, dataset, settings_of(common))
@@ -104,7 +109,7 @@ def _command(name: str, experiment: Experiment) -> None:
             raise ConfigError(f"{name} has no arm {', '.join(map(repr, unknown))}.", f"It has {names}.")
         arms = [arm for arm in arms if not only or arm.name in only]
         part = size.pool, size.test
-        chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms), part)
+        chosen = Chosen(to, rankings or to, data, dataset, masks, pool, test, device, image_size(arms), part, redraw)
         title = f"{experiment.title}; {preset}: {PRESETS[preset].about}"
         run_seeds, rounds = range(first_seed, first_seed + seeds), experiment.rounds or size.rounds
         _compare(chosen, title, arms, run_seeds, rounds, time_limit, named=bool(only))
@@ -144,7 +149,7 @@ def _compare(
     runs = {
         f"{arm.name}, seed {seed}": Run(
             to / ARMS / arm.name / f"seed-{seed}",
-            truth,
+            truth.of_seed(seed),
             arm.options(**truth.params, seed=seed),
             chosen.rankings,
             arm,
@@ -156,6 +161,7 @@ def _compare(
     for one in runs.values():
         one.records(rounds)  # all are checked before the first is run
     _note(to / EXPERIMENT, title)
+    _compute_features(runs.values(), truth, chosen.device)
     finished, left = 0, False
     for name, one in runs.items():
         if (damaged := one.damaged()) and len(one.records()) < rounds:
@@ -174,6 +180,22 @@ def _compare(
     if finished:
         drawn = (to / FOLDER / "values.svg").exists()  # figures that would not fit the new tables
         report(to, figures=drawn and figures.drawable())
+
+
+def _compute_features(runs: Iterable["Run"], truth: "Truth", device: str) -> None:
+    """Features of all images by each frozen encoder, before the first run; of all orientations where some run ranks by them."""
+    from pt4al_backend.bench import features
+
+    for encoder, those in groupby(sorted(runs, key=_encoder_of), _encoder_of):
+        if encoder:
+            first, *others = those
+            turned = any(one.needs_ranking() for one in (first, *others))
+            seconds = features.compute(truth, first.options, device, turned=turned)
+            out.print(f"Features of {len(truth.labels):,} images by {encoder}: {seconds:.0f} s")
+
+
+def _encoder_of(run: "Run") -> str:
+    return run.options.frozen_encoder
 
 
 class _TimeIsUp(Exception):

@@ -67,14 +67,14 @@ def draw(to: Path, rankings: Path, arms: Sequence[str], seed: int, most: int, de
         ConfigError: there are no such runs, too many arms, or no round that all of them have.
         StoreCorrupt: the data set beside the runs is missing or damaged.
     """
-    truth = Truth.load(to / "data")
+    truth = Truth.load(to / "data").of_seed(seed)
     supervised.require_classes(truth)
-    found = read(to, truth.pool)
+    found = read(to, truth.end)
     runs = chosen(found.arms, arms, seed)
     queries = compared_queries(runs)
     settings = project_settings(next(iter(runs.values()))[0].settings)
     model = supervised.train(rankings, truth, settings, device, report)
-    rows = np.sort(strata.order(truth.labels[: truth.pool].tolist(), seed)[:most])
+    rows = np.sort(truth.rows[strata.order(truth.labels[truth.rows].tolist(), seed)[:most]])
     features, _ = supervised.look(model, truth, rows, device, report)
     return Map(truth.pool, seed, rows, places(features, seed), queries, skipped(to, found.corrupt))
 

@@ -47,13 +47,13 @@ def ranking_name(truth: Truth, options: ProjectSettings, device: str) -> str:
 
 def supervised_name(truth: Truth, options: ProjectSettings, device: str) -> str:
     """The same of a training on the whole pool with its labels, from fresh weights."""
-    labels = {"task": truth.task, "classes": truth.classes, "labels": truth.labels[: truth.pool].tolist()}
+    labels = {"task": truth.task, "classes": truth.classes, "labels": truth.labels[truth.rows].tolist()}
     return f"supervised-seed-{options.seed}-{_digest(truth, _for_learning(options), device, **labels)}"
 
 
 def _digest(truth: Truth, own: ProjectSettings, device: str, **more: Any) -> str:
     matters = {**own.model_dump(mode="json", exclude_unset=True), "device": devices.choose(device).type, **more}
-    matters |= {"shape": truth.shape, "frames": truth.digest, "images": truth.ids[: truth.pool].tolist()}
+    matters |= {"shape": truth.shape, "frames": truth.digest, "images": truth.ids[truth.rows].tolist()}
     return hashlib.sha256(json.dumps(matters, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -114,8 +114,7 @@ def rank(folder: Path, truth: Truth, options: ProjectSettings, device: str, repo
         if result_of(folder) is None:
             # features are wanted by some run that shares the folder, if not by this one
             spec = RankSpec(**common(truth, _for_ranking(truth, options), device), outputs=("features",))
-            pool = np.arange(truth.pool)
-            do(folder, spec, report, rows=pool, ids=pool)
+            do(folder, spec, report, rows=truth.rows, ids=truth.rows)
     return folder / "result"
 
 
@@ -137,6 +136,6 @@ def learn_pool(folder: Path, truth: Truth, options: ProjectSettings, device: str
         if result_of(folder) is None:
             none = np.empty(0, np.int64)
             spec = LearnSpec(**common(truth, options, device), classes=truth.classes)
-            train, control = truth.training_data(np.arange(truth.pool)), truth.training_data(none)
+            train, control = truth.training_data(truth.rows), truth.training_data(none)
             do(folder, spec, report, train=train, control=control, candidates=none)
     return folder / "result"

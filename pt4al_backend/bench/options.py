@@ -32,6 +32,7 @@ Masks = Annotated[Path | None, typer.Option(help="Folder of the masks, for segme
 Part = Annotated[int | None, typer.Option(min=1, help="Images of the pool that are used, stratified by class; else all.")]
 Tested = Annotated[int | None, typer.Option(min=1, help="Test images that are used; else all.")]
 FirstSeed = Annotated[int, typer.Option(min=0, help="The first seed: two processes may share a folder by running other seeds.")]
+Redraw = Annotated[bool, typer.Option(help="Each seed draws its own pool and test from all images, as many of each class.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Limit = Annotated[float, typer.Option(min=0, help="Seconds after which work stops as soon as it can be resumed; 0: none.")]
 Rankings = Annotated[
@@ -93,6 +94,7 @@ class Chosen:
     device: str
     image_size: int | None
     preset: tuple[int | None, int | None] = (None, None)
+    redraw: bool = False
 
     def truth(self) -> "Truth":
         """The data set, decoded into the output folder unless it is there already; one that nothing was run on is replaced.
@@ -113,6 +115,7 @@ class Chosen:
         where = {"data": str(self.data.absolute()), "masks": str(self.masks.absolute()) if self.masks else None}
         pool, test = self.pool or self.preset[0], self.test or self.preset[1]
         named = {"dataset": self.dataset, **where, "pool": pool, "test": test, "image_size": self.image_size}
+        named |= {"redraw": True} if self.redraw else {}  # data sets of earlier versions do not say it
         with held(folder, wait=True):
             if artefacts.is_complete(folder):
                 there = artefacts.manifest(folder).get("asked")
@@ -124,7 +127,8 @@ class Chosen:
             settings = server_settings(device=self.device)
             most = settings.image_max_pixels
             found = self._part(DATASETS.load(self.dataset, Loader)().read(self.data, self.masks, most))
-            return write(folder, found, gpu=settings.has_gpu, image_size=self.image_size, max_pixels=most, asked=named)
+            gpu, size = settings.has_gpu, self.image_size
+            return write(folder, found, gpu=gpu, image_size=size, max_pixels=most, asked=named, redraw=self.redraw)
 
     def _part(self, whole: "Dataset") -> "Dataset":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""

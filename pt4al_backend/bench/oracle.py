@@ -1,8 +1,8 @@
 """Active learning with known labels in place of annotators, on the very ranking, query and training code of the live engine.
 
-A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them,
-and ``rounds.jsonl`` with a line for each round. A run that was stopped resumes with the first round that has no line there, a
-training from its last checkpoint. One that is to end with its best epoch has none, and is not stopped by its report.
+A run is a folder: one job in a folder of its own for the ranking and for each round's training, as the worker writes them (see
+``models``), and ``rounds.jsonl`` with a line for each round. A run that was stopped resumes with the first round that has no
+line there.
 
 All of the test images are handed to the training as control picks, so that measure and interval are the live engine's. As
 there, a pretext whose losses mean nothing is not ranked by, and labels of one class train no model; the record says so.
@@ -11,7 +11,6 @@ there, a pretext whose losses mean nothing is not ranked by, and labels of one c
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,13 @@ from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.bench import hardware, job_folders
 from pt4al_backend.bench.arms import ORDERS, Arm
 from pt4al_backend.bench.locks import held
+from pt4al_backend.bench.models import models_of
 from pt4al_backend.bench.records import RECORDS, comparable, firsts, lines, require_same, unbroken
 from pt4al_backend.bench.truth import Truth, origins_of
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
-from pt4al_backend.errors import ConfigError, StoreCorrupt, TooFewClasses
-from pt4al_backend.jobs.folder import result_of
-from pt4al_backend.jobs.results import read_learner, read_scored
-from pt4al_backend.jobs.spec import LearnSpec
+from pt4al_backend.errors import ConfigError, TooFewClasses
+from pt4al_backend.jobs.results import read_learner
 from pt4al_backend.learn import devices
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, silent
@@ -59,18 +57,20 @@ class Run:
         self, folder: Path, truth: Truth, options: ProjectSettings, rankings: Path, arm: Arm, *, device: str = "auto"
     ) -> None:
         self._folder, self._truth, self._arm, self._device = folder, truth, arm, device
-        self._options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
-        self._starts_from = self._options.model_copy(update={"pretext": arm.weights or options.pretext})
+        self.options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        self._starts_from = self.options.model_copy(update={"pretext": arm.weights or options.pretext})
         self._ranking, self._learner = (
-            rankings / job_folders.ranking_name(truth, each, device) for each in (self._options, self._starts_from)
+            rankings / job_folders.ranking_name(truth, each, device) for each in (self.options, self._starts_from)
         )
         plan.require_fit(options, truth.task)
         self._images = len(np.unique(origins_of(truth)))  # of identical ones, one is queried
-        self._schedule = plan.fit_schedule(self._images, self._options)
-        self._strategy = plan.strategy_of(self._options, self._schedule.batches)
+        self._schedule = plan.fit_schedule(self._images, self.options)
+        self._strategy = plan.strategy_of(self.options, self._schedule.batches)
         if too_few := self._schedule.too_few:
             what = f"Arm {arm.name!r}: {too_few}; {self._schedule.rounds} of {self._schedule.query} would fit."
             raise ConfigError(what, "Lower rounds or query_size in --settings or the arm, or use more images.")
+        learner = self._learner / "result" if self._starts_from_learner() else None
+        self._models = models_of(folder, truth, self.options, arm, self._schedule.query, learner, device)
         self._records = folder / RECORDS
         self._queried: list[Ids] = []
         self._notes: list[str] = []
@@ -86,8 +86,8 @@ class Run:
             rounds = f"{count} rounds of {self._schedule.query}, {wanted} in all"
             what = f"Arm {self._arm.name!r}: {self._images} usable images are too few for {rounds}."
             raise ConfigError(what, "Run fewer rounds (--rounds), lower query_size in the settings, or use more images.")
-        done = unbroken(self._records, self._truth.pool)
-        options, variations = self._options.model_dump(mode="json"), self._arm.variations()
+        done = unbroken(self._records, self._truth.end)
+        options, variations = self.options.model_dump(mode="json"), self._arm.variations()
         ours = {**options, **variations, "device": devices.choose(self._device).type, "version": __version__}
         for record in done:
             theirs = {**record["settings"], **record.get("arm", {}), "device": record["device"], "version": record["version"]}
@@ -99,7 +99,7 @@ class Run:
 
     def damaged(self) -> int:
         """Lines of finished rounds that cannot be resumed from, as one of them or one before them is damaged."""
-        return sum(1 for _ in lines(self._records)) - len(unbroken(self._records, self._truth.pool))
+        return sum(1 for _ in lines(self._records)) - len(unbroken(self._records, self._truth.end))
 
     def __call__(self, count: int, report: Report = silent) -> Iterator[Json]:
         """Runs up to round ``count``, yielding the record of each. An error that ``report`` raises stops it wherever it is.
@@ -118,8 +118,7 @@ class Run:
         if len(done) >= count:
             return
         report(Progress(Phase.PREPARING, len(done) + 1, count))
-        if self._options.warm_start:
-            self._require_models(done[:-1])
+        self._models.require(done[:-1])
         ranked = self._rank(report)
         if done:
             self._learn(len(done), ranked, report)  # it scored nothing if it was to be the last
@@ -129,13 +128,6 @@ class Run:
             done.append(record)
             self._write(done)
             yield record
-
-    def _require_models(self, done: list[Json]) -> None:
-        """Refuses to resume where the last model, which is made again if need be, would start from other weights than it did."""
-        for record in done:
-            folder = self._learned(record["round"])
-            if record["value"] is not None and result_of(folder) is None:
-                raise StoreCorrupt(f"{folder} is missing or damaged.", f"Delete {self._folder}: the same command runs it again.")
 
     def _write(self, records: list[Json]) -> None:
         """Writes all records again, which leaves out a line that was cut short."""
@@ -148,8 +140,8 @@ class Run:
         self._queried.append(query)
         learned = self._learn(number, ranked, report, is_last=is_last)
         return {
-            "strategy": self._options.strategy,
-            "seed": self._options.seed,
+            "strategy": self.options.strategy,
+            "seed": self.options.seed,
             "round": number,
             "labels": sum(map(len, self._queried)),
             **learned["control"],
@@ -157,7 +149,7 @@ class Run:
             "query": query.tolist(),
             "init": learned["init"],
             "notes": [*self._notes, *learned.get("notes", ())],
-            "settings": self._options.model_dump(mode="json"),
+            "settings": self.options.model_dump(mode="json"),
             "arm": self._arm.variations(),
             "version": __version__,
             "torch": torch.__version__,
@@ -167,59 +159,35 @@ class Run:
 
     def _query(self, number: int, ranked: Pool) -> Ids:
         scored = self._before(number)
-        rng = np.random.default_rng([self._options.seed, number])
+        rng = np.random.default_rng([self.options.seed, number])
         request = Request(self._left(ranked), number, self._schedule.query, self._schedule.query, rng)
         return plan.choose(self._strategy, request, scored).ids
 
     def _left(self, ranked: Pool) -> Pool:
-        """What of the whole pool, whose ids are its positions, is left to query: one of identical images, as in a project."""
+        """What of the whole pool, whose ids are its rows, is left to query: one of identical images, as in a project."""
         queried = np.concatenate([np.empty(0, np.int64), *self._queried])
         origins = origins_of(self._truth)
-        known = np.isin(origins, origins[queried])
+        known = np.isin(origins, origins[np.isin(ranked.ids, queried)])
         return ranked.take(np.flatnonzero((origins == ranked.ids) & ~known))
 
     def _before(self, number: int) -> StoredOutput:
         """What is known of the pool before a round: the last model's output, or the pretext learner's."""
         if self._arm.blind:
             return StoredOutput()
-        folder = self._learned(number - 1)
-        if number > 1 and (folder / "result").exists():  # labels of one class leave none
-            return read_scored(folder)
+        found = self._models.output(number - 1) if number > 1 else None  # labels of one class leave none
+        if found is not None:
+            return found
         return read_learner(self._ranking) if self._needs_features() else StoredOutput()
 
     def _learn(self, number: int, ranked: Pool, report: Report, *, is_last: bool = False) -> Json:
-        """What is known of a round's model, trained unless its folder holds it; the last one of a run scores no candidates."""
-        folder = self._learned(number)
+        """What is known of a round's model, trained unless it is there; the last one of a run scores no candidates."""
         pool = self._left(ranked)
         chosen = self._strategy.candidates(pool, number + 1, self._schedule.query)
         candidates = pool.ids[chosen[:0] if is_last else chosen]
-        train, control = self._truth.training_data(np.concatenate(self._queried)), self._truth.training_data(self._truth.test)
-        job = self._job(number, is_last, job_folders.digest(*train.values(), *control.values(), candidates))
-        arrays = {"train": train, "control": control, "candidates": candidates, "candidate_ids": candidates}
         try:
-            job_folders.do(folder, job, silent if self._arm.best_epoch else report, **arrays)
+            return self._models.learn(number, np.concatenate(self._queried), candidates, report, is_last=is_last)
         except TooFewClasses as error:
             return self._unlearned(error.message)
-        manifest = artefacts.manifest(folder / "result")
-        if self._options.init == "imagenet" and manifest["init"] not in ("imagenet", "previous"):
-            what = f"{folder} was trained from {manifest['init']} weights: ImageNet's fit no such network, or are gone."
-            raise ConfigError(what, f"Delete it once they are available, or leave out the arm {self._arm.name!r}.")
-        return manifest
-
-    def _job(self, number: int, is_last: bool, arrays: str) -> LearnSpec:
-        """Of a round's training; ``arrays`` is their digest. Whatever another run would train by is in it."""
-        before = next(filter(None, (result_of(self._learned(each)) for each in range(number - 1, 0, -1))), None)
-        return LearnSpec(
-            **job_folders.common(self._truth, self._options, self._device),
-            **asdict(plan.job_requirements(self._options, self._schedule.query)),
-            classes=self._truth.classes,
-            learner=self._learner / "result" if self._starts_from_learner() else None,
-            previous=before,
-            previous_fingerprint=artefacts.manifest(before)["fingerprint"] if before else None,
-            arrays=arrays,
-            best_epoch=self._arm.best_epoch,
-            is_last=is_last,
-        )
 
     def _unlearned(self, why: str) -> Json:
         """A round without a model."""
@@ -228,15 +196,15 @@ class Run:
 
     def _rank(self, report: Report) -> Pool:
         """The whole pool with its losses, cut into batches."""
-        ids, losses = np.arange(self._truth.pool), self._losses(report)
-        return Pool(ids, losses, cut_batches(ids, losses, self._schedule.batches, self._options.seed))
+        ids, losses = self._truth.rows, self._losses(report)
+        return Pool(ids, losses, cut_batches(ids, losses, self._schedule.batches, self.options.seed))
 
     def _losses(self, report: Report) -> NDArray[np.float64]:
         """The pool's pretext losses, as the arm ranks them; NaN if they mean nothing, or the arm does not rank by them."""
         if self._starts_from_learner():
             job_folders.rank(self._learner, self._truth, self._starts_from, self._device, report)
-        if self._needs_ranking():
-            job_folders.rank(self._ranking, self._truth, self._options, self._device, report)
+        if self.needs_ranking():
+            job_folders.rank(self._ranking, self._truth, self.options, self._device, report)
         if not self._needs_losses():
             return np.full(self._truth.pool, np.nan)
         losses: NDArray[np.float64] = np.load(self._ranking / "result" / "losses.npy", allow_pickle=False)
@@ -244,29 +212,27 @@ class Run:
         if not quality["meaningful"]:
             self._notes = [f"{quality['reason']} The order of the pool is drawn at random."]
             return np.full_like(losses, np.nan)
-        return ORDERS[self._arm.order](losses, self._schedule.batches, np.random.default_rng(self._options.seed))
+        return ORDERS[self._arm.order](losses, self._schedule.batches, np.random.default_rng(self.options.seed))
 
-    def _needs_ranking(self) -> bool:
+    def needs_ranking(self) -> bool:
         return self._needs_losses() or self._needs_features()
 
     def _needs_losses(self) -> bool:
-        """Whether losses or batches change what is queried; to the pretext learner's features they would add nothing."""
-        return self._strategy.depends_on_ranking and self._arm.order != "none" and not self._needs_features()
+        """Whether losses or batches change what is queried; beside the pretext learner's features, those of PT4AL's batches."""
+        used = self._strategy.depends_on_ranking and self._arm.order != "none"
+        return used and (self.options.strategy == "pt4al" or not self._needs_features())
 
     def _needs_features(self) -> bool:
         """Whether the pretext learner's features are needed before there is a model."""
         return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
-        return self._options.init in ("auto", "pretext")
+        return self.options.init in ("auto", "pretext") and not self.options.frozen_encoder
 
     def _seconds_of_ranking(self) -> dict[str, float]:
         """Of the learners that the arm uses, by the name of the part."""
-        used = {self._ranking} if self._needs_ranking() else set()
+        used = {self._ranking} if self.needs_ranking() else set()
         if self._starts_from_learner():
             used.add(self._learner)
         seconds = [sum(artefacts.manifest(folder / "result")["seconds"].values()) for folder in used]
         return {"rank": float(sum(seconds))} if used else {}
-
-    def _learned(self, number: int) -> Path:
-        return self._folder / f"learn-{number}"

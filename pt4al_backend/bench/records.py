@@ -29,6 +29,7 @@ Value = Annotated[float, Field(ge=0, le=1)]
 
 class Record(BaseModel):
     """What a report needs of one round; ``query`` holds rows of the data set, ``value`` is None if there is no model to test.
+    ``balanced`` is the mean over the classes of the share that is right, of classification; older records have none.
 
     ``notes`` say what was not as the settings say; ``machine`` names the GPU or the processor, "" in older records.
     """
@@ -40,6 +41,7 @@ class Record(BaseModel):
     labels: Count
     metric: str
     value: Value | None
+    balanced: Value | None = None
     total: Count
     seconds: dict[str, Seconds]
     query: Annotated[list[Count], Field(min_length=1)]

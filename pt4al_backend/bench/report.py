@@ -25,6 +25,7 @@ FOLDER = "report"
 
 
 VALUES = "{metric} in %: mean ± sd over the seeds (number of seeds), by labels."
+BALANCED = "The mean over the classes of the test of the share of their images that is right, in %: mean ± sd over the seeds."
 NOTES = "What runs did not do as their settings say, with how many rounds of how many seeds it concerns."
 ABSENT = "No arm is named {baseline!r}, so nothing is compared; --baseline names another."
 DIFFERENCES = (
@@ -129,6 +130,13 @@ def sections(results: Results) -> Iterator[Section]:
         yield Section("Differences", ABSENT.format(baseline=baseline))
     elif len(arms) > 1:
         yield from _comparisons(curves, baseline)
+    balanced = results.balanced
+    if not balanced.empty:
+        draw = partial(figures.curves, balanced, baseline, "balanced accuracy in %")
+        yield Section("Balanced accuracy", BALANCED, tables.values(balanced), "balanced", draw)
+        if baseline in statistics.arms(balanced) and len(over := statistics.shared(balanced)) > 1:
+            note = AREA.format(first=over[0], last=over[-1], count=len(over), baseline=baseline)
+            yield Section("Area under the curve of balanced accuracy", note, tables.areas(balanced, baseline))
     if any(won.tested for won in statistics.wins(curves).values()):
         yield Section("Wins", WINS, tables.wins(curves), "wins", partial(figures.wins, curves))
     rounds, seconds = results.seconds

@@ -48,7 +48,7 @@ class Results:
             ConfigError: there are no records, or some of one arm were made with other settings than the rest.
         """
         truth = _truth(folder / DATA)
-        found = read(folder, truth.pool if truth else math.inf)
+        found = read(folder, truth.end if truth else math.inf)
         if not found.arms:
             corrupt = f", and {sum(found.corrupt.values())} corrupt lines" if found.corrupt else ""
             raise ConfigError(f"There are no finished rounds in {folder}{corrupt}.", "Name the output folder of pt4al bench run.")
@@ -65,12 +65,16 @@ class Results:
     @property
     def curves(self) -> Curves:
         """Test values, of the arms that have any."""
-        return statistics.curves(
-            (arm, record.seed, record.labels, record.value)
-            for arm, rounds in self.found.arms.items()
-            for record in rounds
-            if record.value is not None
-        )
+        return self._curves("value")
+
+    @property
+    def balanced(self) -> Curves:
+        """Balanced accuracies on the test, of the arms that have any."""
+        return self._curves("balanced")
+
+    def _curves(self, name: str) -> Curves:
+        found = ((arm, each, getattr(each, name)) for arm, rounds in self.found.arms.items() for each in rounds)
+        return statistics.curves((arm, each.seed, each.labels, value) for arm, each, value in found if value is not None)
 
     @property
     def entropies(self) -> Curves:
@@ -110,5 +114,5 @@ def _truth(data: Path) -> "Truth | None":
 def _balances(truth: "Truth | None", arms: Mapping[str, list[Record]]) -> tuple[Balances, float]:
     if truth is None or truth.task != "classification":
         return balances({}, np.empty(0, np.str_), ()), math.nan
-    labels = truth.labels[: truth.pool]
-    return balances(arms, labels, truth.classes), Balance.of(labels.tolist(), truth.classes).entropy
+    pool = Balance.of(truth.labels[truth.rows].tolist(), truth.classes)  # other draws have as many images of each class
+    return balances(arms, truth.labels, truth.classes), pool.entropy

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ class Truth:
     Attributes:
         task: the main task.
         classes: what a model learns.
-        pixels: the image store: the pool's frames first, then those of the test images.
+        pixels: the image store: the pool's frames first, then those of the test images. Its rows name images everywhere.
         shape: of the frames that networks see.
         stored: of the frames in the store.
         labels: of the pool, then of the test images: names of classes, or of masks.
@@ -42,6 +42,8 @@ class Truth:
         source: what the data set is, for people.
         ids: the images' names in the data set, of the pool, then of the test images.
         digest: of the frames in the store.
+        redraw: whether each seed draws its own pool and test from all images (see ``of_seed``).
+        drawn: rows of the pool, then of the test, where these were drawn; None: in the order of the store.
     """
 
     task: str
@@ -56,6 +58,8 @@ class Truth:
     source: str = ""
     ids: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
     digest: str = ""
+    redraw: bool = False
+    drawn: NDArray[np.int64] | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Truth":
@@ -75,28 +79,61 @@ class Truth:
         task, classes, pool = str(manifest["task"]), tuple(manifest["classes"]), int(manifest["pool"])
         pixels, masks, params = folder / _PIXELS, folder / _MASKS, dict(manifest["params"])
         source, digest = str(manifest["source"]), str(manifest["files"][_PIXELS])
-        return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, source, ids, digest)
+        redraw = bool(manifest.get("redraw"))
+        return cls(task, classes, pixels, shape, stored, labels, pool, masks, params, source, ids, digest, redraw)
+
+    def of_seed(self, seed: int) -> "Truth":
+        """The same with the pool and the test of a seed; nothing changes unless the data set is one to ``redraw``.
+
+        Both keep their number of images of each class (or set of classes): the images of a class change places among
+        themselves.
+        """
+        if not self.redraw:
+            return self
+        groups = np.zeros(len(self.labels)) if self.task == "segmentation" else self.labels
+        shuffled = np.random.default_rng(seed).permutation(len(groups))
+        drawn = np.empty(len(groups), np.int64)
+        drawn[np.argsort(groups, kind="stable")] = shuffled[np.argsort(groups[shuffled], kind="stable")]
+        return replace(self, drawn=np.concatenate([np.sort(drawn[: self.pool]), np.sort(drawn[self.pool :])]))
 
     def training_data(self, rows: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """Rows with their labels, as a job holds them."""
         return {"rows": rows, "labels": self.labels[rows]}
 
     @property
+    def rows(self) -> NDArray[np.int64]:
+        """Rows of the pool's images, ascending."""
+        return self._order[: self.pool]
+
+    @property
     def test(self) -> NDArray[np.int64]:
-        """Rows of the test images."""
-        return np.arange(self.pool, len(self.labels), dtype=np.int64)
+        """Rows of the test images, ascending."""
+        return self._order[self.pool :]
+
+    @property
+    def end(self) -> int:
+        """The first row that no seed has in its pool, nor any behind it."""
+        return len(self.labels) if self.redraw else self.pool
+
+    @property
+    def _order(self) -> NDArray[np.int64]:
+        return np.arange(len(self.labels), dtype=np.int64) if self.drawn is None else self.drawn
 
 
 def origins_of(truth: Truth) -> NDArray[np.int64]:
-    """For each image of the pool, the first that is identical to it, which may be itself: int64[pool]."""
-    return _origins(truth.pixels, truth.stored, truth.pool, truth.digest)
+    """For each image of the pool, the row of the first in it that is identical, which may be its own: int64[pool]."""
+    kinds = _kinds(truth.pixels, truth.stored, len(truth.labels), truth.digest)[truth.rows]
+    _, first, kind = np.unique(kinds, return_index=True, return_inverse=True)
+    found: NDArray[np.int64] = truth.rows[first[kind]]
+    return found
 
 
 @lru_cache(maxsize=4)
-def _origins(pixels: Path, stored: Shape, pool: int, _digest: str) -> NDArray[np.int64]:
+def _kinds(pixels: Path, stored: Shape, images: int, _digest: str) -> NDArray[np.int64]:
+    """Numbers that are equal for identical frames: int64[images]."""
     first: dict[str, int] = {}
     with FrameFile(pixels, stored) as frames:
-        found = [first.setdefault(digest(frames.read(np.array([row]))[0]), row) for row in range(pool)]
+        found = [first.setdefault(digest(frames.read(np.array([row]))[0]), row) for row in range(images)]
     return np.array(found, np.int64)
 
 
@@ -108,10 +145,12 @@ def write(
     image_size: int | None,
     max_pixels: int,
     asked: Mapping[str, Any] | None = None,
+    redraw: bool = False,
 ) -> Truth:
     """Decodes a data set into ``folder``, framed as a project of these images would be.
 
-    ``asked`` is whatever the caller wants to find in the manifest, under that name.
+    With ``redraw`` each seed draws its own pool and test. ``asked`` is whatever the caller wants to find in the manifest, under
+    that name.
 
     Raises:
         ConfigError: an image or its mask cannot be used.
@@ -126,7 +165,7 @@ def write(
             return KEEP[found.task](image, stored), label
 
         facts = {"task": found.task, "classes": found.classes, "shape": shape, "stored": stored, "pool": len(found.pool)}
-        more = {"params": dict(found.params), "source": found.source, "asked": asked}
+        more = {"params": dict(found.params), "source": found.source, "asked": asked, "redraw": redraw}
         labels: list[str] = []
         with artefacts.writing(folder, **facts, **more) as draft:
             masks = MaskFiles(draft / _MASKS)

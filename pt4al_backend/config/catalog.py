@@ -150,6 +150,7 @@ DATASETS = Catalog(
         "imbalanced-cifar10": Entry("imbalanced:ImbalancedCifar10"),
         "imbalanced-cifar10-jpeg": Entry("imbalanced:ImbalancedCifar10Jpeg"),
         "caltech101": Entry("caltech101:Caltech101"),
+        "digits": Entry("digits:Digits"),
         "imagenet67": Entry("imagenet67:ImageNet67"),
         "cityscapes": Entry("cityscapes:Cityscapes"),
         "camvid": Entry("camvid:CamVid"),

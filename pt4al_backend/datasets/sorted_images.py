@@ -8,15 +8,11 @@ from pathlib import Path
 from typing import ClassVar, Self
 from xml.sax.saxutils import quoteattr
 
-import numpy as np
-from PIL import Image
-
 from pt4al_backend.aliases import Json
+from pt4al_backend.datasets import digits
 from pt4al_backend.datasets.folder_images import SUFFIXES, FolderImages, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_studio.classification import ClassificationReader
-
-DIGIT_PIXELS = 64
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class SortedImages(FolderImages):
     @classmethod
     def made(cls, folder: Path, reader: Reader) -> Self:
         """scikit-learn's handwritten digits."""
-        found = cls.given(digits(folder / "images"), None, reader)
+        found = cls.given(write_digits(folder / "images"), None, reader)
         # the scans have 8 x 8 pixels, and no more to learn after some epochs
         return replace(found, source="handwritten digits, 1,797 scans", params={"image_size": 16, "pretext_epochs": 6})
 
@@ -70,20 +66,11 @@ class SortedImages(FolderImages):
         return self.chosen[path]
 
 
-def digits(folder: Path) -> Path:
-    """Writes scikit-learn's 1,797 handwritten digits (8 x 8 pixels, enlarged) as PNG files; returns ``folder``.
-
-    Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
-    """
-    from sklearn.datasets import load_digits  # a second that images of one's own need not wait
-
-    scans = load_digits()
-    grey = np.rint(255 - 255 / 16 * np.pad(scans.images, ((0, 0), (1, 1), (1, 1)))).astype(np.uint8)  # black on white
-    for name in map(str, range(10)):
-        (folder / name).mkdir(parents=True)
-    for i, (scan, target) in enumerate(zip(grey, scans.target, strict=True)):
-        image = Image.fromarray(scan).resize((DIGIT_PIXELS, DIGIT_PIXELS), Image.Resampling.BICUBIC)
-        image.save(folder / str(target) / f"scan-{i:04}.png")
+def write_digits(folder: Path) -> Path:
+    """Writes scikit-learn's 1,797 handwritten digits as PNG files, a sub-folder for each digit; returns ``folder``."""
+    for number, (scan, name) in enumerate(digits.scans()):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        scan.save(folder / name / f"scan-{number:04}.png")
     return folder
 
 

@@ -18,6 +18,7 @@ from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
 from pt4al_backend.learn.frozen.features import Features, blocks
 from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
+from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.networks import TimmEncoder
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
@@ -105,14 +106,11 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
         control, truths = job.labelled("control", task, scratch)
         candidates = job.rows("candidates.npy")
         known = features.upright(np.concatenate([control, candidates, rows]))
-    standard = Standard.of(known)
-    task.fit_head(standard(known[len(control) + len(candidates) :]), targets[np.arange(len(rows))], standard)
-    trained = time.monotonic()
+    read = time.monotonic()
     kept = frozenset(job.spec.outputs)
     evaluation = Evaluation(task, truths, len(control), len(candidates), sampler_of(job.settings), job.folder / "masks", kept)
-    for positions in blocks(np.arange(len(known))):
-        evaluation.add(positions, (standard(known[positions]), task.posteriors_of(known[positions])))
-    seconds = {"train": trained - start, "score": time.monotonic() - trained}
+    seconds = tune(task, known, targets[np.arange(len(rows))], evaluation)
+    seconds["train"] += read - start
     manifest = {
         **job.manifest(task.body.form),
         "kind": "model",

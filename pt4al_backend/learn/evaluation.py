@@ -130,13 +130,19 @@ class Evaluation:
         """How well the model did on the control picks."""
         return self._task.metrics(np.concatenate(self._tallies))
 
-    def save(self, folder: Path) -> None:
-        """Writes ``candidates.npz``: the confidences by name, float64 [m], and ``labels``, "" where no answer is kept.
+    def outputs(self) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.str_], dict[str, NDArray[np.float16]]]:
+        """Of the candidates: the confidences by name, float64 [m], and the answers, str [m], "" where none is kept.
 
-        And what was to be kept, float16: ``features.npy`` [m, d] with ``labelled.npy`` [l, d], ``posteriors.npy`` [m, C].
+        And what was to be kept, float16: "features" [m, d] with "labelled" [l, d], "posteriors" [m, C].
         """
         self._prune()
-        arrays: dict[str, NDArray[Any]] = {"labels": np.array(self._answers, np.str_), **self._confidences}
+        kept = {name: np.concatenate(parts) for name, parts in self._rows.items()}
+        return self._confidences, np.array(self._answers, np.str_), kept
+
+    def save(self, folder: Path) -> None:
+        """Writes ``outputs``: confidences and answers, as ``labels``, into ``candidates.npz``, the others as ``NAME.npy``."""
+        confidences, labels, kept = self.outputs()
+        arrays: dict[str, NDArray[Any]] = {"labels": labels, **confidences}
         np.savez_compressed(folder / "candidates.npz", **arrays)  # type: ignore[arg-type]
-        for name, parts in self._rows.items():
-            np.save(folder / f"{name}.npy", np.concatenate(parts))
+        for name, rows in kept.items():
+            np.save(folder / f"{name}.npy", rows)

@@ -72,3 +72,23 @@ def test_image_without_its_mask_is_named(tmp_path: Path, number: int, monkeypatc
     (tmp_path / "given" / f"{side}annot" / f"{name}.png").unlink()
     with pytest.raises(ConfigError, match=f"{example.id} of the data set.*no mask"):
         written(tmp_path / "truth", found)
+
+
+@pytest.mark.parametrize("name", ["caltech101", "digits"])
+def test_each_seed_draws_its_own_pool_and_test_with_as_many_images_of_each_class(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = read(name, tmp_path / "given", monkeypatch)
+    truth = write(tmp_path / "truth", found, gpu=False, image_size=None, max_pixels=PIXELS, redraw=True)
+    draws = [truth.of_seed(seed) for seed in (1, 2)]
+    for drawn in draws:
+        assert sorted([*drawn.rows.tolist(), *drawn.test.tolist()]) == list(range(len(truth.labels)))
+        assert sorted(truth.labels[drawn.rows].tolist()) == sorted(truth.labels[truth.rows].tolist())
+        assert drawn.end == len(truth.labels)
+    assert set(draws[0].test.tolist()) != set(draws[1].test.tolist())
+    assert Truth.load(tmp_path / "truth").of_seed(1).rows.tolist() == draws[0].rows.tolist()
+
+
+def test_a_data_set_that_is_not_redrawn_is_the_same_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = written(tmp_path / "truth", read("digits", tmp_path / "given", monkeypatch))
+    assert truth.of_seed(3).rows.tolist() == list(range(truth.pool))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pt4al_backend.datasets import drawn_shapes, imbalanced
+from pt4al_backend.datasets import digits, drawn_shapes, imbalanced
 from pt4al_backend.images.mask_files import Mask
 from tests.support.images import encoded
 
@@ -143,6 +143,12 @@ def shapes(root: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(drawn_shapes, "TEST", 20)
 
 
+def digits_(_root: Path, patch: pytest.MonkeyPatch) -> None:
+    pictures = [(_marked(number, place), name) for number, name in enumerate(digits.CLASSES) for place in range(POOL + TEST)]
+    patch.setattr(digits, "scans", lambda: iter(pictures))
+    patch.setattr(digits, "TEST", 10 * TEST)
+
+
 TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "folder": folder,
     "cifar10": cifar10,
@@ -150,6 +156,7 @@ TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
     "imbalanced-cifar10": few(cifar10),
     "imbalanced-cifar10-jpeg": few(cifar10_jpeg),
     "caltech101": caltech101,
+    "digits": digits_,
     "imagenet67": imagenet67,
     "cityscapes": cityscapes_,
     "camvid": camvid,
@@ -157,7 +164,12 @@ TREES: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
 }
 
 #: Classes of the images by their shade, where they are not CIFAR-10's.
-SHADES = {"folder": ("cat", "dog"), "caltech101": ("BACKGROUND_Google", "anchor", "ant"), "imagenet67": ("dog", "fish")}
+SHADES = {
+    "folder": ("cat", "dog"),
+    "caltech101": ("BACKGROUND_Google", "anchor", "ant"),
+    "digits": digits.CLASSES,
+    "imagenet67": ("dog", "fish"),
+}
 
 #: Names of the classes in the upper and lower half of a mask; none is void.
 HALVES = {"cityscapes": ("sky", "road"), "camvid": ("sky", None)}

@@ -38,13 +38,15 @@ class Interval(TypedDict):
 class Metrics(Interval):
     """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images.
 
-    ``exact_match`` is the share of images whose whole set of classes is right, ``classes`` the metric of each class.
+    ``exact_match`` is the share of images whose whole set of classes is right, ``classes`` the metric of each class,
+    ``balanced`` the mean over the classes of the share that is right.
     """
 
     metric: str
     total: int
     exact_match: NotRequired[Interval]
     classes: NotRequired[dict[str, Interval]]
+    balanced: NotRequired[float | None]
 
 
 class Losses(NamedTuple):

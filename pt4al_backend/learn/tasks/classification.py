@@ -67,10 +67,15 @@ class Classification(WholeImage):
         return str(answer)
 
     def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[Any]:
-        """1 for each right answer, 0 for each wrong one: [m]."""
+        """The class of each image, and 1 for a right answer, 0 for a wrong one: int64 [m, 2]."""
         right = [answer == self.classes[target] for answer, target in zip(answers, targets.tolist(), strict=True)]
-        return np.array(right, np.int64)
+        return np.stack([targets, np.array(right, np.int64)], axis=1)
 
     def metrics(self, tallies: NDArray[Any]) -> Metrics:
-        """Accuracy, and its Wilson score interval."""
-        return intervals.measured("accuracy", intervals.share(tallies), len(tallies))
+        """Accuracy with its Wilson score interval, and the balanced accuracy: the mean over the classes that images have."""
+        targets, right = tallies.T
+        counts = np.bincount(targets)
+        there = counts > 0
+        shares = np.bincount(targets, right)[there] / counts[there]
+        measured = intervals.measured("accuracy", intervals.share(right), len(tallies))
+        return {**measured, "balanced": float(shares.mean()) if len(shares) else None}

@@ -64,7 +64,7 @@ def test_classification_learns_what_a_person_can_see(pixels: FrameFile) -> None:
     assert metrics["value"] >= 0.8
 
 
-def test_accuracy_comes_with_its_wilson_interval() -> None:
+def test_accuracy_comes_with_its_wilson_interval_and_the_balanced_one() -> None:
     answers = ["red"] * 6 + ["blue"] * 4
     metrics = task().metrics(task().tally(answers, np.array([0] * 6 + [2, 2, 0, 1])))
     assert metrics == {
@@ -73,11 +73,20 @@ def test_accuracy_comes_with_its_wilson_interval() -> None:
         "low": pytest.approx(0.490, abs=1e-3),
         "high": pytest.approx(0.943, abs=1e-3),
         "total": 10,
+        "balanced": pytest.approx((6 / 7 + 0 / 1 + 2 / 2) / 3),
     }
 
 
 def test_accuracy_without_control_picks_is_none() -> None:
     assert task().metrics(task().tally([], np.array([], np.int64)))["value"] is None
+
+
+def test_balanced_accuracy_counts_each_class_that_has_images_once() -> None:
+    targets = np.array([0, 0, 0, 0, 1])
+    answers = [CLASSES[0]] * 5
+    found = task().metrics(task().tally(answers, targets))
+    assert (found["value"], found["balanced"]) == (0.8, 0.5)
+    assert task().metrics(task().tally([], targets[:0]))["balanced"] is None
 
 
 def test_diverged_model_is_an_error() -> None:
