@@ -35,7 +35,8 @@ def truth_of(pool: Pool, folder: Path) -> Truth:
     rows = np.arange(IMAGES)
     labels = pool.labels(folder / "masks", rows)
     store = pool.store(folder / "pixels", IMAGES)
-    return Truth(pool.task, pool.classes, store, pool.shape, pool.shape, labels, IMAGES - TEST, folder / "masks")
+    masks, ids = folder / "masks", rows.astype(np.str_)
+    return Truth(pool.task, pool.classes, store, pool.shape, pool.shape, labels, IMAGES - TEST, masks, ids=ids)
 
 
 def run_of(pool: Pool, folder: Path, **params: object) -> Run:
