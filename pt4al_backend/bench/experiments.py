@@ -47,6 +47,8 @@ RIVALS = tuple(
         "badge",
         "typiclust",
         "herding",
+        "prob_cover",
+        "cluster_margin",
     )
 )
 

@@ -68,6 +68,10 @@ STRATEGIES = Catalog(
         "badge": Entry("badge:Badge", "Large gradients in different directions (Ash et al., ICLR 2020)."),
         "typiclust": Entry("typiclust:TypiClust", "Most typical image of each unlabelled cluster, for few labels (ICML 2022)."),
         "herding": Entry("herding:Herding", "Covers what the model is unsure of (Bae et al., ECCV 2024 and ICLR 2025)."),
+        "prob_cover": Entry("prob_cover:ProbCover", "Most others near it that nothing labelled is near to (NeurIPS 2022)."),
+        "cluster_margin": Entry(
+            "cluster_margin:ClusterMargin", "One of each kind of the unsure (Citovsky et al., NeurIPS 2021)."
+        ),
         "core_gcn": Entry("learned:Learned", "Core-set on a graph network's hidden features (Caramalau et al., CVPR 2021)."),
         "uncertain_gcn": Entry("learned:Learned", "Least like the labelled, by a graph network (Caramalau et al., CVPR 2021)."),
         "learning_loss": Entry("learned:Learned", "Largest predicted loss, by a module of the model (Yoo and Kweon, CVPR 2019)."),

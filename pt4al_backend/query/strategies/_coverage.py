@@ -10,7 +10,7 @@ from pt4al_backend.query.strategies._lengths import of_unit_length
 Features = NDArray[np.float32]
 Weights = NDArray[np.float32]
 Indices = NDArray[np.int64]
-#: Turns the negative squared distances of a block, float32[a, b], into the kernel's values, in place.
+#: Turns negative squared distances, float32[a, b], into the kernel's values; it may use their memory.
 Kernel = Callable[[Features], Features]
 
 #: The most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
@@ -29,10 +29,10 @@ def gaussian(squares: Features) -> Features:
 
 
 def ball(radius: float) -> Kernel:
-    """1 where |x - y| is at most ``radius``, else 0."""
+    """1 where |x - y| is less than ``radius``, else 0."""
 
     def inside(squares: Features) -> Features:
-        return np.greater_equal(squares, np.float32(-(radius**2)), out=squares, dtype=np.float32, casting="unsafe")
+        return (squares > -(radius**2)).astype(np.float32)
 
     return inside
 

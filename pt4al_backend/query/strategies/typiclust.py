@@ -4,14 +4,13 @@
 never behind random's, and with 500 to 2,000 of 20,000 images it is level.
 """
 
-import warnings
-
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.draws import even_intervals
 from pt4al_backend.query.strategies._covering import Covering
+from pt4al_backend.query.strategies._k_means import k_means
 from pt4al_backend.query.strategies._lengths import of_unit_length
 from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
 
@@ -20,8 +19,6 @@ Features = NDArray[np.float32]
 MOST_CLUSTERS = 500
 SMALL_CLUSTER = 5
 NEIGHBOURS = 20
-#: Most points that centres are found on, and most times that these are assigned to centres.
-SAMPLE, ITERATIONS = 20_000, 20
 #: Most images of a cluster whose typicality is measured, as its cost grows with their square.
 MOST_MEASURED = 5_000
 
@@ -55,10 +52,9 @@ class TypiClust(Covering):
         features, labelled = output.required_features()
         points = of_unit_length(np.concatenate([features, labelled]))
         wanted = len(labelled) + (request.query_size or request.k)
-        # Threads add up in the order in which they finish: with one, a seed gives the same clusters every time. And many small
-        # products of matrices wait for each other's threads where processors are busy.
+        clusters, _ = k_means(points, min(wanted, MOST_CLUSTERS), request.rng)
+        # Many small products of matrices wait for each other's threads where processors are busy.
         with threadpool_limits(1):
-            clusters = _clusters(points, min(wanted, MOST_CLUSTERS), request.rng)
             of, of_labelled = np.split(clusters, [len(features)])
             turn = np.empty(len(of), dtype=np.int64)
             for cluster in np.unique(of):
@@ -67,26 +63,6 @@ class TypiClust(Covering):
         sizes, labels = np.bincount(clusters), np.bincount(of_labelled, minlength=MOST_CLUSTERS)
         order = np.lexsort((of, -sizes[of], labels[of], turn, sizes[of] <= SMALL_CLUSTER))
         return order[: max(0, request.k)]
-
-
-def _clusters(points: Features, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The cluster, 0..count-1, of each of ``points`` float32[n, d]: int64[n]; where points coincide clusters may stay empty."""
-    # Imported where it is needed: two seconds and 100 MB, which processes that only check settings need not spend.
-    from sklearn.cluster import KMeans, kmeans_plusplus
-    from sklearn.exceptions import ConvergenceWarning
-
-    if not len(points):
-        return np.empty(0, dtype=np.int64)
-    sample = points
-    if len(points) > SAMPLE:
-        sample = points[np.sort(rng.choice(len(points), SAMPLE, replace=False))]
-    count = max(1, min(count, len(sample)))
-    # One draw a centre, as k-means++ was published: scikit-learn's default of eight for 500 centres takes eight times as long.
-    centres, _ = kmeans_plusplus(sample, count, random_state=int(rng.integers(2**31)), n_local_trials=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer distinct points than clusters, which may stay empty
-        model = KMeans(count, init=centres, n_init=1, max_iter=ITERATIONS).fit(sample)
-    return np.asarray(model.predict(points), np.int64)
 
 
 def _most_typical_first(points: Features) -> NDArray[np.int64]:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.config.catalog import STRATEGIES
 from pt4al_backend.query.confidence import confidences
-from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Strategy
+from pt4al_backend.query.strategies import ModelOutput, Request
 from pt4al_backend.query.strategies.badge import d2_sample
+from tests.support.querying import build, query, unranked
 
 BLOBS, SIZE = 4, 20
 NOTHING = np.empty((0, BLOBS), np.float32)
@@ -21,24 +21,6 @@ def blobs(seed: int = 0) -> NDArray[np.float32]:
     rng = np.random.default_rng(seed)
     spread = np.tile(np.linspace(0.01, 0.3, SIZE), BLOBS)[:, None]
     return np.abs(np.eye(BLOBS).repeat(SIZE, 0) * 5 + spread * rng.normal(size=(BLOBS * SIZE, BLOBS))).astype(np.float32)
-
-
-def unranked(n: int = BLOBS * SIZE) -> Pool:
-    return Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64))
-
-
-def build(name: str, **options: Any) -> Strategy:
-    return STRATEGIES.load(name, Strategy)(name, **{"batches": 1, "first_query": "stratified", "sampler": "margin", **options})
-
-
-def query(
-    name: str, k: int, features: NDArray[np.float32], labelled: NDArray[np.float32], seed: int = 0, **given: Any
-) -> list[int]:
-    n = len(features)
-    posteriors = given.get("posteriors", np.full((n, 2), 0.5, np.float32))
-    output = ModelOutput(np.arange(n), confidences(posteriors), features, labelled, posteriors)
-    request = Request(unranked(n), 2, given.get("query_size", k), k, np.random.default_rng(seed), output)
-    return build(name).query(request).positions.tolist()
 
 
 def kinds(picks: list[int]) -> list[int]:
@@ -67,7 +49,7 @@ def test_typiclust_takes_a_typical_image_of_each_kind() -> None:
 
 def test_typiclust_lets_the_kinds_take_turns() -> None:
     output = ModelOutput(np.arange(BLOBS * SIZE), {}, blobs(), NOTHING)
-    found = build("typiclust").query(Request(unranked(), 1, BLOBS, 3 * BLOBS, np.random.default_rng(0), output))
+    found = build("typiclust").query(Request(unranked(BLOBS * SIZE), 1, BLOBS, 3 * BLOBS, np.random.default_rng(0), output))
     picks = kinds(found.positions.tolist())
     assert picks == picks[:BLOBS] * 3
     assert sorted(picks[:BLOBS]) == [0, 1, 2, 3]
@@ -105,7 +87,7 @@ def test_typiclust_ignores_the_length_of_features() -> None:
 @pytest.mark.parametrize("sample", [20_000, 120])
 def test_typiclust_finds_clusters_far_apart(monkeypatch: pytest.MonkeyPatch, sample: int) -> None:
     """On all images, and on a sample of them."""
-    monkeypatch.setattr("pt4al_backend.query.strategies.typiclust.SAMPLE", sample)
+    monkeypatch.setattr("pt4al_backend.query.strategies._k_means.SAMPLE", sample)
     count = 6
     rng = np.random.default_rng(0)
     features = np.eye(count).repeat(30, 0) * 100 + rng.normal(size=(30 * count, count))
