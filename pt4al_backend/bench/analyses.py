@@ -1,5 +1,6 @@
 """The paper's analyses as commands: they train a main network on the whole pool, which no strategy could."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -107,4 +108,18 @@ def t_sne(
     out.print("\n".join(filter(None, (found.skipped, f"Report: {path}"))))
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne}
+def choose(
+    to: Annotated[list[Path], typer.Argument(help="Output folders of finished runs, a comparison each.")],
+    baseline: Annotated[str, typer.Option(help="Arm that the others are compared with.")] = "random",
+) -> None:
+    """Which arm the rule for the product's defaults chooses from several comparisons (docs/benchmark.md)."""
+    from pt4al_backend.bench import choice
+    from pt4al_backend.bench.results import Results
+
+    found = choice.standings([Results.read(folder, baseline) for folder in to])
+    out.print(choice.table(found, [folder.name for folder in to]))
+    chosen = choice.choose(found)
+    out.print(f"\nThe rule chooses {chosen.arm!r}: {json.dumps({key: chosen.settings.get(key) for key in choice.DECIDED})}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne, "choose": choose}

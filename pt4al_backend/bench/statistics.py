@@ -43,6 +43,11 @@ def of(curves: Curves, arm: str) -> Seeds:
     return curves[curves.index.get_level_values("arm") == arm].droplevel("arm")
 
 
+def only(curves: Curves, arms: Sequence[str]) -> Curves:
+    """The curves of these arms."""
+    return curves[curves.index.get_level_values("arm").isin(arms)]
+
+
 def at(seeds: Seeds, labels: int) -> pd.Series:
     """Values by seed at one number of labels."""
     return seeds[labels].dropna() if labels in seeds else pd.Series(dtype=np.float64)
@@ -128,6 +133,19 @@ def above(curves: Curves, baseline: str) -> Curves:
     others = curves[curves.index.get_level_values("arm") != baseline]
     base = of(curves, baseline).reindex(others.index.get_level_values("seed"))
     return (others - base.to_numpy()).dropna(how="all").dropna(axis="columns", how="all")
+
+
+def below(curves: Curves, baseline: str) -> dict[str, list[int]]:
+    """By arm, the label counts at which it is below the baseline by the paired t test at 5 %, by Holm's rule over the arms."""
+    base, found = of(curves, baseline), dict[str, list[int]]()
+    for labels in budgets(curves):
+        tests = {arm: Difference.of(at(of(curves, arm), labels), at(base, labels)) for arm in arms(curves) if arm != baseline}
+        tested = {arm: (test.p, test.spread.mean) for arm, test in tests.items() if test is not None and test.p is not None}
+        adjusted = holm([p for p, _ in tested.values()])
+        for (arm, (_, mean)), p in zip(tested.items(), adjusted, strict=True):
+            if p < LEVEL and mean < 0:
+                found.setdefault(arm, []).append(labels)
+    return found
 
 
 @dataclass(frozen=True)
