@@ -8,8 +8,8 @@ changed that affect what it makes (see ``jobs.spec``).
 import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +21,7 @@ from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import publish, sync
 from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.ranking import PoolRanking, rank
 from pt4al_backend.engine.rounds import Rounds
@@ -30,7 +31,7 @@ from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
-from pt4al_backend.label_studio.annotations import LabelReader, Size
+from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
@@ -38,7 +39,6 @@ from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Project, RoundState
 from pt4al_backend.state.store import Store
-from pt4al_backend.state.tasks import StoredAnswer
 
 log = logging.getLogger(__name__)
 
@@ -48,59 +48,6 @@ MODEL_GONE = (
     "The next training makes another one; Start Training does it now."
 )
 BROUGHT = 0  # the round that labels belong to which a project had before it was connected
-
-
-@dataclass(frozen=True, eq=False)
-class LabelSplit:
-    """The labels so far, by task id.
-
-    Attributes:
-        train, control: labels that train the model, and those of control picks, which measure it.
-        unusable: why a label does not fit its image.
-        lost: tasks of whose label a part is gone from the disk.
-    """
-
-    train: dict[int, str]
-    control: dict[int, str]
-    unusable: dict[int, str]
-    lost: list[int]
-
-
-def split_labels(
-    sizes: Mapping[int, Size],
-    answers: Mapping[int, StoredAnswer],
-    controls: Ids,
-    origins: Mapping[int, int],
-    reader: LabelReader,
-    *,
-    train_on_accepted: bool,
-) -> LabelSplit:
-    """Splits labels; control picks are never trained on, nor are accepted predictions unless wanted.
-
-    An image that is identical to a control pick's is not trained on either, nor does it measure the model a second time.
-
-    Args:
-        sizes: of the images that can be trained on, by task; what is labelled without one is left out.
-        origins: of each task that is a copy, the first task with the identical image.
-    """
-    control_ids = set(controls.tolist())
-    measures = {origins.get(task_id, task_id) for task_id in control_ids}
-    measured = set[int]()
-    split = LabelSplit({}, {}, {}, [])
-    for task_id, answer in sorted(answers.items()):
-        if task_id not in sizes or answer.answer != AnswerKind.LABEL:
-            continue
-        if not reader.holds(answer.label):
-            split.lost.append(task_id)
-        elif problem := reader.unusable_reason(answer.label, sizes[task_id]):
-            split.unusable[task_id] = problem
-        elif (origin := origins.get(task_id, task_id)) in measures:
-            if task_id in control_ids and origin not in measured:
-                split.control[task_id] = answer.label
-                measured.add(origin)
-        elif train_on_accepted or not answer.accepted:
-            split.train[task_id] = answer.label
-    return split
 
 
 class RoundTraining:
@@ -321,6 +268,7 @@ def _turn(ctx: Context) -> Outcome | None:
         labels = training.take_labels()
     if not is_answered and not _is_due_early(ctx, training, labels):
         return Outcome.DONE
+    presses = _presses_answered(ctx.project, training, is_answered)
     missing = training.missing_for_training(labels)
     if missing:
         ctx.lease.require()
@@ -333,8 +281,18 @@ def _turn(ctx: Context) -> Outcome | None:
                 return Outcome.WAITING
             scored, closed = _train(ctx, training)
         _open_next(ctx, training, scored, closed)
-    ctx.store.change(ctx.project, trainings_handled=ctx.project.trainings_requested)
+    ctx.store.change(ctx.project, trainings_handled=presses)
     return None
+
+
+def _presses_answered(project: Project, training: RoundTraining, is_answered: bool) -> int:
+    """How many presses of Start Training the training that now begins answers; those that come while it runs want another one.
+
+    One that is resumed has taken its labels before: beside the press that it began with, if any, the presses since are such.
+    """
+    if training.is_under_way():
+        return project.trainings_handled + (not is_answered)
+    return project.trainings_requested
 
 
 def _is_due_early(ctx: Context, training: RoundTraining, labels: LabelSplit) -> bool:

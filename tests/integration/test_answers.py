@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.work_queue import WorkQueue, start_training
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.label_studio.annotations import prediction
 from tests.support.kinds import KINDS
-from tests.support.loop import Loop
+from tests.support.loop import SECONDS, Loop
 from tests.support.queues import taken
-from tests.support.servers import LabelStudioServer
+from tests.support.servers import LabelStudioServer, wait_until
+from tests.support.trainings import Cut, CutShort
 
 pytestmark = pytest.mark.label_studio
 
@@ -172,3 +175,40 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
         again = loop.reconcile(train=True)
         assert (again.round, again.model) == (2, pressed.model)
         assert "no label that the last model has not seen" in again.notices["button"]
+
+
+@pytest.fixture
+def answered(label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path) -> Iterator[Loop]:
+    """A project whose first round is answered, and not trained yet."""
+    params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1}
+    with Loop(label_studio, lead, tmp_path / "press", params) as loop:
+        loop.add(30)
+        loop.reconcile()
+        loop.annotate_all(loop.order("query", "control"))
+        yield loop
+
+
+def press_with_new_labels(loop: Loop) -> None:
+    """Labels what lies behind the query, then presses Start Training."""
+    loop.annotate_all(loop.order("reserve"))
+    start_training(loop.store, WorkQueue(loop.settings), loop.id)
+
+
+def train_size(loop: Loop) -> int:
+    return int(artefacts.manifest(loop.settings.data_dir / loop.project.model)["train_size"])
+
+
+def test_press_during_a_training_trains_again_on_the_labels_since(answered: Loop) -> None:
+    reserve = answered.order("reserve")
+    with answered.reconciling(), answered.held("learn-1"):
+        press_with_new_labels(answered)
+        wait_until(lambda: set(reserve) <= set(answered.store.answers(answered.id)), SECONDS, "the labels are taken over")
+    assert (answered.project.round, answered.project.trainings_handled, train_size(answered)) == (3, 1, 6 + 4)
+
+
+def test_press_during_a_training_that_is_cut_short_trains_again_as_well(answered: Loop) -> None:
+    with pytest.raises(Cut):
+        Worker(answered.settings, answered.store, CutShort()).handle_request(answered.id)
+    press_with_new_labels(answered)
+    answered.reconcile()
+    assert (answered.project.round, answered.project.trainings_handled, train_size(answered)) == (3, 1, 6 + 4)

@@ -16,8 +16,8 @@ from PIL import Image
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.rounds import Rounds
-from pt4al_backend.engine.train import LabelSplit, split_labels
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
 from pt4al_backend.label_sets import from_text
