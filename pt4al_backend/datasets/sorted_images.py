@@ -3,25 +3,24 @@
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
-from xml.sax.saxutils import quoteattr
 
-from pt4al_backend.aliases import Json
 from pt4al_backend.datasets import digits
-from pt4al_backend.datasets.folder_images import SUFFIXES, FolderImages, Reader, files, reasons, sides, split, sub_folders
+from pt4al_backend.datasets.chosen_images import ChosenImages
+from pt4al_backend.datasets.folder_images import SUFFIXES, Reader, files, reasons, sides, split, sub_folders
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.label_studio.classification import ClassificationReader
+from pt4al_backend.label_studio.classification import ChoicesReader, ClassificationReader
 
 
 @dataclass(frozen=True)
-class SortedImages(FolderImages):
+class SortedImages(ChosenImages):
     """``chosen`` is each image's class."""
 
-    chosen: Mapping[Path, str] = field(default_factory=dict)
-
     task: ClassVar[str] = "classification"
+    choice: ClassVar[str] = "single"
+    label_reader: ClassVar[type[ChoicesReader]] = ClassificationReader
 
     @classmethod
     def made(cls, folder: Path, reader: Reader) -> Self:
@@ -46,23 +45,7 @@ class SortedImages(FolderImages):
         known = {**pool, **test}
         return cls(f"the images of {images}", classes, order, list(test), [sizes[path] for path in order], unreadable, {}, known)
 
-    def label_config(self) -> str:
-        """Asks which class an image shows; digits are their own hotkeys."""
-        hotkey = {name: f" hotkey={quoteattr(name)}" for name in self.classes if len(name) == 1 and name.isdecimal()}
-        choices = "\n".join(f"    <Choice value={quoteattr(name)}{hotkey.get(name, '')}/>" for name in self.classes)
-        return (
-            '<View>\n  <Image name="image" value="$image" width="320px" maxWidth="320px"/>\n'
-            '  <Choices name="label" toName="image" choice="single" showInLine="true">\n'
-            f"{choices}\n  </Choices>\n</View>\n"
-        )
-
-    def regions(self, path: Path) -> list[Json]:
-        return ClassificationReader(self.config).regions(self.chosen[path], None, None)
-
     def words(self, path: Path) -> str:
-        return self.chosen[path]
-
-    def answer(self, path: Path) -> str:
         return self.chosen[path]
 
 

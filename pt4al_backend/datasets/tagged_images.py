@@ -4,16 +4,16 @@ import json
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
-from xml.sax.saxutils import quoteattr
 
-from pt4al_backend.aliases import Json
 from pt4al_backend.datasets import shapes
-from pt4al_backend.datasets.folder_images import FolderImages, Reader, files, reasons, split
+from pt4al_backend.datasets.chosen_images import ChosenImages
+from pt4al_backend.datasets.folder_images import Reader, files, reasons, split
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.label_sets import from_text, to_text
+from pt4al_backend.label_studio.classification import ChoicesReader
 from pt4al_backend.label_studio.multilabel import MultilabelReader
 
 SHAPES = 900
@@ -25,12 +25,12 @@ LAYOUT = (
 
 
 @dataclass(frozen=True)
-class TaggedImages(FolderImages):
+class TaggedImages(ChosenImages):
     """``chosen`` is the text of each image's set of classes (see ``label_sets``)."""
 
-    chosen: Mapping[Path, str] = field(default_factory=dict)
-
     task: ClassVar[str] = "multilabel"
+    choice: ClassVar[str] = "multiple"
+    label_reader: ClassVar[type[ChoicesReader]] = MultilabelReader
 
     @classmethod
     def made(cls, folder: Path, reader: Reader) -> Self:
@@ -68,23 +68,8 @@ class TaggedImages(FolderImages):
         seen = [sizes[path] for path in order]
         return cls(f"the images of {images}", classes, order, list(test), seen, unreadable, {}, {**pool, **test})
 
-    def label_config(self) -> str:
-        """Asks which classes an image shows."""
-        choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in self.classes)
-        return (
-            '<View>\n  <Image name="image" value="$image" width="320px" maxWidth="320px"/>\n'
-            '  <Choices name="label" toName="image" choice="multiple" showInLine="true">\n'
-            f"{choices}\n  </Choices>\n</View>\n"
-        )
-
-    def regions(self, path: Path) -> list[Json]:
-        return MultilabelReader(self.config).regions(self.chosen[path], None, None)
-
     def words(self, path: Path) -> str:
         return ", ".join(from_text(self.chosen[path])) or "none of them"
-
-    def answer(self, path: Path) -> str:
-        return self.chosen[path]
 
 
 def read_names(file: Path) -> dict[str, list[str]]:
