@@ -51,6 +51,13 @@ class Life:
         assert project is not None
         return project.round
 
+    @property
+    def batch(self) -> int:
+        """The batch of the open round."""
+        found = self.store.round(PROJECT, self.number)
+        assert found is not None
+        return found.batch
+
     def add(self, ids: Iterable[int]) -> None:
         self.store.put_tasks(PROJECT, [{"id": i, "image": f"/data/upload/{i}.png", "problem": ""} for i in ids])
 
@@ -63,6 +70,13 @@ class Life:
         ids, cut = self.rounds.batches(self.rounds.pool(), max(self.number, 1), meaningful, from_scratch=True)
         self.store.set_tasks(PROJECT, {"id": ids, "batch": cut})
         return dict(zip(tasks.ids.tolist(), losses.tolist(), strict=True))
+
+    def open(self, *, meaningful: bool = True) -> dict[int, float]:
+        """Ranks the pool and opens the first round; returns the losses."""
+        losses = self.rank(meaningful=meaningful)
+        self.rounds.start()
+        self.rounds.open_first(StoredOutput)
+        return losses
 
     def picks(self, *kinds: str) -> list[int]:
         found = self.store.picks(PROJECT, self.number)
@@ -158,9 +172,7 @@ def test_tasks_without_a_loss_wait_for_a_later_round(store: Store) -> None:
 
 def test_meaningless_ranking_is_replaced_by_a_uniform_order(store: Store) -> None:
     project = Life(store, 200, rounds=4, query_size=40, control_share=0, reserve_size=0)
-    losses = project.rank(meaningful=False)
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    losses = project.open(meaningful=False)
     queried = [losses[i] for i in project.picks("query")]
     assert queried != sorted(queried, reverse=True)
     in_batches = [np.mean([losses[i] for i, batch in batches(store).items() if batch == number]) for number in (1, 2, 3, 4)]
@@ -180,9 +192,7 @@ def test_paper_queries_even_intervals_of_the_hardest_batch(store: Store) -> None
 
 def test_round_queries_the_least_confident_of_its_batch(store: Store) -> None:
     project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="hard_first")
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     for number in (2, 3, 4, 5):
         project.answer(project.picks("query"))
         assert project.rounds.is_answered()
@@ -192,40 +202,34 @@ def test_round_queries_the_least_confident_of_its_batch(store: Store) -> None:
         confidence = dict(zip(scored.ids.tolist(), scored.confidences["least_confidence"].tolist(), strict=True))
         in_batch = [i for i in confidence if batches(store)[i] == number]
         assert project.picks("query") == sorted(in_batch, key=confidence.__getitem__)[:10]
-        round_ = store.round(PROJECT, number)
-        assert round_ is not None
-        assert round_.batch == number
+        assert project.batch == number
 
 
-def test_batches_follow_the_setting_batch_order(store: Store) -> None:
-    project = Life(store, 100, rounds=5, query_size=10, control_share=0, reserve_size=5, batch_order="interleaved")
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
-    for number, batch in ((2, 5), (3, 2), (4, 4), (5, 3)):
+@pytest.mark.parametrize(
+    ("settings", "order"),
+    [({"rounds": 5, "batch_order": "interleaved"}, (5, 2, 4, 3)), ({"rounds": 4, "batches": 2}, (2, 1, 2))],
+)
+def test_rounds_take_the_batches_in_the_order_of_the_settings(
+    store: Store, settings: dict[str, Any], order: tuple[int, ...]
+) -> None:
+    project = Life(store, 100, query_size=10, control_share=0, reserve_size=5, **settings)
+    project.open()
+    for batch in order:
         project.answer(project.picks("query"))
         project.turn()
         assert {batches(store)[i] for i in project.picks("query")} == {batch}
-        round_ = store.round(PROJECT, number)
-        assert round_ is not None
-        assert round_.batch == batch
+        assert project.batch == batch
 
 
-def test_fewer_batches_than_rounds_take_turns_and_are_cut_again_over_what_is_left(store: Store) -> None:
+def test_fewer_batches_than_rounds_are_cut_again_over_what_is_left(store: Store) -> None:
     project = Life(store, 60, rounds=4, batches=2, query_size=10, control_share=0, reserve_size=0)
-    losses = project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
-    for number, batch in ((2, 2), (3, 1), (4, 2)):
-        left = sorted((i for i in losses if i not in store.answers(PROJECT)), key=losses.__getitem__, reverse=True)
+    losses = project.open()
+    for _ in (2, 3):
         project.answer(project.picks("query"))
         project.turn()
-        assert {batches(store)[i] for i in project.picks("query")} == {batch}
-        opened = store.round(PROJECT, number)
-        assert opened is not None
-        assert opened.batch == batch
+    left = [i for i in losses if i not in store.answers(PROJECT)]
     assert len(left) == 40
-    assert [sum(batch == number for i, batch in batches(store).items() if i in left) for number in (1, 2)] == [20, 20]
+    assert [sum(batches(store)[i] == number for i in left) for number in (1, 2)] == [20, 20]
 
 
 def test_typiclust_starts_with_one_image_of_each_kind(store: Store) -> None:
@@ -247,27 +251,21 @@ def test_typiclust_starts_with_one_image_of_each_kind(store: Store) -> None:
 
 def test_sweep_begins_again_over_what_is_left(store: Store) -> None:
     project = Life(store, 40, rounds=2, query_size=10, control_share=0, reserve_size=0)
-    losses = project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    losses = project.open()
     for _ in (2, 3):
         project.answer(project.picks("query"))
         project.turn()
     left = sorted((i for i in losses if i not in store.answers(PROJECT)), key=losses.__getitem__, reverse=True)
     assert len(left) == 20
     assert sorted(project.picks("query")) == sorted(left[:10])  # the harder half of the rest is the first batch again
-    opened = store.round(PROJECT, 3)
-    assert opened is not None
-    assert opened.batch == 1
+    assert project.batch == 1
 
 
 @pytest.mark.parametrize("surest_first", [1, -1])
 def test_control_picks_do_not_depend_on_the_model(store: Store, surest_first: int) -> None:
     """Whether the model is surest or least sure of the tasks held back, a sweep measures it on the same ones."""
     project = Life(store, 200, rounds=4, query_size=20, control_share=0.2, reserve_size=10)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     order = random_order(range(1, 201))
     likely = np.zeros(201)
     likely[order] = np.linspace(0.5, 1, 200)[::surest_first]
@@ -283,17 +281,13 @@ def test_control_picks_do_not_depend_on_the_model(store: Store, surest_first: in
 
 def test_control_picks_take_no_more_than_their_share_of_what_is_left(store: Store) -> None:
     project = Life(store, 20, rounds=10, query_size=2, control_share=0.1, strategy="entropy")
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     assert len(project.rounds.candidates(2)) == 18  # the whole pool but two: not one for each of ten rounds
 
 
 def test_skipped_set_aside_and_deleted_tasks_keep_no_round_open(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6, control_share=0)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     first, second, third, *rest = project.picks("query")
     project.answer(rest)
     assert store.unanswered_picks(PROJECT, project.number, *QUERY) == 3
@@ -306,9 +300,7 @@ def test_skipped_set_aside_and_deleted_tasks_keep_no_round_open(store: Store) ->
 
 def test_withdrawn_answer_is_waited_for_again(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     project.answer(project.picks("control", "query"))
     assert project.rounds.is_answered()
     project.answer(project.picks("query")[:1], AnswerKind.NONE)
@@ -318,9 +310,7 @@ def test_withdrawn_answer_is_waited_for_again(store: Store) -> None:
 
 def test_round_without_its_query_gets_another(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6, control_share=0)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
@@ -335,9 +325,7 @@ def test_round_without_its_query_gets_another(store: Store) -> None:
 
 def test_open_round_is_left_alone(store: Store) -> None:
     project = Life(store, 60, rounds=3, query_size=6)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     before = [(pick.task_id, pick.position, pick.score) for pick in store.picks(PROJECT, 1)]
     project.answer(project.picks("query")[:3])
     project.rounds.open_first(StoredOutput)
@@ -368,9 +356,7 @@ def test_exhausted_pool_opens_an_empty_round_that_late_imports_fill(store: Store
 @pytest.mark.parametrize(("reserve", "enough"), [(60, 30), (30, 20), (8, 8)])
 def test_reserve_is_lengthened_when_little_of_it_is_left(store: Store, reserve: int, enough: int) -> None:
     project = Life(store, 400, rounds=2, query_size=10, control_share=0, reserve_size=reserve)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     project.answer(project.picks("query"))
     scored = project.score()
     project.turn(scored)
@@ -401,8 +387,6 @@ def test_reserve_is_lengthened_before_the_pool_is_ranked(store: Store) -> None:
 
 def test_reserve_with_the_last_task_is_not_lengthened(store: Store) -> None:
     project = Life(store, 10, rounds=1, query_size=5, control_share=0, reserve_size=5)
-    project.rank()
-    project.rounds.start()
-    project.rounds.open_first(StoredOutput)
+    project.open()
     project.answer(project.picks())
     assert not project.rounds.lengthen(StoredOutput)

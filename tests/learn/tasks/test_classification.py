@@ -6,21 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.inference import infer
-from pt4al_backend.learn.loop import Recipe, Training
+from pt4al_backend.learn.loop import Recipe
 from pt4al_backend.learn.networks import ResNetForm, build
-from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.classes import balanced_weights
 from pt4al_backend.learn.tasks.classification import Classification
-from tests.support import pools
+from tests.support import learning, pools
 from tests.support.images import CLASSES
 
 pytestmark = pytest.mark.training
@@ -52,13 +48,11 @@ def test_classification_is_in_the_catalog() -> None:
 def test_classification_learns_what_a_person_can_see(pixels: FrameFile) -> None:
     train, test = np.arange(60), np.arange(60, 90)
     learned = task()
-    Training(learned, learned.training_data(pixels, train, pools.targets(train)), recipe(len(train)), device=CPU).run()
-    seen: list[NDArray[np.float32]] = []
-    images = StoredImages(pixels, test, Centre(pools.SHAPE))
-    infer(learned.model, learned.predict, images, 32, lambda _, rows: seen.append(rows[0]), device=CPU)
-    confidences, answers = learned.interpret((np.concatenate(seen),))
+    learning.train(learned, pixels, train, pools.targets(train))
+    (posteriors,) = learning.predictions(learned, pixels, test, pools.SHAPE)
+    confidences, answers = learned.interpret((posteriors,))
     assert all(((values >= 0) & (values <= 1)).all() for values in confidences.values())
-    np.testing.assert_array_equal(confidences["least_confidence"], seen[0].max(1))
+    np.testing.assert_array_equal(confidences["least_confidence"], posteriors.max(1))
     metrics = learned.metrics(learned.tally(answers, pools.targets(test)))
     assert (metrics["metric"], metrics["total"]) == ("accuracy", 30)
     assert metrics["value"] >= 0.8

@@ -13,14 +13,10 @@ from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TooFewClasses, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.label_sets import LabelSet
-from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.inference import infer
-from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.networks import ResNetForm, build
-from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.multilabel import Multilabel
-from tests.support import pools
+from tests.support import learning, pools
 from tests.support.pools import TAGS
 
 pytestmark = pytest.mark.training
@@ -58,16 +54,8 @@ def test_multilabel_is_in_the_catalog() -> None:
 def test_multilabel_learns_several_things_of_an_image(pixels: FrameFile, tmp_path: Path) -> None:
     train, test = np.arange(80), np.arange(80, 120)
     learned = task()
-    Training(
-        learned,
-        learned.training_data(pixels, train, targets(train, tmp_path)),
-        learned.recipe(len(train), CPU, fresh=True),
-        device=CPU,
-    ).run()
-    seen: list[NDArray[np.float32]] = []
-    images = StoredImages(pixels, test, Centre(pools.SHAPE))
-    infer(learned.model, learned.predict, images, 32, lambda _, rows: seen.append(rows[0]), device=CPU)
-    confidences, found = learned.interpret((np.concatenate(seen),))
+    learning.train(learned, pixels, train, targets(train, tmp_path))
+    confidences, found = learned.interpret(learning.predictions(learned, pixels, test, pools.SHAPE))
     assert all(((values >= 0) & (values <= 1)).all() for values in confidences.values())
     metrics = learned.metrics(learned.tally(found, targets(test, tmp_path)))
     assert (metrics["metric"], metrics["total"]) == ("mAP", 40)

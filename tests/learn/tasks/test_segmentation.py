@@ -15,15 +15,13 @@ from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
-from pt4al_backend.learn.augmentation import Centre
-from pt4al_backend.learn.inference import infer, scoring_size
+from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.networks import ResNetForm, build
-from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.segmentation import Segmentation, mean_of_lowest, pixel_confidences
 from pt4al_backend.query.confidence import SAMPLERS
-from tests.support import pools
+from tests.support import learning, pools
 
 pytestmark = pytest.mark.training
 
@@ -49,12 +47,8 @@ def truths(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
     return np.stack([pools.scene(row, SHAPE)[1] for row in rows.tolist()])
 
 
-def look(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64], size: int = 8) -> list[NDArray[Any]]:
-    """What the model sees of rows, in minibatches of a size."""
-    parts: list[tuple[NDArray[Any], ...]] = []
-    images = StoredImages(pixels, rows, Centre(SHAPE))
-    infer(learned.model, learned.predict, images, size, lambda _, seen: parts.append(seen), device=CPU)
-    return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+def predictions(learned: Segmentation, pixels: FrameFile, rows: NDArray[np.int64]) -> Any:
+    return learning.predictions(learned, pixels, rows, SHAPE, 8)
 
 
 def test_segmentation_is_in_the_catalog_with_its_pretext_task() -> None:
@@ -66,10 +60,8 @@ def test_segmentation_is_in_the_catalog_with_its_pretext_task() -> None:
 def test_segmentation_learns_what_a_person_can_see(pixels: FrameFile) -> None:
     train, test = np.arange(16), np.arange(16, SCENES)
     learned = task(epochs=25)
-    training_data = learned.training_data(pixels, train, truths(train))
-    Training(learned, training_data, learned.recipe(len(train), CPU, fresh=True), device=CPU).run()
-    seen = look(learned, pixels, test)
-    confidences, answers = learned.interpret(tuple(seen))
+    learning.train(learned, pixels, train, truths(train))
+    confidences, answers = learned.interpret(predictions(learned, pixels, test))
     metrics = learned.metrics(learned.tally(answers, truths(test)))
     assert metrics["value"] > 0.75
     assert confidences.keys() == SAMPLERS.keys()
@@ -85,11 +77,11 @@ def test_segmentation_learns_what_a_person_can_see(pixels: FrameFile) -> None:
 def test_confidences_do_not_depend_on_the_rest_of_the_minibatch(pixels: FrameFile) -> None:
     learned = task()
     rows = np.arange(11)
-    confidences, ids, scores = look(learned, pixels, rows)
+    confidences, ids, scores = predictions(learned, pixels, rows)
     assert confidences.dtype == np.float64
     assert ((confidences >= 0) & (confidences <= 1)).all()
     order = np.random.default_rng(0).permutation(11)
-    for ours, theirs in zip(look(learned, pixels, order), (confidences, ids, scores), strict=True):
+    for ours, theirs in zip(predictions(learned, pixels, order), (confidences, ids, scores), strict=True):
         np.testing.assert_array_equal(ours, theirs[order])
     assert len(np.unique(confidences[:, 0])) == 11  # posteriors of different images do not tie
 
@@ -113,7 +105,7 @@ def test_image_confidence_is_the_mean_over_its_least_certain_pixels() -> None:
 
 
 def test_uncertain_share_lowers_confidences_and_keeps_the_mask(pixels: FrameFile) -> None:
-    whole, least = (look(task(uncertain_share=share), pixels, np.arange(4)) for share in (1.0, 0.1))
+    whole, least = (predictions(task(uncertain_share=share), pixels, np.arange(4)) for share in (1.0, 0.1))
     assert (least[0] < whole[0]).all()
     np.testing.assert_array_equal(least[1], whole[1])
 
