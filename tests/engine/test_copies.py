@@ -17,7 +17,7 @@ from pt4al_backend.state.schema import AnswerKind, Pick, PickKind, Project, Roun
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.images import arrow, encoded
-from tests.support.trainings import answer, ten_tasks, training_of
+from tests.support.trainings import answer, known, ten_tasks, training_of
 
 LABEL = StoredAnswer(AnswerKind.LABEL, "up")
 
@@ -42,9 +42,7 @@ class Pool:
 
     @property
     def project(self) -> Project:
-        found = self.store.project(1)
-        assert found is not None
-        return found
+        return known(self.store)
 
     @property
     def rounds(self) -> Rounds:
@@ -83,13 +81,6 @@ class Pool:
     def next_round(self) -> None:
         self.rounds.cut_batches(self.project.round + 1)
         self.rounds.open_next(StoredOutput(), ClosedRound(labels=1))
-
-
-@pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    yield opened
-    opened.close()
 
 
 def half_one_picture(task_id: int) -> int:

@@ -1,6 +1,5 @@
 """Taking in images: from references to frames in one file."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ from pt4al_backend.engine.intake import Intake
 from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.state.paths import frames_path, project_dir
-from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
+from tests.support.trainings import known
 
 
 class Files:
@@ -39,14 +38,6 @@ class Files:
 
 
 @pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.connect(1)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def files() -> Files:
     return Files()
 
@@ -55,17 +46,11 @@ def add_tasks(store: Store, ids: range) -> None:
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
 
 
-def project(store: Store) -> Project:
-    found = store.project(1)
-    assert found is not None
-    return found
-
-
 def take_in(store: Store, settings: ServerSettings, files: Files, **params: Any) -> list[tuple[int, int]]:
     """Runs it; returns the progress that it reported."""
     seen: list[tuple[int, int]] = []
     fetcher: Any = files
-    Intake(store, settings, fetcher, project(store), ProjectSettings(**params), "classification").run(
+    Intake(store, settings, fetcher, known(store), ProjectSettings(**params), "classification").run(
         lambda *done: seen.append(done)
     )
     return seen
@@ -73,9 +58,9 @@ def take_in(store: Store, settings: ServerSettings, files: Files, **params: Any)
 
 def frame(store: Store, settings: ServerSettings, task_id: int) -> Any:
     tasks = store.tasks(1)
-    stored = project(store).stored_shape
+    stored = known(store).stored_shape
     assert stored is not None
-    with FrameFile(frames_path(settings, project(store)), stored) as pixels:
+    with FrameFile(frames_path(settings, known(store)), stored) as pixels:
         return pixels.read(tasks.rows[tasks.ids == task_id])[0]
 
 
@@ -107,7 +92,7 @@ def test_unreadable_images_neither_stop_others_nor_decide_their_size(
     add_tasks(store, range(1, 101))
     files.add(range(91, 101), size=48)
     take_in(store, settings, files)
-    assert (project(store).image_shape, project(store).stored_shape) == ((48, 48), (48, 48))
+    assert (known(store).image_shape, known(store).stored_shape) == ((48, 48), (48, 48))
     assert store.counts(1)["fetched"] == 10
     assert store.set_aside(1, 1) == (90, [(1, "1.png is missing.")])
 
@@ -118,11 +103,11 @@ def test_size_stays_open_until_an_image_can_be_read(
     monkeypatch.setattr(intake_module, "REFETCH_SECONDS", 0.0)
     add_tasks(store, range(1, 6))
     take_in(store, settings, files)
-    assert project(store).stored_shape is None
+    assert known(store).stored_shape is None
     assert store.counts(1)["aside"] == 5
     files.add(range(1, 6))  # somebody connected the storage
     take_in(store, settings, files)
-    assert project(store).stored_shape == (32, 32)
+    assert known(store).stored_shape == (32, 32)
     assert store.counts(1) | {"aside": 0, "fetched": 5} == store.counts(1)
 
 
@@ -155,7 +140,7 @@ def test_another_image_size_starts_over_without_the_old_ranking(store: Store, se
     store.change(1, learner="projects/1/rank-1/result", learner_pool=3)
     (project_dir(settings, 1) / "rank-1" / "result").mkdir(parents=True)
     take_in(store, settings, files, image_size=64)
-    assert (project(store).image_shape, project(store).learner) == ((64, 64), "")
+    assert (known(store).image_shape, known(store).learner) == ((64, 64), "")
     assert np.isnan(store.tasks(1).losses).all()
     assert frame(store, settings, 2).shape == (64, 64, 3)
     assert sorted(path.name for path in project_dir(settings, 1).iterdir()) == ["pixels-64x64.u8", "pixels-64x64.u8.crc"]
@@ -181,7 +166,7 @@ def test_damaged_frame_file_is_made_again(store: Store, settings: ServerSettings
     files.add(range(1, 11))
     take_in(store, settings, files)
     store.set_tasks(1, {"id": range(1, 11), "loss": [1.0] * 10, "batch": [1] * 10})
-    path = frames_path(settings, project(store))
+    path = frames_path(settings, known(store))
     damage(path, how)
     if how == "overwritten":  # which its size does not tell; a job found out
         store.change(1, frames_suspect=True)
@@ -191,14 +176,14 @@ def test_damaged_frame_file_is_made_again(store: Store, settings: ServerSettings
     files.error = AuthError("refused")
     with pytest.raises(AuthError):
         take_in(store, settings, files)
-    assert "stored images were damaged or gone. They are fetched again." in project(store).notices["frames"]
+    assert "stored images were damaged or gone. They are fetched again." in known(store).notices["frames"]
     assert not named.exists(), "a job that names rows that are gone"
     files.error = None
     files.fetched.clear()
     take_in(store, settings, files)
     assert len(files.fetched) == (5 if how == "cut" else 10)
     assert all((frame(store, settings, i) == np.asarray(arrow(i))).all() for i in range(1, 11))
-    assert (project(store).notices, project(store).frames_suspect) == ({}, False)
+    assert (known(store).notices, known(store).frames_suspect) == ({}, False)
     assert np.isfinite(store.tasks(1).losses).all()
 
 
@@ -211,7 +196,7 @@ def test_row_of_an_image_that_is_gone_is_given_to_no_other(store: Store, setting
     store.drop_tasks(1, [3])
     add_tasks(store, range(4, 5))
     take_in(store, settings, files)
-    with FrameFile(frames_path(settings, project(store)), (32, 32)) as pixels:
+    with FrameFile(frames_path(settings, known(store)), (32, 32)) as pixels:
         assert (pixels.read(np.array([row]))[0] == before).all()
     assert (frame(store, settings, 4) == np.asarray(arrow(4))).all()
 
@@ -248,7 +233,7 @@ def test_image_that_is_replaced_while_it_is_fetched_is_fetched_again(
             store.put_tasks(1, [{"id": 1, "image": "new.png", "problem": ""}])
 
     fetcher: Any = files
-    taken = Intake(store, settings, fetcher, project(store), ProjectSettings(), "classification").run(replaced)
+    taken = Intake(store, settings, fetcher, known(store), ProjectSettings(), "classification").run(replaced)
     assert (sorted(taken.ids), taken.is_all) == ([1, 2, 3, 4, 5], True)
     assert store.set_aside(1) == (0, [])
     assert (frame(store, settings, 1) == np.asarray(arrow(9, 32))).all()

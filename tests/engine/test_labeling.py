@@ -1,6 +1,5 @@
 """Which labeling config a project goes by when somebody changes it in Label Studio."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,10 @@ from pt4al_backend.engine.labeling import InForce, decide, in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.state.paths import mask_dir
-from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
+from tests.support.trainings import known
 
 IMAGE = '<Image name="image" value="$image"/>'
 REVIEW = '<Choices name="review" toName="image"><Choice value="good"/><Choice value="bad"/></Choices>'
@@ -37,18 +37,9 @@ def _value(label: str) -> str:
 
 
 @pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.connect(1)
-    opened.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(1, 4)])
-    yield opened
-    opened.close()
-
-
-def row(store: Store) -> Project:
-    found = store.project(1)
-    assert found is not None
-    return found
+def store(store: Store) -> Store:
+    store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in range(1, 4)])
+    return store
 
 
 def running(store: Store, xml: str, control: str, task: str, *labels: str) -> None:
@@ -73,7 +64,7 @@ def outlines(store: Store, settings: ServerSettings, *ids: int) -> str:
 
 
 def decided(store: Store, settings: ServerSettings, xml: str, **params: Any) -> InForce:
-    return decide(store, settings, row(store), ProjectSettings(**params), xml)
+    return decide(store, settings, known(store), ProjectSettings(**params), xml)
 
 
 def test_new_project_takes_the_config_of_label_studio(store: Store, settings: ServerSettings) -> None:
@@ -193,7 +184,7 @@ def test_other_control_in_the_settings_is_a_confirmation(store: Store, settings:
 def test_config_in_force_is_that_of_the_labels(store: Store, settings: ServerSettings) -> None:
     outlines(store, settings, 0)
     store.change(1, label_config=view(REVIEW))
-    assert in_force(row(store)).task == "segmentation"
+    assert in_force(known(store)).task == "segmentation"
 
 
 def test_config_without_anything_to_learn_is_refused_whatever_was_there(store: Store, settings: ServerSettings) -> None:

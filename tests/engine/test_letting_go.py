@@ -1,7 +1,6 @@
 """Which projects are driven, what is set back when one is let go, and what is left of one that is forgotten."""
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,23 +15,16 @@ from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState, Round
 from pt4al_backend.state.store import Store
 from tests.support.stub_server import Reply, Request, stub_server
+from tests.support.trainings import known
 
 SERVED = {"sampling": "Uncertainty sampling", "model_version": "pt4al-r1-20261129-101500"}
 BEFORE = {"sampling": "Uniform sampling", "model_version": "vendor-1"}
 
 
 @pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.connect(1, title="Kittens")
-    yield opened
-    opened.close()
-
-
-def project(store: Store) -> Project:
-    found = store.project(1)
-    assert found is not None
-    return found
+def store(store: Store) -> Store:
+    store.connect(1, title="Kittens")
+    return store
 
 
 class Entries:
@@ -51,7 +43,7 @@ class Entries:
 
 def require(store: Store, *titles: str, state: str = "CO") -> None:
     entries: Any = Entries(*titles, state=state)
-    Connections().require(store, project(store), entries)
+    Connections().require(store, known(store), entries)
 
 
 def test_listed_project_is_driven_however_long_ago_its_setup_was(store: Store) -> None:
@@ -89,10 +81,10 @@ def test_entry_that_label_studio_cannot_use_now_may_be_this_backend_restarting(s
 
 def test_entries_are_not_read_with_every_look(store: Store) -> None:
     connections, listed, gone = Connections(), Entries("ours"), Entries()
-    connections.require(store, project(store), listed)  # type: ignore[arg-type]
-    connections.require(store, project(store), gone)  # type: ignore[arg-type]
+    connections.require(store, known(store), listed)  # type: ignore[arg-type]
+    connections.require(store, known(store), gone)  # type: ignore[arg-type]
     with pytest.raises(NotConnected):
-        connections.require(store, project(store), gone, now=True)  # type: ignore[arg-type]
+        connections.require(store, known(store), gone, now=True)  # type: ignore[arg-type]
 
 
 def test_deleted_project_is_not_connected_unless_it_was_set_up_a_moment_ago(store: Store) -> None:
@@ -102,10 +94,10 @@ def test_deleted_project_is_not_connected_unless_it_was_set_up_a_moment_ago(stor
 
     studio: Any = Studio()
     with pytest.raises(NotConnected, match="no such project"):
-        require_known(store, project(store), studio, NotFound("Not found."))
+        require_known(store, known(store), studio, NotFound("Not found."))
     store.change(1, setup_at=time.time())
     with pytest.raises(NotFound):
-        require_known(store, project(store), studio, NotFound("Not found."))
+        require_known(store, known(store), studio, NotFound("Not found."))
 
 
 @pytest.mark.parametrize(
@@ -139,8 +131,8 @@ def set_back(store: Store, settings: ServerSettings, remote: dict[str, Any], *re
 
     with stub_server(answer) as (url, seen):
         there = settings.model_copy(update={"label_studio_url": url, "label_studio_api_key": "f" * 40})
-        let_go(store, there, project(store), NotConnected("The entry is gone."))
-        return [request.json for request in seen if request.method == "PATCH"], project(store)
+        let_go(store, there, known(store), NotConnected("The entry is gone."))
+        return [request.json for request in seen if request.method == "PATCH"], known(store)
 
 
 def test_let_go_sets_back_what_was_chosen_before(store: Store, settings: ServerSettings) -> None:
@@ -166,16 +158,16 @@ def test_let_go_sets_no_version_that_is_gone(store: Store, settings: ServerSetti
 
 def test_let_go_without_label_studio_says_what_to_set_back(store: Store, settings: ServerSettings) -> None:
     store.change(1, chosen_before={**BEFORE, "carried": "vendor-1"})
-    let_go(store, settings, project(store), NotConnected("The entry is gone."))
-    assert "'Uniform sampling'" in project(store).notices["connection"]
+    let_go(store, settings, known(store), NotConnected("The entry is gone."))
+    assert "'Uniform sampling'" in known(store).notices["connection"]
 
 
 def test_project_that_was_let_go_is_neither_polled_nor_looked_at(store: Store, settings: ServerSettings) -> None:
-    let_go(store, settings, project(store), NotConnected("The entry is gone."))
+    let_go(store, settings, known(store), NotConnected("The entry is gone."))
     assert store.driven_ids() == []
     assert store.project_ids() == [1]
     Worker(settings, store).handle_request(1, train=True)  # which would fail without a Label Studio
-    after = project(store)
+    after = known(store)
     assert (after.phase, after.error, after.requests_handled) == ("not connected", "", 1)
 
 

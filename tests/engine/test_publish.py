@@ -1,11 +1,10 @@
 """What Label Studio is told to serve, against one that takes everything."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.classification import ClassificationReader
@@ -15,6 +14,7 @@ from pt4al_backend.state.lease import LeaseLost
 from pt4al_backend.state.schema import Pick, PublicationState
 from pt4al_backend.state.store import Store
 from tests.support.images import LABEL_CONFIG
+from tests.support.trainings import known
 
 
 class Studio:
@@ -44,17 +44,8 @@ class Studio:
         self.served = model_version
 
 
-@pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.connect(1)
-    yield opened
-    opened.close()
-
-
 def queue(store: Store, studio: Any, *, show: bool = True, **options: Any) -> ServedQueue:
-    project = store.project(1)
-    assert project is not None
+    project = known(store)
     return ServedQueue(store, studio, project, ClassificationReader(parse(LABEL_CONFIG)), show_predictions=show, **options)
 
 
@@ -88,8 +79,7 @@ def test_lost_lease_leaves_the_old_order(store: Store) -> None:
     before = studio.served
     with pytest.raises(LeaseLost):
         queue(store, studio, before_switch=lost).publish(2, picks(4))
-    project = store.project(1)
-    assert project is not None
+    project = known(store)
     assert studio.served == project.served_version == before
     queue(store, studio).publish(2, picks(4))  # the next holder takes over what was sent
     assert studio.served != before

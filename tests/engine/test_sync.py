@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.sync import Sync
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -18,6 +17,7 @@ from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import regions_of
 from pt4al_backend.label_studio.segmentation import SegmentationReader
 from pt4al_backend.state.store import Store
+from tests.support.trainings import known
 
 CHOICES = '<Choices name="c" toName="image"><Choice value="a"/><Choice value="b"/></Choices>'
 READER = ClassificationReader(parse(f'<View><Image name="image" value="$image"/>{CHOICES}</View>'))
@@ -62,18 +62,9 @@ class Studio:
         return self.predictions[prediction_id]
 
 
-@pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    store = Store.open(settings)
-    store.connect(1)
-    yield store
-    store.close()
-
-
 def look(store: Store, studio: Studio, reader: LabelReader = READER, *, reread: bool = False) -> int:
     """One increment, as a pass of the engine makes it; how many tasks Label Studio had to hand out."""
-    project = store.project(1)
-    assert project is not None
+    project = known(store)
     before = studio.handed_out
     Sync(store, studio, project, reader).increment(reread=reread)  # type: ignore[arg-type]
     return studio.handed_out - before
@@ -163,8 +154,7 @@ def test_full_pass_reads_only_changed_annotations(store: Store) -> None:
     look(store, studio)
 
     def full() -> int:
-        project, before = store.project(1), studio.handed_out
-        assert project is not None
+        project, before = known(store), studio.handed_out
         Sync(store, studio, project, READER).full()  # type: ignore[arg-type]
         return studio.handed_out - before
 
@@ -201,8 +191,7 @@ def test_outlines_are_read_by_the_size_of_their_image_once_it_has_come(
     look(store, studio, reader)
     assert bool(store.answers(1)[1].label) == bool(size)
     store.set_tasks(1, {"id": [1], "row": [0], "width": [20], "height": [10]})
-    project = store.project(1)
-    assert project is not None
+    project = known(store)
     sync = Sync(store, studio, project, reader)  # type: ignore[arg-type]
     sync.read_again([1])
     answer = store.answers(1)[1]
@@ -223,8 +212,7 @@ def test_ground_truth_that_was_set_later_decides(store: Store) -> None:
     look(store, studio)
     assert store.answers(1)[1].label == "b"
     studio.tasks[0]["annotations"][0]["ground_truth"] = True
-    project = store.project(1)
-    assert project is not None
+    project = known(store)
     Sync(store, studio, project, READER).full()  # type: ignore[arg-type]
     assert store.answers(1)[1].label == "a"
 

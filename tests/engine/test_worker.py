@@ -1,6 +1,6 @@
 """How requests become looks, and what is left of a look that fails; without Label Studio."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,23 +15,15 @@ from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.lease import Lease, LeaseLost
-from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.queues import taken
+from tests.support.trainings import known
 
 
 @pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
-    opened = Store.open(settings)
-    opened.connect(1, error="An old error.", remedy="Change something.", error_at=1.0)
-    yield opened
-    opened.close()
-
-
-def project(store: Store) -> Project:
-    found = store.project(1)
-    assert found is not None
-    return found
+def store(store: Store) -> Store:
+    store.connect(1, error="An old error.", remedy="Change something.", error_at=1.0)
+    return store
 
 
 @pytest.fixture
@@ -57,7 +49,7 @@ def fails(error: Exception) -> Callable[[], Outcome]:
 def test_look_that_is_done_clears_the_error(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(done)
     Worker(settings, store).handle_request(1)
-    found = project(store)
+    found = known(store)
     assert (found.error, found.remedy, found.error_at) == ("", "", None)
     assert (found.requests, found.requests_handled) == (1, 1)
 
@@ -65,13 +57,13 @@ def test_look_that_is_done_clears_the_error(settings: ServerSettings, store: Sto
 def test_withheld_training_keeps_its_error(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(lambda: Outcome.WITHHELD)
     Worker(settings, store).handle_request(1)
-    assert (project(store).error, project(store).requests_handled) == ("An old error.", 1)
+    assert (known(store).error, known(store).requests_handled) == ("An old error.", 1)
 
 
 def test_error_is_stored_with_its_remedy(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(fails(TrainingImpossible("The loss became nan.", "Lower learning_rate.")))
     Worker(settings, store).handle_request(1)
-    found = project(store)
+    found = known(store)
     assert (found.phase, found.error, found.remedy) == ("blocked", "The loss became nan.", "Lower learning_rate.")
     assert found.requests_handled == 1
 
@@ -79,7 +71,7 @@ def test_error_is_stored_with_its_remedy(settings: ServerSettings, store: Store,
 def test_unexpected_error_is_stored_without_its_text(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
     looks.append(fails(RuntimeError("a secret")))
     Worker(settings, store).handle_request(1)
-    assert project(store).error == "Internal error: RuntimeError."
+    assert known(store).error == "Internal error: RuntimeError."
 
 
 def test_request_during_a_look_gets_another_look(settings: ServerSettings, store: Store, looks: list[Any]) -> None:
@@ -90,7 +82,7 @@ def test_request_during_a_look_gets_another_look(settings: ServerSettings, store
     looks += [interrupted, done]
     Worker(settings, store).handle_request(1)
     assert looks == []
-    assert (project(store).requests, project(store).requests_handled) == (2, 2)
+    assert (known(store).requests, known(store).requests_handled) == (2, 2)
 
 
 @pytest.mark.parametrize("reason", [SettingsChanged(), LeaseLost()])
@@ -100,7 +92,7 @@ def test_look_that_was_stopped_is_repeated_at_once(
     looks += [fails(reason), done]
     Worker(settings, store).handle_request(1)
     assert looks == []
-    assert project(store).requests_handled == 1
+    assert known(store).requests_handled == 1
 
 
 def test_request_for_a_project_that_is_held_is_left_to_its_holder(
@@ -108,7 +100,7 @@ def test_request_for_a_project_that_is_held_is_left_to_its_holder(
 ) -> None:
     with store.lease(1):
         Worker(settings, store).handle_request(1, train=True)
-    found = project(store)
+    found = known(store)
     assert (found.requests, found.requests_handled, found.trainings_requested) == (1, 0, 1)
 
 
@@ -128,8 +120,8 @@ def test_press_whose_message_is_lost_is_seen_by_the_next_look_and_counts_once(
     pressed: list[int] = []
 
     def look() -> Outcome:
-        pressed.append(project(store).trainings_requested - project(store).trainings_handled)
-        store.change(1, trainings_handled=project(store).trainings_requested)
+        pressed.append(known(store).trainings_requested - known(store).trainings_handled)
+        store.change(1, trainings_handled=known(store).trainings_requested)
         return Outcome.DONE
 
     looks += [look, look]
