@@ -43,14 +43,14 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_run_uses_exactly_the_requested_part_of_the_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--pool", 40)
-    done = run(tmp_path / "to", *asked)
+    options: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--pool", 40)
+    done = run(tmp_path / "to", *options)
     assert done.exit_code == 0, done.output
     assert "lossy" in done.output
     assert "4 labels" in done.output
     truth = Truth.load(tmp_path / "to" / "data")
     assert (truth.pool, len(truth.test)) == (40, 20)
-    again = run(tmp_path / "to", *asked, "--test", 10)
+    again = run(tmp_path / "to", *options, "--test", 10)
     assert again.exit_code == 1
     assert "another data set" in again.stderr
     assert "another output folder" in again.stderr
@@ -58,24 +58,24 @@ def test_run_uses_exactly_the_requested_part_of_the_data_set(tmp_path: Path, mon
 
 def test_a_data_set_that_nothing_was_run_on_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
-    refused = run(tmp_path / "to", *asked, "--pool", 10, "--rounds", 3)
+    options: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    refused = run(tmp_path / "to", *options, "--pool", 10, "--rounds", 3)
     assert refused.exit_code == 1
     assert "10 usable images are too few for 3 rounds of 4" in refused.stderr
-    assert run(tmp_path / "to", *asked, "--pool", 40).exit_code == 0
+    assert run(tmp_path / "to", *options, "--pool", 40).exit_code == 0
     assert Truth.load(tmp_path / "to" / "data").pool == 40
 
 
 @pytest.mark.slow
 def test_figures_that_were_drawn_before_follow_new_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    options: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
     report, figure = tmp_path / "to" / "report" / "report.md", tmp_path / "to" / "report" / "values.svg"
-    assert run(tmp_path / "to", *asked).exit_code == 0
+    assert run(tmp_path / "to", *options).exit_code == 0
     assert "values.png" not in report.read_text()
     assert bench("report", tmp_path / "to").exit_code == 0
     drawn = figure.read_bytes()
-    assert run(tmp_path / "to", *asked, "--seeds", 2).exit_code == 0
+    assert run(tmp_path / "to", *options, "--seeds", 2).exit_code == 0
     assert "values.png" in report.read_text()
     assert figure.read_bytes() != drawn
 
@@ -90,20 +90,20 @@ def test_seconds_of_the_ranking_are_printed_once(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(Run, "__call__", slow)
     done = run(tmp_path / "to", "--dataset", "cifar10-jpeg", "--data", tmp_path / "given", "--rounds", 2)
-    said = [int(line.split(", ")[-1].removesuffix(" s")) for line in done.output.splitlines() if " labels, " in line]
-    assert [seconds >= 1e6 for seconds in said] == [True, False]
+    printed = [int(line.split(", ")[-1].removesuffix(" s")) for line in done.output.splitlines() if " labels, " in line]
+    assert [seconds >= 1e6 for seconds in printed] == [True, False]
 
 
 @pytest.mark.slow
 def test_a_time_limit_in_the_middle_of_trainings_changes_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["cifar10-jpeg"](tmp_path / "given", monkeypatch)
-    asked: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
-    asked += ("--arm", 'PT4AL={"epochs": 8}', "--arm", 'best={"epochs": 8, "best_epoch": true}')
-    assert run(tmp_path / "whole", *asked).exit_code == 0
+    options: tuple[Any, ...] = ("--dataset", "cifar10-jpeg", "--data", tmp_path / "given")
+    options += ("--arm", 'PT4AL={"epochs": 8}', "--arm", 'best={"epochs": 8, "best_epoch": true}')
+    assert run(tmp_path / "whole", *options).exit_code == 0
     ticks = itertools.count()
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    said = [run(tmp_path / "parts", *asked, "--time-limit", 9).output for _ in range(9)]
-    left = ["the same command continues from here" in each for each in said]
+    outputs = [run(tmp_path / "parts", *options, "--time-limit", 9).output for _ in range(9)]
+    left = ["the same command continues from here" in each for each in outputs]
     assert left == sorted(left, reverse=True)
     assert (left[0], left[-1]) == (True, False)
     whole, parts = (read(tmp_path / name).arms for name in ("whole", "parts"))

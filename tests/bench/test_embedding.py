@@ -111,10 +111,10 @@ def test_more_arms_than_panels_are_refused(folder: Path) -> None:
 
 def test_runs_of_another_data_set_are_left_out(folder: Path) -> None:
     wrote(folder, "stray", 1, query=[0, 1, 2, POOL])
-    said = "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)."
-    assert said in t_sne(folder).output
+    warning = "Corrupt lines, left out: 1, in arms/stray/seed-0/rounds.jsonl (1)."
+    assert warning in t_sne(folder).output
     text = runs.unpadded((folder / "report" / "t-sne.md").read_text())
-    assert said in text
+    assert warning in text
     assert "| stray |" not in text
 
 

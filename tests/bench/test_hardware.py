@@ -10,7 +10,7 @@ from pt4al_backend.bench import hardware
 
 
 @pytest.mark.parametrize(
-    ("said", "processor"),
+    ("content", "processor"),
     [
         ("processor\t: 0\nmodel name\t: AMD  EPYC 9B14\nflags\t: fpu\nmodel name\t: other\n", "AMD EPYC 9B14"),
         ("processor\t: 0\nBogoMIPS\t: 243.75\n", platform.machine()),
@@ -19,11 +19,11 @@ from pt4al_backend.bench import hardware
     ids=["x86", "arm", "not told"],
 )
 def test_a_processor_goes_by_its_model_or_its_architecture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None, processor: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, processor: str
 ) -> None:
     monkeypatch.setattr(hardware, "CPUS", tmp_path / "cpuinfo")
-    if said is not None:
-        hardware.CPUS.write_text(said)
+    if content is not None:
+        hardware.CPUS.write_text(content)
     assert hardware.processor() == processor
 
 

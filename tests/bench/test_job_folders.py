@@ -82,10 +82,10 @@ def test_a_digest_tells_arrays_apart_by_value_order_and_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ask", "kind"), [(job_folders.rank, "rank"), (job_folders.learn_pool, "learn")], ids=["ranking", "network"]
+    ("make", "kind"), [(job_folders.rank, "rank"), (job_folders.learn_pool, "learn")], ids=["ranking", "network"]
 )
 def test_a_training_on_the_whole_pool_is_one_processes_at_a_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Callable[..., Path], kind: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[..., Path], kind: str
 ) -> None:
     trained = []
 
@@ -95,5 +95,5 @@ def test_a_training_on_the_whole_pool_is_one_processes_at_a_time(
         trained.append(job.spec.kind)
 
     monkeypatch.setattr(job_folders, "work", train)
-    ask(tmp_path / "shared", TRUTH, project_settings({}), "cpu")
+    make(tmp_path / "shared", TRUTH, project_settings({}), "cpu")
     assert trained == [kind]

@@ -177,9 +177,9 @@ def test_corrupt_lines_are_reported_and_counted(data: Path) -> None:
     assert bench(data, "--seeds", 1).exit_code == 0
     with (data.parent / "to" / FILE).open("a") as file:
         file.write("{\n[]\n")
-    said = "Corrupt lines, left out: 2, in loss_rank.jsonl (2)."
-    assert said in bench(data, "--seeds", 1, "--no-figures").output
-    assert said in (data.parent / "to" / "report" / "loss-rank.md").read_text()
+    warning = "Corrupt lines, left out: 2, in loss_rank.jsonl (2)."
+    assert warning in bench(data, "--seeds", 1, "--no-figures").output
+    assert warning in (data.parent / "to" / "report" / "loss-rank.md").read_text()
 
 
 def test_segmentation_data_set_is_refused_before_decoding(data: Path) -> None:
@@ -189,8 +189,8 @@ def test_segmentation_data_set_is_refused_before_decoding(data: Path) -> None:
     assert not (data.parent / "to").exists()
 
 
-@pytest.mark.parametrize(("setting", "said"), [('"init": "pretext"', "must not share"), ('"pretext": "jigsaw"', "--pretext")])
-def test_settings_that_are_not_to_be_chosen_are_refused(data: Path, setting: str, said: str) -> None:
+@pytest.mark.parametrize(("setting", "reason"), [('"init": "pretext"', "must not share"), ('"pretext": "jigsaw"', "--pretext")])
+def test_settings_that_are_not_to_be_chosen_are_refused(data: Path, setting: str, reason: str) -> None:
     refused = bench(data, settings=f"{{{setting}}}")
     assert refused.exit_code == 1
-    assert said in refused.stderr
+    assert reason in refused.stderr

@@ -142,8 +142,8 @@ def test_last_round_scores_no_candidates(tmp_path: Path) -> None:
 def test_damaged_output_is_named_and_made_again_once_deleted(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, strategy="margin")(2)
     first = next(run)
-    said = tmp_path / "seed-0" / "learn-1" / "result" / "candidates.npz"
-    said.write_bytes(said.read_bytes()[:100])
+    damaged = tmp_path / "seed-0" / "learn-1" / "result" / "candidates.npz"
+    damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(StoreCorrupt, match="learn-1 is missing or damaged"):
         next(run)
     shutil.rmtree(tmp_path / "seed-0" / "learn-1")
@@ -176,12 +176,12 @@ def stop_in(phase: str, epoch: int) -> Report:
 def test_stopped_training_resumes_to_the_same_values(tmp_path: Path) -> None:
     settings = {"epochs": 6, "strategy": "margin", "init": "fresh", "width": 8}
     whole = list(run_of(ARROWS, tmp_path / "whole", **settings)(2))
-    told: list[Progress] = []
+    reported: list[Progress] = []
     with pytest.raises(Stopped):
         list(run_of(ARROWS, tmp_path / "parts", **settings)(2, stop_in("training", 4)))
-    parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(2, told.append))
+    parts = list(run_of(ARROWS, tmp_path / "parts", **settings)(2, reported.append))
     assert [(each["value"], each["query"]) for each in parts] == [(each["value"], each["query"]) for each in whole]
-    assert next(each.note for each in told if each.phase == "training").startswith("Resuming after epoch ")
+    assert next(each.note for each in reported if each.phase == "training").startswith("Resuming after epoch ")
     assert not list(tmp_path.rglob(CHECKPOINT))
 
 
@@ -201,9 +201,9 @@ def test_seconds_before_a_stop_count(tmp_path: Path, phase: str, part: str) -> N
 def test_stopped_ranking_is_resumed_by_another_arm(tmp_path: Path) -> None:
     with pytest.raises(Stopped):
         list(run_of(ARROWS, tmp_path, pretext_epochs=4)(1, stop_in("pretext", 3)))
-    told: list[Progress] = []
-    list(run_of(ARROWS, tmp_path, pretext_epochs=4, seed=0, epochs=2, init="fresh", sampler="entropy")(1, told.append))
-    assert next(each.note for each in told if each.phase == "pretext").startswith("Resuming after epoch ")
+    reported: list[Progress] = []
+    list(run_of(ARROWS, tmp_path, pretext_epochs=4, seed=0, epochs=2, init="fresh", sampler="entropy")(1, reported.append))
+    assert next(each.note for each in reported if each.phase == "pretext").startswith("Resuming after epoch ")
 
 
 def test_a_round_that_was_damaged_by_hand_is_run_again(tmp_path: Path) -> None:
@@ -361,9 +361,9 @@ def test_an_arm_may_ask_the_lowest_losses_first(tmp_path: Path) -> None:
 
 def test_blind_arm_follows_the_ranking(tmp_path: Path) -> None:
     run = run_of(ARROWS, tmp_path, first_query="top_k", blind=True, **LEARNED)
-    asked = [i for record in run(2) for i in record["query"]]
+    queried = [i for record in run(2) for i in record["query"]]
     (ranking,) = tmp_path.glob("ranking-*")
-    assert set(asked) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-16:].tolist())
+    assert set(queried) == set(np.argsort(np.load(ranking / "result" / "losses.npy"))[-16:].tolist())
 
 
 def test_arm_may_start_from_another_learner_than_the_ranking_one(tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def report(folder: Path, *arguments: str) -> tuple[int, str]:
 
 
 def written(folder: Path, *arguments: str) -> str:
-    code, said = report(folder, *arguments)
-    assert code == 0, said
+    code, output = report(folder, *arguments)
+    assert code == 0, output
     return runs.unpadded((folder / "report" / "report.md").read_text())
 
 
@@ -117,18 +117,18 @@ def test_without_figures_none_is_drawn_or_embedded(folder: Path) -> None:
 
 def test_without_matplotlib_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, said = report(folder)
+    code, output = report(folder)
     assert code == 1
-    assert "pip install 'pt4al-backend[bench]'" in said
+    assert "pip install 'pt4al-backend[bench]'" in output
     assert report(folder, "--no-figures")[0] == 0
 
 
 def test_corrupt_lines_are_reported_beside_the_tables(folder: Path) -> None:
     path = runs.write_rounds(folder, "margin", 0, [runs.record(0, 1, 10, 0.5)])
     path.write_text(path.read_text() + "{\n{\n")
-    said = "Corrupt lines, left out: 2, in arms/margin/seed-0/rounds.jsonl (2)."
-    assert said in report(folder, "--no-figures")[1]
-    assert said in written(folder, "--no-figures")
+    warning = "Corrupt lines, left out: 2, in arms/margin/seed-0/rounds.jsonl (2)."
+    assert warning in report(folder, "--no-figures")[1]
+    assert warning in written(folder, "--no-figures")
 
 
 def test_notes_are_reported_beside_the_tables(folder: Path) -> None:
@@ -145,24 +145,24 @@ def test_seeds_of_other_settings_are_not_averaged(folder: Path) -> None:
     assert report(folder, "--no-figures")[0] == 0  # those before had no such setting
     made = {"settings": {"query_size": 10, "epochs": 2, "seed": 4}, "arm": {"blind": True}}
     runs.write_rounds(folder, "margin", 4, [runs.record(4, 1, 4, 0.5, **made)])
-    code, said = report(folder, "--no-figures")
+    code, output = report(folder, "--no-figures")
     assert code == 1
-    assert "Seed 4 of 'margin' was run with other settings than those before it: blind True and not None, epochs 2 and" in said
+    assert "Seed 4 of 'margin' was run with other settings than those before it: blind True and not None, epochs 2 and" in output
 
 
 def test_a_folder_of_corrupt_lines_only_has_no_report(tmp_path: Path) -> None:
     runs.write_rounds(tmp_path, "random", 0, []).write_text("{\n")
-    code, said = report(tmp_path)
+    code, output = report(tmp_path)
     assert code == 1
-    assert "no finished rounds" in said
-    assert "1 corrupt lines" in said
+    assert "no finished rounds" in output
+    assert "1 corrupt lines" in output
 
 
 def test_the_printed_tables_are_values_and_differences(folder: Path) -> None:
-    _, said = report(folder, "--no-figures")
-    assert "| margin | 50.0 ± 0.0 (3) | 65.0 ± 0.0 (3) |" in said
-    assert "+10.0 ± 0.0 (3)" in said
-    assert "report.md" in said
+    _, output = report(folder, "--no-figures")
+    assert "| margin | 50.0 ± 0.0 (3) | 65.0 ± 0.0 (3) |" in output
+    assert "+10.0 ± 0.0 (3)" in output
+    assert "report.md" in output
 
 
 def test_absent_baseline_is_reported_and_all_else_shown(folder: Path) -> None:
@@ -198,9 +198,9 @@ def test_report_names_processors_and_gpus(folder: Path) -> None:
 @pytest.mark.parametrize("words", ["{", "[]"])
 def test_a_damaged_description_is_named(folder: Path, words: str) -> None:
     (folder / "experiment.json").write_text(words)
-    code, said = report(folder)
+    code, output = report(folder)
     assert code == 1
-    assert "experiment.json" in said
+    assert "experiment.json" in output
 
 
 def test_rounds_without_a_test_have_seconds_only(tmp_path: Path) -> None:

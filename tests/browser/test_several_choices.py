@@ -39,11 +39,11 @@ def test_predicted_choices_are_ticked_corrected_and_read_back(
     task, empty = lead.upload_images(project, save(tmp_path / "images", [arrow(0), arrow(1)]))
     client = LabelStudio(label_studio.url, label_studio.token)
     predicted = to_text(["green", ODD], classes)
-    told = [
+    predictions = [
         prediction(task, reader.regions(predicted, 0.75, None), 0.1, "v"),
         prediction(empty, reader.regions("[]", 0.75, None), 0.2, "v"),
     ]
-    assert client.import_predictions(project, told) == 2
+    assert client.import_predictions(project, predictions) == 2
     client.update_project(project, model_version="v")
 
     page = signed_in_page

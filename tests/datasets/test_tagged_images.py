@@ -14,9 +14,9 @@ from pt4al_backend.label_studio.label_config import parse
 from tests.support.folders import READER, save
 
 
-def given(folder: Path, said: Any, count: int = 8) -> TaggedImages:
+def given(folder: Path, tags: Any, count: int = 8) -> TaggedImages:
     save(folder, count)
-    (folder / NAMES).write_text(said if isinstance(said, str) else json.dumps(said))
+    (folder / NAMES).write_text(tags if isinstance(tags, str) else json.dumps(tags))
     return TaggedImages.given(folder, None, READER)
 
 
@@ -46,8 +46,8 @@ def test_images_that_the_list_does_not_name_are_passed_over(tmp_path: Path) -> N
 
 
 def test_a_class_that_is_rare_has_images_on_both_sides(tmp_path: Path) -> None:
-    said = {f"{k}.png": ["cat", "lynx"] if k < 2 else ["cat"] for k in range(40)}
-    found = given(tmp_path, said, 40)
+    tags = {f"{k}.png": ["cat", "lynx"] if k < 2 else ["cat"] for k in range(40)}
+    found = given(tmp_path, tags, 40)
     assert [sum("lynx" in found.chosen[path] for path in side) for side in (found.pool, found.test)] == [1, 1]
 
 
@@ -59,7 +59,7 @@ def test_names_of_any_characters_reach_the_labeling_config(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("tags", "message"),
     [
         ("no json", "cannot be read"),
         ([], "holds no object"),
@@ -70,9 +70,9 @@ def test_names_of_any_characters_reach_the_labeling_config(tmp_path: Path) -> No
         ({"0.png": ["cat"], "1.png": ["dog"], "2.png": ["dog"]}, "'cat' has no image in the test set"),
     ],
 )
-def test_a_list_that_cannot_be_used_is_refused_with_a_reason(tmp_path: Path, said: Any, message: str) -> None:
+def test_a_list_that_cannot_be_used_is_refused_with_a_reason(tmp_path: Path, tags: Any, message: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        given(tmp_path, said)
+        given(tmp_path, tags)
     assert message in refused.value.message
     assert refused.value.remedy
 

@@ -107,9 +107,9 @@ def test_no_picture_is_queried_in_two_rounds_until_all_are_known(store: Store, s
     pool.open()
     seen = Counter[int]()
     for _ in range(6):
-        asked = [pick.task_id for pick in pool.picks() if pick.kind != PickKind.RESERVE]
-        seen.update(pool.shows(i) for i in asked)
-        pool.answer(asked)
+        queried = [pick.task_id for pick in pool.picks() if pick.kind != PickKind.RESERVE]
+        seen.update(pool.shows(i) for i in queried)
+        pool.answer(queried)
         pool.next_round()
     assert max(seen.values()) == 1
     assert len(seen) == 41  # all pictures

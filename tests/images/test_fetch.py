@@ -224,11 +224,11 @@ def test_a_dead_host_is_left_alone_after_a_while(web: Web) -> None:
     fail(FAILURES - 1)
     it.fetch(f"{web.elsewhere.url}/good", 1)  # one success starts the count again
     assert "broke off" in fail(FAILURES).message
-    asked = len(web.elsewhere.requests)
+    before = len(web.elsewhere.requests)
     last = fail(3)
     assert "left alone" in last.message
     assert last.transient
-    assert len(web.elsewhere.requests) == asked
+    assert len(web.elsewhere.requests) == before
     assert it.fetch("/data/x.png", 1) == IMAGE
 
 

@@ -33,7 +33,7 @@ def test_a_very_long_image_costs_no_more_than_its_square() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sides", "gpu", "asked", "expected"),
+    ("sides", "gpu", "requested", "expected"),
     [
         ([8, 8, 8], False, None, (32, 32)),
         ([28] * 5, True, None, (32, 32)),
@@ -47,14 +47,16 @@ def test_a_very_long_image_costs_no_more_than_its_square() -> None:
         ([], False, None, (96, 110)),
     ],
 )
-def test_the_training_square_follows_the_pool(sides: list[int], gpu: bool, asked: int | None, expected: tuple[int, int]) -> None:
+def test_the_training_square_follows_the_pool(
+    sides: list[int], gpu: bool, requested: int | None, expected: tuple[int, int]
+) -> None:
     size, stored = expected
     sizes = [(side, 2 * side) for side in sides]
-    assert choose("classification", sizes, gpu=gpu, requested=asked) == ((size, size), (stored, stored))
+    assert choose("classification", sizes, gpu=gpu, requested=requested) == ((size, size), (stored, stored))
 
 
 @pytest.mark.parametrize(
-    ("sizes", "gpu", "asked", "expected"),
+    ("sizes", "gpu", "requested", "expected"),
     [
         ([(480, 360)] * 3, False, None, (96, 128)),
         ([(480, 360)] * 3, False, 96, (80, 96)),  # 72 rows are no whole number of cells
@@ -67,9 +69,9 @@ def test_the_training_square_follows_the_pool(sides: list[int], gpu: bool, asked
     ],
 )
 def test_a_segmenters_frame_has_the_aspect_of_the_pool_in_whole_cells(
-    sizes: list[tuple[int, int]], gpu: bool, asked: int | None, expected: tuple[int, int]
+    sizes: list[tuple[int, int]], gpu: bool, requested: int | None, expected: tuple[int, int]
 ) -> None:
-    assert choose("segmentation", sizes, gpu=gpu, requested=asked) == (expected, expected)
+    assert choose("segmentation", sizes, gpu=gpu, requested=requested) == (expected, expected)
 
 
 def test_a_whole_image_fits_into_a_frame_and_is_mirrored_beyond() -> None:

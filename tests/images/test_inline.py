@@ -34,7 +34,7 @@ def test_uri_is_unpacked_as_browsers_do(uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "says"),
+    ("uri", "reason"),
     [
         ("data:image/png;base64", "no comma"),
         ("data:image/png;base64,$$$", "not base64"),
@@ -44,8 +44,8 @@ def test_uri_is_unpacked_as_browsers_do(uri: str) -> None:
         (f"data:image/png,{'A' * 1_001}", "longer than 1,000 bytes"),
     ],
 )
-def test_damaged_or_long_uri_is_refused(uri: str, says: str) -> None:
-    with pytest.raises(ImageUnreadable, match=says) as caught:
+def test_damaged_or_long_uri_is_refused(uri: str, reason: str) -> None:
+    with pytest.raises(ImageUnreadable, match=reason) as caught:
         unpacked(uri, 1000)
     assert len(str(caught.value)) < 300
 

@@ -47,8 +47,8 @@ def task(loop: Loop) -> int:
 
 def answer(loop: Loop, task: int) -> str:
     """How the state has it: "label", "skip" or ""."""
-    said = loop.store.answers(loop.id).get(task)
-    return said.answer if said else ""
+    stored = loop.store.answers(loop.id).get(task)
+    return stored.answer if stored else ""
 
 
 def test_a_label_trains(loop: Loop, task: int) -> None:

@@ -149,14 +149,14 @@ def test_the_data_manager_gets_a_tab_that_shows_the_queue_in_its_order(
     backend = make_backend(PT4AL_POLL_SECONDS="1", PT4AL_FULL_SYNC_SECONDS="1")
     project = project_with_images(lead, tmp_path)
     lead.connect_backend(project, backend.url, extra_params=PARAMS)
-    asked = sum(share["requested"] for share in backend.wait_for(project, phase="labelling")["picks"].values())
+    queried = sum(share["requested"] for share in backend.wait_for(project, phase="labelling")["picks"].values())
     assert client.views(project) == []  # a lone tab of ours would take the place of Label Studio's own
     client.create_view(project, "Default")
 
     (tab,) = wait_until(lambda: [view["id"] for view in client.views(project)][1:], SECONDS, "there is a second tab")
     served = []
     listed = [task["id"] for task in client.request("GET", "/api/tasks", params={"view": tab, "project": project})["tasks"]]
-    assert len(listed) == asked
+    assert len(listed) == queried
     for _ in range(3):
         served.append(answer_next(lead, project))
     assert served == listed[:3]

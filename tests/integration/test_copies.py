@@ -47,12 +47,12 @@ def test_annotators_are_asked_once_about_each_picture(pictures: tuple[Loop, Call
     loop, shows = pictures
     loop.reconcile()
     assert loop.round.state == RoundState.OPEN
-    asked = loop.work(QUERY, [lead])
-    assert set(asked) == set(loop.order("query", "control"))
+    served = loop.work(QUERY, [lead])
+    assert set(served) == set(loop.order("query", "control"))
     loop.reconcile()
     assert loop.round.number == 2
-    asked += loop.work(QUERY, [lead])
-    repeated = {picture: times for picture, times in Counter(map(shows, asked)).items() if times > 1}
+    served += loop.work(QUERY, [lead])
+    repeated = {picture: times for picture, times in Counter(map(shows, served)).items() if times > 1}
     assert not repeated
     labels = loop.labels()
     assert not {shows(i) for i in labels.train} & {shows(i) for i in labels.control}

@@ -300,6 +300,6 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
         assert loop.project.round == 2
         assert loop.project.error == ""
         assert loop.project.notices.keys() <= {"pretext", "schedule", "weights"}  # nothing is left of what was said meanwhile
-        said = [record.getMessage() for record in caplog.records if record.name.startswith("pt4al_backend.engine")]
+        logged = [record.getMessage() for record in caplog.records if record.name.startswith("pt4al_backend.engine")]
         for what in ("24 images are ranked", "settings have changed", "a model has learned 6 labels", "6 tasks are served"):
-            assert any(what in line for line in said), what
+            assert any(what in line for line in logged), what

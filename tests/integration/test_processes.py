@@ -47,7 +47,7 @@ class Gate:
 
     def answer(self, request: Request) -> Reply:
         headers = {name: value for name, value in request.headers.items() if name not in ("Host", "Content-Length", "Connection")}
-        said = requests.request(
+        answer = requests.request(
             request.method,
             self._label_studio + request.path,
             headers=headers,
@@ -59,7 +59,7 @@ class Gate:
             self._catches = None
             self._instead()
             self.caught.set()
-        return Reply(said.status_code, said.text, {"Content-Type": said.headers.get("Content-Type", "text/plain")})
+        return Reply(answer.status_code, answer.text, {"Content-Type": answer.headers.get("Content-Type", "text/plain")})
 
 
 def imports_predictions(request: Request) -> bool:
@@ -108,12 +108,12 @@ def picked(status: dict[str, Any]) -> int:
 def resumed_after(backend: Backend, project: int, epoch: int = 0) -> int:
     """Waits until a training says that it resumes after a later epoch than this; returns that epoch."""
 
-    def said() -> int:
+    def epoch_shown() -> int:
         words = backend.status(project).get("notices", {}).get("training", "")
         number = int(words.split()[3]) if words.startswith("Resuming after epoch") else 0
         return number if number > epoch else 0
 
-    return wait_until(said, SECONDS, f"a training resumes after an epoch later than {epoch}\n{backend.worker_log()}")
+    return wait_until(epoch_shown, SECONDS, f"a training resumes after an epoch later than {epoch}\n{backend.worker_log()}")
 
 
 @pytest.fixture

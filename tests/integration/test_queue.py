@@ -235,8 +235,8 @@ def test_control_picks_show_nothing_and_the_query_shows_the_models_answer(story:
         assert all(shown["result"] == [] for shown in story.shown[task_id])
     for pick in loop.picks("query"):
         (shown,) = story.shown[pick.task_id]
-        said = loop.labelling().regions(pick.label, pick.confidence, (32, 32))
-        assert [(region["type"], region["value"]) for region in shown["result"]] == [(r["type"], r["value"]) for r in said]
+        regions = loop.labelling().regions(pick.label, pick.confidence, (32, 32))
+        assert [(region["type"], region["value"]) for region in shown["result"]] == [(r["type"], r["value"]) for r in regions]
         assert shown["score"] == pytest.approx(pick.score)
 
 

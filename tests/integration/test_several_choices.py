@@ -57,8 +57,8 @@ def test_single_choice_becomes_several_and_the_round_goes_on(loop: Loop) -> None
     loop.lead.annotate(none, submitted())
     closed = loop.reconcile()
     assert (closed.error, closed.round) == ("", 2)
-    said = {i: answer.label for i, answer in loop.store.answers(loop.id).items()}
-    assert (said[both], said[none]) == ('["red", "blue"]', "[]")
+    labels = {i: answer.label for i, answer in loop.store.answers(loop.id).items()}
+    assert (labels[both], labels[none]) == ('["red", "blue"]', "[]")
 
     manifest = artefacts.manifest(loop.settings.data_dir / closed.model)
     assert (manifest["task"], manifest["control"]["metric"]) == ("multilabel", "mAP")

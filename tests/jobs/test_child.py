@@ -113,12 +113,12 @@ def test_ranking_then_learning_leaves_all_that_a_round_needs(tmp_path: Path, poo
     predictor = Predictor.load(training_data / "result")
     assert (predictor.task, predictor.classes) == (pool.task, list(pool.classes))
     assert predictor.shape == predictor.stored == pool.shape
-    said = candidates(training_data)
-    assert said.keys() == {*SAMPLERS, "labels"}
+    scored = candidates(training_data)
+    assert scored.keys() == {*SAMPLERS, "labels"}
     with FrameFile(store, pool.shape) as pixels:
         answers, confidences = predictor.predict(pixels.read(np.arange(5)))
-    np.testing.assert_allclose(confidences, said["least_confidence"], atol=0.03)
-    for answer, label in zip(answers, said["labels"].tolist(), strict=True):
+    np.testing.assert_allclose(confidences, scored["least_confidence"], atol=0.03)
+    for answer, label in zip(answers, scored["labels"].tolist(), strict=True):
         if isinstance(answer, Mask):
             assert np.mean(MaskFiles(training_data / "result" / "masks").get(label).ids == answer.ids) > 0.99
         elif isinstance(answer, LabelSet):

@@ -82,8 +82,8 @@ def killed_in(folder: Path, phase: str) -> Path:
 @pytest.mark.parametrize("pool", [ARROWS, SCENES], ids=lambda pool: pool.task)
 def test_killed_child_is_resumed(tmp_path: Path, pool: Pool) -> None:
     folder = training_data(tmp_path / "learn", pool.store(tmp_path / "pixels.u8", 24), pool)
-    with np.load(killed_in(folder, "training") / "candidates.npz") as said:
-        assert {name: values.shape for name, values in said.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
+    with np.load(killed_in(folder, "training") / "candidates.npz") as scored:
+        assert {name: values.shape for name, values in scored.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
     assert not (folder / "scratch").exists()
 
 

@@ -220,9 +220,9 @@ def test_a_prediction_without_a_label_shows_nothing() -> None:
     assert prediction(12, [], 0.0, "v1")["result"] == []
 
 
-@pytest.mark.parametrize("said", ["", "horse"])
-def test_prediction_of_a_removed_choice_shows_nothing(said: str) -> None:
-    assert CHOICES.regions(said, 0.4, (40, 30)) == []
+@pytest.mark.parametrize("label", ["", "horse"])
+def test_prediction_of_a_removed_choice_shows_nothing(label: str) -> None:
+    assert CHOICES.regions(label, 0.4, (40, 30)) == []
 
 
 @pytest.mark.parametrize("score", [-0.001, 1.0000001, float("nan"), float("inf")])

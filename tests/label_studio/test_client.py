@@ -45,11 +45,11 @@ def test_any_number_of_ids_is_sent_in_addresses_short_enough_for_label_studio() 
     def answer(request: Request) -> Reply:
         if len(request.path) > 6200:
             return Reply(414)
-        asked = json.loads(parse_qs(urlsplit(request.path).query)["query"][0])["selectedItems"]
-        assert asked["all"] is False
+        selected = json.loads(parse_qs(urlsplit(request.path).query)["query"][0])["selectedItems"]
+        assert selected["all"] is False
         last = filters(request)["items"][0]["value"]
         size = int(parse_qs(urlsplit(request.path).query)["page_size"][0])
-        return Reply(200, {"tasks": [{"id": i} for i in sorted(present & set(asked["included"])) if i > last][:size]})
+        return Reply(200, {"tasks": [{"id": i} for i in sorted(present & set(selected["included"])) if i > last][:size]})
 
     wanted = list(range(10**18 + 100, 10**18 + 1100))
     for page_size in (7, 50, 900):
@@ -85,8 +85,8 @@ def test_time_without_decimals_is_sent_with_six() -> None:
         client = LabelStudio(url, TOKEN)
         list(client.task_pages(1, updated_since="2026-11-21T09:19:51Z"))
         list(client.task_pages(1, updated_since="2026-11-21T09:19:51.223753Z"))
-    asked = [filters(request)["items"][0]["value"] for request in seen]
-    assert asked == ["2026-11-21T09:19:51.000000Z", "2026-11-21T09:19:51.223753Z"]
+    since = [filters(request)["items"][0]["value"] for request in seen]
+    assert since == ["2026-11-21T09:19:51.000000Z", "2026-11-21T09:19:51.223753Z"]
 
 
 def test_no_predictions_are_no_request() -> None:

@@ -154,7 +154,7 @@ def test_a_refused_legacy_token_points_at_the_switch_that_is_off_by_default() ->
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "says"),
+    ("reply", "error", "reason"),
     [
         (Reply(403, {"detail": "No permission"}), AuthError, "No permission"),
         (Reply(404, {"detail": "No Project matches"}), NotFound, "No Project matches"),
@@ -175,11 +175,11 @@ def test_a_refused_legacy_token_points_at_the_switch_that_is_off_by_default() ->
         ),
     ],
 )
-def test_error_answers_become_errors_with_a_remedy(reply: Reply, error: type[LabelStudioError], says: str) -> None:
+def test_error_answers_become_errors_with_a_remedy(reply: Reply, error: type[LabelStudioError], reason: str) -> None:
     with stub_server(lambda _: reply) as (url, seen), pytest.raises(LabelStudioError) as caught:
         Connection(url, LEGACY).request("GET", "/api/version")
     assert type(caught.value) is error
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert "Traceback" not in str(caught.value)
     assert len(seen) == 1
 

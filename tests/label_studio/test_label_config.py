@@ -191,7 +191,7 @@ def test_many_thousand_classes_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "says", "remedy"),
+    ("config", "reason", "remedy"),
     [
         ("", "not XML", "Settings > Labeling Interface"),
         ("<View>", "not XML", "Settings > Labeling Interface"),
@@ -245,10 +245,10 @@ def test_many_thousand_classes_are_read() -> None:
         (view(IMAGE, '<KeyPoint name="k" toName="image"/>'), "Detection (<KeyPoint>)", "<Choices"),
     ],
 )
-def test_unsupported_config_is_refused_with_a_remedy(config: str, says: str, remedy: str) -> None:
+def test_unsupported_config_is_refused_with_a_remedy(config: str, reason: str, remedy: str) -> None:
     with pytest.raises(LabelConfigUnsupported) as caught:
         parse(config)
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert remedy in caught.value.remedy
 
 

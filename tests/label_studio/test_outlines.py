@@ -213,7 +213,7 @@ DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
 
 
 @pytest.mark.parametrize(
-    ("one", "says", "remedy"),
+    ("one", "reason", "remedy"),
     [
         (region({"rle": rle.encode(FULL)[:7]}, kind="brushlabels"), "its RLE ends after 0 of 320 values", DRAW),
         (brush(np.ones((8, 11), np.bool_)), "its RLE is of 352 values, not of 4 for each of 10 x 8 pixels", DRAW),
@@ -247,11 +247,11 @@ DRAW, RELABEL = "Draw it again", "Give it one label of the labeling config"
         (region(box(0, 0, 5, 5), "x" * 10_000), f"'{'x' * 59}… is no label", "alias"),
     ],
 )
-def test_a_region_that_cannot_be_read_is_named_with_what_to_do(one: Any, says: str, remedy: str) -> None:
+def test_a_region_that_cannot_be_read_is_named_with_what_to_do(one: Any, reason: str, remedy: str) -> None:
     with pytest.raises(LabelUnreadable) as caught:
         read(region(box(0, 0, 3, 3), name="fine"), one)
     assert caught.value.message.startswith("Region ab12: ")
-    assert says in caught.value.message
+    assert reason in caught.value.message
     assert remedy in caught.value.remedy
 
 
@@ -310,7 +310,7 @@ def test_rotation_on_the_screen_changes_nothing(degrees: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("empty", "says"),
+    ("empty", "reason"),
     [
         (region({"points": []}, "car", "cd34"), "Region cd34: its polygon has 0 points"),
         (region({"points": [[0, 0], [9, 9]]}, "car", "cd34"), "Region cd34: its polygon has 2 points"),
@@ -325,13 +325,13 @@ def test_rotation_on_the_screen_changes_nothing(degrees: int) -> None:
         ),
     ],
 )
-def test_region_that_covers_no_pixel_costs_only_itself(empty: Any, says: str) -> None:
+def test_region_that_covers_no_pixel_costs_only_itself(empty: Any, reason: str) -> None:
     good = region(box(0, 0, 10, 8))
     for result in ([good, empty], [empty, good]):
         drawing = mask_of({"result": result}, config(), max_pixels=1000)
         assert (drawing.ids == 0).all()
-        assert [says in each for each in drawing.skipped] == [True]
-    with pytest.raises(LabelUnreadable, match=says):
+        assert [reason in each for each in drawing.skipped] == [True]
+    with pytest.raises(LabelUnreadable, match=reason):
         read(empty)
 
 

@@ -77,11 +77,11 @@ OTHERS = {
 
 
 def test_webhook_of_this_backend_gets_its_secret_and_no_password(site: Site, registration: Registration) -> None:
-    asked = site.add_backend(mine(), Other="kept")
+    probes = site.add_backend(mine(), Other="kept")
     assert registration.repair_webhook() == ""
     assert site.hooks[0]["headers"] == {"Other": "kept", "X-PT4AL-Webhook": ME.webhook_secret}
-    assert [request.path for request in asked] == ["/health"]
-    assert "Authorization" not in asked[0].headers
+    assert [request.path for request in probes] == ["/health"]
+    assert "Authorization" not in probes[0].headers
 
 
 def test_second_look_changes_nothing(site: Site, registration: Registration) -> None:
@@ -93,10 +93,10 @@ def test_second_look_changes_nothing(site: Site, registration: Registration) -> 
 
 @pytest.mark.parametrize("reply", OTHERS.values(), ids=OTHERS.keys())
 def test_other_backend_gets_neither_password_nor_secret(site: Site, registration: Registration, reply: Reply) -> None:
-    asked = site.add_backend(reply)
+    probes = site.add_backend(reply)
     assert "Settings > Model" in registration.repair_webhook()
     assert site.hooks[0]["headers"] == {}
-    sent = json.dumps([[request.path, dict(request.headers), request.body.decode()] for request in (*asked, *site.received)])
+    sent = json.dumps([[request.path, dict(request.headers), request.body.decode()] for request in (*probes, *site.received)])
     assert PASSWORD not in sent
     assert base64.b64encode(f"studio:{PASSWORD}".encode()).decode() not in sent
     assert ME.webhook_secret not in sent
@@ -131,9 +131,9 @@ def test_address_that_does_not_answer_has_no_instance() -> None:
 
 
 def test_password_in_the_address_is_not_sent(site: Site) -> None:
-    asked = site.add_backend(mine())
+    probes = site.add_backend(mine())
     assert instance_at(site.backends[0]["url"].replace("http://", "http://user:word@") + "/") == ME.instance
-    assert "Authorization" not in asked[0].headers
+    assert "Authorization" not in probes[0].headers
 
 
 @pytest.mark.parametrize("piece", [b"", b"H", b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n"])

@@ -46,10 +46,10 @@ def test_annotators_are_reconciled_by_majority_and_then_by_age(masks: list[NDArr
     np.testing.assert_array_equal(reconcile(masks), agreed)
 
 
-def by_hand(said: list[int]) -> int:
-    """The id that most said; of several, the one that was said last."""
-    votes = Counter(said)
-    return next(each for each in reversed(said) if votes[each] == max(votes.values()))
+def by_hand(ids: list[int]) -> int:
+    """The id that most annotators give; of several, the one that was given last."""
+    votes = Counter(ids)
+    return next(each for each in reversed(ids) if votes[each] == max(votes.values()))
 
 
 ids = st.sampled_from([0, 1, 2, 254, UNLABELLED])
@@ -57,7 +57,7 @@ ids = st.sampled_from([0, 1, 2, 254, UNLABELLED])
 
 @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 24), st.integers(1, 3), st.integers(2, 4)), elements=ids))
 def test_any_number_of_annotators_is_counted_pixel_by_pixel(masks: NDArray[np.uint8]) -> None:
-    expected = np.apply_along_axis(lambda said: by_hand(said.tolist()), 0, masks)
+    expected = np.apply_along_axis(lambda pixel: by_hand(pixel.tolist()), 0, masks)
     np.testing.assert_array_equal(reconcile(list(masks)), expected)
 
 

@@ -213,14 +213,14 @@ def test_older_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     assert json.loads(to.read_text()) == [{"data": {"image": "1"}}]
 
 
-@pytest.mark.parametrize(("to", "says"), [(".", "is a folder"), ("lake", "is a folder"), ("nowhere/tasks.json", "no folder")])
+@pytest.mark.parametrize(("to", "reason"), [(".", "is a folder"), ("lake", "is a folder"), ("nowhere/tasks.json", "no folder")])
 def test_target_that_cannot_be_written_is_refused_before_any_work(
-    lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, says: str
+    lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str, reason: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["rank", str(lake), "--out", to])
     assert result.exit_code == 1
-    assert says in result.stderr
+    assert reason in result.stderr
     assert "--out" in result.stderr
     assert not data_dir.exists()
 

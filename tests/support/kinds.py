@@ -28,12 +28,12 @@ class Kind:
     shows: str
     params: dict[str, Any] = field(default_factory=dict)
 
-    def regions(self, label: str, number: int, asked: str = "") -> list[dict[str, Any]]:
+    def regions(self, label: str, number: int, config_xml: str = "") -> list[dict[str, Any]]:
         """What a person submits who sees an arrow of class ``label`` in the image with this number.
 
-        ``asked`` is the labeling config, if it is no longer the kind's own.
+        ``config_xml`` is the labeling config, if it is no longer the kind's own.
         """
-        config = label_config.parse(asked or self.label_config)
+        config = label_config.parse(config_xml or self.label_config)
         if isinstance(config, SegmentationConfig):
             return outlines.regions_of(Mask(arrow_ids(number, config.labels.index(label))), config)
         if isinstance(config, MultilabelConfig):

@@ -34,8 +34,8 @@ def seeds(values: Mapping[int, Mapping[int, float]]) -> Seeds:
 def record(seed: int, number: int, labels: int, value: float | None, **more: Any) -> dict[str, Any]:
     """The record of a round, as the oracle writes it; unless told else, each round asked as many rows, the lowest first."""
     query = list(range(labels * (number - 1) // number, labels))
-    said = {"metric": "accuracy", "value": value, "low": value, "high": value, "total": 1000}
-    known = {"strategy": "random", "seed": seed, "round": number, "labels": labels, **said, "seconds": SECONDS, "query": query}
+    metrics = {"metric": "accuracy", "value": value, "low": value, "high": value, "total": 1000}
+    known = {"strategy": "random", "seed": seed, "round": number, "labels": labels, **metrics, "seconds": SECONDS, "query": query}
     made = {"init": "fresh", "settings": {"query_size": 10, "seed": seed}, "version": "0.1.0", "torch": "2.15.0", "device": "cpu"}
     return {**known, **made, **more}
 
@@ -59,7 +59,7 @@ def write_rounds(folder: Path, arm: str, seed: int, rounds: Sequence[Mapping[str
 
 def write_classes(folder: Path, labels: Sequence[str], pool: int) -> None:
     """A data set of images with these classes, as far as a report reads it."""
-    said = {
+    facts = {
         "task": "classification",
         "classes": sorted(set(labels)),
         "shape": (8, 8),
@@ -68,7 +68,7 @@ def write_classes(folder: Path, labels: Sequence[str], pool: int) -> None:
         "params": {},
         "source": "classes alone",
     }
-    with artefacts.writing(folder / "data", **said) as draft:
+    with artefacts.writing(folder / "data", **facts) as draft:
         np.save(draft / "labels.npy", np.array(labels, np.str_))
         np.save(draft / "ids.npy", np.arange(len(labels)).astype(np.str_))
         (draft / "pixels.u8").touch()

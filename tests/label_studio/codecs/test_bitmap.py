@@ -65,7 +65,7 @@ def test_without_transparency_all_of_it_is_covered_as_the_editor_shows_it(mode: 
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    ("data", "reason"),
     [
         (None, "does not begin with 'data:image/png;base64,'"),
         (["data:image/png;base64,"], "does not begin with"),
@@ -81,6 +81,6 @@ def test_without_transparency_all_of_it_is_covered_as_the_editor_shows_it(mode: 
         (claiming(2**31 - 1, 2**31 - 1), "has 2,147,483,647 x 2,147,483,647 pixels, not 3 x 2"),
     ],
 )
-def test_bitmap_of_another_size_is_refused(data: object, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_bitmap_of_another_size_is_refused(data: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         decode(data, 2, 3)

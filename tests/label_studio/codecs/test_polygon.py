@@ -111,11 +111,11 @@ def test_large_images_are_filled_in_pieces_without_a_seam() -> None:
 
 
 @pytest.mark.parametrize(
-    ("points", "says"),
+    ("points", "reason"),
     [([(0, 0)] * 100_001, "has 100,001 points"), ([(1, 0), (2, 2000)] * 1000, "crosses the rows of the image 4,000,000 times")],
 )
-def test_polygons_that_take_forever_are_refused(points: list[tuple[float, float]], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_polygons_that_take_forever_are_refused(points: list[tuple[float, float]], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         filled(points, 2000, 4)
 
 

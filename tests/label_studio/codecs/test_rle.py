@@ -78,7 +78,7 @@ def test_a_last_run_that_is_too_long_is_cut_off_as_the_editor_does() -> None:
 
 
 @pytest.mark.parametrize(
-    ("packed", "says"),
+    ("packed", "reason"),
     [
         (None, "is not a list of bytes"),
         ("AAAA", "is not a list of bytes"),
@@ -101,8 +101,8 @@ def test_a_last_run_that_is_too_long_is_cut_off_as_the_editor_does() -> None:
         (in_bytes(header(40) + "0" + "11" + "1" * 16), "ends after 0 of 40 values"),
     ],
 )
-def test_encoding_of_another_size_is_refused(packed: object, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_encoding_of_another_size_is_refused(packed: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         rle.decode(packed, 2, 5)
 
 

@@ -44,7 +44,7 @@ def trained(
     store: Path,
     rows: NDArray[np.int64],
     pool: Pool = ARROWS,
-    asks: int = 6,
+    query_size: int = 6,
     train_size: int = 12,
     **settings: Any,
 ) -> Trained:
@@ -52,7 +52,7 @@ def trained(
     train = np.arange(train_size)
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, train[:0], pool), "candidates": rows}
     given = {"companion_steps": 2, **settings}
-    folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, query_size=asks, settings=given)
+    folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, query_size=query_size, settings=given)
     reported: list[Progress] = []
     learn(Job.read(folder), reported.append)
     with np.load(folder / "result" / "candidates.npz") as found:
@@ -228,7 +228,8 @@ def test_pal_turns_to_another_kind_once_it_has_learned_from_the_first(tmp_path: 
     images += [kinds[k % 2] - rng.integers(0, 16, (*SHAPE, 3), dtype=np.uint8) for k in range(12, 32)]
     store, rows = stored(tmp_path / "pixels", SHAPE, images), np.arange(12, 32)
     alone, parts = (
-        rows[np.argsort(trained(tmp_path / f"job-{asks}", "pal", store, rows, asks=asks)[0]["pal"])].tolist() for asks in (1, 6)
+        rows[np.argsort(trained(tmp_path / f"job-{size}", "pal", store, rows, query_size=size)[0]["pal"])].tolist()
+        for size in (1, 6)
     )
     assert len({k % 2 for k in alone[:6]}) == 1
     assert parts[:2] == alone[:2]
