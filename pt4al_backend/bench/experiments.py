@@ -231,11 +231,12 @@ HERDING: Json = {"strategy": "pt4al", "first_query": "herding", "sampler": "herd
 ENCODER = "tf_efficientnet_lite0.in1k"
 
 
+#: Those that need no network beside the model.
+FEATURE_RIVALS = {"margin", "entropy", "core set", "badge", "typiclust", "herding", "prob cover", "cluster margin"}
 #: On frozen features. PT4AL as published, and with herding first and inside batches, by their number and their order.
 ON_FEATURES = (
     RANDOM,
-    *(arm for arm in RIVALS if arm.name in {"margin", "entropy", "core set", "badge", "typiclust"}),
-    Arm("herding", {"strategy": "herding"}),
+    *(arm for arm in RIVALS if arm.name in FEATURE_RIVALS),
     Arm("PT4AL as published", {**PAPER_RULE, "sampler": "least_confidence", "batches": 10}),
     *(Arm(f"PT4AL, {batches} batches, herding", {**HERDING, "batches": batches}) for batches in (2, 3, 5, 10)),
     Arm("PT4AL, 3 batches, hardest first", {**HERDING, "batches": 3, "batch_order": "hard_first"}),
