@@ -49,6 +49,7 @@ RIVALS = tuple(
         "herding",
         "prob_cover",
         "cluster_margin",
+        "bait",
     )
 )
 
