@@ -32,6 +32,8 @@ READABLE = (1, SCHEMA)
 MANIFEST = "manifest.json"
 #: The file of a network's weights, in those artefacts that hold one.
 WEIGHTS = "weights.pt"
+#: The file of a head that was trained apart from the network below it, which is in ``WEIGHTS``.
+HEAD = "head.npz"
 
 #: Files that are flushed at a time: thousands of masks one after the other take half a minute, eight at a time a second.
 FLUSHES = 8

@@ -11,13 +11,11 @@ from pt4al_backend.bench.job_folders import common
 from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.frozen.features import Features
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
-from pt4al_backend.learn.tasks.whole_image import WholeImage
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.progress import Report, silent
 
@@ -51,13 +49,6 @@ def of(truth: Truth, options: ProjectSettings, device: str, report: Report = sil
             _known.clear()  # one data set at a time
             _known[key] = _features(truth, options, device, frames, report).upright(np.arange(len(truth.labels)))
     return _known[key]
-
-
-def head_task(truth: Truth, options: ProjectSettings, device: str) -> WholeImage:
-    """A main task's model with a head of its own on the one encoder."""
-    own = common(truth, options, device)
-    encoder, _ = _encoder(options.frozen_encoder, truth.shape, own["weights"], own["pretrained"])
-    return MAIN_TASKS.load(truth.task, WholeImage)(encoder, truth.classes, truth.shape, options)
 
 
 def _features(truth: Truth, options: ProjectSettings, device: str, frames: FrameFile, report: Report) -> Features:

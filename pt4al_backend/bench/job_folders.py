@@ -19,7 +19,7 @@ from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings, s
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.jobs.folder import CHECKPOINT, job_of, prepare, result_of
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import devices
@@ -99,7 +99,7 @@ def do(folder: Path, spec: JobSpec, report: Report, **arrays: Any) -> None:
     if job_of(folder) != spec or not artefacts.is_complete(folder):
         prepare(folder, spec, **arrays)
     if result_of(folder) is None:
-        work(Job.read(folder), report)
+        work(NetworkJob.read(folder), report)
         (folder / CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -17,6 +17,7 @@ from pt4al_backend.bench import features, job_folders
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import ConfigError, StoreCorrupt
 from pt4al_backend.jobs.folder import result_of
 from pt4al_backend.jobs.results import read_scored
@@ -24,6 +25,7 @@ from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.frozen.tuning import tune
+from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.progress import Report, silent
 from pt4al_backend.query import plan
@@ -122,11 +124,15 @@ class Heads(Models):
     def learn(self, number: int, labelled: Ids, candidates: Ids, report: Report, *, is_last: bool) -> Json:
         self._last = None
         known = features.of(self._truth, self._options, self._device, report)
-        task = features.head_task(self._truth, self._options, self._device)
+        space = LABEL_SPACES.load(self._truth.task, ImageLabels)(self._truth.classes)
         labels, test = self._truth.labels, self._truth.test
-        truths, targets = (np.asarray(task.targets(labels[rows].tolist(), None, Path())) for rows in (test, labelled))
-        evaluation = Evaluation(task, truths, len(test), len(candidates), sampler_of(self._options), Path(), self._kept)
-        seconds = tune(task, known[np.concatenate([test, candidates, labelled])], targets, evaluation)
+        truths, targets = (np.asarray(space.targets(labels[rows].tolist(), None, Path())) for rows in (test, labelled))
+        evaluation = Evaluation(
+            space, known.shape[1], truths, len(test), len(candidates), sampler_of(self._options), Path(), self._kept
+        )
+        is_balanced = self._options.class_weights == "balanced"
+        chosen = known[np.concatenate([test, candidates, labelled])]
+        _, seconds = tune(space, chosen, targets, evaluation, balanced=is_balanced)
         if not is_last:
             confidences, answers, kept = evaluation.outputs()
             self._last = number, StoredOutput(candidates, confidences, answers, **kept)

@@ -19,9 +19,9 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn import devices, saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.inference import infer
+from pt4al_backend.learn.labels.base import require_finite
 from pt4al_backend.learn.networks import Classifier
 from pt4al_backend.learn.stored_images import StoredImages
-from pt4al_backend.learn.tasks.base import require_finite
 from pt4al_backend.progress import Report, silent
 
 #: Added to a seed: both jobs draw their weights by the seed of their settings, and would start from the same body.

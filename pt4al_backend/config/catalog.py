@@ -128,6 +128,16 @@ MAIN_TASKS = Catalog(
     },
 )
 
+#: What labels are to a model, of the main tasks that a head on frozen features can learn.
+LABEL_SPACES = Catalog(
+    "label space",
+    "pt4al_backend.learn.labels",
+    {
+        TaskName.CLASSIFICATION: Entry("class_labels:ClassLabels"),
+        TaskName.MULTILABEL: Entry("set_labels:SetLabels"),
+    },
+)
+
 #: "" is what a strategy has that needs none.
 COMPANIONS = Catalog(
     "companion",

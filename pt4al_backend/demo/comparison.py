@@ -21,7 +21,7 @@ from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs.folder import prepare
-from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.runner import LocalRunner, Runner
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import silent
@@ -96,7 +96,7 @@ class RandomQuery:
         masks = folder / "masks"
         self._folder = folder
         self._job = job.model_copy(update={"masks": masks, "previous": None})
-        self._runner = runner or ChildRunner()
+        self._runner = runner or LocalRunner()
         self._rows = np.array(list(pool), np.int64)
         self._labels = np.array(images.labels(list(pool.values()), MaskFiles(masks)), np.str_)
         self._exam = exam

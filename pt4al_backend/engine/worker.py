@@ -20,7 +20,7 @@ from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.runner import LocalRunner, Runner
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -51,7 +51,7 @@ class Worker:
     ) -> None:
         self._settings = settings
         self._store = store
-        self._resources = Resources(settings, store, runner or ChildRunner(), device or Device.of(settings), doorbell)
+        self._resources = Resources(settings, store, runner or LocalRunner(), device or Device.of(settings), doorbell)
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it.

@@ -7,7 +7,6 @@ else is a crash, whose traceback is on standard error.
 """
 
 import errno
-import fcntl
 import json
 import os
 import sys
@@ -19,8 +18,8 @@ from typing import NoReturn
 from pt4al_backend import artefacts
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.failure import Failure
-from pt4al_backend.jobs.folder import CHECKPOINT
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.folder import CHECKPOINT, locked
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.devices import share_cores
@@ -74,7 +73,7 @@ def _remedy(error: OSError, folder: Path) -> str:
     return f"Check that {folder.parent} (PT4AL_DATA_DIR) can be read and written."
 
 
-def _is_done(job: Job[JobSpec]) -> bool:
+def _is_done(job: NetworkJob[JobSpec]) -> bool:
     """Whether an orphan has done this very job in the meantime."""
     try:
         return bool(artefacts.manifest(job.result).get("fingerprint") == job.fingerprint)
@@ -84,11 +83,10 @@ def _is_done(job: Job[JobSpec]) -> bool:
 
 def run(folder: Path, channel: Channel) -> int:
     """Does the job in ``folder``; returns the exit code."""
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder, wait=True):
         try:
             artefacts.remove_leftovers(folder)
-            job = Job.read(folder)
+            job: NetworkJob[JobSpec] = NetworkJob.read(folder)
             if not _is_done(job):
                 work(job, channel.report)
             (folder / CHECKPOINT).unlink(missing_ok=True)

@@ -4,8 +4,10 @@ It holds ``job.json``, the arrays that it is about, a checkpoint and a log while
 artefact.
 """
 
+import fcntl
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ SPEC = "job.json"
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.txt"
 RESULT = "result"
+_LOCK = "lock"
 
 
 def prepare(folder: Path, spec: JobSpec, **arrays: NDArray[Any] | Mapping[str, NDArray[Any]]) -> None:
@@ -46,6 +49,18 @@ def job_of(folder: Path) -> JobSpec | None:
 def sound_job_of(folder: Path) -> JobSpec | None:
     """The job that a folder holds, if it and its arrays are what was written; None: it has to be prepared again."""
     return job_of(folder) if artefacts.is_complete(folder) else None
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Keeps a job to this process; False if another one has it. ``wait``: until that one, an earlier worker's, has ended."""
+    with (folder / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def forget_unfinished(project: Path) -> None:

@@ -5,24 +5,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
-from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs import head
+from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import LearnSpec, RankSpec
 from pt4al_backend.learn import saved
-from pt4al_backend.learn.evaluation import Evaluation, sampler_of, to_float16
-from pt4al_backend.learn.frozen.features import Features, blocks
-from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
-from pt4al_backend.learn.frozen.rotation_head import cross_fitted, scores_of
-from pt4al_backend.learn.frozen.tuning import tune
+from pt4al_backend.learn.evaluation import to_float16
+from pt4al_backend.learn.frozen.feature_file import blocks
+from pt4al_backend.learn.frozen.features import Features
+from pt4al_backend.learn.frozen.heads import Standard
+from pt4al_backend.learn.frozen.rotation_head import cross_fitted, head_of, scores_of, write_head
 from pt4al_backend.learn.networks import TimmEncoder
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
-from pt4al_backend.learn.tasks.whole_image import WholeImage
 from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.phases import Phase
@@ -31,7 +32,7 @@ from pt4al_backend.progress import Progress, Report
 LEAST_RANKED = 2
 
 
-def rank(job: Job[RankSpec], report: Report) -> None:
+def rank(job: NetworkJob[RankSpec], report: Report) -> None:
     """Scores every image by rotation on the frozen encoder (see ``rotation_head``), or by the learner that the job brings.
 
     Writes ``result/`` as ``jobs.rank`` does. The features that are kept are standardised.
@@ -53,11 +54,11 @@ def rank(job: Job[RankSpec], report: Report) -> None:
             if len(rows) < LEAST_RANKED:
                 raise TrainingImpossible("One image alone cannot be ranked.", "Import more.")
             features.compute_turned(rows)
-            scores, head = cross_fitted(rows, features.turned, np.random.default_rng(job.settings.seed))
-            head.write_into(learner.model.head)
+            scores, learned = cross_fitted(rows, features.turned, np.random.default_rng(job.settings.seed))
+            write_head(learned, learner.model.head)
         else:
-            head = LinearHead.of_layer(learner.model.head)
-            scores = np.concatenate([np.empty((0, 2)), *(scores_of(block, head) for block in features.turned(rows))])
+            known = head_of(learner.model.head)
+            scores = np.concatenate([np.empty((0, 2)), *(scores_of(block, known) for block in features.turned(rows))])
         upright = features.upright(rows) if "features" in job.spec.outputs else None
         seconds = {"train": 0.0, "score": time.monotonic() - start}
     if not np.isfinite(scores).all():
@@ -88,46 +89,42 @@ def rank(job: Job[RankSpec], report: Report) -> None:
         features.forget_others()
 
 
-def learn(job: Job[LearnSpec], report: Report) -> None:
-    """Trains a head on the features of the labelled images, then predicts control picks and candidates.
-
-    Reads and writes what ``jobs.learn`` does. The features that are kept are standardised.
+def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
+    """Computes the features that are missing, then trains a head on them (see ``head``).
 
     Raises:
-        TrainingImpossible: fewer than two classes, an unknown label, or no weights of the encoder.
-        StoreCorrupt: the frame file is damaged.
+        TrainingImpossible: as ``head.learn`` says, or there are no weights of the encoder.
+        StoreCorrupt: the frame file or the learner is damaged.
     """
-    task = MAIN_TASKS.load(job.spec.task, WholeImage)(job.body(), job.spec.classes, job.spec.shape, job.settings)
-    with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
-        start = time.monotonic()
-        weights = _given_weights(job, _encoder_of(task), report)
-        features = Features(_encoder_of(task), weights["sha256"], frames, job.spec.shape, job.device, report)
-        rows, targets = job.labelled("train", task, scratch)
-        control, truths = job.labelled("control", task, scratch)
-        candidates = job.rows("candidates.npy")
-        known = features.upright(np.concatenate([control, candidates, rows]))
-    read = time.monotonic()
-    kept = frozenset(job.spec.outputs)
-    evaluation = Evaluation(task, truths, len(control), len(candidates), sampler_of(job.settings), job.folder / "masks", kept)
-    seconds = tune(task, known, targets[np.arange(len(rows))], evaluation)
-    seconds["train"] += read - start
-    manifest = {
-        **job.manifest(task.body.form),
-        "kind": "model",
-        "classes": job.spec.classes,
-        "init": Source.PRETRAINED,
-        "weights": weights,
-        "recipe": {"l2": L2},
-        "seconds": seconds,
-        "train_size": len(rows),
-        "control": evaluation.control_metrics(),
-    }
-    with artefacts.writing(job.result, **manifest) as folder:
-        evaluation.save(folder)
-        saved.save(task, folder)
+    with job.scratch() as scratch:
+        encoder = EncoderFile.of(job.spec.learner, job.settings.frozen_encoder) or _fetched(job, scratch, report)
+        rows = head.known_rows(job)
+        with FrameFile(job.spec.frames, job.spec.stored) as frames, encoder.file(job.spec) as file:
+            missing = file.missing(rows, frames)
+            if len(missing):
+                body = _loaded(job, encoder)
+                digest = encoder.manifest["weights"]["sha256"]
+                Features(body, digest, frames, job.spec.shape, job.device, report).compute_upright(missing)
+        head.learn(job, encoder, scratch)
 
 
-def _encoder_of(objective: Rotation | WholeImage) -> TimmEncoder:
+def _fetched(job: NetworkJob[LearnSpec], scratch: Path, report: Report) -> EncoderFile:
+    """The encoder with weights from elsewhere: the pool was not ranked, so there is no learner that holds it."""
+    learner = Rotation(job.body())
+    weights = _given_weights(job, _encoder_of(learner), report)
+    saved.save(learner, scratch)
+    manifest = {**job.manifest(learner.body.form), "init": Source.PRETRAINED, "weights": weights}
+    return EncoderFile(scratch / artefacts.WEIGHTS, manifest)
+
+
+def _loaded(job: NetworkJob[LearnSpec], encoder: EncoderFile) -> TimmEncoder:
+    """The encoder itself."""
+    learner = Rotation(job.body())
+    learner.model.load_state_dict(torch.load(encoder.weights, map_location="cpu", weights_only=True))
+    return _encoder_of(learner)
+
+
+def _encoder_of(objective: Rotation) -> TimmEncoder:
     if not isinstance(objective.body, TimmEncoder):
         raise TypeError(f"{type(objective.body).__name__} is no frozen encoder")
     return objective.body
@@ -141,7 +138,7 @@ def _saved_learner(folder: Path) -> tuple[Rotation, Json]:
     return learner, artefacts.manifest(folder)["weights"]
 
 
-def _given_weights(job: Job[Any], encoder: TimmEncoder, report: Report) -> Json:
+def _given_weights(job: NetworkJob[Any], encoder: TimmEncoder, report: Report) -> Json:
     """Gives the encoder its weights; returns what the manifest says of them."""
 
     def note(text: str) -> None:

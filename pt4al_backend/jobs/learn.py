@@ -13,7 +13,7 @@ from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
@@ -21,8 +21,9 @@ from pt4al_backend.learn.best_epoch import BestEpoch
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.inference import infer
+from pt4al_backend.learn.labels.base import Targets
 from pt4al_backend.learn.loop import Recipe, Training
-from pt4al_backend.learn.minibatches import Data, Targets
+from pt4al_backend.learn.minibatches import Data
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
@@ -30,7 +31,7 @@ from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.progress import Report
 
 
-def learn(job: Job[LearnSpec], report: Report) -> None:
+def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
     """Trains the main task on labels from its initial weights, then predicts control picks and candidates.
 
     A companion, if a strategy has one, is trained beside it or after it, and adds its confidences of the candidates.
@@ -88,7 +89,7 @@ def learn(job: Job[LearnSpec], report: Report) -> None:
 
 
 def _train(
-    job: Job[LearnSpec], task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
+    job: NetworkJob[LearnSpec], task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
 ) -> tuple[Recipe, Json, float]:
     """The recipe, what the manifest says of the initial weights, and the seconds that earlier processes worked on it."""
     sources = job.initial_weights(report, job.spec.previous)
@@ -112,7 +113,7 @@ def _train(
 
 
 def _evaluate(
-    job: Job[LearnSpec],
+    job: NetworkJob[LearnSpec],
     task: MainTask,
     frames: FrameFile,
     control: tuple[NDArray[np.int64], Targets],
@@ -124,7 +125,7 @@ def _evaluate(
     rows, truths = control
     candidates = job.rows("candidates.npy")
     evaluation = Evaluation(
-        task, truths, len(rows), len(candidates), sampler_of(job.settings), masks, frozenset(job.spec.outputs)
+        task, task.body.features, truths, len(rows), len(candidates), sampler_of(job.settings), masks, frozenset(job.spec.outputs)
     )
     seen = [rows, candidates, learned] if "features" in job.spec.outputs else [rows, candidates]
     images = StoredImages(frames, np.concatenate(seen), Centre(job.spec.shape))

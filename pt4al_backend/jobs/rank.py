@@ -14,7 +14,7 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
@@ -31,7 +31,7 @@ from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
 
 
-def rank(job: Job[RankSpec], report: Report) -> None:
+def rank(job: NetworkJob[RankSpec], report: Report) -> None:
     """Trains the pretext learner on the pool, unless the job brings one, and scores every image with it.
 
     A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
@@ -85,7 +85,7 @@ def rank(job: Job[RankSpec], report: Report) -> None:
             np.save(folder / "features.npy", features)
 
 
-def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> tuple[Pretext, Json, float]:
+def _train_learner(job: NetworkJob[RankSpec], images: StoredImages, report: Report) -> tuple[Pretext, Json, float]:
     """The learner, what the manifest says of its initial weights, and the seconds that earlier processes worked on it."""
     body = job.body()
     sources = job.initial_weights(report)
@@ -105,7 +105,7 @@ def _train_learner(job: Job[RankSpec], images: StoredImages, report: Report) -> 
     return learner, sources.described(used), training.earlier
 
 
-def _features(job: Job[RankSpec], learner: Pretext, images: StoredImages, report: Report) -> NDArray[np.float16]:
+def _features(job: NetworkJob[RankSpec], learner: Pretext, images: StoredImages, report: Report) -> NDArray[np.float16]:
     """The pooled features float16 [n, d] of the learner's body."""
     parts = [np.empty((0, learner.body.features), np.float16)]
 
@@ -120,6 +120,6 @@ def _features(job: Job[RankSpec], learner: Pretext, images: StoredImages, report
     return np.concatenate(parts)
 
 
-def _held_out(job: Job[RankSpec], images: int) -> NDArray[np.bool_]:
+def _held_out(job: NetworkJob[RankSpec], images: int) -> NDArray[np.bool_]:
     share = job.settings.pretext_holdout if job.spec.learner is None else 0.0
     return holdout.choose(images, share, np.random.default_rng(job.settings.seed))

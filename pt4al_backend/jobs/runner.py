@@ -1,7 +1,7 @@
 """Where jobs run: a runner brings the job in a folder to its result.
 
 The default is a child process on this machine. It can be killed at any moment, and is resumed from its last checkpoint. See
-``child`` for what runs inside.
+``child`` for what runs inside, and ``head`` for what needs none.
 """
 
 import logging
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, result_of
+from pt4al_backend.jobs.head import learn_here
 from pt4al_backend.processes import lines_of
 from pt4al_backend.progress import Progress, Report
 
@@ -49,8 +50,8 @@ class Runner(Protocol):
         ...
 
 
-class ChildRunner:
-    """Runs each job in a child process on this machine."""
+class LocalRunner:
+    """Runs each job in a child process on this machine, but does itself what is a matter of a second or two."""
 
     def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
         """As ``Runner`` says. A child that was killed is started again ``RESTARTS`` times.
@@ -65,6 +66,8 @@ class ChildRunner:
                 (folder / CHECKPOINT).unlink(missing_ok=True)
                 return done
             shutil.rmtree(folder / RESULT, ignore_errors=True)
+            if attempt == 0 and learn_here(folder):
+                continue
             status, failure, tail = _run_once(folder, on_progress, on_tick)
             if failure:
                 if failure.damaged:

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
 from pt4al_backend.jobs.spec import LearnSpec, RankSpec
 from pt4al_backend.progress import Report
 
 
-def work(job: Job[Any], report: Report) -> None:
+def work(job: NetworkJob[Any], report: Report) -> None:
     """Does a job in this process: its artefact is there afterwards.
 
     Raises:

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from pt4al_backend.learn.inference import infer
-from pt4al_backend.learn.minibatches import Data, Targets
+from pt4al_backend.learn.labels.base import Targets
+from pt4al_backend.learn.minibatches import Data
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.tasks.base import MainTask
 

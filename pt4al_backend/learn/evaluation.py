@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.mask_files import MaskFiles
-from pt4al_backend.learn.minibatches import Targets
-from pt4al_backend.learn.tasks.base import Answer, MainTask, Metrics
+from pt4al_backend.learn.labels.base import Answer, LabelSpace, Metrics, Targets
 from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.strategies.learned import SUBSET
 
@@ -37,10 +36,11 @@ def sampler_of(settings: ProjectSettings) -> str:
 
 
 class Evaluation:
-    """Takes the rows of ``task.predict_with_features``: control picks first, then candidates, then the images that were learned.
+    """Takes the rows of ``MainTask.predict_with_features``: control picks, then candidates, then the images that were learned.
 
     Args:
-        task: whose model predicts.
+        labels: of the main task.
+        width: of the features.
         targets: the annotators' labels of the control picks.
         controls, candidates: how many there are of each.
         sampler: the confidence that decides which candidates are the least confident, "" if something else queries them.
@@ -50,7 +50,8 @@ class Evaluation:
 
     def __init__(
         self,
-        task: MainTask,
+        labels: LabelSpace,
+        width: int,
         targets: Targets,
         controls: int,
         candidates: int,
@@ -58,16 +59,16 @@ class Evaluation:
         masks: Path,
         keep: frozenset[str] = frozenset(),
     ) -> None:
-        self._task, self._targets, self._controls = task, targets, controls
+        self._labels, self._targets, self._controls = labels, targets, controls
         self._sampler = sampler or "least_confidence"
-        limit = task.max_answers
+        limit = labels.max_answers
         self._limit = limit if limit is None or sampler else max(limit, SUBSET)
         self._masks = MaskFiles(masks)
-        widths = {"posteriors": len(task.classes)} if "posteriors" in keep else {}
+        widths = {"posteriors": len(labels.classes)} if "posteriors" in keep else {}
         if "features" in keep:
-            widths |= {"features": task.body.features, "labelled": task.body.features}
+            widths |= {"features": width, "labelled": width}
         self._rows = {name: [np.empty((0, width), np.float16)] for name, width in widths.items()}
-        self._tallies = [task.tally([], targets[np.empty(0, np.int64)])]
+        self._tallies = [labels.tally([], targets[np.empty(0, np.int64)])]
         self._confidences = {name: np.empty(candidates) for name in SAMPLERS}
         self._answers = [""] * candidates
         self._kept: list[tuple[float, int]] = []  # a heap of (-confidence, candidate), the most confident first
@@ -88,10 +89,10 @@ class Evaluation:
             self._add_answers(positions[:end], tuple(predicted), split)
 
     def _add_answers(self, positions: NDArray[np.int64], predicted: tuple[NDArray[Any], ...], split: int) -> None:
-        confidences, answers = self._task.interpret(predicted)
+        confidences, answers = self._labels.interpret(predicted)
         if "posteriors" in self._rows:
-            self._add_rows("posteriors", self._task.posteriors(predicted)[split:])
-        self._tallies.append(self._task.tally(answers[:split], self._targets[positions[:split]]))
+            self._add_rows("posteriors", self._labels.posteriors(predicted)[split:])
+        self._tallies.append(self._labels.tally(answers[:split], self._targets[positions[:split]]))
         candidates = positions[split:] - self._controls
         for name, values in confidences.items():
             self._confidences[name][candidates] = values[split:]
@@ -113,7 +114,7 @@ class Evaluation:
                 self._answers[dropped] = ""
             else:
                 return
-        self._answers[candidate] = self._task.store(answer, self._masks)
+        self._answers[candidate] = self._labels.store(answer, self._masks)
         self._written += 1
         if limit is not None and self._written > 2 * limit:
             self._prune()
@@ -128,7 +129,7 @@ class Evaluation:
 
     def control_metrics(self) -> Metrics:
         """How well the model did on the control picks."""
-        return self._task.metrics(np.concatenate(self._tallies))
+        return self._labels.metrics(np.concatenate(self._tallies))
 
     def outputs(self) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.str_], dict[str, NDArray[np.float16]]]:
         """Of the candidates: the confidences by name, float64 [m], and the answers, str [m], "" where none is kept.

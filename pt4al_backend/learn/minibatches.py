@@ -7,7 +7,7 @@ at a time.
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,12 +29,6 @@ class Data(Protocol):
 
     def minibatch(self, positions: NDArray[np.int64], rng: np.random.Generator) -> Minibatch:
         """Reads the images at ``positions`` (0..len-1), prepared for the model; called from a background thread."""
-
-
-class Targets(Protocol):
-    """What a model's outputs are compared with, one for each of some images; a numpy array is one."""
-
-    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[Any]: ...
 
 
 def cut_evenly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.devices import autocast
+from pt4al_backend.learn.labels.base import Answer
 from pt4al_backend.learn.saved import load_model
-from pt4al_backend.learn.tasks.base import Answer, MainTask
+from pt4al_backend.learn.tasks.base import MainTask
 
 #: Images of one forward pass at most; more would only hold memory.
 _MINIBATCH = 32

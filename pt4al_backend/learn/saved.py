@@ -9,13 +9,14 @@ from typing import Any
 import torch
 
 from pt4al_backend import artefacts
-from pt4al_backend.artefacts import WEIGHTS
+from pt4al_backend.artefacts import HEAD, WEIGHTS
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS, PRETEXTS
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import networks
 from pt4al_backend.learn.checkpoint import archive
+from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.pretext.base import Pretext
@@ -39,7 +40,11 @@ def _loading(folder: Path) -> Iterator[None]:
 
 
 def _load(objective: Trainable, folder: Path) -> None:
-    objective.model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+    state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+    if (folder / HEAD).exists():
+        head = LinearHead.load(folder / HEAD)
+        state |= {"head.weight": torch.from_numpy(head.weights), "head.bias": torch.from_numpy(head.bias)}
+    objective.model.load_state_dict(state)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.learn.minibatches import Minibatch, Targets
+from pt4al_backend.learn.labels.base import Targets
+from pt4al_backend.learn.minibatches import Minibatch
 
 #: Prepares stored frames [m, *stored, 3] and their masks uint8 [m, H, W] alike.
 PreparePairs = Callable[[NDArray[np.uint8], NDArray[np.uint8], np.random.Generator], tuple[NDArray[np.uint8], NDArray[np.uint8]]]

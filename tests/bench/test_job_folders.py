@@ -14,7 +14,7 @@ from pt4al_backend.bench.locks import held
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from tests.support.images import CLASSES
 
 IMAGES = 60
@@ -89,7 +89,7 @@ def test_a_training_on_the_whole_pool_is_one_processes_at_a_time(
 ) -> None:
     trained = []
 
-    def train(job: Job[Any], _: object) -> None:
+    def train(job: NetworkJob[Any], _: object) -> None:
         with pytest.raises(ConfigError, match="Another process runs"), held(job.folder, wait=False):
             pass
         trained.append(job.spec.kind)

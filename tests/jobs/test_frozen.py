@@ -10,7 +10,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.frozen import features
 from pt4al_backend.learn.predictor import Predictor
@@ -45,7 +45,7 @@ class Bench:
         settings = {"encoder": ENCODER, **changes.pop("settings", {})}
         given = {"pool": ARROWS, "settings": settings, "weights": self.weights, **SHAPE, **changes}
         folder = make(self.folder / name, self.store, *rows, **given)
-        work(Job.read(folder), silent)
+        work(NetworkJob.read(folder), silent)
         return folder / "result"
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import saved
 from pt4al_backend.progress import Progress, silent
@@ -49,7 +49,7 @@ class Bench:
         settings = {"encoder": ENCODER, "tuning": "full", **changes.pop("settings", {})}
         given = {"pool": ARROWS, "settings": settings, "weights": self.weights, "shape": (SIZE, SIZE), "stored": (SIZE, SIZE)}
         folder = make(self.folder / name, self.store, *rows, **{**given, **changes})
-        work(Job.read(folder), report)
+        work(NetworkJob.read(folder), report)
         return folder / "result"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, result_of
-from pt4al_backend.jobs.runner import ChildRunner
+from pt4al_backend.jobs.runner import LocalRunner
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
@@ -40,7 +40,7 @@ def test_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels
     folder, ticks = tmp_path / "rank", []
     events: list[Progress] = []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
-    result = ChildRunner().run(folder, events.append, lambda: ticks.append(1))
+    result = LocalRunner().run(folder, events.append, lambda: ticks.append(1))
     assert np.isfinite(np.load(result / "losses.npy")).all()
     assert (events[-1].phase, events[-1].share) == (Phase.SCORING, 1.0)
     assert ticks
@@ -50,8 +50,8 @@ def test_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels
 def test_finished_job_is_not_done_again(tmp_path: Path, pixels: Path) -> None:
     folder, events = tmp_path / "rank", []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
-    ChildRunner().run(folder, nothing, nothing)
-    ChildRunner().run(folder, events.append, nothing)
+    LocalRunner().run(folder, nothing, nothing)
+    LocalRunner().run(folder, events.append, nothing)
     assert events == []
 
 
@@ -74,7 +74,7 @@ def killed_in(folder: Path, phase: str) -> Path:
                 if str(folder) in child.cmdline():
                     os.kill(child.pid, signal.SIGKILL)
 
-    result = ChildRunner().run(folder, kill_once, nothing)
+    result = LocalRunner().run(folder, kill_once, nothing)
     assert killed.is_set()
     return result
 
@@ -93,7 +93,7 @@ def test_killed_companion_gives_the_confidences_of_one_that_was_not(
 ) -> None:
     changes: dict[str, Any] = {"companion": companion, "query_size": 3, "settings": {"companion_steps": 2}}
     whole, killed = (training_data(tmp_path / name, pixels, **changes) for name in ("whole", "killed"))
-    results = ChildRunner().run(whole, nothing, nothing), killed_in(killed, phase)
+    results = LocalRunner().run(whole, nothing, nothing), killed_in(killed, phase)
     expected, found = (dict(np.load(result / "candidates.npz"))[companion] for result in results)
     assert len(set(expected.tolist())) > 1
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -109,9 +109,9 @@ def test_error_of_on_tick_ends_the_child_and_the_job_can_be_resumed(tmp_path: Pa
         raise Unwanted
 
     with pytest.raises(Unwanted):
-        ChildRunner().run(folder, nothing, stop)
+        LocalRunner().run(folder, nothing, stop)
     assert not [child for child in psutil.Process().children() if str(folder) in child.cmdline()]
-    assert ChildRunner().run(folder, nothing, nothing) == folder / "result"
+    assert LocalRunner().run(folder, nothing, nothing) == folder / "result"
 
 
 def test_error_of_the_child_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
@@ -119,7 +119,7 @@ def test_error_of_the_child_reaches_the_caller(tmp_path: Path, pixels: Path) -> 
     one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
     prepare(folder, description(JobKind.LEARN, pixels), train=one_class, control=none, candidates=rows())
     with pytest.raises(TrainingImpossible, match="class"):
-        ChildRunner().run(folder, nothing, nothing)
+        LocalRunner().run(folder, nothing, nothing)
 
 
 def test_crash_of_the_child_names_its_log(tmp_path: Path, pixels: Path) -> None:
@@ -127,7 +127,7 @@ def test_crash_of_the_child_names_its_log(tmp_path: Path, pixels: Path) -> None:
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
     (folder / "rows.npy").write_bytes(b"not an array")
     with pytest.raises(TrainingImpossible) as crashed:
-        ChildRunner().run(folder, nothing, nothing)
+        LocalRunner().run(folder, nothing, nothing)
     assert str(folder) in str(crashed.value)
 
 
@@ -140,6 +140,6 @@ def test_child_gets_no_secret(tmp_path: Path, pixels: Path, monkeypatch: pytest.
     def look(_progress: Progress) -> None:
         seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
 
-    ChildRunner().run(folder, look, nothing)
+    LocalRunner().run(folder, look, nothing)
     assert seen
     assert not any("token-of-the-admin" in environment for environment in seen)

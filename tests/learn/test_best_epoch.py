@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.progress import silent
 from tests.support.pools import ARROWS, training_data
 from tests.support.spoilt import spoilt
@@ -26,7 +26,7 @@ def test_companion_scores_with_its_best_epoch(tmp_path: Path, companion: str, mo
     def confidences(name: str) -> NDArray[Any]:
         more = {"companion": companion, "query_size": 2, "best_epoch": True, "settings": settings}
         folder = training_data(tmp_path / name, store, np.arange(12), np.arange(12, 32), **more)
-        learn(Job.read(folder), silent)
+        learn(NetworkJob.read(folder), silent)
         with np.load(folder / "result" / "candidates.npz") as arrays:
             found: NDArray[Any] = arrays[companion]
         return found

@@ -33,7 +33,7 @@ def test_only_the_least_confident_answers_are_kept(tmp_path: Path, task: Segment
     masks = rng.integers(0, 2, (count, *SHAPE), dtype=np.uint8)
     masks[-2] = masks[10]  # the same mask as one that is no longer wanted
     truths = masks[:CONTROLS].copy()
-    evaluation = Evaluation(task, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
+    evaluation = Evaluation(task, task.body.features, truths, CONTROLS, CANDIDATES, "least_confidence", tmp_path / "masks")
     for start in range(0, count, size):
         part = np.arange(start, min(start + size, count))
         features = np.zeros((len(part), 1280), np.float32)
@@ -62,7 +62,7 @@ def test_without_a_sampler_every_candidate_of_a_subset_keeps_its_answer(
     rng = np.random.default_rng(0)
     masks = rng.integers(0, 2, (CANDIDATES, *SHAPE), dtype=np.uint8)
     by = sampler_of(ProjectSettings(strategy="vaal"))
-    evaluation = Evaluation(task, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
+    evaluation = Evaluation(task, task.body.features, masks[:0], 0, CANDIDATES, by, tmp_path / "masks")
     rows = (np.zeros((CANDIDATES, 1280), np.float32), rng.random((CANDIDATES, 3)), masks, np.full((CANDIDATES, 2), 0.5))
     evaluation.add(np.arange(CANDIDATES), rows)
     evaluation.save(tmp_path)

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from pt4al_backend.learn.best_epoch import BestEpoch
-from pt4al_backend.learn.minibatches import Data, Targets
+from pt4al_backend.learn.labels.base import Targets
+from pt4al_backend.learn.minibatches import Data
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.tasks.base import MainTask
 

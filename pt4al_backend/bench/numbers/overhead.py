@@ -25,7 +25,7 @@ from pt4al_backend.engine.ranking import PoolRanking
 from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.train import RoundTraining
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.runner import ChildRunner
+from pt4al_backend.jobs.runner import LocalRunner
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
@@ -83,8 +83,8 @@ class Run:
         self._rounds = Rounds(self._store, project, options)
         reader = label_reader_for(settings, project, label_config.parse(CONFIG))
         jobs = ProjectJobs(self._store, settings, project, options, reader)
-        self._ranking = PoolRanking(self._store, settings, project, options, jobs, ChildRunner())
-        self._training = RoundTraining(self._store, settings, project, options, reader, jobs, ChildRunner())
+        self._ranking = PoolRanking(self._store, settings, project, options, jobs, LocalRunner())
+        self._training = RoundTraining(self._store, settings, project, options, reader, jobs, LocalRunner())
         self._folder = folder
         self._settings = settings
         self._options = options

@@ -8,8 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.images.frames import Shape
 
+SUFFIX = ".f16"
+#: Rows that are read at a time.
+BLOCK = 1_024
 _SUM = np.dtype("<u4")
+
+
+def path_beside(frames: Path, encoder: str, digest: str, shape: Shape, name: str) -> Path:
+    """The file beside a frame file with what an encoder, whose weights have a ``digest``, sees in frames of a shape."""
+    return frames.with_name(f"{frames.stem}-{encoder}-{digest[:8]}-{shape[0]}x{shape[1]}-{name}{SUFFIX}")
 
 
 class FeatureFile:
@@ -57,3 +66,8 @@ class FeatureFile:
 
     def _records(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._file.read(rows)[:, 0, :, 0]
+
+
+def blocks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Rows in the pieces that are read at a time."""
+    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]

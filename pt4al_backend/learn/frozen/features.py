@@ -14,17 +14,13 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.evaluation import to_float16
-from pt4al_backend.learn.frozen.feature_file import FeatureFile
+from pt4al_backend.learn.frozen.feature_file import SUFFIX, FeatureFile, blocks, path_beside
 from pt4al_backend.learn.inference import infer, scoring_size
 from pt4al_backend.learn.networks import TimmEncoder, pooled
 from pt4al_backend.learn.pretext.rotation import VIEWS, rotations
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
-
-SUFFIX = ".f16"
-#: Rows that are read at a time.
-BLOCK = 1_024
 
 
 class Features:
@@ -52,6 +48,10 @@ class Features:
         with self._computed("upright", 1, rows) as file:
             parts += [file.read(block)[:, 0] for block in blocks(rows)]
         return np.concatenate(parts)
+
+    def compute_upright(self, rows: NDArray[np.int64]) -> None:
+        """Computes what ``upright`` would read of rows int64 [m]."""
+        self._computed("upright", 1, rows).close()
 
     def compute_turned(self, rows: NDArray[np.int64]) -> None:
         """Computes what ``turned`` will read of rows int64 [m], so that the progress is that of all."""
@@ -92,12 +92,4 @@ class Features:
                 path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        height, width = self._shape
-        frames = self._frames.path
-        encoder = self._encoder.form.encoder
-        return frames.with_name(f"{frames.stem}-{encoder}-{self._digest[:8]}-{height}x{width}-{name}{SUFFIX}")
-
-
-def blocks(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Rows in the pieces that are read at a time."""
-    return [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+        return path_beside(self._frames.path, self._encoder.form.encoder, self._digest, self._shape, name)

@@ -2,11 +2,11 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import from_numpy, nn
 
 #: Weight of half the squared length of the coefficients, against the mean loss of a label: hardly any, since features are
 #: standardised and scaled to unit length on average. 1e-6 to 1e-3 were tried once, on random picks of Caltech-101, one seed.
@@ -94,17 +94,18 @@ class LinearHead:
         return cls(raw, bias - raw @ standard.mean)
 
     @classmethod
-    def of_layer(cls, layer: nn.Linear) -> Self:
-        """The weights of a layer on pooled features."""
-        return cls(*(part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias)))
+    def load(cls, file: Path) -> Self:
+        """Reads what ``save`` wrote."""
+        with np.load(file, allow_pickle=False) as arrays:
+            return cls(arrays["weights"], arrays["bias"])
+
+    def save(self, file: Path) -> None:
+        """Writes weights and bias."""
+        np.savez(file, weights=self.weights, bias=self.bias)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits float64 [n, C] of raw features [n, d]."""
         return features.astype(np.float64) @ self.weights.T + self.bias
-
-    def write_into(self, layer: nn.Linear) -> None:
-        """Gives a layer on pooled features these weights."""
-        layer.load_state_dict({"weight": from_numpy(self.weights).float(), "bias": from_numpy(self.bias).float()})
 
 
 def _logistic(
@@ -114,9 +115,11 @@ def _logistic(
     # Imported where it is needed: a second and 100 MB, which processes that only check settings need not spend.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     found = LogisticRegression(C=1 / (L2 * len(targets)), max_iter=ITERATIONS, class_weight="balanced" if balanced else None)
-    with warnings.catch_warnings():
+    # one thread: those of BLAS wait for each other at each of many small steps, on a busy machine ten times as long as they work
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # separable labels: the posteriors have settled long before
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few labels of many classes
         found.fit(features, targets)

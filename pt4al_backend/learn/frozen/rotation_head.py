@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
+from torch import from_numpy, nn
 
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.pretext.rotation import VIEWS
@@ -47,6 +48,16 @@ def cross_fitted(rows: NDArray[np.int64], turned: Turned, rng: np.random.Generat
 
 def _gathered(blocks: Iterable[NDArray[np.float16]]) -> NDArray[np.float16]:
     return np.concatenate(list(blocks))
+
+
+def head_of(layer: nn.Linear) -> LinearHead:
+    """The head that a layer on pooled features is."""
+    return LinearHead(*(part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias)))
+
+
+def write_head(head: LinearHead, layer: nn.Linear) -> None:
+    """Gives a layer on pooled features the weights of a head."""
+    layer.load_state_dict({"weight": from_numpy(head.weights).float(), "bias": from_numpy(head.bias).float()})
 
 
 def _head(turned: NDArray[np.float16], standard: Standard) -> LinearHead:

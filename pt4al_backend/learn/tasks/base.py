@@ -1,9 +1,7 @@
 """Base of the main tasks: a model that is trained on the annotators' labels, and its predictions."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, NotRequired, TypedDict
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -11,42 +9,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.images.mask_files import Mask, MaskFiles
-from pt4al_backend.label_sets import LabelSet
+from pt4al_backend.learn.labels.base import LabelSpace, Targets
 from pt4al_backend.learn.loop import Recipe, extend_epochs, limit_minibatch
-from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
+from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, Form
 from pt4al_backend.learn.objective import Trainable
-
-#: A model's answer for an image: the name of a class, a set of classes, or a mask at the size of the frame.
-Answer = str | LabelSet | Mask
-#: Confidences float64 [m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS``.
-Confidences = dict[str, NDArray[np.float64]]
-
-
-class Interval(TypedDict):
-    """A metric, 0..1, with its 95 % confidence interval; all None where there is nothing to measure it on."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-class Metrics(Interval):
-    """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images.
-
-    ``exact_match`` is the share of images whose whole set of classes is right, ``classes`` the metric of each class,
-    ``balanced`` the mean over the classes of the share that is right.
-    """
-
-    metric: str
-    total: int
-    exact_match: NotRequired[Interval]
-    classes: NotRequired[dict[str, Interval]]
-    balanced: NotRequired[float | None]
 
 
 class Losses(NamedTuple):
@@ -61,16 +30,12 @@ class Losses(NamedTuple):
         return (self.values * self.weights).sum() / self.weights.sum().clamp(min=torch.finfo(torch.float32).tiny)
 
 
-class MainTask(Trainable):
+class MainTask(Trainable, LabelSpace):
     """Base of the main tasks. Nothing outside its subclasses depends on which of them it is."""
 
-    name: ClassVar[str]
     #: Images in one step of SGD unless the setting of that name is set.
     minibatch_size: ClassVar[int]
-    #: Candidates whose answers are kept, the least confident (see ``evaluation``); None keeps all.
-    max_answers: ClassVar[int | None] = None
     body: Body
-    classes: tuple[str, ...]
     _settings: ProjectSettings
 
     @staticmethod
@@ -83,15 +48,6 @@ class MainTask(Trainable):
         """A model with a fresh head for images of a shape."""
 
     # learning
-
-    @abstractmethod
-    def targets(self, labels: Sequence[str], masks: MaskFiles | None, file: Path) -> Targets:
-        """The target of each label: a class, a set of them, or a name among ``masks``. ``file`` may be used to keep targets in.
-
-        Raises:
-            TrainingImpossible: a label that this task does not know.
-            StoreCorrupt: a mask is missing or damaged.
-        """
 
     @abstractmethod
     def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
@@ -143,39 +99,3 @@ class MainTask(Trainable):
     @abstractmethod
     def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
         """The body's pooled features float32 [m, d], then what ``predict`` gives, in one forward pass."""
-
-    @abstractmethod
-    def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
-        """Confidences and answers from rows of ``predict``.
-
-        Raises:
-            TrainingImpossible: the model has diverged.
-        """
-
-    def posteriors(self, rows: tuple[NDArray[Any], ...]) -> NDArray[np.floating]:  # noqa: ARG002 - for those that have some
-        """One posterior for each class and image, [m, C], from rows of ``predict``.
-
-        Raises:
-            TrainingImpossible: this task has none (see ``catalog.MAIN_TASK_FACTS``).
-        """
-        raise TrainingImpossible(f"{self.name} has no posteriors of images.", "Set strategy in the extra params to another.")
-
-    @abstractmethod
-    def store(self, answer: Answer, masks: MaskFiles) -> str:
-        """The text that stands for an answer: of a class or a set, or the mask's name once it is written into ``masks``."""
-
-    # measuring
-
-    @abstractmethod
-    def tally(self, answers: Sequence[Answer], targets: NDArray[Any]) -> NDArray[Any]:
-        """What the metrics need of each image, [m, ...]; tallies of several minibatches are concatenated."""
-
-    @abstractmethod
-    def metrics(self, tallies: NDArray[Any]) -> Metrics:
-        """How well the model did on images drawn uniformly."""
-
-
-def require_finite(posteriors: NDArray[np.floating]) -> None:
-    """Raises TrainingImpossible if a model has diverged: some of its posteriors are no finite numbers."""
-    if not np.isfinite(posteriors).all():
-        raise TrainingImpossible("The model's posteriors are not all finite.", "Set learning_rate in the extra params to less.")

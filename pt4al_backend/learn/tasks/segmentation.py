@@ -27,13 +27,14 @@ from pt4al_backend.images.frames import Shape, fit_ids
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles, id_of
 from pt4al_backend.learn.augmentation import Scenes
 from pt4al_backend.learn.inference import scoring_size
-from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
+from pt4al_backend.learn.labels import iou
+from pt4al_backend.learn.labels.base import Answer, Confidences, Metrics, Targets, require_finite
+from pt4al_backend.learn.labels.classes import balanced_weights, require_two_classes
+from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, EncoderForm, Form, pooled
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
 from pt4al_backend.learn.stored_images import StoredPairs
-from pt4al_backend.learn.tasks import iou
-from pt4al_backend.learn.tasks.base import Answer, Confidences, Losses, MainTask, Metrics, require_finite
-from pt4al_backend.learn.tasks.classes import balanced_weights, require_two_classes
+from pt4al_backend.learn.tasks.base import Losses, MainTask
 from pt4al_backend.learn.tasks.target_masks import TargetMasks
 from pt4al_backend.query.confidence import SAMPLERS
 

@@ -12,15 +12,16 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import augmentation
-from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.inference import scoring_size
-from pt4al_backend.learn.minibatches import Data, Minibatch, Targets
+from pt4al_backend.learn.labels.base import Targets
+from pt4al_backend.learn.labels.image_labels import ImageLabels
+from pt4al_backend.learn.minibatches import Data, Minibatch
 from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, TimmForm, pooled
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import Losses, MainTask
 
 
-class WholeImage(MainTask):
+class WholeImage(MainTask, ImageLabels):
     """One logit for each class. ``predict`` gives posteriors float32 [m, C]."""
 
     minibatch_size = 128  # the paper's
@@ -40,17 +41,14 @@ class WholeImage(MainTask):
 
     def training_data(self, pixels: FrameFile, rows: NDArray[np.int64], targets: Targets) -> Data:
         wanted = targets[np.arange(len(rows))]
+        self.require_learnable(wanted)
         self._weigh(wanted)
         prepare, self._augment = augmentation.of_shape(self._shape)
         return StoredImages(pixels, rows, prepare, wanted)
 
     @abstractmethod
     def _weigh(self, targets: NDArray[Any]) -> None:
-        """Checks that the targets can be learned, and weighs the classes.
-
-        Raises:
-            TrainingImpossible: they cannot; the message says why.
-        """
+        """Weighs the classes, if they are to be."""
 
     def losses(self, minibatch: Minibatch, rng: np.random.Generator) -> Losses:
         images, targets = minibatch
@@ -70,25 +68,6 @@ class WholeImage(MainTask):
     def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.model.features(images)
         return features, self._posteriors(self.model.logits(features))
-
-    # on a frozen encoder
-
-    def fit_head(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard) -> None:
-        """Learns the linear layer alone, from features float32 [n, d] that were brought to a ``standard``.
-
-        Raises:
-            TrainingImpossible: the targets cannot be learned; the message says why.
-        """
-        self._weigh(targets)
-        self._fit(features, targets, standard, balanced=self._settings.class_weights == "balanced").write_into(self.model.head)
-
-    @abstractmethod
-    def _fit(self, features: NDArray[np.float32], targets: NDArray[Any], standard: Standard, *, balanced: bool) -> LinearHead: ...
-
-    def posteriors_of(self, features: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Posteriors float32 [m, C] of pooled features [m, d] as the body gives them."""
-        with torch.inference_mode():
-            return self._posteriors(self.model.logits(torch.from_numpy(features).float())).numpy()
 
     @abstractmethod
     def _posteriors(self, logits: Tensor) -> Tensor:

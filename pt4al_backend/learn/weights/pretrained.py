@@ -148,7 +148,14 @@ def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[s
     load(encoder, weights)
     licence, digest = facts_of(name).license or "unknown", weights.digest
     note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
-    return {"encoder": name, "source": weights.source, "file": weights.file.name, "sha256": digest, "licence": licence}
+    return {
+        "encoder": name,
+        "source": weights.source,
+        "file": weights.file.name,
+        "sha256": digest,
+        "licence": licence,
+        "features": encoder.features,
+    }
 
 
 def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:

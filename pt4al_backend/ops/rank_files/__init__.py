@@ -20,7 +20,7 @@ from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.jobs.folder import LOG, prepare
-from pt4al_backend.jobs.runner import ChildRunner, Runner
+from pt4al_backend.jobs.runner import LocalRunner, Runner
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.files import Files
@@ -89,7 +89,7 @@ def rank(
             stored=reader.stored,
             shape=reader.shape,
         )
-        losses, quality = _losses(work / "job", spec, len(kept), report, runner or ChildRunner())
+        losses, quality = _losses(work / "job", spec, len(kept), report, runner or LocalRunner())
     tasks = [
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
         for place in order(losses, options, meaningful=quality.meaningful)

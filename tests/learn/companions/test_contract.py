@@ -15,8 +15,8 @@ from torch.utils.hooks import RemovableHandle
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS, STRATEGIES
-from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.learn import networks
 from pt4al_backend.learn.companions.base import Companion
@@ -54,7 +54,7 @@ def trained(
     given = {"companion_steps": 2, **settings}
     folder = job(folder, JobKind.LEARN, store, arrays, pool, companion=name, query_size=query_size, settings=given)
     reported: list[Progress] = []
-    learn(Job.read(folder), reported.append)
+    learn(NetworkJob.read(folder), reported.append)
     with np.load(folder / "result" / "candidates.npz") as found:
         return dict(found), reported
 

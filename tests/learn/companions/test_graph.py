@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.learn import learn
+from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.learn.companions.graph import NEIGHBOURS, adjacency, train
 from pt4al_backend.query.strategies.core_set import k_center
@@ -59,7 +59,7 @@ def test_candidates_unlike_the_labelled_come_first(tmp_path: Path, name: str) ->
     store = stored(tmp_path / "pixels", SHAPE, [*(np.asarray(arrow(k, SHAPE[0])) for k in range(12)), *[chequers] * 12])
     rows = np.arange(12)
     arrays = {"train": labelled(store, rows), "control": labelled(store, rows[:0]), "candidates": np.arange(24)}
-    learn(Job.read(job(tmp_path / "job", JobKind.LEARN, store, arrays, companion=name, query_size=6)), lambda _: None)
+    learn(NetworkJob.read(job(tmp_path / "job", JobKind.LEARN, store, arrays, companion=name, query_size=6)), lambda _: None)
     with np.load(tmp_path / "job" / "result" / "candidates.npz") as output:
         order = np.argsort(output[name], kind="stable")
     assert order[0] >= 12

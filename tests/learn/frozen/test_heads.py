@@ -7,6 +7,7 @@ from scipy.special import softmax
 from torch import nn
 
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
+from pt4al_backend.learn.frozen.rotation_head import head_of, write_head
 
 SIDES = np.array([[5.0, 0.0, 1.0], [-5.0, 0.0, 1.0], [0.0, 9.0, 1.0]])
 
@@ -42,9 +43,9 @@ def test_one_label_a_class_suffices_however_many_classes() -> None:
 def test_layer_answers_as_the_head_does() -> None:
     features, targets = blobs(60)
     head, layer = fit(features, targets, 3), nn.Linear(3, 3)
-    head.write_into(layer)
+    write_head(head, layer)
     np.testing.assert_allclose(layer(torch.from_numpy(features)).detach().numpy(), head.logits(features), atol=1e-2)
-    np.testing.assert_allclose(LinearHead.of_layer(layer).weights, head.weights, rtol=1e-5)
+    np.testing.assert_allclose(head_of(layer).weights, head.weights, rtol=1e-5)
 
 
 def test_balanced_head_leans_towards_the_rare_class() -> None:

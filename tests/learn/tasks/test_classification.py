@@ -11,10 +11,10 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.learn.labels.classes import balanced_weights
 from pt4al_backend.learn.loop import Recipe
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.learn.tasks.classes import balanced_weights
 from pt4al_backend.learn.tasks.classification import Classification
 from tests.support import learning, pools
 from tests.support.images import CLASSES

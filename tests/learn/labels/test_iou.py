@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.tasks.intervals import LEAST_IMAGES
-from pt4al_backend.learn.tasks.iou import metrics, ratios, tally
+from pt4al_backend.learn.labels.intervals import LEAST_IMAGES
+from pt4al_backend.learn.labels.iou import metrics, ratios, tally
 
 CLASSES = ("ground", "sun", "sea", "ship")
 VOID = 255

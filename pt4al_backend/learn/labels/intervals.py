@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pt4al_backend.learn.tasks.base import Interval, Metrics
+from pt4al_backend.learn.labels.base import Interval, Metrics
 
 DRAWS = 1000
 SEED = 0

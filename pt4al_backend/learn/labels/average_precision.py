@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.tasks import intervals
-from pt4al_backend.learn.tasks.base import Metrics
+from pt4al_backend.learn.labels import intervals
+from pt4al_backend.learn.labels.base import Metrics
 
 
 def values(tallies: NDArray[Any], times: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.learn.tasks import intervals
-from pt4al_backend.learn.tasks.base import Metrics
+from pt4al_backend.learn.labels import intervals
+from pt4al_backend.learn.labels.base import Metrics
 
 
 def tally(predicted: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from pt4al_backend.learn.tasks.average_precision import metrics, values
-from pt4al_backend.learn.tasks.intervals import LEAST_IMAGES
+from pt4al_backend.learn.labels.average_precision import metrics, values
+from pt4al_backend.learn.labels.intervals import LEAST_IMAGES
 
 CLASSES = ("a", "b", "c", "nowhere")
 

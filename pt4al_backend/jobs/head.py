@@ -1,0 +1,144 @@
+"""Training a head on the features of a frozen encoder. No torch is needed, so a worker can do it itself."""
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
+from pt4al_backend.config.catalog import LABEL_SPACES
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.folder import locked, sound_job_of
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.spec import LearnSpec
+from pt4al_backend.learn.evaluation import Evaluation, sampler_of
+from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
+from pt4al_backend.learn.frozen.heads import L2
+from pt4al_backend.learn.frozen.tuning import tune
+from pt4al_backend.learn.labels.image_labels import ImageLabels
+
+#: What a worker does itself, without a child process: up to so many images and coefficients times labels, about a second each.
+MOST_IMAGES = 20_000
+MOST_PRODUCTS = 2 * 10**8
+
+#: What a model's manifest repeats of that of its encoder.
+ENCODER_FACTS = ("network", "normalisation", "device", "init", "weights")
+
+
+@dataclass(frozen=True)
+class EncoderFile:
+    """A frozen encoder that an artefact holds.
+
+    Attributes:
+        weights: file of a network that begins with the encoder.
+        manifest: of the artefact.
+    """
+
+    weights: Path
+    manifest: Json
+
+    @classmethod
+    def of(cls, learner: Path | None, encoder: str) -> Self | None:
+        """The encoder that a pretext learner was ranked with; None if it is another one, or the artefact is damaged."""
+        if learner is None:
+            return None
+        try:
+            manifest = artefacts.manifest(learner)
+        except StoreCorrupt:
+            return None
+        named = manifest.get("weights", {})
+        is_it = named.get("encoder") == encoder and "features" in named
+        return cls(learner / artefacts.WEIGHTS, manifest) if is_it else None
+
+    @property
+    def features(self) -> int:
+        """Features of an image."""
+        return int(self.manifest["weights"]["features"])
+
+    def file(self, spec: LearnSpec) -> FeatureFile:
+        """The features of a job's images."""
+        named = self.manifest["weights"]
+        path = path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright")
+        return FeatureFile(path, 1, self.features)
+
+
+def known_rows(job: Job[LearnSpec]) -> NDArray[np.int64]:
+    """Rows of the control picks, the candidates and the labelled images, in this order."""
+    return np.concatenate([job.labelled_rows("control"), job.rows("candidates.npy"), job.labelled_rows("train")])
+
+
+def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
+    """Trains a head, then predicts control picks and candidates. The features of all of them must be there.
+
+    Reads and writes what ``jobs.learn`` does. The features that are kept are standardised.
+
+    Raises:
+        TrainingImpossible: fewer than two classes, or an unknown label.
+    """
+    start = time.monotonic()
+    spec = job.spec
+    space = LABEL_SPACES.load(spec.task, ImageLabels)(spec.classes)
+    rows, targets = job.labelled("train", space, scratch)
+    control, truths = job.labelled("control", space, scratch)
+    candidates = job.rows("candidates.npy")
+    with encoder.file(spec) as file:
+        known = file.read(known_rows(job))[:, 0]
+    read = time.monotonic()
+    kept = frozenset(spec.outputs)
+    evaluation = Evaluation(
+        space, encoder.features, truths, len(control), len(candidates), sampler_of(job.settings), scratch / "masks", kept
+    )
+    is_balanced = job.settings.class_weights == "balanced"
+    head, seconds = tune(space, known, targets[np.arange(len(rows))], evaluation, balanced=is_balanced)
+    seconds["train"] += read - start
+    manifest = {
+        **job.facts(),
+        **{name: encoder.manifest[name] for name in ENCODER_FACTS},
+        "kind": "model",
+        "classes": spec.classes,
+        "recipe": {"l2": L2},
+        "seconds": seconds,
+        "train_size": len(rows),
+        "control": evaluation.control_metrics(),
+    }
+    with artefacts.writing(job.result, **manifest) as folder:
+        evaluation.save(folder)
+        shutil.copyfile(encoder.weights, folder / artefacts.WEIGHTS)
+        head.save(folder / artefacts.HEAD)
+
+
+def learn_here(folder: Path) -> bool:
+    """Does the job in a folder in this process if that is a matter of a second or two; whether it did.
+
+    Raises:
+        TrainingImpossible: as ``learn`` says.
+    """
+    spec = sound_job_of(folder)
+    if not isinstance(spec, LearnSpec) or not spec.settings.frozen_encoder:
+        return False
+    with locked(folder, wait=False) as is_free:
+        if not is_free:  # an earlier worker's child is at it
+            return False
+        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
+        job: Job[LearnSpec] = Job.read(folder)
+        if encoder is None or not _is_quick(job, encoder):
+            return False
+        artefacts.remove_leftovers(folder)
+        with job.scratch() as scratch:
+            learn(job, encoder, scratch)
+    return True
+
+
+def _is_quick(job: Job[LearnSpec], encoder: EncoderFile) -> bool:
+    rows = known_rows(job)
+    products = len(job.labelled_rows("train")) * len(job.spec.classes) * encoder.features
+    if len(rows) > MOST_IMAGES or products > MOST_PRODUCTS:
+        return False
+    with FrameFile(job.spec.frames, job.spec.stored) as frames, encoder.file(job.spec) as file:
+        return not len(file.missing(rows, frames))

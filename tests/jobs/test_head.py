@@ -1,0 +1,121 @@
+"""Heads on frozen features are trained in the worker itself, where that is quick."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.errors import TooFewClasses
+from pt4al_backend.jobs import head
+from pt4al_backend.jobs.folder import LOG
+from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.runner import LocalRunner
+from pt4al_backend.jobs.work import work
+from pt4al_backend.learn.predictor import Predictor
+from pt4al_backend.progress import silent
+from tests.support import pools
+from tests.support.encoders import ENCODER, weights_dir
+from tests.support.pools import ARROWS, TAGGED, Pool
+
+pytestmark = pytest.mark.training
+
+POOL, SIZE = 24, 32
+ROWS = np.arange(POOL)
+
+
+class Project:
+    """A pool of arrows whose first 20 images are ranked on a frozen encoder, and trainings on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = pools.arrows(folder / "pixels", POOL, SIZE)
+        self.common: dict[str, Any] = {
+            "settings": {"encoder": ENCODER},
+            "weights": weights_dir(folder / "weights"),
+            "shape": (SIZE, SIZE),
+            "stored": (SIZE, SIZE),
+        }
+        ranking = pools.ranking(folder / "rank", self.store, ROWS[:20], outputs=["features"], **self.common)
+        work(NetworkJob.read(ranking), silent)
+        self.learner = ranking / "result"
+
+    def job(self, name: str, train: Any = ROWS[:8], control: Any = ROWS[8:12], pool: Pool = ARROWS) -> Path:
+        given = {**self.common, "learner": self.learner, "pool": pool}
+        return pools.training_data(self.folder / name, self.store, train, control, **given)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return Project(tmp_path)
+
+
+def run(folder: Path) -> Path:
+    return LocalRunner().run(folder, silent, lambda: None)
+
+
+def had_child(folder: Path) -> bool:
+    return (folder / LOG).exists()
+
+
+@pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)
+def test_head_is_trained_without_a_child_and_answers_as_one_from_a_child(
+    project: Project, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = project.job("here", pool=pool)
+    run(here)
+    monkeypatch.setattr(head, "MOST_IMAGES", 0)
+    there = project.job("there", pool=pool)
+    run(there)
+    assert (had_child(here), had_child(there)) == (False, True)
+    with np.load(here / "result" / "candidates.npz") as ours, np.load(there / "result" / "candidates.npz") as theirs:
+        assert ours["labels"].tolist() == theirs["labels"].tolist()
+        np.testing.assert_allclose(ours["margin"], theirs["margin"], atol=1e-6)
+    facts = [artefacts.manifest(folder / "result") for folder in (here, there)]
+    for name in ("weights", "network", "classes", "control", "train_size"):
+        assert facts[0][name] == facts[1][name]
+    assert Predictor.load(here / "result").classes == list(pool.classes)
+
+
+def test_images_without_features_are_described_in_a_child(project: Project) -> None:
+    late = project.job("late", train=ROWS[14:])
+    result = run(late)
+    assert had_child(late)
+    assert artefacts.manifest(result)["train_size"] == 10
+    again = project.job("again", train=ROWS[14:])
+    run(again)
+    assert not had_child(again)
+
+
+def test_many_labels_of_many_classes_are_learned_in_a_child(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "MOST_PRODUCTS", 8 * 3 * 256 - 1)
+    folder = project.job("many")
+    run(folder)
+    assert had_child(folder)
+
+
+def test_learner_of_a_version_that_did_not_count_features_is_read_in_a_child(project: Project) -> None:
+    manifest = artefacts.manifest(project.learner)
+    old = {key: value for key, value in manifest["weights"].items() if key != "features"}
+    whole = project.learner.rename(project.folder / "whole")
+    with artefacts.writing(project.learner, **{**manifest, "weights": old}) as folder:
+        shutil.copytree(whole, folder, dirs_exist_ok=True)
+    job = project.job("old")
+    assert artefacts.manifest(run(job))["train_size"] == 8
+    assert had_child(job)
+
+
+def test_labels_of_one_class_are_refused(project: Project) -> None:
+    folder = project.job("one", train=ROWS[[0, 3, 6]])
+    with pytest.raises(TooFewClasses, match="two classes"):
+        run(folder)
+    assert not (folder / "scratch").exists()
+
+
+def test_runner_brings_no_torch_into_the_worker() -> None:
+    code = "import sys, pt4al_backend.engine.worker, pt4al_backend.learn.labels.class_labels; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
