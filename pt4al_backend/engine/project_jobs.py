@@ -1,4 +1,4 @@
-"""The jobs of one project: the spec that each kind would get now, and whether one that was prepared earlier still fits."""
+"""The jobs of one project: the spec that each kind would get now."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context
-from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.state.paths import frames_path, mask_dir, project_dir
@@ -47,12 +47,6 @@ class ProjectJobs:
         """Tasks whose image can be trained on."""
         tasks = self._store.tasks(self._project.id)
         return tasks.where((tasks.rows >= 0) & ~tasks.aside)
-
-    def is_current(self, job: JobSpec | None) -> bool:
-        """Whether a job still does what one prepared now would do."""
-        if job is None:
-            return False
-        return job.is_current(self.learn() if isinstance(job, LearnSpec) else self.rank())
 
     def rank(self, learner: Path | None = None) -> RankSpec:
         """Scores with ``learner``, or else trains one."""

@@ -13,8 +13,8 @@ import numpy as np
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
-from pt4al_backend.config import Affects, ProjectSettings, ServerSettings
-from pt4al_backend.engine import sync
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import staleness, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.rounds import Rounds
@@ -30,7 +30,6 @@ from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Ranking
 
-GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
 LEARNER_GONE = (
     "The pretext learner is missing or damaged. It is trained again before the next model; "
     "a training that is resumed until then starts from fresh weights."
@@ -63,17 +62,9 @@ class PoolRanking:
         return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.resources.runner)
 
     def is_outgrown(self) -> bool:
-        """Whether another pretext learner is needed: the pool has grown, other settings want another one, or it is damaged."""
-        learner = self._jobs.learner
-        if learner is None:
-            return False
-        if not artefacts.is_complete(learner):
-            return True
-        return self._store.fetched_count(self._project.id) > GROWTH * self._project.learner_pool or self._is_another(learner)
-
-    def _is_another(self, learner: Path) -> bool:
-        trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
-        return not trained_with.same_for(self._options, Affects.RANKING)
+        """Whether another pretext learner is needed (see ``staleness``)."""
+        images = self._store.fetched_count(self._project.id)
+        return staleness.is_outgrown(self._jobs.learner, self._options, self._project.learner_pool, images)
 
     def is_unranked(self) -> bool:
         """Whether fetched images wait for a pretext loss."""
@@ -87,7 +78,7 @@ class PoolRanking:
         """
         learner = self._jobs.learner
         folder = self._jobs.folder / f"rank-{number_of(learner.parent) + 1 if learner else 1}"
-        if folder.exists() and not self._jobs.is_current(sound_job_of(folder)):
+        if folder.exists() and not staleness.is_current(sound_job_of(folder), self._jobs):
             shutil.rmtree(folder)
         if from_scratch or folder.exists() or not artefacts.is_complete(learner):
             self._train_learner(folder, on_progress, on_tick)

@@ -2,10 +2,9 @@
 
 A training is a job in a folder of its own (see ``jobs.folder``). A folder that is already there is resumed, so a restart loses
 what came after its last checkpoint. New labels and images wait for the next training; a job is prepared again if settings have
-changed that affect what it makes (see ``jobs.spec``).
+changed that affect what it makes (see ``staleness``).
 """
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine import publish, sync
+from pt4al_backend.engine import publish, staleness, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
@@ -106,8 +105,7 @@ class RoundTraining:
 
     def digest(self, labels: LabelSplit) -> str:
         """Of what a model would learn from labels: equal if nothing is new."""
-        text = f"{self._options.model_dump_json()}{sorted(labels.train.items())}{self._jobs.classes}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        return staleness.digest(labels, self._options, self._jobs.classes)
 
     def missing_for_training(self, labels: LabelSplit) -> str:
         """What is missing before a model can be trained, "" if nothing is."""
@@ -192,7 +190,7 @@ class RoundTraining:
     def _job(self) -> LearnSpec | None:
         """The job of this round's training, if one was prepared, is undamaged, and its result is still wanted."""
         job = sound_job_of(self._folder)
-        return job if isinstance(job, LearnSpec) and self._jobs.is_current(job) else None
+        return job if isinstance(job, LearnSpec) and staleness.is_current(job, self._jobs) else None
 
     def _has_failed(self) -> bool:
         """Whether this round's training was impossible when it was last tried."""

@@ -2,14 +2,8 @@
 
 The live engine, ranking before import, the demo and the benchmark write it; the child reads it.
 
-Whether earlier work still counts is decided in these places, each on top of the one before:
-
-* ``config.Affects``: what a change of a setting affects, which the setting itself declares;
-* ``JobSpec.is_current``, here: whether a prepared job still does what another spec wants;
-* ``engine.project_jobs.ProjectJobs.is_current``: the same, for the spec that the project wants now;
-* ``engine.ranking.PoolRanking.is_outgrown``: whether the pretext learner has to be trained again;
-* ``engine.train.needs_new_learner``: the same, but not while a training that started from that learner is under way;
-* ``engine.train.RoundTraining.digest``: whether the labels have anything new to teach.
+Whether a job that was prepared earlier still does what one prepared now would do, `JobSpec.is_current` decides. What else makes
+earlier work stale is in ``engine.staleness``.
 """
 
 import json

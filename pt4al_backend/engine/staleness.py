@@ -1,0 +1,43 @@
+"""What makes earlier work stale, so that it is done again: a job, the pretext learner, what the last model has learned.
+
+The three ask the same of two settings: whether they differ in one that affects the work. What it affects each setting declares
+itself (``config.Affects``), and ``jobs.spec`` compares two jobs by that.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import Affects, ProjectSettings
+from pt4al_backend.engine.labels import LabelSplit
+from pt4al_backend.engine.project_jobs import ProjectJobs
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec
+
+GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
+
+
+def is_current(job: JobSpec | None, jobs: ProjectJobs) -> bool:
+    """Whether a job that was prepared earlier, if it was, still does what one of the project's prepared now would do."""
+    return job is not None and job.is_current(jobs.learn() if isinstance(job, LearnSpec) else jobs.rank())
+
+
+def is_outgrown(learner: Path | None, options: ProjectSettings, pool: int, images: int) -> bool:
+    """Whether a pretext learner has to be trained again: the pool has grown, settings want another one, or it is damaged.
+
+    Args:
+        pool: images that it was trained for.
+        images: that there are now.
+    """
+    if learner is None:
+        return False
+    if not artefacts.is_complete(learner):
+        return True
+    trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
+    return images > GROWTH * pool or not trained_with.same_for(options, Affects.RANKING)
+
+
+def digest(labels: LabelSplit, options: ProjectSettings, classes: Sequence[str]) -> str:
+    """Of all that a model learns from labels: if it is that of the last model, there is nothing new to learn."""
+    text = f"{options.model_dump_json()}{sorted(labels.train.items())}{classes}"
+    return hashlib.sha256(text.encode()).hexdigest()
