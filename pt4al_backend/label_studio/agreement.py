@@ -1,17 +1,25 @@
-"""The rule that reconciles annotators: the majority decides, and of equally many the newest annotation.
+"""The rule by which several annotators of an image become one label.
 
-``winner`` applies it to whole answers, ``winners`` to the pixels of masks.
+A ground-truth annotation decides. Of several, and without one, the majority does, and of equally many the newest annotation.
+`decisive` and `winner` apply it: to the one choice of an image (``classification``), and to each class by itself where an image
+has any number of them (``multilabel``). `winners` applies it to the pixels of masks, which ``votes`` holds packed.
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
-from typing import TypeVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
 from pt4al_backend.aliases import ClassIds
 
 T = TypeVar("T", bound=Hashable)
+V = TypeVar("V")
+
+
+def decisive(read: Sequence[tuple[Mapping[str, Any], V]]) -> Sequence[tuple[Mapping[str, Any], V]]:
+    """Those annotations of a task, each with what it says, that are counted: the ground truth, or all where there is none."""
+    return [(annotation, each) for annotation, each in read if annotation.get("ground_truth") is True] or read
 
 
 def winner(answers: Sequence[T]) -> T:

@@ -17,6 +17,7 @@ from pt4al_backend.errors import ImageUnreadable, LabelUnreadable
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import Mask
 from pt4al_backend.label_sets import LabelSet
+from pt4al_backend.label_studio.agreement import decisive
 from pt4al_backend.label_studio.label_config import LabelConfig
 
 #: Key of the image in tasks that were uploaded before the project had a labeling config.
@@ -40,9 +41,7 @@ Find = Callable[[int], Json | None]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the annotators say about one task.
-
-    A ground-truth annotation decides; of several, and without one, the majority, and the newest on a tie.
+    """What the annotators say about one task; several are reconciled by the rule of ``agreement``.
 
     Attributes:
         kind: "label"; "skip" if it was answered without a label that counts, which Label Studio does not ask for again; "none".
@@ -99,8 +98,7 @@ class LabelReader(ABC):
         if not read:
             return Answer("skip" if answered else "none", problem=problems[0] if problems else None, waits=waits)
         submitted = len(read) + len(problems)
-        decisive = [(annotation, each) for annotation, each in read if annotation.get("ground_truth") is True]
-        label, givers, unusable = self._reconcile(decisive or read)
+        label, givers, unusable = self._reconcile(decisive(read))
         problems += unusable
         accepted = all(self._is_accepted(annotation, find) for annotation in givers)
         notes = [*([_left_out(problems, submitted)] if problems else []), *([_skipped(skipped)] if skipped else [])]

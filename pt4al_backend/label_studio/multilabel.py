@@ -1,8 +1,7 @@
 """Labels of projects in which an image gets any number of choices.
 
-An annotation that was submitted without a choice says that none of the classes is there; a skipped one says nothing. Of several
-annotators the majority decides on each class by itself, unless one annotation is the ground truth; on a tie the newest does. The
-agreed set may be nobody's.
+An annotation that was submitted without a choice says that none of the classes is there; a skipped one says nothing. Several
+annotations are reconciled by ``agreement``, each class by itself: the agreed set may be nobody's.
 """
 
 from collections import Counter
