@@ -10,8 +10,8 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.inference import infer
+from pt4al_backend.learn.labels.base import Targets
 from pt4al_backend.learn.loop import Training
-from pt4al_backend.learn.minibatches import Targets
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
 
