@@ -233,7 +233,18 @@ ENCODER = "tf_efficientnet_lite0.in1k"
 
 
 #: Those that need no network beside the model.
-FEATURE_RIVALS = {"margin", "entropy", "core set", "badge", "typiclust", "herding", "prob cover", "cluster margin"}
+FEATURE_RIVALS = {
+    "margin",
+    "entropy",
+    "core set",
+    "badge",
+    "typiclust",
+    "herding",
+    "prob cover",
+    "cluster margin",
+    "bait",
+    "dropquery",
+}
 #: On frozen features. PT4AL as published, and with herding first and inside batches, by their number and their order.
 ON_FEATURES = (
     RANDOM,

@@ -51,6 +51,15 @@ def test_figures_are_drawn_embedded_and_name_every_arm(folder: Path) -> None:
         assert all(arm in words for arm in ARMS if not (name == "differences" and arm == "random"))
 
 
+def test_balanced_accuracy_is_shown_where_it_was_measured(folder: Path) -> None:
+    assert "## Balanced accuracy" not in written(folder)
+    runs.write(folder, {"random": {seed: [0.5, 0.6, 0.7] for seed in SEEDS}}, step=4, balanced=0.25)
+    text = written(folder)
+    table = text.split("## Balanced accuracy")[1].split("## ")[0]
+    assert "| random | 25.0 ± 0.0 (3) |" in table
+    assert "(balanced.png)" in table
+
+
 def test_the_same_records_give_the_same_bytes(folder: Path) -> None:
     def files() -> dict[str, bytes]:
         written(folder)
