@@ -249,6 +249,7 @@ def _note(path: Path, title: str) -> None:
 def report(
     to: Annotated[Path, typer.Argument(help="Output folder of runs.")],
     baseline: Annotated[str | None, typer.Option(help="Arm that the others are compared with; else random.")] = None,
+    arm: Annotated[list[str] | None, typer.Option(help="Arm that is shown, to leave out the others; several times.")] = None,
     figures: Annotated[bool, typer.Option(help="Draw figures, which needs matplotlib.")] = True,
 ) -> None:
     """Writes tables and figures below the output folder, and prints mean ± sd and the paired differences to the baseline."""
@@ -256,8 +257,11 @@ def report(
     from pt4al_backend.bench.results import Results
 
     results = Results.read(to, baseline or RANDOM.name)
-    if baseline is not None and baseline not in results.found.arms:
-        raise ConfigError(f"No arm is named {baseline!r}.", f"There are {', '.join(map(repr, results.found.arms))}.")
+    for name in [*(arm or ()), *([] if baseline is None else [baseline])]:
+        if name not in results.found.arms:
+            raise ConfigError(f"No arm is named {name!r}.", f"There are {', '.join(map(repr, results.found.arms))}.")
+    if arm:
+        results = results.only(arm)
     sections = list(reports.sections(results))
     path = reports.write(results, sections, draw=figures)
     for section in (each for each in sections if each.heading in PRINTED):

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +56,12 @@ class Results:
             _require_alike(folder, arm, rounds)
         arms = {arm: found.arms[arm] for arm in sorted(found.arms, key=lambda arm: (arm != baseline, _by_number(arm), arm))}
         return cls(folder, replace(found, arms=arms), baseline, *_balances(truth, arms))
+
+    def only(self, arms: Collection[str]) -> "Results":
+        """The same of these arms."""
+        shown = {arm: rounds for arm, rounds in self.found.arms.items() if arm in arms}
+        balances = self.balances[self.balances["arm"].isin(arms)]
+        return replace(self, found=replace(self.found, arms=shown), balances=balances)
 
     @property
     def records(self) -> list[Record]:

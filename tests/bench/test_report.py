@@ -51,6 +51,13 @@ def test_figures_are_drawn_embedded_and_name_every_arm(folder: Path) -> None:
         assert all(arm in words for arm in ARMS if not (name == "differences" and arm == "random"))
 
 
+def test_arms_that_are_named_are_shown_alone(folder: Path) -> None:
+    text = written(folder, "--no-figures", "--arm", "random", "--arm", "margin")
+    assert "| margin |" in text
+    assert "PT4AL" not in text
+    assert report(folder, "--no-figures", "--arm", "psychic")[0] == 1
+
+
 def test_balanced_accuracy_is_shown_where_it_was_measured(folder: Path) -> None:
     assert "## Balanced accuracy" not in written(folder)
     runs.write(folder, {"random": {seed: [0.5, 0.6, 0.7] for seed in SEEDS}}, step=4, balanced=0.25)
