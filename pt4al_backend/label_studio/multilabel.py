@@ -49,8 +49,6 @@ class MultilabelReader(ChoicesReader):
         return {name: found[name] for name in classes if found[name]}
 
     def regions(self, answer: ModelAnswer, confidence: float | None, size: Size | None) -> list[Json]:
-        """One region with all the choices; none where none is left."""
+        """One region with all the choices, also if there are none: the editor marks it as accepted if it is submitted so."""
         text = answer.text if isinstance(answer, LabelSet) else str(answer)
-        if self.unusable_reason(text, size) or not (names := from_text(text)):
-            return []
-        return [self._region(names, confidence)]
+        return [] if self.unusable_reason(text, size) else [self._region(from_text(text), confidence)]

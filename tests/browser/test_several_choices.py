@@ -36,14 +36,10 @@ def test_predicted_choices_are_ticked_corrected_and_read_back(
     classes = reader.config.labels
     assert classes == ("red", "green", "blue", ODD)
     project = lead.create_project("Several choices in a browser", CONFIG)
-    task, empty = lead.upload_images(project, save(tmp_path / "images", [arrow(0), arrow(1)]))
+    (task,) = lead.upload_images(project, save(tmp_path / "images", [arrow(0)]))
     client = LabelStudio(label_studio.url, label_studio.token)
     predicted = to_text(["green", ODD], classes)
-    predictions = [
-        prediction(task, reader.regions(predicted, 0.75, None), 0.1, "v"),
-        prediction(empty, reader.regions("[]", 0.75, None), 0.2, "v"),
-    ]
-    assert client.import_predictions(project, predictions) == 2
+    assert client.import_predictions(project, [prediction(task, reader.regions(predicted, 0.75, None), 0.1, "v")]) == 1
     client.update_project(project, model_version="v")
 
     page = signed_in_page
@@ -67,14 +63,15 @@ def test_predicted_choices_are_ticked_corrected_and_read_back(
     assert not changed().accepted
 
 
+@pytest.mark.parametrize("predicted", ["[]", ""], ids=["where that was predicted", "without a prediction"])
 def test_submitting_nothing_says_that_none_of_the_classes_is_there(
-    signed_in_page: Page, label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+    signed_in_page: Page, label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path, predicted: str
 ) -> None:
     reader = MultilabelReader(parse(CONFIG))
     project = lead.create_project("No choice in a browser", CONFIG)
     (task,) = lead.upload_images(project, save(tmp_path / "images", [arrow(0)]))
     client = LabelStudio(label_studio.url, label_studio.token)
-    assert client.import_predictions(project, [prediction(task, reader.regions("[]", 0.75, None), 0.2, "v")]) == 1
+    assert client.import_predictions(project, [prediction(task, reader.regions(predicted, 0.75, None), 0.2, "v")]) == 1
     client.update_project(project, model_version="v")
 
     page = signed_in_page
@@ -85,6 +82,6 @@ def test_submitting_nothing_says_that_none_of_the_classes_is_there(
     expect(page.get_by_label("submit", exact=True)).to_have_text("Update")
     page.screenshot(path=tmp_path / "submitted.png")
     (annotation,) = lead.task(task)["annotations"]
-    assert (annotation["result"], annotation["was_cancelled"]) == ([], False)
+    assert not annotation["was_cancelled"]
     answer = reader.answer_of([annotation], client.prediction)
-    assert (answer.kind, answer.label, answer.accepted) == ("label", "[]", False)
+    assert (answer.kind, answer.label, answer.accepted) == ("label", "[]", bool(predicted))

@@ -98,11 +98,18 @@ def test_a_damaged_annotation_says_nothing_of_the_classes(damaged: dict[str, Any
         ([annotation("cat")], False),
         ([annotation("cat", origin="prediction"), annotation("cat", minute=1)], False),
         ([annotation("dog", minute=0), annotation("cat", origin="prediction", minute=1)], True),
-        ([annotation(parent_prediction=7)], False),  # an empty prediction looks like no prediction
+        ([annotation(parent_prediction=7)], False),  # nothing was predicted
     ],
 )
 def test_labels_that_only_repeat_a_prediction_are_marked(annotations: list[dict[str, Any]], accepted: bool) -> None:
     assert READER.answer_of(annotations).accepted is accepted
+
+
+def test_an_answer_of_none_is_a_region_that_is_read_back_as_accepted() -> None:
+    (region,) = READER.regions("[]", 0.75, None)
+    submitted = {**annotation(), "result": [{**region, "origin": "prediction"}]}
+    answer = READER.answer_of([submitted])
+    assert (answer.kind, answer.label, answer.accepted) == ("label", "[]", True)
 
 
 def test_the_editor_is_shown_all_choices_of_an_answer_as_one_region() -> None:
@@ -117,8 +124,8 @@ def test_the_editor_is_shown_all_choices_of_an_answer_as_one_region() -> None:
     assert READER.regions(LabelSet(("cat", "dog"), np.zeros(3, np.float32)), 0.75, None) == [region]
 
 
-@pytest.mark.parametrize("answer", ["[]", '["horse"]', '["cat", "horse"]', "cat", ""])
-def test_an_answer_with_nothing_or_with_a_class_that_is_gone_shows_nothing(answer: str) -> None:
+@pytest.mark.parametrize("answer", ['["horse"]', '["cat", "horse"]', "cat", ""])
+def test_no_answer_and_one_with_a_class_that_is_gone_show_nothing(answer: str) -> None:
     assert READER.regions(answer, 0.5, None) == []
 
 
