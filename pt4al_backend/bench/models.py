@@ -132,7 +132,7 @@ class Heads(Models):
         )
         is_balanced = self._options.class_weights == "balanced"
         chosen = known[np.concatenate([test, candidates, labelled])]
-        _, seconds = tune(space, chosen, targets, evaluation, balanced=is_balanced)
+        _, seconds = tune(space, chosen, targets, evaluation, balanced=is_balanced, seed=self._options.seed)
         if not is_last:
             confidences, answers, kept = evaluation.outputs()
             self._last = number, StoredOutput(candidates, confidences, answers, **kept)

@@ -69,6 +69,9 @@ STRATEGIES = Catalog(
         "typiclust": Entry("typiclust:TypiClust", "Most typical image of each unlabelled cluster, for few labels (ICML 2022)."),
         "herding": Entry("herding:Herding", "Covers what the model is unsure of (Bae et al., ECCV 2024 and ICLR 2025)."),
         "prob_cover": Entry("prob_cover:ProbCover", "Most others near it that nothing labelled is near to (NeurIPS 2022)."),
+        "drop_query": Entry(
+            "drop_query:DropQuery", "One of each kind that changes its class under dropout (Gupta et al., TMLR 2024)."
+        ),
         "cluster_margin": Entry(
             "cluster_margin:ClusterMargin", "One of each kind of the unsure (Citovsky et al., NeurIPS 2021)."
         ),
@@ -101,7 +104,7 @@ PRETEXTS = Catalog(
 BATCH_SAMPLERS = ("least_confidence", "margin", "entropy", "k_center", "herding", "normalised_confidence")
 
 #: The strategies and samplers that need posteriors of images that sum to one (see ``MainTaskFacts.gives``).
-NEED_IMAGE_POSTERIORS = frozenset({"badge", "pal", "normalised_confidence"})
+NEED_IMAGE_POSTERIORS = frozenset({"badge", "drop_query", "pal", "normalised_confidence"})
 
 #: The orders in which PT4AL queries the batches (see ``query.ranking.sweep``).
 BATCH_ORDERS = ("hard_first", "easy_first", "interleaved")

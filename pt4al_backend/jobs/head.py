@@ -95,7 +95,7 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
         space, encoder.features, truths, len(control), len(candidates), sampler_of(job.settings), scratch / "masks", kept
     )
     is_balanced = job.settings.class_weights == "balanced"
-    head, seconds = tune(space, known, targets[np.arange(len(rows))], evaluation, balanced=is_balanced)
+    head, seconds = tune(space, known, targets[np.arange(len(rows))], evaluation, balanced=is_balanced, seed=job.settings.seed)
     seconds["train"] += read - start
     manifest = {
         **job.facts(),

@@ -20,6 +20,7 @@ from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
+from pt4al_backend.learn.frozen.rotation_head import head_of
 from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.labels.base import Targets
 from pt4al_backend.learn.loop import Recipe, Training
@@ -27,6 +28,7 @@ from pt4al_backend.learn.minibatches import Data
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import MainTask
+from pt4al_backend.learn.tasks.whole_image import WholeImage
 from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.progress import Report
 
@@ -71,6 +73,8 @@ def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
             torch.manual_seed(job.settings.seed)  # a training that was resumed has drawn less
             evaluation.add_confidences(job.spec.companion, companion.confidences(inputs) if len(candidates) else np.empty(0))
             accompanied = {"companion": time.monotonic() - scored}
+        if "drop_consistency" in job.spec.outputs:
+            evaluation.add_confidences("drop_consistency", _drop_consistency(task, evaluation, job.settings.seed))
         manifest = {
             **job.manifest(task.body.form),
             "kind": "model",
@@ -139,3 +143,10 @@ def _evaluate(
         report=report,
     )
     return evaluation
+
+
+def _drop_consistency(task: MainTask, evaluation: Evaluation, seed: int) -> NDArray[np.float64]:
+    """See ``LinearHead.drop_consistency``, of the candidates' features."""
+    if not isinstance(task, WholeImage):
+        raise TypeError(f"{task.name} has no answers under dropout")
+    return head_of(task.model.head).drop_consistency(evaluation.outputs()[2]["features"], seed)

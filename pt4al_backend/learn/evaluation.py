@@ -45,7 +45,7 @@ class Evaluation:
         controls, candidates: how many there are of each.
         sampler: the confidence that decides which candidates are the least confident, "" if something else queries them.
         masks: the folder for answers that are masks.
-        keep: what is kept beside confidences, of "features" and "posteriors".
+        keep: what is kept beside confidences, of "features" and "posteriors"; others are up to the caller.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Evaluation:
         keep: frozenset[str] = frozenset(),
     ) -> None:
         self._labels, self._targets, self._controls = labels, targets, controls
+        self.keep, self.candidates = keep, slice(controls, controls + candidates)
         self._sampler = sampler or "least_confidence"
         limit = labels.max_answers
         self._limit = limit if limit is None or sampler else max(limit, SUBSET)

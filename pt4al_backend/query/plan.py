@@ -21,8 +21,10 @@ from pt4al_backend.query.ranking import shrink
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
 
 #: What a job can keep of each image beside its loss or its confidence.
-ImageOutput = Literal["features", "posteriors"]
-IMAGE_OUTPUTS: tuple[ImageOutput, ...] = ("features", "posteriors")
+ImageOutput = Literal["features", "posteriors", "drop_consistency"]
+IMAGE_OUTPUTS: tuple[ImageOutput, ...] = ("features", "posteriors", "drop_consistency")
+#: What models give that answer with one class for each image.
+OF_ONE_CLASS: frozenset[Need] = frozenset({"posteriors", "drop_consistency"})
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
@@ -112,10 +114,10 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
     """
     _require_encoder(settings, task, where)
     facts = MAIN_TASK_FACTS[task]
-    if "posteriors" not in needs_of(settings) or not facts.gives:
+    if not facts.gives or OF_ONE_CLASS.isdisjoint(needs_of(settings)):
         return
     key, names = ("sampler", BATCH_SAMPLERS) if settings.strategy == "pt4al" else ("strategy", tuple(STRATEGIES))
-    others = [name for name in names if "posteriors" not in needs_of(settings.model_copy(update={key: name}))]
+    others = [name for name in names if OF_ONE_CLASS.isdisjoint(needs_of(settings.model_copy(update={key: name})))]
     raise ConfigError(
         f"Setting {key!r}: {getattr(settings, key)!r} needs posteriors of images that sum to one; {facts.noun} has "
         f"{facts.gives}.",
@@ -152,7 +154,7 @@ class StoredOutput:
 
     Attributes:
         ids: int64[m], of the tasks that it scored.
-        confidences: float64[m] each, by sampler or companion.
+        confidences: float64[m] each, by sampler, companion or need.
         labels: str[m], the predicted labels, "" for none.
         features: float16[m, d], and ``labelled`` float16[l, d] those of the images that trained the model; None if the strategy
             does not need them.
@@ -185,7 +187,8 @@ class StoredOutput:
     def suffices(self, strategy: Strategy) -> bool:
         """Whether there is output of a model, and all that a strategy needs of it."""
         held = {"features": self.features, "posteriors": self.posteriors}
-        if strategy.companion and strategy.companion not in self.confidences:
+        wanted = ({strategy.companion} - {""}) | (strategy.needs & {"drop_consistency"})
+        if not wanted <= self.confidences.keys():
             return False
         return len(self.ids) > 0 and all(held[need] is not None for need in strategy.needs & held.keys())
 

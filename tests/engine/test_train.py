@@ -70,7 +70,7 @@ def test_digest_changes_with_what_a_model_would_learn(store: Store, settings: Se
 
 def test_jobs_want_what_the_strategy_needs(store: Store, settings: ServerSettings) -> None:
     wanted = {}
-    for strategy in ("pt4al", "core_set", "typiclust", "badge"):
+    for strategy in ("pt4al", "core_set", "typiclust", "badge", "drop_query"):
         for kind, begin in (("rank", rank), ("learn", train)):
             shutil.rmtree(settings.data_dir / "projects", ignore_errors=True)
             wanted[strategy, kind] = begin(store, settings, strategy=strategy).outputs
@@ -83,6 +83,8 @@ def test_jobs_want_what_the_strategy_needs(store: Store, settings: ServerSetting
         ("typiclust", "learn"): ("features",),
         ("badge", "rank"): (),
         ("badge", "learn"): ("features", "posteriors"),
+        ("drop_query", "rank"): ("features",),
+        ("drop_query", "learn"): ("features", "drop_consistency"),
     }
 
 

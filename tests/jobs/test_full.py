@@ -75,6 +75,13 @@ def test_both_trainings_start_from_the_weights_of_the_file_and_say_so(bench: Ben
         torch.testing.assert_close(first_layer(body), bench.given, rtol=1e-3, atol=1e-4)
 
 
+def test_answers_under_dropout_are_compared_where_a_strategy_wants_it(bench: Bench) -> None:
+    with np.load(bench.learn(outputs=["features", "drop_consistency"]) / "candidates.npz") as found:
+        same = found["drop_consistency"]
+        assert len(same) == len(found["labels"]) > 0
+    assert set(np.round(3 * same, 6)) <= {0, 1, 2, 3}
+
+
 def test_encoder_is_trained_with_the_main_task(bench: Bench) -> None:
     assert not torch.equal(first_layer(saved.load_model(bench.learn()).task.body), bench.given)
 

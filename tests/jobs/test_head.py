@@ -44,8 +44,8 @@ class Project:
         work(NetworkJob.read(ranking), silent)
         self.learner = ranking / "result"
 
-    def job(self, name: str, train: Any = ROWS[:8], control: Any = ROWS[8:12], pool: Pool = ARROWS) -> Path:
-        given = {**self.common, "learner": self.learner, "pool": pool}
+    def job(self, name: str, train: Any = ROWS[:8], control: Any = ROWS[8:12], pool: Pool = ARROWS, **more: Any) -> Path:
+        given = {**self.common, "learner": self.learner, "pool": pool, **more}
         return pools.training_data(self.folder / name, self.store, train, control, **given)
 
 
@@ -79,6 +79,17 @@ def test_head_is_trained_without_a_child_and_answers_as_one_from_a_child(
     for name in ("weights", "network", "classes", "control", "train_size"):
         assert facts[0][name] == facts[1][name]
     assert Predictor.load(here / "result").classes == list(pool.classes)
+
+
+def test_answers_under_dropout_are_compared_where_a_strategy_wants_it(project: Project) -> None:
+    folders = [project.job(name, outputs=["features", "drop_consistency"]) for name in ("one", "two")]
+    found = []
+    for folder in folders:
+        with np.load(run(folder) / "candidates.npz") as output:
+            found.append(output["drop_consistency"])
+            assert len(found[-1]) == len(output["labels"]) > 0
+    np.testing.assert_array_equal(*found)
+    assert set(np.round(3 * found[0], 6)) <= {0, 1, 2, 3}
 
 
 def test_images_without_features_are_described_in_a_child(project: Project) -> None:

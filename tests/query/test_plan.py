@@ -149,7 +149,7 @@ def test_strategy_by_features_gets_those_of_the_tasks_that_are_left() -> None:
     assert choice.rows.tolist() == [2, 3, 0]
 
 
-@pytest.mark.parametrize("name", ["core_set", "badge", "core_gcn"])
+@pytest.mark.parametrize("name", ["core_set", "badge", "core_gcn", "drop_query"])
 def test_output_for_another_strategy_counts_as_no_model(name: str) -> None:
     pool = ranked(40, 4, 3)
     strategy = strategy_of(ProjectSettings(strategy=name), 4)
@@ -161,7 +161,8 @@ def test_output_for_another_strategy_counts_as_no_model(name: str) -> None:
 
 @pytest.mark.parametrize(("task", "words"), [("segmentation", "segmentation"), ("multilabel", "multi-label classification")])
 def test_strategy_that_needs_posteriors_of_images_is_refused_with_those_that_work(task: str, words: str) -> None:
-    require_fit(ProjectSettings(strategy="badge"), "classification")
+    for strategy in ("badge", "drop_query"):
+        require_fit(ProjectSettings(strategy=strategy), "classification")
     with pytest.raises(ConfigError, match="Setting 'sampler': 'normalised_confidence' needs posteriors") as refused:
         require_fit(ProjectSettings(sampler="normalised_confidence"), task)
     assert "Use one of least_confidence, margin, entropy, k_center" in refused.value.remedy
@@ -169,7 +170,7 @@ def test_strategy_that_needs_posteriors_of_images_is_refused_with_those_that_wor
         require_fit(ProjectSettings(strategy="badge"), task)
     named = refused.value.remedy.partition(".")[0].removeprefix("Use one of ").split(", ")
     assert "core_set" in named
-    assert not {"badge", "pal"} & set(named)
+    assert not {"badge", "pal", "drop_query"} & set(named)
     for strategy in named:
         require_fit(ProjectSettings(strategy=strategy), task)
 

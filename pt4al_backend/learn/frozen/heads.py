@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 #: Weight of half the squared length of the coefficients, against the mean loss of a label: hardly any, since features are
 #: standardised and scaled to unit length on average. 1e-6 to 1e-3 were tried once, on random picks of Caltech-101, one seed.
 L2 = 1e-5
+#: Passes under dropout, and the share of features that each leaves out.
+DROPS, DROP_RATE = 3, 0.75
 ITERATIONS = 200
 #: Rows whose squares are summed at a time.
 BLOCK = 1_024
@@ -106,6 +108,21 @@ class LinearHead:
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits float64 [n, C] of raw features [n, d]."""
         return features.astype(np.float64) @ self.weights.T + self.bias
+
+    def drop_consistency(self, features: NDArray[np.floating], seed: int) -> NDArray[np.float64]:
+        """The share float64 [n] of ``DROPS`` passes, in which features [n, d] are left out at random, with the same answer.
+
+        What is kept is multiplied, so that logits keep their mean.
+        """
+        rng = np.random.default_rng(seed)
+        same = np.zeros(len(features))
+        for start in range(0, len(features), BLOCK):
+            block = slice(start, start + BLOCK)
+            answers = self.logits(features[block]).argmax(1)
+            for _ in range(DROPS):
+                kept = rng.random(features[block].shape, np.float32) >= DROP_RATE
+                same[block] += self.logits(features[block] * (kept / (1 - DROP_RATE))).argmax(1) == answers
+        return same / DROPS
 
 
 def _logistic(

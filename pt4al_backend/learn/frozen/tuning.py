@@ -20,12 +20,19 @@ class Tuned(NamedTuple):
 
 
 def tune(
-    space: ImageLabels, features: NDArray[np.float16], targets: NDArray[Any], evaluation: Evaluation, *, balanced: bool
+    space: ImageLabels,
+    features: NDArray[np.float16],
+    targets: NDArray[Any],
+    evaluation: Evaluation,
+    *,
+    balanced: bool,
+    seed: int,
 ) -> Tuned:
     """Trains a head on targets [l, ...] of labelled images, and hands its predictions to ``evaluation``.
 
     ``features`` float16 [n, d] are those of the control picks, the candidates and the labelled images, in this order, which is
-    also that of ``evaluation``. Features that are kept are standardised, by all of them. ``balanced`` weighs classes alike.
+    also that of ``evaluation``. Features that are kept are standardised, by all of them. ``balanced`` weighs classes alike. What
+    is left out under dropout, where that is wanted, is drawn by ``seed``.
 
     Raises:
         TrainingImpossible: the targets cannot be learned; the message says why.
@@ -38,4 +45,7 @@ def tune(
     for positions in blocks(np.arange(len(features))):
         posteriors = space.posteriors_of(head.logits(features[positions]))
         evaluation.add(positions, (standard(features[positions]), posteriors))
+    if "drop_consistency" in evaluation.keep:
+        same = head.drop_consistency(features[evaluation.candidates], seed)
+        evaluation.add_confidences("drop_consistency", same)
     return Tuned(head, {"train": trained - start, "score": time.monotonic() - trained})

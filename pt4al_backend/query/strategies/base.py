@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from pt4al_backend.query.ranking import sweep
 
-#: What a model can give for images beside its confidences: ``ModelOutput.features`` with ``ModelOutput.labelled``, and
-#: ``ModelOutput.posteriors``.
+#: What a model can give for images beside its confidences: ``ModelOutput.features`` with ``ModelOutput.labelled``,
+#: ``ModelOutput.posteriors``, and another confidence, "drop_consistency": the share of passes under dropout with the same answer.
 #: "pretext_features": before there is a model, the pretext learner's features of the whole pool, in the same place.
-Need = Literal["features", "posteriors", "pretext_features"]
+Need = Literal["features", "posteriors", "drop_consistency", "pretext_features"]
 
 
 def _require_rows(name: str, rows: NDArray[np.float32], count: int | None) -> None:
@@ -60,8 +60,8 @@ class ModelOutput:
 
     Attributes:
         positions: int64[m], the candidates' positions in the pool.
-        confidences: float64[m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS`` and, where
-            a companion was trained, by its name. The pretext learner has none.
+        confidences: float64[m] in [0, 1], low where the model is unsure, by the names of ``confidence.SAMPLERS``, of a companion
+            that was trained, and of a need that is a confidence. The pretext learner has none.
         features: float32[m, d], what the model describes images by; None if the strategy does not need them.
         labelled: float32[l, d], the features of the images that are labelled; given together with ``features``.
         posteriors: float32[m, C]; None if the strategy does not need them.

@@ -47,10 +47,12 @@ class Case:
             rows = row[np.searchsorted(np.sort(self.pool.ids), pool.ids[candidates])]
             posteriors = self.posteriors[rows]
             by_companion = np.round(np.random.default_rng(7).random(len(POOL.ids) + 10), 1)[rows % 50]
-            output = ModelOutput(candidates, {**confidences(posteriors), self.strategy.companion: by_companion})
+            more = {self.strategy.companion: by_companion, "drop_consistency": by_companion}
+            output = ModelOutput(candidates, {**confidences(posteriors), **more})
             if self.strategy.needs:
-                more = {"features": self.features[rows], "labelled": self.labelled, "posteriors": posteriors.astype(np.float32)}
-                output = replace(output, **more)
+                output = replace(
+                    output, features=self.features[rows], labelled=self.labelled, posteriors=posteriors.astype(np.float32)
+                )
         rng = np.random.default_rng(self.seed)
         return self.strategy.query(Request(pool, self.round, self.query_size, k, rng, output))
 
