@@ -153,9 +153,7 @@ class Intake:
             return
         with FrameFile(frames_path(self._settings, self._project), self._project.stored_shape) as stored:
             while done < total:
-                on_progress(
-                    done, total
-                )  # serves meanwhile, so tasks may be given other images: what is read is asked for afterwards
+                on_progress(done, total)  # may give tasks other images: which come next is read afterwards
                 ids, rows = self._store.without_digest(self._project.id, CHECKED)
                 if not len(ids):
                     return

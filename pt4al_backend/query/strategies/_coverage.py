@@ -55,30 +55,30 @@ def cover_greedily(
     Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013).
     """
     query, k = sizes
-    asked = _asked(len(features), rng)
+    sampled = _sampled(len(features), rng)
     if len(features) <= MOST_CANDIDATES:
-        return _greedy(features, covered, features[asked], weights[asked], k, kernel)
+        return _greedy(features, covered, features[sampled], weights[sampled], k, kernel)
     orders = []
     for part in map(np.sort, np.array_split(rng.permutation(len(features)), -(-len(features) // MOST_CANDIDATES))):
-        own = part[_asked(len(part), rng)]
+        own = part[_sampled(len(part), rng)]
         orders.append(part[_greedy(features[part], covered, features[own], weights[own], k, kernel)])
     picks = np.empty(0, np.int64)
     for size in (min(query, k), k):
         found = np.setdiff1d(np.concatenate([order[:size] for order in orders]), picks)
         there = np.concatenate([covered, features[picks]])
-        more = _greedy(features[found], there, features[asked], weights[asked], size - len(picks), kernel)
+        more = _greedy(features[found], there, features[sampled], weights[sampled], size - len(picks), kernel)
         picks = np.concatenate([picks, found[more]])
     return picks
 
 
-def _asked(count: int, rng: np.random.Generator) -> Indices:
+def _sampled(count: int, rng: np.random.Generator) -> Indices:
     """Those of ``count`` tasks whose coverage is summed, ascending."""
     return np.arange(count) if count <= MOST_COVERED else np.sort(rng.choice(count, MOST_COVERED, replace=False))
 
 
-def _greedy(features: Features, covered: Features, asked: Features, weights: Weights, k: int, kernel: Kernel) -> Indices:
-    """Picks of ``features`` by the coverage of what is ``asked``, float32[t, d] with ``weights`` float32[t]."""
-    points, targets = of_unit_length(features), of_unit_length(asked)
+def _greedy(features: Features, covered: Features, sampled: Features, weights: Weights, k: int, kernel: Kernel) -> Indices:
+    """Picks of ``features`` by the coverage of what is ``sampled``, float32[t, d] with ``weights`` float32[t]."""
+    points, targets = of_unit_length(features), of_unit_length(sampled)
     cover = np.zeros(len(targets), np.float32)
     for block in blocks(len(covered)):
         np.maximum(cover, kernel(negative_squares(of_unit_length(covered[block]), targets)).max(0), out=cover)
@@ -134,7 +134,7 @@ def negative_squares(points: Features, others: Features) -> Features:
     """-|x - y|^2, at most 0, float32[a, b] for points float32[a, d] and [b, d] of unit length, or zeros."""
     lengths, other_lengths = (np.einsum("nd,nd->n", each, each) for each in (points, others))
     found = points @ others.T
-    found *= 2  # in place: writing matrices anew takes longer than multiplying
+    found *= 2  # in place: writing new matrices takes longer than multiplying
     found -= lengths[:, None]
     found -= other_lengths
     squares: Features = np.minimum(found, 0, out=found)

@@ -26,7 +26,7 @@ class ClusterMargin(Covering):
     Returns k picks in the order of the turns, then what is left, the smaller margin first; scores are places.
 
     Deviations: the paper clusters the whole pool once, by average linkage below a distance that is tuned, and lets clusters take
-    turns from the smallest to the largest, each giving a task at random. Here the unsure tasks alone are clustered, anew in each
+    turns from the smallest to the largest, each giving a task at random. Here the unsure tasks alone are clustered, again in each
     round, so that nothing has to be tuned and no matrix of all pairs is needed; and a cluster's medoid stands for it.
     """
 

@@ -13,7 +13,7 @@ Features = NDArray[np.float32]
 
 
 def by_inverting(features: Features, labelled: Features, posteriors: Features, k: int) -> list[int]:
-    """The published algorithm with matrices that are inverted anew for each candidate."""
+    """The published algorithm with matrices that are inverted again for each candidate."""
     units = [each.astype(np.float64) / np.linalg.norm(each, axis=1, keepdims=True) for each in (features, labelled)]
     top = posteriors.astype(np.float64).max(1)
     points = units[0] * np.sqrt(top * (1 - top))[:, None]
