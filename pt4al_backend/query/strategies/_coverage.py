@@ -38,9 +38,17 @@ def ball(radius: float) -> Kernel:
 
 
 def cover_greedily(
-    features: Features, covered: Features, weights: Weights, sizes: tuple[int, int], rng: np.random.Generator, kernel: Kernel
+    features: Features,
+    covered: Features,
+    weights: Weights,
+    sizes: tuple[int, int],
+    rng: np.random.Generator,
+    kernel: Kernel,
+    among: Indices | None = None,
 ) -> Indices:
     """Indices int64[min(k, n)] into ``features`` float32[n, d]: each adds most to the weighted coverage by those before it.
+
+    Picks are ``among`` some of the n, ascending; all of them count for what a pick covers. None: all may be picked.
 
     Features are scaled to unit length. The cover c(x) of a task is its largest kernel with anything in ``covered`` float32[l, d]
     or picked before. A pick y adds the sum over tasks x of w(x) max(0, k(x, y) - c(x)), with ``weights`` w float32[n]. Equal
@@ -55,11 +63,12 @@ def cover_greedily(
     Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013).
     """
     query, k = sizes
+    among = np.arange(len(features)) if among is None else among
     sampled = _sampled(len(features), rng)
-    if len(features) <= MOST_CANDIDATES:
-        return _greedy(features, covered, features[sampled], weights[sampled], k, kernel)
+    if len(among) <= MOST_CANDIDATES:
+        return among[_greedy(features[among], covered, features[sampled], weights[sampled], k, kernel)]
     orders = []
-    for part in map(np.sort, np.array_split(rng.permutation(len(features)), -(-len(features) // MOST_CANDIDATES))):
+    for part in map(np.sort, np.array_split(rng.permutation(among), -(-len(among) // MOST_CANDIDATES))):
         own = part[_sampled(len(part), rng)]
         orders.append(part[_greedy(features[part], covered, features[own], weights[own], k, kernel)])
     picks = np.empty(0, np.int64)

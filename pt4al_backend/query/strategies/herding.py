@@ -40,7 +40,12 @@ def uncertainty(output: ModelOutput) -> NDArray[np.float32]:
 
 
 def herd(
-    features: Features, covered: Features, weights: NDArray[np.float32], sizes: tuple[int, int], rng: np.random.Generator
+    features: Features,
+    covered: Features,
+    weights: NDArray[np.float32],
+    sizes: tuple[int, int],
+    rng: np.random.Generator,
+    among: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """What ``cover_greedily`` picks by the kernel exp(-|x - y|^2) of features of unit length."""
-    return cover_greedily(features, covered, weights, sizes, rng, gaussian)
+    return cover_greedily(features, covered, weights, sizes, rng, gaussian, among)

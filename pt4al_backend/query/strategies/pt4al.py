@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pt4al_backend.config.catalog import NEED_IMAGE_POSTERIORS
 from pt4al_backend.query.ranking import rounds_until
 from pt4al_backend.query.strategies import first_query
-from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Strategy
+from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Strategy, whole
 from pt4al_backend.query.strategies.core_set import k_center
 from pt4al_backend.query.strategies.herding import herd, uncertainty
 
@@ -20,7 +20,10 @@ Features = NDArray[np.float32]
 
 
 class PT4AL(Strategy):
-    """Sweeps the batches and queries the least confident of each, or what covers it best (``sampler`` "k_center", "herding").
+    """Sweeps the batches and queries the least confident of each, or what covers it best (``sampler`` "k_center").
+
+    With ``sampler`` "herding" it queries what of the batch covers the whole pool best, where the model is unsure (see
+    ``herding``): with few labels that is worth more than covering the batch alone, the more so the smaller the batches.
 
     Source: Yi, Seo, Park and Choi (ECCV 2022), section 4.3, Eq. 2, phi(b_i, F^{i-1}) = min_K { max F^{i-1}(b_i) }, and
     Algorithm 1. ``first_query`` = "hardest_batch" with ``sampler`` = "least_confidence" and ``batch_order`` = "hard_first" is the
@@ -63,9 +66,9 @@ class PT4AL(Strategy):
         return True
 
     def candidates(self, pool: Pool, round: int, k: int) -> NDArray[np.int64]:
-        """Positions of this round's batch, and of as many whole batches after it as ``k`` needs."""
-        if k < 1:
-            return np.empty(0, dtype=np.int64)
+        """Positions of this round's batch, and of as many whole batches after it as ``k`` needs; of all for "herding"."""
+        if k < 1 or self.sampler == "herding":
+            return whole(pool, k)
         wait = rounds_until(pool.batches, self.order, round)
         held = np.cumsum(np.bincount(wait, minlength=self.batches))
         return np.flatnonzero(wait <= np.searchsorted(held, k)).astype(np.int64)
@@ -87,26 +90,28 @@ class PT4AL(Strategy):
         return Query(output.positions[best], scores[best])
 
 
-Cover = Callable[[Features, Features, NDArray[np.float32], tuple[int, int], np.random.Generator], NDArray[np.int64]]
+Cover = Callable[
+    [Features, Features, NDArray[np.float32], tuple[int, int], np.random.Generator, NDArray[np.int64]], NDArray[np.int64]
+]
 
-#: The samplers that cover a batch by features: given these, those that are covered, uncertainties, how many the query and all
-#: are, and chance, they give indices.
+#: The samplers that cover by features: given those of the candidates, those that are covered, uncertainties, how many the query
+#: and all are, chance, and the batch, they give indices of the batch's.
 COVERS: dict[str, Cover] = {
-    "k_center": lambda features, covered, _weights, sizes, _rng: k_center(features, covered, sizes[1]),
+    "k_center": lambda features, covered, _weights, sizes, _rng, batch: batch[k_center(features[batch], covered, sizes[1])],
     "herding": herd,
 }
 
 
 def _cover(sampler: str, output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
-    """Indices int64[min(k, m)] of the candidates that cover their batch best, batch after batch; labelled images and picks do."""
+    """Indices int64[min(k, m)] of the candidates that cover best, batch after batch; labelled images and picks are covered."""
     features, covered = output.required_features()
     weights = uncertainty(output)
-    picks = [np.empty(0, dtype=np.int64)]
+    picks = np.empty(0, dtype=np.int64)
     for rounds in np.unique(wait):
-        batch = np.flatnonzero(wait == rounds)
-        done = sum(map(len, picks))
-        sizes = max(0, request.query_size - done), request.k - done
-        found = batch[COVERS[sampler](features[batch], covered, weights[batch], sizes, request.rng)]
-        picks.append(found)
+        sizes = max(0, request.query_size - len(picks)), request.k - len(picks)
+        if sizes[1] < 1:
+            break
+        found = COVERS[sampler](features, covered, weights, sizes, request.rng, np.flatnonzero(wait == rounds))
+        picks = np.concatenate([picks, found])
         covered = np.concatenate([covered, features[found]])
-    return np.concatenate(picks)
+    return picks

@@ -125,6 +125,18 @@ def test_pt4al_herds_inside_its_batch() -> None:
     assert picks[4] in (4, 5)
 
 
+def test_pt4al_herds_of_its_batch_what_covers_the_whole_pool() -> None:
+    """Two of batch 1 are alike, and one is like three of batch 2."""
+    groups = directions(0, 1, 120, 121, 122, 123)
+    strategy = PT4AL("pt4al", batches=2, first_query="herding", sampler="herding")
+    task = pool(6, [1, 1, 1, 2, 2, 2])
+    assert strategy.candidates(task, 1, 1).tolist() == list(range(6))
+    confidences = {"margin": np.zeros(6), "least_confidence": np.zeros(6), "entropy": np.zeros(6)}
+    output = ModelOutput(np.arange(6), confidences, groups, NOTHING)
+    query = strategy.query(Request(task, 1, 1, 1, np.random.default_rng(0), output))
+    assert query.positions.tolist() == [2]
+
+
 def test_first_query_by_herding_covers_the_pool_by_the_pretext_learners_features() -> None:
     strategy = PT4AL("pt4al", batches=2, first_query="herding", sampler="margin")
     assert "pretext_features" in strategy.needs
