@@ -221,5 +221,5 @@ def _name(parts: SplitResult) -> str:
     if parts.scheme == "data":
         return "data:…"
     host = parts.netloc.rpartition("@")[2]
-    start = f"{parts.scheme}://{host}" if host else f"{parts.scheme}:" if parts.scheme else ""
-    return shortened(start + parts.path)
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    return shortened(f"{scheme}//{host}{parts.path}" if host else f"{scheme}{parts.path}")

@@ -222,7 +222,7 @@ def _refuse_rest(root: Element, image: Element) -> NoReturn:
         )
     if boxes := _tags(root, *_BOXES):
         _refuse(
-            f"Detection ({_spelled(boxes)}) is not supported: a box does not say which pixels belong to it.",
+            f"Detection ({_spelled(boxes)}) is not supported: boxes and points do not say which pixels they mean.",
             f"{classify}, {segment}",
         )
     if _tags(root, "choices"):

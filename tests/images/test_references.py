@@ -188,6 +188,11 @@ def test_other_references_are_refused_with_a_remedy(reference: object, remedy: s
     assert not caught.value.transient
 
 
+def test_reference_without_a_scheme_is_named_as_it_was_written() -> None:
+    with pytest.raises(ImageUnreadable, match=r"reference //images\.example\.com/x\.png lacks"):
+        target("//user:secret@images.example.com/x.png")
+
+
 @pytest.mark.parametrize(
     "reference", ["http://[::1/x.png", "http://host:99999/x.png", "http://host:x/", "http://", "http://a..b/x"]
 )
