@@ -16,8 +16,8 @@ from pt4al_backend.errors import UnknownProject
 from pt4al_backend.server.requests import EVENTS
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
-from tests.hosts.conftest import PLUGIN, SERVED, serve, served, with_release
 from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
+from tests.support.hosts import PLUGIN, SERVED, serve, served, with_release
 from tests.support.rounds import PROJECT, VERSION, open_round, pick
 
 # 1.0.9 pins Flask 1.1.2, which is older than the libraries below it

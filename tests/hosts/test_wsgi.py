@@ -15,8 +15,8 @@ from pt4al_backend.demo.servers import free_port
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
-from tests.hosts.conftest import PLUGIN, SERVED, serve, served, with_release
 from tests.support.bodies import TOKEN, event, predict, setup
+from tests.support.hosts import PLUGIN, SERVED, serve, served, with_release
 from tests.support.queues import taken
 from tests.support.rounds import PROJECT, VERSION, open_round, pick
 from tests.support.servers import Server, wait_until

@@ -1,52 +1,17 @@
-"""An app on a state of its own, a client that talks to it in this process, and a queue that keeps its requests."""
+"""An app on a state of its own, and a client of it."""
 
 import shutil
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-from fastapi import FastAPI
+from anyio.from_thread import start_blocking_portal
 
 from pt4al_backend.config import ServerSettings, server_settings
-from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
-
-
-class RecordingQueue(WorkQueue):
-    """A queue that keeps its requests, which are projects."""
-
-    def __init__(self) -> None:
-        self.requests: list[int] = []
-
-    def request(self, project_id: int) -> None:
-        self.requests.append(project_id)
-
-    def waiting(self) -> int:
-        return len(self.requests)
-
-
-class Client:
-    """Sends requests to an app, in one event loop of its own."""
-
-    def __init__(self, app: FastAPI, portal: BlockingPortal, **options: Any) -> None:
-        self.app = app
-        self._portal = portal
-        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://backend", **options)
-
-    def get(self, url: str, **options: Any) -> httpx.Response:
-        return self._portal.call(partial(self._client.get, url, **options))
-
-    def post(self, url: str, **options: Any) -> httpx.Response:
-        return self._portal.call(partial(self._client.post, url, **options))
-
-    def page(self, url: str) -> httpx.Response:
-        """As a browser requests it."""
-        return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+from tests.support.web_client import Client, RecordingQueue
 
 
 @pytest.fixture(scope="session")

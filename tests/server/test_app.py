@@ -13,8 +13,8 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import CONFIG, TOKEN, event, setup
+from tests.support.web_client import Client, RecordingQueue
 
 
 def test_unexpected_error_is_logged_but_not_shown(

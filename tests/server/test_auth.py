@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import event, predict, setup
+from tests.support.web_client import Client, RecordingQueue
 
 USER, PASSWORD = "lead", "pass:wörd"
 GETS = (

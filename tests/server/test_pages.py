@@ -9,9 +9,9 @@ from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client
 from tests.support.bodies import setup
 from tests.support.rounds import PROJECT, add_tasks, open_round, pick
+from tests.support.web_client import Client
 
 HOSTILE = '<script>alert("x")</script>'
 

@@ -9,9 +9,9 @@ from sqlalchemy.exc import OperationalError
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.places import Places
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client
 from tests.support.bodies import event, setup
 from tests.support.rounds import PROJECT
+from tests.support.web_client import Client
 
 LABEL_STUDIO = "http://label-studio.inside.example:8080"
 DATABASE = 'connection to server at "10.11.12.13", port 5432 failed: Connection refused'

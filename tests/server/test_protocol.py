@@ -10,9 +10,9 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import CONFIG, TOKEN, event, predict, setup
 from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+from tests.support.web_client import Client, RecordingQueue
 
 LABEL_STUDIO = {"User-Agent": "heartex/1.23.2"}
 

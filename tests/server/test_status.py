@@ -17,9 +17,9 @@ from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
-from tests.server.conftest import Client
 from tests.support.bodies import event, setup
 from tests.support.rounds import PROJECT, VERSION, add_tasks, open_round, pick
+from tests.support.web_client import Client
 
 LABELLED, SKIPPED = StoredAnswer(AnswerKind.LABEL, "a"), StoredAnswer(AnswerKind.SKIP)
 

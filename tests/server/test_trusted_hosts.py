@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from pt4al_backend.state.store import Store
-from tests.server.conftest import Client, RecordingQueue
 from tests.support.bodies import event, predict, setup
+from tests.support.web_client import Client, RecordingQueue
 
 EVIL = "evil.example:9090"
 PAGES = ("/", "/api/projects", "/api/projects/3", "/projects/3", "/metrics", "/versions", "/openapi.json", "/nowhere", "/setup")
