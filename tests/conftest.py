@@ -29,6 +29,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [*os.environ]:
         if name.upper().startswith(("PT4AL_", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASIC_AUTH_")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PT4AL_ENCODER", "resnet18")  # weights that happen to be on this machine change nothing
 
 
 @pytest.fixture(scope="session")

@@ -6,17 +6,9 @@ from typing import Annotated
 import typer
 
 from pt4al_backend.cli.settings import read_server_settings
+from pt4al_backend.config.catalog import ENCODERS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops.terminal import out
-
-#: Encoders worth a try, small ones first, all of them under licences that allow commercial use.
-SUGGESTED = (
-    "tf_efficientnet_lite0.in1k",
-    "mobilenetv3_large_100.ra4_e3600_r224_in1k",
-    "resnet18.a1_in1k",
-    "convnext_nano.in12k_ft_in1k",
-    "vit_small_patch14_dinov2.lvd142m",
-)
 
 app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, for the setting encoder.")
 
@@ -28,7 +20,7 @@ def list_() -> None:
     from pt4al_backend.learn.weights.pretrained import found
 
     settings = read_server_settings()
-    for name in SUGGESTED:
+    for name in ENCODERS:
         weights = found(name, settings.weights_dir)
         where = f"in {weights.file} ({weights.source})" if weights else "not on this machine"
         out.print(f"{name}: {facts_of(name).license or 'unknown licence'}, {where}", soft_wrap=True)

@@ -181,6 +181,24 @@ DATASETS = Catalog(
 SEGMENTER_ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
 
 
+#: Pretrained encoders worth a try, small ones first; all under licences that allow commercial use.
+ENCODERS = (
+    "tf_efficientnet_lite0.in1k",
+    "mobilenetv3_large_100.ra4_e3600_r224_in1k",
+    "resnet18.a1_in1k",
+    "convnext_nano.in12k_ft_in1k",
+    "vit_small_patch14_dinov2.lvd142m",
+)
+#: Those that the setting ``auto`` looks for, in this order, by whether there is a GPU. Vision transformers are left to those who
+#: ask for them: they take images of some sizes alone.
+AUTO_ENCODERS = {
+    False: ("tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra4_e3600_r224_in1k", "convnext_nano.in12k_ft_in1k"),
+    True: ("convnext_nano.in12k_ft_in1k", "tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra4_e3600_r224_in1k"),
+}
+#: A project's where none of them was found.
+NO_ENCODER = "none"
+
+
 @dataclass(frozen=True)
 class MainTaskFacts:
     """What is known of a main task without importing it.

@@ -10,7 +10,7 @@ environment, and whatever settings have come or gone since.
 import json
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -37,6 +37,19 @@ PAPER: dict[str, Any] = {
     "encoder": "resnet101",
     "architecture": "deeplabv3",
 }
+
+
+class Rules(NamedTuple):
+    """The settings of these names; no ``batches``: as many as rounds."""
+
+    first_query: str
+    sampler: str
+    batches: int | None
+
+
+#: On the features of a frozen encoder, and where a network is trained.
+ON_FEATURES = Rules("herding", "herding", 2)
+ON_NETWORKS = Rules("stratified", "margin", None)
 
 EXTRA_PARAMS = "Change it in Label Studio, Settings > Model > Edit > Extra params, or in the environment (PT4AL_…)."
 
@@ -81,8 +94,8 @@ class ProjectSettings(BaseModel):
         None,
         ge=1,
         le=1000,
-        description="I, how many batches the ranking is cut into; after as many rounds they are cut again. Empty: as many "
-        "as rounds (the paper).",
+        description="I, how many batches the ranking is cut into; after as many rounds they are cut again. Empty: 2 on the "
+        "features of a pretrained encoder, else as many as rounds (the paper).",
     )
     query_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=1, le=1_000_000, description="K, tasks that a round queries; empty: 2 % of the pool, at least 20."
@@ -107,16 +120,17 @@ class ProjectSettings(BaseModel):
     strategy: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "pt4al", description="Rule that picks the query; `pt4al list` prints them."
     )
-    first_query: Annotated[str, Affects.QUERY] = Field(
-        "stratified",
+    first_query: Annotated[str | None, Affects.QUERY] = Field(
+        None,
         description="What is queried without a model: even intervals of the whole ranking, the paper's of the hardest batch, "
         "those of another batch (`batch:5`), the highest losses, what covers the pool by the pretext learner's features "
-        "(`herding`), or a uniform draw.",
+        "(`herding`), or a uniform draw. Empty: herding on the features of a pretrained encoder, else stratified.",
     )
-    sampler: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
-        "margin",
+    sampler: Annotated[str | None, Affects.QUERY, Affects.CANDIDATES] = Field(
+        None,
         description="What PT4AL queries first inside a batch: where the model is unsure (the paper: least confidence; its "
-        "published code: that of normalised logits), or what covers the batch best.",
+        "published code: that of normalised logits), or what covers the batch best. Empty: herding on the features of a "
+        "pretrained encoder, else margin.",
     )
     batch_order: Annotated[str, Affects.QUERY, Affects.CANDIDATES] = Field(
         "interleaved",
@@ -142,7 +156,8 @@ class ProjectSettings(BaseModel):
         pattern=r"^[A-Za-z0-9_.]+$",
         description="Segmentation: the network under the segmenter, `resnet18`, `resnet34`, `resnet50`, `resnet101` or "
         "`mobilenet_v2`; empty: resnet101 on a GPU, resnet18 on a CPU. Classification: a pretrained network by its name in timm; "
-        "empty: a ResNet-18 that is trained from the pretext learner's weights.",
+        "empty or `auto`: one whose weights are there; `resnet18`, or if there is none: a ResNet-18 that is trained from the "
+        "pretext learner's weights.",
     )
     tuning: Annotated[Literal["auto", "head", "full"], Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = (
         Field(
@@ -233,10 +248,15 @@ class ProjectSettings(BaseModel):
         beside = " or 'batch:N', N from 1" if info.field_name == "first_query" else ""
         raise ValueError(f"Input should be one of {', '.join(map(repr, names))}{beside}")
 
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _is_open(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
     @model_validator(mode="after")
     def _batch_exists(self) -> Self:
         number, set_by = self.batches or self.rounds, "batches" if self.batches else "rounds"
-        if _batch_of(self.first_query) > number:
+        if self.first_query and _batch_of(self.first_query) > number:
             raise ValueError(f"Setting 'first_query': there is no {self.first_query!r} where {set_by!r} is {number}")
         return self
 
@@ -249,6 +269,11 @@ class ProjectSettings(BaseModel):
     def frozen_encoder(self) -> str:
         """The pretrained encoder if it stays as it is, "" for none."""
         return "" if self.tuning == "full" else self.pretrained_encoder
+
+    def rules(self) -> "Rules":
+        """How a query is made; what is left open is decided by what is trained."""
+        own = ON_FEATURES if self.frozen_encoder else ON_NETWORKS
+        return Rules(self.first_query or own.first_query, self.sampler or own.sampler, self.batches or own.batches)
 
     @classmethod
     def stored(cls, given: Any) -> Self:

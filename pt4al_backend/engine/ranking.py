@@ -104,6 +104,14 @@ class PoolRanking:
         learner = str(result.relative_to(self._settings.data_dir))
         self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
 
+    def encoder(self) -> str:
+        """What the pretrained encoder is that the pool was ranked with, and where its weights came from; "" if there is none."""
+        weights = artefacts.manifest(self._jobs.learner).get("weights") if self._jobs.learner else None
+        if not weights:
+            return ""
+        origin = f"weights from {weights['source']}, SHA-256 {weights['sha256'][:8]}…"
+        return f"The encoder is {weights['encoder']} (licence {weights['licence']}), {origin}."
+
     def is_learner_gone(self) -> bool:
         """Whether the pretext learner's weights are missing or damaged."""
         return self._jobs.learner is not None and not artefacts.has_sound(self._jobs.learner, artefacts.WEIGHTS)
@@ -160,6 +168,8 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
     ctx.log("%s images are ranked, in %.1f s.", ctx.store.fetched_count(ctx.project.id), time.monotonic() - start)
     ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
+    if ctx.options.pretrained_encoder:
+        ctx.notice("encoder", ranking.encoder())
     quality = ctx.project.quality
     ctx.notice("pretext", "" if quality.meaningful else f"{quality.reason} {SAFER_ORDER}")
     sync.catch_up(ctx)

@@ -1,6 +1,6 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
-from pt4al_backend.engine import intake, publish, ranking, rounds, serving, sync, train
+from pt4al_backend.engine import encoder, intake, publish, ranking, rounds, serving, sync, train
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import LabelStudioError
@@ -77,6 +77,7 @@ STEPS: tuple[Step, ...] = (
     publish.step,
     intake.step,
     serving.drop_copies,
+    encoder.step,
     ranking.step,
     train.learn_brought,
     rounds.open_first,

@@ -32,7 +32,7 @@ def to_float16(rows: NDArray[np.floating]) -> NDArray[np.float16]:
 
 def sampler_of(settings: ProjectSettings) -> str:
     """The sampler that a project's strategy chooses by, "" if it chooses by something else."""
-    name = settings.sampler if settings.strategy == "pt4al" else settings.strategy
+    name = settings.rules().sampler if settings.strategy == "pt4al" else settings.strategy
     return name if name in SAMPLERS else ""
 
 

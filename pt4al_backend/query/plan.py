@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
-from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, SEGMENTER_ENCODERS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, SEGMENTER_ENCODERS, STRATEGIES
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
@@ -25,6 +25,9 @@ ImageOutput = Literal["features", "posteriors", "drop_consistency"]
 IMAGE_OUTPUTS: tuple[ImageOutput, ...] = ("features", "posteriors", "drop_consistency")
 #: What models give that answer with one class for each image.
 OF_ONE_CLASS: frozenset[Need] = frozenset({"posteriors", "drop_consistency"})
+
+#: Settings of networks that are trained: one who sets them does not mean a frozen encoder.
+OF_TRAINED_NETWORKS = ("init", "warm_start", "epochs", "learning_rate", "minibatch_size", "schedule", "width", "pretext_epochs")
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
@@ -67,17 +70,18 @@ def fit_schedule(pool: int, settings: ProjectSettings) -> Schedule:
     too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {wanted}"
     control = math.ceil(settings.control_share * query) if query > 1 else 0
     reserve = query if settings.reserve_size is None else settings.reserve_size
-    batches = min(settings.batches or rounds, max(pool, 1))
+    batches = min(settings.rules().batches or rounds, max(pool, 1))
     return Schedule(rounds, batches, query, control, reserve, too_few)
 
 
 def strategy_of(settings: ProjectSettings, batches: int) -> Strategy:
     """The strategy that the settings name."""
+    rules = settings.rules()
     return STRATEGIES.load(settings.strategy, Strategy)(
         settings.strategy,
         batches=batches,
-        first_query=settings.first_query,
-        sampler=settings.sampler,
+        first_query=rules.first_query,
+        sampler=rules.sampler,
         batch_order=settings.batch_order,
         seed=settings.seed,
     )
@@ -123,6 +127,20 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
         f"{facts.gives}.",
         f"Use one of {', '.join(others)}. {where}",
     )
+
+
+def suits_frozen(settings: ProjectSettings) -> bool:
+    """Whether nothing is set that a frozen encoder cannot do, or that speaks of a network that is trained."""
+    fields = ProjectSettings.model_fields
+    is_plain = all(getattr(settings, name) == fields[name].default for name in OF_TRAINED_NETWORKS)
+    companion = strategy_of(settings, settings.batches or settings.rounds).companion
+    return settings.tuning != "full" and is_plain and settings.pretext in (None, "rotation") and not companion
+
+
+def with_encoder(settings: ProjectSettings, encoder: str) -> ProjectSettings:
+    """The settings with the encoder that was chosen for a project, "" for none yet, if they leave it open."""
+    is_open = settings.encoder is None and encoder not in ("", NO_ENCODER) and suits_frozen(settings)
+    return settings.model_copy(update={"encoder": encoder}) if is_open else settings
 
 
 def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:

@@ -19,7 +19,7 @@ from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
 from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
-from pt4al_backend.query.plan import fit_schedule
+from pt4al_backend.query.plan import fit_schedule, with_encoder
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.copies import MEMBERS_SHOWN
 from pt4al_backend.state.schema import Project, Round
@@ -265,7 +265,7 @@ class Statuses:
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=project.quality,
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
-            settings=options.model_dump(mode="json"),
+            settings={**options.model_dump(mode="json"), **options.rules()._asdict()},
         )
 
     def _trouble(self, project: Project) -> Trouble | None:
@@ -324,7 +324,7 @@ class _Known:
 
 def _options(project: Project) -> ProjectSettings:
     try:
-        return project_settings(project.params)
+        return with_encoder(project_settings(project.params), project.encoder)
     except ConfigError:
         return project_settings()  # an older version of the backend took them; the engine reports it
 

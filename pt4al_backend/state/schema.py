@@ -112,6 +112,7 @@ class Project(Base):
     next_row: Mapped[int] = mapped_column(Integer, default=0)  # of the frame file: no row is given to a second image
     frames_suspect: Mapped[bool] = mapped_column(Boolean, default=False)  # a row was damaged: all are checked
 
+    encoder: Mapped[str] = mapped_column(Text, default="")  # what was chosen where the settings name none; "": nothing yet
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
     quality: Mapped[PretextQuality] = mapped_column(default=PretextQuality)  # whether the pretext means anything here
@@ -173,6 +174,7 @@ class ProjectColumns(TypedDict, total=False):
     next_row: int
     frames_suspect: bool
     learner: str
+    encoder: str
     learner_pool: int
     quality: PretextQuality
     model: str

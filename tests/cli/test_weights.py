@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from pt4al_backend.cli.weights import SUGGESTED
+from pt4al_backend.config.catalog import ENCODERS
 
-ENCODER = SUGGESTED[0]
+ENCODER = ENCODERS[0]
 
 
 def test_list_says_of_each_encoder_its_licence_and_where_its_weights_are(
@@ -17,7 +17,7 @@ def test_list_says_of_each_encoder_its_licence_and_where_its_weights_are(
     monkeypatch.setenv("PT4AL_WEIGHTS_DIR", str(tmp_path))
     first, *others = run("weights", "list").output.splitlines()
     assert first == f"{ENCODER}: apache-2.0, in {tmp_path / ENCODER}.safetensors (PT4AL_WEIGHTS_DIR)"
-    assert [line.partition(":")[0] for line in others] == list(SUGGESTED[1:])
+    assert [line.partition(":")[0] for line in others] == list(ENCODERS[1:])
 
 
 def test_fetch_into_a_file_is_refused(run: Any, tmp_path: Path) -> None:

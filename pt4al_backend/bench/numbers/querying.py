@@ -64,7 +64,7 @@ def _measure(options: ProjectSettings, pool: Pool, known: StoredOutput) -> Line:
         took, peak = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    name = f"{options.strategy}, {options.sampler}" if options.strategy == "pt4al" else options.strategy
+    name = f"{options.strategy}, {options.rules().sampler}" if options.strategy == "pt4al" else options.strategy
     by = f", {FEATURES} features" if "features" in strategy.needs else ""
     note = f"{count:,} of {len(candidates):,} candidates{by}, at most {peak / MB:,.0f} MB"
     return Line(f"querying {len(pool.ids):,} tasks, {name}", took, "s", note=note)

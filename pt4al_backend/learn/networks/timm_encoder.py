@@ -5,10 +5,12 @@ timm is imported when the first encoder is made; it downloads nothing here.
 
 import difflib
 from collections.abc import Mapping
+from math import ceil
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import Shape
@@ -16,6 +18,8 @@ from pt4al_backend.learn.networks.body import Body, TimmForm
 
 #: How names of networks begin that cut an image into patches, as many as it takes.
 DYNAMIC = ("vit_", "deit")
+#: Pixels of the shorter side that an image is enlarged to at least, by a whole number.
+LEAST_SIDE = 64
 REMEDY = "Set encoder in the extra params to another; `pt4al weights list` prints some."
 
 
@@ -62,6 +66,13 @@ class TimmEncoder(Body):
             f"{shape[1]} x {shape[0]}.",
             f"Set image_size in the extra params to a multiple of {height}, such as {side}.",
         )
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """As of any body, but small images are enlarged: most encoders shrink them 32 times."""
+        shorter = min(images.shape[2:])
+        if shorter < LEAST_SIDE:
+            images = F.interpolate(images.float(), scale_factor=ceil(LEAST_SIDE / shorter), mode="bilinear", align_corners=False)
+        return super().normalised(images)
 
     def maps(self, images: Tensor) -> list[Tensor]:
         last, maps = self.net.forward_intermediates(self.normalised(images), indices=3)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import requests
-import torch
 
 from pt4al_backend import artefacts
 
@@ -31,11 +30,6 @@ def fetch(url: str, target: Path) -> str:
     if failure:
         return failure[0]
     return "" if target.is_file() else "no answer in time"
-
-
-def kept_at(url: str) -> Path:
-    """Where torch keeps what comes from an address (``TORCH_HOME``)."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
 def is_intact(file: Path, url: str) -> bool:

@@ -18,7 +18,8 @@ from torchvision.models import (
     ResNet101_Weights,
 )
 
-from pt4al_backend.learn.weights.download import fetch, is_intact, kept_at
+from pt4al_backend.learn.weights.download import fetch, is_intact
+from pt4al_backend.learn.weights.places import kept_at
 
 #: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
 URLS: dict[str, str] = {

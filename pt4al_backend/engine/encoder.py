@@ -1,0 +1,68 @@
+"""The pretrained encoder of a project whose settings name none: chosen once, by what weights are there, and kept."""
+
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
+from pathlib import Path
+
+from pt4al_backend import artefacts
+from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER, TaskName
+from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.serving import keep_serving, report
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.learn.weights.download import fetch
+from pt4al_backend.learn.weights.places import hub_address, kept_at, own_name, search
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
+from pt4al_backend.query.plan import suits_frozen, with_encoder
+
+TICK_SECONDS = 0.5
+
+
+def step(ctx: Context) -> Outcome:
+    """Chooses the encoder before the pool is ranked for the first time."""
+    wanted = ctx.options.encoder is None and ctx.reader.task != TaskName.SEGMENTATION and suits_frozen(ctx.options)
+    if not ctx.project.encoder and wanted and ctx.store.has_unranked(ctx.project.id):
+        name, problem = _chosen(ctx)
+        ctx.store.change(ctx.project, encoder=name)
+        ctx.notice("encoder", problem)
+        ctx.options = with_encoder(ctx.options, name)
+    return Outcome.DONE
+
+
+def _chosen(ctx: Context) -> tuple[str, str]:
+    """The encoder, and what is to be said where there is none."""
+    if ctx.project.learner:  # ranked by a version that did not choose: it goes on as it began
+        return _known(ctx.settings.data_dir / ctx.project.learner), ""
+    candidates = AUTO_ENCODERS[ctx.settings.has_gpu]
+    for name in candidates:
+        if search(name, ctx.settings.weights_dir):
+            return name, ""
+    first = candidates[0]
+    problem = "PT4AL_PRETRAINED is off" if ctx.settings.pretrained == "off" else _downloaded(ctx, first)
+    if not problem:
+        return first, ""
+    return NO_ENCODER, (
+        f"There are no weights of a pretrained encoder ({problem}), so a small network learns from these images alone. "
+        f"Photos need far fewer labels with one: run `pt4al weights fetch {first} --to DIR` where there is a network, name that "
+        f"folder with PT4AL_WEIGHTS_DIR, and set encoder to {first} in the extra params."
+    )
+
+
+def _known(learner: Path) -> str:
+    try:
+        return ProjectSettings.stored(artefacts.manifest(learner)["settings"]).frozen_encoder or NO_ENCODER
+    except StoreCorrupt:
+        return NO_ENCODER
+
+
+def _downloaded(ctx: Context, name: str) -> str:
+    """Downloads weights while the project is served; returns why not, "" if they came."""
+    report(ctx, Progress(Phase.PREPARING, note=f"Downloading the weights of {name}."))
+    with ThreadPoolExecutor(1, "weights") as thread:
+        download = thread.submit(fetch, hub_address(f"timm/{name}"), kept_at(own_name(name)))
+        while True:
+            try:
+                return download.result(TICK_SECONDS)
+            except NotYet:
+                keep_serving(ctx)

@@ -1,0 +1,139 @@
+"""The pretrained encoder of projects whose settings name none."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.bench.numbers.looking import CONFIG, CONTROL
+from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
+from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
+from pt4al_backend.engine.worker import Worker
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs.folder import job_of
+from pt4al_backend.jobs.spec import JobSpec
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from tests.support.images import arrow, encoded
+
+TASKS = 12
+FIRST, SECOND, _ = AUTO_ENCODERS[False]
+
+
+class Site:
+    """A project on a stub of Label Studio, and a worker whose jobs are noted and not done."""
+
+    def __init__(self, folder: Path, studio: StubStudio) -> None:
+        self.weights = folder / "weights"
+        self.weights.mkdir()
+        self.studio = studio
+        self.jobs: list[JobSpec] = []
+        self.store = Store.open(self.settings())
+
+    def settings(self, **more: Any) -> ServerSettings:
+        place = {"LABEL_STUDIO_URL": self.studio.url, "LABEL_STUDIO_API_KEY": "0" * 40}
+        given = {"data_dir": self.weights.parent / "data", "device": "cpu", "pretrained": "off", "weights_dir": self.weights}
+        return ServerSettings(**{**given, **place, **more})
+
+    def put(self, encoder: str) -> None:
+        """Weights of an encoder, as far as a look finds them."""
+        (self.weights / f"{encoder}.safetensors").touch()
+
+    def look(self, params: dict[str, Any] | None = None, **settings: Any) -> Project:
+        """One look at a project that came new, or goes on; what it is then."""
+        if self.store.project(1) is None:
+            self.studio.projects[1] = new = StubProject(CONFIG, CONTROL, TASKS)
+            for task in range(1, TASKS + 1):
+                new.put(task, f"/data/upload/1/{task}.png")
+            self.store.connect(1, label_config=CONFIG, setup_at=time.time() + 86_400, params=params or {})
+        Worker(self.settings(**settings), self.store, self).handle_request(1)
+        project = self.store.project(1)
+        assert project is not None
+        return project
+
+    def run(self, folder: Path, *_: object) -> Path:
+        job = job_of(folder)
+        assert job is not None
+        self.jobs.append(job)
+        raise TrainingImpossible("Enough is known.")
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.delenv("PT4AL_ENCODER")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr("pt4al_backend.learn.weights.places.PACKAGES", {})
+    with StubStudio({}, lambda path: encoded(arrow(int(Path(path).stem)))) as studio:
+        site = Site(tmp_path, studio)
+        yield site
+        site.store.close()
+
+
+def test_first_encoder_whose_weights_are_there_is_used(site: Site) -> None:
+    site.put(SECOND)
+    assert site.look().encoder == SECOND
+    assert [job.settings.encoder for job in site.jobs] == [SECOND]
+    assert site.jobs[0].settings.rules() == ("herding", "herding", 2)
+
+
+def test_without_weights_the_page_says_what_to_do(site: Site) -> None:
+    project = site.look()
+    assert project.encoder == NO_ENCODER
+    assert [job.settings.encoder for job in site.jobs] == [None]
+    assert site.jobs[0].settings.rules() == ("stratified", "margin", None)
+    for words in ("PT4AL_PRETRAINED is off", f"pt4al weights fetch {FIRST} --to DIR", "PT4AL_WEIGHTS_DIR", f"encoder to {FIRST}"):
+        assert words in project.notices["encoder"]
+
+
+def test_project_keeps_what_was_chosen_when_weights_come_later(site: Site) -> None:
+    site.look()
+    site.put(FIRST)
+    assert site.look().encoder == NO_ENCODER
+
+
+def test_weights_are_downloaded_where_there_are_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[str] = []
+
+    def fetch(url: str, target: Path) -> str:
+        wanted.append(url)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+        return ""
+
+    monkeypatch.setattr("pt4al_backend.engine.encoder.fetch", fetch)
+    assert site.look(pretrained="auto").encoder == FIRST
+    assert [FIRST in url for url in wanted] == [True]
+
+
+def test_download_that_fails_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pt4al_backend.engine.encoder.fetch", lambda *_: "no answer in time")
+    assert "(no answer in time)" in site.look(pretrained="auto").notices["encoder"]
+
+
+@pytest.mark.parametrize(
+    "params", [{"epochs": 3}, {"pretext": "jigsaw"}, {"strategy": "vaal"}, {"encoder": "resnet18"}, {"init": "fresh"}]
+)
+def test_settings_of_a_network_that_is_trained_are_obeyed(site: Site, params: dict[str, Any]) -> None:
+    site.put(FIRST)
+    assert site.look(params).encoder == ""
+    assert [job.settings.frozen_encoder for job in site.jobs] == [""]
+
+
+def test_project_of_an_earlier_version_goes_on_as_it_began(site: Site) -> None:
+    site.put(FIRST)
+    site.store.connect(1)
+    learner = site.settings().data_dir / "projects" / "1" / "rank-1" / "result"
+    with artefacts.writing(learner, settings=ProjectSettings().model_dump(mode="json")):
+        pass
+    site.store.change(1, learner="projects/1/rank-1/result", learner_pool=TASKS)
+    site.studio.projects[1] = known = StubProject(CONFIG, CONTROL, TASKS)
+    for task in range(1, TASKS + 1):
+        known.put(task, f"/data/upload/1/{task}.png")
+    site.store.connect(1, label_config=CONFIG, setup_at=time.time() + 86_400)
+    project = site.look()
+    assert project.encoder == NO_ENCODER
+    assert "encoder" not in {topic for topic, sentence in project.notices.items() if sentence}
