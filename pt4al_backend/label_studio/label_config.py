@@ -313,7 +313,8 @@ def _labels(control: Element, tag: str, fewest: int) -> tuple[str, ...]:
         shown = f"{', '.join(map(repr, twice[:_SHOWN]))}{' and others' if len(twice) > _SHOWN else ''}"
         _refuse(f"{parent} holds {shown} more than once.", f"Make every {tag} another {_WHERE}.")
     if len(labels) < fewest:
-        _refuse(f"{parent} offers {len(labels)} {tag}s; a model needs {fewest} or more.", f"Add {wish} {_WHERE}.")
+        offered = f"one {tag}" if labels else f"no {tag}"
+        _refuse(f"{parent} offers {offered}; a model needs {fewest} or more.", f"Add {wish} {_WHERE}.")
     return tuple(labels)
 
 

@@ -217,7 +217,7 @@ def test_many_thousand_classes_are_read() -> None:
         (view(IMAGE, CHOICES.replace("name=", 'perRegion="true" name=')), "belong to each region", "perRegion"),
         (view(IMAGE, CHOICES.replace("name=", 'perItem="True" name=')), "belong to each region or item", "perItem"),
         (view(IMAGE, CHOICES.replace("name=", 'value="$options" name=')), "from the task's data", "<Choice"),
-        (view(IMAGE, CHOICES.replace('<Choice value="dog"/>', "")), "offers 1 choices", "<Choice"),
+        (view(IMAGE, CHOICES.replace('<Choice value="dog"/>', "")), "offers one choice;", "<Choice"),
         (view(IMAGE, CHOICES.replace("dog", "cat")), "'cat' more than once", "another"),
         (view(IMAGE, CHOICES.replace('value="dog"', "")), "has no value", "value="),
         (
@@ -231,7 +231,7 @@ def test_many_thousand_classes_are_read() -> None:
         (view(IMAGE, BRUSH.replace('name="mask"', "")), "<BrushLabels> of the labeling config has no name", "<BrushLabels name="),
         (view(IMAGE, BRUSH.replace("name=", 'choice="multiple" name=')), "pick several labels", 'choice="single"'),
         (view(IMAGE, BRUSH.replace("name=", 'value="$labels" name=')), "its labels from the task's data", "<Label …>"),
-        (view(IMAGE, BRUSH.replace(TWO, "")), "offers 0 labels", "Add <Label …>"),
+        (view(IMAGE, BRUSH.replace(TWO, "")), "offers no label;", "Add <Label …>"),
         (view(IMAGE, BRUSH.replace("dog", "cat")), "'cat' more than once", "every label another"),
         (view(IMAGE, BRUSH.replace('value="dog"', "")), "has no value", '<Label value="…"/>'),
         (view(IMAGE, BRUSH.replace(TWO, "".join(f'<Label value="{k}"/>' for k in range(256)))), "256 labels", "Remove some"),
