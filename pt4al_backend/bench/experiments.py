@@ -52,6 +52,7 @@ RIVALS = tuple(
         "drop_query",
         "cluster_margin",
         "bait",
+        "refine",
     )
 )
 
@@ -246,6 +247,7 @@ FEATURE_RIVALS = {
     "cluster margin",
     "bait",
     "drop query",
+    "refine",
 }
 #: On frozen features. PT4AL as published, and with herding first and inside batches, by their number and their order.
 ON_FEATURES = (

@@ -76,6 +76,7 @@ STRATEGIES = Catalog(
             "cluster_margin:ClusterMargin", "One of each kind of the unsure (Citovsky et al., NeurIPS 2021)."
         ),
         "bait": Entry("bait:Bait", "Tells a linear head most about all tasks (Ash et al., NeurIPS 2021, binary information)."),
+        "refine": Entry("refine:Refine", "Covers what several rules leave of the pool, in turn (Huseljic et al., CVPR 2026)."),
         "core_gcn": Entry("learned:Learned", "Core-set on a graph network's hidden features (Caramalau et al., CVPR 2021)."),
         "uncertain_gcn": Entry("learned:Learned", "Least like the labelled, by a graph network (Caramalau et al., CVPR 2021)."),
         "learning_loss": Entry("learned:Learned", "Largest predicted loss, by a module of the model (Yoo and Kweon, CVPR 2019)."),

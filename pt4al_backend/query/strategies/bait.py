@@ -102,4 +102,4 @@ class _Design:
         along, across = (self._points @ np.stack([step, self._inverse @ felt], axis=1)).T
         self._spread -= sign * along**2
         self._relevance += (felt @ step) * along**2 - 2 * sign * along * across
-        self._inverse -= sign * np.outer(step, step)
+        self._inverse -= np.outer(sign * step, step)

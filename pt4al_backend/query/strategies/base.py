@@ -107,13 +107,16 @@ class ModelOutput:
 
         Sums round differently in another order of their terms, so a strategy that computes with features sorts them first.
         """
-        order = np.argsort(ids[self.positions])
+        return self.take(np.argsort(ids[self.positions]))
+
+    def take(self, rows: NDArray[np.int64]) -> "ModelOutput":
+        """The same of the candidates in these rows, in their order."""
         return replace(
             self,
-            positions=self.positions[order],
-            confidences={name: values[order] for name, values in self.confidences.items()},
-            features=None if self.features is None else self.features[order],
-            posteriors=None if self.posteriors is None else self.posteriors[order],
+            positions=self.positions[rows],
+            confidences={name: values[rows] for name, values in self.confidences.items()},
+            features=None if self.features is None else self.features[rows],
+            posteriors=None if self.posteriors is None else self.posteriors[rows],
         )
 
 

@@ -16,7 +16,7 @@ Features = NDArray[np.float32]
 
 #: Share of balls that hold images of one kind alone.
 PURITY = 0.95
-MOST_KINDS = 500
+KINDS = 10
 #: Most images whose balls are looked at to find the radius.
 MOST_MEASURED = 1_000
 
@@ -32,8 +32,10 @@ class ProbCover(Covering):
 
     Deviations:
 
-    * there are as many kinds as there are labels and tasks in a query, at most 500, where the paper has as many as classes, and
-      keeps the radius of the first round; so it shrinks as labels grow, and there is something left to cover;
+    * there are 10 kinds, where the paper has as many as classes, which a strategy is not told. With 50 the radius is so small on
+      features of Caltech-101 that hardly anything is near to anything: 57.5 % of area where 10 and 25 have 62.7 (means of two
+      draws of 1,500 images, 50 labels a round);
+    * the radius is found anew in each round, where the paper keeps that of the first;
     * features are the current model's once there is one, where the paper keeps those of a self-supervised learner;
     * tasks that cover as many are queried in a random order, and so is what is left once all are covered;
     * coverage is counted over at most 4,000 tasks, and purity over 1,000. Of more than 100,000 candidates parts compete by
@@ -44,8 +46,7 @@ class ProbCover(Covering):
 
     def pick(self, output: ModelOutput, request: Request) -> NDArray[np.int64]:
         features, labelled = output.required_features()
-        kinds = min(len(labelled) + (request.query_size or request.k), MOST_KINDS)
-        radius = pure_radius(np.concatenate([features, labelled]), kinds, request.rng)
+        radius = pure_radius(np.concatenate([features, labelled]), KINDS, request.rng)
         order = request.rng.permutation(len(features))
         alike = np.ones(len(features), np.float32)
         sizes = request.query_size, request.k

@@ -1,5 +1,6 @@
 """What every strategy of the catalog promises. A new one is tested by its line in the catalog."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,12 +15,21 @@ from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.draws import uniform_order
 from pt4al_backend.query.plan import strategy_of
 from pt4al_backend.query.ranking import rank, split
-from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy
+from pt4al_backend.query.strategies import ModelOutput, Pool, Query, Request, Strategy, refine
 from pt4al_backend.query.strategies.learned import SUBSET, Learned
 
 ROUNDS = 4
 LEARNED = [name for name in STRATEGIES if issubclass(STRATEGIES.load(name, Strategy), Learned)]
 POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_filters() -> Iterator[None]:
+    """Refine asks its rules 15 times; the contract is the same for two."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(refine, "DEPTH", 2)
+        patch.setattr(refine, "QUERIES", 1)
+        yield
 
 
 def build(name: str) -> Strategy:

@@ -25,6 +25,11 @@ KINDS = directions(0, 1, 2, 3, 4, 5, 120, 121, 122, 123, 240, 241)
 NOTHING = KINDS[:0]
 
 
+@pytest.fixture(autouse=True)
+def three_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prob_cover, "KINDS", 3)
+
+
 def kinds(picks: list[int]) -> list[int]:
     return np.digitize(picks, [6, 10]).tolist()
 
