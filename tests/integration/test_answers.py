@@ -180,7 +180,7 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
 @pytest.fixture
 def answered(label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path) -> Iterator[Loop]:
     """A project whose first round is answered, and not trained yet."""
-    params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1}
+    params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1, "epochs": 2}
     with Loop(label_studio, lead, tmp_path / "press", params) as loop:
         loop.add(30)
         loop.reconcile()
