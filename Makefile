@@ -1,5 +1,5 @@
 # Everything that a fresh Debian or Ubuntu with Python 3.11 or newer, git and make needs comes from here.
-#   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=3 STAY=1)
+#   make demo        the whole loop in a real Label Studio     (TASK=classification IMAGES=folder MASKS=folder ROUNDS=6 STAY=1)
 #   make test        the whole test suite, lint and types
 #   make test-fast   the part that needs neither Label Studio nor long trainings
 #   make test-portable  the tests that train, as other processors round, and with the oldest torch
@@ -26,7 +26,7 @@ DEBIAN := chromium postgresql redis-server
 TASK ?= classification
 IMAGES ?=
 MASKS ?=
-ROUNDS ?= 3
+ROUNDS ?=
 STAY ?= 1
 DEMO := .demo
 
@@ -71,7 +71,7 @@ setup-system:
 	fi
 
 demo: setup setup-label-studio
-	@$(BIN)/pt4al demo --folder $(DEMO) --task '$(TASK)' --rounds $(ROUNDS) \
+	@$(BIN)/pt4al demo --folder $(DEMO) --task '$(TASK)' $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(IMAGES),--images '$(IMAGES)') $(if $(MASKS),--masks '$(MASKS)') \
 	  --label-studio $(LABEL_STUDIO)/bin/label-studio $(if $(filter 0,$(STAY)),--no-stay,--stay)
 

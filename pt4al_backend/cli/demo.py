@@ -27,7 +27,7 @@ def demo(
             "`classes.txt`, the classes' names from number 0 on, a line each. The number 255 and a class `void` stay unlabelled."
         ),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds to label.")] = 3,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds to label; else as many as take some minutes.")] = None,
     stay: Annotated[bool, typer.Option(help="Stay up afterwards, so that you can click through it.")] = True,
     folder: Annotated[Path, typer.Option(help="Where everything goes that the demo writes.")] = Path(".demo"),
     label_studio: Annotated[Path, typer.Option(help="Label Studio's command.")] = Path("label-studio"),

@@ -26,7 +26,9 @@ from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import silent
 
-SEEDS = (1, 2, 3)
+#: Draws where a training takes half a minute, and where it takes a second. The latter go beyond PT4AL's labels, so many times.
+DRAWS, DRAWS_ON_FEATURES = 3, 10
+FURTHER = (1.5, 2.0, 3.0)
 TOGETHER = 2  # trainings at a time, of one thread each: on minibatches this small a second thread gains little
 
 
@@ -102,6 +104,11 @@ class RandomQuery:
         self._exam = exam
         self._ended = Event()
 
+    @property
+    def pool(self) -> int:
+        """Images that can be drawn."""
+        return len(self._rows)
+
     def measure(self, sizes: Sequence[int], seed: int, on_done: Callable[[], None]) -> list[float]:
         """What the test gives for a model of each of ``sizes`` (ascending), drawn and trained with ``seed``."""
         os.environ["OMP_NUM_THREADS"] = "1"  # for the trainings, which inherit it
@@ -134,6 +141,29 @@ class RandomQuery:
     def _end_if_asked(self) -> None:
         if self._ended.is_set():
             raise CancelledError
+
+
+def further(labels: int, pool: int) -> list[int]:
+    """Numbers of labels beyond PT4AL's at which random queries are measured as well, as far as the pool goes."""
+    return [round(labels * times) for times in FURTHER if labels * times <= pool]
+
+
+def needed(rows: Sequence[Row], beyond: Mapping[int, Sequence[float]]) -> str:
+    """How many labels random queries need for what the last model has, in a sentence; "" if nothing was measured."""
+    trained = [row for row in rows if row.test is not None and row.random]
+    if not trained or not beyond or trained[-1].test is None:
+        return ""
+    value, labels = float(trained[-1].test["value"]), trained[-1].labels
+    curve = {**{row.labels: row.random for row in trained}, **beyond}
+    sizes = np.array(sorted(curve))
+    means = np.array([np.mean(curve[size]) for size in sizes.tolist()])
+    there = np.flatnonzero(means >= value)
+    if not len(there):
+        return f"Random queries do not get there with {sizes[-1]:,} labels, where these are {labels:,}."
+    first = int(there[0])
+    around = slice(max(first - 1, 0), first + 1)
+    wanted = np.interp(value, means[around], sizes[around])
+    return f"Random queries need about {wanted:,.0f} labels for it, where these are {labels:,}."
 
 
 def table(rows: Sequence[Row], tested: int, strategy: str) -> Table:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
+from pt4al_backend.config.catalog import AUTO_ENCODERS, TaskName
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.datasets.folder_images import SHOWN, FolderImages, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
@@ -25,10 +26,14 @@ from pt4al_backend.demo.servers import Server
 from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import choose
+from pt4al_backend.learn.weights.places import first_there
+from pt4al_backend.query.plan import OF_TRAINED_NETWORKS, suits_frozen
 
 TITLE = "PT4AL demo"
 LEAD, SECOND = "ada@example.com", "ben@example.com"
-QUERY, SMALLEST_QUERY = 40, 10
+#: Tasks of a query, where a network is trained for half a minute, and where a head on features takes a second.
+QUERY, QUERY_ON_FEATURES, SMALLEST_QUERY = 40, 20, 10
+ROUNDS, ROUNDS_ON_FEATURES = 3, 6
 
 #: Pixels that the pretext learner reads on a CPU, over all its epochs: up to 40 s on two idle cores.
 PRETEXT_PIXELS = 12_000_000
@@ -48,6 +53,7 @@ class DemoProject:
         label_studio: the running Label Studio.
         backend: the running backend.
         files: each task's image file.
+        rounds: how many suit the time that one takes.
         password: of the admin, `LEAD`.
     """
 
@@ -58,6 +64,7 @@ class DemoProject:
     label_studio: Server
     backend: Server
     files: dict[int, Path]
+    rounds: int
     password: str
 
     @property
@@ -141,7 +148,8 @@ def _connect(
     screen.say(f"{len(ids):,} images are imported, and the backend is connected. Its page: {backend.url}/projects/{project_id}")
     screen.say(f"Other than the defaults: {', '.join(f'{name} = {value}' for name, value in params.items()) or 'nothing'}.")
     files = dict(zip(ids, found.pool, strict=True))
-    return DemoProject(project_id, found, settings, {"Ada": ada, "Ben": ben}, studio, backend, files, password)
+    rounds = ROUNDS_ON_FEATURES if _is_on_features(found, settings) else ROUNDS
+    return DemoProject(project_id, found, settings, {"Ada": ada, "Ben": ben}, studio, backend, files, rounds, password)
 
 
 def _start(stack: ExitStack, make: Callable[[], Server], lock: IO[bytes], screen: Screen) -> Server:
@@ -172,9 +180,25 @@ def _request(paths: Sequence[Path]) -> list[Path]:
 def _params(found: FolderImages, settings: ServerSettings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
-    params: Json = {"query_size": max(SMALLEST_QUERY, min(QUERY, len(found.pool) // options.rounds)), **found.params}
+    on_features = _is_on_features(found, settings)
+    query = min(QUERY_ON_FEATURES if on_features else QUERY, len(found.pool) // options.rounds)
+    params: Json = {"query_size": max(SMALLEST_QUERY, query), **found.params}
+    if on_features:
+        return {name: params[name] for name in _left_open(params) if name not in OF_TRAINED_NETWORKS}
     (height, width), _ = choose(found.task, found.sizes, gpu=False, requested=params.get("image_size"))
     epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
     if epochs < params.get("pretext_epochs", options.pretext_epochs) and not settings.has_gpu:
         params["pretext_epochs"] = epochs
-    return {name: value for name, value in params.items() if f"PT4AL_{name.upper()}" not in os.environ}
+    return {name: params[name] for name in _left_open(params)}
+
+
+def _left_open(params: Json) -> list[str]:
+    """Names of the settings that the environment says nothing of."""
+    return [name for name in params if f"PT4AL_{name.upper()}" not in os.environ]
+
+
+def _is_on_features(found: FolderImages, settings: ServerSettings) -> bool:
+    """Whether the backend is going to choose a pretrained encoder that is on this machine."""
+    options = project_settings()
+    is_open = found.task != TaskName.SEGMENTATION and options.encoder is None and suits_frozen(options)
+    return is_open and bool(first_there(AUTO_ENCODERS[settings.has_gpu], settings.weights_dir))

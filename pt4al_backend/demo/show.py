@@ -25,12 +25,18 @@ from pt4al_backend.state.store import Store
 SECONDS = 285.0  # no further random draw is begun that would end after this
 LOOK_SECONDS = 1.0
 
+#: Values of random queries by numbers of labels that no round had.
+Beyond = dict[int, list[float]]
 
-def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Path | None, label_studio: Path, stay: bool) -> None:
-    """Starts Label Studio and the backend, labels ``rounds`` rounds, prints the table, and then stays up if ``stay``.
+
+def run(
+    *, task: str, folder: Path, rounds: int | None, images: Path | None, masks: Path | None, label_studio: Path, stay: bool
+) -> None:
+    """Starts Label Studio and the backend, labels some rounds, prints the table, and then stays up if ``stay``.
 
     Args:
         task: the main task.
+        rounds: how many; None: as many as suit the time that one takes.
         images: a folder of images; None for some that need no download.
         masks: a folder with their masks, for segmentation.
         label_studio: Label Studio's command.
@@ -45,8 +51,8 @@ def run(*, task: str, folder: Path, rounds: int, images: Path | None, masks: Pat
     with _ended_by_sigterm(), ExitStack() as stack:
         try:
             project = set_up(stack, task, folder, label_studio, screen, images=images, masks=masks)
-            rows = _work(project, folder, rounds, screen)
-            _report(rows, project, screen)
+            rows, beyond = _work(project, folder, rounds or project.rounds, screen)
+            _report(rows, beyond, project, screen)
             is_through = True
             if stay:
                 _stay(project, screen)
@@ -68,11 +74,12 @@ def _ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> list[Row]:
-    """Labels the rounds, measures each model, and compares them with random queries; a row for each round."""
+def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> tuple[list[Row], Beyond]:
+    """Labels the rounds, measures each model, and compares them with random queries; a row for each round, and what is beyond."""
     settings = project.settings
     store = Store.open(settings)
     rows: list[Row] = []
+    beyond: Beyond = {}
     job: LearnSpec | None = None
     exam: Exam | None = None
 
@@ -97,8 +104,9 @@ def _work(project: DemoProject, folder: Path, rounds: int, screen: Screen) -> li
         project.simulated_annotators(screen).run(rounds, on_closed)
         if exam is not None and job is not None:
             screen.clear()
-            _compare(rows, RandomQuery(folder / "random", job, project.images, _pool(store, project), exam), screen)
-    return rows
+            query = RandomQuery(folder / "random", job, project.images, _pool(store, project), exam)
+            beyond = _compare(rows, query, screen, on_features=bool(job.settings.frozen_encoder))
+    return rows, beyond
 
 
 def _pool(store: Store, project: DemoProject) -> dict[int, Path]:
@@ -108,31 +116,36 @@ def _pool(store: Store, project: DemoProject) -> dict[int, Path]:
     return {row: project.files[task_id] for row, task_id in zip(tasks.rows.tolist(), tasks.ids.tolist(), strict=True)}
 
 
-def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen) -> None:
-    """Random queries of the rounds' sizes: one draw at least, further ones as time allows."""
-    trained = [row for row in rows if row.test]
-    sizes = [row.labels for row in trained]
+def _compare(rows: Sequence[Row], query: RandomQuery, screen: Screen, *, on_features: bool) -> Beyond:
+    """Random queries of the rounds' sizes, and of more labels where that is quick: one draw at least, more as time allows."""
+    trained = {row.labels: row for row in rows if row.test}
+    more = comparison.further(max(trained), query.pool) if on_features else []
+    sizes, draws = [*trained, *more], comparison.DRAWS_ON_FEATURES if on_features else comparison.DRAWS
+    beyond: Beyond = {size: [] for size in more}
     screen.say(f"For comparison: random queries of {', '.join(map(str, sizes))} labels, trained alike.")
-    done, total = 0, len(sizes) * len(comparison.SEEDS)
+    done, total = 0, len(sizes) * draws
 
     def on_done() -> None:
         nonlocal done
         done += 1
         screen.work("Random queries", done, total)
 
-    for seed in comparison.SEEDS:
+    for seed in range(1, draws + 1):
         began = screen.elapsed
-        for row, value in zip(trained, query.measure(sizes, seed, on_done), strict=True):
-            row.random.append(value)
+        for size, value in zip(sizes, query.measure(sizes, seed, on_done), strict=True):
+            (trained[size].random if size in trained else beyond[size]).append(value)
         if screen.elapsed + (screen.elapsed - began) > SECONDS:
-            return
+            break
+    return beyond
 
 
-def _report(rows: Sequence[Row], project: DemoProject, screen: Screen) -> None:
+def _report(rows: Sequence[Row], beyond: Beyond, project: DemoProject, screen: Screen) -> None:
     name = project_settings().strategy  # the environment's, if it sets one
     strategy = "PT4AL" if name == "pt4al" else name
     screen.console.print()
     screen.console.print(comparison.table(rows, len(project.images.test), strategy))
+    if sentence := comparison.needed(rows, beyond):
+        screen.console.print(Text(sentence, "bold"))
     screen.console.print(Text(comparison.caution(rows, strategy), "italic"))
     screen.console.print(Text(f"\nAll of it took {duration(screen.elapsed)}."))
 

@@ -11,7 +11,7 @@ from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn.weights.download import fetch
-from pt4al_backend.learn.weights.places import hub_address, kept_at, own_name, search
+from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import suits_frozen, with_encoder
@@ -35,9 +35,8 @@ def _chosen(ctx: Context) -> tuple[str, str]:
     if ctx.project.learner:  # ranked by a version that did not choose: it goes on as it began
         return _known(ctx.settings.data_dir / ctx.project.learner), ""
     candidates = AUTO_ENCODERS[ctx.settings.has_gpu]
-    for name in candidates:
-        if search(name, ctx.settings.weights_dir):
-            return name, ""
+    if name := first_there(candidates, ctx.settings.weights_dir):
+        return name, ""
     first = candidates[0]
     problem = "PT4AL_PRETRAINED is off" if ctx.settings.pretrained == "off" else _downloaded(ctx, first)
     if not problem:

@@ -93,3 +93,18 @@ def test_round_without_a_model_is_shown_as_such() -> None:
     text = shown([Row(1, 4, Control(metric="accuracy"))])
     assert "no model" in text
     assert "No model could be compared" in text
+
+
+def rounds(*values: float) -> list[Row]:
+    """Rounds of 20 labels more each, whose random queries are five points behind."""
+    return [Row(number, 20 * number, Control(), {"value": value}, [value - 0.05]) for number, value in enumerate(values, 1)]
+
+
+def test_labels_that_random_queries_need_are_read_off_their_curve() -> None:
+    assert "about 60 labels for it, where these are 40" in comparison.needed(rounds(0.5, 0.7), {80: [0.75, 0.75]})
+    assert "do not get there with 80 labels, where these are 40" in comparison.needed(rounds(0.5, 0.7), {80: [0.6]})
+    assert comparison.needed(rounds(0.5, 0.7), {}) == ""
+
+
+def test_random_queries_go_no_further_than_the_pool() -> None:
+    assert comparison.further(40, 100) == [60, 80]

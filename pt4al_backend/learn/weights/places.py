@@ -5,7 +5,7 @@ That is the folder that ``PT4AL_WEIGHTS_DIR`` names, the caches of torch and of 
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,11 @@ def search(encoder: str, folder: Path | None, *, url: str = "", hub_id: str = ""
     ``url`` is where timm downloads it, and ``hub_id`` its name in Hugging Face's hub, if that is not timm's own there.
     """
     return next(_places(encoder, folder, url, hub_id or f"timm/{encoder}"), None)
+
+
+def first_there(encoders: Iterable[str], folder: Path | None) -> str:
+    """The first of these encoders that has weights on this machine, "" if none has."""
+    return next((encoder for encoder in encoders if search(encoder, folder)), "")
 
 
 def _places(encoder: str, folder: Path | None, url: str, hub_id: str) -> Iterator[Weights]:
