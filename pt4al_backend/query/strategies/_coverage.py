@@ -66,7 +66,8 @@ def cover_greedily(
     among = np.arange(len(features)) if among is None else among
     sampled = _sampled(len(features), rng)
     if len(among) <= MOST_CANDIDATES:
-        return among[_greedy(features[among], covered, features[sampled], weights[sampled], k, kernel)]
+        own_features = features if len(among) == len(features) else features[among]  # hundreds of megabytes are not copied
+        return among[_greedy(own_features, covered, features[sampled], weights[sampled], k, kernel)]
     orders = []
     for part in map(np.sort, np.array_split(rng.permutation(among), -(-len(among) // MOST_CANDIDATES))):
         own = part[_sampled(len(part), rng)]

@@ -11,7 +11,9 @@ def of_unit_length(features: Features) -> Features:
 
     Not scikit-learn's ``normalize``, which takes rows shorter than 1e-6 for zeros.
     """
-    scaled = features / np.maximum(np.abs(features).max(1, keepdims=True, initial=0.0), np.finfo(np.float32).tiny)
+    # from both ends: no copy of all numbers for their absolute values
+    largest = np.maximum(features.max(1, keepdims=True, initial=0.0), -features.min(1, keepdims=True, initial=0.0))
+    scaled: Features = features / np.maximum(largest, np.finfo(np.float32).tiny)
     lengths = np.sqrt(np.einsum("nd,nd->n", scaled, scaled))[:, None]
-    unit: Features = np.divide(scaled, lengths, out=scaled, where=lengths > 0)
-    return unit
+    scaled /= np.where(lengths > 0, lengths, 1)
+    return scaled

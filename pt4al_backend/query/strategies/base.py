@@ -107,7 +107,8 @@ class ModelOutput:
 
         Sums round differently in another order of their terms, so a strategy that computes with features sorts them first.
         """
-        return self.take(np.argsort(ids[self.positions]))
+        own = ids[self.positions]
+        return self if (np.diff(own) > 0).all() else self.take(np.argsort(own))  # large features are not copied for nothing
 
     def take(self, rows: NDArray[np.int64]) -> "ModelOutput":
         """The same of the candidates in these rows, in their order."""
