@@ -195,7 +195,7 @@ def _compute_features(runs: Iterable["Run"], truth: "Truth", device: str) -> Non
 
 
 def _encoder_of(run: "Run") -> str:
-    return run.options.frozen_encoder
+    return run.options.frozen_encoder if run.is_on_features else ""
 
 
 class _TimeIsUp(Exception):

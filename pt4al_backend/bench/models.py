@@ -57,7 +57,7 @@ def models_of(
     folder: Path, truth: Truth, options: ProjectSettings, arm: Arm, query: int, learner: Path | None, device: str
 ) -> Models:
     """Those that a run's settings ask for; ``learner`` is the pretext learner's artefact, if trainings start from it."""
-    if options.frozen_encoder:
+    if plan.on_features(options, truth.task):
         return Heads(truth, options, query, device)
     return Networks(folder, truth, options, arm, query, learner, device)
 

@@ -57,7 +57,8 @@ class Run:
         self, folder: Path, truth: Truth, options: ProjectSettings, rankings: Path, arm: Arm, *, device: str = "auto"
     ) -> None:
         self._folder, self._truth, self._arm, self._device = folder, truth, arm, device
-        self.options = options.model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        self.options = plan.for_task(options, truth.task).model_copy(update={"control_share": 0.0, "reserve_size": 0})
+        self.is_on_features = plan.on_features(self.options, truth.task)
         self._starts_from = self.options.model_copy(update={"pretext": arm.weights or options.pretext})
         self._ranking, self._learner = (
             rankings / job_folders.ranking_name(truth, each, device) for each in (self.options, self._starts_from)
@@ -227,7 +228,7 @@ class Run:
         return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
-        return self.options.init in ("auto", "pretext") and not self.options.frozen_encoder
+        return self.options.init in ("auto", "pretext") and not self.is_on_features
 
     def _seconds_of_ranking(self) -> dict[str, float]:
         """Of the learners that the arm uses, by the name of the part."""

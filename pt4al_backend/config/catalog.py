@@ -178,7 +178,7 @@ DATASETS = Catalog(
 )
 
 
-#: The encoders of the segmenter. Any other name of the setting ``encoder`` is that of a frozen encoder, by timm.
+#: Encoders of the segmenter that are torchvision's. Any other name of the setting ``encoder`` is timm's.
 SEGMENTER_ENCODERS = ("resnet18", "resnet34", "resnet50", "resnet101", "mobilenet_v2")
 
 

@@ -153,20 +153,21 @@ class ProjectSettings(BaseModel):
     encoder: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = Field(
         None,
         max_length=200,
-        pattern=r"^[A-Za-z0-9_.]+$",
-        description="Segmentation: the network under the segmenter, `resnet18`, `resnet34`, `resnet50`, `resnet101` or "
-        "`mobilenet_v2`; empty: resnet101 on a GPU, resnet18 on a CPU. Classification: a pretrained network by its name in timm; "
-        "empty or `auto`: one whose weights are there; `resnet18`, or if there is none: a ResNet-18 that is trained from the "
-        "pretext learner's weights.",
+        pattern=r"^(tu-)?[A-Za-z0-9_.]+$",
+        description="A pretrained network by its name in timm. Classification, empty or `auto`: one whose weights are there; "
+        "`resnet18`, or if there is none: a ResNet-18 that is trained from the pretext learner's weights. Segmentation, empty: "
+        "`resnet101` on a GPU and `resnet18` on a CPU; these, `resnet34`, `resnet50` and `mobilenet_v2` are torchvision's there, "
+        "and `tu-resnet18` is timm's.",
     )
     tuning: Annotated[Literal["auto", "head", "full"], Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = (
         Field(
             "auto",
-            description="Of a pretrained encoder: `head` trains what is on it alone, `full` trains it as well; auto is `head`.",
+            description="Of a pretrained encoder: `head` trains what is on it alone, `full` trains it as well; auto is `head`, "
+            "in segmentation `full`.",
         )
     )
-    architecture: Annotated[Literal["deeplabv3plus", "deeplabv3"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(
-        "deeplabv3plus", description="Segmentation: the segmenter."
+    architecture: Annotated[Literal["deeplabv3plus", "deeplabv3", "dpt"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = (
+        Field("deeplabv3plus", description="Segmentation: the segmenter; on a vision transformer it is always `dpt`.")
     )
     unlabelled: Annotated[Literal["background", "ignore"], Affects.MODEL] = Field(
         "background", description="Segmentation: pixels that nobody gave a class are the background's, or teach nothing."
@@ -198,7 +199,10 @@ class ProjectSettings(BaseModel):
         "cosine", description="Learning rate over time; the paper's is step."
     )
     learning_rate: Annotated[float | None, Affects.LEARNER, Affects.MODEL] = Field(
-        None, gt=0, le=10, description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others."
+        None,
+        gt=0,
+        le=10,
+        description="Highest learning rate; empty: 0.1 for fresh weights, 0.05 for others, a fifth for transformers.",
     )
     minibatch_size: Annotated[int | None, Affects.MODEL] = Field(
         None,
@@ -263,11 +267,11 @@ class ProjectSettings(BaseModel):
     @property
     def pretrained_encoder(self) -> str:
         """The pretrained encoder by its name in timm, "" for none."""
-        return self.encoder if self.encoder and self.encoder not in SEGMENTER_ENCODERS else ""
+        return "" if self.encoder is None or self.encoder in SEGMENTER_ENCODERS else self.encoder.removeprefix("tu-")
 
     @property
     def frozen_encoder(self) -> str:
-        """The pretrained encoder if it stays as it is, "" for none."""
+        """The pretrained encoder if classification leaves it as it is, "" for none."""
         return "" if self.tuning == "full" else self.pretrained_encoder
 
     def rules(self) -> "Rules":

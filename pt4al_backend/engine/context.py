@@ -173,6 +173,7 @@ def connect(resources: Resources, project: Project, lease: Lease) -> Context:
     resources.connections.require(resources.store, project, registration, now=changed)
     options = plan.with_encoder(project_settings(project.params), project.encoder)
     config_xml, reader, waiting = labeling.decide(resources.store, resources.settings, project, options, remote.label_config)
+    options = plan.for_task(options, reader.task)
     plan.require_fit(options, reader.task)
     full_sync_due = time.time() - project.full_sync_at > resources.settings.full_sync_seconds
     if (project.title, project.label_config) != (remote.title, remote.label_config):

@@ -22,6 +22,7 @@ from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
 from pt4al_backend.learn.frozen.heads import L2
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
+from pt4al_backend.query.plan import on_features
 
 #: What a worker does itself, without a child process: up to so many images and coefficients times labels, about a second each.
 MOST_IMAGES = 20_000
@@ -120,7 +121,7 @@ def learn_here(folder: Path) -> bool:
         TrainingImpossible: as ``learn`` says.
     """
     spec = sound_job_of(folder)
-    if not isinstance(spec, LearnSpec) or not spec.settings.frozen_encoder:
+    if not isinstance(spec, LearnSpec) or not on_features(spec.settings, spec.task):
         return False
     with locked(folder, wait=False) as is_free:
         if not is_free:  # an earlier worker's child is at it

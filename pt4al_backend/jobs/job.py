@@ -23,6 +23,7 @@ from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs.folder import RESULT, SPEC
 from pt4al_backend.jobs.spec import JobSpec, parse
 from pt4al_backend.learn.labels.base import LabelSpace, Targets
+from pt4al_backend.query.plan import on_features
 
 Spec = TypeVar("Spec", bound=JobSpec, covariant=True)
 
@@ -60,6 +61,16 @@ class Job(Generic[Spec]):
     def result(self) -> Path:
         """Where the artefact goes."""
         return self.folder / RESULT
+
+    @property
+    def on_features(self) -> bool:
+        """Whether heads are trained on a frozen encoder's features."""
+        return on_features(self.settings, self.spec.task)
+
+    @property
+    def freezes(self) -> bool:
+        """Whether a network is trained on an encoder that stays as it is."""
+        return self.settings.tuning == "head" and not self.on_features
 
     def rows(self, name: str) -> NDArray[np.int64]:
         """An array of rows of the frame file, int64 [n], beside the job."""

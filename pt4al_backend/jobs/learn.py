@@ -47,7 +47,7 @@ def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
         TrainingImpossible: fewer than two classes, an unknown label, a loss that is not finite, or too little memory.
         StoreCorrupt: the frame file or a mask is damaged.
     """
-    if job.settings.frozen_encoder:
+    if job.on_features:
         return frozen.learn(job, report)
     torch.manual_seed(job.settings.seed)
     task = MAIN_TASKS.load(job.spec.task, MainTask)(job.body(), job.spec.classes, job.spec.shape, job.settings)
@@ -98,6 +98,8 @@ def _train(
     """The recipe, what the manifest says of the initial weights, and the seconds that earlier processes worked on it."""
     sources = job.initial_weights(report, job.spec.previous)
     used = sources.init_task(task)
+    if job.freezes:
+        task.body.freeze()
     recipe = task.recipe(len(training_data), job.device, fresh=used is Source.FRESH)
     training = Training(
         trained,

@@ -42,7 +42,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         TrainingImpossible: too few images, or losses that are not finite.
         StoreCorrupt: the frame file or the learner is damaged.
     """
-    if job.settings.frozen_encoder:
+    if job.on_features:
         return frozen.rank(job, report)
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
@@ -90,6 +90,8 @@ def _train_learner(job: NetworkJob[RankSpec], images: StoredImages, report: Repo
     body = job.body()
     sources = job.initial_weights(report)
     used = sources.init_learner(body)
+    if job.freezes:
+        body.freeze()
     learner = PRETEXTS.load(job.settings.pretext or MAIN_TASK_FACTS[job.spec.task].pretext, Pretext)(body)
     training = Training(
         learner,

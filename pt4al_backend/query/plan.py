@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
-from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, SEGMENTER_ENCODERS, STRATEGIES
+from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, STRATEGIES, TaskName
+from pt4al_backend.config.project import ON_NETWORKS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
@@ -129,6 +130,21 @@ def require_fit(settings: ProjectSettings, task: str, where: str = EXTRA_PARAMS)
     )
 
 
+def on_features(settings: ProjectSettings, task: str) -> bool:
+    """Whether heads are trained on a frozen encoder's features; a segmenter's decoder needs more of an encoder than these."""
+    return bool(settings.frozen_encoder) and task != TaskName.SEGMENTATION
+
+
+def for_task(settings: ProjectSettings, task: str) -> ProjectSettings:
+    """The settings as a main task reads them: a segmenter is queried as a network that is trained, on a frozen encoder too."""
+    if on_features(settings, task) or not settings.frozen_encoder:
+        return settings
+    if settings.tuning == "auto":
+        return settings.model_copy(update={"tuning": "full"})
+    rules = ON_NETWORKS._replace(batches=settings.rounds)._asdict()
+    return settings.model_copy(update={name: rule for name, rule in rules.items() if getattr(settings, name) is None})
+
+
 def suits_frozen(settings: ProjectSettings) -> bool:
     """Whether nothing is set that a frozen encoder cannot do, or that speaks of a network that is trained."""
     fields = ProjectSettings.model_fields
@@ -144,16 +160,11 @@ def with_encoder(settings: ProjectSettings, encoder: str) -> ProjectSettings:
 
 
 def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
-    """Refuses an encoder that the main task cannot use, and what cannot be done on a frozen one."""
+    """Refuses what cannot be done without a pretrained encoder, or on a frozen one."""
     if settings.tuning == "head" and not settings.pretrained_encoder:
         what = "Setting 'tuning': 'head' trains what is on a pretrained encoder; 'encoder' names none of timm's."
         raise ConfigError(what, f"Set encoder to a name that `pt4al weights list` prints, or leave tuning at auto. {where}")
-    if task == "segmentation" and settings.pretrained_encoder:
-        names = ", ".join(map(repr, SEGMENTER_ENCODERS))
-        what = f"Setting 'encoder': {settings.pretrained_encoder!r} is none of segmentation's, which are {names}."
-        raise ConfigError(what, where)
-    encoder = settings.frozen_encoder
-    if not encoder:
+    if not on_features(settings, task):
         return
     if strategy_of(settings, settings.batches or settings.rounds).companion:
         key = "sampler" if settings.strategy == "pt4al" else "strategy"
@@ -162,7 +173,8 @@ def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
             f"Choose another, or set 'tuning' to 'full'. {where}",
         )
     if settings.pretext not in (None, "rotation"):
-        what = f"Setting 'pretext': on the frozen encoder {encoder!r} there is rotation alone, not {settings.pretext!r}."
+        encoder, pretext = settings.frozen_encoder, settings.pretext
+        what = f"Setting 'pretext': on the frozen encoder {encoder!r} there is rotation alone, not {pretext!r}."
         raise ConfigError(what, f"Leave 'pretext' empty, or set 'tuning' to 'full'. {where}")
 
 

@@ -1,5 +1,6 @@
-"""Jobs that train a pretrained encoder: where they start, what they leave, and how much each part of the network learns."""
+"""Jobs that train what is on a pretrained encoder, and the encoder too: where they start, and what they leave."""
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pt4al_backend.learn import saved
 from pt4al_backend.progress import Progress, silent
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir
-from tests.support.pools import ARROWS, TAGGED, Pool
+from tests.support.pools import ARROWS, SCENES, TAGGED, Pool
 
 pytestmark = pytest.mark.training
 
@@ -26,12 +27,23 @@ ROWS = np.arange(POOL)
 FIRST = "conv_stem.weight"
 
 
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str, str]]:
+        return open, (str(self.path), "w")
+
+
 class Bench:
-    """A pool of arrows, and jobs on it that train the encoder."""
+    """A pool of arrows, or of scenes, and jobs on it that train the encoder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.store = pools.arrows(folder / "pixels", POOL, SIZE)
+        self.arrows = pools.arrows(folder / "pixels", POOL, SIZE)
+        self.scenes = pools.scenes(folder / "scenes", POOL)
         self.weights = weights_dir(folder / "weights")
 
     @property
@@ -47,8 +59,10 @@ class Bench:
 
     def _done(self, make: Callable[..., Path], name: str, *rows: Any, report: Any = silent, **changes: Any) -> Path:
         settings = {"encoder": ENCODER, "tuning": "full", **changes.pop("settings", {})}
-        given = {"pool": ARROWS, "settings": settings, "weights": self.weights, "shape": (SIZE, SIZE), "stored": (SIZE, SIZE)}
-        folder = make(self.folder / name, self.store, *rows, **{**given, **changes})
+        pool = changes.pop("pool", ARROWS)
+        store, shape = (self.scenes, pool.shape) if pool is SCENES else (self.arrows, (SIZE, SIZE))
+        given = {"pool": pool, "settings": settings, "weights": self.weights, "shape": shape, "stored": shape}
+        folder = make(self.folder / name, store, *rows, **{**given, **changes})
         work(NetworkJob.read(folder), report)
         return folder / "result"
 
@@ -101,11 +115,11 @@ def test_fresh_weights_need_no_file(bench: Bench, tmp_path: Path, monkeypatch: p
         bench.rank("other")
 
 
-@pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)
+@pytest.mark.parametrize("pool", [ARROWS, TAGGED, SCENES], ids=lambda pool: pool.task)
 def test_ranking_and_model_are_whole(bench: Bench, pool: Pool) -> None:
     ranked = bench.rank(pool=pool, outputs=["features"])
     assert np.isfinite(np.load(ranked / "losses.npy")).all()
-    assert np.load(ranked / "features.npy").shape == (POOL, 256)
+    assert np.load(ranked / "features.npy").shape == (POOL, 64 if pool is SCENES else 256)
     learned = bench.learn(pool=pool, learner=ranked)
     assert artefacts.manifest(learned)["control"]["total"] == 12
     with np.load(learned / "candidates.npz", allow_pickle=False) as arrays:
@@ -123,3 +137,59 @@ def test_licence_and_file_are_said(bench: Bench) -> None:
     said: list[Progress] = []
     bench.learn(report=said.append)
     assert any(ENCODER in each.note and "licence apache-2.0" in each.note for each in said)
+
+
+@pytest.mark.parametrize("pretext", ["rotation", "colorization"])
+def test_pretext_of_segmentation_starts_from_the_encoders_weights(bench: Bench, pretext: str) -> None:
+    ranked = bench.rank(pool=SCENES, settings={"pretext": pretext, **TINY})
+    assert artefacts.manifest(ranked)["init"] == "pretrained"
+    torch.testing.assert_close(first_layer(saved.load_learner(ranked).body), bench.given, rtol=1e-3, atol=1e-4)
+
+
+def test_segmenter_with_the_librarys_prefix_is_on_timms_encoder(bench: Bench) -> None:
+    learned = bench.learn(pool=SCENES, settings={"encoder": f"tu-{ENCODER}", "tuning": "auto"})
+    manifest = artefacts.manifest(learned)
+    assert manifest["network"]["encoder"] == ENCODER
+    assert manifest["init"] == "pretrained"
+    assert not torch.equal(first_layer(saved.load_model(learned).task.body), bench.given)
+
+
+def test_vision_transformer_segments(bench: Bench) -> None:
+    encoder = "test_vit.r160_in1k"
+    weights_dir(bench.weights, encoder)
+    ranked = bench.rank(pool=SCENES, settings={"encoder": encoder, "pretext": "colorization"})
+    learned = bench.learn(pool=SCENES, learner=ranked, settings={"encoder": encoder})
+    assert artefacts.manifest(learned)["control"]["metric"] == "mIoU"
+
+
+def test_frozen_encoder_under_a_segmenter_stays_as_it_is_in_both_trainings(bench: Bench) -> None:
+    settings = {"tuning": "head", "pretext": "colorization"}
+    ranked = bench.rank(pool=SCENES, settings=settings)
+    learned = bench.learn(pool=SCENES, learner=ranked, settings=settings)
+    given = load_file(bench.weights / f"{ENCODER}.safetensors")
+    for body in (saved.load_learner(ranked).body, saved.load_model(learned).task.body):
+        own = body.net.state_dict()
+        assert all(torch.equal(value, given[name]) for name, value in own.items())
+
+
+def test_segmenter_without_weights_says_where_to_get_them(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    bench.weights = tmp_path
+    with pytest.raises(TrainingImpossible, match=r"no weights of the encoder.*PT4AL_WEIGHTS_DIR"):
+        bench.learn(pool=SCENES)
+
+
+@pytest.mark.parametrize("content", ["code", "cut", "another"])
+def test_file_with_other_things_than_the_encoders_weights_is_refused_and_runs_nothing(bench: Bench, content: str) -> None:
+    file, trap = bench.weights / f"{ENCODER}.safetensors", bench.folder / "trapped"
+    if content == "code":
+        file.rename(file.with_suffix(".gone"))
+        (bench.weights / f"{ENCODER}.pth").write_bytes(pickle.dumps(Trap(trap)))
+    elif content == "cut":
+        file.write_bytes(file.read_bytes()[:5000])
+    else:
+        weights_dir(bench.folder, "test_resnet.r160_in1k")
+        (bench.folder / "test_resnet.r160_in1k.safetensors").rename(file)
+    with pytest.raises(TrainingImpossible, match=r"holds no weights of.*Delete the file"):
+        bench.learn(pool=SCENES)
+    assert not trap.exists()

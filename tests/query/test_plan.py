@@ -18,6 +18,7 @@ from pt4al_backend.query.plan import (
     arrange,
     choose,
     fit_schedule,
+    for_task,
     require_fit,
     scores_after,
     strategy_of,
@@ -178,7 +179,6 @@ def test_strategy_that_needs_posteriors_of_images_is_refused_with_those_that_wor
 @pytest.mark.parametrize(
     ("settings", "task", "problem"),
     [
-        ({}, "segmentation", "'encoder': 'tf_efficientnet_lite0' is none of segmentation's"),
         ({"strategy": "vaal"}, "classification", "'strategy': 'vaal' trains a network"),
         ({"sampler": "normalised_confidence"}, "classification", "'sampler': 'normalised_confidence' trains a network"),
         ({"pretext": "jigsaw"}, "classification", "'pretext': on the frozen encoder .* not 'jigsaw'"),
@@ -190,6 +190,16 @@ def test_what_a_frozen_encoder_cannot_do_is_refused(settings: dict[str, str], ta
     require_fit(ProjectSettings(encoder="tf_efficientnet_lite0"), "classification")
     if task == "classification":
         require_fit(ProjectSettings(encoder="tf_efficientnet_lite0", tuning="full", **settings), task)
+
+
+@pytest.mark.parametrize("tuning", ["auto", "head", "full"])
+def test_segmenter_on_a_pretrained_encoder_is_queried_as_any_network(tuning: str) -> None:
+    settings = ProjectSettings(encoder="tf_efficientnet_lite0", tuning=tuning)
+    require_fit(settings.model_copy(update={"strategy": "vaal", "pretext": "colorization"}), "segmentation")
+    read = for_task(settings, "segmentation")
+    assert read.rules()[:2] == ProjectSettings().rules()[:2]
+    assert fit_schedule(1000, read) == fit_schedule(1000, ProjectSettings())
+    assert for_task(settings, "classification") == settings
 
 
 @pytest.mark.parametrize("encoder", [None, "resnet18"])

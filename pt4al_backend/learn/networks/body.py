@@ -7,7 +7,7 @@ preprocessing.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -46,18 +46,23 @@ class ResNetForm:
 IMAGENET = ResNetForm("imagenet", 64)
 
 
+Architecture = Literal["deeplabv3plus", "deeplabv3", "dpt"]
+#: Pixels of the image for one of the last feature map, along a side, that a segmenter wants.
+STRIDES: Mapping[Architecture, int] = {"deeplabv3plus": 16, "deeplabv3": 8, "dpt": 32}
+
+
 @dataclass(frozen=True)
 class EncoderForm:
     """An encoder's form; the ``architecture`` of the segmenter on it decides how far it shrinks an image."""
 
     encoder: str
-    architecture: Literal["deeplabv3plus", "deeplabv3"]
+    architecture: Architecture
     kind: Literal["encoder"] = "encoder"
 
     @property
     def stride(self) -> int:
         """Pixels of the image for one of the last feature map, along a side."""
-        return 16 if self.architecture == "deeplabv3plus" else 8
+        return STRIDES[self.architecture]
 
     @property
     def imagenet(self) -> str | None:
@@ -67,10 +72,16 @@ class EncoderForm:
 
 @dataclass(frozen=True)
 class TimmForm:
-    """A network of timm's, by its name there with the tag of its weights."""
+    """A network of timm's, by its name there with the tag of its weights; ``architecture`` is a segmenter's, if one is on it."""
 
     encoder: str
+    architecture: Architecture | Literal[""] = ""
     kind: Literal["timm"] = "timm"
+
+    @property
+    def stride(self) -> int:
+        """Pixels of the image for one of the last feature map, along a side, where the network can be dilated to that."""
+        return STRIDES[self.architecture] if self.architecture else max(STRIDES.values())
 
     @property
     def imagenet(self) -> str | None:
@@ -89,13 +100,24 @@ class Body(nn.Module, ABC):
     form: Form
     features: int
     widths: tuple[int, ...]  #: channels of ``maps``
+    strides: tuple[int, ...]  #: pixels of the image for one of each of ``maps``, along a side
     #: What each of ``levels`` learns at, of the learning rate of the level above it, once it has weights from elsewhere.
     layer_decay: ClassVar[float] = 1.0
+    rate_share: float = 1.0  #: of the learning rate that networks with batch normalisation stand
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self._is_frozen = False
+
+    def freeze(self) -> None:
+        """Keeps weights and statistics as they are, whatever is trained on it."""
+        self._is_frozen = True
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(mode and not self._is_frozen)
 
     def normalised(self, images: Tensor) -> Tensor:
         """Pixels [n, 3, H, W] in 0..255 as the network's first layer expects them: float32, by ImageNet's mean and deviation."""

@@ -3,8 +3,9 @@
 Both begin with atrous spatial pyramid pooling (ASPP): a 1x1 convolution, three dilated 3x3 convolutions and the image's mean,
 side by side, over the last feature map. V3 has one more convolution after it, on a map of 1/8 of the image's sides; V3+ adds an
 earlier map of 1/4 to one of 1/16, and its 3x3 convolutions are separable. The dilations are those that both papers give for
-their stride. Not as there, but as in segmentation-models-pytorch: dropout after the pyramid, and no batch normalisation within
-a separable convolution. The weights have that library's names, so that models saved with its decoders load.
+their stride, and smaller ones where an encoder cannot be dilated and shrinks 32 times. Not as there, but as in
+segmentation-models-pytorch: dropout after the pyramid, and no batch normalisation within a separable convolution. The weights
+have that library's names, so that models saved with its decoders load.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ CHANNELS, EARLY_CHANNELS = 256, 48
 #: Part of the pyramid's channels that training leaves out at random.
 DROPOUT = 0.5
 #: Dilations of the parallel convolutions, by the stride of the map that they see.
-DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18)}
+DILATIONS = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
 
 class _NormOfPooled(nn.BatchNorm2d):
@@ -62,10 +63,14 @@ class _Pyramid(nn.Module):
 
 
 class DeepLabV3(nn.Module):
-    """The last of ``maps``, [m, channels[-1], h, w], to [m, CHANNELS, h, w]."""
+    """The last of ``maps``, [m, channels[-1], h, w], to [m, CHANNELS, h, w].
+
+    ``tile`` is what an image's sides have to be multiples of.
+    """
 
     def __init__(self, channels: Sequence[int], stride: int) -> None:
         super().__init__()
+        self.tile = stride
         self.aspp = _Pyramid(channels[-1], DILATIONS[stride], separable=False)
         self.conv, self.bn, self.relu = _normed(_conv(CHANNELS, CHANNELS, 3))
 
@@ -75,18 +80,22 @@ class DeepLabV3(nn.Module):
 
 
 class DeepLabV3Plus(nn.Module):
-    """The last of ``maps``, [m, channels[-1], h, w], and the third, of four times its sides, to [m, CHANNELS, 4 h, 4 w]."""
+    """The last of ``maps``, [m, channels[-1], h, w], and the first, [m, channels[0], H, W], to [m, CHANNELS, H, W].
+
+    ``tile`` is what an image's sides have to be multiples of.
+    """
 
     def __init__(self, channels: Sequence[int], stride: int) -> None:
         super().__init__()
+        self.tile = stride
         pyramid = _Pyramid(channels[-1], DILATIONS[stride], separable=True)
         self.aspp = nn.Sequential(pyramid, *_normed(_separable(CHANNELS, CHANNELS)))
-        self.block1 = _normed(_conv(channels[2], EARLY_CHANNELS), channels=EARLY_CHANNELS)
+        self.block1 = _normed(_conv(channels[0], EARLY_CHANNELS), channels=EARLY_CHANNELS)
         self.block2 = _normed(_separable(CHANNELS + EARLY_CHANNELS, CHANNELS))
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        high = F.interpolate(self.aspp(maps[-1]), scale_factor=4, mode="bilinear", align_corners=True)
-        decoded: Tensor = self.block2(torch.cat([high, self.block1(maps[2])], 1))
+        high = F.interpolate(self.aspp(maps[-1]), maps[0].shape[2:], mode="bilinear", align_corners=True)
+        decoded: Tensor = self.block2(torch.cat([high, self.block1(maps[0])], 1))
         return decoded
 
 

@@ -46,6 +46,7 @@ class ResNet18(Body):
         self.widths = (width, 2 * width, 4 * width, 8 * width)
         self.features = self.widths[-1]
         small = form.stem == "small"
+        self.strides = (1, 2, 4, 8) if small else (4, 8, 16, 32)
         self.conv1 = nn.Conv2d(3, width, 3, 1, 1, bias=False) if small else nn.Conv2d(3, width, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)

@@ -43,7 +43,7 @@ class Pretext(Objective):
         return Recipe(
             epochs=settings.pretext_epochs,
             minibatch_size=limit_minibatch(64 if device.type == "cpu" else 256, images),
-            learning_rate=settings.learning_rate or (self.rate if fresh else self.rate / 10),
+            learning_rate=settings.learning_rate or self.body.rate_share * (self.rate if fresh else self.rate / 10),
             warmup=0.3,
             layer_decay=1.0 if fresh else self.body.layer_decay,
         )

@@ -67,16 +67,16 @@ class MainTask(Trainable, LabelSpace):
     def recipe(self, images: int, device: torch.device, *, fresh: bool) -> Recipe:
         """How ``images`` labelled images are learned; ``fresh`` is False if the body has weights from elsewhere.
 
-        The paper's optimiser; highest learning rate 0.1 for fresh weights, 0.05 for others. With few labels ``limit_minibatch``
-        makes the minibatches smaller and, where ``epochs`` is not set, ``extend_epochs`` adds epochs. The paper's step schedule
-        has no warm-up.
+        The paper's optimiser; highest learning rate 0.1 for fresh weights, 0.05 for others, of vision transformers a fifth. With
+        few labels ``limit_minibatch`` makes the minibatches smaller and, where ``epochs`` is not set, ``extend_epochs`` adds
+        epochs. The paper's step schedule has no warm-up.
         """
         settings = self._settings
         size = limit_minibatch(settings.minibatch_size or self.minibatch_size, images)
         return Recipe(
             epochs=settings.epochs or extend_epochs(100 if device.type == "cuda" else 30, images, size),
             minibatch_size=size,
-            learning_rate=settings.learning_rate or (0.1 if fresh else 0.05),
+            learning_rate=settings.learning_rate or self.body.rate_share * (0.1 if fresh else 0.05),
             schedule=settings.schedule,
             warmup=0.05 if settings.schedule == "cosine" else 0.0,
             layer_decay=1.0 if fresh else self.body.layer_decay,

@@ -31,8 +31,8 @@ from pt4al_backend.learn.labels import iou
 from pt4al_backend.learn.labels.base import Answer, Confidences, Metrics, Targets, require_finite
 from pt4al_backend.learn.labels.classes import balanced_weights, require_two_classes
 from pt4al_backend.learn.minibatches import Data, Minibatch
-from pt4al_backend.learn.networks import Body, EncoderForm, Form, pooled
-from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
+from pt4al_backend.learn.networks import Body, EncoderForm, Form, TimmForm, pooled
+from pt4al_backend.learn.networks.segmenter import Segmenter
 from pt4al_backend.learn.stored_images import StoredPairs
 from pt4al_backend.learn.tasks.base import Losses, MainTask
 from pt4al_backend.learn.tasks.target_masks import TargetMasks
@@ -75,12 +75,12 @@ class Segmentation(MainTask):
 
     @staticmethod
     def form(_shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
-        """The paper's ResNet-101 on a GPU and ResNet-18 on a CPU unless set."""
+        """A pretrained encoder if one is set, else the paper's ResNet-101 on a GPU and ResNet-18 on a CPU."""
+        if settings.pretrained_encoder:
+            return TimmForm(settings.pretrained_encoder, settings.architecture)
         return EncoderForm(settings.encoder or ("resnet101" if device.type == "cuda" else "resnet18"), settings.architecture)
 
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
-        if not isinstance(body, Encoder):
-            raise TypeError("segmentation needs an encoder")
         self.body, self.classes, self._shape, self._settings = body, classes, shape, settings
         self.model = Segmenter(body, len(classes))
         self._weights: Tensor | None = None

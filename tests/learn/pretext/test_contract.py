@@ -55,7 +55,7 @@ class Light(nn.Module):
 
     features = 32
     form = None
-    layer_decay = 1.0
+    layer_decay = rate_share = 1.0
 
     def __init__(self) -> None:
         super().__init__()

@@ -119,10 +119,3 @@ def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
         with pytest.raises(TrainingImpossible, match="the file that came is damaged"):
             obtain(encoder, None, "auto", print)
         assert found(encoder, None) is None
-
-
-def test_images_that_patches_do_not_tile_are_refused_with_a_size_that_they_do() -> None:
-    network = TimmEncoder(TimmForm("vit_tiny_patch16_224.augreg_in21k_ft_in1k"))
-    network.require_shape((32, 48))
-    with pytest.raises(ConfigError, match=r"16 x 16 pixels.*image_size.*such as 96"):
-        network.require_shape((98, 98))
