@@ -35,6 +35,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
     """A running PostgreSQL, shared by the session."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
     if databases.postgresql_bin() is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
     with databases.postgresql() as url:

@@ -227,6 +227,7 @@ def test_last_error_comes_with_its_remedy(world: World) -> None:
 
 
 def test_redis_and_database_are_tried_without_showing_passwords(settings: ServerSettings) -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
     urls = {
         "redis_url": f"redis://:a-secret-word@127.0.0.1:{free_port()}/0",
         "database_url": f"postgresql+psycopg://pt4al:a-secret-word@127.0.0.1:{free_port()}/pt4al",

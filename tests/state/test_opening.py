@@ -25,6 +25,7 @@ def test_damaged_state_is_named_with_files_to_delete(settings: ServerSettings) -
 
 
 def test_database_that_does_not_answer_may_be_waited_for() -> None:
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
     with pytest.raises(StateAway) as caught:
         open_store(ServerSettings(database_url="postgresql://user:secret@127.0.0.1:9/state"))
     assert "secret" not in str(caught.value)
