@@ -16,7 +16,7 @@ from pt4al_backend.errors import PT4ALError
 
 #: Offline measurements first, while no server runs beside them.
 OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking")
-ROWS = (*OFFLINE, "publishing", "acknowledgement", "turnaround", "memory")
+ROWS = (*OFFLINE, "publishing", "acknowledgement", "turnaround", "memory", "features")
 
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)

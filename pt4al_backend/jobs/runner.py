@@ -17,8 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.failure import Failure
-from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, result_of
+from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, job_of, result_of
 from pt4al_backend.jobs.head import learn_here
+from pt4al_backend.jobs.spec import RankSpec
+from pt4al_backend.learn.frozen.heads import warm_up
 from pt4al_backend.processes import lines_of
 from pt4al_backend.progress import Progress, Report
 
@@ -73,6 +75,7 @@ class LocalRunner:
                 if failure.damaged:
                     raise StoreCorrupt(failure.error, failure.remedy, part=failure.damaged)
                 raise TrainingImpossible(failure.error, failure.remedy)
+            _expect_heads(folder)
             if status > 0:
                 raise TrainingImpossible(
                     f"The training process ended with status {status}: {tail}", f"Its log is {folder / LOG}."
@@ -83,6 +86,13 @@ class LocalRunner:
             f"The training process was killed {RESTARTS + 1} times.",
             "Short of memory? Lower minibatch_size or image_size.",
         )
+
+
+def _expect_heads(folder: Path) -> None:
+    """Prepares for the heads that follow a ranking on a frozen encoder: their queue is waited for, the ranking's end is not."""
+    spec = job_of(folder)
+    if isinstance(spec, RankSpec) and spec.settings.frozen_encoder:
+        warm_up()
 
 
 def _run_once(folder: Path, on_progress: Report, on_tick: OnTick) -> tuple[int, Failure | None, str]:

@@ -1,5 +1,6 @@
 """One project's first round on a backend of its own: connected, ranked, labelled, trained, served in a new order."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -69,16 +70,19 @@ class Life:
     """A project of ``tasks`` pictures. Every step is taken when it is first asked for, after those before it.
 
     Args:
-        epochs: of the pretext learner: the turnaround does not depend on them.
+        extra_params: the project's settings. The turnaround does not depend on ``pretext_epochs``.
         stack: ends the processes, at the latest.
     """
 
-    def __init__(self, site: Site, tasks: int, folder: Path, epochs: int, stack: ExitStack) -> None:
+    def __init__(self, site: Site, tasks: int, folder: Path, extra_params: Json, stack: ExitStack) -> None:
         self.site = site
         self.tasks = tasks
         self._folder = folder
         self._stack = stack.enter_context(ExitStack())
-        self.extra_params: Json = {"pretext_epochs": epochs}
+        self.extra_params = extra_params
+        self.seconds_to_first_query = (
+            0.0  #: from connecting the backend to a query that knows the ranking, once ``turn`` is there
+        )
 
     @cached_property
     def backend(self) -> str:
@@ -94,6 +98,7 @@ class Life:
         for start in range(0, self.tasks, IMPORTED_AT_ONCE):
             numbers = range(start, min(start + IMPORTED_AT_ONCE, self.tasks))
             self._ids += lead.import_tasks(self.project, [{"data": {"image": self.site.served.address(k)}} for k in numbers])
+        self._connected = time.monotonic()
         lead.connect_backend(self.project, backend, extra_params=self.extra_params)
         return backend
 
@@ -171,8 +176,9 @@ class Life:
     @cached_property
     def turn(self) -> Turn:
         """The turnaround from round 1 to round 2; the annotators' labels come while nothing else runs."""
-        self.start_training()
+        assert self.backend  # noqa: S101 - starts it
         wait_until(lambda: self._is_served(1) and self._state.phase == "labelling", PATIENCE, "round 1 is ranked and served")
+        self.seconds_to_first_query = time.monotonic() - self._connected
         answered = self._store.answers(self.project)
         query = [pick.task_id for pick in self._store.picks(self.project, 1) if pick.kind != PickKind.RESERVE]
         waiting = [task_id for task_id in query if task_id not in answered]

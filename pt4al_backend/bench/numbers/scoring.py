@@ -48,8 +48,8 @@ def _ranking(bench: Workbench, side: int, share: float) -> Line:
     with FrameFile(stored(bench, frame, count), frame) as frames:
         images = StoredImages(frames, np.arange(count), Centre(shape))
         views = [rotations(part) for (part,) in decoded(images, count, together)]
-        product, bare = _times(lambda: score(learner, images, together, device=device), learner.model, views, device)
-    return _line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
+        product, bare = times(lambda: score(learner, images, together, device=device), learner.model, views, device)
+    return line(f"pretext scoring at {shape[0]} px", count, product, bare, "4 views each")
 
 
 def _segmentation(bench: Workbench, side: int, share: float) -> Line:
@@ -65,10 +65,10 @@ def _segmentation(bench: Workbench, side: int, share: float) -> Line:
     with FrameFile(stored(bench, frame, count), frame) as frames:
         images = StoredImages(frames, np.arange(count), Centre(shape))
         views = [part for (part,) in decoded(images, count, together)]
-        product, bare = _times(
+        product, bare = times(
             lambda: infer(task.model, task.predict, images, together, take, device=device), task.model, views, device
         )
-    return _line(f"segmentation scoring at {shape[1]} x {shape[0]} px", count, product, bare, f"{len(CLASSES)} classes")
+    return line(f"segmentation scoring at {shape[1]} x {shape[0]} px", count, product, bare, f"{len(CLASSES)} classes")
 
 
 def place(task: str, side: int) -> tuple[torch.device, Shape, Shape]:
@@ -98,7 +98,7 @@ def decoded(data: Data, count: int, together: int) -> list[Minibatch]:
     return [data.minibatch(part, rng) for part in np.split(np.arange(count), range(together, count, together))]
 
 
-def _times(
+def times(
     work: Callable[[], object], model: nn.Module, views: list[Tensor], device: torch.device
 ) -> tuple[list[float], list[float]]:
     """Seconds of the product's work and of the forward pass alone, in turns."""
@@ -121,7 +121,7 @@ def _forward(model: nn.Module, views: list[Tensor], device: torch.device) -> flo
     return time.perf_counter() - began
 
 
-def _line(what: str, count: int, product: list[float], bare: list[float], of: str) -> Line:
+def line(what: str, count: int, product: list[float], bare: list[float], of: str) -> Line:
     share = 100 * median(b / p for b, p in zip(bare, product, strict=True))
     speeds = f"{count / median(product):,.0f} against {count / median(bare):,.0f} images/s, {of}, n = {count:,}"
     return Line(f"{what}, share of the bare forward pass's speed", share, "%", BOUND_PERCENT, at_least=True, note=speeds)

@@ -15,6 +15,10 @@ from pt4al_backend.bench.numbers.pictures import Pictures, picture_server
 #: Images that the pretext learner is trained on while one webhook of a series is answered, and more than that.
 IMAGES_PER_REQUEST = 40
 
+#: Of which the extra ``encoder`` installs the weights.
+ENCODER = "tf_efficientnet_lite0.in1k"
+SMALL_QUERY = 20
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -58,12 +62,18 @@ class Workbench:
     def large(self) -> Life:
         """The life of a project with the large pool; its pretext training outlasts the requests that are measured beside it."""
         epochs = 1 + IMAGES_PER_REQUEST * self.sizes.requests // self.sizes.large
-        return Life(self.site, self.sizes.large, self.folder / "large", epochs, self._stack)
+        return Life(self.site, self.sizes.large, self.folder / "large", {"pretext_epochs": epochs}, self._stack)
 
     @cached_property
     def small(self) -> Life:
         """The life of a project with the small pool."""
-        return Life(self.site, self.sizes.small, self.folder / "small", 3, self._stack)
+        return Life(self.site, self.sizes.small, self.folder / "small", {"pretext_epochs": 3}, self._stack)
+
+    @cached_property
+    def on_features(self) -> Life:
+        """The life of a project with the large pool on a pretrained encoder, whose rounds are small."""
+        params = {"encoder": ENCODER, "query_size": SMALL_QUERY}
+        return Life(self.site, self.sizes.large, self.folder / "features", params, self._stack)
 
     @property
     def label_studio(self) -> str:

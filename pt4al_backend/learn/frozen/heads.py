@@ -125,6 +125,11 @@ class LinearHead:
         return same / DROPS
 
 
+def warm_up() -> None:
+    """Imports what the first head would wait a second for."""
+    import sklearn.linear_model  # noqa: F401
+
+
 def _logistic(
     features: NDArray[np.float32], targets: NDArray[Any], *, balanced: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
