@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.strategies._lengths import of_unit_length
 
@@ -100,10 +101,11 @@ def _greedy(features: Features, covered: Features, sampled: Features, weights: W
 
     bounds = np.concatenate([gains(block) for block in blocks(len(points))] or [np.empty(0, np.float32)])
     picks = np.empty(max(0, min(k, len(points))), np.int64)
-    for place in range(len(picks)):
-        pick = picks[place] = _largest(bounds, gains)
-        np.maximum(cover, values[pick : pick + 1][0], out=cover)
-        bounds[pick] = -np.inf
+    with threadpool_limits(1):  # threads would wait for each other at each of many small products
+        for place in range(len(picks)):
+            pick = picks[place] = _largest(bounds, gains)
+            np.maximum(cover, values[pick : pick + 1][0], out=cover)
+            bounds[pick] = -np.inf
     return picks
 
 

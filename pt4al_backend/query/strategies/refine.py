@@ -14,7 +14,7 @@ from pt4al_backend.query.strategies.uncertainty import Uncertainty
 
 #: How often the pool is filtered, the queries of each rule at each time, and the share of what is left that each of them sees.
 DEPTH, QUERIES, SHARE = 3, 5, 0.4
-#: Most tasks that a query of a rule sees, unless it is larger.
+#: Most tasks that a query of a rule sees, unless these are less than twice as many as it takes.
 MOST_SEEN = 2_000
 
 
@@ -48,7 +48,7 @@ class Refine(Covering):
 
     def _filtered(self, output: ModelOutput, left: NDArray[np.int64], size: int, request: Request) -> NDArray[np.int64]:
         """Those indices of ``left`` int64[m] that a rule queries, ascending."""
-        seen = min(len(left), max(size, min(MOST_SEEN, math.ceil(SHARE * len(left)))))
+        seen = min(len(left), max(2 * size, min(MOST_SEEN, math.ceil(SHARE * len(left)))))
         found = [left[:0]]
         for rule in self._rules(output):
             for _ in range(QUERIES):
