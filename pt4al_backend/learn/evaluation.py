@@ -4,9 +4,8 @@ What strategies need beside confidences is kept as float16, half of the memory o
 
 Masks are kept of those candidates that are likely to be queried. Where a sampler chooses, these are the least confident by it.
 What companions choose is known only afterwards, but they draw ``SUBSET`` candidates, and all of these keep their mask.
-What covers the whole of a larger pool by features (``core_set``, ``badge``, ``typiclust``, ``herding`` and PT4AL's sampler of
-that name), or a larger batch of PT4AL's (``k_center``, ``normalised_confidence``), can query a task without one: its prediction
-shows no regions.
+What compares the whole of a larger pool by features (every ``Covering``, and PT4AL's sampler ``herding``), or a larger batch of
+PT4AL's (``k_center``, ``normalised_confidence``), can query a task without one: its prediction shows no regions.
 """
 
 from heapq import heappush, heapreplace

@@ -15,6 +15,7 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import STRATEGIES
+from pt4al_backend.learn.frozen.heads import DROPS
 from pt4al_backend.query.confidence import confidences
 from pt4al_backend.query.plan import (
     StoredOutput,
@@ -40,7 +41,8 @@ def measure(_: Workbench) -> list[Line]:
     posteriors = rng.dirichlet(np.ones(CLASSES), POOL)
     centres = rng.normal(size=(CLASSES, FEATURES))
     features, labelled = (_near(centres, count, rng) for count in (POOL, LABELLED))
-    known = StoredOutput(ids, confidences(posteriors), np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
+    scores = {**confidences(posteriors), "drop_consistency": rng.integers(0, DROPS + 1, POOL) / DROPS}
+    known = StoredOutput(ids, scores, np.full(POOL, ""), features, labelled, posteriors.astype(np.float16))
     covering = [{"strategy": name} for name in STRATEGIES if "features" in needs_of(project_settings({"strategy": name}))]
     return [_measure(project_settings(each), pool, known) for each in ({}, {"sampler": "k_center"}, *covering)]
 
