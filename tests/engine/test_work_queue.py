@@ -117,6 +117,17 @@ def test_foreign_messages_are_dropped_and_run_nothing(
     assert not [line for line in worked(tmp_path) if line.startswith("5")]
 
 
+def test_request_is_worked_on_whatever_others_wrote_beside_it(
+    settings: ServerSettings, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    queue = WorkQueue(settings)
+    for key in queue._huey._revoke_keys(queue._reconcile.s(7, False)):
+        queue._huey.storage.put_data(key, b"no message")
+    queue.request(7)
+    request.getfixturevalue("worker")
+    wait_until(lambda: "7 False" in worked(tmp_path), 30, "the request is worked on")
+
+
 def test_messages_are_json(settings: ServerSettings) -> None:
     queue = WorkQueue(settings)
     queue.request(7)
