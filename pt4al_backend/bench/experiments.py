@@ -257,6 +257,12 @@ ON_FEATURES = (
     *(Arm(f"PT4AL, {batches} batches, herding", {**HERDING, "batches": batches}) for batches in (2, 3, 5, 10)),
     Arm("PT4AL, 3 batches, hardest first", {**HERDING, "batches": 3, "batch_order": "hard_first"}),
 )
+#: Under a segmenter, of the same random labels: from fresh weights, from pretrained ones, and with the encoder as it came.
+UNDER_A_SEGMENTER = (
+    Arm("random", {"strategy": "random", "init": "fresh", "tuning": "full"}),
+    Arm("pretrained", {"strategy": "random", "init": "auto", "tuning": "full"}),
+    Arm("pretrained, frozen", {"strategy": "random", "init": "auto", "tuning": "head"}),
+)
 
 
 EXPERIMENTS = {
@@ -287,6 +293,14 @@ EXPERIMENTS = {
         seeds=10,
         settings={"encoder": ENCODER},
         redraw=True,
+    ),
+    "encoders": Experiment(
+        "A segmenter's encoder: fresh, pretrained or frozen (not in the paper)",
+        "camvid",
+        UNDER_A_SEGMENTER,
+        task="segmentation",
+        seeds=3,
+        settings={"encoder": ENCODER},
     ),
     "initial-weights": Experiment("Initial weights crossed with query rules (not in the paper)", "cifar10", _by_weights()),
 }

@@ -228,7 +228,8 @@ class Run:
         return "pretext_features" in self._strategy.needs and not self._arm.blind
 
     def _starts_from_learner(self) -> bool:
-        return self.options.init in ("auto", "pretext") and not self.is_on_features
+        start = ("pretext",) if self.options.pretrained_encoder else ("auto", "pretext")
+        return self.options.init in start and not self.is_on_features
 
     def _seconds_of_ranking(self) -> dict[str, float]:
         """Of the learners that the arm uses, by the name of the part."""

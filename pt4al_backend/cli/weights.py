@@ -14,16 +14,18 @@ app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, fo
 
 
 @app.command("list")
-def list_() -> None:
-    """Prints some encoders, their licences, and where their weights are."""
-    from pt4al_backend.learn.networks.timm_encoder import facts_of
+def list_(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of encoders in timm; without any, some worth a try.")] = None,
+) -> None:
+    """Prints encoders, their licences, and where their weights are."""
+    from pt4al_backend.learn.networks.timm_encoder import licence_of
     from pt4al_backend.learn.weights.pretrained import found
 
     settings = read_server_settings()
-    for name in ENCODERS:
+    for name in names or ENCODERS:
         weights = found(name, settings.weights_dir)
         where = f"in {weights.file} ({weights.source})" if weights else "not on this machine"
-        out.print(f"{name}: {facts_of(name).license or 'unknown licence'}, {where}", soft_wrap=True)
+        out.print(f"{name}: {licence_of(name)}, {where}", soft_wrap=True)
 
 
 @app.command()

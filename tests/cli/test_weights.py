@@ -32,3 +32,8 @@ def test_fetch_of_an_encoder_that_nobody_knows_names_the_nearest(run: Any, tmp_p
     assert result.exit_code == 1
     assert repr(ENCODER) in result.stderr
     assert not (tmp_path / "weights").exists()
+
+
+def test_list_of_a_named_encoder_says_whether_its_licence_forbids_commercial_use(run: Any) -> None:
+    (line,) = run("weights", "list", "convnextv2_atto.fcmae").output.splitlines()
+    assert line.startswith("convnextv2_atto.fcmae: cc-by-nc-4.0, which forbids commercial use, ")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
@@ -160,3 +161,15 @@ def test_several_choices_are_learned_on_a_frozen_encoder(bench: Bench) -> None:
     truths = TAGGED.labels(bench.folder, ROWS[: len(labels)]).tolist()
     assert labels == truths  # the candidates are among the images that it learned
     assert artefacts.manifest(result)["control"]["metric"] == "mAP"
+
+
+def test_features_that_are_no_finite_numbers_are_refused(bench: Bench) -> None:
+    file = bench.weights / f"{ENCODER}.safetensors"
+    given = load_file(file)
+    given["conv_stem.weight"] *= 1e30
+    given["blocks.0.0.conv.weight"] *= 1e30
+    for name in [each for each in given if each.endswith("running_var")]:
+        given[name].fill_(1e-30)  # so that nothing brings what is too large back
+    save_file(given, file)
+    with pytest.raises(TrainingImpossible, match=r"no finite numbers.*Check the file of its weights"):
+        bench.rank()

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
@@ -74,6 +75,11 @@ class Features:
             return (pooled(self._encoder(seen)).view(views, len(images), -1).transpose(0, 1),)
 
         def take(positions: NDArray[np.int64], found: tuple[NDArray[Any], ...]) -> None:
+            if not np.isfinite(found[0]).all():
+                raise TrainingImpossible(
+                    f"The encoder {self._encoder.form.encoder!r} gives features that are no finite numbers.",
+                    "Check the file of its weights, or set encoder in the extra params to another.",
+                )
             file.write(missing[positions], to_float16(found[0]), self._frames)
 
         if len(missing):

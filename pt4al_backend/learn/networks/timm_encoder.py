@@ -26,6 +26,9 @@ ANY_SIZE: tuple[dict[str, Any], ...] = ({"dynamic_img_size": True}, {"strict_img
 #: What networks raise that cannot do what is asked of them.
 CANNOT = (AttributeError, TypeError, RuntimeError, AssertionError, ValueError, NotImplementedError)
 DEPTHS = 4
+#: Licences of weights that allow commercial use without a second look, and what the names of those hold that forbid it.
+OPEN_LICENCES = ("apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0")
+FORBIDDING = ("-nc", "noncommercial", "apple-amlr")
 
 
 class TimmEncoder(Body):
@@ -181,6 +184,19 @@ def facts_of(encoder: str) -> Any:
     if facts is None or not (facts.url or facts.hf_hub_id):
         raise ConfigError(f"Setting 'encoder': timm has no weights of a network {encoder!r}.", _remedy(encoder, "*"))
     return facts
+
+
+def licence_of(encoder: str) -> str:
+    """The licence of an encoder's weights, and what has to be known of it before they are used.
+
+    Raises:
+        ConfigError: timm has no weights of such a network.
+    """
+    licence = facts_of(encoder).license or "unknown"
+    if licence in OPEN_LICENCES:
+        return str(licence)
+    forbids = any(part in licence for part in FORBIDDING)
+    return f"{licence}, {'which forbids commercial use' if forbids else 'read its terms before commercial use'}"
 
 
 def _unfit(encoder: str, problem: str) -> ConfigError:

@@ -14,7 +14,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
-from pt4al_backend.learn.networks.timm_encoder import facts_of
+from pt4al_backend.learn.networks.timm_encoder import facts_of, licence_of
 from pt4al_backend.learn.weights.download import fetch, is_intact
 from pt4al_backend.learn.weights.places import Weights, hub_address, kept_at, own_name, search
 
@@ -59,7 +59,7 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
     url, target = _address(facts), _target(facts, folder)
     problem = "PT4AL_PRETRAINED is off"
     if mode != "off":
-        note(f"Downloading the weights of {encoder} (licence {facts.license or 'unknown'}).")
+        note(f"Downloading the weights of {encoder} (licence {licence_of(encoder)}).")
         problem = fetch(url, target)
         if not problem and not is_intact(target, url):
             target.unlink()
@@ -82,6 +82,8 @@ def load(encoder: TimmEncoder, weights: Weights) -> None:
     try:
         given = _read(weights.file)
         encoder.load_imagenet(_renamed(given, encoder.net.state_dict()) if weights.renamed else given)
+        if not all(value.isfinite().all() for value in encoder.net.state_dict().values()):
+            raise ValueError("some are no finite numbers")
     except Exception as error:  # a damaged archive surfaces as any of a dozen types
         raise TrainingImpossible(
             f"The file {weights.file.name} of {weights.source} holds no weights of {encoder.form.encoder!r} "
@@ -99,7 +101,7 @@ def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[s
     name = encoder.form.encoder
     weights = obtain(name, folder, mode, note)
     load(encoder, weights)
-    licence, digest = facts_of(name).license or "unknown", weights.digest
+    licence, digest = licence_of(name), weights.digest
     note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
     return {
         "encoder": name,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
@@ -65,7 +66,7 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("content", ["code", "cut", "another", "text"])
+@pytest.mark.parametrize("content", ["code", "cut", "another", "text", "not finite"])
 def test_file_that_holds_no_weights_of_the_encoder_is_refused_and_runs_nothing(tmp_path: Path, content: str) -> None:
     file = tmp_path / f"{ENCODER}.pth"
     if content == "code":
@@ -73,6 +74,11 @@ def test_file_that_holds_no_weights_of_the_encoder_is_refused_and_runs_nothing(t
     elif content == "cut":
         file = weights_dir(tmp_path) / f"{ENCODER}.safetensors"
         file.write_bytes(file.read_bytes()[:5000])
+    elif content == "not finite":
+        file = weights_dir(tmp_path) / f"{ENCODER}.safetensors"
+        given = load_file(file)
+        given["conv_stem.weight"][0] = torch.nan
+        save_file(given, file)
     elif content == "another":
         torch.save({"conv.weight": torch.zeros(3)}, file)
     else:
@@ -119,3 +125,27 @@ def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
         with pytest.raises(TrainingImpossible, match="the file that came is damaged"):
             obtain(encoder, None, "auto", print)
         assert found(encoder, None) is None
+
+
+@pytest.mark.parametrize(
+    ("encoder", "said"),
+    [
+        ("convnextv2_atto.fcmae", "licence cc-by-nc-4.0, which forbids commercial use"),
+        ("fastvit_mci0.apple_mclip", "licence apple-amlr, which forbids commercial use"),
+        ("convnext_tiny.dinov3_lvd1689m", "licence dinov3-license, read its terms before commercial use"),
+        (ENCODER, "(licence apache-2.0)"),
+    ],
+)
+def test_licence_is_said_before_the_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoder: str, said: str) -> None:
+    events: list[str] = []
+
+    def fetch(_url: str, _target: Path) -> str:
+        events.append("fetched")
+        return "no answer"
+
+    monkeypatch.setattr("pt4al_backend.learn.weights.pretrained.fetch", fetch)
+    with pytest.raises(TrainingImpossible):
+        obtain(encoder, tmp_path, "auto", events.append)
+    note, fetched = events
+    assert said in note
+    assert fetched == "fetched"
