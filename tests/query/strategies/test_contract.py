@@ -25,9 +25,9 @@ POOL = Pool(np.arange(1, 41), np.linspace(4, 0, 40), split(40, ROUNDS))
 
 @pytest.fixture(autouse=True, scope="module")
 def few_filters() -> Iterator[None]:
-    """Refine asks its rules 15 times; the contract is the same for two."""
+    """Refine asks each of its rules 15 times; the contract is the same for one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refine, "DEPTH", 2)
+        patch.setattr(refine, "DEPTH", 1)
         patch.setattr(refine, "QUERIES", 1)
         yield
 
@@ -147,6 +147,26 @@ def test_strategy_keeps_the_contract(name: str, data: st.DataObject) -> None:
 
     # The reserve changes nothing about the query.
     assert set(case.query(k=case.query_size).positions.tolist()) == set(query.positions[: case.query_size].tolist())
+
+
+STARTS_WITH_FEATURES = [name for name in STRATEGIES if "pretext_features" in build(name).needs]
+
+
+@pytest.mark.parametrize("name", STARTS_WITH_FEATURES)
+@given(data=st.data())
+def test_pretext_learners_features_suffice_for_a_first_query(name: str, data: st.DataObject) -> None:
+    """However many tasks there are, and whatever the features are."""
+    n, query_size, reserve = (data.draw(st.integers(0, most)) for most in (40, 15, 30))
+    features = drawn_features(data.draw, n + 1)[:n]
+    output = ModelOutput(np.arange(n), {}, features, features[:0])
+
+    def first(k: int) -> list[int]:
+        pool = Pool(np.arange(n), np.full(n, np.nan), np.ones(n, np.int64))
+        return build(name).query(Request(pool, 1, query_size, k, np.random.default_rng(0), output)).positions.tolist()
+
+    picks = first(query_size + reserve)
+    assert len(picks) == len(set(picks)) == min(query_size + reserve, n)
+    assert set(first(query_size)) == set(picks[:query_size])
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))
