@@ -215,7 +215,12 @@ class StoredOutput:
         return output, rows
 
     def suffices(self, strategy: Strategy) -> bool:
-        """Whether there is output of a model, and all that a strategy needs of it."""
+        """Whether there is output, and all that a strategy needs of it.
+
+        The pretext learner's has no confidences; of it features are enough.
+        """
+        if not self.confidences and "pretext_features" in strategy.needs:
+            return len(self.ids) > 0 and self.features is not None
         held = {"features": self.features, "posteriors": self.posteriors}
         wanted = ({strategy.companion} - {""}) | (strategy.needs & {"drop_consistency"})
         if not wanted <= self.confidences.keys():

@@ -43,7 +43,9 @@ def without_seconds(records: Iterator[Json]) -> list[Json]:
     return [{**record, "seconds": 0} for record in records]
 
 
-@pytest.mark.parametrize("params", [{"strategy": "margin"}, HERDING], ids=["margin", "PT4AL"])
+@pytest.mark.parametrize(
+    "params", [{"strategy": "margin"}, {"strategy": "drop_query"}, HERDING], ids=["margin", "DropQuery", "PT4AL"]
+)
 def test_run_in_parts_equals_one_at_a_stretch_and_leaves_no_model(truth: Truth, tmp_path: Path, params: Json) -> None:
     whole = without_seconds(run_of(truth, tmp_path / "whole", **params)(3))
     list(run_of(truth, tmp_path / "parts", **params)(2))

@@ -67,6 +67,7 @@ def test_of_identical_images_one_is_queried(tmp_path: Path) -> None:
     [
         ({"strategy": "typiclust"}, ARROWS),
         ({"strategy": "badge"}, ARROWS),
+        ({"strategy": "drop_query"}, ARROWS),
         ({"sampler": "k_center"}, ARROWS),
         ({"strategy": "core_set"}, SCENES),
     ],
@@ -84,7 +85,8 @@ def test_feature_strategy_gets_features_each_round(
     assert [record["labels"] for record in records] == [8, 16]
     assert len({i for record in records for i in record["query"]}) == 16
     first, second = outputs
-    assert (first is not None) == (params.get("strategy") == "typiclust")
+    assert (first is not None) == (params.get("strategy") in {"typiclust", "drop_query"})
+    assert ("drop_consistency" in second.confidences) == (params.get("strategy") == "drop_query")
     assert len(second.labelled) == 8
     assert len(second.features) == len(second.positions)
 

@@ -150,6 +150,23 @@ def test_strategy_by_features_gets_those_of_the_tasks_that_are_left() -> None:
     assert choice.rows.tolist() == [2, 3, 0]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"strategy": "typiclust"}, {"strategy": "drop_query"}, {"first_query": "herding", "sampler": "normalised_confidence"}],
+    ids=lambda each: next(iter(each.values())),
+)
+def test_pretext_learners_features_are_enough_for_a_first_query(settings: dict[str, str]) -> None:
+    """Three kinds of images that lie far apart, of which the ranking knows nothing."""
+    ids = np.arange(9)
+    pool = Pool(ids, np.linspace(2, 1, 9), np.ones(9, np.int64))
+    features = np.eye(3, dtype=np.float16).repeat(3, 0)
+    learner = StoredOutput(ids, {}, np.full(9, ""), features)
+    strategy = strategy_of(ProjectSettings(**settings), 1)  # type: ignore[arg-type]
+    choice = choose(strategy, Request(pool, 1, 3, 3, np.random.default_rng(0)), learner)
+    assert sorted(choice.ids // 3) == [0, 1, 2]
+    assert (choice.rows >= 0).all()
+
+
 @pytest.mark.parametrize("name", ["core_set", "badge", "core_gcn", "drop_query"])
 def test_output_for_another_strategy_counts_as_no_model(name: str) -> None:
     pool = ranked(40, 4, 3)
