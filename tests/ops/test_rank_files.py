@@ -235,13 +235,13 @@ def test_option_that_is_not_allowed_is_named(flag: list[str], lake: Path, data_d
     assert "Label Studio" not in result.stderr
 
 
-def test_encoder_that_the_task_cannot_use_is_refused_before_any_work(
+def test_strategy_that_the_task_cannot_use_is_refused_before_any_work(
     lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PT4AL_ENCODER", "tf_efficientnet_lite0")
+    monkeypatch.setenv("PT4AL_STRATEGY", "badge")
     result = CliRunner().invoke(app, ["rank", str(lake), "--out", str(tmp_path / "tasks.json"), "--task", "segmentation"])
     assert result.exit_code == 1
-    assert "'encoder': 'tf_efficientnet_lite0' is none of segmentation's" in result.stderr
+    assert "'strategy': 'badge' needs posteriors of images" in result.stderr
     assert "in the environment" in result.stderr
     assert "Label Studio" not in result.stderr
     assert not data_dir.exists()
