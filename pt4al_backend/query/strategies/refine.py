@@ -15,7 +15,7 @@ from pt4al_backend.query.strategies.uncertainty import Uncertainty
 #: How often the pool is filtered, the queries of each rule at each time, and the share of what is left that each of them sees.
 DEPTH, QUERIES, SHARE = 3, 5, 0.4
 #: Most tasks that a query of a rule sees, unless these are less than twice as many as it takes.
-MOST_SEEN = 2_000
+MOST_SEEN = 1_000
 
 
 class Refine(Covering):
@@ -29,7 +29,7 @@ class Refine(Covering):
     Returns k picks in the order of herding, then what was filtered out, herded as well; scores are places.
 
     Deviations: the paper has nine rules, ten queries of each and five times, and parts of 5,000 tasks at the first time. Here
-    parts have at most 2,000, as a query takes seconds so; by the paper three times are about as good as five.
+    parts have at most 1,000, so that a query takes seconds; by the paper three times are about as good as five.
     """
 
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})
