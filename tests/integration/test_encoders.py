@@ -1,4 +1,4 @@
-"""A project on a pretrained encoder, against a real Label Studio."""
+"""Projects on a pretrained encoder, against a real Label Studio."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from pt4al_backend.label_studio.client import LabelStudio
 from tests.support.backend import Backend
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.images import arrow, class_of, save
-from tests.support.kinds import CLASSIFICATION
+from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.support.servers import LabelStudioServer
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 PARAMS = {"encoder": ENCODER, "strategy": "herding", "rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34}
 
 
-def answer(lead: Annotator, project: int, count: int) -> None:
+def answer(lead: Annotator, project: int, count: int, kind: Kind = CLASSIFICATION) -> None:
     for number in range(count):
         task = lead.next_task(project)
         assert task is not None
-        lead.annotate(task["id"], CLASSIFICATION.regions(class_of(number), task["id"]))
+        lead.annotate(task["id"], kind.regions(class_of(number), task["id"]))
 
 
 def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
@@ -81,3 +81,29 @@ def test_encoder_that_nobody_has_is_named_with_the_remedy(
         notice = backend.wait_for(project, phase="labelling", round=1)["notices"]["pretext"]
         assert "no weights of the encoder 'resnet10t'" in notice
         assert "PT4AL_WEIGHTS_DIR" in notice
+
+
+@pytest.mark.parametrize(
+    ("kind", "tuning"), [(CLASSIFICATION, "full"), (BRUSH, "auto"), (BRUSH, "head")], ids=lambda each: getattr(each, "name", each)
+)
+def test_rounds_that_train_a_network_on_a_pretrained_encoder_rank_train_and_serve(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path, kind: Kind, tuning: str
+) -> None:
+    project = lead.create_project(f"On an encoder in {kind.name}, {tuning}", kind.label_config)
+    lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
+    folder = str(weights_dir(tmp_path / "weights"))
+    params = {"encoder": ENCODER, "tuning": tuning, "epochs": 3, "pretext_epochs": 3, "rounds": 3, "query_size": 6}
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600", PT4AL_WEIGHTS_DIR=folder) as backend:
+        backend.both.start()
+        lead.connect_backend(project, backend.url, extra_params={**params, "reserve_size": 6, "control_share": 0.34})
+        status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)
+        assert status["tasks"]["scored"] == 24
+        assert ENCODER in status["notices"]["encoder"]
+        assert (status["settings"]["sampler"], status["settings"]["first_query"]) == ("margin", "stratified")
+        answer(lead, project, 6, kind)
+        status = backend.wait_for(project, phase="labelling", round=2, labels_missing=6)
+        client = LabelStudio(label_studio.url, label_studio.token)
+        served = client.request("GET", "/api/predictions/", params={"project": project, "model_version": status["model_version"]})
+        shown = {region["type"] for each in served for region in each["result"]}
+        assert shown <= {kind.shows}
+        assert status["model_version"]
