@@ -10,6 +10,7 @@ from rich.text import Text
 from pt4al_backend.cli.settings import read_server_settings
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import FIRST_QUERIES, TaskName
+from pt4al_backend.config.project import ON_NETWORKS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
@@ -20,7 +21,8 @@ RANK_OPTIONS = "Change the option (--task, --device, --epochs, --first-query, --
 
 def _default(setting: str) -> str:
     """What an option that is left out means, for the help."""
-    return f"PT4AL_{setting.upper()}, else {ProjectSettings.model_fields[setting].default}"
+    default = ProjectSettings.model_fields[setting].default
+    return f"PT4AL_{setting.upper()}, else {getattr(ON_NETWORKS, setting) if default is None else default}"
 
 
 def _warn_of(files: Sequence[str]) -> None:

@@ -181,10 +181,11 @@ def _params(found: FolderImages, settings: ServerSettings) -> Json:
     """Extra params that let the demo end in time; what the environment sets stays as it is."""
     options = project_settings()
     on_features = _is_on_features(found, settings)
-    query = min(QUERY_ON_FEATURES if on_features else QUERY, len(found.pool) // options.rounds)
-    params: Json = {"query_size": max(SMALLEST_QUERY, query), **found.params}
+    query = max(SMALLEST_QUERY, min(QUERY_ON_FEATURES if on_features else QUERY, len(found.pool) // options.rounds))
+    params: Json = {"query_size": query, **found.params}
     if on_features:
-        return {name: params[name] for name in _left_open(params) if name not in OF_TRAINED_NETWORKS}
+        params = {name: value for name, value in params.items() if name not in OF_TRAINED_NETWORKS} | {"query_size": query}
+        return {name: params[name] for name in _left_open(params)}
     (height, width), _ = choose(found.task, found.sizes, gpu=False, requested=params.get("image_size"))
     epochs = max(2, round(PRETEXT_PIXELS / (len(found.pool) * height * width)))
     if epochs < params.get("pretext_epochs", options.pretext_epochs) and not settings.has_gpu:

@@ -4,16 +4,19 @@ from pathlib import Path
 
 import pytest
 
+from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
 from tests.support.backend import Backend
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.images import arrow, class_of, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
+from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 
+OTHER = "test_resnet.r160_in1k"
 PARAMS = {"encoder": ENCODER, "strategy": "herding", "rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34}
 
 
@@ -68,6 +71,29 @@ def test_project_that_names_no_encoder_uses_one_whose_weights_are_there(
         status = backend.wait_for(project, phase="labelling", round=2, labels_missing=6)
         assert status["model_version"]
         assert not list(tmp_path.glob("data/projects/*/learn-1/log.txt"))  # no child was started for it
+
+
+def test_another_encoder_in_mid_project_describes_all_again_and_keeps_the_labels(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    folder = weights_dir(tmp_path / "weights")
+    weights_dir(folder, OTHER)
+    with Loop(label_studio, lead, tmp_path / "another encoder", PARAMS, weights_dir=folder) as loop:
+        loop.add(24)
+        loop.reconcile()
+        first = loop.order("query", "control")
+        loop.annotate_all(first[:-1])
+        loop.connect(encoder=OTHER)
+        loop.reconcile()
+        assert (loop.project.round, loop.order("query", "control")) == (1, first)  # the queue goes on
+        loop.annotate_all(first[-1:])
+        loop.reconcile()
+        assert (loop.project.round, loop.project.error) == (2, "")
+        assert OTHER in loop.project.notices["encoder"]
+        model = artefacts.manifest(loop.settings.data_dir / loop.project.model)
+        assert (model["weights"]["encoder"], model["train_size"]) == (OTHER, 3)
+        state = loop.settings.data_dir / "projects" / str(loop.id)
+        assert {ENCODER in path.name for path in state.glob("*.f16")} == {False}
 
 
 def test_encoder_that_nobody_has_is_named_with_the_remedy(
