@@ -257,10 +257,12 @@ ON_FEATURES = (
     *(Arm(f"PT4AL, {batches} batches, herding", {**HERDING, "batches": batches}) for batches in (2, 3, 5, 10)),
     Arm("PT4AL, 3 batches, hardest first", {**HERDING, "batches": 3, "batch_order": "hard_first"}),
 )
-#: Under a segmenter, of the same random labels: from fresh weights, from pretrained ones, and with the encoder as it came.
+#: Under a segmenter, by the same random labels: from fresh weights, from pretrained ones, from those of a pretext learner that
+#: started from these, and with the encoder as it came.
 UNDER_A_SEGMENTER = (
     Arm("random", {"strategy": "random", "init": "fresh", "tuning": "full"}),
     Arm("pretrained", {"strategy": "random", "init": "auto", "tuning": "full"}),
+    Arm("pretrained, then pretext", {"strategy": "random", "init": "pretext", "tuning": "full"}),
     Arm("pretrained, frozen", {"strategy": "random", "init": "auto", "tuning": "head"}),
 )
 

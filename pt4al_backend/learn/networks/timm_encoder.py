@@ -99,8 +99,11 @@ class TimmEncoder(Body):
         return super().normalised(images)
 
     def maps(self, images: Tensor) -> list[Tensor]:
-        last, maps = self.net.forward_intermediates(self._tiled(images), indices=self._indices, output_fmt="NCHW")
-        return list(maps) if self.form.architecture else [*maps, self._as_map(last, maps[-1].shape[2:])]
+        seen, wanted = self._tiled(images), {"indices": self._indices, "output_fmt": "NCHW"}
+        if self.form.architecture:
+            return list(self.net.forward_intermediates(seen, **wanted, intermediates_only=True))
+        last, maps = self.net.forward_intermediates(seen, **wanted)
+        return [*maps, self._as_map(last, maps[-1].shape[2:])]
 
     def forward(self, images: Tensor) -> Tensor:
         if self.form.architecture or self._patch != (1, 1):
