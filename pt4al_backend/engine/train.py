@@ -8,6 +8,7 @@ changed that affect what it makes (see ``staleness``).
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -26,6 +27,7 @@ from pt4al_backend.engine.ranking import PoolRanking, rank
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
+from pt4al_backend.jobs import head
 from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.runner import OnTick, Runner
@@ -110,6 +112,10 @@ class RoundTraining:
     def missing_for_training(self, labels: LabelSplit) -> str:
         """What is missing before a model can be trained, "" if nothing is."""
         return self._reader.missing_for_training(labels.train.values(), self._options, self._project.image_shape or (1, 1))
+
+    def is_quick(self, labels: LabelSplit) -> bool:
+        """Whether training on these labels takes a second or two, and needs no device."""
+        return head.is_quick(self._jobs.learn(self._jobs.learner), self._jobs.fetched().rows, len(labels.train))
 
     def is_under_way(self) -> bool:
         """Whether this round's training was cut short, and is resumed from the learner that it started from."""
@@ -274,13 +280,19 @@ def _turn(ctx: Context) -> Outcome | None:
         Rounds.of(ctx).open_next(StoredOutput(), ClosedRound(labels=len(labels.train)))
     else:
         ctx.notice("classes", "")
-        with device(ctx) as is_free:
+        with _device_for(ctx, training, labels) as is_free:
             if not is_free:
                 return Outcome.WAITING
             scored, closed = _train(ctx, training)
         _open_next(ctx, training, scored, closed)
     ctx.store.change(ctx.project, trainings_handled=presses)
     return None
+
+
+def _device_for(ctx: Context, training: RoundTraining, labels: LabelSplit) -> AbstractContextManager[bool]:
+    """The device, unless a head is all that is trained: that takes a second, and waits for nobody."""
+    is_quick = not needs_new_learner(PoolRanking.of(ctx), training) and training.is_quick(labels)
+    return nullcontext(True) if is_quick else device(ctx)
 
 
 def _presses_answered(project: Project, training: RoundTraining, is_answered: bool) -> int:

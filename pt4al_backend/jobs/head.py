@@ -114,32 +114,33 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
         head.save(folder / artefacts.HEAD)
 
 
+def is_quick(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> bool:
+    """Whether a head of some labels on the features of rows int64 [n] is a matter of a second or two: all of them are there."""
+    encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder) if on_features(spec.settings, spec.task) else None
+    if encoder is None or len(rows) > MOST_IMAGES or labels * len(spec.classes) * encoder.features > MOST_PRODUCTS:
+        return False
+    with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
+        return not len(file.missing(rows, frames))
+
+
 def learn_here(folder: Path) -> bool:
-    """Does the job in a folder in this process if that is a matter of a second or two; whether it did.
+    """Does the job in a folder in this process if that is quick; whether it did.
 
     Raises:
         TrainingImpossible: as ``learn`` says.
     """
     spec = sound_job_of(folder)
-    if not isinstance(spec, LearnSpec) or not on_features(spec.settings, spec.task):
+    if not isinstance(spec, LearnSpec):
         return False
     with locked(folder, wait=False) as is_free:
         if not is_free:  # an earlier worker's child is at it
             return False
-        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
         job: Job[LearnSpec] = Job.read(folder)
-        if encoder is None or not _is_quick(job, encoder):
+        if not is_quick(spec, known_rows(job), len(job.labelled_rows("train"))):
             return False
+        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
+        assert encoder is not None  # noqa: S101 - quick jobs have one
         artefacts.remove_leftovers(folder)
         with job.scratch() as scratch:
             learn(job, encoder, scratch)
     return True
-
-
-def _is_quick(job: Job[LearnSpec], encoder: EncoderFile) -> bool:
-    rows = known_rows(job)
-    products = len(job.labelled_rows("train")) * len(job.spec.classes) * encoder.features
-    if len(rows) > MOST_IMAGES or products > MOST_PRODUCTS:
-        return False
-    with FrameFile(job.spec.frames, job.spec.stored) as frames, encoder.file(job.spec) as file:
-        return not len(file.missing(rows, frames))

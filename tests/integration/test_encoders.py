@@ -6,6 +6,8 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.engine.device import Device
+from pt4al_backend.engine.worker import Worker
 from pt4al_backend.label_studio.client import LabelStudio
 from tests.support.backend import Backend
 from tests.support.encoders import ENCODER, weights_dir
@@ -94,6 +96,20 @@ def test_another_encoder_in_mid_project_describes_all_again_and_keeps_the_labels
         assert (model["weights"]["encoder"], model["train_size"]) == (OTHER, 3)
         state = loop.settings.data_dir / "projects" / str(loop.id)
         assert {ENCODER in path.name for path in state.glob("*.f16")} == {False}
+
+
+def test_head_is_trained_while_the_device_is_at_another_job(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    device = Device()
+    with Loop(label_studio, lead, tmp_path / "at once", PARAMS, weights_dir=weights_dir(tmp_path / "weights")) as loop:
+        loop.add(24)
+        loop.reconcile()
+        loop.annotate_all(loop.order("query", "control"))
+        loop.engine = Worker(loop.settings, loop.store, device=device)
+        with device.hold():
+            loop.reconcile()
+        assert (loop.project.round, loop.project.error) == (2, "")
 
 
 def test_encoder_that_nobody_has_is_named_with_the_remedy(
