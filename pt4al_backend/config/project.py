@@ -98,7 +98,11 @@ class ProjectSettings(BaseModel):
         "features of a pretrained encoder, else as many as rounds (the paper).",
     )
     query_size: Annotated[int | None, Affects.QUERY] = Field(
-        None, ge=1, le=1_000_000, description="K, tasks that a round queries; empty: 2 % of the pool, at least 20."
+        None,
+        ge=1,
+        le=1_000_000,
+        description="K, tasks that a round queries; empty: 20 on the features of a pretrained encoder, else 2 % of the pool, at "
+        "least 20.",
     )
     reserve_size: Annotated[int | None, Affects.QUERY] = Field(
         None, ge=0, le=1_000_000, description="Tasks published behind the query; empty: as many as the query."

@@ -65,7 +65,9 @@ class Schedule:
 
 def fit_schedule(pool: int, settings: ProjectSettings) -> Schedule:
     """Fits the settings to a pool of ``pool`` usable tasks."""
-    wanted = settings.query_size or max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
+    # a head takes a second, so that nothing is saved by larger rounds, which ask by an older model (docs/results/features.md)
+    share = 0.0 if settings.frozen_encoder else QUERY_SHARE
+    wanted = settings.query_size or max(SMALLEST_QUERY, round(share * pool))
     rounds, query = shrink(pool, settings.rounds, wanted)
     fits = not pool or (rounds, query) == (settings.rounds, wanted)
     too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {wanted}"

@@ -271,3 +271,8 @@ def test_queue_can_be_lengthened_again_and_again() -> None:
         assert (np.diff(more) > 0).all()
         assert more[-1] <= 1
         last = float(more[-1])
+
+
+def test_rounds_on_features_are_small_and_alternate_between_two_batches() -> None:
+    schedule = fit_schedule(10_000, ProjectSettings(encoder="tf_efficientnet_lite0.in1k"))
+    assert (schedule.query, schedule.batches) == (20, 2)
