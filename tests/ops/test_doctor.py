@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from pt4al_backend.cli import app
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.config.catalog import NO_ENCODER
 from pt4al_backend.demo.servers import free_port
 from pt4al_backend.label_studio.registration import SAMPLING
 from pt4al_backend.learn.weights import imagenet
@@ -363,6 +364,15 @@ def test_pretrained_encoder_is_shown_with_its_weights_or_with_how_to_get_them(
     weights_dir(tmp_path / "weights")
     assert faults(world.findings()) == ""
     assert any(f"{ENCODER}.safetensors" in finding.text for finding in world.findings())
+
+
+def test_encoder_that_the_project_chose_is_shown_and_one_that_was_not_found_is_missed(world: World, tmp_path: Path) -> None:
+    world.settings = world.settings.model_copy(update={"weights_dir": weights_dir(tmp_path / "weights")})
+    world.store.connect(7, params={"encoder": "auto"}, label_config=CONFIG)
+    world.store.change(7, encoder=ENCODER)
+    assert any(f"{ENCODER}.safetensors" in finding.text for finding in world.findings())
+    world.store.change(7, encoder=NO_ENCODER, notices={"encoder": "There are no weights of a pretrained encoder."})
+    assert "There are no weights of a pretrained encoder." in faults(world.findings())
 
 
 def test_strategy_that_does_not_fit_the_labeling_config_fails(world: World) -> None:

@@ -36,11 +36,14 @@ def params(context: ProjectContext) -> str:
 
 def encoder(context: ProjectContext) -> str:
     """The weights of the project's pretrained encoder, if it has one, are here or can be downloaded."""
+    project = context.project
     try:
-        name = project_settings(context.project.params).pretrained_encoder
+        name = plan.with_encoder(project_settings(project.params), project.encoder).pretrained_encoder
     except ConfigError:
         return ""  # reported with the extra params
     if not name:
+        if sentence := project.notices.get("encoder"):  # none was found
+            raise CheckWarns(str(sentence), "`pt4al weights list` prints some encoders, and where their weights are.")
         return ""
     from pt4al_backend.learn.weights.pretrained import found
 
