@@ -233,7 +233,7 @@ def learn_brought(ctx: Context) -> Outcome:
         return rounds.candidates(current.number)
 
     try:
-        with device(ctx) as is_free:
+        with _device_for(ctx, training, brought) as is_free:
             if not is_free:
                 return Outcome.WAITING
             _, closed = training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
+from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
@@ -24,9 +25,11 @@ from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.query.plan import on_features
 
-#: What a worker does itself, without a child process: up to so many images and coefficients times labels, about a second each.
+#: What a worker does itself, without a child process, each in a second or two: reads so many images, trains on so many
+#: coefficients times labels, and predicts by so many times images.
 MOST_IMAGES = 20_000
 MOST_PRODUCTS = 2 * 10**8
+MOST_LOGITS = 10**10
 
 #: What a model's manifest repeats of that of its encoder.
 ENCODER_FACTS = ("network", "normalisation", "device", "init", "weights")
@@ -54,7 +57,8 @@ class EncoderFile:
         except StoreCorrupt:
             return None
         named = manifest.get("weights", {})
-        is_it = named.get("encoder") == encoder and "features" in named
+        is_frozen = bool(ProjectSettings.stored(manifest["settings"]).frozen_encoder)  # else it has changed in the ranking
+        is_it = is_frozen and named.get("encoder") == encoder and "features" in named
         return cls(learner / artefacts.WEIGHTS, manifest) if is_it else None
 
     @property
@@ -117,7 +121,10 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
 def is_quick(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> bool:
     """Whether a head of some labels on the features of rows int64 [n] is a matter of a second or two: all of them are there."""
     encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder) if on_features(spec.settings, spec.task) else None
-    if encoder is None or len(rows) > MOST_IMAGES or labels * len(spec.classes) * encoder.features > MOST_PRODUCTS:
+    if encoder is None or len(rows) > MOST_IMAGES:
+        return False
+    coefficients = len(spec.classes) * encoder.features
+    if coefficients * labels > MOST_PRODUCTS or coefficients * len(rows) > MOST_LOGITS:
         return False
     with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
         return not len(file.missing(rows, frames))

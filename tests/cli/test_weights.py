@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config.catalog import ENCODERS
+from tests.support import encoders
 
 ENCODER = ENCODERS[0]
 
@@ -25,6 +26,15 @@ def test_fetch_into_a_file_is_refused(run: Any, tmp_path: Path) -> None:
     result = run("weights", "fetch", ENCODER, "--to", str(tmp_path / "file"))
     assert result.exit_code == 1
     assert "Name a folder with --to." in result.stderr
+
+
+def test_fetch_by_an_architecture_names_the_file_by_its_weights(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    encoders.weights_dir(tmp_path / "hub" / "checkpoints")
+    assert run("weights", "fetch", encoders.ENCODER.partition(".")[0], "--to", str(tmp_path / "weights")).exit_code == 0
+    assert [file.name for file in (tmp_path / "weights").iterdir()] == [f"{encoders.ENCODER}.safetensors"]
 
 
 def test_fetch_of_an_encoder_that_nobody_knows_names_the_nearest(run: Any, tmp_path: Path) -> None:

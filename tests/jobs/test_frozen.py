@@ -150,7 +150,7 @@ def test_pool_that_cannot_be_ranked_is_refused(bench: Bench, rows: Any, problem:
 def test_encoder_without_weights_says_where_to_get_them(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     bench.weights = tmp_path
-    with pytest.raises(TrainingImpossible, match=r"no weights of the encoder.*PT4AL_WEIGHTS_DIR"):
+    with pytest.raises(TrainingImpossible, match=r"no weights of the encoder.*PT4AL_WEIGHTS_DIR.*to resnet18"):
         bench.rank()
 
 

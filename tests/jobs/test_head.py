@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TooFewClasses
@@ -102,11 +104,25 @@ def test_images_without_features_are_described_in_a_child(project: Project) -> N
     assert not had_child(again)
 
 
-def test_many_labels_of_many_classes_are_learned_in_a_child(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "MOST_PRODUCTS", 8 * 3 * 256 - 1)
-    folder = project.job("many")
-    run(folder)
-    assert had_child(folder)
+@pytest.mark.parametrize(("limit", "images"), [("MOST_PRODUCTS", 8), ("MOST_LOGITS", 17)])
+def test_many_labels_or_images_of_many_classes_are_left_to_a_child(
+    project: Project, limit: str, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [project.job(name) for name in ("within", "above")]
+    for less, folder in enumerate(folders):
+        monkeypatch.setattr(head, limit, images * 3 * 256 - less)
+        run(folder)
+    assert [had_child(folder) for folder in folders] == [False, True]
+
+
+def test_encoder_that_a_ranking_has_trained_is_not_taken_for_the_frozen_one(project: Project) -> None:
+    settings = {"encoder": ENCODER, "tuning": "full", "pretext_epochs": 1}
+    ranking = pools.ranking(project.folder / "full", project.store, ROWS[:20], **{**project.common, "settings": settings})
+    work(NetworkJob.read(ranking), silent)
+    result = run(project.job("after", learner=ranking / "result"))
+    given = load_file(project.folder / "weights" / f"{ENCODER}.safetensors")["conv_stem.weight"]
+    (ours,) = (value for name, value in torch.load(result / artefacts.WEIGHTS).items() if name.endswith("conv_stem.weight"))
+    assert torch.equal(ours, given)
 
 
 def test_learner_of_a_version_that_did_not_count_features_is_read_in_a_child(project: Project) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.threads import one_thread
+
 #: Weight of half the squared length of the coefficients, against the mean loss of a label: hardly any, since features are
 #: standardised and scaled to unit length on average. 1e-6 to 1e-3 were tried once, on random picks of Caltech-101, one seed.
 L2 = 1e-5
@@ -137,11 +139,10 @@ def _logistic(
     # Imported where it is needed: a second and 100 MB, which processes that only check settings need not spend.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     found = LogisticRegression(C=1 / (L2 * len(targets)), max_iter=ITERATIONS, class_weight="balanced" if balanced else None)
     # one thread: those of BLAS wait for each other at each of many small steps, on a busy machine ten times as long as they work
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)  # separable labels: the posteriors have settled long before
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # few labels of many classes
         found.fit(features, targets)

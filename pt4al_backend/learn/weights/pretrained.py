@@ -68,7 +68,7 @@ def obtain(encoder: str, folder: Path | None, mode: str, note: Callable[[str], N
         raise TrainingImpossible(
             f"There are no weights of the encoder {encoder!r}: {problem}.",
             f"Download {url} and name PT4AL_WEIGHTS_DIR the folder that holds it as {_target(facts, Path()).name}; "
-            "or leave encoder empty in the extra params.",
+            "or set encoder in the extra params to resnet18, which needs none.",
         )
     return Weights(target, "a download")
 
@@ -125,7 +125,7 @@ def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
     network = TimmEncoder(TimmForm(encoder))
     load(network, obtain(encoder, None, "auto", note))
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / own_name(encoder)
+    file = folder / own_name(_name(facts_of(encoder)))  # by its tag: an architecture's name alone fits them all
     artefacts.atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
     return Weights(file, "PT4AL_WEIGHTS_DIR")
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.strategies._lengths import of_unit_length
+from pt4al_backend.threads import one_thread
 
 Features = NDArray[np.float32]
 Weights = NDArray[np.float32]
@@ -101,7 +101,7 @@ def _greedy(features: Features, covered: Features, sampled: Features, weights: W
 
     bounds = np.concatenate([gains(block) for block in blocks(len(points))] or [np.empty(0, np.float32)])
     picks = np.empty(max(0, min(k, len(points))), np.int64)
-    with threadpool_limits(1):  # threads would wait for each other at each of many small products
+    with one_thread():  # threads would wait for each other at each of many small products
         for place in range(len(picks)):
             pick = picks[place] = _largest(bounds, gains)
             np.maximum(cover, values[pick : pick + 1][0], out=cover)

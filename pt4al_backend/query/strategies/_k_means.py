@@ -4,7 +4,8 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
+
+from pt4al_backend.threads import one_thread
 
 Features = NDArray[np.float32]
 
@@ -30,7 +31,7 @@ def k_means(points: Features, count: int, rng: np.random.Generator) -> tuple[NDA
         sample = points[np.sort(rng.choice(len(points), SAMPLE, replace=False))]
     count = max(1, min(count, len(sample)))
     # Threads add up in the order in which they finish: with one, a seed gives the same clusters every time.
-    with threadpool_limits(1):
+    with one_thread():
         # One draw a centre, as k-means++ was published: with scikit-learn's default, eight for 500, it takes eight times as long.
         centres, _ = kmeans_plusplus(sample, count, random_state=int(rng.integers(2**31)), n_local_trials=1)
         with warnings.catch_warnings():

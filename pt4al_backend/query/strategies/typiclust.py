@@ -6,13 +6,13 @@ never behind random's, and with 500 to 2,000 of 20,000 images it is level.
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from pt4al_backend.query.draws import even_intervals
 from pt4al_backend.query.strategies._covering import Covering
 from pt4al_backend.query.strategies._k_means import k_means
 from pt4al_backend.query.strategies._lengths import of_unit_length
 from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
+from pt4al_backend.threads import one_thread
 
 Features = NDArray[np.float32]
 
@@ -54,7 +54,7 @@ class TypiClust(Covering):
         wanted = len(labelled) + (request.query_size or request.k)
         clusters, _ = k_means(points, min(wanted, MOST_CLUSTERS), request.rng)
         # Many small products of matrices wait for each other's threads where processors are busy.
-        with threadpool_limits(1):
+        with one_thread():
             of, of_labelled = np.split(clusters, [len(features)])
             turn = np.empty(len(of), dtype=np.int64)
             for cluster in np.unique(of):
