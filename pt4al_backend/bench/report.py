@@ -137,6 +137,7 @@ def sections(results: Results) -> Iterator[Section]:
         if baseline in statistics.arms(balanced) and len(over := statistics.shared(balanced)) > 1:
             note = AREA.format(first=over[0], last=over[-1], count=len(over), baseline=baseline)
             yield Section("Area under the curve of balanced accuracy", note, tables.areas(balanced, baseline))
+            yield Section("Labels saved by balanced accuracy", SAVED.format(baseline=baseline), tables.saved(balanced, baseline))
     if any(won.tested for won in statistics.wins(curves).values()):
         yield Section("Wins", WINS, tables.wins(curves), "wins", partial(figures.wins, curves))
     rounds, seconds = results.seconds

@@ -65,6 +65,7 @@ def test_balanced_accuracy_is_shown_where_it_was_measured(folder: Path) -> None:
     table = text.split("## Balanced accuracy")[1].split("## ")[0]
     assert "| random | 25.0 ± 0.0 (3) |" in table
     assert "(balanced.png)" in table
+    assert "| random | ≤ 4 (3) |" in text.split("## Labels saved by balanced accuracy")[1]
 
 
 def test_the_same_records_give_the_same_bytes(folder: Path) -> None:
