@@ -25,7 +25,7 @@ def step(ctx: Context) -> Outcome:
     if not ctx.project.encoder and wanted and ctx.store.has_unranked(ctx.project.id):
         name, problem = _chosen(ctx)
         ctx.store.change(ctx.project, encoder=name)
-        ctx.notice("encoder", problem)
+        ctx.notice("no encoder", problem)
         ctx.options = with_encoder(ctx.options, name)
     return Outcome.DONE
 

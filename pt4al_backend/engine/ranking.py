@@ -169,6 +169,7 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
     ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
     if ctx.options.pretrained_encoder:
+        ctx.notice("weights", "")  # where they came from is said with the encoder
         ctx.notice("encoder", ranking.encoder())
     quality = ctx.project.quality
     ctx.notice("pretext", "" if quality.meaningful else f"{quality.reason} {SAFER_ORDER}")

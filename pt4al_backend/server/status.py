@@ -250,7 +250,7 @@ class Statuses:
             connected=project.let_go_at is None,
             progress=project.progress,
             eta_seconds=project.progress.eta,
-            rounds=schedule.rounds,
+            rounds=schedule.batches,
             batch_sizes=self._batch_sizes(project, figures.tasks, known),
             query_size=schedule.query,
             control_size=schedule.control,

@@ -86,7 +86,7 @@ def test_without_weights_the_page_says_what_to_do(site: Site) -> None:
     assert [job.settings.encoder for job in site.jobs] == [None]
     assert site.jobs[0].settings.rules() == ("stratified", "margin", None)
     for words in ("PT4AL_PRETRAINED is off", f"pt4al weights fetch {FIRST} --to DIR", "PT4AL_WEIGHTS_DIR", f"encoder to {FIRST}"):
-        assert words in project.notices["encoder"]
+        assert words in project.notices["no encoder"]
 
 
 def test_project_keeps_what_was_chosen_when_weights_come_later(site: Site) -> None:
@@ -111,7 +111,7 @@ def test_weights_are_downloaded_where_there_are_none(site: Site, monkeypatch: py
 
 def test_download_that_fails_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pt4al_backend.engine.encoder.fetch", lambda *_: "no answer in time")
-    assert "(no answer in time)" in site.look(pretrained="auto").notices["encoder"]
+    assert "(no answer in time)" in site.look(pretrained="auto").notices["no encoder"]
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_project_of_an_earlier_version_goes_on_as_it_began(site: Site) -> None:
     site.store.connect(1, label_config=CONFIG, setup_at=time.time() + 86_400)
     project = site.look()
     assert project.encoder == NO_ENCODER
-    assert "encoder" not in {topic for topic, sentence in project.notices.items() if sentence}
+    assert "no encoder" not in {topic for topic, sentence in project.notices.items() if sentence}

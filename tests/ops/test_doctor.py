@@ -371,7 +371,7 @@ def test_encoder_that_the_project_chose_is_shown_and_one_that_was_not_found_is_m
     world.store.connect(7, params={"encoder": "auto"}, label_config=CONFIG)
     world.store.change(7, encoder=ENCODER)
     assert any(f"{ENCODER}.safetensors" in finding.text for finding in world.findings())
-    world.store.change(7, encoder=NO_ENCODER, notices={"encoder": "There are no weights of a pretrained encoder."})
+    world.store.change(7, encoder=NO_ENCODER, notices={"no encoder": "There are no weights of a pretrained encoder."})
     assert "There are no weights of a pretrained encoder." in faults(world.findings())
 
 

@@ -42,7 +42,7 @@ def encoder(context: ProjectContext) -> str:
     except ConfigError:
         return ""  # reported with the extra params
     if not name:
-        if sentence := project.notices.get("encoder"):  # none was found
+        if sentence := project.notices.get("no encoder"):
             raise CheckWarns(str(sentence), "`pt4al weights list` prints some encoders, and where their weights are.")
         return ""
     from pt4al_backend.learn.weights.pretrained import found
