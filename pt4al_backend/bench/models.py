@@ -24,6 +24,7 @@ from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
+from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.learn.weights.initial import Source
@@ -132,7 +133,9 @@ class Heads(Models):
         )
         is_balanced = self._options.class_weights == "balanced"
         chosen = known[np.concatenate([test, candidates, labelled])]
-        _, seconds = tune(space, chosen, targets, evaluation, balanced=is_balanced, seed=self._options.seed)
+        # by all images: what an arm happens to score must not change how its labels are learned
+        standard = Standard.of(known)
+        _, seconds = tune(space, chosen, targets, evaluation, standard, balanced=is_balanced, seed=self._options.seed)
         if not is_last:
             confidences, answers, kept = evaluation.outputs()
             self._last = number, StoredOutput(candidates, confidences, answers, **kept)

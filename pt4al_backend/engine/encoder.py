@@ -1,7 +1,5 @@
 """The pretrained encoder of a project whose settings name none: chosen once, by what weights are there, and kept."""
 
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 
 from pt4al_backend import artefacts
@@ -16,11 +14,11 @@ from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import suits_frozen, with_encoder
 
-TICK_SECONDS = 0.5
-
 
 def step(ctx: Context) -> Outcome:
     """Chooses the encoder before the pool is ranked for the first time."""
+    if ctx.options.encoder is not None:
+        ctx.notice("no encoder", "")
     wanted = ctx.options.encoder is None and ctx.reader.task != TaskName.SEGMENTATION and suits_frozen(ctx.options)
     if not ctx.project.encoder and wanted and ctx.store.has_unranked(ctx.project.id):
         name, problem = _chosen(ctx)
@@ -58,10 +56,4 @@ def _known(learner: Path) -> str:
 def _downloaded(ctx: Context, name: str) -> str:
     """Downloads weights while the project is served; returns why not, "" if they came."""
     report(ctx, Progress(Phase.PREPARING, note=f"Downloading the weights of {name}."))
-    with ThreadPoolExecutor(1, "weights") as thread:
-        download = thread.submit(fetch, hub_address(f"timm/{name}"), kept_at(own_name(name)))
-        while True:
-            try:
-                return download.result(TICK_SECONDS)
-            except NotYet:
-                keep_serving(ctx)
+    return fetch(hub_address(f"timm/{name}"), kept_at(own_name(name)), lambda: keep_serving(ctx))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import LABEL_SPACES
+from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import locked, sound_job_of
@@ -20,7 +20,7 @@ from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
-from pt4al_backend.learn.frozen.heads import L2
+from pt4al_backend.learn.frozen.heads import L2, Standard
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.query.plan import on_features
@@ -100,7 +100,15 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
         space, encoder.features, truths, len(control), len(candidates), sampler_of(job.settings), scratch / "masks", kept
     )
     is_balanced = job.settings.class_weights == "balanced"
-    head, seconds = tune(space, known, targets[np.arange(len(rows))], evaluation, balanced=is_balanced, seed=job.settings.seed)
+    head, seconds = tune(
+        space,
+        known,
+        targets[np.arange(len(rows))],
+        evaluation,
+        Standard.of(known),
+        balanced=is_balanced,
+        seed=job.settings.seed,
+    )
     seconds["train"] += read - start
     manifest = {
         **job.facts(),
@@ -124,7 +132,8 @@ def is_quick(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> bool:
     if encoder is None or len(rows) > MOST_IMAGES:
         return False
     coefficients = len(spec.classes) * encoder.features
-    if coefficients * labels > MOST_PRODUCTS or coefficients * len(rows) > MOST_LOGITS:
+    steps = 4 if spec.task == TaskName.MULTILABEL else 1  # each class is a training of its own
+    if steps * coefficients * labels > MOST_PRODUCTS or coefficients * len(rows) > MOST_LOGITS:
         return False
     with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
         return not len(file.missing(rows, frames))

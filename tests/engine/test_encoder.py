@@ -98,7 +98,7 @@ def test_project_keeps_what_was_chosen_when_weights_come_later(site: Site) -> No
 def test_weights_are_downloaded_where_there_are_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted: list[str] = []
 
-    def fetch(url: str, target: Path) -> str:
+    def fetch(url: str, target: Path, _: object) -> str:
         wanted.append(url)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()

@@ -24,6 +24,7 @@ def tune(
     features: NDArray[np.float16],
     targets: NDArray[Any],
     evaluation: Evaluation,
+    standard: Standard,
     *,
     balanced: bool,
     seed: int,
@@ -31,15 +32,14 @@ def tune(
     """Trains a head on targets [l, ...] of labelled images, and hands its predictions to ``evaluation``.
 
     ``features`` float16 [n, d] are those of the control picks, the candidates and the labelled images, in this order, which is
-    also that of ``evaluation``. Features that are kept are standardised, by all of them. ``balanced`` weighs classes alike. What
-    is left out under dropout, where that is wanted, is drawn by ``seed``.
+    also that of ``evaluation``. Features that are learned and kept are brought to the ``standard``. ``balanced`` weighs classes
+    alike. What is left out under dropout, where that is wanted, is drawn by ``seed``.
 
     Raises:
         TrainingImpossible: the targets cannot be learned; the message says why.
     """
     start = time.monotonic()
     space.require_learnable(targets)
-    standard = Standard.of(features)
     head = space.fit_head(standard(features[len(features) - len(targets) :]), targets, standard, balanced=balanced)
     trained = time.monotonic()
     for positions in blocks(np.arange(len(features))):

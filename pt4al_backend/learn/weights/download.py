@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import requests
@@ -13,10 +13,11 @@ from pt4al_backend import artefacts
 #: Seconds until an answer must have begun, and until the whole file (14 to 171 MB) must have come.
 ANSWER_SECONDS = 3.0
 DOWNLOAD_SECONDS = 120.0
+TICK_SECONDS = 0.5
 
 
-def fetch(url: str, target: Path) -> str:
-    """Downloads a file; returns why not, "" if it came.
+def fetch(url: str, target: Path, on_tick: Callable[[], None] = lambda: None) -> str:
+    """Downloads a file; returns why not, "" if it came. An error that ``on_tick`` raises, about twice a second, gives it up.
 
     In a thread of its own: looking up a name has no time limit that a caller can set.
     """
@@ -24,9 +25,12 @@ def fetch(url: str, target: Path) -> str:
     thread = threading.Thread(target=_download, args=(url, target, answered, given_up, failure), daemon=True)
     start = time.monotonic()
     thread.start()
-    if answered.wait(ANSWER_SECONDS):
-        thread.join(max(0.0, DOWNLOAD_SECONDS - (time.monotonic() - start)))
-    given_up.set()
+    try:
+        while thread.is_alive() and time.monotonic() - start < (DOWNLOAD_SECONDS if answered.is_set() else ANSWER_SECONDS):
+            on_tick()
+            thread.join(TICK_SECONDS)
+    finally:
+        given_up.set()
     if failure:
         return failure[0]
     return "" if target.is_file() else "no answer in time"
