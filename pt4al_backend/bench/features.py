@@ -3,6 +3,7 @@
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,21 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.frozen.features import Features
+from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.progress import Report, silent
 
+
+class Described(NamedTuple):
+    """Features float16 [n, d] of all images of a data set, by row, and the standard that all of them give."""
+
+    features: NDArray[np.float16]
+    standard: Standard
+
+
 #: Of the data set that was read last, by its frames, their digest, the encoder and the device.
-_known: dict[tuple[Path, str, str, str], NDArray[np.float16]] = {}
+_known: dict[tuple[Path, str, str, str], Described] = {}
 
 
 def compute(truth: Truth, options: ProjectSettings, device: str, report: Report = silent, *, turned: bool) -> float:
@@ -41,13 +51,14 @@ def compute(truth: Truth, options: ProjectSettings, device: str, report: Report 
     return time.monotonic() - start
 
 
-def of(truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> NDArray[np.float16]:
-    """Features float16 [n, d] of all images of a data set, by row."""
+def of(truth: Truth, options: ProjectSettings, device: str, report: Report = silent) -> Described:
+    """All images of a data set, described by a frozen encoder."""
     key = truth.pixels, truth.digest, options.frozen_encoder, device
     if key not in _known:
         with held(truth.pixels, wait=True), FrameFile(truth.pixels, truth.stored) as frames:
             _known.clear()  # one data set at a time
-            _known[key] = _features(truth, options, device, frames, report).upright(np.arange(len(truth.labels)))
+            found = _features(truth, options, device, frames, report).upright(np.arange(len(truth.labels)))
+        _known[key] = Described(found, Standard.of(found))
     return _known[key]
 
 

@@ -24,7 +24,6 @@ from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
-from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.learn.weights.initial import Source
@@ -124,7 +123,8 @@ class Heads(Models):
 
     def learn(self, number: int, labelled: Ids, candidates: Ids, report: Report, *, is_last: bool) -> Json:
         self._last = None
-        known = features.of(self._truth, self._options, self._device, report)
+        # the standard is of all images: what an arm happens to score must not change how its labels are learned
+        known, standard = features.of(self._truth, self._options, self._device, report)
         space = LABEL_SPACES.load(self._truth.task, ImageLabels)(self._truth.classes)
         labels, test = self._truth.labels, self._truth.test
         truths, targets = (np.asarray(space.targets(labels[rows].tolist(), None, Path())) for rows in (test, labelled))
@@ -133,8 +133,6 @@ class Heads(Models):
         )
         is_balanced = self._options.class_weights == "balanced"
         chosen = known[np.concatenate([test, candidates, labelled])]
-        # by all images: what an arm happens to score must not change how its labels are learned
-        standard = Standard.of(known)
         _, seconds = tune(space, chosen, targets, evaluation, standard, balanced=is_balanced, seed=self._options.seed)
         if not is_last:
             confidences, answers, kept = evaluation.outputs()

@@ -4,15 +4,13 @@ Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UC
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from pt4al_backend.datasets import strata
 from pt4al_backend.datasets.dataset import SEED, Dataset, Example
-from pt4al_backend.datasets.loader import Loader
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.datasets.loader import Made
 
 CLASSES = tuple(map(str, range(10)))
 SCANS, TEST = 1797, 450
@@ -29,23 +27,17 @@ def scans() -> Iterator[tuple[Image.Image, str]]:
         yield Image.fromarray(scan).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC), CLASSES[target]
 
 
-class Digits(Loader):
+class Digits(Made):
     """The division is ours, the same each time and stratified by class."""
 
     about = f"handwritten digits, {SCANS - TEST:,} scans for the pool, {TEST} for the test (the division is ours), 10 classes"
     origin = "There is nothing to download: scikit-learn ships them."
-    layout = ("any folder; nothing in it is read",)
+    noun = "Handwritten digits"
+    main = "classification"
 
-    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:  # noqa: ARG002 - nothing is read
-        """Takes them from scikit-learn."""
-        if masks is not None:
-            raise ConfigError("Handwritten digits have no masks.", "Leave --masks out.")
+    def _made(self) -> Dataset:
         images = enumerate(scans())
         examples = [Example(f"scan-{number:04}", np.asarray(scan.convert("RGB")), name) for number, (scan, name) in images]
         order = strata.order([example.group for example in examples], SEED)
         test, pool = ([examples[k] for k in np.sort(part).tolist()] for part in (order[:TEST], order[TEST:]))
-        return Dataset(self.task(folder, masks), CLASSES, "handwritten digits, divided by us", pool, test)
-
-    def task(self, folder: Path, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
-        """Always the same."""
-        return "classification"
+        return Dataset(self.main, CLASSES, "handwritten digits, divided by us", pool, test)

@@ -45,6 +45,33 @@ class Loader(ABC):
         return "\n    ".join(("a folder with", *self.layout))
 
 
+class Made(Loader):
+    """A data set that needs no files: it is made as it is read, the same each time.
+
+    Attributes:
+        noun: what its images are called.
+        main: the main task.
+    """
+
+    layout = ("any folder; nothing in it is read",)
+    noun: ClassVar[str]
+    main: ClassVar[str]
+
+    def read(self, folder: Path, masks: Path | None, max_pixels: int) -> Dataset:  # noqa: ARG002 - nothing is read
+        """Makes it."""
+        if masks is not None:
+            raise ConfigError(f"{self.noun} have no masks.", "Leave --masks out.")
+        return self._made()
+
+    def task(self, folder: Path, masks: Path | None) -> str:  # noqa: ARG002 - it has no others
+        """Always the same."""
+        return self.main
+
+    @abstractmethod
+    def _made(self) -> Dataset:
+        """The whole data set."""
+
+
 class Published(Loader):
     """A data set of others, which has a name and lies in folders as its authors, or usual tools, unpack it.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER, TaskName
+from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import StoreCorrupt
@@ -12,14 +12,14 @@ from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
-from pt4al_backend.query.plan import suits_frozen, with_encoder
+from pt4al_backend.query.plan import leaves_encoder_open, with_encoder
 
 
 def step(ctx: Context) -> Outcome:
     """Chooses the encoder before the pool is ranked for the first time."""
     if ctx.options.encoder is not None:
         ctx.notice("no encoder", "")
-    wanted = ctx.options.encoder is None and ctx.reader.task != TaskName.SEGMENTATION and suits_frozen(ctx.options)
+    wanted = leaves_encoder_open(ctx.options, ctx.reader.task)
     if not ctx.project.encoder and wanted and ctx.store.has_unranked(ctx.project.id):
         name, problem = _chosen(ctx)
         ctx.store.change(ctx.project, encoder=name)

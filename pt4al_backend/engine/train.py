@@ -115,7 +115,8 @@ class RoundTraining:
 
     def is_quick(self, labels: LabelSplit) -> bool:
         """Whether training on these labels takes a second or two, and needs no device."""
-        return head.is_quick(self._jobs.learn(self._jobs.learner), self._jobs.fetched().rows, len(labels.train))
+        spec = self._jobs.learn(self._jobs.learner)
+        return head.quick_encoder(spec, self._jobs.fetched().rows, len(labels.train)) is not None
 
     def is_under_way(self) -> bool:
         """Whether this round's training was cut short, and is resumed from the learner that it started from."""

@@ -126,17 +126,17 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
         head.save(folder / artefacts.HEAD)
 
 
-def is_quick(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> bool:
-    """Whether a head of some labels on the features of rows int64 [n] is a matter of a second or two: all of them are there."""
+def quick_encoder(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> EncoderFile | None:
+    """The encoder, if a head of some labels on the features of rows int64 [n] is a matter of a second or two: all are there."""
     encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder) if on_features(spec.settings, spec.task) else None
     if encoder is None or len(rows) > MOST_IMAGES:
-        return False
+        return None
     coefficients = len(spec.classes) * encoder.features
     steps = 4 if spec.task == TaskName.MULTILABEL else 1  # each class is a training of its own
     if steps * coefficients * labels > MOST_PRODUCTS or coefficients * len(rows) > MOST_LOGITS:
-        return False
+        return None
     with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
-        return not len(file.missing(rows, frames))
+        return None if len(file.missing(rows, frames)) else encoder
 
 
 def learn_here(folder: Path) -> bool:
@@ -152,10 +152,9 @@ def learn_here(folder: Path) -> bool:
         if not is_free:  # an earlier worker's child is at it
             return False
         job: Job[LearnSpec] = Job.read(folder)
-        if not is_quick(spec, known_rows(job), len(job.labelled_rows("train"))):
+        encoder = quick_encoder(spec, known_rows(job), len(job.labelled_rows("train")))
+        if encoder is None:
             return False
-        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
-        assert encoder is not None  # noqa: S101 - quick jobs have one
         artefacts.remove_leftovers(folder)
         with job.scratch() as scratch:
             learn(job, encoder, scratch)

@@ -155,6 +155,11 @@ def suits_frozen(settings: ProjectSettings) -> bool:
     return settings.tuning != "full" and is_plain and settings.pretext in (None, "rotation") and not companion
 
 
+def leaves_encoder_open(settings: ProjectSettings, task: str) -> bool:
+    """Whether a pretrained encoder is to be chosen for a project that has none yet."""
+    return settings.encoder is None and task != TaskName.SEGMENTATION and suits_frozen(settings)
+
+
 def with_encoder(settings: ProjectSettings, encoder: str) -> ProjectSettings:
     """The settings with the encoder that was chosen for a project, "" for none yet, if they leave it open."""
     is_open = settings.encoder is None and encoder not in ("", NO_ENCODER) and suits_frozen(settings)

@@ -32,10 +32,8 @@ class ProbCover(Covering):
 
     Deviations:
 
-    * there are 10 kinds, where the paper has as many as classes, which a strategy is not told. With 50 the radius is so small on
-      features of Caltech-101 that hardly anything is near to anything: 57.5 % of area where 10 and 25 have 62.7 (means of two
-      draws of 1,500 images, 50 labels a round);
-    * the radius is found anew in each round, where the paper keeps that of the first;
+    * there are 10 kinds, where the paper has as many as classes, which a strategy is not told (docs/strategies.md);
+    * each round finds the radius again, where the paper keeps that of the first;
     * features are the current model's once there is one, where the paper keeps those of a self-supervised learner;
     * tasks that cover as many are queried in a random order, and so is what is left once all are covered;
     * coverage is counted over at most 4,000 tasks, and purity over 1,000. Of more than 100,000 candidates parts compete by
