@@ -12,7 +12,7 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.work_queue import WorkQueue
-from pt4al_backend.server import api, failures, pages, protocol
+from pt4al_backend.server import api, assets, failures, pages, protocol
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
@@ -54,7 +54,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         redoc_url=None,
     )
     app.state.services = Services(backend, statuses, metrics, places)
-    for part in (protocol, api, pages):
+    for part in (protocol, api, pages, assets):
         app.include_router(part.router)
     for kind in failures.ANSWERED:
         app.add_exception_handler(kind, failures.answer)

@@ -13,8 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, PT4ALError
-from pt4al_backend.server import pages, protocol
+from pt4al_backend.server import protocol
 from pt4al_backend.server.places import Places
+from pt4al_backend.server.rendering import error_page, wants_page
 from pt4al_backend.state.store import REMEDY, cause_of
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ def answer(request: Request, error: Exception) -> Response:
     if known.status == 413:
         headers = {**headers, "Connection": "close"}  # the rest of the body is not read
     shown = _shown(known, request.app.state.services.places)
-    if pages.wants_page(request):
-        return pages.error_page(shown, headers)
+    if wants_page(request):
+        return error_page(shown, headers)
     return protocol.refused(request, shown, headers)
 
 

@@ -8,8 +8,11 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.demo.browser import chromium, chromium_command, sign_in
+from pt4al_backend.state.store import Store
 from tests.support.backend import SECONDS
+from tests.support.filled import fill, served
 from tests.support.servers import LabelStudioServer
 
 expect.set_options(timeout=SECONDS * 1000)
@@ -41,3 +44,13 @@ def signed_in_page(browser_page: Page, label_studio: LabelStudioServer) -> Page:
     """The same, where the shared Label Studio's admin has signed in."""
     sign_in(browser_page, label_studio.url, label_studio.email, label_studio.password)
     return browser_page
+
+
+@pytest.fixture
+def filled(settings: ServerSettings) -> Iterator[str]:
+    """The address of a web app that shows the project of `tests.support.filled`."""
+    store = Store.open(settings)
+    fill(store, settings)
+    with served(store, settings) as url:
+        yield url
+    store.close()

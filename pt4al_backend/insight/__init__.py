@@ -1,0 +1,1 @@
+"""What people want to know of a project, computed from labels, features and predictions. No state, no server, no torch."""
