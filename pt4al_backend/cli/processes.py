@@ -89,6 +89,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
+    from pt4al_backend.engine.insights import Insights
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
     from pt4al_backend.processes import end_with_parent
@@ -102,4 +103,7 @@ def worker(supervised: Supervised = False) -> None:
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
     queue = WorkQueue(settings)
-    queue.consume(Worker(settings, store, doorbell=queue.request).handle_request, store.driven_ids)
+    insights = Insights(settings, store)
+    insights.start()
+    engine = Worker(settings, store, doorbell=queue.request, insights=insights.request)
+    queue.consume(engine.handle_request, store.driven_ids)

@@ -38,6 +38,7 @@ class Worker:
         device: what they take turns at; None: the one that the settings name.
         doorbell: requests a look, after those that wait already: by a project whose turn is over, and for those that waited for
             the device. Without one, a project goes on at once, and the others wait for the next poll.
+        insights: asks for what a project's pages show, once it waits for people; None: nobody computes that.
     """
 
     def __init__(
@@ -48,9 +49,11 @@ class Worker:
         *,
         device: Device | None = None,
         doorbell: Callable[[int], None] | None = None,
+        insights: Callable[[int], None] | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
+        self._insights = insights
         self._resources = Resources(settings, store, runner or LocalRunner(), device or Device.of(settings), doorbell)
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
@@ -108,6 +111,8 @@ class Worker:
             self._store.change(project, requests_handled=handled)
             if outcome is Outcome.DONE or (outcome in GOES_ON and not self._resources.retries.has_failed(project)):
                 self._store.change(project, error="", remedy="", error_at=None)
+            if outcome is Outcome.DONE and self._insights is not None:
+                self._insights(project.id)
             if outcome is Outcome.UNFINISHED and not self._rings(project):
                 return handled - 1
         return handled

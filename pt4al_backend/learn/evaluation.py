@@ -21,6 +21,9 @@ from pt4al_backend.learn.labels.base import Answer, LabelSpace, Metrics, Targets
 from pt4al_backend.query.confidence import SAMPLERS
 from pt4al_backend.query.strategies.learned import SUBSET
 
+#: The file of a model's answers to the control picks, str [c], in their order.
+CONTROL_ANSWERS = "control_answers.npy"
+
 
 def to_float16(rows: NDArray[np.floating]) -> NDArray[np.float16]:
     """Rounds to float16; what is too large becomes the largest."""
@@ -72,6 +75,7 @@ class Evaluation:
         self._tallies = [labels.tally([], targets[np.empty(0, np.int64)])]
         self._confidences = {name: np.empty(candidates) for name in SAMPLERS}
         self._answers = [""] * candidates
+        self._control_answers: list[str] = []
         self._kept: list[tuple[float, int]] = []  # a heap of (-confidence, candidate), the most confident first
         self._written = 0
 
@@ -94,6 +98,8 @@ class Evaluation:
         if "posteriors" in self._rows:
             self._add_rows("posteriors", self._labels.posteriors(predicted)[split:])
         self._tallies.append(self._labels.tally(answers[:split], self._targets[positions[:split]]))
+        if self._labels.max_answers is None:  # masks are too large to be kept for a page
+            self._control_answers += [self._labels.store(answer, self._masks) for answer in answers[:split]]
         candidates = positions[split:] - self._controls
         for name, values in confidences.items():
             self._confidences[name][candidates] = values[split:]
@@ -142,9 +148,14 @@ class Evaluation:
         return self._confidences, np.array(self._answers, np.str_), kept
 
     def save(self, folder: Path) -> None:
-        """Writes ``outputs``: confidences and answers, as ``labels``, into ``candidates.npz``, the others as ``NAME.npy``."""
+        """Writes ``outputs``: confidences and answers, as ``labels``, into ``candidates.npz``, the others as ``NAME.npy``.
+
+        The answers to the control picks go into ``CONTROL_ANSWERS``, unless they are masks.
+        """
         confidences, labels, kept = self.outputs()
         arrays: dict[str, NDArray[Any]] = {"labels": labels, **confidences}
         np.savez_compressed(folder / "candidates.npz", **arrays)  # type: ignore[arg-type]
+        if self._labels.max_answers is None:
+            np.save(folder / CONTROL_ANSWERS, np.array(self._control_answers, np.str_))
         for name, rows in kept.items():
             np.save(folder / f"{name}.npy", rows)

@@ -1,0 +1,87 @@
+"""What pages show and what takes seconds or more is computed here: by the worker, in the background, beside the looks.
+
+A thread of its own takes one project at a time. No look waits for it, and it holds no lease: it changes nothing in the state,
+and what it finds becomes an artefact in one step. Each insight first compares a few columns of the project with what its
+artefact was made of, so that asking for one that is up to date costs next to nothing.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from threading import Condition, Thread
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import quality
+from pt4al_backend.engine.subject import Subject, Superseded
+from pt4al_backend.errors import PT4ALError
+from pt4al_backend.state.lease import locked
+from pt4al_backend.state.store import Store
+
+log = logging.getLogger(__name__)
+
+#: Before what has failed is tried again.
+RETRY_SECONDS = 600.0
+
+#: Computes what is out of date, and nothing if nothing is.
+Insight = Callable[[Subject], None]
+
+#: All of them, the quick ones first.
+INSIGHTS: tuple[Insight, ...] = (quality.refresh,)
+
+
+class Insights:
+    """Keeps the insights of projects up to date. One per worker process."""
+
+    def __init__(self, settings: ServerSettings, store: Store, insights: Sequence[Insight] = INSIGHTS) -> None:
+        self._settings, self._store, self._insights = settings, store, insights
+        self._wanted: dict[int, None] = {}
+        self._not_before: dict[tuple[int, str], float] = {}
+        self._changed = Condition()
+
+    def start(self) -> None:
+        """Begins to work. The thread ends with the process: what it had not finished is computed again."""
+        Thread(target=self._work, name="insights", daemon=True).start()
+
+    def request(self, project_id: int) -> None:
+        """Asks for the insights of a project, behind those that wait. Returns at once."""
+        with self._changed:
+            self._wanted[project_id] = None
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wanted:
+                    self._changed.wait()
+                project_id = next(iter(self._wanted))
+                del self._wanted[project_id]
+            self.refresh(project_id)
+
+    def refresh(self, project_id: int) -> None:
+        """Computes what is out of date of a project, unless another worker is at it. Errors go to the log."""
+        with locked(self._settings.data_dir / "leases" / f"insights-{project_id}") as lease:
+            project = self._store.project(project_id)
+            if lease is None or project is None:
+                return
+            try:
+                subject = Subject.of(self._settings, self._store, project)
+            except PT4ALError as error:
+                log.warning("Project %s: its pages are not brought up to date. %s", project_id, error)
+                return
+            for insight in self._insights:
+                self._refresh(insight, subject)
+
+    def _refresh(self, insight: Insight, subject: Subject) -> None:
+        number, name = subject.project.id, insight.__module__.rpartition(".")[2]
+        if time.monotonic() < self._not_before.get((number, name), 0.0):
+            return
+        try:
+            insight(subject)
+        except Superseded:
+            log.info("Project %s is gone: nothing more is computed for its pages.", number)
+        except Exception as error:  # what goes wrong here must not stop the labelling
+            self._not_before[number, name] = time.monotonic() + RETRY_SECONDS
+            if isinstance(error, PT4ALError):
+                log.warning("Project %s: %s is not brought up to date. %s", number, name, error)
+            else:
+                log.exception("Project %s: %s is not brought up to date.", number, name)

@@ -1,0 +1,135 @@
+"""What is known of the quality of a project's labels and images, as an artefact: facts in its manifest, arrays beside it."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Self
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pt4al_backend import artefacts
+from pt4al_backend.aliases import Ids
+from pt4al_backend.engine.subject import described
+
+FOLDER = "quality"
+ARRAYS = "quality.npz"
+
+
+class Facts(BaseModel):
+    """What the arrays are about.
+
+    Attributes:
+        key: of what they were made of; another one means that they are out of date.
+        pool_key: the same of the groups alone.
+        at: when they were made, seconds since 1970.
+        round: whose labels they are.
+        task: the main task.
+        names: the labels, by their numbers in the arrays: classes, or sets of classes as the state keeps them.
+        suspects: how many of the judged labels are suspects; they come first.
+        contradicting: how many groups hold labels that contradict each other; they come first.
+        compared: images whose features were compared for near-duplicates.
+        without_judgement, without_comparison, without_control: why there is none of these; "" if there is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str = ""
+    pool_key: str = ""
+    at: float = 0.0
+    round: int = 0
+    task: str = ""
+    names: list[str] = []
+    suspects: int = 0
+    contradicting: int = 0
+    compared: int = 0
+    without_judgement: str = ""
+    without_comparison: str = ""
+    without_control: str = ""
+
+
+def _ints() -> NDArray[np.int64]:
+    return np.empty(0, np.int64)
+
+
+def _floats() -> NDArray[np.float64]:
+    return np.empty(0, np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """Labels beside answers of models that have not seen them: task ids, and numbers of names, int64 [n] each."""
+
+    ids: Ids = field(default_factory=_ints)
+    labels: NDArray[np.int64] = field(default_factory=_ints)
+    answers: NDArray[np.int64] = field(default_factory=_ints)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged(Labels):
+    """Cross-validated labels, the suspects first: how sure the model is of its answer, and of the label, float64 [n]."""
+
+    confidence: NDArray[np.float64] = field(default_factory=_floats)
+    self_confidence: NDArray[np.float64] = field(default_factory=_floats)
+
+
+@dataclass(frozen=True, eq=False)
+class Grouped:
+    """Near-duplicates: tasks int64 [m], the group 0.. of each, ascending, and its cosine to the nearest, 1 if identical."""
+
+    ids: Ids = field(default_factory=_ints)
+    groups: NDArray[np.int64] = field(default_factory=_ints)
+    cosines: NDArray[np.float64] = field(default_factory=_floats)
+
+    @property
+    def count(self) -> int:
+        """Groups."""
+        return int(self.groups[-1]) + 1 if len(self.groups) else 0
+
+    def of(self, first: int, end: int) -> "Grouped":
+        """The groups ``first`` to ``end`` - 1."""
+        part = slice(*np.searchsorted(self.groups, [first, end]).tolist())
+        return Grouped(self.ids[part], self.groups[part], self.cosines[part])
+
+
+@dataclass(frozen=True, eq=False)
+class Quality:
+    """All of it."""
+
+    facts: Facts = field(default_factory=Facts)
+    judged: Judged = field(default_factory=Judged)
+    control: Labels = field(default_factory=Labels)
+    grouped: Grouped = field(default_factory=Grouped)
+    #: How many labels, and how many of them of control picks, hold each class: int64 [C], in the order of ``classes``.
+    labelled: NDArray[np.int64] = field(default_factory=_ints)
+    picked: NDArray[np.int64] = field(default_factory=_ints)
+    classes: NDArray[np.str_] = field(default_factory=lambda: np.empty(0, np.str_))
+
+    PARTS = ("judged", "control", "grouped")
+    BALANCE = ("labelled", "picked", "classes")
+
+    def save(self, project: Path) -> None:
+        """Writes it among a project's artefacts, in place of an older one."""
+        arrays = {name: getattr(self, name) for name in self.BALANCE}
+        for part in self.PARTS:
+            held = getattr(self, part)
+            arrays |= {f"{part}.{each.name}": getattr(held, each.name) for each in fields(held)}
+        with artefacts.writing(project / FOLDER, kind="quality", facts=self.facts.model_dump()) as folder:
+            np.savez(folder / ARRAYS, **arrays)
+
+    @classmethod
+    def load(cls, project: Path) -> Self | None:
+        """Reads it; None if there is none yet, or none that this version can read."""
+        try:
+            facts = Facts.model_validate(described(project / FOLDER)["facts"])
+            with (project / FOLDER / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                held = {name: arrays[name] for name in arrays.files}
+            kinds = {"judged": Judged, "control": Labels, "grouped": Grouped}
+            parts = {part: kind(**{f.name: held[f"{part}.{f.name}"] for f in fields(kind)}) for part, kind in kinds.items()}
+            return cls(facts, **parts, **{name: held[name] for name in cls.BALANCE})
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile, ValidationError):
+            return None

@@ -1,0 +1,128 @@
+"""A project as what is computed for its pages sees it: read once, beside the looks, and never changed."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend.aliases import Ids, Json
+from pt4al_backend.artefacts import MANIFEST
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.engine.access import label_reader_for
+from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.project_jobs import ProjectJobs
+from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.label_studio.annotations import LabelReader
+from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
+from pt4al_backend.query import plan
+from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import Tasks
+
+
+class Superseded(Exception):
+    """What is being computed is not wanted any more: the project is forgotten, or the worker ends."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One project, and what reads it.
+
+    Attributes:
+        project: its row when this began.
+        options: its settings then.
+    """
+
+    settings: ServerSettings
+    store: Store
+    project: Project
+    options: ProjectSettings
+    reader: LabelReader
+
+    @classmethod
+    def of(cls, settings: ServerSettings, store: Store, project: Project) -> "Subject":
+        """A project as its state has it.
+
+        Raises:
+            PT4ALError: its settings or its labeling config are refused, which the engine reports.
+        """
+        config = in_force(project)
+        options = plan.for_task(plan.with_encoder(project_settings(project.params), project.encoder), config.task)
+        return cls(settings, store, project, options, label_reader_for(settings, project, config))
+
+    @property
+    def folder(self) -> Path:
+        """Where the project's artefacts lie."""
+        return project_dir(self.settings, self.project.id)
+
+    @cached_property
+    def jobs(self) -> ProjectJobs:
+        """The jobs that the project would get now."""
+        return ProjectJobs(self.store, self.settings, self.project, self.options, self.reader)
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """The whole pool, those without a usable image among it."""
+        return self.store.tasks(self.project.id)
+
+    def require(self) -> None:
+        """Called now and then by what takes long.
+
+        Raises:
+            Superseded: the project is forgotten.
+        """
+        if self.store.project(self.project.id) is None:
+            raise Superseded
+
+    @contextmanager
+    def features(self) -> Iterator["PoolFeatures | None"]:
+        """The features of the pool's images; None where the project has none, as one that trains a network."""
+        if not self.project.stored_shape or not plan.on_features(self.options, self.reader.task):
+            yield None
+            return
+        spec = self.jobs.learn(self.jobs.learner)
+        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
+        if encoder is None or not spec.frames.exists():
+            yield None
+            return
+        tasks = self.tasks.where((self.tasks.rows >= 0) & ~self.tasks.aside)
+        with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
+            missing = [np.empty(0, np.int64)]
+            for rows in blocks(tasks.rows):
+                self.require()
+                missing.append(file.missing(rows, frames))
+            there = tasks.where(~np.isin(tasks.rows, np.concatenate(missing)))
+            yield PoolFeatures(there.ids, there.rows, file)
+
+
+@dataclass(frozen=True, eq=False)
+class PoolFeatures:
+    """Features of tasks: their ids int64 [n], ascending, and their rows in the feature file."""
+
+    ids: Ids
+    rows: NDArray[np.int64]
+    file: FeatureFile
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
+        """Features float16 [m, d] of positions int64 [m] among ``ids``."""
+        return self.file.read(self.rows[positions])[:, 0]
+
+
+def described(folder: Path) -> Json:
+    """The manifest of what was computed; empty where there is none that can be read. Its files are checked by who reads them."""
+    try:
+        found: Any = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
