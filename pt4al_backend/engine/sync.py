@@ -21,6 +21,7 @@ from pt4al_backend.images.inline import kept
 from pt4al_backend.label_studio.annotations import LabelReader, Size, image_of
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.phases import Phase
+from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -78,11 +79,13 @@ class Sync:
             answered = [np.empty(0, np.int64)]
             for page in self._client.answered_pages(self._project.id):
                 state = self._state_of(page)
+                self._note_annotations(page)
                 self._take_again([int(task["id"]) for task in page if self._is_news(task, state)])
                 answered.append(np.array([task["id"] for task in page], np.int64))
             gone = np.setdiff1d(self._store.answered_ids(self._project.id), np.concatenate(answered))
             withdrawn = dict.fromkeys(gone.tolist(), StoredAnswer(AnswerKind.NONE))
             self._store.put_answers(self._project.id, withdrawn)
+            self._store.put_annotations(self._project.id, dict.fromkeys(withdrawn, ()))
         self._store.change(self._project, full_sync_at=time.time())
 
     def _state_of(self, page: Sequence[Mapping[str, Any]]) -> _State:
@@ -106,6 +109,14 @@ class Sync:
             answers[task_id] = self._answer(task, same, sizes.get(task_id), stamp)
         self._store.put_tasks(self._project.id, tasks)
         self._store.put_answers(self._project.id, answers)
+        self._note_annotations(page)
+
+    def _note_annotations(self, page: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps who annotated these tasks, and when, where that is not what is kept."""
+        known = self._store.annotations(self._project.id, [int(task["id"]) for task in page])
+        made = {int(task["id"]): _annotated(task.get("annotations") or []) for task in page}
+        news = {task_id: each for task_id, each in made.items() if each != known.get(task_id, frozenset())}
+        self._store.put_annotations(self._project.id, news)
 
     def read_again(self, fetched: Sequence[int]) -> None:
         """Reads annotations again whose image has come: they waited for its size, or were drawn on one of another size."""
@@ -172,6 +183,20 @@ def _stamp(annotations: Sequence[Mapping[str, Any]]) -> str:
         (int(each["id"]), str(each.get("updated_at")), *(bool(each.get(flag)) for flag in flags)) for each in annotations
     )
     return hashlib.sha256(repr(marks).encode()).hexdigest()[:40]
+
+
+def _annotated(annotations: Sequence[Mapping[str, Any]]) -> frozenset[Annotated]:
+    """Who made annotations, and when; one that says no time is left out."""
+    found = set()
+    for each in annotations:
+        try:
+            at = int(datetime.fromisoformat(str(each.get("created_at"))).timestamp())
+        except ValueError:
+            continue
+        annotator = each.get("completed_by")
+        known = annotator if type(annotator) is int else None
+        found.add(Annotated(int(each["id"]), known, at, bool(each.get("was_cancelled"))))
+    return frozenset(found)
 
 
 def catch_up(ctx: Context) -> None:

@@ -229,6 +229,20 @@ class Task(Base):
     stamp: Mapped[str] = mapped_column(String(40), default="")  # of the annotations that the last four were read from
 
 
+class Annotation(Base):
+    """One annotation of a task: who made it, and when. What it says is in ``Task``, reconciled with the task's others."""
+
+    __tablename__ = "annotations"
+    __table_args__ = (Index("annotations_at", "project_id", "at", "annotator", "skipped"),)  # covers what the overview counts
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    annotator: Mapped[int | None] = mapped_column(BigInteger)  # Label Studio's number of the user; no name is kept
+    at: Mapped[int] = mapped_column(BigInteger)  # whole seconds
+    skipped: Mapped[bool] = mapped_column(Boolean)
+
+
 class Round(Base):
     """One active-learning iteration: its query, its model and how well that did."""
 

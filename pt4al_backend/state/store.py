@@ -7,12 +7,13 @@ from typing import Self, Unpack, cast
 from sqlalchemy import delete, select, update
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.annotations import AnnotationStore
 from pt4al_backend.state.copies import CopyStore
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.outstanding import OutstandingStore
 from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.rounds import RoundStore
-from pt4al_backend.state.schema import Instance, Pick, Project, ProjectColumns, Publication, Round, Task
+from pt4al_backend.state.schema import Annotation, Instance, Pick, Project, ProjectColumns, Publication, Round, Task
 from pt4al_backend.state.tasks import TaskStore
 
 #: What to do when the state cannot be read or written.
@@ -29,7 +30,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, RoundStore, OutstandingStore, CopyStore):
+class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod
@@ -93,7 +94,7 @@ class Store(TaskStore, RoundStore, OutstandingStore, CopyStore):
         """Deletes all rows of a project."""
         self.drop_tasks(project_id, self.task_ids(project_id).tolist())  # in slices, as other projects write meanwhile
         with self._writing() as session:
-            for table in (Pick, Task, Publication, Round):
+            for table in (Pick, Annotation, Task, Publication, Round):
                 session.execute(delete(table).where(table.project_id == project_id))
             session.execute(delete(Project).where(Project.id == project_id))
 

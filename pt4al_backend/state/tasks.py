@@ -14,7 +14,7 @@ from pt4al_backend.state.copies import release
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
-from pt4al_backend.state.schema import AnswerKind, Pick, Project, ProjectColumns, Task
+from pt4al_backend.state.schema import Annotation, AnswerKind, Pick, Project, ProjectColumns, Task
 
 #: Rows that are held at a time while the whole pool is read.
 STREAMED = 10_000
@@ -191,12 +191,13 @@ class TaskStore(Database):
             session.execute(update(Task).where(Task.project_id == project_id).values(**values))
 
     def drop_tasks(self, project_id: int, ids: Sequence[int]) -> None:
-        """Deletes tasks that Label Studio no longer has, with their picks."""
+        """Deletes tasks that Label Studio no longer has, with their picks and annotations."""
         for part in sliced(ids):
             with self._writing() as session:
                 picks = (Pick.project_id == project_id, Pick.task_id.in_(part))
                 outdate(session, project_id, session.scalars(select(Pick.round).where(*picks).distinct()))
                 session.execute(delete(Pick).where(*picks))
+                session.execute(delete(Annotation).where(Annotation.project_id == project_id, Annotation.task_id.in_(part)))
                 release(session, project_id, part)
                 session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
 

@@ -16,6 +16,7 @@ from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.label_studio.label_config import SegmentationConfig, parse
 from pt4al_backend.label_studio.outlines import regions_of
 from pt4al_backend.label_studio.segmentation import SegmentationReader
+from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.store import Store
 from tests.support.trainings import known
 
@@ -165,6 +166,45 @@ def test_full_pass_reads_only_changed_annotations(store: Store) -> None:
     assert full() == 1
     assert {task: answer.label for task, answer in store.answers(1).items()} == {1: "a", 2: "b", 4: "a"}
     assert full() == 0
+
+
+def made_by(annotator: Any, number: int, at: str, **fields: Any) -> dict[str, Any]:
+    """An annotation that says who made it, and when."""
+    return {"id": number, "result": [], "updated_at": at, "created_at": at, "completed_by": annotator, **fields}
+
+
+def test_annotators_and_times_are_kept_while_the_annotations_are_there(store: Store) -> None:
+    studio = Studio()
+    at = "2026-11-30T08:15:00.250000Z"
+    seconds = int(datetime.fromisoformat(at).timestamp())
+    for _ in range(3):
+        studio.add(datetime.now(UTC))
+    studio.tasks[0]["annotations"] = [made_by(4, 11, at), made_by(5, 12, at, was_cancelled=True)]
+    studio.tasks[1]["annotations"] = [
+        made_by({"email": "ada@example.org"}, 13, at),
+        {"id": 14, "result": [], "created_at": "soon"},
+    ]
+    look(store, studio)
+    assert store.annotations(1, [1, 2, 3]) == {
+        1: {Annotated(11, 4, seconds, False), Annotated(12, 5, seconds, True)},
+        2: {Annotated(13, None, seconds, False)},
+    }
+    studio.tasks[0]["annotations"] = [made_by(4, 11, at)]
+    look(store, studio)
+    assert [each.id for each in store.annotations(1, [1])[1]] == [11]
+
+
+def test_full_pass_fills_in_annotators_that_an_older_version_did_not_keep(store: Store) -> None:
+    studio = Studio()
+    at = "2026-11-30T08:15:00Z"
+    for number in (1, 2):
+        studio.add(datetime.now(UTC) - timedelta(hours=1))
+        studio.tasks[-1]["annotations"] = [made_by(4, number, at)]
+    look(store, studio)
+    store.put_annotations(1, {1: (), 2: ()})
+    studio.tasks[1]["annotations"] = []
+    Sync(store, studio, known(store), READER).full()  # type: ignore[arg-type]
+    assert list(store.annotations(1, [1, 2])) == [1]
 
 
 def segmentation(folder: Path) -> SegmentationReader:

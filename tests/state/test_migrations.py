@@ -154,6 +154,23 @@ def test_state_of_the_version_before_is_found_again(url: str) -> None:
     store.close()
 
 
+def test_annotators_of_an_older_state_are_read_by_a_full_pass(url: str) -> None:
+    old = {**PROJECT, "full_sync_at": 1e9}
+    for name in ("params", "chosen_before"):
+        old[name] = "{}"
+    empty = ("backend_host", "control_read", "task", "encoder")
+    zero = ("setup_at", "requests", "requests_handled", "trainings_requested", "trainings_handled", "next_row")
+    old |= {**dict.fromkeys(empty, ""), **dict.fromkeys(zero, 0), "listed": True, "frames_suspect": False}
+    made(url, "0010", ("projects", old))
+    store = Store(url)
+    store.migrate()
+    found = store.project(7)
+    assert found is not None
+    assert found.full_sync_at == 0
+    assert store.annotators(7) == []
+    store.close()
+
+
 @pytest.mark.parametrize("revision", ["0001", "0002"])
 def test_downgrade_restores_the_columns(url: str, store: Store, revision: str) -> None:
     store.connect(7)
