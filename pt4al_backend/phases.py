@@ -17,6 +17,7 @@ class Phase(StrEnum):
     TRAINING = "training"
     SCORING = "scoring"
     COMPANION = "companion"
+    LAYOUT = "layout"
     PUBLISHING = "publishing"
     LABELLING = "labelling"
     WAITING_FOR_TASKS = "waiting for tasks"
@@ -38,6 +39,7 @@ PHASES: Mapping[str, str] = {
     Phase.TRAINING: "Training the model",
     Phase.SCORING: "Scoring images",
     Phase.COMPANION: "Training for the strategy",
+    Phase.LAYOUT: "Drawing the map",
     Phase.PUBLISHING: "Publishing the new order",
     Phase.LABELLING: "Waiting for labels",
     Phase.WAITING_FOR_TASKS: "Waiting for tasks",

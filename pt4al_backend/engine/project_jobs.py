@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context
-from pt4al_backend.jobs.spec import LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.state.paths import frames_path, mask_dir, project_dir
@@ -59,6 +59,10 @@ class ProjectJobs:
         query = plan.fit_schedule(images, self._options).query
         needed = plan.job_requirements(self._options, query)
         return LearnSpec(**self._common(), learner=learner, classes=self.classes, **asdict(needed))
+
+    def layout(self) -> LayoutSpec:
+        """Lays out the images by the features of the encoder that the pool was ranked with."""
+        return LayoutSpec(**self._common(), learner=self.learner)
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -33,6 +33,8 @@ INTERVAL = 0.5
 
 #: Below the web process, whose answers are awaited in milliseconds.
 NICENESS = 10
+#: What is added where nobody waits for the job.
+YIELDING = 9
 
 
 class Channel:
@@ -87,6 +89,8 @@ def run(folder: Path, channel: Channel) -> int:
         try:
             artefacts.remove_leftovers(folder)
             job: NetworkJob[JobSpec] = NetworkJob.read(folder)
+            if job.spec.yields:
+                os.nice(YIELDING)
             if not _is_done(job):
                 work(job, channel.report)
             (folder / CHECKPOINT).unlink(missing_ok=True)

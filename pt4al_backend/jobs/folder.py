@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.jobs.spec import JobSpec, parse
+from pt4al_backend.jobs.spec import JobKind, JobSpec, parse
 
 SPEC = "job.json"
 CHECKPOINT = "checkpoint.pt"
@@ -65,7 +65,7 @@ def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
 
 def forget_unfinished(project: Path) -> None:
     """Deletes the jobs below a project's folder that have no result: what they name is gone."""
-    for folder in [*project.glob("rank-*"), *project.glob("learn-*"), project / "score"]:
+    for folder in [*(found for kind in JobKind for found in project.glob(f"{kind}-*")), project / "score"]:
         if folder.is_dir() and not (folder / RESULT).exists():
             shutil.rmtree(folder)
 

@@ -17,7 +17,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import locked, sound_job_of
 from pt4al_backend.jobs.job import Job
-from pt4al_backend.jobs.spec import LearnSpec
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
 from pt4al_backend.learn.frozen.heads import L2, Standard
@@ -48,12 +48,15 @@ class EncoderFile:
     manifest: Json
 
     @classmethod
-    def of(cls, learner: Path | None, encoder: str) -> Self | None:
-        """The encoder that a pretext learner was ranked with; None if it is another one, or the artefact is damaged."""
+    def of(cls, learner: Path | None, encoder: str, *, check: bool = True) -> Self | None:
+        """The encoder that a pretext learner was ranked with; None if it is another one, or the artefact is damaged.
+
+        Without ``check`` the weights are not read, so that they may be damaged.
+        """
         if learner is None:
             return None
         try:
-            manifest = artefacts.manifest(learner)
+            manifest = artefacts.manifest(learner, check=check)
         except StoreCorrupt:
             return None
         named = manifest.get("weights", {})
@@ -66,11 +69,14 @@ class EncoderFile:
         """Features of an image."""
         return int(self.manifest["weights"]["features"])
 
-    def file(self, spec: LearnSpec) -> FeatureFile:
-        """The features of a job's images."""
+    def path(self, spec: JobSpec) -> Path:
+        """Where the features of a job's images lie."""
         named = self.manifest["weights"]
-        path = path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright")
-        return FeatureFile(path, 1, self.features)
+        return path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright")
+
+    def file(self, spec: JobSpec) -> FeatureFile:
+        """The features of a job's images."""
+        return FeatureFile(self.path(spec), 1, self.features)
 
 
 def known_rows(job: Job[LearnSpec]) -> NDArray[np.int64]:

@@ -22,10 +22,11 @@ VERSION: Final = 2
 
 
 class JobKind(StrEnum):
-    """The two kinds of work that a round gives to a machine."""
+    """The kinds of work that is given to a machine: the two of a round, and the map."""
 
     RANK = "rank"
     LEARN = "learn"
+    LAYOUT = "layout"
 
 
 class _Later(StrEnum):
@@ -38,7 +39,7 @@ LATER = _Later.LATER
 
 
 class JobSpec(BaseModel):
-    """What both kinds of job say.
+    """What all kinds of job say.
 
     Attributes:
         version: of this type.
@@ -60,6 +61,8 @@ class JobSpec(BaseModel):
 
     #: What the job makes, which settings may affect.
     makes: ClassVar[tuple[Affects, ...]] = ()
+    #: Whether nobody waits for it: its process yields to all others.
+    yields: ClassVar[bool] = False
 
     version: Literal[2] = VERSION
     kind: JobKind
@@ -135,7 +138,22 @@ class LearnSpec(JobSpec):
     previous_fingerprint: str | None = None
 
 
-_FAMILY: TypeAdapter[JobSpec] = TypeAdapter(Annotated[RankSpec | LearnSpec, Field(discriminator="kind")])
+class LayoutSpec(JobSpec):
+    """Place the images of a pool in two dimensions by their features, for the map.
+
+    Attributes:
+        previous: artefact of the layout before, which later images join.
+        features: tells the content of the feature file from another one, for those who look whether the layout is up to date.
+    """
+
+    yields: ClassVar[bool] = True
+
+    kind: Literal[JobKind.LAYOUT] = JobKind.LAYOUT
+    previous: Annotated[Path | None, LATER] = None
+    features: str = ""
+
+
+_FAMILY: TypeAdapter[JobSpec] = TypeAdapter(Annotated[RankSpec | LearnSpec | LayoutSpec, Field(discriminator="kind")])
 
 
 def parse(text: str | bytes) -> JobSpec:

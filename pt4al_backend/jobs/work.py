@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.spec import LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.progress import Report
 
 
@@ -21,3 +22,5 @@ def work(job: NetworkJob[Any], report: Report) -> None:
             rank(job, report)
         case LearnSpec():
             learn(job, report)
+        case LayoutSpec():
+            lay_out(job, report)

@@ -1,0 +1,97 @@
+"""The map's layout: made where images have features, by a job that nobody waits for, and again when the features have changed."""
+
+import shutil
+from pathlib import Path
+
+from pt4al_backend import artefacts
+from pt4al_backend.engine.project_jobs import number_of
+from pt4al_backend.engine.subject import Subject, described
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs.folder import job_of, locked, prepare
+from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.layout import newest
+from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
+from pt4al_backend.progress import silent
+from pt4al_backend.query.plan import on_features
+
+#: Beside a layout's job: why it could not be done, for the page.
+FAILED = "failed.txt"
+
+
+def refresh(subject: Subject, runner: Runner | None = None) -> None:
+    """Lays a project's images out if there are features that the last layout has not seen.
+
+    Raises:
+        Superseded: the project is forgotten.
+        PT4ALError, OSError: it cannot be done; ``problem`` says why.
+    """
+    jobs = subject.jobs
+    if not on_features(subject.options, subject.reader.task) or jobs.learner is None:
+        return
+    wanted = jobs.layout()
+    features = _content(jobs.learner, wanted)
+    previous = newest(jobs.folder)
+    if not features or (previous and described(previous).get("features") == features):
+        _forget_old(jobs.folder, previous)
+        return
+    folder = _following(jobs.folder, previous)
+    if _is_under_way(folder):
+        return
+    if _is_other(folder, features):
+        tasks = jobs.fetched()
+        changes = {"previous": previous, "features": features}
+        prepare(folder, wanted.model_copy(update=changes), rows=tasks.rows, ids=tasks.ids)
+    try:
+        (runner or LocalRunner()).run(folder, silent, subject.require)
+    except TrainingImpossible as error:
+        artefacts.atomic_write(folder / FAILED, str(error).encode())
+        raise
+    _forget_old(jobs.folder, newest(jobs.folder))
+
+
+def problem(project: Path) -> str:
+    """Why the layout that is due below a project's folder could not be made; "" if it could, or none is due."""
+    try:
+        return (_following(project, newest(project)) / FAILED).read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _following(project: Path, previous: Path | None) -> Path:
+    """The folder of the layout after the ``previous`` one."""
+    return project / f"{JobKind.LAYOUT}-{number_of(previous.parent) + 1 if previous else 1}"
+
+
+def _forget_old(project: Path, last: Path | None) -> None:
+    """Deletes the layouts that were replaced."""
+    for folder in project.glob(f"{JobKind.LAYOUT}-*"):
+        if last is not None and number_of(folder) < number_of(last.parent):
+            shutil.rmtree(folder)
+
+
+def _is_other(folder: Path, features: str) -> bool:
+    """Whether the job in a folder is about other features, or none is there."""
+    job = job_of(folder)
+    return not isinstance(job, LayoutSpec) or job.features != features
+
+
+def _is_under_way(folder: Path) -> bool:
+    """Whether an orphan of an earlier worker does the job."""
+    if not folder.is_dir():
+        return False
+    with locked(folder, wait=False) as is_free:
+        return not is_free
+
+
+def _content(learner: Path, job: JobSpec) -> str:
+    """Tells what the feature file holds from what it held or will hold; "" if there is none."""
+    encoder = EncoderFile.of(learner, job.settings.frozen_encoder, check=False)
+    if encoder is None:
+        return ""
+    path = encoder.path(job)
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return ""
+    return f"{path.name} {found.st_size} {found.st_mtime_ns}"
