@@ -17,6 +17,8 @@
     ├── BadRequest               a request to the server lacks what its route needs
     ├── UnknownProject           it names a project that never connected
     ├── ProjectBusy              a worker is at the project
+    ├── NotNow                   what was requested does not fit where the project stands
+    ├── NoFrame                  no image of the task is stored
     ├── BodyTooLong              a request's body is longer than the settings allow; in server/protocol, with the next two
     ├── BodyTooSlow              it did not arrive in time
     ├── ClientLeft               the client left before its body was complete
@@ -138,6 +140,18 @@ class UnknownProject(PT4ALError):
 
     def __init__(self, project_id: object, remedy: str = "Connect it in Label Studio, Settings > Model.") -> None:
         super().__init__(f"Project {shortened(repr(project_id), 40)} is not connected to this backend.", remedy)
+
+
+class NotNow(PT4ALError):
+    """What was requested does not fit where the project stands."""
+
+    status = 409
+
+
+class NoFrame(PT4ALError):
+    """No image of the task is stored, or not any more."""
+
+    status = 404
 
 
 class ProjectBusy(PT4ALError):

@@ -23,6 +23,7 @@ class Phase(StrEnum):
     WAITING_FOR_TASKS = "waiting for tasks"
     WAITING_FOR_DEVICE = "waiting for the device"
     EXHAUSTED = "exhausted"
+    PAUSED = "paused"
     BLOCKED = "blocked"
     NOT_CONNECTED = "not connected"
 
@@ -45,6 +46,7 @@ PHASES: Mapping[str, str] = {
     Phase.WAITING_FOR_TASKS: "Waiting for tasks",
     Phase.WAITING_FOR_DEVICE: "Waiting for another training",
     Phase.EXHAUSTED: "No image is left to label",
+    Phase.PAUSED: "Paused",
     Phase.BLOCKED: "Blocked by an error",
     Phase.NOT_CONNECTED: "Not connected any more",
 }

@@ -36,6 +36,10 @@ class Outcome(Enum):
     WITHHELD = auto()  # a training is due, but the last one failed a moment ago: its error stays where the user looks
 
 
+class Paused(Exception):
+    """A person pauses the project, so that a training under way ends; it is resumed from its checkpoint."""
+
+
 #: What ends a look before all is done: another one follows, whatever happens outside.
 GOES_ON = frozenset({Outcome.UNFINISHED, Outcome.WAITING})
 
@@ -125,9 +129,13 @@ class Context:
 
         Raises:
             LeaseLost: another worker may be at the project.
+            Paused: a person has just paused the project.
             NotConnected: Label Studio does not list this backend any more.
         """
         self.lease.require()
+        self.store.refresh(self.project, "paused_at")
+        if self.project.paused_at is not None:
+            raise Paused
         self.resources.connections.require(self.store, self.project, self.registration, now=now)
 
     def phase(self, phase: Phase) -> None:

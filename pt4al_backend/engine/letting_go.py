@@ -113,6 +113,14 @@ def let_go(store: Store, settings: ServerSettings, project: Project, reason: Not
     )
 
 
+def put_back(store: Store, settings: ServerSettings, project: Project) -> None:
+    """Sets back what people had chosen in Label Studio, while the project is paused; resumed, it serves its queue again."""
+    sentence = set_back_choices(settings, project) or "Nothing was set back in Label Studio: it has what people chose there."
+    log.info("Project %s: %s", project.id, sentence)
+    store.let_go(project, to_put_back=False, served_version="", chosen_before={})
+    store.notice(project, "before", sentence)
+
+
 def choices_of(remote: Mapping[str, Any], own_titles: list[str]) -> dict[str, str]:
     """What people chose in a project of Label Studio's that the first publication will replace.
 

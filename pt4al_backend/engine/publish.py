@@ -257,7 +257,7 @@ def step(ctx: Context) -> Outcome:
     picks = ctx.store.picks(ctx.project.id, ctx.project.round)
     if not picks:
         return Outcome.DONE
-    ctx.lease.require()
+    ctx.require()
     note_choices(ctx)
     before, start = ctx.project.served_version, time.monotonic()
     queue.publish(ctx.project.round, picks)

@@ -1,6 +1,6 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
-from pt4al_backend.engine import encoder, intake, publish, ranking, rounds, serving, sync, train
+from pt4al_backend.engine import encoder, intake, letting_go, people, publish, ranking, rounds, serving, sync, train
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import LabelStudioError
@@ -14,6 +14,8 @@ def reconcile(ctx: Context) -> Outcome:
         LeaseLost, SettingsChanged: the look ends where it stands.
         PT4ALError: what the user has to change.
     """
+    if ctx.project.paused_at is not None:
+        return stand_still(ctx)
     outcomes = {Outcome.DONE}
     for step in STEPS:
         ctx.lease.require()
@@ -27,6 +29,19 @@ def reconcile(ctx: Context) -> Outcome:
     ctx.lease.require()
     tidy(ctx)
     return max(outcomes, key=lambda outcome: outcome.value)
+
+
+def stand_still(ctx: Context) -> Outcome:
+    """What a paused project gets: its answers are taken over. Nothing is fetched, trained or published."""
+    if ctx.project.to_put_back:
+        letting_go.put_back(ctx.store, ctx.settings, ctx.project)
+    sync.step(ctx)
+    if ctx.full_sync_due:
+        sync.full(ctx)
+    if ctx.project.device_wanted_at is not None:
+        ctx.store.change(ctx.project, device_wanted_at=None)
+    ctx.phase(Phase.PAUSED)
+    return Outcome.DONE
 
 
 def register(ctx: Context) -> Outcome:
@@ -74,6 +89,7 @@ STEPS: tuple[Step, ...] = (
     publish.repair_served,
     sync.step,
     rounds.start,
+    people.step,
     publish.step,
     intake.step,
     serving.drop_copies,

@@ -10,6 +10,7 @@ import numpy as np
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.line import led_by, mixed_with
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import read_learner, read_scored
 from pt4al_backend.picks import PickKind
@@ -36,7 +37,7 @@ from pt4al_backend.state.tasks import Tasks
 log = logging.getLogger(__name__)
 
 
-#: What a round waits for; its reserve is answered on top.
+#: What a round waits for; its reserve, and what people chose, is answered on top.
 QUERY = (PickKind.QUERY, PickKind.CONTROL)
 
 #: Label Studio says "no more tasks" when all that is left of a queue is in other annotators' hands: one for each of many.
@@ -75,6 +76,14 @@ class Rounds:
             return False
         return not self._store.unanswered_picks(self._project.id, current.number, *QUERY, at_most=1)
 
+    def is_closed_early(self) -> bool:
+        """Whether a person closes the open round, whatever it waits for."""
+        return 0 < self._project.round == self._project.round_to_close and self._is_open()
+
+    def _is_open(self) -> bool:
+        current = self._store.round(self._project.id, self._project.round)
+        return current is not None and current.state == RoundState.OPEN
+
     def waits_for_people(self) -> bool:
         """Whether a pick of the open round has no answer, or an image of the pool has none in any of its tasks."""
         project = self._project
@@ -104,6 +113,7 @@ class Rounds:
             return False
         pool = self.pool()
         picks = sorted(self._store.picks(project.id, current.number), key=lambda pick: pick.kind != PickKind.CONTROL)
+        picks = [pick for pick in picks if pick.kind != PickKind.PERSON]  # people may want them all the same
         waiting = np.array([pick.task_id for pick in picks], np.int64)
         waiting = waiting[np.isin(waiting, pool.ids[~pool.answered])]
         answered = pool.same_as(pool.ids[pool.answered])
@@ -136,7 +146,7 @@ class Rounds:
         drawn, free = self._controls(pool, schedule, number)
         kept = pool.one_of_each(served)
         controls = np.concatenate([kept, drawn[~np.isin(drawn, pool.same_as(kept))]])[: max(schedule.control, len(kept))]
-        free = np.setdiff1d(free, pool.same_as(controls))
+        free = np.setdiff1d(free, pool.same_as(np.concatenate([controls, self._store.choices(self._project.id)])))
         size = max(schedule.query - len(controls), 0)
         choice = self._choose(pool, free, number, size, size + schedule.reserve, scored, schedule)
         self._store_round(number, RoundState.OPEN, arrange(choice, size, controls), scored, schedule, closed)
@@ -184,7 +194,8 @@ class Rounds:
             batch=int(sweep(schedule.batches, self._options.batch_order)[(number - 1) % schedule.batches]),
             opened_at=current.opened_at if current else time.time(),
         )
-        self._store.open_round(self._project, opened, self._picks(number, 0, line, scored), closed=closed)
+        picks = self._led_by_choices(number, self._picks(number, 0, line, scored), scored)
+        self._store.open_round(self._project, opened, picks, closed=closed)
 
     def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
@@ -205,6 +216,47 @@ class Rounds:
                 )
             )
         return picks
+
+    # what people want
+
+    def serve_choices(self, scored: StoredOutput) -> None:
+        """Puts the tasks that people want labelled next in front of the open round's picks."""
+        number = self._project.round
+        if number:
+            picks = self._store.picks(self._project.id, number)
+            self._store.replace_picks(self._project.id, number, self._led_by_choices(number, picks, scored))
+
+    def _led_by_choices(self, number: int, picks: list[Pick], scored: StoredOutput) -> list[Pick]:
+        chosen = self._store.choices(self._project.id)
+        if not len(chosen):
+            return picks
+        row_of = {task_id: row for row, task_id in enumerate(scored.ids.tolist())}
+        rows = np.array([row_of.get(task_id, -1) for task_id in chosen.tolist()], np.int64)
+        line = Picks(chosen, [PickKind.PERSON] * len(chosen), np.zeros(len(chosen)), rows)
+        return led_by(self._picks(number, 0, line, scored), picks)
+
+    def add_controls(self) -> None:
+        """Adds the control picks that people want the open round to have beyond those that it has, as far as there are tasks.
+
+        They are drawn from all that nobody has answered or chosen, whatever the strategy makes of it: what it leaves over would
+        no longer look like the pool.
+        """
+        project = self._project
+        current = self._store.round(project.id, project.round)
+        if current is None or current.state != RoundState.OPEN or not current.controls_wanted:
+            return
+        picks = self._store.picks(project.id, current.number)
+        fixed = [pick for pick in picks if pick.kind in (PickKind.CONTROL, PickKind.PERSON)]
+        missing = current.controls_wanted - sum(pick.kind == PickKind.CONTROL for pick in fixed)
+        if missing > 0:
+            pool = self.pool()
+            taken = pool.same_as(np.array([pick.task_id for pick in fixed], np.int64))
+            drawn = draw_controls(np.setdiff1d(pool.ids[pool.unknown], taken), missing, self._options.seed)
+            line = Picks(drawn, [PickKind.CONTROL] * len(drawn), np.zeros(len(drawn)), np.full(len(drawn), -1, np.int64))
+            controls = self._picks(current.number, 0, line, StoredOutput())
+            answered = set(pool.ids[pool.answered].tolist())
+            self._store.replace_picks(project.id, current.number, mixed_with(controls, picks, answered))
+        self._store.set_controls_wanted(project.id, current.number, 0)
 
     # between rounds
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from pt4al_backend.engine import publish, sync
+from pt4al_backend.engine import people, publish, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
@@ -38,6 +38,7 @@ def keep_serving(ctx: Context) -> None:
     Raises:
         LeaseLost: so that a training ends that another worker may have begun as well.
         NotConnected: so that a training ends whose project is let go.
+        Paused: so that a training ends whose project is paused.
         SettingsChanged: so that a training that they made pointless ends now; any other is resumed from its checkpoint.
     """
     if time.monotonic() - ctx.served_at < SERVE_SECONDS:
@@ -57,6 +58,8 @@ def keep_serving(ctx: Context) -> None:
         ctx.store.refresh(ctx.project, "trainings_requested")
         try:
             sync.catch_up(ctx)
+            people.step(ctx)
+            publish.step(ctx)
             lengthen(ctx)
         except LabelStudioError as error:
             ctx.warn(f"While it trains: {error}")

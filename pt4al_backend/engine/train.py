@@ -259,10 +259,10 @@ def step(ctx: Context) -> Outcome:
 
 
 def _turn(ctx: Context) -> Outcome | None:
-    """Trains when the round is answered or the button was pressed, and opens the next round; None if it did."""
+    """Trains when the round is answered or closed early, or the button was pressed; opens the next round; None if it did."""
     training = RoundTraining.of(ctx)
     ctx.notice("model", MODEL_GONE if training.is_model_gone() else "")
-    is_answered = Rounds.of(ctx).is_answered()
+    is_answered = Rounds.of(ctx).is_answered() or Rounds.of(ctx).is_closed_early()
     if not is_answered and ctx.project.trainings_requested <= ctx.project.trainings_handled:
         return Outcome.DONE
     if not ctx.retries.may_run(ctx.project, JobKind.LEARN):

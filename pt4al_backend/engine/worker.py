@@ -8,12 +8,12 @@ runs short.
 import errno
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy.exc import DBAPIError
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.context import GOES_ON, Outcome, Resources, connect
+from pt4al_backend.engine.context import GOES_ON, Outcome, Paused, Resources, connect
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import NotConnected, let_go
 from pt4al_backend.engine.reconcile import reconcile
@@ -28,6 +28,13 @@ from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import REMEDY, Store, cause_of
 
 log = logging.getLogger(__name__)
+
+#: What ends a look where it stands, in words.
+ENDED_BY: Mapping[type[Exception], str] = {
+    SettingsChanged: "its settings have changed",
+    LeaseLost: "the lease is lost",
+    Paused: "it is paused",
+}
 
 
 class Worker:
@@ -81,9 +88,12 @@ class Worker:
         handled = project.requests  # requests that come later deserve another look, whatever was seen of them meanwhile
         try:
             outcome = self._reconcile(project, lease)
-        except (SettingsChanged, LeaseLost) as reason:
-            lost = "the lease is lost" if isinstance(reason, LeaseLost) else "its settings have changed"
-            log.info("Project %s: %s; a training under way is resumed only as far as it still fits.", project.id, lost)
+        except (SettingsChanged, LeaseLost, Paused) as reason:
+            log.info(
+                "Project %s: %s; a training under way is resumed only as far as it still fits.",
+                project.id,
+                ENDED_BY[type(reason)],
+            )
             return handled - 1  # so that another look follows at once
         except PT4ALError as error:
             log.warning("Project %s: %s", project.id, error)

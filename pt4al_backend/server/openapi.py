@@ -20,10 +20,13 @@ class ErrorAnswer(BaseModel):
     remedy: str
 
 
-def documented(body: type[Body] | None = None, *, not_found: bool = False, busy: bool = False) -> dict[str, Any]:
-    """Arguments of a route: the body that it reads, and the errors that it answers with."""
-    errors = sorted((*OF_EVERY_ROUTE, *(OF_A_BODY if body else ()), *((404,) if not_found else ()), *((409,) if busy else ())))
-    described: dict[str, Any] = {"responses": {status: {"model": ErrorAnswer} for status in errors}}
+def documented(
+    body: type[Body] | None = None, *, query: bool = False, not_found: bool = False, busy: bool = False
+) -> dict[str, Any]:
+    """Arguments of a route: the body that it reads, and the errors that it answers with; ``query``: to the address as well."""
+    errors = {*OF_EVERY_ROUTE, *(OF_A_BODY if body else ())}
+    errors |= {status for status, is_given in ((400, query), (404, not_found), (409, busy)) if is_given}
+    described: dict[str, Any] = {"responses": {status: {"model": ErrorAnswer} for status in sorted(errors)}}
     if body:
         schema = {"$ref": SCHEMAS.format(model=body.__name__)}
         described["openapi_extra"] = {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -6,10 +6,15 @@ from typing import Annotated
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from pt4al_backend.engine.work_queue import WorkQueue
+from pt4al_backend.errors import BadRequest, UnknownProject
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.places import Places
+from pt4al_backend.server.requests import project_number
 from pt4al_backend.server.status import Statuses
+from pt4al_backend.state.schema import Project
+from pt4al_backend.state.store import Store
 
 PREDICTING = 8  # requests that may wait for a model or for images at a time; webhooks have other threads
 
@@ -22,7 +27,24 @@ class Services:
     statuses: Statuses
     metrics: Metrics
     places: Places
+    store: Store
+    queue: WorkQueue
     predicting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREDICTING))
+
+    def project(self, reference: str) -> Project:
+        """The row of the project that an address names; what a status shows of it is in ``statuses``.
+
+        Raises:
+            UnknownProject: it never connected, or is no project's id at all.
+        """
+        try:
+            number = project_number(reference)
+        except BadRequest:
+            raise UnknownProject(reference) from None
+        found = self.store.project(number)
+        if found is None:
+            raise UnknownProject(number)
+        return found
 
     @property
     def body_limit(self) -> int:

@@ -113,6 +113,13 @@ class RoundStore(Database):
         with self._writing() as session:
             session.add_all(picks)
 
+    def replace_picks(self, project_id: int, round_number: int, picks: Sequence[Pick]) -> None:
+        """Gives a round other picks, or the same in another order."""
+        with self._writing() as session:
+            outdate(session, project_id, [round_number])
+            session.execute(delete(Pick).where(Pick.project_id == project_id, Pick.round == round_number))
+            session.add_all(picks)
+
     def drop_picks(self, project_id: int, round_number: int, task_ids: Sequence[int]) -> None:
         """Takes picks of a round back."""
         for part in sliced(task_ids):

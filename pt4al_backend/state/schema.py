@@ -39,6 +39,18 @@ class PublicationState(StrEnum):
     PRUNED = "pruned"  # its predictions are deleted
 
 
+class ActionKind(StrEnum):
+    """What a person can do to a project."""
+
+    TRAIN = "train"
+    PAUSE = "pause"
+    RESUME = "resume"
+    CLOSE_ROUND = "close round"
+    ADD_CONTROL_PICKS = "add control picks"
+    LABEL_NEXT = "label next"
+    PUT_BACK = "put back"
+
+
 class Base(DeclarativeBase):
     """Root of the tables. Times are seconds since 1970 in UTC."""
 
@@ -97,6 +109,12 @@ class Project(Base):
     trainings_handled: Mapped[int] = mapped_column(Integer, default=0)  # the last press that was handled
 
     device_wanted_at: Mapped[float | None] = mapped_column(Float)  # since when a training waits for the device; None: none does
+
+    paused_at: Mapped[float | None] = mapped_column(Float)  # since when a person has paused it; None: it goes on
+    to_put_back: Mapped[bool] = mapped_column(Boolean, default=False)  # Label Studio is to get back what people had chosen there
+    round_to_close: Mapped[int] = mapped_column(Integer, default=0)  # the round that a person closes, whatever it waits for
+    choices_requested: Mapped[int] = mapped_column(Integer, default=0)  # counts the lists of tasks that people chose
+    choices_handled: Mapped[int] = mapped_column(Integer, default=0)  # the last of them that the open round begins with
 
     view_made: Mapped[bool] = mapped_column(Boolean, default=False)  # once: people may delete the Data Manager's tab
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
@@ -160,6 +178,11 @@ class ProjectColumns(TypedDict, total=False):
     trainings_requested: int
     trainings_handled: int
     device_wanted_at: float | None
+    paused_at: float | None
+    to_put_back: bool
+    round_to_close: int
+    choices_requested: int
+    choices_handled: int
     view_made: bool
     synced_until: str
     full_sync_at: float
@@ -259,6 +282,7 @@ class Round(Base):
     digest: Mapped[str] = mapped_column(String(64), default="")  # of those labels: equal means nothing new to learn
     control: Mapped[Control] = mapped_column(default=Control)  # its model, measured on the control picks
     seconds: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    controls_wanted: Mapped[int] = mapped_column(Integer, default=0)  # control picks that a person wants it to have at least
 
 
 class Pick(Base):
@@ -275,6 +299,31 @@ class Pick(Base):
     score: Mapped[float] = mapped_column(Float(53))  # what Label Studio sorts by, lowest first
     label: Mapped[str] = mapped_column(Text, default="")  # the model's answer
     confidence: Mapped[float | None] = mapped_column(Float(53))  # its top-1 posterior
+
+
+class Choice(Base):
+    """One task that a person wants labelled next; it stays when it is labelled, in case that is withdrawn."""
+
+    __tablename__ = "choices"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    task_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[float] = mapped_column(Float)  # the newest list is served first
+    place: Mapped[int] = mapped_column(Integer)  # in its list
+
+
+class Action(Base):
+    """One thing that a person did to a project."""
+
+    __tablename__ = "actions"
+    __table_args__ = (Index("actions_project", "project_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"))
+    at: Mapped[float] = mapped_column(Float)
+    who: Mapped[str] = mapped_column(Text)
+    what: Mapped[str] = mapped_column(String(32))  # an ``ActionKind``
+    detail: Mapped[str] = mapped_column(Text, default="")
 
 
 class Publication(Base):

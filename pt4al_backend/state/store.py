@@ -11,7 +11,9 @@ from pt4al_backend.state.annotations import AnnotationStore
 from pt4al_backend.state.copies import CopyStore
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.outstanding import OutstandingStore
+from pt4al_backend.state.people import PeopleStore
 from pt4al_backend.state.projects import change, id_of, mirror
+from pt4al_backend.state.queue import QueueStore
 from pt4al_backend.state.rounds import RoundStore
 from pt4al_backend.state.schema import Annotation, Instance, Pick, Project, ProjectColumns, Publication, Round, Task
 from pt4al_backend.state.tasks import TaskStore
@@ -30,7 +32,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore):
+class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore, PeopleStore, QueueStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod

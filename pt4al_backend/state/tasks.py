@@ -14,7 +14,7 @@ from pt4al_backend.state.copies import release
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
-from pt4al_backend.state.schema import Annotation, AnswerKind, Pick, Project, ProjectColumns, Task
+from pt4al_backend.state.schema import Annotation, AnswerKind, Choice, Pick, Project, ProjectColumns, Task
 
 #: Rows that are held at a time while the whole pool is read.
 STREAMED = 10_000
@@ -199,6 +199,7 @@ class TaskStore(Database):
                 session.execute(delete(Pick).where(*picks))
                 session.execute(delete(Annotation).where(Annotation.project_id == project_id, Annotation.task_id.in_(part)))
                 release(session, project_id, part)
+                session.execute(delete(Choice).where(Choice.project_id == project_id, Choice.task_id.in_(part)))
                 session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
 
     def take_rows(self, project: Project, count: int) -> range:
@@ -209,6 +210,13 @@ class TaskStore(Database):
             change(session, project, columns)
         mirror(project, columns)
         return range(first, first + count)
+
+    def frame_of(self, project_id: int, task_id: int) -> tuple[int, str] | None:
+        """Row of a task's image in the frame file, and the digest of what is there; None if it has none."""
+        found = select(Task.row, Task.frame).where(Task.project_id == project_id, Task.id == task_id, Task.row.is_not(None))
+        with self._reading() as session:
+            pair = session.execute(found).one_or_none()
+        return None if pair is None or pair[0] is None else (pair[0], pair[1])
 
     def rows(self, project_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Task ids int64[n] and rows int64[n] of all images in the frame file, by row."""

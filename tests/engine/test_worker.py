@@ -15,6 +15,7 @@ from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.lease import Lease, LeaseLost
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.queues import taken
 from tests.support.trainings import known
@@ -153,7 +154,7 @@ def test_lost_lease_stops_a_look_before_its_next_step(monkeypatch: pytest.Monkey
         return run
 
     monkeypatch.setattr(reconcile_module, "STEPS", (step("sync"), step("publish")))
-    context: Any = type("Look", (), {"lease": Lent(1)})
+    context: Any = type("Look", (), {"lease": Lent(1), "project": Project(id=1)})
     with pytest.raises(LeaseLost):
         reconcile_module.reconcile(context)
     assert steps == ["sync"]

@@ -1,0 +1,80 @@
+"""What people ask of a project: tasks to be labelled next, more control picks; and the log of what they did."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from sqlalchemy import select, update
+
+from pt4al_backend.aliases import Ids
+from pt4al_backend.state.database import Database, sliced
+from pt4al_backend.state.projects import change
+from pt4al_backend.state.schema import Action, ActionKind, AnswerKind, Choice, Project, ProjectColumns, Round, Task
+
+
+class PeopleStore(Database):
+    """Reads and writes what people ask for. What changes is written together with who wants it."""
+
+    def act(self, project_id: int, who: str, what: ActionKind, detail: str = "", columns: ProjectColumns | None = None) -> None:
+        """Sets columns of a project because somebody wants it, and notes who."""
+        with self._writing() as session:
+            session.add(_action(project_id, who, what, detail))
+            if columns:
+                change(session, project_id, columns)
+
+    def want_controls(self, project_id: int, number: int, total: int, who: str) -> None:
+        """Notes that somebody wants a round to have at least ``total`` control picks; the larger of two numbers stands."""
+        where = (Round.project_id == project_id, Round.number == number, Round.controls_wanted < total)
+        with self._writing() as session:
+            session.add(_action(project_id, who, ActionKind.ADD_CONTROL_PICKS, f"{total} in round {number}"))
+            session.execute(update(Round).where(*where).values(controls_wanted=total))
+
+    def set_controls_wanted(self, project_id: int, number: int, total: int) -> None:
+        """Sets how many control picks a round is to have: no more than there are tasks for."""
+        where = (Round.project_id == project_id, Round.number == number)
+        with self._writing() as session:
+            session.execute(update(Round).where(*where).values(controls_wanted=total))
+
+    def choose(self, project_id: int, task_ids: Sequence[int], who: str) -> None:
+        """Puts tasks in front of all that were chosen before, in their order."""
+        now = time.time()
+        rows = [{"project_id": project_id, "task_id": i, "at": now, "place": place} for place, i in enumerate(task_ids)]
+        self._upsert(Choice, rows, ["at", "place"])  # before they are asked for: a look meanwhile may serve them already
+        shown = ", ".join(map(str, task_ids[:SHOWN])) + (", …" if len(task_ids) > SHOWN else "")
+        with self._writing() as session:
+            session.add(_action(project_id, who, ActionKind.LABEL_NEXT, shown))
+            more = {Project.choices_requested: Project.choices_requested + 1}
+            session.execute(update(Project).where(Project.id == project_id).values(more))
+
+    def choices(self, project_id: int) -> Ids:
+        """Tasks that people want labelled next and that wait for an answer, in the order served: int64[n]."""
+        task = (Task.project_id == Choice.project_id) & (Task.id == Choice.task_id)
+        waiting = (Choice.project_id == project_id, Task.answer == AnswerKind.NONE, Task.problem == "")
+        found = select(Choice.task_id).join(Task, task).where(*waiting).order_by(Choice.at.desc(), Choice.place)
+        with self._reading() as session:
+            return np.array(session.scalars(found).all(), np.int64)
+
+    def not_to_label(self, project_id: int, task_ids: Sequence[int]) -> dict[int, str]:
+        """Which of these tasks nobody can be asked to label next, and why."""
+        reasons = dict.fromkeys(task_ids, "there is no such task")
+        for part in sliced(task_ids):
+            found = select(Task.id, Task.answer, Task.problem).where(Task.project_id == project_id, Task.id.in_(part))
+            with self._reading() as session:
+                for i, answer, problem in session.execute(found):
+                    reasons[i] = "it is set aside" if problem else ANSWERED.get(answer, "")
+        return {i: reason for i, reason in reasons.items() if reason}
+
+    def actions(self, project_id: int, limit: int) -> list[Action]:
+        """What people did to a project, the newest first."""
+        found = select(Action).where(Action.project_id == project_id).order_by(Action.id.desc()).limit(limit)
+        with self._reading() as session:
+            return list(session.scalars(found))
+
+
+#: Tasks that a line of the log names.
+SHOWN = 20
+ANSWERED = {AnswerKind.LABEL: "it is labelled", AnswerKind.SKIP: "it was skipped"}
+
+
+def _action(project_id: int, who: str, what: ActionKind, detail: str) -> Action:
+    return Action(project_id=project_id, at=time.time(), who=who, what=what, detail=detail)
