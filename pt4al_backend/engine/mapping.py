@@ -4,16 +4,19 @@ import shutil
 from pathlib import Path
 
 from pt4al_backend import artefacts
+from pt4al_backend.config import project_settings
+from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.project_jobs import number_of
 from pt4al_backend.engine.subject import Subject, described
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.errors import PT4ALError, TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, locked, prepare
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.layout import newest
 from pt4al_backend.jobs.runner import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
 from pt4al_backend.progress import silent
-from pt4al_backend.query.plan import on_features
+from pt4al_backend.query import plan
+from pt4al_backend.state.schema import Project
 
 #: Beside a layout's job: why it could not be done, for the page.
 FAILED = "failed.txt"
@@ -27,7 +30,7 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         PT4ALError, OSError: it cannot be done; ``problem`` says why.
     """
     jobs = subject.jobs
-    if not on_features(subject.options, subject.reader.task) or jobs.learner is None:
+    if not plan.on_features(subject.options, subject.reader.task) or jobs.learner is None:
         return
     wanted = jobs.layout()
     features = _content(jobs.learner, wanted)
@@ -48,6 +51,15 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         artefacts.atomic_write(folder / FAILED, str(error).encode())
         raise
     _forget_old(jobs.folder, newest(jobs.folder))
+
+
+def is_possible(project: Project) -> bool:
+    """Whether a project's images have features that could be laid out, or will have once they are ranked."""
+    try:
+        options, task = plan.with_encoder(project_settings(project.params), project.encoder), in_force(project).task
+        return plan.on_features(options, task) or (not project.encoder and plan.leaves_encoder_open(options, task))
+    except PT4ALError:  # the engine reports it
+        return True
 
 
 def problem(project: Path) -> str:

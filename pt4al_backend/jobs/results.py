@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,6 +28,25 @@ def read_scored(folder: Path) -> StoredOutput:
         features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
         return StoredOutput(ids, confidences, labels, features, labelled, posteriors)
+
+
+class Candidates(NamedTuple):
+    """What a model answers to its candidates: task ids int64 [n], labels str [n], and its top-1 posteriors float64 [n]."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    confidences: NDArray[np.float64]
+
+
+def read_candidates(folder: Path) -> Candidates:
+    """A part of ``read_scored``, which reads megabytes of features as well.
+
+    Raises:
+        StoreCorrupt: it is missing or damaged.
+    """
+    with _sound(folder), (folder / RESULT / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as output:
+        ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
+        return Candidates(ids, output["labels"], output["least_confidence"])
 
 
 def read_learner(folder: Path) -> StoredOutput:

@@ -17,7 +17,7 @@ from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
-from pt4al_backend.server.panels import next_up
+from pt4al_backend.server.panels import map, next_up
 from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
@@ -55,7 +55,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         redoc_url=None,
     )
     app.state.services = Services(backend, statuses, metrics, places, opened, requests)
-    for part in (protocol, api, pages, assets, thumbnails, next_up):
+    for part in (protocol, api, pages, assets, thumbnails, next_up, map):
         app.include_router(part.router)
     for kind in failures.ANSWERED:
         app.add_exception_handler(kind, failures.answer)

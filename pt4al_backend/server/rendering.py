@@ -17,7 +17,7 @@ from pt4al_backend.server import assets
 from pt4al_backend.server.status import ProjectStatus
 
 #: The pages of a project: the end of the address, and what the tab says.
-TABS: Mapping[str, str] = {"": "Overview", "next": "Next in the queue"}
+TABS: Mapping[str, str] = {"": "Overview", "next": "Next in the queue", "map": "Map"}
 
 
 def wants_page(request: Request) -> bool:
@@ -38,10 +38,23 @@ def panel(tab: str, template: str, project: ProjectStatus, **values: Any) -> Res
 def page(template: str, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any) -> Response:
     """A template of the folder ``templates``, filled. ``nonce`` admits a style element, for what a chart writes into it."""
     nonce = secrets.token_urlsafe(16)
-    text = _templates.get_template(template).render(nonce=nonce, version=__version__, **values)
     allowed = f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; script-src 'self'; connect-src 'self'; frame-src 'self'; "
+    policy = allowed + "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    return _rendered(template, status, headers, policy, nonce=nonce, **values)
+
+
+def chart_frame(template: str) -> Response:
+    """A page for a sandboxed frame, whose chart library makes code of text. It has no origin, and so reads nothing of ours."""
+    nonce = secrets.token_urlsafe(16)
+    allowed = f"default-src 'none'; style-src 'self' 'nonce-{nonce}'; script-src 'self' 'unsafe-eval'; img-src data:; "
+    policy = allowed + "sandbox allow-scripts; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    return _rendered(template, 200, None, policy, nonce=nonce)
+
+
+def _rendered(template: str, status: int, headers: Mapping[str, str] | None, policy: str, **values: Any) -> Response:
+    text = _templates.get_template(template).render(version=__version__, **values)
     guards = {
-        "Content-Security-Policy": allowed + "img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        "Content-Security-Policy": policy,
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
         "Cache-Control": "no-store",

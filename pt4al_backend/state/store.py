@@ -10,6 +10,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.annotations import AnnotationStore
 from pt4al_backend.state.copies import CopyStore
 from pt4al_backend.state.lease import Lease, hold
+from pt4al_backend.state.map_tasks import MapStore
 from pt4al_backend.state.outstanding import OutstandingStore
 from pt4al_backend.state.people import PeopleStore
 from pt4al_backend.state.projects import change, id_of, mirror
@@ -32,7 +33,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore, PeopleStore, QueueStore):
+class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore, PeopleStore, QueueStore, MapStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod

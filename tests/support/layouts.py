@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
-from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.jobs.folder import prepare
@@ -17,6 +17,9 @@ from pt4al_backend.jobs.layout import LaidOut, lay_out
 from pt4al_backend.jobs.spec import LayoutSpec
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
 from pt4al_backend.progress import silent
+from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.state.store import Store
+from tests.support import filled
 
 
 def write_learner(folder: Path, encoder: str, digest: str, features: int) -> Path:
@@ -77,3 +80,23 @@ class Described:
     def lay_out(self, name: str, rows: NDArray[np.int64], **changes: Any) -> LaidOut:
         """Lays out the tasks of some rows."""
         return make_layout(self.folder / name, self.spec(**changes), rows, rows + 100)
+
+
+def lay_out_filled(store: Store, settings: ServerSettings, tasks: int | None = None) -> LaidOut:
+    """Draws the map of the project of ``tests.support.filled``, of its first ``tasks`` tasks or of all."""
+    project = store.project(filled.PROJECT)
+    assert project is not None
+    folder, shape = project_dir(settings, project.id), project.image_shape
+    assert shape is not None
+    spec = LayoutSpec(
+        task="classification",
+        settings=ProjectSettings(encoder=filled.ENCODER),
+        device="cpu",
+        pretrained="off",
+        frames=frames_path(settings, project),
+        stored=shape,
+        shape=shape,
+        learner=write_learner(folder / "rank-1" / "result", filled.ENCODER, filled.DIGEST, filled.FEATURES),
+    )
+    stored = store.stored_tasks(project.id)
+    return make_layout(folder / "layout-1", spec, stored.rows[:tasks], stored.ids[:tasks])

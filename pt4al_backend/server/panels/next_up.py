@@ -2,20 +2,17 @@
 
 from collections import Counter
 from typing import Annotated
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pt4al_backend.config.catalog import TaskName
-from pt4al_backend.engine.labeling import in_force
-from pt4al_backend.errors import LabelConfigUnsupported
-from pt4al_backend.label_sets import from_text
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
+from pt4al_backend.server.words import LabelWords, task_address
 from pt4al_backend.state.queue import QueuedTask, QueueFilter
 from pt4al_backend.state.schema import AnswerKind, Project
 
@@ -93,7 +90,7 @@ def _address(page: int = 1, batch: int | None = None, predicted: str | None = No
 
 
 def _read(services: Services, project: Project, page: int, wanted: QueueFilter) -> NextUp:
-    words = _Words(project)
+    words = LabelWords(project)
     counts = services.store.queue_counts(project.id, project.round)
     batches, classes = Counter[int](), Counter[str]()
     for (batch, predicted), count in counts.items():
@@ -113,7 +110,7 @@ def _read(services: Services, project: Project, page: int, wanted: QueueFilter) 
     )
 
 
-def _task(each: QueuedTask, words: "_Words", project: Project) -> NextTask:
+def _task(each: QueuedTask, words: LabelWords, project: Project) -> NextTask:
     return NextTask(
         task=each.task,
         kind=each.kind,
@@ -126,42 +123,3 @@ def _task(each: QueuedTask, words: "_Words", project: Project) -> NextTask:
         is_aside=each.is_aside,
         address=task_address(project, each.task),
     )
-
-
-class _Words:
-    """What people read for the labels of a project's main task."""
-
-    def __init__(self, project: Project) -> None:
-        try:
-            self._task = str(in_force(project).task)
-        except LabelConfigUnsupported:  # the engine reports it
-            self._task = str(project.task)
-
-    @property
-    def has_classes(self) -> bool:
-        """Whether a label is a class, or some."""
-        return self._task != TaskName.SEGMENTATION
-
-    def of(self, label: str) -> str | None:
-        """The words for one label; None for no label."""
-        if not label:
-            return None
-        if not self.has_classes:
-            return "a mask"
-        if self._task != TaskName.MULTILABEL:
-            return label
-        try:
-            return ", ".join(from_text(label)) or "none of the classes"
-        except ValueError:  # of a config that was changed
-            return label
-
-
-def task_address(project: Project, task: int) -> str | None:
-    """Where people's browsers find a task in Label Studio, by the name that it gave itself; None if that is none."""
-    try:
-        parts = urlsplit(project.hostname)
-    except ValueError:
-        return None
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-        return None
-    return f"{project.hostname.rstrip('/')}/projects/{project.id}/data?task={task}"

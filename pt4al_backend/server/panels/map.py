@@ -1,0 +1,284 @@
+"""The map: the pool in two dimensions, coloured by what is known of each image.
+
+Places and colours are two answers. Places change when the layout does, and browsers keep them; colours change with every label.
+"""
+
+import gzip
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from pt4al_backend.aliases import Ids
+from pt4al_backend.engine import mapping
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.layout import LaidOut, newest
+from pt4al_backend.jobs.results import read_candidates
+from pt4al_backend.picks import PickKind
+from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.rendering import chart_frame, panel
+from pt4al_backend.server.services import Served, Services
+from pt4al_backend.server.words import LabelWords, project_address
+from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
+
+#: Places are whole numbers from 0 to this: finer than any screen.
+SIDE = 9_999
+#: What stands for nothing in a column of numbers.
+NONE = -1
+ASKED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
+
+NO_ENCODER = (
+    "The map shows what a pretrained encoder finds alike, and this project trains a network without one. Classification gets one "
+    "by the setting encoder: `pt4al weights list` names those whose weights are there. Segmentation has no map."
+)
+DRAWING = "The map is drawn in the background once the images are described and ranked. Large pools take some minutes."
+
+
+class MapState(StrEnum):
+    """Whether there is a map."""
+
+    DRAWN = "drawn"
+    DRAWING = "drawing"
+    FAILED = "failed"
+    NO_ENCODER = "no encoder"
+
+
+class MapPlaces(BaseModel):
+    """Where the images lie. The columns ``tasks``, ``x`` and ``y`` belong together."""
+
+    state: MapState
+    why: str = Field(description="why there is no map, a sentence; empty if there is one")
+    version: str = Field(description="of the layout; that of the colours has to be the same")
+    images: int
+    without_features: int = Field(description="images of the pool that were not described yet and are not on the map")
+    made_at: float | None
+    tasks: list[int]
+    x: list[int] = Field(description=f"0 to {SIDE}")
+    y: list[int] = Field(description=f"0 to {SIDE}, upwards")
+
+
+class MapColours(BaseModel):
+    """What is known of the images, in the order of their places. -1 stands for nothing."""
+
+    version: str = Field(description="of the layout whose order this is")
+    round: int
+    names: list[str] = Field(description="labels by their numbers in the next two columns")
+    label: list[int] = Field(description="the annotators'")
+    predicted: list[int] = Field(description="the last model's answer, to those that it was asked; none for control picks")
+    uncertainty: list[int] = Field(description="hundredths: 100 minus the posterior of that answer")
+    batch: list[int] = Field(description="PT4AL's batch; 0 before the ranking")
+    asked_names: list[str] = Field(description="why a task is asked next, by the numbers in the next column")
+    asked: list[int] = Field(description="of the open round, as far as it waits for an answer")
+    control: list[int] = Field(description="1 for those that were ever a control pick")
+    gone: list[int] = Field(description="positions of images whose task is deleted, or has another image now")
+
+
+class _Drawn(NamedTuple):
+    """A layout as it is sent: its version, tasks and rows int64 [n], and ``MapPlaces`` as JSON, plain and compressed."""
+
+    version: str
+    tasks: Ids
+    rows: NDArray[np.int64]
+    plain: bytes
+    packed: bytes
+
+
+router = APIRouter(tags=["Pages"])
+JSON: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since the one whose ETag the request names."}}
+
+
+@router.get("/api/projects/{project}/map", response_model=MapPlaces, **documented(not_found=True))
+def places(project: str, request: Request, services: Served) -> Response:
+    """Where the images lie. Browsers keep it: the answer has an ETag, and is 304 while the layout is the same."""
+    known = services.project(project)
+    drawn = _drawn(services, known)
+    if drawn is None:
+        return _answer(request, _undrawn(services, known).model_dump_json().encode())
+    return _answer(request, drawn.plain, drawn.packed, drawn.version)
+
+
+@router.get("/api/projects/{project}/map/colours", response_model=MapColours, **documented(not_found=True))
+def colours(project: str, request: Request, services: Served) -> Response:
+    """What the images are coloured by, in the order of their places. Empty columns where there is no map."""
+    known = services.project(project)
+    drawn = _drawn(services, known)
+    nothing = np.empty(0, np.int64)
+    found = _colours(services, known, drawn or _Drawn("", nothing, nothing, b"", b""))
+    return _answer(request, json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
+
+
+@router.get("/projects/{project}/map", include_in_schema=False)
+def page(project: str, services: Served) -> Response:
+    """The map for people."""
+    status = services.statuses.find(project)
+    known = services.project(project)
+    drawn = _drawn(services, known)
+    undrawn = None if drawn else _undrawn(services, known)
+    return panel("map", "map.html", status, undrawn=undrawn, address=project_address(known))
+
+
+@router.get("/map/frame", include_in_schema=False)
+def frame() -> Response:
+    """What draws the points, in a frame that the page holds."""
+    return chart_frame("map_frame.html")
+
+
+def _answer(request: Request, plain: bytes, packed: bytes | None = None, version: str = "") -> Response:
+    """JSON, compressed where the client takes that, and only if it has changed."""
+    headers = {"Cache-Control": "private, no-cache", "Vary": "Accept-Encoding", "ETag": f'"{version or crc32(plain)}"'}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return Response(plain, media_type="application/json", headers=headers)
+    return Response(
+        gzip.compress(plain, 5) if packed is None else packed,
+        media_type="application/json",
+        headers={**headers, "Content-Encoding": "gzip"},
+    )
+
+
+def _undrawn(services: Services, project: Project) -> MapPlaces:
+    """The answer where there is no map."""
+    folder = project_dir(services.backend.settings, project.id)
+    if not mapping.is_possible(project):
+        state, why = MapState.NO_ENCODER, NO_ENCODER
+    elif problem := services.places.hide(mapping.problem(folder), project.hostname):
+        state, why = MapState.FAILED, f"The map could not be drawn. {problem}"
+    else:
+        state, why = MapState.DRAWING, DRAWING
+    nothing: dict[str, list[int]] = {"tasks": [], "x": [], "y": []}
+    return MapPlaces(state=state, why=why, version="", images=0, without_features=0, made_at=None, **nothing)
+
+
+def _drawn(services: Services, project: Project) -> _Drawn | None:
+    """The newest layout of a project, if there is one."""
+    result = newest(project_dir(services.backend.settings, project.id))
+    if result is None:
+        return None
+    try:
+        return _read(result, result.stat().st_mtime_ns)
+    except (StoreCorrupt, FileNotFoundError):  # replaced or forgotten meanwhile, or damaged: the worker makes another one
+        return None
+
+
+@lru_cache(maxsize=4)
+def _read(result: Path, _: int) -> _Drawn:
+    found = LaidOut.load(result)
+    version = str(found.manifest["fingerprint"])[:16]
+    positions = found.layout.positions.astype(np.float64)
+    scale = SIDE / max(float(np.ptp(positions, axis=0).max()), 1e-9)
+    x, y = np.rint((positions - positions.min(0)) * scale).astype(int).T.tolist()
+    answer = MapPlaces.model_construct(
+        state=MapState.DRAWN,
+        why="",
+        version=version,
+        images=len(found.tasks),
+        without_features=found.manifest["without_features"],
+        made_at=found.manifest["made_at"],
+        tasks=found.tasks.tolist(),
+        x=x,
+        y=y,
+    )
+    plain = json.dumps(vars(answer), separators=(",", ":")).encode()
+    return _Drawn(version, found.tasks, found.rows, plain, gzip.compress(plain, 6))
+
+
+def _colours(services: Services, project: Project, drawn: _Drawn) -> dict[str, Any]:
+    """``MapColours`` as it becomes JSON."""
+    store, number = services.store, project.id
+    stored = store.stored_tasks(number)
+    at = _places(stored.rows, drawn.rows)
+    is_there = (at >= 0) & (stored.ids[at] == drawn.tasks) if len(stored.ids) else np.zeros(len(drawn.tasks), np.bool_)
+    column = _Columns(drawn.tasks, is_there, LabelWords(project))
+    waiting = store.asked(number, project.round)
+    controls = store.control_ids(number)
+    predicted, uncertainty = _predictions(services, project, waiting, column)
+    is_control = np.isin(drawn.tasks, controls)
+    return {
+        "version": drawn.version,
+        "round": project.round,
+        "label": column.named(store.labels(number)),
+        "predicted": np.where(is_control, NONE, predicted).tolist(),
+        "uncertainty": np.where(is_control, NONE, uncertainty).tolist(),
+        "names": column.names,
+        "batch": (np.where(is_there, stored.batches[at], 0) if len(stored.ids) else np.zeros(len(at), int)).tolist(),
+        "asked_names": list(map(str, ASKED)),
+        "asked": column.of({each.task: ASKED.index(each.kind) for each in waiting}).tolist(),
+        "control": is_control.astype(int).tolist(),
+        "gone": np.flatnonzero(~is_there).tolist(),
+    }
+
+
+class _Columns:
+    """Makes columns in the order of the places."""
+
+    def __init__(self, tasks: Ids, is_there: NDArray[np.bool_], words: LabelWords) -> None:
+        self._is_there, self._words = is_there, words
+        self._order = np.argsort(tasks, kind="stable")
+        self._sorted = tasks[self._order]
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The labels by their numbers."""
+        return list(self._numbers)
+
+    def of(self, values: Mapping[int, int]) -> NDArray[np.int64]:
+        """The values of tasks int64 [n], ``NONE`` for those without one."""
+        column = np.full(len(self._sorted), NONE, np.int64)
+        ids = np.fromiter(values, np.int64, len(values))
+        at = _places(self._sorted, ids)
+        column[self._order[at[at >= 0]]] = np.fromiter(values.values(), np.int64, len(values))[at >= 0]
+        return np.where(self._is_there, column, NONE)
+
+    def number(self, label: str) -> int:
+        """The number of a label."""
+        name = self._words.of(label)
+        return NONE if name is None else self._numbers.setdefault(name, len(self._numbers))
+
+    def named(self, labels: Mapping[int, str]) -> list[int]:
+        """The numbers of the labels of tasks."""
+        numbers = {label: self.number(label) for label in dict.fromkeys(labels.values())}
+        return [int(number) for number in self.of({task: numbers[label] for task, label in labels.items()})]
+
+
+def _places(ordered: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of the ``wanted`` int64 [m] is among ascending numbers int64 [n]; -1 where it is not."""
+    if not len(ordered):
+        return np.full(len(wanted), -1, np.int64)
+    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
+    return np.where(ordered[at] == wanted, at, -1)
+
+
+def _predictions(
+    services: Services, project: Project, waiting: list[Any], column: _Columns
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of the model's answers, and its uncertainty in hundredths: of what it scored last, and of the round's picks."""
+    predicted: dict[int, int] = {}
+    uncertainty: dict[int, int] = {}
+    result = services.backend.settings.data_dir / project.model
+    try:
+        scored = read_candidates(result.parent) if project.model else None
+    except StoreCorrupt:  # the engine reports it
+        scored = None
+    if scored is not None:
+        names, of = np.unique(scored.labels, return_inverse=True)
+        numbers = np.array([column.number(str(name)) for name in names], np.int64)[of]
+        predicted = dict(zip(scored.ids.tolist(), numbers.tolist(), strict=True))
+        hundredths = np.rint(100 * (1 - scored.confidences)).astype(int)
+        uncertainty = dict(zip(scored.ids.tolist(), hundredths.tolist(), strict=True))
+    for each in waiting:
+        if each.predicted and each.confidence is not None:
+            predicted[each.task] = column.number(each.predicted)
+            uncertainty[each.task] = round(100 * (1 - each.confidence))
+    return column.of(predicted), column.of(uncertainty)

@@ -1,0 +1,242 @@
+/** The map: reads places and colours, lets a sandboxed frame draw them, and acts on the images that a lasso takes. */
+import { colouring, facts } from "./map_colours.js";
+
+/** Images of a still picture, where the browser has no WebGL. */
+const STILL = 3000;
+const TILES = 24;
+const SHAPES = { circle: "M8 3a5 5 0 1 0 .01 0z", diamond: "M8 2l6 6-6 6-6-6z", square: "M3 3h10v10H3z", "triangle-up": "M8 2l6 11H2z",
+  x: "M3 5l2-2 3 3 3-3 2 2-3 3 3 3-2 2-3-3-3 3-2-2 3-3z", cross: "M6 2h4v4h4v4h-4v4H6v-4H2V6h4z" };
+
+const view = document.getElementById("map");
+const { project, address } = view.dataset;
+const frame = document.getElementById("frame");
+const said = document.getElementById("said");
+const card = document.getElementById("card");
+const chosenPart = document.getElementById("chosen");
+const confirmed = document.getElementById("confirm");
+const select = document.getElementById("colour");
+const isDark = matchMedia("(prefers-color-scheme: dark)");
+const number = new Intl.NumberFormat();
+
+let places = null;
+let data = null;
+let hidden = new Set();
+let webgl = null;
+let revision = 0;
+let chosen = [];
+view.hidden = false;
+
+async function read(path) {
+  const answer = await fetch(`/api/projects/${project}/${path}`);
+  const found = await answer.json();
+  if (!answer.ok) throw new Error(`${found.error} ${found.remedy}`);
+  return found;
+}
+
+/** Reads what is coloured anew, and the places where these have changed. */
+async function refresh() {
+  try {
+    let colours = await read("map/colours");
+    if (!places || colours.version !== places.version) {
+      places = await read("map");
+      colours = await read("map/colours");
+      choose([]);
+    }
+    if (colours.version !== places.version) throw new Error("The map was drawn anew just now. Reload the page.");
+    const gone = new Set(colours.gone);
+    const there = places.tasks.map((_, point) => point).filter((point) => !gone.has(point));
+    data = { ...colours, there: webgl === false ? sample(there) : there };
+    draw();
+    say(there.length);
+  } catch (error) {
+    said.textContent = error instanceof TypeError ? "The backend is not responding." : error.message;
+  }
+}
+
+/** Every k-th image, so that the same ones are shown each time. */
+function sample(points) {
+  const step = Math.max(1, points.length / STILL);
+  return Array.from({ length: Math.min(STILL, points.length) }, (_, place) => points[Math.floor(place * step)]);
+}
+
+function say(images) {
+  const parts = [`${number.format(images)} images.`];
+  if (data.there.length < images || webgl === false) {
+    parts.push(`This browser has no WebGL, so this is a still picture of ${number.format(data.there.length)} of them.`);
+  }
+  if (places.without_features) parts.push(`${number.format(places.without_features)} more have not been described yet and are not on the map.`);
+  said.textContent = parts.join(" ");
+}
+
+function draw() {
+  if (webgl === null || !data) return;
+  const { groups, ramp } = colouring(select.value, data, isDark.matches);
+  showLegend(groups, ramp);
+  const shown = groups.filter((group) => !hidden.has(group.name));
+  frame.contentWindow.postMessage({ kind: "draw", x: places.x, y: places.y, groups: shown, dark: isDark.matches, revision }, "*");
+}
+
+function showLegend(groups, ramp) {
+  document.getElementById("legend-title").textContent = select.selectedOptions[0].textContent;
+  const rows = [...groups].reverse().map((group) => {
+    const row = document.createElement("li");
+    const label = row.appendChild(document.createElement("label"));
+    const box = label.appendChild(document.createElement("input"));
+    box.type = "checkbox";
+    box.checked = !hidden.has(group.name);
+    box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(group.name);
+      else hidden.add(group.name);
+      draw();
+      document.querySelector(`#legend li:nth-child(${place(row) + 1}) input`)?.focus();
+    });
+    if (group.colour) label.append(symbol(group));
+    const name = label.appendChild(document.createElement("span"));
+    name.className = "name";
+    name.textContent = name.title = group.name;
+    label.appendChild(document.createElement("span")).textContent = number.format(group.points.length);
+    return row;
+  });
+  const place = (row) => rows.indexOf(row);
+  const shades = ramp ? [shade(ramp)] : [];
+  document.getElementById("legend").replaceChildren(...shades, ...rows);
+}
+
+function symbol({ colour, symbol: name }) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 16 16");
+  svg.setAttribute("aria-hidden", "true");
+  const path = svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+  path.setAttribute("d", SHAPES[name]);
+  path.setAttribute("fill", colour);
+  return svg;
+}
+
+function shade({ colours, ends }) {
+  const row = document.createElement("li");
+  const bar = row.appendChild(document.createElement("div"));
+  bar.className = "ramp";
+  bar.style.background = `linear-gradient(to right, ${colours.join(", ")})`;
+  const words = row.appendChild(document.createElement("div"));
+  words.className = "ends";
+  for (const end of ends) words.appendChild(document.createElement("span")).textContent = end;
+  return row;
+}
+
+const picture = (task) => `/api/projects/${project}/tasks/${task}/thumbnail`;
+
+function showCard({ point, left, top }) {
+  const task = places.tasks[point];
+  const [image, words] = card.children;
+  if (card.dataset.task !== String(task)) {
+    card.dataset.task = task;
+    image.removeAttribute("src");
+    image.src = picture(task);
+    const lines = [`Task ${task}`, ...facts(data, point)].map((line) => {
+      const span = document.createElement("span");
+      span.textContent = line;
+      return span;
+    });
+    words.replaceChildren(...lines);
+  }
+  card.hidden = false;
+  const { clientWidth: width, clientHeight: height } = card.parentElement;
+  card.style.left = `${left + 16 + card.offsetWidth > width ? Math.max(0, left - 16 - card.offsetWidth) : left + 16}px`;
+  card.style.top = `${Math.max(0, Math.min(top + 16, height - card.offsetHeight))}px`;
+}
+
+/** Shows the images of some tasks, and what can be done with them. */
+function choose(tasks) {
+  chosen = tasks;
+  chosenPart.hidden = !tasks.length;
+  if (!tasks.length) return document.getElementById("tiles").replaceChildren();
+  document.getElementById("chosen-title").textContent = `${number.format(tasks.length)} ${tasks.length === 1 ? "image" : "images"} chosen`;
+  document.getElementById("done").textContent = "";
+  const tiles = tasks.slice(0, TILES).map((task) => {
+    const tile = document.createElement("li");
+    const image = tile.appendChild(document.createElement("img"));
+    image.src = picture(task);
+    image.alt = "";
+    image.width = image.height = 96;
+    const link = tile.appendChild(document.createElement(address ? "a" : "span"));
+    link.textContent = `Task ${task}`;
+    if (address) Object.assign(link, { href: `${address}?task=${task}`, target: "_blank", rel: "noopener noreferrer" });
+    return tile;
+  });
+  if (tasks.length > TILES) {
+    const rest = document.createElement("li");
+    rest.textContent = `and ${number.format(tasks.length - TILES)} more`;
+    tiles.push(rest);
+  }
+  document.getElementById("tiles").replaceChildren(...tiles);
+}
+
+function clear() {
+  revision += 1;
+  choose([]);
+  draw();
+}
+
+addEventListener("message", ({ source, data: message }) => {
+  if (source !== frame.contentWindow) return;
+  if (message.kind === "ready") {
+    webgl = message.webgl;
+    refresh();
+  } else if (message.kind === "hover") showCard(message);
+  else if (message.kind === "unhover") card.hidden = true;
+  else if (message.kind === "selected") choose(message.points.map((point) => places.tasks[point]));
+  else if (message.kind === "click") choose([places.tasks[message.point]]);
+  else if (message.kind === "drawn") view.dataset.drawn = select.value;
+});
+
+async function act(path, button, told) {
+  const done = document.getElementById("done");
+  button.disabled = true;
+  try {
+    const answer = await fetch(`/api/projects/${project}/${path}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ tasks: chosen }),
+    });
+    const found = await answer.json();
+    if (answer.ok) told(found, done);
+    else done.textContent = `${found.error} ${found.remedy}`;
+  } catch {
+    done.textContent = "The backend is not responding.";
+  }
+  button.disabled = false;
+}
+
+select.addEventListener("change", () => {
+  hidden = new Set();
+  draw();
+});
+isDark.addEventListener("change", draw);
+for (const radio of document.querySelectorAll("input[name=drag]")) {
+  radio.addEventListener("change", () => frame.contentWindow.postMessage({ kind: "drag", mode: radio.value }, "*"));
+}
+document.getElementById("whole").addEventListener("click", () => frame.contentWindow.postMessage({ kind: "whole" }, "*"));
+document.getElementById("clear").addEventListener("click", clear);
+document.getElementById("next").addEventListener("click", () => {
+  document.getElementById("confirm-title").textContent = `Label ${number.format(chosen.length)} ${chosen.length === 1 ? "image" : "images"} next?`;
+  confirmed.returnValue = "no";
+  confirmed.showModal();
+});
+confirmed.addEventListener("close", () => {
+  if (confirmed.returnValue !== "yes") return;
+  act("label-next", document.getElementById("next"), ({ message, left_out: left }, done) => {
+    const why = new Map();
+    for (const { reason } of left) why.set(reason, (why.get(reason) ?? 0) + 1);
+    const reasons = [...why].map(([reason, count]) => `${number.format(count)} left out: ${reason}.`);
+    done.textContent = [message, ...reasons].join(" ");
+    refresh();
+  });
+});
+document.getElementById("show").addEventListener("click", (event) => {
+  act("map/view", event.target, ({ message, address: where }, done) => {
+    done.textContent = `${message} `;
+    if (!where) return;
+    const link = done.appendChild(document.createElement("a"));
+    Object.assign(link, { href: where, target: "_blank", rel: "noopener noreferrer", textContent: "Open it in Label Studio" });
+  });
+});
