@@ -1,7 +1,8 @@
-"""``pt4al status``, ``doctor``, ``train`` and ``forget``: connected projects."""
+"""``pt4al status``, ``doctor``, ``train``, ``pause``, ``resume`` and ``forget``: connected projects."""
 
-from contextlib import closing
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
@@ -11,6 +12,11 @@ from pt4al_backend.errors import UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
 from pt4al_backend.server.requests import LARGEST_ID
+
+if TYPE_CHECKING:
+    from pt4al_backend.engine.actions import Actions
+
+BY = "the command line"  # who acts, in the project's log
 
 Project = Annotated[int, typer.Argument(help="Label Studio's number of the project.", min=1, max=LARGEST_ID)]
 OneProject = Annotated[
@@ -53,7 +59,8 @@ def doctor(project: OneProject = None) -> None:
 
 def train(project: Project) -> None:
     """Trains now on the labels that are in: Start Training from the command line."""
-    from pt4al_backend.engine.work_queue import WorkQueue, start_training
+    from pt4al_backend.engine.actions import Actions
+    from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.state.opening import open_store
 
     settings = read_settings()
@@ -62,8 +69,31 @@ def train(project: Project) -> None:
         if project not in known:
             connected = f"Connected are {', '.join(map(str, known))}." if known else "No project has connected yet."
             raise UnknownProject(project, f"{connected} Connect it in Label Studio, Settings > Model.")
-        start_training(store, WorkQueue(settings), project)
+        Actions(store, WorkQueue(settings), project, BY).train()
     out.print(f"A training was requested for project {project}. `pt4al status {project} --watch` shows how far it is.")
+
+
+def pause(project: Project) -> None:
+    """Publishes and trains nothing more for a project, until `pt4al resume`. Answers are still recorded."""
+    with _acting_on(project) as actions:
+        out.print(actions.pause())
+
+
+def resume(project: Project) -> None:
+    """Goes on with a project where it was paused."""
+    with _acting_on(project) as actions:
+        out.print(actions.resume())
+
+
+@contextmanager
+def _acting_on(project: int) -> "Iterator[Actions]":
+    from pt4al_backend.engine.actions import Actions
+    from pt4al_backend.engine.work_queue import WorkQueue
+    from pt4al_backend.state.opening import open_store
+
+    settings = read_settings()
+    with closing(open_store(settings)) as store:
+        yield Actions(store, WorkQueue(settings), project, BY)
 
 
 def forget(

@@ -35,6 +35,11 @@ class Actions:
             raise NotNow("Label Studio does not list this backend for the project any more.", CONNECT_AGAIN)
         self._project: Project = found
 
+    @property
+    def id(self) -> int:
+        """The project's."""
+        return self._project.id
+
     def train(self) -> str:
         """Trains on the labels that are in, as Start Training does."""
         self._act(ActionKind.TRAIN)
@@ -82,15 +87,16 @@ class Actions:
         self._queue.request(self._project.id)
         return self._when(f"Round {number} gets {total} control picks, as far as there are images for them.")
 
-    def label_next(self, task_ids: Sequence[int]) -> dict[int, str]:
-        """Serves tasks before all others, in their order; returns those that cannot be, and why."""
+    def label_next(self, task_ids: Sequence[int]) -> tuple[dict[int, str], str]:
+        """Serves tasks before all others, in their order; returns those that cannot be and why, and the sentence."""
         wanted = list(dict.fromkeys(task_ids))
         left_out = self._store.not_to_label(self._project.id, wanted)
         chosen = [task_id for task_id in wanted if task_id not in left_out]
         if chosen:
             self._store.choose(self._project.id, chosen, self._who)
             self._queue.request(self._project.id)
-        return left_out
+        number = f"{len(chosen):,} {'task is' if len(chosen) == 1 else 'tasks are'} served next."
+        return left_out, self._when(number) if chosen else "None of these tasks can be labelled."
 
     def put_back(self) -> str:
         """Pauses the project, and gives Label Studio back the task sampling and the model version that it had before."""

@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
-from pydantic import BaseModel, Field
 
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.services import Served
@@ -23,22 +22,6 @@ def projects(services: Served) -> list[ProjectStatus]:
 def project(project: str, services: Served) -> ProjectStatus:
     """Where a project stands."""
     return services.statuses.find(project)
-
-
-class Forgotten(BaseModel):
-    """The project's state and files are deleted."""
-
-    project: int
-    set_back: str = Field(description="what was set back in Label Studio, a sentence; empty if nothing was")
-
-
-@router.post("/api/projects/{project}/forget", **documented(not_found=True, busy=True))
-def forget(project: str, services: Served) -> Forgotten:
-    """Deletes what is kept of a project: its rounds, models and images. Nothing is deleted in Label Studio."""
-    number = services.statuses.find(project).id
-    set_back = services.backend.forget(number)
-    services.statuses.drop(number)
-    return Forgotten(project=number, set_back=set_back)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, **documented())

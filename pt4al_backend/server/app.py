@@ -12,12 +12,12 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.work_queue import WorkQueue
-from pt4al_backend.server import api, assets, failures, pages, protocol, thumbnails
+from pt4al_backend.server import actions, api, assets, failures, pages, protocol, thumbnails
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
-from pt4al_backend.server.panels import map, next_up
+from pt4al_backend.server.panels import act, map, next_up
 from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
@@ -55,7 +55,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         redoc_url=None,
     )
     app.state.services = Services(backend, statuses, metrics, places, opened, requests)
-    for part in (protocol, api, pages, assets, thumbnails, next_up, map):
+    for part in (protocol, api, actions, pages, assets, thumbnails, next_up, map, act):
         app.include_router(part.router)
     for kind in failures.ANSWERED:
         app.add_exception_handler(kind, failures.answer)

@@ -17,7 +17,12 @@ from pt4al_backend.server import assets
 from pt4al_backend.server.status import ProjectStatus
 
 #: The pages of a project: the end of the address, and what the tab says.
-TABS: Mapping[str, str] = {"": "Overview", "next": "Next in the queue", "map": "Map"}
+TABS: Mapping[str, str] = {
+    "": "Overview",
+    "next": "Next in the queue",
+    "map": "Map",
+    "act": "Act",
+}
 
 
 def wants_page(request: Request) -> bool:

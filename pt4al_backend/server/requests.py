@@ -31,6 +31,8 @@ EVENTS = (
 )
 
 LARGEST_ID = 2**63 - 1
+MOST_CHOSEN = 1_000  # tasks of one request: Label Studio is sent all that it serves of a round again
+MOST_CONTROL_PICKS = 10_000
 PROBLEMS_SHOWN = 3
 
 
@@ -59,6 +61,7 @@ def _printable(text: str) -> str:
 
 
 Id = Annotated[int, Strict(), Field(gt=0, le=LARGEST_ID)]
+RoundNumber = Annotated[int, Strict(), Field(gt=0, le=2**31 - 1)]
 Text = Annotated[str, Strict()]
 _NAME: Json = {"anyOf": [{"type": "integer"}, {"type": "string"}], "description": 'Its id, or "id.created".'}
 #: A project by its id, or by "id.created".
@@ -100,7 +103,7 @@ class Body(BaseModel):
 def _bad_request(error: ValidationError) -> BadRequest:
     problems = error.errors(include_url=False, include_input=False, include_context=False)[:PROBLEMS_SHOWN]
     wrong = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg'].removeprefix('Value error, ')}" for each in problems]
-    return BadRequest(f"Invalid request body: {'; '.join(wrong)}.", "Send JSON as Label Studio does.")
+    return BadRequest(f"Invalid request body: {'; '.join(wrong)}.", "Send JSON as /openapi.json describes.")
 
 
 class SetupRequest(Body):
@@ -165,5 +168,33 @@ class VersionsRequest(Body):
     project: ProjectNameOrObject
 
 
+class CloseRoundRequest(Body):
+    """A round is to be closed; nothing happens if it is not the open one any more."""
+
+    round: RoundNumber
+
+
+class ControlPicksRequest(Body):
+    """A round is to have this many control picks at least."""
+
+    round: RoundNumber
+    total: Annotated[int, Strict(), Field(gt=0, le=MOST_CONTROL_PICKS)]
+
+
+class LabelNextRequest(Body):
+    """Tasks that are to be served before all others, in this order."""
+
+    tasks: Annotated[list[Id], Field(min_length=1, max_length=MOST_CHOSEN)]
+
+
 #: Every body that a route reads.
-BODIES: tuple[type[Body], ...] = (SetupRequest, PredictRequest, WebhookEvent, TrainRequest, VersionsRequest)
+BODIES: tuple[type[Body], ...] = (
+    SetupRequest,
+    PredictRequest,
+    WebhookEvent,
+    TrainRequest,
+    VersionsRequest,
+    CloseRoundRequest,
+    ControlPicksRequest,
+    LabelNextRequest,
+)

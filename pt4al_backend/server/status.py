@@ -13,11 +13,11 @@ from pydantic import BaseModel, Field, JsonValue
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.rounds import QUERY
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
-from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task, with_encoder
 from pt4al_backend.server.requests import project_number
@@ -59,6 +59,7 @@ class Picks(BaseModel):
     query: PickCount = PickCount()
     control: PickCount = PickCount()
     reserve: PickCount = PickCount()
+    person: PickCount = PickCount()
 
 
 class TaskCounts(BaseModel):
@@ -115,6 +116,7 @@ class ProjectStatus(ProjectFigures):
 
     title: str
     connected: bool = Field(description="whether Label Studio lists this backend for the project")
+    paused_at: float | None = Field(description="since when a person has paused it; null if nobody has")
     progress: Progress
     eta_seconds: float | None = Field(description="until the phase is done")
     rounds: int = Field(description="rounds per sweep over the batches")
@@ -222,10 +224,10 @@ class Statuses:
         progress = self._store.pick_progress(project.id, project.round)
         return ProjectFigures(
             id=project.id,
-            phase=Phase.BLOCKED if outage else project.phase,
+            phase=Phase.BLOCKED if outage else _phase(project),
             round=project.round,
             tasks=TaskCounts.model_validate(self._store.counts(project.id)),
-            labels_missing=sum(each.waiting for kind, each in progress.items() if kind != PickKind.RESERVE),
+            labels_missing=sum(each.waiting for kind, each in progress.items() if kind in QUERY),
             copies_total=self._store.copy_count(project.id),
             control=next(measured, Control(metric=metric)),
             aside_total=self._store.set_aside(project.id, 0)[0],
@@ -248,6 +250,7 @@ class Statuses:
             **dict(figures),
             title=project.title or f"Project {project.id}",
             connected=project.let_go_at is None,
+            paused_at=project.paused_at,
             progress=project.progress,
             eta_seconds=project.progress.eta,
             rounds=schedule.batches,
@@ -255,7 +258,7 @@ class Statuses:
             query_size=schedule.query,
             control_size=schedule.control,
             reserve_size=schedule.reserve,
-            labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind != PickKind.RESERVE),
+            labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind in QUERY),
             picks=Picks.model_validate(picks),
             model_version=project.served_version,
             history=[_round(each, metric) for each in past],
@@ -331,6 +334,11 @@ def _options(project: Project) -> ProjectSettings:
         return for_task(options, in_force(project).task)
     except LabelConfigUnsupported:
         return options  # the engine reports it
+
+
+def _phase(project: Project) -> str:
+    """What the project is doing; one that is paused is so before a worker has seen it."""
+    return Phase.PAUSED if project.paused_at is not None and project.let_go_at is None else project.phase
 
 
 def _metric(project: Project) -> str:

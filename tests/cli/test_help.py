@@ -7,7 +7,22 @@ from typing import Any
 
 from pt4al_backend.config.catalog import FIRST_QUERIES
 
-COMMANDS = ("start", "web", "worker", "status", "doctor", "list", "train", "forget", "rank", "demo", "bench", "weights")
+COMMANDS = (
+    "start",
+    "web",
+    "worker",
+    "status",
+    "doctor",
+    "list",
+    "train",
+    "pause",
+    "resume",
+    "forget",
+    "rank",
+    "demo",
+    "bench",
+    "weights",
+)
 
 
 def test_help_lists_every_command(run: Any) -> None:

@@ -22,7 +22,7 @@ from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.servers import wait_until
 
 
-@pytest.mark.parametrize("command", ["status", "doctor", "train", "forget"])
+@pytest.mark.parametrize("command", ["status", "doctor", "train", "pause", "resume", "forget"])
 @pytest.mark.parametrize("number", ["0", str(2**63), "9" * 23])
 def test_number_that_no_project_can_have_is_refused(run: Any, command: str, number: str) -> None:
     result = run(command, number)
@@ -30,7 +30,7 @@ def test_number_that_no_project_can_have_is_refused(run: Any, command: str, numb
     assert "invalid value for 'project'" in result.output.lower()
 
 
-@pytest.mark.parametrize("command", ["status", "train", "forget"])
+@pytest.mark.parametrize("command", ["status", "train", "pause", "resume", "forget"])
 def test_unknown_project_is_refused_alike_by_every_command(run: Any, store: Store, command: str) -> None:
     result = run(command, "9")
     assert result.exit_code == 1
@@ -109,6 +109,18 @@ def test_train_asks_a_worker(run: Any, store: Store, settings: ServerSettings) -
     project = store.project(7)
     assert project is not None
     assert project.trainings_requested == 1
+
+
+def test_project_is_paused_and_resumed(run: Any, store: Store, settings: ServerSettings) -> None:
+    assert "nothing is published or trained" in " ".join(run("pause", "7").output.split())
+    assert "Paused" in run("status").output
+    assert WorkQueue(settings).waiting() == 1
+    assert "goes on" in run("resume", "7").output
+    assert "Paused" not in run("status").output
+    assert [(each.who, each.what) for each in store.actions(7, 9)] == [
+        ("the command line", "resume"),
+        ("the command line", "pause"),
+    ]
 
 
 def test_train_of_an_unknown_project_names_the_connected_ones(run: Any, store: Store, settings: ServerSettings) -> None:

@@ -1,4 +1,4 @@
-"""The requests that docs/api.md shows are answered."""
+"""The requests that docs/api.md and docs/page-api.md show are answered."""
 
 from pathlib import Path
 
@@ -10,14 +10,18 @@ from pt4al_backend.config import server_settings
 from pt4al_backend.server.app import create_app
 from tests.support.pages import DOCS, Page, commands_of
 
-API = Page(DOCS / "api.md")
+API, OF_PAGES = Page(DOCS / "api.md"), Page(DOCS / "page-api.md")
 BACKEND = "http://127.0.0.1:9090"
 USER, PASSWORD = "label-studio", "password"
 
 
 def requests() -> list[list[str]]:
     """The curl commands, with the page's variables filled in."""
-    scripts = [block.replace("$BACKEND", BACKEND).replace("$AUTH", f"{USER}:{PASSWORD}") for block in API.blocks("sh")]
+    scripts = [
+        block.replace("$BACKEND", BACKEND).replace("$AUTH", f"{USER}:{PASSWORD}")
+        for page in (API, OF_PAGES)
+        for block in page.blocks("sh")
+    ]
     return [words[1:] for script in scripts for words in commands_of(script) if words[0] == "curl"]
 
 
@@ -60,10 +64,10 @@ def test_requests_succeed_once_the_project_is_connected(client: TestClient) -> N
         assert answer.status_code == 200, (words, answer.text)
 
 
-def test_every_route_of_the_app_is_on_the_page(client: TestClient) -> None:
+def test_every_route_of_the_app_is_on_a_page(client: TestClient) -> None:
     for path in client.app.openapi()["paths"]:  # type: ignore[attr-defined]
         shown = path.replace("{project}", "ID")
-        assert f"`{shown}`" in API.prose or f"### {shown}\n" in API.text, path
+        assert any(f"`{shown}`" in page.prose or f"### {shown}\n" in page.text for page in (API, OF_PAGES)), path
 
 
 def test_every_metric_is_on_the_page(client: TestClient) -> None:

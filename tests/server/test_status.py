@@ -118,6 +118,7 @@ def test_status_shows_where_the_project_stands(client: Client, busy: Store) -> N
         "query": {"requested": 3, "answered": 1},
         "control": {"requested": 1, "answered": 1},
         "reserve": {"requested": 1, "answered": 1},
+        "person": {"requested": 0, "answered": 0},
     }
     assert found["tasks"] == {"tasks": 60, "pool": 59, "fetched": 59, "scored": 60, "labelled": 4, "skipped": 1, "aside": 1}
     assert found["model_version"] == VERSION
