@@ -86,7 +86,7 @@ lint: setup
 
 test: setup setup-label-studio setup-system lint
 	$(BIN)/pytest -m 'not label_studio' -n 2
-	REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest -m label_studio
+	REQUIRE_LABEL_STUDIO=1 $(BIN)/pytest -m label_studio -n 2 --dist loadfile
 
 test-fast: setup lint
 	$(BIN)/pytest -m 'not label_studio and not slow' -n 2

@@ -14,7 +14,7 @@ from pt4al_backend.demo.servers import free_port
 from tests.support.servers import LabelStudioServer, Server, wait_until
 
 #: Seconds that anything may take which is not a training.
-SECONDS = 90.0
+SECONDS = 180.0
 
 
 class Worker(Server):
