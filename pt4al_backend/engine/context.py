@@ -179,9 +179,9 @@ def connect(resources: Resources, project: Project, lease: Lease) -> Context:
     registration = registration_for(resources.settings, resources.store, client, project.id)
     changed = bool(project.served_version) and (remote.model_version, remote.sampling) != (project.served_version, SAMPLING)
     resources.connections.require(resources.store, project, registration, now=changed)
-    options = plan.with_encoder(project_settings(project.params), project.encoder)
+    options = project_settings(project.params)
     config_xml, reader, waiting = labeling.decide(resources.store, resources.settings, project, options, remote.label_config)
-    options = plan.for_task(options, reader.task)
+    options = plan.for_task(options, reader.task, project.encoder)
     plan.require_fit(options, reader.task)
     full_sync_due = time.time() - project.full_sync_at > resources.settings.full_sync_seconds
     if (project.title, project.label_config) != (remote.title, remote.label_config):

@@ -12,7 +12,7 @@ from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
-from pt4al_backend.query.plan import leaves_encoder_open, with_encoder
+from pt4al_backend.query.plan import for_task, leaves_encoder_open, without_effect
 
 
 def step(ctx: Context) -> Outcome:
@@ -24,7 +24,8 @@ def step(ctx: Context) -> Outcome:
         name, problem = _chosen(ctx)
         ctx.store.change(ctx.project, encoder=name)
         ctx.notice("no encoder", problem)
-        ctx.options = with_encoder(ctx.options, name)
+        ctx.options = for_task(ctx.options, ctx.reader.task, name)
+    ctx.notice("settings", without_effect(ctx.options, ctx.reader.task))
     return Outcome.DONE
 
 

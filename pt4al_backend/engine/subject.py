@@ -55,7 +55,7 @@ class Subject:
             PT4ALError: its settings or its labeling config are refused, which the engine reports.
         """
         config = in_force(project)
-        options = plan.for_task(plan.with_encoder(project_settings(project.params), project.encoder), config.task)
+        options = plan.for_task(project_settings(project.params), config.task, project.encoder)
         return cls(settings, store, project, options, label_reader_for(settings, project, config))
 
     @property

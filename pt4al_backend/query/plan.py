@@ -137,9 +137,15 @@ def on_features(settings: ProjectSettings, task: str) -> bool:
     return bool(settings.frozen_encoder) and task != TaskName.SEGMENTATION
 
 
-def for_task(settings: ProjectSettings, task: str) -> ProjectSettings:
-    """The settings as a main task reads them: a segmenter is queried as a network that is trained, on a frozen encoder too."""
-    if on_features(settings, task) or not settings.frozen_encoder:
+def for_task(settings: ProjectSettings, task: str, chosen: str = "") -> ProjectSettings:
+    """The settings as a main task reads them, with the encoder ``chosen`` for the project, "" for none yet, if they name none.
+
+    A segmenter gets no other encoder by itself, and is queried as a network that is trained, on a frozen encoder too.
+    """
+    if task != TaskName.SEGMENTATION:
+        is_open = settings.encoder is None and chosen not in ("", NO_ENCODER)
+        return settings.model_copy(update={"encoder": chosen}) if is_open else settings
+    if not settings.frozen_encoder:
         return settings
     if settings.tuning == "auto":
         return settings.model_copy(update={"tuning": "full"})
@@ -147,23 +153,30 @@ def for_task(settings: ProjectSettings, task: str) -> ProjectSettings:
     return settings.model_copy(update={name: rule for name, rule in rules.items() if getattr(settings, name) is None})
 
 
-def suits_frozen(settings: ProjectSettings) -> bool:
-    """Whether nothing is set that a frozen encoder cannot do, or that speaks of a network that is trained."""
-    fields = ProjectSettings.model_fields
-    is_plain = all(getattr(settings, name) == fields[name].default for name in OF_TRAINED_NETWORKS)
-    companion = strategy_of(settings, settings.batches or settings.rounds).companion
-    return settings.tuning != "full" and is_plain and settings.pretext in (None, "rotation") and not companion
-
-
 def leaves_encoder_open(settings: ProjectSettings, task: str) -> bool:
-    """Whether a pretrained encoder is to be chosen for a project that has none yet."""
-    return settings.encoder is None and task != TaskName.SEGMENTATION and suits_frozen(settings)
+    """Whether a pretrained encoder is to be chosen for a project that has none yet: nothing asks for a small network."""
+    if settings.encoder is not None or task == TaskName.SEGMENTATION:
+        return False
+    companion = strategy_of(settings, settings.batches or settings.rounds).companion
+    suits_head = not _of_trained_networks(settings) and settings.pretext in (None, "rotation") and not companion
+    return settings.tuning == "full" or suits_head
 
 
-def with_encoder(settings: ProjectSettings, encoder: str) -> ProjectSettings:
-    """The settings with the encoder that was chosen for a project, "" for none yet, if they leave it open."""
-    is_open = settings.encoder is None and encoder not in ("", NO_ENCODER) and suits_frozen(settings)
-    return settings.model_copy(update={"encoder": encoder}) if is_open else settings
+def without_effect(settings: ProjectSettings, task: str) -> str:
+    """Says which settings change nothing, as they are of networks that are trained; "" if there is none."""
+    names = _of_trained_networks(settings) if on_features(settings, task) else []
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)}: without effect, as the encoder {settings.frozen_encoder} stays as it is. To train it, set tuning "
+        "to full; to train a small network instead, set encoder to resnet18."
+    )
+
+
+def _of_trained_networks(settings: ProjectSettings) -> list[str]:
+    """Names of the settings that are set, and speak of a network that is trained."""
+    fields = ProjectSettings.model_fields
+    return [name for name in OF_TRAINED_NETWORKS if getattr(settings, name) != fields[name].default]
 
 
 def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:

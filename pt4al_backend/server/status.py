@@ -19,7 +19,7 @@ from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
-from pt4al_backend.query.plan import fit_schedule, for_task, with_encoder
+from pt4al_backend.query.plan import fit_schedule, for_task
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.copies import MEMBERS_SHOWN
 from pt4al_backend.state.schema import Project, Round
@@ -327,11 +327,11 @@ class _Known:
 
 def _options(project: Project) -> ProjectSettings:
     try:
-        options = with_encoder(project_settings(project.params), project.encoder)
+        options = project_settings(project.params)
     except ConfigError:
         return project_settings()  # an older version of the backend took them; the engine reports it
     try:
-        return for_task(options, in_force(project).task)
+        return for_task(options, in_force(project).task, project.encoder)
     except LabelConfigUnsupported:
         return options  # the engine reports it
 

@@ -123,6 +123,24 @@ def test_settings_of_a_network_that_is_trained_are_obeyed(site: Site, params: di
     assert [job.settings.frozen_encoder for job in site.jobs] == [""]
 
 
+def test_encoder_that_is_to_be_trained_is_chosen_as_well(site: Site) -> None:
+    site.put(FIRST)
+    assert site.look({"tuning": "full", "epochs": 3}).encoder == FIRST
+    assert [(job.settings.pretrained_encoder, job.settings.frozen_encoder) for job in site.jobs] == [(FIRST, "")]
+
+
+def test_chosen_encoder_stays_and_settings_without_effect_are_said(site: Site) -> None:
+    site.put(FIRST)
+    site.look()
+    site.store.change(1, params={"epochs": 3, "width": 32})
+    said = site.look().notices["settings"]
+    assert {job.settings.frozen_encoder for job in site.jobs} == {FIRST}
+    for words in ("epochs, width: without effect", FIRST, "set tuning to full", "set encoder to resnet18"):
+        assert words in said
+    site.store.change(1, params={})
+    assert not site.look().notices.get("settings")
+
+
 def test_project_of_an_earlier_version_goes_on_as_it_began(site: Site) -> None:
     site.put(FIRST)
     site.store.connect(1)

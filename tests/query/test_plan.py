@@ -219,6 +219,14 @@ def test_segmenter_on_a_pretrained_encoder_is_queried_as_any_network(tuning: str
     assert for_task(settings, "classification") == settings
 
 
+def test_encoder_that_was_chosen_is_used_where_the_settings_name_none() -> None:
+    chosen = "tf_efficientnet_lite0.in1k"
+    assert for_task(ProjectSettings(), "classification", chosen).encoder == chosen
+    assert for_task(ProjectSettings(encoder="resnet18"), "classification", chosen).encoder == "resnet18"
+    assert for_task(ProjectSettings(), "segmentation", chosen).encoder is None
+    assert for_task(ProjectSettings(), "classification", "none").encoder is None
+
+
 @pytest.mark.parametrize("encoder", [None, "resnet18"])
 def test_head_without_a_pretrained_encoder_is_refused(encoder: str | None) -> None:
     with pytest.raises(ConfigError, match=r"'tuning': 'head'.*'encoder' names none"):

@@ -3,7 +3,7 @@
 from pt4al_backend.config import project_settings
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.labeling import control_of, in_force, wanted
-from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.errors import ConfigError, ImageUnreadable, LabelConfigUnsupported
 from pt4al_backend.images.decode import decode
 from pt4al_backend.label_studio.annotations import image_of
 from pt4al_backend.label_studio.registration import SAMPLING
@@ -38,9 +38,10 @@ def encoder(context: ProjectContext) -> str:
     """The weights of the project's pretrained encoder, if it has one, are here or can be downloaded."""
     project = context.project
     try:
-        name = plan.with_encoder(project_settings(project.params), project.encoder).pretrained_encoder
-    except ConfigError:
+        options = plan.for_task(project_settings(project.params), in_force(project).task, project.encoder)
+    except (ConfigError, LabelConfigUnsupported):
         return ""  # reported with the extra params
+    name = options.pretrained_encoder
     if not name:
         if sentence := project.notices.get("no encoder"):
             raise CheckWarns(str(sentence), "`pt4al weights list` prints some encoders, and where their weights are.")
