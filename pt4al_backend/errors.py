@@ -23,6 +23,7 @@
     ├── BodyTooSlow              it did not arrive in time
     ├── ClientLeft               the client left before its body was complete
     ├── HttpError                what the web framework refuses: no such route, no such method; in server/failures
+    ├── NotListening             an event stream is not opened; in server/events
     ├── StateUnavailable         state or work queue could not be read or written during a request; in server/failures
     ├── ServerFailed             a server of the demo did not come up, or ended; in demo/servers
     │   └── PortTaken            another program took its port

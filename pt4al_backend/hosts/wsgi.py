@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Scope
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.app import create_app
+from pt4al_backend.server.events import CAN_STREAM
 from pt4al_backend.server.waiting import WhenOpen
 from pt4al_backend.state.opening import wait_for_store
 from pt4al_backend.state.store import Store
@@ -111,6 +112,7 @@ def _scope(environ: Environ) -> Scope:
         "headers": [(name.lower().replace("_", "-").encode(), str(value).encode("latin-1")) for name, value in headers.items()],
         "client": (environ.get("REMOTE_ADDR", ""), 0),
         "server": (environ.get("SERVER_NAME", ""), int(environ.get("SERVER_PORT") or 0)),
+        CAN_STREAM: False,  # below, the whole of an answer is awaited
     }
 
 

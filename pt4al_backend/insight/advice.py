@@ -104,8 +104,8 @@ def price_sentence(gain: float, needed: Estimate, unlabelled: int) -> str:
     """The same as a sentence; labels are rounded, as no forecast is exact to one of them."""
     goal = f"+{100 * gain:.0f} {'point' if gain == 0.01 else 'points'}"
     if needed.middle > unlabelled:
-        least = "" if needed.low > unlabelled else f"; at best they take {rounded(needed.low):,} more"
-        return f"{goal} are unlikely by the {unlabelled:,} images that are left{least}."
+        least = "" if needed.low > unlabelled else f", at best about {rounded(needed.low):,}"
+        return f"{goal} probably take more labels than the {unlabelled:,} images that are left{least}."
     upper = "more than are left" if needed.high > unlabelled else f"{rounded(needed.high):,}"
     return f"About {rounded(needed.middle):,} more labels for {goal} (95 %: {rounded(needed.low):,} to {upper})."
 

@@ -1,8 +1,10 @@
 """Where the projects stand, for programs: JSON, and Prometheus' text format."""
 
-from fastapi import APIRouter
-from fastapi.responses import PlainTextResponse
+from anyio import to_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
+from pt4al_backend.server.events import CAN_STREAM, MEDIA_TYPE, NotListening
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.services import Served
 from pt4al_backend.server.status import ProjectStatus
@@ -22,6 +24,20 @@ def projects(services: Served) -> list[ProjectStatus]:
 def project(project: str, services: Served) -> ProjectStatus:
     """Where a project stands."""
     return services.statuses.find(project)
+
+
+@router.get("/api/projects/{project}/events", response_class=StreamingResponse, **documented(not_found=True))
+async def events(project: str, request: Request, services: Served) -> StreamingResponse:
+    """Server-sent events (`text/event-stream`): one named `change` at once, and one whenever the project has changed.
+
+    The data of an event is JSON: `revision`, `phase`, `round`, `labelled` and `model_version`. At most 64 listeners are served at
+    a time. More are answered with 503, and so are all where label-studio-ml's own server hosts the backend.
+    """
+    status = await to_thread.run_sync(services.statuses.find, project)
+    if not request.scope.get(CAN_STREAM, True):
+        raise NotListening("This server cannot keep an answer open.", "Ask for the project now and then.")
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(services.events.listen(status.id), media_type=MEDIA_TYPE, headers=headers)
 
 
 @router.get("/metrics", response_class=PlainTextResponse, **documented())

@@ -15,9 +15,10 @@ from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server import actions, api, assets, failures, pages, protocol, thumbnails
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
+from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
-from pt4al_backend.server.panels import act, map, next_up
+from pt4al_backend.server.panels import act, map, next_up, overview
 from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
@@ -54,8 +55,8 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.state.services = Services(backend, statuses, metrics, places, opened, requests)
-    for part in (protocol, api, actions, pages, assets, thumbnails, next_up, map, act):
+    app.state.services = Services(backend, statuses, metrics, places, opened, requests, Events(statuses))
+    for part in (protocol, api, actions, pages, assets, thumbnails, overview, next_up, map, act):
         app.include_router(part.router)
     for kind in failures.ANSWERED:
         app.add_exception_handler(kind, failures.answer)

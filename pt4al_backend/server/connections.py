@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 MOST_CONNECTIONS = 256
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request, to the end of its head
 NEW_SECONDS = 1.0  # in which a client that is not slow has sent its request
+EVENT_STREAMS = "/events"  # the end of their addresses
 BACKLOG = 128  # connections that are accepted at a time
 
 
@@ -35,6 +36,11 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.cycle is not None and self.cycle.scope["path"].endswith(EVENT_STREAMS):
+            self.transport.close()  # an event stream has no end of its own to wait for
 
     @property
     def _owes_a_request(self) -> bool:

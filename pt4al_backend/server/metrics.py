@@ -7,8 +7,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pt4al_backend.server.events import MEDIA_TYPE
 from pt4al_backend.server.requests import EVENTS
 from pt4al_backend.server.status import ProjectFigures, Statuses
 
@@ -85,7 +87,10 @@ GAUGES: tuple[tuple[str, str, Callable[[ProjectFigures], float | None]], ...] = 
 
 
 class Timed:
-    """Times every request, by the route's pattern: one for each path would grow without end."""
+    """Times every request, by the route's pattern: one for each path would grow without end.
+
+    Of an event stream, which is open for as long as its page, the time to its beginning counts.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -96,16 +101,19 @@ class Timed:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500
+        status, streams_after = 500, None
 
         async def note(message: Message) -> None:
-            nonlocal status
+            nonlocal status, streams_after
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if Headers(scope=message).get("content-type", "").startswith(MEDIA_TYPE):
+                    streams_after = time.perf_counter() - started
             await send(message)
 
         try:
             await self._app(scope, receive, note)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.observe(route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started if streams_after is None else streams_after
+            self._metrics.observe(route, status, seconds)

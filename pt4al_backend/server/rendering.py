@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
@@ -68,8 +69,11 @@ def _rendered(template: str, status: int, headers: Mapping[str, str] | None, pol
 
 
 def _date(seconds: float | None) -> str:
-    """A time, by the minute."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC") if seconds else "—"
+    """A time, by the minute; format.js shows it by the clock and the customs of the browser."""
+    if not seconds:
+        return "—"
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return Markup('<time datetime="{}">{}</time>').format(f"{moment:%Y-%m-%dT%H:%M:%SZ}", f"{moment:%Y-%m-%d %H:%M UTC}")
 
 
 def _duration(seconds: float) -> str:

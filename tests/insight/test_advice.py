@@ -79,9 +79,13 @@ def test_price_of_a_good_model_is_asked_for_one_point() -> None:
         (
             Estimate(121.7, float("inf"), float("inf")),
             9000,
-            "+3 points are unlikely by the 9,000 images that are left; at best they take 120 more.",
+            "+3 points probably take more labels than the 9,000 images that are left, at best about 120.",
         ),
-        (Estimate(20_000.0, 1e300, float("inf")), 9000, "+3 points are unlikely by the 9,000 images that are left."),
+        (
+            Estimate(20_000.0, 1e300, float("inf")),
+            9000,
+            "+3 points probably take more labels than the 9,000 images that are left.",
+        ),
     ],
 )
 def test_price_says_what_is_out_of_reach(needed: Estimate, left: int, sentence: str) -> None:

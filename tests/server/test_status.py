@@ -138,7 +138,7 @@ def test_images_read_in_part_are_counted_and_not_set_aside(client: Client, busy:
     assert found["image_notes"][0] == {"task": 21, "reason": "The file is cut short."}
     assert (found["aside_total"], found["tasks"]["aside"], found["tasks"]["pool"]) == (1, 1, 59)
     page = client.get("/projects/3").text
-    assert "30 images are used all the same" in page
+    assert "30 images are read in part or stretched, and used all the same" in page
     assert "The file is cut short." in page
 
 

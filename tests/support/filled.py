@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,6 +17,8 @@ from pt4al_backend.learn.labels.intervals import share
 from pt4al_backend.measures import Control
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.app import create_app
+from pt4al_backend.server.connections import Connection
+from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
@@ -39,11 +42,18 @@ OPENED = 1_800_000_000.0
 ROUND_SECONDS = 3_600.0
 
 
+#: Who labelled the tasks with odd and with even numbers.
+ANNOTATORS = (4, 5)
+QUARTER_SECONDS = 900
+
+
 def fill(store: Store, settings: ServerSettings, count: int = 120) -> None:
     """A project of ``count`` arrows: task t shows ``arrow(t)``, whose class is ``class_of(t)``.
 
     Three rounds are closed, and their tasks labelled with the truth, task 1 first: every third of them was a control pick. The
     fourth round is open: a query of six tasks, of which two are control picks and one is answered, and a reserve of three.
+
+    Annotators took turns. They labelled 30 tasks in a quarter of an hour three days ago, 30 in the next, and 31 in this one.
     """
     frame, ids = (SIDE, SIDE), range(1, count + 1)
     store.connect(
@@ -109,6 +119,10 @@ def _add_rounds(store: Store) -> None:
         closed=closed,
     )
     store.put_answers(PROJECT, {first: StoredAnswer(AnswerKind.LABEL, class_of(first), False, "", "")})
+    quarter = int(time.time()) // QUARTER_SECONDS * QUARTER_SECONDS
+    at = [quarter - 3 * 86_400, quarter - 3 * 86_400 + QUARTER_SECONDS, quarter, quarter]
+    made = {task: [Annotated(task, ANNOTATORS[1 - task % 2], at[(task - 1) // 30], False)] for task in range(1, first + 1)}
+    store.put_annotations(PROJECT, made)
 
 
 def _open(
@@ -136,7 +150,9 @@ def _open(
 def served(store: Store, settings: ServerSettings) -> Iterator[str]:
     """The address of the real web app on this state. Requests that come before it is up wait."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(create_app(settings, store, RecordingQueue()), log_level="warning"))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(settings, store, RecordingQueue()), http=Connection, log_level="warning")
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

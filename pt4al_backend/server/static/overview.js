@@ -1,35 +1,108 @@
-/** Keeps the overview up to date, and forgets the project. */
+/** The overview: kept up to date, with the charts of the learning curve and of the last hours. */
+import { CONFIG, colour, faded, layout, onThemeChange, plotly } from "./charts.js";
+import { localise } from "./format.js";
+import { watch } from "./live.js";
+
 const view = document.getElementById("status");
 const stale = document.getElementById("stale");
-const { project, refresh: seconds } = view.dataset;
+const { project } = view.dataset;
+const offset = () => -new Date().getTimezoneOffset();
+
+let told = "";
+let reading;
+
+/** Reads the part of the page that changes, and what the charts show; what was opened stays open, charts are drawn over. */
 async function refresh() {
-  if (document.hidden) return;
+  reading?.abort();
+  const { signal } = (reading = new AbortController());
   try {
-    const answer = await fetch(`/projects/${project}/status`, { cache: "no-store" });
-    if (!answer.ok) throw new Error(answer.status);
-    const text = await answer.text();
-    const open = [...view.querySelectorAll("details[open]")].map((each) => each.id);
-    if (text !== refresh.last) view.innerHTML = text;
-    refresh.last = text;
-    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    const query = `?utc_offset=${offset()}`;
+    const asked = [`/projects/${project}/status${query}`, `/api/projects/${project}/overview${query}`];
+    const answers = await Promise.all(asked.map((address) => fetch(address, { cache: "no-store", signal })));
+    for (const answer of answers) if (!answer.ok) throw new Error(answer.status);
+    const [text, overview] = [await answers[0].text(), await answers[1].json()];
+    if (text !== told) show(text);
+    told = text;
     stale.hidden = true;
-  } catch {
-    stale.hidden = false;
+    await draw(overview);
+  } catch (error) {
+    if (error.name !== "AbortError") stale.hidden = false;
   }
 }
-view.addEventListener("click", async (event) => {
-  const button = event.target.closest("button[data-forget]");
-  if (!button || !confirm("Delete the rounds, models and images of this project?")) return;
-  button.disabled = true;
-  try {
-    const answer = await fetch(`/api/projects/${project}/forget`, { method: "POST" });
-    if (answer.ok || answer.status === 404) return location.assign("/");
-    const said = await answer.json();
-    alert(`${said.error} ${said.remedy}`);
-  } catch {
-    alert("The backend is not responding.");
+
+function show(text) {
+  const fresh = document.createElement("template");
+  fresh.innerHTML = text;
+  localise(fresh.content);
+  for (const details of view.querySelectorAll("details[id]")) {
+    fresh.content.getElementById(details.id)?.toggleAttribute("open", details.open);
   }
-  button.disabled = false;
-});
-setInterval(refresh, 1000 * seconds);
-document.addEventListener("visibilitychange", refresh);
+  for (const kept of view.querySelectorAll("[data-keep]")) fresh.content.getElementById(kept.id)?.replaceWith(kept);
+  const focused = view.contains(document.activeElement) ? focusName(document.activeElement) : "";
+  view.replaceChildren(fresh.content);
+  if (focused) view.querySelector(focused)?.focus({ preventScroll: true });
+}
+
+/** Where an element with the focus is found again: summaries and buttons of the page are in elements with an id. */
+function focusName(element) {
+  const within = element.closest("[id]");
+  return within === view ? "" : `#${within.id} ${element.localName}`;
+}
+
+let drawn;
+
+async function draw(overview) {
+  drawn = overview;
+  const curve = document.getElementById("curve-chart");
+  const hours = document.getElementById("hours-chart");
+  if (!curve && !hours) return;
+  const library = await plotly(view.dataset.plotly);
+  if (curve) await library.react(curve, ...curveChart(overview), CONFIG);
+  if (hours) await library.react(hours, ...hoursChart(overview), CONFIG);
+}
+
+function curveChart({ curve, expected, metric }) {
+  const of = (points, name) => points.map((point) => point[name]);
+  const range = (points) => points.map((point) => [point.low, point.high]);
+  const interval = "%{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>";
+  const band = { x: [...of(expected, "labels"), ...of(expected, "labels").reverse()], y: [...of(expected, "high"), ...of(expected, "low").reverse()] };
+  const traces = [
+    { ...band, fill: "toself", fillcolor: faded("--accent", 0.15), line: { width: 0 }, mode: "lines", hoverinfo: "skip" },
+    {
+      x: of(expected, "labels"), y: of(expected, "value"), mode: "lines", line: { color: colour("--accent"), dash: "dash", width: 2 },
+      customdata: range(expected), hovertemplate: `%{x:,} labels, forecast: %{y:.1%}<br>${interval}`,
+    },
+    {
+      x: of(curve, "labels"), y: of(curve, "value"), mode: "lines+markers", marker: { size: 8 }, line: { color: colour("--accent"), width: 2 },
+      error_y: {
+        type: "data", symmetric: false, thickness: 1.5, width: 4, color: colour("--accent"),
+        array: curve.map((point) => point.high - point.value), arrayminus: curve.map((point) => point.value - point.low),
+      },
+      customdata: range(curve), text: curve.map((point) => `round ${point.round}, ${point.picks.toLocaleString()} control picks`),
+      hovertemplate: `%{x:,} labels, %{text}: %{y:.1%}<br>${interval}`,
+    },
+  ];
+  const name = metric === metric.toLowerCase() ? metric[0].toUpperCase() + metric.slice(1) : metric;
+  return [traces, layout({
+    xaxis: { title: { text: "Labels" }, tickformat: ",d", rangemode: "tozero" },
+    yaxis: { title: { text: name }, tickformat: ".0%", range: [0, 1.02] },
+  })];
+}
+
+function hoursChart({ labelling: { hours } }) {
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+  const names = hours.map(({ at }) => clock.format(new Date(1000 * at)));
+  const trace = {
+    type: "bar", x: hours.map((_, index) => index), y: hours.map(({ labels }) => labels), marker: { color: colour("--accent") },
+    text: names, textposition: "none", hovertemplate: "from %{text}: %{y:,} labels<extra></extra>",
+  };
+  const shown = hours.map((_, index) => index).filter((index) => (hours.length - 1 - index) % 6 === 0);
+  return [[trace], layout({
+    xaxis: { tickvals: shown, ticktext: shown.map((index) => names[index]) },
+    yaxis: { tickformat: ",d", rangemode: "tozero", nticks: 4 },
+  })];
+}
+
+localise(view);
+onThemeChange(() => drawn && draw(drawn));
+watch(project, refresh);
