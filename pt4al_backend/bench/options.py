@@ -118,7 +118,8 @@ class Chosen:
         named |= {"redraw": True} if self.redraw else {}  # data sets of earlier versions do not say it
         with held(folder, wait=True):
             if artefacts.is_complete(folder):
-                there = artefacts.manifest(folder).get("asked")
+                manifest = artefacts.manifest(folder)
+                there = manifest.get("wanted", manifest.get("asked"))  # as folders of earlier versions have it
                 if there == named:
                     return Truth.load(folder)
                 if any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
@@ -128,7 +129,7 @@ class Chosen:
             most = settings.image_max_pixels
             found = self._part(DATASETS.load(self.dataset, Loader)().read(self.data, self.masks, most))
             gpu, size = settings.has_gpu, self.image_size
-            return write(folder, found, gpu=gpu, image_size=size, max_pixels=most, asked=named, redraw=self.redraw)
+            return write(folder, found, gpu=gpu, image_size=size, max_pixels=most, wanted=named, redraw=self.redraw)
 
     def _part(self, whole: "Dataset") -> "Dataset":
         """What is used of a data set, which is printed, with what the preset would take of a larger one."""

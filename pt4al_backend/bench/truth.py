@@ -144,12 +144,12 @@ def write(
     gpu: bool,
     image_size: int | None,
     max_pixels: int,
-    asked: Mapping[str, Any] | None = None,
+    wanted: Mapping[str, Any] | None = None,
     redraw: bool = False,
 ) -> Truth:
     """Decodes a data set into ``folder``, framed as a project of these images would be.
 
-    With ``redraw`` each seed draws its own pool and test. ``asked`` is whatever the caller wants to find in the manifest, under
+    With ``redraw`` each seed draws its own pool and test. ``wanted`` is whatever the caller wants to find in the manifest, under
     that name.
 
     Raises:
@@ -165,7 +165,7 @@ def write(
             return KEEP[found.task](image, stored), label
 
         facts = {"task": found.task, "classes": found.classes, "shape": shape, "stored": stored, "pool": len(found.pool)}
-        more = {"params": dict(found.params), "source": found.source, "asked": asked, "redraw": redraw}
+        more = {"params": dict(found.params), "source": found.source, "wanted": wanted, "redraw": redraw}
         labels: list[str] = []
         with artefacts.writing(folder, **facts, **more) as draft:
             masks = MaskFiles(draft / _MASKS)

@@ -56,7 +56,8 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
 def is_possible(project: Project) -> bool:
     """Whether a project's images have features that could be laid out, or will have once they are ranked."""
     try:
-        options, task = plan.with_encoder(project_settings(project.params), project.encoder), in_force(project).task
+        task = in_force(project).task
+        options = plan.for_task(project_settings(project.params), task, project.encoder)
         return plan.on_features(options, task) or (not project.encoder and plan.leaves_encoder_open(options, task))
     except PT4ALError:  # the engine reports it
         return True
