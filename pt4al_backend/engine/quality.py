@@ -81,6 +81,7 @@ def refresh(subject: Subject) -> None:
         suspects=suspects,
         contradicting=contradicting,
         compared=compared,
+        control_labels=len(split.control),
         without_judgement=without_judgement,
         without_comparison=without_comparison,
         without_control=without_control,

@@ -30,6 +30,7 @@ class Facts(BaseModel):
         suspects: how many of the judged labels are suspects; they come first.
         contradicting: how many groups hold labels that contradict each other; they come first.
         compared: images whose features were compared for near-duplicates.
+        control_labels: labels of control picks that count.
         without_judgement, without_comparison, without_control: why there is none of these; "" if there is.
     """
 
@@ -44,6 +45,7 @@ class Facts(BaseModel):
     suspects: int = 0
     contradicting: int = 0
     compared: int = 0
+    control_labels: int = 0
     without_judgement: str = ""
     without_comparison: str = ""
     without_control: str = ""

@@ -22,6 +22,7 @@ TABS: Mapping[str, str] = {
     "": "Overview",
     "next": "Next in the queue",
     "map": "Map",
+    "quality": "Quality",
     "act": "Act",
 }
 

@@ -1,0 +1,50 @@
+"""The page of a project's quality, in a browser."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.store import Store
+from tests.support.filled import PROJECT, served
+from tests.support.images import CLASSES
+from tests.support.judged import GIVEN, MISTAKEN, WRONG, fill_judged
+
+
+@pytest.fixture
+def judged(settings: ServerSettings) -> Iterator[str]:
+    """The page's address."""
+    store = Store.open(settings)
+    fill_judged(store, settings)
+    with served(store, settings) as url:
+        yield f"{url}/projects/{PROJECT}/quality"
+    store.close()
+
+
+def test_planted_faults_are_seen_and_cells_open_their_tasks(browser_page: Page, judged: str) -> None:
+    said: list[str] = []
+    browser_page.on("console", lambda message: said.append(message.text))
+    browser_page.goto(judged)
+    first = browser_page.get_by_role("list", name="Suspected label errors").get_by_role("listitem").first
+    expect(first.get_by_role("link")).to_contain_text(f"Task {WRONG}")
+    expect(first).to_contain_text(f"Label {GIVEN}")
+    expect(first).to_contain_text(f"Model {CLASSES[WRONG % 3]}")
+    assert first.get_by_role("img").evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 0
+    expect(browser_page.get_by_text("labels contradict each other", exact=True)).to_be_visible()
+    chart = browser_page.get_by_role("img", name="Labels of control picks against the model's answers")
+    expect(chart.locator(".heatmaplayer image")).to_have_count(1)
+    assert said == []
+    area = chart.locator(".nsewdrag")
+    area.scroll_into_view_if_needed()
+    square = area.bounding_box()
+    assert square is not None
+    browser_page.mouse.move(square["x"] + square["width"] / 4, square["y"] + square["height"] * 3 / 4, steps=3)
+    expect(chart.locator(".hoverlayer")).to_contain_text("3 tasks")
+    browser_page.mouse.down()
+    browser_page.mouse.up()
+    tasks = browser_page.get_by_role("list", name="Tasks").get_by_role("listitem")
+    expect(tasks).to_have_count(len(MISTAKEN))
+    expect(tasks.first).to_contain_text(f"Task {MISTAKEN[0]}")
+    browser_page.get_by_role("link", name="Quality").first.click()
+    expect(browser_page.get_by_role("heading", name="Near-duplicates")).to_be_visible()
