@@ -1,4 +1,5 @@
 /** The map: reads places and colours, lets a sandboxed frame draw them, and acts on the images that a lasso takes. */
+import { watch } from "./live.js";
 import { colouring, facts } from "./map_colours.js";
 
 /** Images of a still picture, where the browser has no WebGL. */
@@ -30,13 +31,14 @@ async function read(path) {
   const answer = await fetch(`/api/projects/${project}/${path}`);
   const found = await answer.json();
   if (!answer.ok) throw new Error(`${found.error} ${found.remedy}`);
-  return found;
+  return { ...found, etag: answer.headers.get("ETag") };
 }
 
 /** Reads what is coloured anew, and the places where these have changed. */
 async function refresh() {
   try {
     let colours = await read("map/colours");
+    if (data && colours.etag === data.etag) return say();
     if (!places || colours.version !== places.version) {
       places = await read("map");
       colours = await read("map/colours");
@@ -45,9 +47,9 @@ async function refresh() {
     if (colours.version !== places.version) throw new Error("The map was drawn anew just now. Reload the page.");
     const gone = new Set(colours.gone);
     const there = places.tasks.map((_, point) => point).filter((point) => !gone.has(point));
-    data = { ...colours, there: webgl === false ? sample(there) : there };
+    data = { ...colours, images: there.length, there: webgl === false ? sample(there) : there };
     draw();
-    say(there.length);
+    say();
   } catch (error) {
     said.textContent = error instanceof TypeError ? "The backend is not responding." : error.message;
   }
@@ -59,9 +61,9 @@ function sample(points) {
   return Array.from({ length: Math.min(STILL, points.length) }, (_, place) => points[Math.floor(place * step)]);
 }
 
-function say(images) {
-  const parts = [`${number.format(images)} images.`];
-  if (data.there.length < images || webgl === false) {
+function say() {
+  const parts = [`${number.format(data.images)} images.`];
+  if (webgl === false) {
     parts.push(`This browser has no WebGL, so this is a still picture of ${number.format(data.there.length)} of them.`);
   }
   if (places.without_features) parts.push(`${number.format(places.without_features)} more have not been described yet and are not on the map.`);
@@ -181,7 +183,7 @@ addEventListener("message", ({ source, data: message }) => {
   if (source !== frame.contentWindow) return;
   if (message.kind === "ready") {
     webgl = message.webgl;
-    refresh();
+    watch(project, refresh);
   } else if (message.kind === "hover") showCard(message);
   else if (message.kind === "unhover") card.hidden = true;
   else if (message.kind === "selected") choose(message.points.map((point) => places.tasks[point]));

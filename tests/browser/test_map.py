@@ -1,0 +1,133 @@
+"""The map in a browser: what hovering and the lasso find, what the colours say, and what is left without WebGL."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Frame, Page, expect
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import AnswerKind, StoredAnswer
+from tests.support.filled import PROJECT, fill, served
+from tests.support.images import CLASSES, class_of
+from tests.support.layouts import lay_out_filled
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+#: Where a point lies in the frame, in pixels.
+PIXELS = """task => {
+  const {xaxis, yaxis, _size: size} = map._fullLayout;
+  for (const [number, group] of drawn.groups.entries())
+    for (const point of group.points)
+      if (window.tasks[point] === task)
+        return [size.l + xaxis.d2p(drawn.x[point]), size.t + yaxis.d2p(drawn.y[point])];
+}"""
+
+
+@pytest.fixture
+def store(settings: ServerSettings) -> Iterator[Store]:
+    store = Store.open(settings)
+    fill(store, settings)
+    lay_out_filled(store, settings)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def opened(browser_page: Page, store: Store, settings: ServerSettings) -> Iterator[Callable[[], Page]]:
+    """Opens the map, and waits until it is drawn."""
+    with served(store, settings) as url:
+
+        def go() -> Page:
+            browser_page.goto(f"{url}/projects/{PROJECT}/map")
+            expect(browser_page.locator("#map")).to_have_attribute("data-drawn", "label")
+            tasks = browser_page.request.get(f"{url}/api/projects/{PROJECT}/map").json()["tasks"]
+            frame_of(browser_page).evaluate("tasks => { window.tasks = tasks }", tasks)
+            return browser_page
+
+        yield go
+
+
+def frame_of(page: Page) -> Frame:
+    return next(frame for frame in page.frames if frame.url.endswith("/map/frame"))
+
+
+def pixel(page: Page, task: int) -> tuple[float, float]:
+    """Where a task's point lies on the page."""
+    left, top = frame_of(page).evaluate(PIXELS, task)
+    box = page.locator("#frame").bounding_box()
+    assert box is not None
+    return box["x"] + left, box["y"] + top
+
+
+def lasso(page: Page, tasks: list[int]) -> None:
+    """Draws a line around some tasks' points."""
+    page.get_by_role("radio", name="Lasso").check()
+    places = [pixel(page, task) for task in tasks]
+    left, right = min(x for x, _ in places) - 15, max(x for x, _ in places) + 15
+    top, bottom = min(y for _, y in places) - 15, max(y for _, y in places) + 15
+    page.mouse.move(left, top)
+    page.mouse.down()
+    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
+        page.mouse.move(x, y, steps=4)
+    page.mouse.up()
+
+
+def legend(page: Page) -> dict[str, int]:
+    """Groups in the legend, and how many points each has."""
+    rows = page.locator("#legend li:has(input)")
+    found = rows.evaluate_all("rows => rows.map(row => [...row.querySelectorAll('span')].map(each => each.textContent))")
+    return {name: int(count) for name, count in found}
+
+
+def test_hovering_shows_the_image_and_what_is_known_of_it(opened: Callable[[], Page]) -> None:
+    page = opened()
+    page.mouse.move(*pixel(page, 93))
+    card = page.locator("#card")
+    expect(card).to_be_visible()
+    expect(card).to_contain_text(f"Task 93Model: {class_of(93)}Uncertainty: 48 %Batch 2Query")
+    assert card.locator("img").get_attribute("src") == f"/api/projects/{PROJECT}/tasks/93/thumbnail"
+
+
+def test_each_colour_counts_what_the_state_holds(opened: Callable[[], Page], store: Store) -> None:
+    store.put_answers(PROJECT, {120: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
+    page = opened()
+    labels = [class_of(task) for task in range(1, 92)]
+    assert legend(page) == {**{name: labels.count(name) for name in CLASSES}, HOSTILE: 1, "no label": 28}
+    expected = {
+        "batch": {"Batch 1": 60, "Batch 2": 60},
+        "asked": {"Query": 4, "Control pick": 1, "Reserve": 3, "not asked now": 112},
+        "control": {"Control picks": 32, "all others": 88},
+        "uncertainty": {"asked of the model": 7, "not asked": 113},
+    }
+    for colour, groups in expected.items():
+        page.locator("#colour").select_option(colour)
+        expect(page.locator("#map")).to_have_attribute("data-drawn", colour)
+        assert legend(page) == groups
+
+
+def test_lasso_takes_the_images_in_it_and_tells_those_that_are_gone(opened: Callable[[], Page], store: Store) -> None:
+    page = opened()
+    reds = [task for task in range(1, 121) if task % 3 == 0]
+    lasso(page, reds)
+    expect(page.locator("#chosen-title")).to_have_text("40 images chosen")
+    shown = page.locator("#tiles a").all_text_contents()
+    assert {int(text.removeprefix("Task ")) % 3 for text in shown} == {0}
+    store.drop_tasks(PROJECT, [117, 120])
+    page.get_by_role("button", name="Label these next").click()
+    page.get_by_role("dialog").get_by_role("button", name="Label these next").click()
+    done = page.locator("#done")
+    expect(done).to_contain_text("2 left out: there is no such task.")
+    expect(done).to_contain_text("30 left out: it is labelled.")
+    assert set(store.choices(PROJECT).tolist()) == set(reds[30:]) - {117, 120}
+
+
+def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page, opened: Callable[[], Page]) -> None:
+    browser_page.add_init_script(
+        """const original = HTMLCanvasElement.prototype.getContext;
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+          return kind.includes("webgl") ? null : original.call(this, kind, ...rest);
+        };"""
+    )
+    page = opened()
+    expect(page.locator("#said")).to_contain_text("This browser has no WebGL, so this is a still picture of 120 of them.")
+    assert frame_of(page).locator("path.point").count() == 120
