@@ -199,7 +199,7 @@ class Rounds:
 
     def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
-        confidences = scored.confidences.get("least_confidence")
+        confidences = scored.shown
         for place, (task_id, kind, score, row) in enumerate(
             zip(line.ids, line.kinds, line.scores, line.rows, strict=True), start
         ):

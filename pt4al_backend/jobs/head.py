@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -19,10 +19,12 @@ from pt4al_backend.jobs.folder import locked, sound_job_of
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
-from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
-from pt4al_backend.learn.frozen.heads import L2, Standard
+from pt4al_backend.learn.frozen.calibration import temperature
+from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks, path_beside
+from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
+from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.plan import on_features
 
 #: What a worker does itself, without a child process, each in a second or two: reads so many images, trains on so many
@@ -105,23 +107,21 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
     evaluation = Evaluation(
         space, encoder.features, truths, len(control), len(candidates), sampler_of(job.settings), scratch / "masks", kept
     )
-    is_balanced = job.settings.class_weights == "balanced"
-    head, seconds = tune(
-        space,
-        known,
-        targets[np.arange(len(rows))],
-        evaluation,
-        Standard.of(known),
-        balanced=is_balanced,
-        seed=job.settings.seed,
-    )
+    standard, learned = Standard.of(known), targets[np.arange(len(rows))]
+    is_balanced, seed = job.settings.class_weights == "balanced", job.settings.seed
+    head, seconds = tune(space, known, learned, evaluation, standard, balanced=is_balanced, seed=seed)
     seconds["train"] += read - start
+    start = time.monotonic()
+    found = temperature(space, known[len(known) - len(rows) :], learned, standard, balanced=is_balanced, seed=seed)
+    head = replace(head, temperature=found)
+    evaluation.add_confidences(CALIBRATED, _shown_confidences(head, space, known[evaluation.candidates]))
+    seconds["calibrate"] = time.monotonic() - start
     manifest = {
         **job.facts(),
         **{name: encoder.manifest[name] for name in ENCODER_FACTS},
         "kind": "model",
         "classes": spec.classes,
-        "recipe": {"l2": L2},
+        "recipe": {"l2": L2, "temperature": head.temperature},
         "seconds": seconds,
         "train_size": len(rows),
         "control": evaluation.control_metrics(),
@@ -130,6 +130,15 @@ def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
         evaluation.save(folder)
         shutil.copyfile(encoder.weights, folder / artefacts.WEIGHTS)
         head.save(folder / artefacts.HEAD)
+
+
+def _shown_confidences(head: LinearHead, space: ImageLabels, features: NDArray[np.float16]) -> NDArray[np.float64]:
+    """How sure the head is of images, as people are told: float64 [n] of features [n, d]."""
+    parts = [np.empty(0)]
+    for positions in blocks(np.arange(len(features))):
+        posteriors = space.posteriors_of(head.logits(features[positions]) / head.temperature)
+        parts.append(space.interpret((posteriors,))[0]["least_confidence"])
+    return np.concatenate(parts)
 
 
 def quick_encoder(spec: LearnSpec, rows: NDArray[np.int64], labels: int) -> EncoderFile | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.folder import RESULT
+from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.plan import StoredOutput
 
 
@@ -31,7 +32,7 @@ def read_scored(folder: Path) -> StoredOutput:
 
 
 class Candidates(NamedTuple):
-    """What a model answers to its candidates: task ids int64 [n], labels str [n], and its top-1 posteriors float64 [n]."""
+    """What a model answers to its candidates, for people: task ids int64 [n], labels str [n], how sure it is float64 [n]."""
 
     ids: NDArray[np.int64]
     labels: NDArray[np.str_]
@@ -46,7 +47,8 @@ def read_candidates(folder: Path) -> Candidates:
     """
     with _sound(folder), (folder / RESULT / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as output:
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
-        return Candidates(ids, output["labels"], output["least_confidence"])
+        shown = CALIBRATED if CALIBRATED in output.files else "least_confidence"
+        return Candidates(ids, output["labels"], output[shown])
 
 
 def read_learner(folder: Path) -> StoredOutput:

@@ -43,7 +43,8 @@ def _load(objective: Trainable, folder: Path) -> None:
     state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
     if (folder / HEAD).exists():
         head = LinearHead.load(folder / HEAD)
-        state |= {"head.weight": torch.from_numpy(head.weights), "head.bias": torch.from_numpy(head.bias)}
+        weights, bias = (torch.from_numpy(part / head.temperature) for part in (head.weights, head.bias))
+        state |= {"head.weight": weights, "head.bias": bias}
     objective.model.load_state_dict(state)
 
 

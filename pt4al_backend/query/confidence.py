@@ -52,6 +52,9 @@ def entropy(posteriors: NDArray[np.floating]) -> NDArray[np.float64]:
     return within_unit(1.0 + (p * logarithm).sum(axis=1) / np.log(p.shape[1]))
 
 
+#: The name of the top-1 posteriors that people are shown, where those that queries go by are not calibrated.
+CALIBRATED = "calibrated"
+
 #: What the setting ``sampler`` may name.
 SAMPLERS: dict[str, Callable[[NDArray[np.floating]], NDArray[np.float64]]] = {
     "least_confidence": least_confidence,

@@ -17,6 +17,7 @@ from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENC
 from pt4al_backend.config.project import ON_NETWORKS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
+from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.draws import interleave, queue_scores
 from pt4al_backend.query.ranking import shrink
 from pt4al_backend.query.strategies import ModelOutput, Need, Request, Strategy
@@ -217,6 +218,11 @@ class StoredOutput:
     features: NDArray[np.floating] | None = None
     labelled: NDArray[np.floating] | None = None
     posteriors: NDArray[np.floating] | None = None
+
+    @property
+    def shown(self) -> NDArray[np.float64] | None:
+        """How sure the model is of each task, as people are told, float64[m]; None if there is none."""
+        return self.confidences.get(CALIBRATED, self.confidences.get("least_confidence"))
 
     def of(self, pool: Ids) -> tuple[ModelOutput, Ids]:
         """The output for the tasks of a pool int64[n], and their rows int64[k] here.

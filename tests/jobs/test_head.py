@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TooFewClasses
+from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import head
 from pt4al_backend.jobs.folder import LOG
 from pt4al_backend.jobs.network_job import NetworkJob
@@ -20,6 +21,7 @@ from pt4al_backend.jobs.runner import LocalRunner
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.progress import silent
+from pt4al_backend.query.confidence import CALIBRATED
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.pools import ARROWS, TAGGED, Pool
@@ -62,6 +64,16 @@ def run(folder: Path) -> Path:
 
 def had_child(folder: Path) -> bool:
     return (folder / LOG).exists()
+
+
+@pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)
+def test_live_model_is_as_sure_as_the_queue_shows(project: Project, pool: Pool) -> None:
+    result = run(project.job("shown", train=ROWS[5:19], control=ROWS[19:20], pool=pool))
+    with FrameFile(project.store, (SIZE, SIZE)) as frames:
+        _, confidences = Predictor.load(result).predict(frames.read(ROWS[:5]))  # the candidates
+    with np.load(result / "candidates.npz") as kept:
+        np.testing.assert_allclose(confidences, kept[CALIBRATED], atol=0.02)
+        assert np.abs(kept["least_confidence"] - kept[CALIBRATED]).max() > 0.02
 
 
 @pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)

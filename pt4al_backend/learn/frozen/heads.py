@@ -48,10 +48,13 @@ class Standard:
 
 @dataclass(frozen=True)
 class LinearHead:
-    """Logits of raw features: ``weights`` float64 [C, d], ``bias`` float64 [C]."""
+    """Logits of raw features: ``weights`` float64 [C, d], ``bias`` float64 [C]. Posteriors that people see are those of logits
+    that are divided by ``temperature`` (see ``calibration``).
+    """
 
     weights: NDArray[np.float64]
     bias: NDArray[np.float64]
+    temperature: float = 1.0
 
     @classmethod
     def fit(
@@ -101,11 +104,11 @@ class LinearHead:
     def load(cls, file: Path) -> Self:
         """Reads what ``save`` wrote."""
         with np.load(file, allow_pickle=False) as arrays:
-            return cls(arrays["weights"], arrays["bias"])
+            return cls(arrays["weights"], arrays["bias"], float(arrays.get("temperature", 1.0)))
 
     def save(self, file: Path) -> None:
-        """Writes weights and bias."""
-        np.savez(file, weights=self.weights, bias=self.bias)
+        """Writes all of it."""
+        np.savez(file, weights=self.weights, bias=self.bias, temperature=self.temperature)
 
     def logits(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits float64 [n, C] of raw features [n, d]."""

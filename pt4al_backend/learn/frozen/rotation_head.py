@@ -52,7 +52,8 @@ def _gathered(blocks: Iterable[NDArray[np.float16]]) -> NDArray[np.float16]:
 
 def head_of(layer: nn.Linear) -> LinearHead:
     """The head that a layer on pooled features is."""
-    return LinearHead(*(part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias)))
+    weights, bias = (part.detach().double().cpu().numpy() for part in (layer.weight, layer.bias))
+    return LinearHead(weights, bias)
 
 
 def write_head(head: LinearHead, layer: nn.Linear) -> None:

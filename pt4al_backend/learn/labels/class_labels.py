@@ -41,6 +41,9 @@ class ClassLabels(ImageLabels):
     def posteriors_of(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(softmax(logits, axis=1))
 
+    def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(posteriors[np.arange(len(targets)), targets])
+
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)

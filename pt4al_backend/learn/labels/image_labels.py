@@ -31,3 +31,7 @@ class ImageLabels(LabelSpace):
     @abstractmethod
     def posteriors_of(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Posteriors [m, C] of a head's logits [m, C]."""
+
+    @abstractmethod
+    def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """What posteriors [m, C] give to targets [m, ...], float64 [k]: one for each decision."""

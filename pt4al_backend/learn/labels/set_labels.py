@@ -50,6 +50,9 @@ class SetLabels(ImageLabels):
     def posteriors_of(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(expit(logits))
 
+    def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
+        return np.where(targets > 0, posteriors, 1 - posteriors).ravel()
+
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)
