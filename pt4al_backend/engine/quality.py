@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
-from pt4al_backend.engine.labels import LabelSplit, split_labels
+from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import TrainingImpossible
@@ -58,7 +58,7 @@ def refresh(subject: Subject) -> None:
     start = time.monotonic()
     subject.require()
     names = _Names(subject)
-    split = _labels_of(subject)
+    split = subject.labels(train_on_accepted=True)
     with one_thread(), subject.features() as features:
         pool_key = f"{key.pool} {len(features) if features else 0}"
         judged, without_judgement = _judged(subject, names, split, features)
@@ -102,16 +102,6 @@ def _key(project: Project) -> _Key:
     pool = [VERSION, project.learner, project.encoder, project.next_row]
     rest = [project.model, project.round, project.config_read, project.params]
     return _Key(*(hashlib.sha256(repr(each).encode()).hexdigest() for each in (pool, pool + rest)))
-
-
-def _labels_of(subject: Subject) -> LabelSplit:
-    """The labels that count, one of each group of identical images of control picks."""
-    store, number = subject.store, subject.project.id
-    answers = store.answers(number)
-    controls = store.control_ids(number)
-    sizes = store.fetched_sizes(number, list(answers))
-    origins = store.origins(number, [*answers, *controls.tolist()])
-    return split_labels(sizes, answers, controls, origins, subject.reader, train_on_accepted=True)
 
 
 class _Names:

@@ -16,6 +16,7 @@ from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.head import EncoderFile
@@ -72,6 +73,14 @@ class Subject:
     def tasks(self) -> Tasks:
         """The whole pool, those without a usable image among it."""
         return self.store.tasks(self.project.id)
+
+    def labels(self, *, train_on_accepted: bool) -> LabelSplit:
+        """The labels that count: those that train, and those of control picks (see ``split_labels``)."""
+        store, number = self.store, self.project.id
+        answers, controls = store.answers(number), store.control_ids(number)
+        sizes = store.fetched_sizes(number, list(answers))
+        origins = store.origins(number, [*answers, *controls.tolist()])
+        return split_labels(sizes, answers, controls, origins, self.reader, train_on_accepted=train_on_accepted)
 
     def require(self) -> None:
         """Called now and then by what takes long.

@@ -1,7 +1,7 @@
 """Tables as files that are sent while they are made: CSV and Parquet. Memory is that of a few thousand rows."""
 
 import csv
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from importlib.util import find_spec
 from io import RawIOBase, StringIO
@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.engine.exports import Rows
 from pt4al_backend.errors import ConfigError
 
 #: What a cell begins with that spreadsheets take for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
-#: Some rows of a table, by column: float and int arrays [n], float [n, d] for a vector in each row, or lists of texts and None.
-Rows = Mapping[str, NDArray[Any] | list[str | None]]
 
 
 class Format(StrEnum):

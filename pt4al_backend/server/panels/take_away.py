@@ -1,0 +1,117 @@
+"""Take away: what a project has found out, as files that need nothing of this backend."""
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field, JsonValue
+
+from pt4al_backend import __version__
+from pt4al_backend.engine import exports
+from pt4al_backend.engine.exports import Table
+from pt4al_backend.engine.subject import Subject
+from pt4al_backend.measures import Control, PretextQuality
+from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.rendering import panel
+from pt4al_backend.server.services import Served, Services
+from pt4al_backend.server.tables import Format
+from pt4al_backend.state.schema import Project
+
+#: What each table holds, for people.
+ABOUT = {
+    Table.RANKING: "Every ranked task: its place in the ranking, its pretext loss, and PT4AL's batch.",
+    Table.SPLITS: "Every task: whether it trains the model, is a control pick, is not labelled or is set aside; and its label.",
+    Table.PREDICTIONS: "The last good model's answers, and how sure it is of each.",
+    Table.FEATURES: "The encoder's features of every image that has some.",
+}
+
+
+class PastRound(BaseModel):
+    """One round, and the model that its labels trained."""
+
+    number: int
+    state: str = Field(description="starting, open or closed")
+    batch: int = Field(description="PT4AL's batch that it queries; 0 before the ranking")
+    opened_at: float
+    closed_at: float | None
+    labels: int = Field(description="labels that trained its model")
+    control: Control = Field(description="its model on the control picks, class by class where the measure has classes")
+    seconds: dict[str, JsonValue]
+
+
+class History(BaseModel):
+    """All rounds of a project. Times are seconds since 1970 in UTC."""
+
+    project: int
+    title: str
+    backend: str = Field(description="version of the backend that wrote this")
+    encoder: str = Field(description="the pretrained encoder; empty if a network is trained from the pretext learner's weights")
+    pretext: PretextQuality
+    settings: dict[str, JsonValue]
+    rounds: list[PastRound]
+
+
+router = APIRouter(tags=["Pages"])
+OfTable = Annotated[Table, Path(description="which table")]
+InFormat = Annotated[Format, Path(description="how it is written")]
+
+
+@router.get("/projects/{project}/take-away", include_in_schema=False)
+def take_away_page(project: str, services: Served) -> Response:
+    """What can be taken away, for people."""
+    row = services.project(project)
+    return panel("take-away", "take_away.html", services.statuses.find(project), about=ABOUT, has_model=bool(row.model))
+
+
+@router.get("/api/projects/{project}/take-away/history.json", **documented(not_found=True))
+def history(project: str, services: Served) -> JSONResponse:
+    """All rounds of a project, as a file of JSON."""
+    row = services.project(project)
+    found = _history(services, row)
+    return JSONResponse(found.model_dump(mode="json"), headers=_saved_as(row, "history.json"))
+
+
+@router.get("/api/projects/{project}/take-away/{table}.{form}", **documented(query=True, not_found=True, busy=True))
+def table(project: str, table: OfTable, form: InFormat, services: Served) -> StreamingResponse:
+    """One of the tables, sent while it is read: CSV, or Parquet with the extra ``parquet``."""
+    row = services.project(project)
+    form.require()
+    subject = Subject.of(services.backend.settings, services.store, row)
+    pieces = form.write(exports.parts(subject, table))
+    return StreamingResponse(_begun(pieces), media_type=form.media_type, headers=_saved_as(row, f"{table}.{form}"))
+
+
+def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same pieces; the first is made at once, so that what is missing is an answer of its own and no broken file."""
+    return chain([next(pieces)], pieces)
+
+
+def _saved_as(project: Project, name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="project-{project.id}-{name}"', "Cache-Control": "no-store"}
+
+
+def _history(services: Services, project: Project) -> History:
+    status = services.statuses.find(str(project.id))
+    return History(
+        project=project.id,
+        title=status.title,
+        backend=__version__,
+        encoder=project.encoder,
+        pretext=project.quality,
+        settings=status.settings,
+        rounds=[
+            PastRound(
+                number=each.number,
+                state=each.state,
+                batch=each.batch,
+                opened_at=each.opened_at,
+                closed_at=each.closed_at,
+                labels=each.labels,
+                control=each.control,
+                seconds=each.seconds,
+            )
+            for each in services.store.rounds(project.id)
+        ],
+    )

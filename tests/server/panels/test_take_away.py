@@ -1,0 +1,130 @@
+"""What a project can be taken away as."""
+
+import csv
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+
+from pt4al_backend.artefacts import HEAD
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.learn.frozen.heads import LinearHead
+from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
+from tests.support import judged
+from tests.support.filled import PROJECT, fill
+from tests.support.judged import COPIES, MODEL, fill_judged
+from tests.support.web_client import Client
+
+ADDRESS = f"/api/projects/{PROJECT}/take-away"
+
+
+def rows(client: Client, table: str) -> list[dict[str, str]]:
+    answer = client.get(f"{ADDRESS}/{table}.csv")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="project-{PROJECT}-{table}.csv"'
+    return list(csv.DictReader(StringIO(answer.text, newline="")))
+
+
+def test_ranking_has_the_hardest_first(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill(store, settings)
+    found = rows(client, "ranking")
+    assert [int(row["task"]) for row in found] == list(range(1, 121))
+    assert [int(row["rank"]) for row in found] == list(range(1, 121))
+    assert float(found[0]["loss"]) == 1.0
+    assert {row["batch"] for row in found} == {"1", "2"}
+
+
+def test_splits_say_what_each_task_is_for(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill_judged(store, settings)
+    store.put_answers(PROJECT, {2: StoredAnswer(AnswerKind.SKIP), 3: StoredAnswer(AnswerKind.LABEL, "green")})
+    store.set_tasks(PROJECT, {"id": [120], "problem": ["damaged"]})
+    found = {int(row["task"]): row for row in rows(client, "splits")}
+    assert len(found) == 120
+    splits = {task: found[task]["split"] for task in (1, 2, 3, 92, 100, 120)}
+    assert splits == {1: "control", 2: "skipped", 3: "train", 92: "control", 100: "unlabelled", 120: "set aside"}
+    assert (found[3]["label"], found[2]["label"], found[100]["label"]) == ("green", "", "")
+    assert [found[task]["same_as"] for task in COPIES] == [str(COPIES[0])] * 2
+
+
+def test_predictions_are_the_last_good_model_s_while_another_trains(
+    client: Client, store: Store, settings: ServerSettings
+) -> None:
+    fill_judged(store, settings)
+    weights = np.zeros((3, judged.FEATURES))
+    weights[[0, 1, 2], [0, 1, 2]] = 10
+    with_head = settings.data_dir / MODEL
+    manifest = json.loads((with_head / "manifest.json").read_text())
+    LinearHead(weights, np.zeros(3)).save(with_head / HEAD)
+    manifest |= {"task": "classification", "classes": ["red", "green", "blue"], "files": {}}
+    (with_head / "manifest.json").write_text(json.dumps(manifest))
+    (with_head.parent.parent / "learn-4").mkdir()
+    found = rows(client, "predictions")
+    assert len(found) == 120
+    answers = {int(row["task"]): row["answer"] for row in found}
+    right = sum(answers[task] == ("red", "green", "blue")[task % 3] for task in answers)
+    assert right > 110
+    assert all(0 <= float(row["confidence"]) <= 1 for row in found)
+
+
+def test_features_are_those_of_the_encoder(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill_judged(store, settings)
+    found = rows(client, "features")
+    assert len(found) == 120
+    wanted = judged.features_of(120)[4].astype(np.float32)
+    got = np.array([float(found[4][f"features_{number}"]) for number in range(judged.FEATURES)])
+    assert found[4]["task"] == "5"
+    assert got == pytest.approx(wanted)
+
+
+def test_parquet_holds_what_csv_holds(client: Client, store: Store, settings: ServerSettings) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    pyarrow = pytest.importorskip("pyarrow")
+    fill_judged(store, settings)
+    for table in ("ranking", "splits", "features"):
+        content = client.get(f"{ADDRESS}/{table}.parquet").content
+        assert parquet.read_table(pyarrow.BufferReader(content)).num_rows == 120
+
+
+def test_history_has_every_round_and_no_address(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill(store, settings)
+    answer = client.get(f"{ADDRESS}/history.json")
+    found = answer.json()
+    assert [each["number"] for each in found["rounds"]] == [1, 2, 3, 4]
+    assert found["rounds"][2]["control"]["value"] == pytest.approx(0.8)
+    assert found["title"] == "Arrows"
+    assert "label-studio.example" not in answer.text
+
+
+def test_what_is_not_there_yet_is_said(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill(store, settings)
+    store.change(PROJECT, model="")
+    store.clear_tasks(PROJECT, loss=None)
+    for table, words in (("predictions", "no model yet"), ("ranking", "not ranked yet"), ("features", "no features")):
+        answer = client.get(f"{ADDRESS}/{table}.csv")
+        assert answer.status_code == 409
+        assert words in answer.json()["error"]
+        assert answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("name", ["nothing.csv", "ranking.xls", "ranking", "..%2fstate.sqlite3", "history.csv"])
+def test_other_files_are_none(client: Client, store: Store, settings: ServerSettings, name: str) -> None:
+    fill(store, settings)
+    assert client.get(f"{ADDRESS}/{name}").status_code in (400, 404)
+
+
+def test_labels_that_look_like_formulas_are_texts(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill(store, settings)
+    store.put_answers(PROJECT, {3: StoredAnswer(AnswerKind.LABEL, "=cmd|' /C calc'!A0")})
+    assert {int(row["task"]): row["label"] for row in rows(client, "splits")}[3].startswith("'=")
+
+
+def test_page_links_every_file(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill(store, settings)
+    text = client.page(f"/projects/{PROJECT}/take-away").text
+    for table in ("ranking", "splits", "predictions", "features"):
+        for form in ("csv", "parquet"):
+            assert f'href="{ADDRESS}/{table}.{form}"' in text
+    assert client.get("/api/projects/99/take-away/ranking.csv").status_code == 404
