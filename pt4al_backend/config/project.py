@@ -101,7 +101,7 @@ class ProjectSettings(BaseModel):
         None,
         ge=1,
         le=1_000_000,
-        description="K, tasks that a round queries; empty: 20 on the features of a pretrained encoder, else 2 % of the pool, at "
+        description="K, tasks that a round queries; empty: 10 on the features of a pretrained encoder, else 2 % of the pool, at "
         "least 20.",
     )
     reserve_size: Annotated[int | None, Affects.QUERY] = Field(

@@ -33,6 +33,9 @@ OF_TRAINED_NETWORKS = ("init", "warm_start", "epochs", "learning_rate", "minibat
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
+QUERY_ON_FEATURES = (
+    10  # a head takes a second: nothing is saved by larger rounds, whose model is older (docs/results/features.md)
+)
 ROOM = 0.01  # of the range of scores, kept free for picks that are added at the end of the queue
 
 
@@ -66,9 +69,8 @@ class Schedule:
 
 def fit_schedule(pool: int, settings: ProjectSettings) -> Schedule:
     """Fits the settings to a pool of ``pool`` usable tasks."""
-    # a head takes a second, so that nothing is saved by larger rounds, which ask by an older model (docs/results/features.md)
-    share = 0.0 if settings.frozen_encoder else QUERY_SHARE
-    wanted = settings.query_size or max(SMALLEST_QUERY, round(share * pool))
+    of_network = max(SMALLEST_QUERY, round(QUERY_SHARE * pool))
+    wanted = settings.query_size or (QUERY_ON_FEATURES if settings.frozen_encoder else of_network)
     rounds, query = shrink(pool, settings.rounds, wanted)
     fits = not pool or (rounds, query) == (settings.rounds, wanted)
     too_few = "" if fits else f"{pool} usable images are too few for {settings.rounds} rounds of {wanted}"
@@ -150,7 +152,7 @@ def for_task(settings: ProjectSettings, task: str, chosen: str = "") -> ProjectS
         return settings
     if settings.tuning == "auto":
         return settings.model_copy(update={"tuning": "full"})
-    rules = ON_NETWORKS._replace(batches=settings.rounds)._asdict()
+    rules = {**ON_NETWORKS._replace(batches=settings.rounds)._asdict(), "query_size": SMALLEST_QUERY}
     return settings.model_copy(update={name: rule for name, rule in rules.items() if getattr(settings, name) is None})
 
 

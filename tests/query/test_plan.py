@@ -283,4 +283,4 @@ def test_queue_can_be_lengthened_again_and_again() -> None:
 
 def test_rounds_on_features_are_small_and_alternate_between_two_batches() -> None:
     schedule = fit_schedule(10_000, ProjectSettings(encoder="tf_efficientnet_lite0.in1k"))
-    assert (schedule.query, schedule.batches) == (20, 2)
+    assert (schedule.query, schedule.batches) == (10, 2)
