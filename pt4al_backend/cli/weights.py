@@ -22,10 +22,18 @@ def list_(
     from pt4al_backend.learn.weights.pretrained import found
 
     settings = read_server_settings()
+    refused: list[ConfigError] = []
     for name in names or ENCODERS:
+        try:
+            licence = licence_of(name)
+        except ConfigError as error:
+            refused.append(error)
+            continue
         weights = found(name, settings.weights_dir)
         where = f"in {weights.file} ({weights.source})" if weights else "not on this machine"
-        out.print(f"{name}: {licence_of(name)}, {where}", soft_wrap=True)
+        out.print(f"{name}: {licence}, {where}", soft_wrap=True)
+    if refused:
+        raise ConfigError(" ".join(error.message for error in refused), refused[0].remedy)
 
 
 @app.command()

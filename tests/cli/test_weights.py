@@ -21,6 +21,13 @@ def test_list_says_of_each_encoder_its_licence_and_where_its_weights_are(
     assert [line.partition(":")[0] for line in others] == list(ENCODERS[1:])
 
 
+def test_list_shows_the_others_where_one_is_unknown(run: Any) -> None:
+    result = run("weights", "list", "tf_eficientnet_lite0.in1k", ENCODER)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{ENCODER}: apache-2.0")
+    assert "'tf_eficientnet_lite0.in1k'" in result.stderr
+
+
 def test_fetch_into_a_file_is_refused(run: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = run("weights", "fetch", ENCODER, "--to", str(tmp_path / "file"))
