@@ -68,6 +68,11 @@ def _actions(project: str, request: Request, services: Services) -> Actions:
     return Actions(services.store, services.queue, number, _who(request, services))
 
 
+def _done(services: Services, wanted: Actions, message: str) -> Done:
+    services.statuses.expire(wanted.id)
+    return Done(project=wanted.id, message=message)
+
+
 _ACTION = documented(not_found=True, busy=True)
 
 
@@ -82,28 +87,28 @@ def actions(project: str, services: Served) -> list[Logged]:
 def train(project: str, request: Request, services: Served) -> Done:
     """Trains on the labels that are in, as Start Training does."""
     wanted = _actions(project, request, services)
-    return Done(project=wanted.id, message=wanted.train())
+    return _done(services, wanted, wanted.train())
 
 
 @router.post("/api/projects/{project}/pause", **_ACTION)
 def pause(project: str, request: Request, services: Served) -> Done:
     """Publishes and trains nothing more, until it is resumed. Answers are still recorded."""
     wanted = _actions(project, request, services)
-    return Done(project=wanted.id, message=wanted.pause())
+    return _done(services, wanted, wanted.pause())
 
 
 @router.post("/api/projects/{project}/resume", **_ACTION)
 def resume(project: str, request: Request, services: Served) -> Done:
     """Goes on where the project was paused."""
     wanted = _actions(project, request, services)
-    return Done(project=wanted.id, message=wanted.resume())
+    return _done(services, wanted, wanted.resume())
 
 
 @router.post("/api/projects/{project}/put-back", **_ACTION)
 def put_back(project: str, request: Request, services: Served) -> Done:
     """Pauses the project, and gives Label Studio back the task sampling and the model version that it had before."""
     wanted = _actions(project, request, services)
-    return Done(project=wanted.id, message=wanted.put_back())
+    return _done(services, wanted, wanted.put_back())
 
 
 @router.post("/api/projects/{project}/close-round", **documented(CloseRoundRequest, not_found=True, busy=True))
@@ -112,7 +117,7 @@ async def close_round(project: str, request: Request, services: Served) -> Done:
 
     def close(received: CloseRoundRequest) -> Done:
         wanted = _actions(project, request, services)
-        return Done(project=wanted.id, message=wanted.close_round(received.round))
+        return _done(services, wanted, wanted.close_round(received.round))
 
     return await answer(request, services, CloseRoundRequest, close)
 
@@ -123,7 +128,7 @@ async def add_control_picks(project: str, request: Request, services: Served) ->
 
     def add(received: ControlPicksRequest) -> Done:
         wanted = _actions(project, request, services)
-        return Done(project=wanted.id, message=wanted.add_control_picks(received.round, received.total))
+        return _done(services, wanted, wanted.add_control_picks(received.round, received.total))
 
     return await answer(request, services, ControlPicksRequest, add)
 
@@ -136,8 +141,7 @@ async def label_next(project: str, request: Request, services: Served) -> Served
         wanted = _actions(project, request, services)
         left_out, message = wanted.label_next(received.tasks)
         return ServedNext(
-            project=wanted.id,
-            message=message,
+            **dict(_done(services, wanted, message)),
             tasks=len(set(received.tasks)) - len(left_out),
             left_out=[LeftOut(task=task, reason=reason) for task, reason in left_out.items()],
         )

@@ -1,5 +1,6 @@
 """Where a project stands: all that a status page shows, as /api/projects/{id} gives it. No token and no address is in it."""
 
+import math
 import os
 import shutil
 import time
@@ -192,6 +193,12 @@ class Statuses:
         if known.status is None:
             self.drop(project_id)
         return known.status
+
+    def expire(self, project_id: int) -> None:
+        """Has a project read anew: somebody has just changed it, and wants to see that."""
+        with self._lock:
+            if project_id in self._known:
+                self._known[project_id].at = -math.inf
 
     def drop(self, project_id: int) -> None:
         """Drops what was read of a project that is forgotten, or that nobody connected."""
