@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pt4al_backend.config.catalog import BATCH_ORDERS, BATCH_SAMPLERS, FIRST_QUERIES, PRETEXTS, SEGMENTER_ENCODERS, STRATEGIES
-from pt4al_backend.config.refusal import PREFIX, refusal
+from pt4al_backend.config.refusal import PREFIX, reason_of, refusal
 from pt4al_backend.errors import LONGEST_VALUE, ConfigError, shortened
 
 #: What ``preset = "paper"`` changes; a key that is given beside it wins. Values: PT4AL, sections 4, 5.1, 5.4. Minibatches and
@@ -323,17 +323,13 @@ class _Environment(BaseSettings, ProjectSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
 
-def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:
-    """Reads a project's settings: extra params over the environment (``PT4AL_ROUNDS``, …) over the defaults.
-
-    ``extra_params`` is what Label Studio sends: an object, a JSON text, or nothing.
-    ``where`` is the remedy of an error: where the user changes a setting.
+def as_object(extra_params: Any) -> Mapping[str, Any]:
+    """Extra params as an object: Label Studio keeps what was sent, an object or a JSON text.
 
     Raises:
-        ConfigError: not a JSON object, an unknown key, or a value that is not allowed.
+        ConfigError: they are neither.
     """
-
-    params: Any = extra_params or {}
+    params = extra_params or {}
     if isinstance(params, str):
         try:
             params = json.loads(params)
@@ -344,6 +340,30 @@ def project_settings(extra_params: Mapping[str, Any] | str | None = None, where:
             f"The extra params are {shortened(repr(params), LONGEST_VALUE)}, not an object.",
             'Write an object such as {"rounds": 10}.',
         )
+    return params
+
+
+def refused_settings(extra_params: Mapping[str, Any]) -> dict[str, str]:
+    """Why values are not allowed, by their settings; "" for what concerns several. Empty if all are."""
+    known = {name: value for name, value in extra_params.items() if name in ProjectSettings.model_fields}
+    try:
+        _Environment(**known)
+    except ValidationError as error:
+        return {".".join(map(str, each["loc"])): reason_of(each) for each in error.errors(include_url=False)}
+    return {}
+
+
+def project_settings(extra_params: Mapping[str, Any] | str | None = None, where: str = EXTRA_PARAMS) -> ProjectSettings:
+    """Reads a project's settings: extra params over the environment (``PT4AL_ROUNDS``, …) over the defaults.
+
+    ``extra_params`` is what Label Studio sends: an object, a JSON text, or nothing.
+    ``where`` is the remedy of an error: where the user changes a setting.
+
+    Raises:
+        ConfigError: not a JSON object, an unknown key, or a value that is not allowed.
+    """
+
+    params = as_object(extra_params)
     unknown = [str(key) for key in params if key not in ProjectSettings.model_fields]
     if unknown:  # checked here, because pydantic-settings takes keys of its own, which read files
         known_keys = ", ".join(ProjectSettings.model_fields)

@@ -1,7 +1,8 @@
 """What a setting that is not allowed is answered with."""
 
 import os
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -21,7 +22,7 @@ def refusal(error: ValidationError, where: str, given: Container[str] = ()) -> C
         key = shortened(".".join(str(part) for part in problem["loc"]), LONGEST_VALUE)
         if key and key not in given:
             key = _variable(key)
-        reason = problem["msg"].removeprefix("Value error, ")
+        reason = reason_of(problem)
         if not key:
             lines.append(f"{reason}.")
         else:
@@ -29,6 +30,11 @@ def refusal(error: ValidationError, where: str, given: Container[str] = ()) -> C
             shown = "the value given" if secret else shortened(repr(problem["input"]), LONGEST_VALUE)
             lines.append(f"Setting {key!r}: {shown} is not allowed. {reason}.")
     return ConfigError(" ".join(lines), where)
+
+
+def reason_of(problem: Mapping[str, Any]) -> str:
+    """What pydantic says of one value."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _variable(field: str) -> str:

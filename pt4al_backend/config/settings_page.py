@@ -64,8 +64,8 @@ EFFECTS = {
 NAMES = {int: "a whole number", float: "a number", bool: "`true` or `false`"}
 
 
-def _parts(annotation: Any) -> Iterator[Any]:
-    """The members of a union, or the type itself."""
+def members(annotation: Any) -> Iterator[Any]:
+    """The types of a union, or the type itself."""
     yield from (get_args(annotation) if get_origin(annotation) not in (None, Literal) else (annotation,))
 
 
@@ -84,13 +84,14 @@ def _whole(number: Any) -> str:
     return "2^63 - 1" if number == 2**63 - 1 else f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
-def _allowed(name: str, field: FieldInfo) -> str:
-    members = list(_parts(field.annotation))
-    words = ["empty"] if NoneType in members else []
+def allowed(name: str, field: FieldInfo) -> str:
+    """The values that a setting takes, with code in backticks."""
+    types = list(members(field.annotation))
+    words = ["empty"] if NoneType in types else []
     words += [f"`{value}`" for value in VOCABULARY.get(name, ())]
     if name == "first_query":
         words.append("`batch:N`")
-    for member in members:
+    for member in types:
         if get_origin(member) is Literal:
             words += [f"`{value}`" for value in get_args(member)]
         elif member in NAMES:
@@ -108,7 +109,7 @@ def _rows(fields: Iterable[tuple[str, str, FieldInfo]]) -> Iterator[str]:
     yield "| Setting | Default | Allowed | Meaning |"
     yield "| --- | --- | --- | --- |"
     for shown, name, field in fields:
-        yield f"| `{shown}` | {_default(field)} | {_allowed(name, field)} | {field.description} |"
+        yield f"| `{shown}` | {_default(field)} | {allowed(name, field)} | {field.description} |"
 
 
 def page() -> str:
@@ -124,11 +125,12 @@ def _effects() -> Iterator[str]:
     yield "| Settings | A change takes effect |"
     yield "| --- | --- |"
     for effect in dict.fromkeys(EFFECTS.values()):
-        names = (f"`{name}`" for name, field in ProjectSettings.model_fields.items() if _effect(field) == effect)
+        names = (f"`{name}`" for name, field in ProjectSettings.model_fields.items() if effect_of(field) == effect)
         yield f"| {', '.join(names)} | {effect} |"
 
 
-def _effect(field: FieldInfo) -> str:
+def effect_of(field: FieldInfo) -> str:
+    """When a change of a project's setting takes effect."""
     return next(effect for affected, effect in EFFECTS.items() if affected is None or affected in field.metadata)
 
 

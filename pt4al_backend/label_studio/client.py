@@ -177,6 +177,13 @@ class LabelStudio(Connection):
         """Backends connected to a project; Label Studio calls /health and /setup of each before it answers."""
         return list(self.request("GET", "/api/ml/", params={"project": project_id}))
 
+    def update_ml_backend(self, backend_id: int, **fields: Any) -> Json:
+        """Changes a connection. Label Studio calls its /health and /setup with what it shall become, and refuses if they do.
+
+        Its address and project must be among the fields, and with basic auth the user and a password, "" for the one that it has.
+        """
+        return dict(self.request("PATCH", f"/api/ml/{backend_id}", json=fields))
+
     def webhooks(self, project_id: int) -> list[Json]:
         """Webhooks of a project."""
         return list(self.request("GET", "/api/webhooks/", params={"project": project_id}))
@@ -204,6 +211,11 @@ class LabelStudio(Connection):
                 return view
         body = {"project": project_id, "data": {"title": title, **data}}
         return dict(self.request("POST", "/api/dm/views/", json=body))
+
+    def update_view(self, project_id: int, view_id: int, title: str, **data: Any) -> Json:
+        """Gives a tab another content."""
+        body = {"project": project_id, "data": {"title": title, **data}}
+        return dict(self.request("PATCH", f"/api/dm/views/{view_id}/", json=body))
 
 
 def _filter(column: str, operator: str, kind: str, value: str | int) -> Json:

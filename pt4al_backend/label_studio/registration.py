@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from pt4al_backend.label_studio.identity import ANSWER_SECONDS, instance_at
 SAMPLING = "Uncertainty sampling"
 #: What a project has in which nobody has chosen.
 SEQUENTIAL = "Sequential sampling"
-#: The tab that shows the queue, and how the model versions of ours begin.
+#: The tabs that show the queue, and what somebody chose on the map; and how the model versions of ours begin.
 VIEW = "PT4AL queue"
+MAP_VIEW = "PT4AL map"
 PREFIX = "pt4al-"
 
 #: Carries the webhook's secret. Label Studio sends it with every event, and its members can read it.
@@ -72,6 +74,17 @@ class Registration:
             if left > 0 and instance_at(str(backend["url"]), min(left, ANSWER_SECONDS)) == self._identity.instance:
                 found.append(backend)
         return found
+
+    def write_params(self, backend: Json, params: Json) -> None:
+        """Writes the extra params of an entry, as the text that the form under Settings > Model shows and takes.
+
+        Raises:
+            LabelStudioError: Label Studio refuses, or this backend refused the /setup that came with it.
+        """
+        kept = {name: backend[name] for name in ("url", "title", "auth_method", "basic_auth_user") if backend.get(name)}
+        login = {"basic_auth_pass": ""} if backend.get("basic_auth_pass_is_set") else {}
+        text = json.dumps(params, ensure_ascii=False) if params else ""
+        self._client.update_ml_backend(int(backend["id"]), project=self._project_id, extra_params=text, **kept, **login)
 
     def repair_webhook(self) -> str:
         """Gives our webhook its secret; returns a notice if there is no webhook to give it to.
@@ -144,6 +157,16 @@ class Registration:
             hiddenColumns=hidden,
         )
         return True
+
+    def show_tasks(self, ids: Sequence[int]) -> int:
+        """Shows tasks in a tab of the Data Manager, one for all such requests; returns its id."""
+        if not self._client.views(self._project_id):  # the first tab is the one that people expect to hold all tasks
+            self._client.create_view(self._project_id, "Default")
+        only = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": list(ids)}
+        data = {"filters": {"conjunction": "and", "items": [only]}}
+        view = int(self._client.create_view(self._project_id, MAP_VIEW)["id"])
+        self._client.update_view(self._project_id, view, MAP_VIEW, **data)
+        return view
 
     def _is_shown(self, column: Json, place: str) -> bool:
         return (place == "explore" and column["id"] in SHOWN) or bool((column.get("visibility_defaults") or {}).get(place, True))

@@ -58,14 +58,15 @@ class Forgotten(BaseModel):
     set_back: str = Field(description="what was set back in Label Studio, a sentence; empty if nothing was")
 
 
-def _who(request: Request, services: Services) -> str:
+def who_acts(request: Request, services: Services) -> str:
+    """Who sent a request, for the log."""
     unnamed = "someone at the page" if is_from_page(request.headers) else "a program"
     return services.backend.settings.basic_auth_user or unnamed
 
 
 def _actions(project: str, request: Request, services: Services) -> Actions:
     number = services.project(project).id
-    return Actions(services.store, services.queue, number, _who(request, services))
+    return Actions(services.store, services.queue, number, who_acts(request, services))
 
 
 def _done(services: Services, wanted: Actions, message: str) -> Done:
@@ -155,5 +156,5 @@ def forget(project: str, request: Request, services: Served) -> Forgotten:
     number = services.project(project).id
     set_back = services.backend.forget(number)
     services.statuses.drop(number)
-    log.info("Project %s was forgotten by %s.", number, _who(request, services))  # its own log is gone with it
+    log.info("Project %s was forgotten by %s.", number, who_acts(request, services))  # its own log is gone with it
     return Forgotten(project=number, set_back=set_back)

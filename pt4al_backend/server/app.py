@@ -19,6 +19,7 @@ from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
 from pt4al_backend.server.panels import act, map, next_up, overview, quality, take_away
+from pt4al_backend.server.panels import settings as settings_panel
 from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
@@ -56,7 +57,21 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         redoc_url=None,
     )
     app.state.services = Services(backend, statuses, metrics, places, opened, requests, Events(statuses))
-    for part in (protocol, api, actions, pages, assets, thumbnails, overview, next_up, map, quality, act, take_away):
+    for part in (
+        protocol,
+        api,
+        actions,
+        pages,
+        assets,
+        thumbnails,
+        overview,
+        next_up,
+        map,
+        quality,
+        act,
+        take_away,
+        settings_panel,
+    ):
         app.include_router(part.router)
     for kind in failures.ANSWERED:
         app.add_exception_handler(kind, failures.answer)

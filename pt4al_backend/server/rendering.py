@@ -24,6 +24,7 @@ TABS: Mapping[str, str] = {
     "map": "Map",
     "quality": "Quality",
     "act": "Act",
+    "settings": "Settings",
     "take-away": "Take away",
 }
 

@@ -31,6 +31,7 @@ EVENTS = (
 )
 
 LARGEST_ID = 2**63 - 1
+MOST_SHOWN = 10_000  # tasks of a tab: Label Studio is sent their numbers
 MOST_CHOSEN = 1_000  # tasks of one request: Label Studio is sent all that it serves of a round again
 MOST_CONTROL_PICKS = 10_000
 PROBLEMS_SHOWN = 3
@@ -187,6 +188,19 @@ class LabelNextRequest(Body):
     tasks: Annotated[list[Id], Field(min_length=1, max_length=MOST_CHOSEN)]
 
 
+class ShowRequest(Body):
+    """Tasks that are to be shown in Label Studio."""
+
+    tasks: Annotated[list[Id], Field(min_length=1, max_length=MOST_SHOWN)]
+
+
+class SettingsRequest(Body):
+    """Settings are to change, by name; null takes one out of the extra params. ``read`` says what they were read with."""
+
+    read: Annotated[Text, Field(max_length=64)]
+    changes: Annotated[dict[str, Text | None], Field(min_length=1, max_length=200)]
+
+
 #: Every body that a route reads.
 BODIES: tuple[type[Body], ...] = (
     SetupRequest,
@@ -197,4 +211,6 @@ BODIES: tuple[type[Body], ...] = (
     CloseRoundRequest,
     ControlPicksRequest,
     LabelNextRequest,
+    ShowRequest,
+    SettingsRequest,
 )

@@ -49,6 +49,7 @@ class ActionKind(StrEnum):
     ADD_CONTROL_PICKS = "add control picks"
     LABEL_NEXT = "label next"
     PUT_BACK = "put back"
+    CHANGE_SETTINGS = "change settings"
 
 
 class Base(DeclarativeBase):

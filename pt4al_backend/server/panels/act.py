@@ -18,6 +18,7 @@ WORDS = {
     ActionKind.ADD_CONTROL_PICKS: "added control picks",
     ActionKind.LABEL_NEXT: "chose tasks to be labelled next",
     ActionKind.PUT_BACK: "put back what Label Studio had before",
+    ActionKind.CHANGE_SETTINGS: "changed settings",
 }
 
 router = APIRouter(include_in_schema=False)

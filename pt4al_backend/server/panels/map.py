@@ -20,12 +20,17 @@ from pydantic import BaseModel, Field
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.engine import mapping
+from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.layout import LaidOut, newest
 from pt4al_backend.jobs.results import read_candidates
+from pt4al_backend.label_studio.registration import MAP_VIEW
 from pt4al_backend.picks import PickKind
+from pt4al_backend.server.actions import Done
 from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.protocol import answer
 from pt4al_backend.server.rendering import chart_frame, panel
+from pt4al_backend.server.requests import MOST_CHOSEN, MOST_SHOWN, ShowRequest
 from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.words import LabelWords, project_address
 from pt4al_backend.state.paths import project_dir
@@ -83,6 +88,12 @@ class MapColours(BaseModel):
     gone: list[int] = Field(description="positions of images whose task is deleted, or has another image now")
 
 
+class Shown(Done):
+    """Label Studio shows the tasks."""
+
+    address: str | None = Field(description="where; null if Label Studio has not said its address")
+
+
 class _Drawn(NamedTuple):
     """A layout as it is sent: its version, tasks and rows int64 [n], and ``MapPlaces`` as JSON, plain and compressed."""
 
@@ -117,6 +128,25 @@ def colours(project: str, request: Request, services: Served) -> Response:
     return _answer(request, json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
 
 
+@router.post("/api/projects/{project}/map/view", tags=["Actions"], **documented(ShowRequest, not_found=True))
+async def show(project: str, request: Request, services: Served) -> Shown:
+    """Shows tasks in a tab of Label Studio's Data Manager, which the next request gives other tasks."""
+
+    def make(received: ShowRequest) -> Shown:
+        known = services.project(project)
+        settings = services.backend.settings
+        registration = registration_for(settings, services.store, client_for(settings, known), known.id)
+        view = registration.show_tasks(received.tasks)
+        found = project_address(known)
+        return Shown(
+            project=known.id,
+            message=f"The tab {MAP_VIEW!r} of the Data Manager shows them.",
+            address=f"{found}?tab={view}" if found else None,
+        )
+
+    return await answer(request, services, ShowRequest, make)
+
+
 @router.get("/projects/{project}/map", include_in_schema=False)
 def page(project: str, services: Served) -> Response:
     """The map for people."""
@@ -124,7 +154,7 @@ def page(project: str, services: Served) -> Response:
     known = services.project(project)
     drawn = _drawn(services, known)
     undrawn = None if drawn else _undrawn(services, known)
-    return panel("map", "map.html", status, undrawn=undrawn, address=project_address(known))
+    return panel("map", "map.html", status, undrawn=undrawn, address=project_address(known), most=MOST_CHOSEN, shown=MOST_SHOWN)
 
 
 @router.get("/map/frame", include_in_schema=False)

@@ -147,13 +147,22 @@ function showCard({ point, left, top }) {
   card.style.top = `${Math.max(0, Math.min(top + 16, height - card.offsetHeight))}px`;
 }
 
+/** A button is off where more images are chosen than it takes. */
+function limit(id, most, words) {
+  const button = document.getElementById(id);
+  button.disabled = chosen.length > most;
+  if (button.disabled) document.getElementById("done").textContent = `At most ${number.format(most)} images can be ${words} at a time. `;
+}
+
 /** Shows the images of some tasks, and what can be done with them. */
 function choose(tasks) {
   chosen = tasks;
+  document.getElementById("done").textContent = "";
   chosenPart.hidden = !tasks.length;
   if (!tasks.length) return document.getElementById("tiles").replaceChildren();
   document.getElementById("chosen-title").textContent = `${number.format(tasks.length)} ${tasks.length === 1 ? "image" : "images"} chosen`;
-  document.getElementById("done").textContent = "";
+  limit("next", view.dataset.most, "labelled next");
+  limit("show", view.dataset.shown, "shown");
   const tiles = tasks.slice(0, TILES).map((task) => {
     const tile = document.createElement("li");
     const image = tile.appendChild(document.createElement("img"));
