@@ -33,9 +33,8 @@ OF_TRAINED_NETWORKS = ("init", "warm_start", "epochs", "learning_rate", "minibat
 
 QUERY_SHARE = 0.02  # of the pool: the paper's 1,000 of 50,000
 SMALLEST_QUERY = 20
-QUERY_ON_FEATURES = (
-    10  # a head takes a second: nothing is saved by larger rounds, whose model is older (docs/results/features.md)
-)
+#: A head takes a second: nothing is saved by larger rounds, whose model is older (docs/results/saved.md).
+QUERY_ON_FEATURES = 10
 ROOM = 0.01  # of the range of scores, kept free for picks that are added at the end of the queue
 
 
