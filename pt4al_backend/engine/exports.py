@@ -11,13 +11,15 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
-from pt4al_backend.engine.rounds import last_output
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
+from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.state.schema import AnswerKind
+
+NO_MODEL = ("There is no model yet.", "Label the first round; the overview shows how many labels are missing.")
 
 #: Rows of a part.
 PART = 2_000
@@ -108,18 +110,17 @@ def _splits(subject: Subject) -> Iterator[Rows]:
 def _predictions(subject: Subject) -> Iterator[Rows]:
     """The last good model's answers: to every image that has features, or else to those that it scored after its training."""
     if not subject.project.model:
-        raise NotNow("There is no model yet.", "Label the first round; the overview shows how many labels are missing.")
+        raise NotNow(*NO_MODEL)
     model = subject.settings.data_dir / subject.project.model
     if (model / HEAD).exists():
         with subject.features() as features:
             if features is not None:
                 yield from _by_head(subject, features)
                 return
-    output = last_output(subject.settings, subject.project, subject.options)
-    confidence = output.confidences.get("least_confidence", np.full(len(output.ids), np.nan))
-    for part in _slices(len(output.ids)):
-        answers = [str(label) or None for label in output.labels[part].tolist()]
-        yield {"task": output.ids[part], "answer": answers, "confidence": confidence[part]}
+    scored = read_candidates(model.parent)
+    for part in _slices(len(scored.ids)):
+        answers = [str(label) or None for label in scored.labels[part].tolist()]
+        yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}
 
 
 def _by_head(subject: Subject, features: PoolFeatures) -> Iterator[Rows]:
@@ -129,7 +130,7 @@ def _by_head(subject: Subject, features: PoolFeatures) -> Iterator[Rows]:
     head = LinearHead.load(model / HEAD)
     for part in _slices(len(features)):
         positions = np.arange(len(features))[part]
-        confidences, answers = space.interpret((space.posteriors_of(head.logits(features.read(positions))),))
+        confidences, answers = space.interpret((space.posteriors_of(head.logits(features.read(positions)) / head.temperature),))
         texts: list[str | None] = [each.text if isinstance(each, LabelSet) else str(each) for each in answers]
         yield {"task": features.ids[part], "answer": texts, "confidence": confidences["least_confidence"]}
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
+from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
@@ -25,7 +26,7 @@ from pt4al_backend.insight.label_errors import Learn, Posteriors
 from pt4al_backend.insight.neighbours import NeighbourVotes
 from pt4al_backend.label_sets import from_text, to_text
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
-from pt4al_backend.learn.frozen.heads import Standard
+from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.threads import one_thread
@@ -175,17 +176,19 @@ def _why_without(subject: Subject) -> str:
 
 
 def _learner(subject: Subject, space: ImageLabels, features: PoolFeatures) -> Learn:
-    """What learns labels: the head that rounds train, or votes where that would take hours."""
+    """What learns labels: the head that rounds train, as sure as the newest model, or votes where a head would take hours."""
     some = np.unique(np.linspace(0, len(features) - 1, min(len(features), MOST_STANDARD)).astype(np.int64))
     standard = Standard.of(features.read(some)) if len(features) else Standard.of(np.empty((0, 1)))
     is_balanced = subject.options.class_weights == "balanced"
+    model = subject.settings.data_dir / subject.project.model / HEAD
+    temperature = LinearHead.load(model).temperature if subject.project.model and model.exists() else 1.0
 
     def learn(learned: NDArray[np.floating], targets: NDArray[np.int64]) -> Posteriors:
         coefficients = len(space.classes) * learned.shape[1]
         if targets.ndim == 1 and coefficients * len(learned) > MOST_PRODUCTS:
             return NeighbourVotes(learned, targets, len(space.classes), standard.mean)
         head = space.fit_head(standard(learned), targets, standard, balanced=is_balanced)
-        return lambda others: space.posteriors_of(head.logits(others))
+        return lambda others: space.posteriors_of(head.logits(others) / temperature)
 
     return learn
 

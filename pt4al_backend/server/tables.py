@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from importlib.util import find_spec
-from io import RawIOBase, StringIO
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.engine.exports import Rows
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.server.drain import Drain
 
 #: What a cell begins with that spreadsheets take for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -71,36 +72,11 @@ def _spread(name: str, values: NDArray[Any] | list[str | None]) -> Iterator[tupl
         yield name, values.tolist()
 
 
-class _Drain(RawIOBase):
-    """A file whose content is taken away as it grows."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self._size = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        piece = bytes(data)
-        self._pieces.append(piece)
-        self._size += len(piece)
-        return len(piece)
-
-    def tell(self) -> int:
-        return self._size
-
-    def take(self) -> bytes:
-        """What was written since the last call."""
-        pieces, self._pieces = self._pieces, []
-        return b"".join(pieces)
-
-
 def _parquet(parts: Iterable[Rows]) -> Iterator[bytes]:
     import pyarrow
     import pyarrow.parquet
 
-    drain, writer = _Drain(), None
+    drain, writer = Drain(), None
     for part in parts:
         table = pyarrow.table({name: _arrow(values) for name, values in part.items()})
         if writer is None:

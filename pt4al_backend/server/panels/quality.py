@@ -166,13 +166,13 @@ Named = Annotated[str, Query(max_length=20_000)]
 @router.get("/api/projects/{project}/quality", **documented(query=True, not_found=True))
 def quality(project: str, services: Served, page: PageNumber = 1, groups: GroupPage = 1) -> QualityPanel:
     """Suspected label errors, near-duplicates, confusion, class balance, and tasks set aside."""
-    return _read(services, services.project(project), page, groups)
+    return read(services, services.project(project), page, groups)
 
 
 @router.get("/projects/{project}/quality", include_in_schema=False)
 def quality_page(project: str, services: Served, page: PageNumber = 1, groups: GroupPage = 1) -> Response:
     """The same for people."""
-    found = _read(services, services.project(project), page, groups)
+    found = read(services, services.project(project), page, groups)
     return panel("quality", "quality.html", services.statuses.find(project), quality=found, by=By)
 
 
@@ -190,7 +190,8 @@ def cell_page(project: str, services: Served, by: By, label: Named, answer: Name
     return panel("quality", "quality_tasks.html", status, cell=found, by=by, label=label, answer=answer)
 
 
-def _read(services: Services, project: Project, page: int, group_page: int) -> QualityPanel:
+def read(services: Services, project: Project, page: int = 1, group_page: int = 1) -> QualityPanel:
+    """What was computed of a project's quality last, with the labels of now; a page of the suspects, and one of the groups."""
     known = Quality.load(project_dir(services.backend.settings, project.id))
     found = known or Quality()
     reader = _Reader(services, project, found)

@@ -10,9 +10,11 @@ from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend import __version__
 from pt4al_backend.engine import exports
-from pt4al_backend.engine.exports import Table
+from pt4al_backend.engine.exports import NO_MODEL, Table
 from pt4al_backend.engine.subject import Subject
+from pt4al_backend.errors import NotNow
 from pt4al_backend.measures import Control, PretextQuality
+from pt4al_backend.server import model_archive
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
@@ -71,6 +73,16 @@ def history(project: str, services: Served) -> JSONResponse:
     row = services.project(project)
     found = _history(services, row)
     return JSONResponse(found.model_dump(mode="json"), headers=_saved_as(row, "history.json"))
+
+
+@router.get("/api/projects/{project}/take-away/model.zip", **documented(not_found=True, busy=True))
+def model(project: str, services: Served) -> StreamingResponse:
+    """The last good model as a folder with a script that answers images by it, packed while it is sent."""
+    row = services.project(project)
+    if not row.model:
+        raise NotNow(*NO_MODEL)
+    pieces = model_archive.pack(services.backend.settings.data_dir / row.model, f"project-{row.id}-model")
+    return StreamingResponse(_begun(pieces), media_type="application/zip", headers=_saved_as(row, "model.zip"))
 
 
 @router.get("/api/projects/{project}/take-away/{table}.{form}", **documented(query=True, not_found=True, busy=True))

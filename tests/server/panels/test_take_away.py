@@ -128,3 +128,21 @@ def test_page_links_every_file(client: Client, store: Store, settings: ServerSet
         for form in ("csv", "parquet"):
             assert f'href="{ADDRESS}/{table}.{form}"' in text
     assert client.get("/api/projects/99/take-away/ranking.csv").status_code == 404
+
+
+def test_report_says_what_was_labelled_and_how_good_a_model_is(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill_judged(store, settings)
+    store.change(PROJECT, title="<b>Arrows</b>")
+    text = " ".join(client.page(f"/projects/{PROJECT}/report").text.split())
+    assert "91 of 120 images are labelled (76%)." in text
+    assert "80.0 %" in text
+    assert "(62.7 % to 90.5 %)" in text
+    assert "in 1 of them labels contradict each other" in text
+    assert "&lt;b&gt;Arrows" in text
+    assert "<b>Arrows" not in text
+
+
+def test_report_of_a_project_that_has_nothing_stands(client: Client, store: Store, settings: ServerSettings) -> None:
+    store.connect(PROJECT, title="Empty")
+    text = client.page(f"/projects/{PROJECT}/report").text
+    assert "0 of 0 images are labelled." in text

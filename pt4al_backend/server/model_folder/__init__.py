@@ -1,0 +1,1 @@
+"""What lies beside a model that is taken away."""
