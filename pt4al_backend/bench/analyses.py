@@ -122,4 +122,22 @@ def choose(
     out.print(f"\nThe rule chooses {chosen.arm!r}: {json.dumps({key: chosen.settings.get(key) for key in choice.DECIDED})}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne, "choose": choose}
+def forecast(
+    to: Annotated[Path, typer.Argument(help="Output folder of the report.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How often each kind of project is simulated.")] = 20,
+    first_seed: FirstSeed = 0,
+) -> None:
+    """How often the overview's forecast and stop advice are right, on learning curves whose truth is known."""
+    from pt4al_backend.bench import forecast as simulation
+    from pt4al_backend.bench import report
+
+    to.mkdir(parents=True, exist_ok=True)
+    found = simulation.run(range(first_seed, first_seed + seeds))
+    parts = simulation.sections(found)
+    head = ("# Forecast and stop advice", report.fenced(command_line()))
+    path = report.document(to, "forecast", head, parts, draw=False)
+    out.print("\n\n".join(each.markdown(drawn=False) for each in parts))
+    out.print(f"\nReport: {path}")
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne, "choose": choose, "forecast": forecast}

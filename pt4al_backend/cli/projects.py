@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -28,21 +29,25 @@ def status(
     project: OneProject = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until Ctrl-C.")] = False,
 ) -> None:
-    """Shows where every project stands, or one."""
-    from pt4al_backend.server.status import ProjectStatus, Statuses
+    """Shows where every project stands; of one, its learning curve and its annotators as well."""
+    from pt4al_backend.ops import overview
+    from pt4al_backend.server.panels.overview import Overviews
+    from pt4al_backend.server.status import Statuses
     from pt4al_backend.state.opening import open_store
 
     settings = read_settings()
     with closing(open_store(settings)) as store:
-        statuses = Statuses(store, data_dir=settings.data_dir)
+        statuses, overviews = Statuses(store, data_dir=settings.data_dir), Overviews(store)
+        utc_offset = round((datetime.now().astimezone().utcoffset() or timedelta()).total_seconds() / 60)
 
-        def read() -> list[ProjectStatus]:
-            return statuses.all() if project is None else [statuses.find(str(project))]
+        def read() -> list[overview.Shown]:
+            found = statuses.all() if project is None else [statuses.find(str(project))]
+            return [(status, overviews.of(status, utc_offset)) for status in found]
 
         if watch:
-            terminal.watch(read)
+            overview.watch(read)
         else:
-            out.print(terminal.overview(read()))
+            out.print(overview.overview(read()))
 
 
 def doctor(project: OneProject = None) -> None:

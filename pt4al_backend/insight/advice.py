@@ -9,7 +9,7 @@ from pt4al_backend.insight.forecast import Estimate, Forecast
 from pt4al_backend.insight.learning_curve import Point, picks_to_halve
 
 LEAST_GAIN = 0.01  # what as many labels again must bring to be worth it
-SURE, HARDLY = 0.75, 0.15  # how likely they must be to bring that: from the one on go on, up to the other stop
+SURE, HARDLY = 0.8, 0.2  # how likely they must be to bring that: from the one on go on, up to the other stop
 CLOSE = 0.02  # an interval of the gain that is no wider leaves nothing to wait for
 GAINS = (0.03, 0.01)  # that the forecast is asked for, the larger one while the error is more than twice as large
 

@@ -26,11 +26,12 @@ from pt4al_backend.insight.learning_curve import Point
 QUANTILES = (0.025, 0.5, 0.975)
 MOST_POINTS = 40  # of a longer curve those are left out that lie closest together
 
-LEVELS = 41  # of e(N), about the last point
+LEVELS = 31  # of e(N), about the last point
 DEVIATIONS = 5.0  # that they reach to either side
 #: The laws' other parameters, and how likely each is before anything was measured: curves of the benchmark have such ones.
-FLOORS = np.linspace(0.0, 0.95, 11)
-EXPONENTS = np.geomspace(0.15, 2.0, 15)
+FLOORS = np.linspace(0.0, 1.0, 11)
+FLOOR_WEIGHTS = np.array([0.09] * 10 + [0.1])  # that no label changes anything any more is a case of its own
+EXPONENTS = np.geomspace(0.15, 4.0, 11)
 SHIFTS = np.array([0.0, 0.25, 1.0, 3.0])
 SHIFT_WEIGHTS = np.array([0.5, 0.2, 0.2, 0.1])
 
@@ -65,7 +66,7 @@ class Forecast:
         expected = np.stack([np.arcsin(np.sqrt(self._values(each))) for each in labels], 1)  # [laws, points]
         difference = expected - found
         precision = np.linalg.inv(_covariance(chosen))
-        fit = -0.5 * np.einsum("lp,pq,lq->l", difference, precision, difference, optimize=True)
+        fit = -0.5 * ((difference @ precision) * difference).sum(1)
         weights = np.exp(fit - fit.max()) * prior
         self._weights: Values = weights / weights.sum()
 
@@ -114,9 +115,10 @@ def _laws(last: Point) -> tuple[Values, Values, Values, Values, Values]:
     about, deviation = _stable(last.value, last.shares()), 0.5 / math.sqrt(last.shares())
     reach = DEVIATIONS * math.hypot(deviation, RETRAINED)
     angles = np.linspace(max(about - reach, 0.0), min(about + reach, math.pi / 2), LEVELS)
-    grid = np.meshgrid(np.cos(angles) ** 2, FLOORS, EXPONENTS, np.arange(len(SHIFTS)), indexing="ij")
+    grid = np.meshgrid(np.cos(angles) ** 2, FLOORS, EXPONENTS, last.labels * SHIFTS, indexing="ij")
     errors, floors, exponents, shifts = (each.ravel() for each in grid)
-    return errors, floors, exponents, last.labels * SHIFTS[shifts.astype(int)], SHIFT_WEIGHTS[shifts.astype(int)]
+    weights = FLOOR_WEIGHTS[:, None, None] * SHIFT_WEIGHTS
+    return errors, floors, exponents, shifts, np.broadcast_to(weights, grid[0].shape).ravel()
 
 
 def _stable(share: float, images: float) -> float:

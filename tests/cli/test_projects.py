@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
+from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
 from pt4al_backend.state.store import Store
@@ -50,7 +52,7 @@ def store(settings: ServerSettings) -> Store:
         for task, kind in ((1, "query"), (2, "control"))
     ]
     control = Control(metric="accuracy", total=10, value=0.9, low=0.596, high=0.982)
-    store.open_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(0, control=control))
+    store.open_round(7, Round(project_id=7, number=2, state=RoundState.OPEN), picks, closed=ClosedRound(40, control=control))
     store.put_answers(7, {1: StoredAnswer(AnswerKind.LABEL, "cat")})
     return store
 
@@ -66,6 +68,16 @@ def test_status_shows_where_each_project_stands(run: Any, store: Store) -> None:
     assert cells[5:8] == ["2", "1", "1"]  # round, labels in, missing
     assert "Label Studio refuses the token. Set another." in shown
     assert "The images have no upright sense." in shown
+
+
+def test_status_of_one_project_shows_its_curve_and_its_annotators(run: Any, store: Store) -> None:
+    store.put_annotations(7, {1: [Annotated(1, 4, int(time.time()), False)], 2: [Annotated(2, 4, int(time.time()), True)]})
+    shown = run("status", "7").output
+    assert "Learning curve" in shown
+    assert "by 10 control picks" in shown
+    rows = [[cell.strip() for cell in re.split("[│┃]", line)] for line in shown.splitlines()]
+    in_all, skipped = next(row for row in rows if "user 4" in row)[4:6]
+    assert (in_all, skipped) == ("1", "1")
 
 
 def test_status_of_one_project_leaves_out_the_others(run: Any, store: Store) -> None:

@@ -126,6 +126,12 @@ def test_status_page_is_there(plugin: Plugin) -> None:
     assert page.content_type.startswith("text/html")
 
 
+def test_event_stream_is_refused_as_its_end_would_be_awaited(plugin: Plugin) -> None:
+    client = plugin().app.test_client()
+    client.post("/setup", json=setup())
+    assert client.get("/api/projects/3/events").status_code == 503
+
+
 def test_body_beyond_the_limit_is_refused(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PT4AL_WEBHOOK_MAX_BYTES", "1000")
     client = plugin().app.test_client()

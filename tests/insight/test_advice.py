@@ -22,7 +22,7 @@ def test_project_without_model_is_told_what_it_lacks() -> None:
 
 
 def test_steep_curve_says_go_on_and_why() -> None:
-    verdict, sentence = advice_on(measured(5, 60))
+    verdict, sentence = advice_on(measured(5, 200))
     assert verdict is Verdict.GO_ON
     assert sentence.startswith("Go on: 500 more labels would bring about ")
     assert "points of accuracy (95 %: " in sentence
