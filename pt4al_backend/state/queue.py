@@ -1,5 +1,6 @@
 """The queue as people look at it: a part of a round's picks, each with what is known of its task."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -61,10 +62,13 @@ class QueueStore(Database):
 
     def queue_counts(self, project_id: int, number: int) -> dict[QueueGroup, int]:
         """How many picks a round has of each batch and predicted label."""
-        found = select(Task.batch, _predicted, func.count()).join(Task, _same)
-        found = found.where(*_wanted(project_id, number, QueueFilter())).group_by(Task.batch, _predicted)
+        groups = (Task.batch, Pick.kind, Pick.label)
+        found = select(*groups, func.count()).join(Task, _same).where(*_wanted(project_id, number, QueueFilter()))
+        counts = Counter[QueueGroup]()
         with self._reading() as session:
-            return {QueueGroup(batch, predicted): count for batch, predicted, count in session.execute(found)}
+            for batch, kind, label, count in session.execute(found.group_by(*groups)):
+                counts[QueueGroup(batch, "" if kind == PickKind.CONTROL else label)] += count
+        return counts
 
 
 _same = and_(Task.project_id == Pick.project_id, Task.id == Pick.task_id)

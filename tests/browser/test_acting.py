@@ -7,6 +7,10 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT
 from tests.support.images import class_of
 
@@ -120,3 +124,11 @@ def test_forgotten_project_leaves_the_list(act_page: Page, filled: str) -> None:
     act_page.locator("#cancel").click()
     expect(act_page).to_have_url(f"{filled}/")
     expect(act_page.get_by_text("No project is connected yet")).to_be_visible()
+
+
+def test_queue_shows_answers_as_they_come(browser_page: Page, filled: str, settings: ServerSettings) -> None:
+    browser_page.goto(f"{filled}/projects/{PROJECT}/next")
+    store = Store.open(settings)
+    store.put_answers(PROJECT, {94: StoredAnswer(AnswerKind.SKIP)})
+    store.close()
+    expect(browser_page.locator("li").filter(has_text="Task 94")).to_contain_text("skipped")
