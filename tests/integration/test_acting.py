@@ -12,7 +12,8 @@ from tests.support.web_client import RecordingQueue
 
 pytestmark = pytest.mark.label_studio
 
-PARAMS = {"rounds": 4, "query_size": 6, "control_share": 0.34, "reserve_size": 4, "pretext_epochs": 2, "epochs": 2, "width": 8}
+PARAMS = {"rounds": 4, "query_size": 6, "control_share": 0.34, "reserve_size": 4}
+SMALL = {"encoder": "resnet18", "pretext_epochs": 2, "epochs": 2, "width": 8}
 TASKS = 40
 BEFORE = "Uniform sampling"
 
@@ -20,7 +21,7 @@ BEFORE = "Uniform sampling"
 @pytest.fixture(scope="module")
 def loop(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     """A project whose first round is open."""
-    with Loop(label_studio, lead, tmp_path_factory.mktemp("acting"), PARAMS) as opened:
+    with Loop(label_studio, lead, tmp_path_factory.mktemp("acting"), {**PARAMS, **SMALL}) as opened:
         opened.client.update_project(opened.id, sampling=BEFORE)
         opened.add(TASKS)
         opened.reconcile()
