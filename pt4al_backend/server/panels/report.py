@@ -58,7 +58,7 @@ def _steps(rounds: list[Round]) -> list[Step]:
 def _summary(status: ProjectStatus, found: QualityPanel) -> str:
     """What there is to say in two sentences."""
     labelled, tasks = status.tasks.labelled, status.tasks.tasks
-    share = f" ({labelled / tasks:.0%})" if tasks else ""
+    share = f" ({100 * labelled / tasks:.0f}\N{NO-BREAK SPACE}%)" if tasks else ""
     said = f"{labelled:,} of {tasks:,} images are labelled{share}."
     if found.suspects.of:
         said += f" {found.suspects.total:,} of {found.suspects.of:,} labels that could be judged are worth a second look."

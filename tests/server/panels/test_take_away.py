@@ -134,7 +134,7 @@ def test_report_says_what_was_labelled_and_how_good_a_model_is(client: Client, s
     fill_judged(store, settings)
     store.change(PROJECT, title="<b>Arrows</b>")
     text = " ".join(client.page(f"/projects/{PROJECT}/report").text.split())
-    assert "91 of 120 images are labelled (76%)." in text
+    assert "91 of 120 images are labelled (76 %)." in text
     assert "80.0 %" in text
     assert "(62.7 % to 90.5 %)" in text
     assert "in 1 of them labels contradict each other" in text
