@@ -8,7 +8,8 @@ import pytest
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.learn import evaluation as evaluation_module
-from pt4al_backend.learn.evaluation import Evaluation, sampler_of
+from pt4al_backend.learn.evaluation import CONTROL_ANSWERS, Evaluation, sampler_of
+from pt4al_backend.learn.labels.class_labels import ClassLabels
 from pt4al_backend.learn.networks import EncoderForm, build
 from pt4al_backend.learn.tasks.segmentation import Segmentation
 from pt4al_backend.query.confidence import SAMPLERS
@@ -22,6 +23,18 @@ def task(monkeypatch: pytest.MonkeyPatch) -> Segmentation:
     monkeypatch.setattr(Segmentation, "max_answers", MOST)
     form = EncoderForm("mobilenet_v2", "deeplabv3plus")
     return Segmentation(build(form), ("ground", "sun"), SHAPE, ProjectSettings())
+
+
+@pytest.mark.parametrize("size", [1, 2, 10])
+def test_answers_to_control_picks_are_kept_in_their_order(tmp_path: Path, size: int) -> None:
+    labels = ClassLabels(("red", "green"))
+    evaluation = Evaluation(labels, 4, np.array([0, 1, 0, 1]), 4, 6, "", tmp_path / "masks")
+    posteriors = np.stack([np.arange(10) % 3 / 2, 1 - np.arange(10) % 3 / 2], axis=1)
+    for start in range(0, 10, size):
+        part = np.arange(start, min(start + size, 10))
+        evaluation.add(part, (np.zeros((len(part), 4)), posteriors[part]))
+    evaluation.save(tmp_path)
+    assert np.load(tmp_path / CONTROL_ANSWERS).tolist() == ["green", "red", "red", "green"]
 
 
 @pytest.mark.parametrize("size", [1, 7, 43])

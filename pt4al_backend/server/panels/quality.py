@@ -25,6 +25,8 @@ PER_PAGE = 24
 GROUPS_PER_PAGE = 10
 #: Tasks of a group, of a reason, and of a cell that are shown; classes of a table; mistakes; rows of the balance.
 MEMBERS, EXAMPLES, IN_CELL, IN_TABLE, MISTAKES, BALANCED = 12, 12, 120, 20, 20, 200
+#: Control picks whose annotators are compared.
+ANNOTATED = 2_000
 #: Tasks set aside that are read for their reasons.
 ASIDE_READ = 1_000
 
@@ -111,6 +113,14 @@ class Confusion(BaseModel):
     missing: str = Field(description="why there is nothing to compare; empty if there is")
 
 
+class AnnotatorAgreement(BaseModel):
+    """How often one annotator and the newest model agree on control picks that nobody else has annotated."""
+
+    annotator: int | None = Field(description="Label Studio's number of the user; null if it names none")
+    total: int
+    agreement: Measured = Field(description="the share that agrees, with its 95 % interval")
+
+
 class ClassBalance(BaseModel):
     """How often a class was given."""
 
@@ -144,6 +154,7 @@ class QualityPanel(BaseModel):
     suspects: Suspects
     duplicates: Groups
     control: Confusion
+    annotators: list[AnnotatorAgreement] = Field(description=f"on the newest {ANNOTATED} control picks, the most labels first")
     folds: Confusion
     balance: list[ClassBalance] = Field(description=f"the {BALANCED} most frequent classes")
     classes: int = Field(description="classes that the labeling config has")
@@ -202,6 +213,7 @@ def read(services: Services, project: Project, page: int = 1, group_page: int = 
         suspects=reader.suspects(page, pending),
         duplicates=reader.groups(group_page, pending),
         control=reader.confusion(found.control, pending or found.facts.without_control),
+        annotators=reader.annotators(),
         folds=reader.confusion(found.judged, pending or found.facts.without_judgement),
         balance=reader.balance(),
         classes=len(found.classes),
@@ -321,6 +333,25 @@ class _Reader:
         names = self._names
         worst = found.mistakes[:MISTAKES].tolist()
         return [Mistake(label=names[found.labels[k]], answer=names[found.answers[k]], tasks=int(found.counts[k])) for k in worst]
+
+    def annotators(self) -> list[AnnotatorAgreement]:
+        """How often each annotator and the model agree on control picks."""
+        control = self._found.control
+        newest = np.argsort(-control.ids, kind="stable")[:ANNOTATED]
+        given = self._store.annotations(self._project.id, control.ids[newest].tolist())
+        right: dict[int | None, list[bool]] = {}
+        for place in newest.tolist():
+            by = {each.annotator for each in given.get(int(control.ids[place]), ()) if not each.skipped}
+            if len(by) == 1:
+                right.setdefault(by.pop(), []).append(bool(control.labels[place] == control.answers[place]))
+        return [
+            AnnotatorAgreement(
+                annotator=annotator,
+                total=len(each),
+                agreement=Measured.model_validate(intervals.share(np.array(each, np.int64))),
+            )
+            for annotator, each in sorted(right.items(), key=lambda item: -len(item[1]))
+        ]
 
     def balance(self) -> list[ClassBalance]:
         """The most frequent classes."""

@@ -6,6 +6,7 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.panels.quality import kind_of
+from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -61,6 +62,18 @@ def test_confusion_counts_control_picks_and_each_cell_opens_its_tasks(
     assert [int(task) for task in re.findall(r"Image of task (\d+)", page)] == list(MISTAKEN)
     cell = client.get(f"{ADDRESS}/tasks", params={"by": "control", "label": "green", "answer": "red"}).json()
     assert [each["task"] for each in cell["tasks"]] == list(MISTAKEN)
+
+
+def test_annotators_are_compared_with_the_model_on_control_picks(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill_judged(store, settings)
+    by = {task: frozenset({Annotated(task, 1 if task < 40 else 2, 1, False)}) for task in range(1, 91)}
+    by[7] = frozenset({Annotated(7, 1, 1, False), Annotated(700, 2, 1, False)})
+    store.put_annotations(PROJECT, by)
+    found = {each["annotator"]: each for each in client.get(ADDRESS).json()["annotators"]}
+    assert {who: each["total"] for who, each in found.items()} == {1: 12, 2: 17}
+    assert found[1]["agreement"]["value"] == pytest.approx(9 / 12)
+    assert found[2]["agreement"]["value"] == 1.0
+    assert "User 2" in client.page(PAGE).text
 
 
 def test_balance_has_labels_and_the_share_of_the_pool(client: Client, store: Store, settings: ServerSettings) -> None:
