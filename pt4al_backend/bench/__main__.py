@@ -15,7 +15,7 @@ from pt4al_backend.bench.numbers.workbench import Sizes, Workbench
 from pt4al_backend.errors import PT4ALError
 
 #: Offline measurements first, while no server runs beside them.
-OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking")
+OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking", "pages")
 ROWS = (*OFFLINE, "publishing", "acknowledgement", "turnaround", "memory", "features")
 
 out = Console(highlight=False, soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Frame, Page, expect
 
 from pt4al_backend.config import ServerSettings
@@ -131,3 +132,13 @@ def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page,
     page = opened()
     expect(page.locator("#said")).to_contain_text("This browser has no WebGL, so this is a still picture of 120 of them.")
     assert frame_of(page).locator("path.point").count() == 120
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_drawn_map_breaks_no_rule_of_accessibility(browser_page: Page, opened: Callable[[], Page], scheme: str) -> None:
+    browser_page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    page = opened()
+    lasso(page, [3, 6, 9])
+    expect(page.locator("#chosen")).to_be_visible()
+    found = Axe().run(page).response["violations"]
+    assert [(each["id"], each["nodes"][0]["target"]) for each in found] == []
