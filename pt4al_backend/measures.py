@@ -36,6 +36,6 @@ class Control(Measured):
     exact_match: Measured | None = Field(default=None, description="for several choices: share of picks whose whole set is right")
     classes: dict[str, Measured] = Field(
         default_factory=dict,
-        description="of each class, the average precision for several choices, the IoU for segmentation; without a value where "
-        "no control pick has the class, which the mean leaves out",
+        description="of each class, the share of its control picks that is right, the average precision for several choices, the "
+        "IoU for segmentation; a class that no control pick has is not there, or has no value, and the mean leaves it out",
     )

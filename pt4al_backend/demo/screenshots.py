@@ -57,6 +57,7 @@ def take(task: str, rounds: int, label_studio: Path, work: Path, folder: Path) -
         page.goto(project.status_page)
         expect(page.get_by_text("Waiting for labels")).to_be_visible()
         if task == "classification":
+            expect(page.locator("#curve-chart .scatterlayer")).to_be_visible()
             _save(page.screenshot(full_page=True), folder / "status.png")
         sign_in(page, project.label_studio.url, LEAD, project.password)
         _open_predicted_task(page, project)

@@ -1,6 +1,7 @@
 """What annotators do with a task, and what the loop makes of it; no webhook tells it: looking is enough."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def test_a_label_trains(loop: Loop, task: int) -> None:
     loop.reconcile()
     assert loop.store.counts(loop.id)["labelled"] == open_before + 1
     assert loop.class_in(loop.labels().train[task]) == loop.truth(task)
+
+
+def test_state_knows_who_labelled_and_when(loop: Loop, second: Annotator, task: int) -> None:
+    began = int(time.time()) - 5  # Label Studio's clock is this machine's
+    loop.annotate(task)
+    loop.annotate(task, by=second)
+    loop.reconcile()
+    made = loop.store.annotations(loop.id, [task])[task]
+    assert len({each.annotator for each in made}) == 2
+    assert None not in {each.annotator for each in made}
+    assert all(began <= each.at <= time.time() for each in made)
+    assert not any(each.skipped for each in made)
 
 
 def test_a_skipped_task_counts_as_answered_and_not_as_a_label(loop: Loop, task: int) -> None:

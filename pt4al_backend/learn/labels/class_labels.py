@@ -62,10 +62,9 @@ class ClassLabels(ImageLabels):
         return np.stack([targets, np.array(right, np.int64)], axis=1)
 
     def metrics(self, tallies: NDArray[Any]) -> Metrics:
-        """Accuracy with its Wilson score interval, and the balanced accuracy: the mean over the classes that images have."""
+        """Accuracy with its Wilson score interval, that of each class that images have, and their mean, the balanced accuracy."""
         targets, right = tallies.T
-        counts = np.bincount(targets)
-        there = counts > 0
-        shares = np.bincount(targets, right)[there] / counts[there]
+        classes = {self.classes[k]: intervals.share(right[targets == k]) for k in np.unique(targets).tolist()}
+        shares = [each["value"] for each in classes.values() if each["value"] is not None]
         measured = intervals.measured("accuracy", intervals.share(right), len(tallies))
-        return {**measured, "balanced": float(shares.mean()) if len(shares) else None}
+        return {**measured, "balanced": float(np.mean(shares)) if shares else None, "classes": classes}

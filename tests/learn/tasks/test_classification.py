@@ -12,6 +12,7 @@ from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.labels.classes import balanced_weights
+from pt4al_backend.learn.labels.intervals import share
 from pt4al_backend.learn.loop import Recipe
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
@@ -68,7 +69,14 @@ def test_accuracy_comes_with_its_wilson_interval_and_the_balanced_one() -> None:
         "high": pytest.approx(0.943, abs=1e-3),
         "total": 10,
         "balanced": pytest.approx((6 / 7 + 0 / 1 + 2 / 2) / 3),
+        "classes": {name: share(np.arange(n) < right) for name, right, n in zip(CLASSES, (6, 0, 2), (7, 1, 2), strict=True)},
     }
+
+
+def test_class_that_no_control_pick_has_is_left_out() -> None:
+    found = task().metrics(task().tally(["red", "blue"], np.array([0, 0])))
+    assert list(found["classes"]) == ["red"]
+    assert found["classes"]["red"]["value"] == 0.5
 
 
 def test_accuracy_without_control_picks_is_none() -> None:
