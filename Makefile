@@ -19,7 +19,7 @@ VENV := .venv
 LABEL_STUDIO := .venv-label-studio
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
-EXTRAS := bench,encoder,label-studio-ml,parquet,postgresql,redis,dev
+EXTRAS := bench,encoder,label-studio-ml,onnx,parquet,postgresql,redis,dev
 # Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
 DEBIAN := chromium postgresql redis-server
 

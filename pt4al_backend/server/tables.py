@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.engine.exports import Rows
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import NotNow
 from pt4al_backend.server.drain import Drain
 
 #: What a cell begins with that spreadsheets take for a formula.
@@ -31,10 +31,10 @@ class Format(StrEnum):
 
     def require(self) -> None:
         """Raises:
-        ConfigError: what writes it is not installed.
+        NotNow: what writes it is not installed.
         """
         if self is Format.PARQUET and find_spec("pyarrow") is None:
-            raise ConfigError("Parquet needs pyarrow, which is not installed.", "pip install 'pt4al-backend[parquet]'")
+            raise NotNow("Parquet needs pyarrow, which is not installed.", "pip install 'pt4al-backend[parquet]'")
 
     def write(self, parts: Iterable[Rows]) -> Iterator[bytes]:
         """The file, piece by piece; every part has the same columns, and there is one at least."""

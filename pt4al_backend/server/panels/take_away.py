@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Path
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend import __version__
@@ -15,6 +15,7 @@ from pt4al_backend.engine.subject import Subject
 from pt4al_backend.errors import NotNow
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.server import model_archive
+from pt4al_backend.server.onnx_export import onnx_of
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
@@ -83,6 +84,16 @@ def model(project: str, services: Served) -> StreamingResponse:
         raise NotNow(*NO_MODEL)
     pieces = model_archive.pack(services.backend.settings.data_dir / row.model, f"project-{row.id}-model")
     return StreamingResponse(_begun(pieces), media_type="application/zip", headers=_saved_as(row, "model.zip"))
+
+
+@router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True))
+def onnx_model(project: str, services: Served) -> FileResponse:
+    """The last good model as ONNX, with the extra ``onnx``. The first request for a model takes some seconds."""
+    row = services.project(project)
+    if not row.model:
+        raise NotNow(*NO_MODEL)
+    path = onnx_of(services.backend.settings.data_dir / row.model)
+    return FileResponse(path, media_type="application/octet-stream", headers=_saved_as(row, "model.onnx"))
 
 
 @router.get("/api/projects/{project}/take-away/{table}.{form}", **documented(query=True, not_found=True, busy=True))
