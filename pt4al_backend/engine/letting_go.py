@@ -114,8 +114,12 @@ def let_go(store: Store, settings: ServerSettings, project: Project, reason: Not
 
 
 def put_back(store: Store, settings: ServerSettings, project: Project) -> None:
-    """Sets back what people had chosen in Label Studio, while the project is paused; resumed, it serves its queue again."""
-    sentence = set_back_choices(settings, project) or "Nothing was set back in Label Studio: it has what people chose there."
+    """Sets back what people had chosen in Label Studio, while the project is paused; resumed, it serves its queue again.
+
+    Raises:
+        PT4ALError: Label Studio could not be reached; the next look tries again.
+    """
+    sentence = _set_back(settings, project) or "Nothing was set back in Label Studio: it has what people chose there."
     log.info("Project %s: %s", project.id, sentence)
     store.let_go(project, to_put_back=False, served_version="", chosen_before={})
     store.notice(project, "before", sentence)
@@ -135,11 +139,28 @@ def choices_of(remote: Mapping[str, Any], own_titles: list[str]) -> dict[str, st
 
 def set_back_choices(settings: ServerSettings, project: Project) -> str:
     """Sets back task sampling and model version unless a person has chosen something since; returns a sentence for the user."""
-    before = {name: str(value) for name, value in project.chosen_before.items() if name in NAMES}
+    try:
+        return _set_back(settings, project)
+    except PT4ALError as error:
+        log.warning("Project %s: %s", project.id, error)
+        return f"Label Studio could not be reached to set back what was chosen before: {_named(_before(project))}."
+
+
+def _before(project: Project) -> dict[str, str]:
+    return {name: str(value) for name, value in project.chosen_before.items() if name in NAMES}
+
+
+def _set_back(settings: ServerSettings, project: Project) -> str:
+    """The same.
+
+    Raises:
+        PT4ALError: Label Studio could not be reached.
+    """
+    before = _before(project)
     if not before:
         return ""
+    client = client_for(settings, project)
     try:
-        client = client_for(settings, project)
         fields = _ours(client.project(project.id), before)
         if not fields:
             return ""
@@ -150,9 +171,6 @@ def set_back_choices(settings: ServerSettings, project: Project) -> str:
             client.update_project(project.id, **fields)
     except NotFound:
         return ""
-    except PT4ALError as error:
-        log.warning("Project %s: %s", project.id, error)
-        return f"Label Studio could not be reached to set back what was chosen before: {_named(before)}."
     return f"Set back in Label Studio: {_named(fields)}."
 
 

@@ -6,9 +6,18 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.letting_go import Connections, NotConnected, choices_of, forget, let_go, replaced, require_known
+from pt4al_backend.engine.letting_go import (
+    Connections,
+    NotConnected,
+    choices_of,
+    forget,
+    let_go,
+    put_back,
+    replaced,
+    require_known,
+)
 from pt4al_backend.engine.worker import Worker
-from pt4al_backend.errors import ProjectBusy, UnknownProject
+from pt4al_backend.errors import AuthError, ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state.paths import project_dir
@@ -160,6 +169,20 @@ def test_let_go_without_label_studio_says_what_to_set_back(store: Store, setting
     store.change(1, chosen_before={**BEFORE, "carried": "vendor-1"})
     let_go(store, settings, known(store), NotConnected("The entry is gone."))
     assert "'Uniform sampling'" in known(store).notices["connection"]
+
+
+def test_what_was_there_before_is_put_back_once_label_studio_answers(store: Store, settings: ServerSettings) -> None:
+    store.change(1, chosen_before=BEFORE, served_version=SERVED["model_version"], paused_at=1.0, to_put_back=True)
+    with pytest.raises(AuthError):
+        put_back(store, settings, known(store))
+    assert (known(store).to_put_back, known(store).chosen_before) == (True, BEFORE)
+    with stub_server(lambda _: Reply(200, SERVED)) as (url, seen):
+        there = settings.model_copy(update={"label_studio_url": url, "label_studio_api_key": "f" * 40})
+        put_back(store, there, known(store))
+    assert [request.json for request in seen if request.method == "PATCH"] == [BEFORE]
+    after = known(store)
+    assert (after.to_put_back, after.served_version, after.chosen_before, after.paused_at) == (False, "", {}, 1.0)
+    assert "'Uniform sampling'" in after.notices["before"]
 
 
 def test_project_that_was_let_go_is_neither_polled_nor_looked_at(store: Store, settings: ServerSettings) -> None:

@@ -61,11 +61,12 @@ def test_next_task_that_an_annotator_is_served_is_the_chosen_one(loop: Loop) -> 
 
 def test_chosen_tasks_are_served_while_a_model_trains(loop: Loop) -> None:
     answer_the_query(loop)
-    (chosen,) = not_picked(loop, 1)
+    (chosen,), before = not_picked(loop, 1), loop.served()
     with loop.reconciling(), loop.held("learn-1"):
         act(loop).label_next([chosen])
         loop.store.request(loop.id)  # as the worker's other thread notes it
-        wait_until(lambda: loop.next() == chosen, SECONDS, "the chosen task is served")
+        wait_until(lambda: loop.served() != before, SECONDS, "Label Studio has the new order")
+        assert loop.next() == chosen
     assert loop.project.round == 2
     assert loop.order()[0] == chosen  # nobody has answered it yet
     assert len(loop.order("control")) == 2
