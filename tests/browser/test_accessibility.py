@@ -25,6 +25,14 @@ def test_pages_break_no_rule_of_accessibility(browser_page: Page, filled: str, s
     assert broken == []
 
 
+def test_pages_are_no_wider_than_a_phone(browser_page: Page, filled: str) -> None:
+    browser_page.set_viewport_size({"width": 375, "height": 800})
+    for address in ADDRESSES:
+        browser_page.goto(filled + address)
+        browser_page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        assert browser_page.evaluate("document.documentElement.scrollWidth") <= 375, address
+
+
 def _broken(page: Page, where: str) -> list[str]:
     """The rules that the page breaks, with the first element that breaks each."""
     found = Axe().run(page).response["violations"]
