@@ -3,21 +3,24 @@
 from pathlib import Path
 
 import pytest
+import requests
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.label_studio.client import LabelStudio
-from tests.support.backend import Backend
+from tests.support.backend import SECONDS, Backend
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.images import arrow, class_of, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.support.loop import Loop
-from tests.support.servers import LabelStudioServer
+from tests.support.servers import LabelStudioServer, wait_until
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.timeout(600)]
 
+FILES = ("ranking.csv", "splits.csv", "predictions.csv", "features.csv", "history.json", "model.zip")
 OTHER = "test_resnet.r160_in1k"
 PARAMS = {"encoder": ENCODER, "strategy": "herding", "rounds": 2, "query_size": 6, "reserve_size": 6, "control_share": 0.34}
 
@@ -54,6 +57,20 @@ def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
         status = backend.wait_for(project, phase="labelling", round=3)
         assert status["tasks"]["scored"] == 25
         assert [each["labels"] + each["control"]["total"] for each in status["history"]][:2] == [6, 12]
+
+        def computed() -> Json | None:
+            found = requests.get(f"{backend.url}/api/projects/{project}/quality", timeout=30).json()
+            return found if found["round"] == 3 else None
+
+        # what the worker computes in the background, and what can be taken away
+        found = wait_until(computed, SECONDS, "the quality of round 3")
+        assert sum(each["labels"] for each in found["balance"]) == 12
+        assert found["control"]["total"] == status["history"][1]["control"]["total"]
+        assert found["control"]["agreement"]["value"] == status["history"][1]["control"]["value"]
+        assert found["duplicates"]["compared"] == 25
+        files = {name: requests.get(f"{backend.url}/api/projects/{project}/take-away/{name}", timeout=30) for name in FILES}
+        assert {name: answer.status_code for name, answer in files.items()} == dict.fromkeys(FILES, 200)
+        assert [len(files[name].text.splitlines()) - 1 for name in FILES[:4]] == [25] * 4
 
 
 def test_project_that_names_no_encoder_uses_one_whose_weights_are_there(
