@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
@@ -48,3 +49,25 @@ def test_planted_faults_are_seen_and_cells_open_their_tasks(browser_page: Page, 
     expect(tasks.first).to_contain_text(f"Task {MISTAKEN[0]}")
     browser_page.get_by_role("link", name="Quality").first.click()
     expect(browser_page.get_by_role("heading", name="Near-duplicates")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_full_page_the_tasks_of_a_cell_and_the_report_break_no_rule_of_accessibility(
+    browser_page: Page, judged: str, scheme: str
+) -> None:
+    browser_page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    broken = []
+    report = judged.replace("/quality", "/report")
+    for address in (judged, f"{judged}/tasks?by=control&label=green&answer=red", report):
+        browser_page.goto(address)
+        browser_page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+        found = Axe().run(browser_page).response["violations"]
+        broken += [f"{address}: {each['id']} at {each['nodes'][0]['target']}: {each['help']}" for each in found]
+    assert broken == []
+
+
+def test_pages_fit_a_phone(browser_page: Page, judged: str) -> None:
+    browser_page.set_viewport_size({"width": 375, "height": 800})
+    for address in (judged, judged.replace("/quality", "/report"), judged.replace("/quality", "/take-away")):
+        browser_page.goto(address)
+        assert browser_page.evaluate("document.documentElement.scrollWidth") == 375
