@@ -104,7 +104,25 @@ def test_ten_thousand_hostile_classes_can_be_shown(client: Client, store: Store)
     classes = {f"<b>{k}</b>": Measured(value=0.5, low=0.2, high=0.8) for k in range(10_000)}
     measured = Control(metric="mAP", total=9, value=0.5, low=0.2, high=0.8, classes=classes)
     open_round(store, pick(2, round_number=2), number=2, closed=ClosedRound(12, control=measured))
-    assert "<b>" not in client.page("/projects/3").text
+    text = client.page("/projects/3").text
+    assert "<b>" not in text
+    assert text.count("&lt;b&gt;") == 100
+    assert "of 10,000." in text
+
+
+def test_classes_are_listed_from_the_worst_with_what_the_model_before_made_of_them(client: Client, store: Store) -> None:
+    def closed(labels: int, **values: float | None) -> ClosedRound:
+        classes = {
+            name: Measured(value=value, low=0.1, high=0.9) if value is not None else Measured() for name, value in values.items()
+        }
+        return ClosedRound(labels, control=Control(metric="mAP", total=9, value=0.5, low=0.2, high=0.8, classes=classes))
+
+    open_round(store, pick(1))
+    open_round(store, pick(2, round_number=2), number=2, closed=closed(12, cat=0.4, dog=0.6, owl=None))
+    open_round(store, pick(3, round_number=3), number=3, closed=closed(24, cat=0.7, dog=0.5, owl=None))
+    found = client.get("/api/projects/3/overview").json()
+    assert [(each["name"], each["value"], each["before"]) for each in found["classes"]] == [("dog", 0.5, 0.6), ("cat", 0.7, 0.4)]
+    assert (found["classes_total"], found["classes_absent"]) == (2, 1)
 
 
 @pytest.mark.parametrize("offset", ["7", "900", "x"])

@@ -16,6 +16,7 @@ from pt4al_backend.insight import advice as advices
 from pt4al_backend.insight import pace
 from pt4al_backend.insight.forecast import Forecast
 from pt4al_backend.insight.learning_curve import Point, curve
+from pt4al_backend.measures import Measured
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import page, panel
 from pt4al_backend.server.services import Served
@@ -24,6 +25,7 @@ from pt4al_backend.state.store import Store
 
 PACE_DAYS = 7
 ANNOTATORS_SHOWN = 50
+CLASSES_SHOWN = 100
 EXPECTED_SHOWN = 25
 AHEAD = 3  # times the labels there are: that far the forecast is drawn
 
@@ -107,6 +109,16 @@ class Labelling(BaseModel):
     annotators_total: int
 
 
+class ClassMeasure(BaseModel):
+    """The newest model on the control picks of one class."""
+
+    name: str
+    value: float
+    low: float | None = Field(description="of the 95 % interval")
+    high: float | None
+    before: float | None = Field(description="of the model that was measured before; null if there is none")
+
+
 class Overview(BaseModel):
     """A project at a glance, beside what /api/projects/{project} says of it. Times are seconds since 1970 in UTC."""
 
@@ -115,6 +127,9 @@ class Overview(BaseModel):
     curve: list[CurvePoint]
     expected: list[Expected] = Field(description="the forecast's curve, from the labels there are; empty without a model")
     price: Price | None
+    classes: list[ClassMeasure] = Field(description=f"the {CLASSES_SHOWN} with the lowest measure")
+    classes_total: int = Field(description="classes that control picks have")
+    classes_absent: int = Field(description="classes that are measured, but no control pick has them")
     advice: Advice
     labelling: Labelling
     round_seconds: float | None = Field(description="until the open round is answered, at the pace of these days")
@@ -175,10 +190,24 @@ class Overviews:
             curve=[CurvePoint(**vars(point)) for point in points],
             expected=_expected(forecast, unlabelled) if forecast else [],
             price=_price(forecast, unlabelled) if forecast and unlabelled else None,
+            classes=self._classes(status, points),
+            classes_total=sum(each.value is not None for each in status.control.classes.values()),
+            classes_absent=sum(each.value is None for each in status.control.classes.values()),
             advice=_advice(advice),
             labelling=labelling,
             round_seconds=3600 * waits / labelling.per_hour if waits and labelling.per_hour else None,
         )
+
+    def _classes(self, status: ProjectStatus, points: Sequence[Point]) -> list[ClassMeasure]:
+        """Those that the newest model does worst, with what the model before made of them."""
+        there = [(each.value, name, each) for name, each in status.control.classes.items() if each.value is not None]
+        earlier = self._store.round(status.id, points[-2].round) if there and len(points) > 1 else None
+        before = earlier.control.classes if earlier else {}
+        worst = sorted(there, key=lambda each: each[:2])[:CLASSES_SHOWN]
+        return [
+            ClassMeasure(name=name, value=value, low=each.low, high=each.high, before=before.get(name, Measured()).value)
+            for value, name, each in worst
+        ]
 
     def _labelling(self, project_id: int, utc_offset: int) -> Labelling:
         """Counts anew when annotations were taken over, and every minute."""
