@@ -40,5 +40,6 @@ class Pairs:
 
 def pairs(labels: NDArray[np.int64], answers: NDArray[np.int64]) -> Pairs:
     """Counts the pairs of labels int64 [n] and answers int64 [n]."""
-    both, counts = np.unique(np.stack([labels, answers]), axis=1, return_counts=True)
-    return Pairs(both[0], both[1], counts.astype(np.int64))
+    width = int(max(labels.max(initial=0), answers.max(initial=0))) + 1
+    both, counts = np.unique(labels * width + answers, return_counts=True)  # one number for two: many times as fast
+    return Pairs(both // width, both % width, counts.astype(np.int64))

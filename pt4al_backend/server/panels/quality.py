@@ -24,7 +24,7 @@ from pt4al_backend.state.schema import AnswerKind, Project
 PER_PAGE = 24
 GROUPS_PER_PAGE = 10
 #: Tasks of a group, of a reason, and of a cell that are shown; classes of a table; mistakes; rows of the balance.
-MEMBERS, EXAMPLES, IN_CELL, IN_TABLE, MISTAKES, BALANCED = 12, 12, 120, 20, 20, 200
+MEMBERS, EXAMPLES, IN_CELL, IN_TABLE, MISTAKES, BALANCED = 12, 12, 120, 20, 20, 100
 #: Control picks whose annotators are compared.
 ANNOTATED = 2_000
 #: Tasks set aside that are read for their reasons.
@@ -355,15 +355,18 @@ class _Reader:
 
     def balance(self) -> list[ClassBalance]:
         """The most frequent classes."""
-        found = self._found
+        found, drawn = self._found, self._found.facts.control_labels
         order = np.argsort(-found.labelled, kind="stable")[:BALANCED]
-        drawn = found.facts.control_labels
+        share_of = {  # many classes were drawn equally often
+            count: Measured.model_validate(intervals.share((np.arange(drawn) < count).astype(np.int64)))
+            for count in np.unique(found.picked[order]).tolist()
+        }
         return [
             ClassBalance(
                 name=str(found.classes[k]),
                 labels=int(found.labelled[k]),
                 control=int(found.picked[k]),
-                share=Measured.model_validate(intervals.share((np.arange(drawn) < found.picked[k]).astype(np.int64))),
+                share=share_of[int(found.picked[k])],
             )
             for k in order.tolist()
         ]
