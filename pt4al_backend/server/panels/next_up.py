@@ -20,7 +20,7 @@ PER_PAGE = 60
 
 #: Why a pick is in the queue, for people.
 REASONS = {
-    PickKind.PERSON: "Chosen by a person",
+    PickKind.PERSON: "Person's choice",
     PickKind.QUERY: "Query",
     PickKind.CONTROL: "Control pick",
     PickKind.RESERVE: "Reserve",

@@ -7,7 +7,7 @@ const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x"];
 const QUIET = "#8f98a3";
 /** Cividis, from dark to light: made to look the same to people with a colour vision deficiency. */
 const RAMP = ["#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"];
-const ASKED = { query: "Query", person: "Chosen by a person", reserve: "Reserve", control: "Control pick" };
+const ASKED = { query: "Query", person: "Person's choice", reserve: "Reserve", control: "Control pick" };
 
 /** On white the dark end stands out, on black the light one: that is where the eye should go. */
 const ramp = (dark) => (dark ? RAMP : [...RAMP].reverse());
