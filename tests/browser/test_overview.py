@@ -70,13 +70,15 @@ def test_page_follows_what_happens_and_keeps_what_is_open(browser_page: Page, pa
     assert browser_page.locator("#curve-chart").get_attribute("data-before") == "yes"  # the same chart, drawn over
 
 
-def test_numbers_and_times_follow_the_browsers_customs(browser_page: Page, page_url: str) -> None:
+def test_numbers_and_times_follow_the_browsers_customs(browser_page: Page, page_url: str, store: Store) -> None:
+    store.change(PROJECT, served_version="pt4al-r4-20261130-030154")
     emulated = browser_page.context.new_cdp_session(browser_page)
     emulated.send("Emulation.setLocaleOverride", {"locale": "de-DE"})
     emulated.send("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
     browser_page.goto(page_url)
     expect(browser_page.locator("dl.facts").first).to_contain_text("62,7\N{NO-BREAK SPACE}% to 90,5\N{NO-BREAK SPACE}%")
     expect(browser_page.locator("#rounds")).to_contain_text("15.01.2027, 10:00")
+    expect(browser_page.get_by_text("pt4al-r4-20261130-030154", exact=True)).to_be_visible()  # a name is no number
 
 
 def test_phone_shows_it_without_scrolling_sideways(browser_page: Page, page_url: str) -> None:
