@@ -71,3 +71,11 @@ def test_pages_fit_a_phone(browser_page: Page, judged: str) -> None:
     for address in (judged, judged.replace("/quality", "/report"), judged.replace("/quality", "/take-away")):
         browser_page.goto(address)
         assert browser_page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+def test_numbers_follow_the_browsers_customs(browser_page: Page, judged: str) -> None:
+    emulated = browser_page.context.new_cdp_session(browser_page)
+    emulated.send("Emulation.setLocaleOverride", {"locale": "de-DE"})
+    browser_page.goto(judged)
+    expect(browser_page.get_by_role("navigation", name="On this page")).to_contain_text("90,0\N{NO-BREAK SPACE}%")
+    expect(browser_page.get_by_role("region", name="Class balance")).to_contain_text("100,0\N{NO-BREAK SPACE}%")

@@ -1,4 +1,6 @@
 /** Draws each confusion matrix from its table, as a heat map whose cells open their tasks. */
+import { localise } from "./format.js";
+
 const LONGEST = 24;
 
 /** The chart library reads tags and entities in what it writes; a name has none. */
@@ -15,7 +17,7 @@ function readTable(table) {
   const rows = [...table.tBodies[0].rows].map((row) => [...row.cells].slice(1));
   return {
     classes,
-    counts: rows.map((cells) => cells.map((cell) => Number(cell.textContent.replaceAll(",", "")))),
+    counts: rows.map((cells) => cells.map((cell) => Number(cell.dataset.count))),
     links: rows.map((cells) => cells.map((cell) => cell.querySelector("a")?.href)),
   };
 }
@@ -71,4 +73,5 @@ function drawAll() {
 }
 
 drawAll();
+localise(document);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
