@@ -162,8 +162,9 @@ class Registration:
         """Shows tasks in a tab of the Data Manager, one for all such requests; returns its id."""
         if not self._client.views(self._project_id):  # the first tab is the one that people expect to hold all tasks
             self._client.create_view(self._project_id, "Default")
-        only = {"filter": "filter:tasks:id", "operator": "in_list", "type": "Number", "value": list(ids)}
-        data = {"filters": {"conjunction": "and", "items": [only]}}
+        # one condition for each: the Data Manager would take a list in one, but its page knows no such condition and stays empty
+        any_of = [{"filter": "filter:tasks:id", "operator": "equal", "type": "Number", "value": task} for task in ids]
+        data = {"filters": {"conjunction": "or", "items": any_of}}
         view = int(self._client.create_view(self._project_id, MAP_VIEW)["id"])
         self._client.update_view(self._project_id, view, MAP_VIEW, **data)
         return view

@@ -31,7 +31,7 @@ EVENTS = (
 )
 
 LARGEST_ID = 2**63 - 1
-MOST_SHOWN = 10_000  # tasks of a tab: Label Studio is sent their numbers
+MOST_SHOWN = 200  # tasks of a tab, a condition each: Label Studio makes two queries for every one, and fails at a thousand
 MOST_CHOSEN = 1_000  # tasks of one request: Label Studio is sent all that it serves of a round again
 MOST_CONTROL_PICKS = 10_000
 PROBLEMS_SHOWN = 3

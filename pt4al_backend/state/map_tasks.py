@@ -35,11 +35,13 @@ class MapStore(Database):
 
     def stored_tasks(self, project_id: int) -> StoredTasks:
         """All tasks whose image is stored."""
-        found = select(Task.row, Task.id, Task.batch).where(Task.project_id == project_id, Task.row.is_not(None))
+        table = Task.__table__.c  # not the class, of which the ORM makes something of every row: five times the time
+        found = select(table.row, table.id, table.batch).where(table.project_id == project_id, table.row.is_not(None))
         with self._reading() as session:
-            rows = session.execute(found.order_by(Task.row).execution_options(yield_per=STREAMED))
-            parts = [np.array([tuple(row) for row in part], np.int64) for part in rows.partitions()]
-        return StoredTasks(*np.concatenate([np.empty((0, 3), np.int64), *parts]).T)
+            rows = session.connection().execute(found.execution_options(yield_per=STREAMED))
+            parts = [np.array(list(map(tuple, part)), np.int64) for part in rows.partitions()]
+        columns = np.concatenate([np.empty((0, 3), np.int64), *parts])
+        return StoredTasks(*columns[np.argsort(columns[:, 0])].T)
 
     def labels(self, project_id: int) -> dict[int, str]:
         """The label of each labelled task."""
