@@ -70,7 +70,7 @@ def test_chosen_tasks_are_served_while_a_model_trains(loop: Loop) -> None:
         assert loop.next() == chosen
     assert loop.project.round == 2
     assert loop.order()[0] == chosen  # nobody has answered it yet
-    assert len(loop.order("control")) == 2
+    assert len(loop.order("query", "control")) == PARAMS["query_size"]
 
 
 def test_paused_project_takes_answers_and_publishes_and_trains_nothing(loop: Loop) -> None:
