@@ -24,16 +24,24 @@ def led_by(chosen: Sequence[Pick], picks: Sequence[Pick]) -> list[Pick]:
 def _led(chosen: Pick, known: Pick | None) -> Pick:
     if known is None:
         return _copy(chosen, score=0.0)
-    return _copy(known, score=0.0, kind=known.kind if known.kind == PickKind.CONTROL else PickKind.PERSON)
+    return _copy(known, score=0.0, kind=PickKind.CONTROL if PickKind.CONTROL in (known.kind, chosen.kind) else PickKind.PERSON)
 
 
 def mixed_with(controls: Sequence[Pick], picks: Sequence[Pick], answered: Container[int]) -> list[Pick]:
-    """The line with more control picks, mixed evenly into what is left of its query. A pick of the same task gives way."""
-    tasks = {pick.task_id for pick in controls}
+    """The line with more control picks, mixed evenly into what is left of its query. A pick of the same task gives way.
+
+    What people chose keeps its place, and measures the model from now on.
+    """
+    drawn = {pick.task_id for pick in controls}
+    chosen = {pick.task_id for pick in picks if pick.kind == PickKind.PERSON} & drawn
+    controls = [pick for pick in controls if pick.task_id not in chosen]
+    tasks = drawn - chosen
+    picks = [_copy(pick, kind=PickKind.CONTROL) if pick.task_id in chosen else pick for pick in picks]
     rest = [pick for pick in picks if pick.task_id not in tasks]
     end = next((place for place, pick in enumerate(rest) if pick.kind == PickKind.RESERVE), len(rest))
-    waiting = [place for place in range(end) if rest[place].kind != PickKind.PERSON and rest[place].task_id not in answered]
-    start = min(waiting, default=end)
+    people = chosen | {pick.task_id for pick in rest if pick.kind == PickKind.PERSON}
+    led = 1 + max((place for place in range(end) if rest[place].task_id in people), default=-1)
+    start = next((place for place in range(led, end) if rest[place].task_id not in answered), end)
     places = interleave(end - start, len(controls))
     more, left = iter(controls), iter(rest[start:end])
     mixed = [next(more) if is_control else next(left) for is_control in places]

@@ -153,14 +153,19 @@ class Rounds:
 
     def _controls(self, pool: Tasks, schedule: Schedule, number: int) -> tuple[Ids, Ids]:
         """This round's control picks, and the tasks that a query may take."""
-        waiting = pool.ids[pool.unknown]
-        held = self._held(waiting, schedule, number)
-        controls = held[: schedule.control]
-        return controls, np.setdiff1d(waiting, held)
+        held = self._held(pool, schedule, number)
+        return held[: schedule.control], np.setdiff1d(pool.ids[pool.unknown], held)
 
-    def _held(self, waiting: Ids, schedule: Schedule, number: int) -> Ids:
-        held = held_back(waiting, schedule, number, self._options.seed)
-        return held[: int(np.ceil(self._options.control_share * len(waiting)))]  # never more than their share of what is left
+    def _held(self, pool: Tasks, schedule: Schedule, number: int) -> Ids:
+        """Tasks that are left to control picks, of this round and later ones: a query, or people, would choose what measures it.
+
+        Those that an earlier round has drawn and nobody answered come first.
+        """
+        waiting, seed = pool.ids[pool.unknown], self._options.seed
+        drawn = np.intersect1d(waiting, self._store.control_ids(self._project.id))
+        held = held_back(waiting, schedule, number, seed)
+        held = held[: int(np.ceil(self._options.control_share * len(waiting)))]  # never more than their share of what is left
+        return np.concatenate([draw_controls(drawn, len(drawn), seed), held[~np.isin(held, drawn)]])
 
     def _choose(
         self, pool: Tasks, free: Ids, number: int, query: int, count: int, scored: StoredOutput, schedule: Schedule
@@ -222,7 +227,7 @@ class Rounds:
     def serve_choices(self, scored: StoredOutput) -> None:
         """Puts the tasks that people want labelled next in front of the open round's picks."""
         number = self._project.round
-        if number:
+        if number and len(self._store.choices(self._project.id)):
             picks = self._store.picks(self._project.id, number)
             self._store.replace_picks(self._project.id, number, self._led_by_choices(number, picks, scored))
 
@@ -231,32 +236,33 @@ class Rounds:
         if not len(chosen):
             return picks
         row_of = {task_id: row for row, task_id in enumerate(scored.ids.tolist())}
+        measuring = np.isin(chosen, self._held(self.pool(), self.schedule(), number))
         rows = np.array([row_of.get(task_id, -1) for task_id in chosen.tolist()], np.int64)
-        line = Picks(chosen, [PickKind.PERSON] * len(chosen), np.zeros(len(chosen)), rows)
+        kinds = [PickKind.CONTROL if is_held else PickKind.PERSON for is_held in measuring]
+        line = Picks(chosen, kinds, np.zeros(len(chosen)), np.where(measuring, -1, rows))
         return led_by(self._picks(number, 0, line, scored), picks)
 
     def add_controls(self) -> None:
         """Adds the control picks that people want the open round to have beyond those that it has, as far as there are tasks.
 
-        They are drawn from all that nobody has answered or chosen, whatever the strategy makes of it: what it leaves over would
-        no longer look like the pool.
+        They are drawn from all that nobody has answered, whatever the strategy and people make of it: what these leave over would
+        no longer look like the pool. The more of it they have taken before, the less the draw can look like it.
         """
         project = self._project
         current = self._store.round(project.id, project.round)
         if current is None or current.state != RoundState.OPEN or not current.controls_wanted:
             return
         picks = self._store.picks(project.id, current.number)
-        fixed = [pick for pick in picks if pick.kind in (PickKind.CONTROL, PickKind.PERSON)]
-        missing = current.controls_wanted - sum(pick.kind == PickKind.CONTROL for pick in fixed)
+        there = np.array([pick.task_id for pick in picks if pick.kind == PickKind.CONTROL], np.int64)
+        missing = current.controls_wanted - len(there)
         if missing > 0:
             pool = self.pool()
-            taken = pool.same_as(np.array([pick.task_id for pick in fixed], np.int64))
-            drawn = draw_controls(np.setdiff1d(pool.ids[pool.unknown], taken), missing, self._options.seed)
+            drawn = draw_controls(np.setdiff1d(pool.ids[pool.unknown], pool.same_as(there)), missing, self._options.seed)
             line = Picks(drawn, [PickKind.CONTROL] * len(drawn), np.zeros(len(drawn)), np.full(len(drawn), -1, np.int64))
             controls = self._picks(current.number, 0, line, StoredOutput())
             answered = set(pool.ids[pool.answered].tolist())
             self._store.replace_picks(project.id, current.number, mixed_with(controls, picks, answered))
-        self._store.set_controls_wanted(project.id, current.number, 0)
+        self._store.have_controls(project.id, current.number, current.controls_wanted)
 
     # between rounds
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.state.database import Database, sliced
@@ -29,19 +29,24 @@ class PeopleStore(Database):
             session.add(_action(project_id, who, ActionKind.ADD_CONTROL_PICKS, f"{total} in round {number}"))
             session.execute(update(Round).where(*where).values(controls_wanted=total))
 
-    def set_controls_wanted(self, project_id: int, number: int, total: int) -> None:
-        """Sets how many control picks a round is to have: no more than there are tasks for."""
-        where = (Round.project_id == project_id, Round.number == number)
+    def have_controls(self, project_id: int, number: int, total: int) -> None:
+        """Notes that a round has the control picks that were wanted, or as many as there are tasks for.
+
+        Somebody who has wanted more meanwhile is not forgotten.
+        """
+        where = (Round.project_id == project_id, Round.number == number, Round.controls_wanted == total)
         with self._writing() as session:
-            session.execute(update(Round).where(*where).values(controls_wanted=total))
+            session.execute(update(Round).where(*where).values(controls_wanted=0))
 
     def choose(self, project_id: int, task_ids: Sequence[int], who: str) -> None:
         """Puts tasks in front of all that were chosen before, in their order."""
         now = time.time()
         rows = [{"project_id": project_id, "task_id": i, "at": now, "place": place} for place, i in enumerate(task_ids)]
-        self._upsert(Choice, rows, ["at", "place"])  # before they are asked for: a look meanwhile may serve them already
         shown = ", ".join(map(str, task_ids[:SHOWN])) + (", …" if len(task_ids) > SHOWN else "")
         with self._writing() as session:
+            for part in sliced(task_ids):
+                session.execute(delete(Choice).where(Choice.project_id == project_id, Choice.task_id.in_(part)))
+            session.execute(insert(Choice), rows)
             session.add(_action(project_id, who, ActionKind.LABEL_NEXT, shown))
             more = {Project.choices_requested: Project.choices_requested + 1}
             session.execute(update(Project).where(Project.id == project_id).values(more))

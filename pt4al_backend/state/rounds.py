@@ -118,7 +118,9 @@ class RoundStore(Database):
         with self._writing() as session:
             outdate(session, project_id, [round_number])
             session.execute(delete(Pick).where(Pick.project_id == project_id, Pick.round == round_number))
-            session.add_all(picks)
+            rows = [{column.name: getattr(pick, column.name) for column in Pick.__table__.columns} for pick in picks]
+            if rows:  # not add_all: rows that were read from the database would not be written again
+                session.execute(insert(Pick), rows)
 
     def drop_picks(self, project_id: int, round_number: int, task_ids: Sequence[int]) -> None:
         """Takes picks of a round back."""

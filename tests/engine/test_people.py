@@ -38,9 +38,15 @@ def want_controls(project: Life, total: int) -> None:
     project.rounds.add_controls()
 
 
+def drawn(count: int) -> list[int]:
+    """The first tasks of the draw that control picks come from."""
+    ids = np.arange(1, 101)
+    return [int(task) for task in ids[np.argsort(uniform_order(ids, 0))][:count]]
+
+
 def free(project: Life, count: int) -> list[int]:
-    """Tasks that the open round has not picked."""
-    return [task for task in range(1, 101) if task not in project.picks()][:count]
+    """Tasks that the open round has not picked, and that are not held back to measure later ones."""
+    return [task for task in range(1, 101) if task not in (*project.picks(), *drawn(10))][:count]
 
 
 def scores(project: Life) -> list[float]:
@@ -55,6 +61,25 @@ def test_chosen_tasks_are_served_first_in_their_order(project: Life) -> None:
     assert project.picks("person") == [first, second, third]
     assert scores(project) == sorted(set(scores(project)))  # Label Studio serves the lowest first
     assert 0 <= scores(project)[0] < scores(project)[-1] <= 1
+
+
+def test_chosen_tasks_that_were_answered_before_the_look_leave_the_round_as_it_is(project: Life) -> None:
+    before, (one,) = project.picks(), free(project, 1)
+    project.store.choose(PROJECT, [one], "the lead")
+    project.answer([one])
+    project.rounds.serve_choices(StoredOutput())
+    assert project.picks() == before
+
+
+def test_chosen_task_that_is_held_back_to_measure_becomes_a_control_pick(project: Life) -> None:
+    """Were it none, what people are curious about would be missing in what later rounds measure."""
+    third, fourth = drawn(4)[2:]
+    choose(project, third)
+    assert project.picks()[0] == third
+    assert third in project.picks("control")
+    project.answer(project.picks("query", "control"))
+    project.turn()
+    assert fourth in project.picks("control")
 
 
 def test_newest_list_is_served_before_older_ones(project: Life) -> None:
@@ -175,14 +200,45 @@ def test_second_press_adds_no_more_control_picks(project: Life) -> None:
     assert project.picks() == order
 
 
+def test_added_control_picks_are_drawn_from_chosen_tasks_as_well(project: Life) -> None:
+    chosen = free(project, 40)
+    choose(project, *chosen)
+    want_controls(project, 40)
+    assert set(drawn(40)) == set(project.picks("control"))
+    assert project.picks()[:40] == chosen
+
+
+def test_control_picks_that_a_round_leaves_unanswered_measure_later_rounds(project: Life) -> None:
+    """A query may not take them: it would choose by its model what measures the model."""
+    want_controls(project, 30)
+    left = project.picks("control")
+    confidence = np.ones(101)
+    confidence[left] = 0.5  # what every query would take first
+    measured: list[int] = []
+    for _ in range(3):
+        project.answer(project.picks("query"))
+        project.turn(project.score(confidence))
+        measured += project.picks("control")
+        assert not set(left) & set(project.picks("query", "reserve"))
+        project.answer(project.picks("control"))
+    assert 0 < len(measured) == len(set(measured) & set(left))
+
+
+def test_wish_for_more_control_picks_that_comes_meanwhile_is_kept(project: Life) -> None:
+    project.store.want_controls(PROJECT, project.number, 4, "the lead")
+    project.store.want_controls(PROJECT, project.number, 9, "another")
+    project.store.have_controls(PROJECT, project.number, 4)
+    project.rounds.add_controls()
+    assert len(project.picks("control")) == 9
+
+
 def test_more_control_picks_than_tasks_are_as_many_as_there_are(project: Life) -> None:
     chosen = free(project, 2)
     choose(project, *chosen)
     project.answer(range(40, 101))
     want_controls(project, 5_000)
-    left = set(range(1, 40)) - set(chosen)
-    assert left <= set(project.picks("control"))
-    assert project.picks("person") == chosen
+    assert set(range(1, 40)) <= set(project.picks("control"))
+    assert project.picks()[:2] == chosen
     round_ = project.store.round(PROJECT, 1)
     assert round_ is not None
     assert round_.controls_wanted == 0  # another look does not try again
