@@ -5,8 +5,8 @@ const HUES = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"];
 /** After as many groups as there are hues, another symbol tells them apart. */
 const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x"];
 const QUIET = "#8f98a3";
-/** Cividis, from dark to light: made to look the same to people with a colour vision deficiency. */
-const RAMP = ["#00224e", "#35456c", "#666970", "#948e77", "#c8b866", "#fee838"];
+/** Viridis, from dark to light: its brightness tells the same to people with a colour vision deficiency, and no part of it is grey. */
+const RAMP = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
 const ASKED = { query: "Query", person: "Person's choice", reserve: "Reserve", control: "Control pick" };
 
 /** On white the dark end stands out, on black the light one: that is where the eye should go. */
@@ -46,7 +46,7 @@ function uncertainty(data, dark) {
   const colours = ramp(dark);
   const scale = colours.map((colour, place) => [place / (colours.length - 1), colour]);
   const values = points.map((point) => data.uncertainty[point]);
-  const group = { name: "asked of the model", symbol: "circle", points, values, scale };
+  const group = { name: "asked of the model", symbol: "circle", points, values, scale, large: points.length < rest.points.length / 10 };
   return { groups: [rest, group], ramp: { colours, ends: ["sure", "unsure"] } };
 }
 
