@@ -162,6 +162,15 @@ class Restarts:
         return min(self.first * 2.0 ** (self.deaths - 1), self.last)
 
 
+#: Variables that hold secrets.
+SECRETS = ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "PT4AL_DATABASE_URL", "PT4AL_REDIS_URL")
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's environment for a child that only computes: without the secrets, of which it needs none."""
+    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+
+
 def lines_of(stream: IO[bytes], tick: float) -> Iterator[bytes | None]:
     """Lines that a process writes, as they come, until it closes the pipe; None when no line is waiting.
 

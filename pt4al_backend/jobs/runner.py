@@ -5,7 +5,6 @@ The default is a child process on this machine. It can be killed at any moment, 
 """
 
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, job_of, result_of
 from pt4al_backend.jobs.head import learn_here
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn.frozen.heads import warm_up
-from pt4al_backend.processes import lines_of
+from pt4al_backend.processes import bare_environment, lines_of
 from pt4al_backend.progress import Progress, Report
 
 log = logging.getLogger(__name__)
@@ -99,9 +98,7 @@ def _run_once(folder: Path, on_progress: Report, on_tick: OnTick) -> tuple[int, 
     command = [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
     failure: Failure | None = None
     with (folder / LOG).open("ab") as errors:
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        for secret in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "PT4AL_DATABASE_URL", "PT4AL_REDIS_URL"):
-            environment.pop(secret, None)  # the child needs none of them
+        environment = {**bare_environment(), "PYTHONUNBUFFERED": "1"}
         # in the worker's group: what kills that group ends the training as well
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
     assert child.stdout is not None  # noqa: S101 - PIPE was given

@@ -18,7 +18,8 @@ SCRIPT = Path(__file__).parent / "model_folder" / "predict.py"
 README = """\
 This folder holds a model that was trained by PT4AL for Label Studio {version}.
 
-    pip install pt4al-backend
+In an environment where the PT4AL backend is installed, of that version, from where you got it,
+
     python predict.py IMAGE...
 
 prints a line of JSON for each image. Its classes: {classes}.

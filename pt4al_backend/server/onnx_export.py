@@ -10,6 +10,7 @@ from threading import Lock
 from pt4al_backend import artefacts
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.errors import NotNow, PT4ALError, StoreCorrupt
+from pt4al_backend.processes import bare_environment
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,9 @@ def onnx_of(result: Path) -> Path:
 def _write(result: Path, target: Path) -> None:
     command = [sys.executable, "-m", MODULE, str(result), str(target)]
     try:
-        subprocess.run(command, capture_output=True, text=True, check=True, timeout=MOST_SECONDS)  # noqa: S603 - our own module
+        subprocess.run(  # noqa: S603 - our own module
+            command, capture_output=True, text=True, check=True, timeout=MOST_SECONDS, env=bare_environment()
+        )
     except subprocess.TimeoutExpired as error:
         raise PT4ALError("Writing the model as ONNX took too long.", "Try again when the machine is less busy.") from error
     except subprocess.CalledProcessError as error:

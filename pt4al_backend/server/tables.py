@@ -15,7 +15,7 @@ from pt4al_backend.errors import NotNow
 from pt4al_backend.server.drain import Drain
 
 #: What a cell begins with that spreadsheets take for a formula.
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class Format(StrEnum):

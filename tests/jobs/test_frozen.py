@@ -16,6 +16,7 @@ from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.frozen import features
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.progress import silent
+from pt4al_backend.query.confidence import CALIBRATED
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.images import CLASSES
@@ -92,7 +93,7 @@ def test_later_images_are_scored_by_the_learner_that_is_there(bench: Bench) -> N
 def test_model_knows_its_labels_and_answers_live_as_it_scored(bench: Bench) -> None:
     result = bench.learn()
     with np.load(result / "candidates.npz", allow_pickle=False) as arrays:
-        labels, confidences = arrays["labels"].tolist(), arrays["least_confidence"]
+        labels, confidences = arrays["labels"].tolist(), arrays[CALIBRATED]
     predictor = Predictor.load(result)
     with FrameFile(bench.store, (SIZE, SIZE)) as frames:
         answers, live = predictor.predict(frames.read(ROWS[: len(labels)]))

@@ -63,9 +63,12 @@ class NextUp(BaseModel):
 
 
 router = APIRouter(tags=["Pages"])
+NO_NULL = "^[^\\x00]*$"  # which PostgreSQL takes in no text
 PageNumber = Annotated[int, Query(ge=1, le=1_000_000, description=f"of {PER_PAGE} tasks each")]
 OfBatch = Annotated[int | None, Query(ge=0, le=1_000_000, description="only tasks of this batch")]
-OfClass = Annotated[str | None, Query(alias="class", max_length=2_000, description="only tasks that the model takes for this")]
+OfClass = Annotated[
+    str | None, Query(alias="class", max_length=2_000, pattern=NO_NULL, description="only tasks that the model takes for this")
+]
 
 
 @router.get("/api/projects/{project}/next", **documented(query=True, not_found=True))
