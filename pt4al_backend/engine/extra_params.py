@@ -18,11 +18,14 @@ from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.errors import ConfigError, NotNow
 from pt4al_backend.label_studio.registration import Registration
 from pt4al_backend.query import plan
+from pt4al_backend.state.lease import locked
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
 BY_HAND = "Change the extra params in Label Studio: Settings > Model > Edit."
 SOMEBODY_ELSE = "The settings were changed in Label Studio since this page was loaded, so nothing was written."
+
+AT_THIS_MOMENT = "Somebody else is changing the settings at this moment, so nothing was written."
 
 
 class SettingsRefused(ConfigError):
@@ -70,17 +73,21 @@ def write(settings: ServerSettings, store: Store, project: Project, read: str, c
 
     Raises:
         SettingsRefused: a value is not allowed.
-        NotNow: somebody else has changed them since, or it is not clear which connection is this backend's.
+        NotNow: somebody else has changed them since or is about to, or it is not clear which connection is this backend's.
         LabelStudioError, AuthError: Label Studio cannot be reached or refuses.
     """
     changed(project, project.params, changes)
     registration = registration_for(settings, store, client_for(settings, project), project.id)
-    entry = _connection(registration, project)
-    params = as_object(entry.get("extra_params"))
-    if version_of(params) != read:
-        raise NotNow(SOMEBODY_ELSE, "Reload the page: it shows what they are now.")
-    wanted = changed(project, params, changes)
-    registration.write_params(entry, wanted)
+    # Label Studio calls this backend before it has written: who reads meanwhile would undo what is being written
+    with locked(settings.data_dir / "leases" / f"settings-{project.id}") as lease:
+        if lease is None:
+            raise NotNow(AT_THIS_MOMENT, "Reload the page in a moment: it shows what they are then.")
+        entry = _connection(registration, project)
+        params = as_object(entry.get("extra_params"))
+        if version_of(params) != read:
+            raise NotNow(SOMEBODY_ELSE, "Reload the page: it shows what they are now.")
+        wanted = changed(project, params, changes)
+        registration.write_params(entry, wanted)
     return wanted
 
 
