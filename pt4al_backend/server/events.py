@@ -1,6 +1,6 @@
 """Server-sent events: pages that show a project hear when it has changed, and then read again what they show.
 
-One reading of the state serves all who listen to a project, and nothing is read where nobody listens.
+One look at the state serves all who listen to a project, and nobody looks where nobody listens.
 """
 
 import asyncio
@@ -117,9 +117,12 @@ class _Watch:
             self._task.cancel()
 
     async def _run(self) -> None:
+        seen: ProjectStatus | None = None
         try:
             while (status := await to_thread.run_sync(self._statuses.of, self._project_id)) is not None:
-                self._turn(Change.of(status))
+                if status is not seen:  # the same one is given away until it may have changed
+                    self._turn(Change.of(status))
+                    seen = status
                 await asyncio.sleep(WATCH_SECONDS)
         except Exception as error:  # who listens connects again, and is told by the answer
             log.warning("Project %s cannot be read for those who watch it: %s", self._project_id, type(error).__name__)

@@ -23,14 +23,22 @@ from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task
 from pt4al_backend.server.requests import project_number
 from pt4al_backend.state.copies import MEMBERS_SHOWN
-from pt4al_backend.state.schema import Project, Round
+from pt4al_backend.state.rounds import PastRound
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
 FRESH_SECONDS = 1.0  # several viewers and the monitoring share one reading of the state
+WHOLE_SECONDS = 20.0  # a first import writes tasks for minutes before its project's row changes
 ASIDE_SHOWN = 100
 NOTES_SHOWN = 20
 GROUPS_SHOWN = 20
 ROUNDS_SHOWN = 100
+#: Columns of a project's row that change with what is shown of it; the others do so at every webhook and /setup.
+WATCHED = tuple(
+    column
+    for column in Project.__table__.columns.keys()  # noqa: SIM118 - no mapping
+    if column not in ("requests", "requests_handled", "setup_at", "listed", "access_token")
+)
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
@@ -139,7 +147,7 @@ class ProjectStatus(ProjectFigures):
 
 
 class Statuses:
-    """Status of every project, read at most once a second. Safe to share between threads.
+    """Status of every project, looked at no more than once a second. Safe to share between threads.
 
     Args:
         store: the state.
@@ -187,9 +195,7 @@ class Statuses:
             known = self._known.setdefault(project_id, _Known())
         with known.reading:
             if known.status is None or not 0 <= self._clock() - known.at < FRESH_SECONDS:
-                project = self._store.project(project_id)
-                known.status = None if project is None else self._read(project, known)
-                known.at = self._clock()
+                self._look(project_id, known)
         if known.status is None:
             self.drop(project_id)
         return known.status
@@ -198,7 +204,7 @@ class Statuses:
         """Has a project read anew: somebody has just changed it, and wants to see that."""
         with self._lock:
             if project_id in self._known:
-                self._known[project_id].at = -math.inf
+                self._known[project_id].at = self._known[project_id].read_at = -math.inf
 
     def drop(self, project_id: int) -> None:
         """Drops what was read of a project that is forgotten, or that nobody connected."""
@@ -221,13 +227,36 @@ class Statuses:
             raise UnknownProject(number)
         return status
 
-    def _past(self, project: Project) -> list[Round]:
-        return self._store.rounds(project.id, ROUNDS_SHOWN)
+    def _look(self, project_id: int, known: "_Known") -> None:
+        """Reads a project if its mark is another. The mark costs no look at the pool, and is taken first: nothing is missed."""
+        project = self._store.project(project_id)
+        mark = None if project is None else self._mark(project)
+        now = self._clock()
+        if project is None:
+            known.status = None
+        elif known.status is None or mark != known.mark or not 0 <= now - known.read_at < WHOLE_SECONDS:
+            known.status = self._read(project, known)
+            known.mark, known.read_at = mark, now
+        elif known.status.webhook_at != self._events.get(project_id):
+            known.status = known.status.model_copy(update={"webhook_at": self._events.get(project_id)})
+        known.at = now
 
-    def _figures(self, project: Project, past: list[Round]) -> ProjectFigures:
+    def _mark(self, project: Project) -> object:
+        """Another one whenever a project shows something else, as soon as who writes it is done."""
+        columns = [getattr(project, name) for name in WATCHED]
+        return columns, self._outage(project), self._store.pick_progress(project.id, project.round)
+
+    def _past(self, project: Project) -> list[PastRound]:
+        return self._store.history(project.id, ROUNDS_SHOWN)
+
+    def _newest(self, project: Project, past: list[PastRound]) -> Control:
+        """The newest model on the control picks, with its classes."""
+        number = next((each.number for each in reversed(past) if each.control.metric), None)
+        found = None if number is None else self._store.round(project.id, number)
+        return Control(metric=_metric(project)) if found is None else found.control
+
+    def _figures(self, project: Project, past: list[PastRound]) -> ProjectFigures:
         outage = self._outage(project)
-        metric = _metric(project)
-        measured = (_control(each, metric) for each in reversed(past) if each.control.metric)
         progress = self._store.pick_progress(project.id, project.round)
         return ProjectFigures(
             id=project.id,
@@ -236,7 +265,7 @@ class Statuses:
             tasks=TaskCounts.model_validate(self._store.counts(project.id)),
             labels_missing=sum(each.waiting for kind, each in progress.items() if kind in QUERY),
             copies_total=self._store.copy_count(project.id),
-            control=next(measured, Control(metric=metric)),
+            control=self._newest(project, past),
             aside_total=self._store.set_aside(project.id, 0)[0],
             error=outage or self._trouble(project),
             webhook_at=self._events.get(project.id),
@@ -323,10 +352,12 @@ class Statuses:
 
 @dataclass
 class _Known:
-    """What was read of one project, and when; held while it is read again."""
+    """What was read of one project, by which mark, and when it was looked at and read; held while it is read again."""
 
     reading: Lock = field(default_factory=Lock)
     at: float = 0.0
+    mark: object = None
+    read_at: float = 0.0
     status: ProjectStatus | None = None
     batches_of: object = None
     batch_sizes: list[int] = field(default_factory=list)
@@ -356,11 +387,7 @@ def _metric(project: Project) -> str:
         return MAIN_TASK_FACTS["classification"].metric  # the engine reports it
 
 
-def _control(each: Round, metric: str) -> Control:
-    return each.control if each.control.metric else Control(metric=metric)
-
-
-def _round(each: Round, metric: str) -> RoundStatus:
+def _round(each: PastRound, metric: str) -> RoundStatus:
     return RoundStatus(
         number=each.number,
         state=each.state,
@@ -368,6 +395,6 @@ def _round(each: Round, metric: str) -> RoundStatus:
         opened_at=each.opened_at,
         closed_at=each.closed_at,
         labels=each.labels,
-        control=_control(each, metric).model_copy(update={"classes": {}}),
+        control=each.control if each.control.metric else Control(metric=metric),
         seconds={name: float(value) for name, value in each.seconds.items() if isinstance(value, int | float)},
     )

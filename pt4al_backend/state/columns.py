@@ -33,6 +33,10 @@ class JsonOf(TypeDecorator[T], Generic[T]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> T:  # noqa: ARG002
         """What is read."""
+        return self.read(value)
+
+    def read(self, value: Any) -> T:
+        """The type from what JSON holds."""
         try:
             return self._adapter.validate_python(value)
         except ValidationError:

@@ -3,15 +3,16 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict, Unpack
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import JSON, delete, insert, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from pt4al_backend.measures import Control
 from pt4al_backend.picks import PickKind
+from pt4al_backend.state.columns import JsonOf
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.schema import (
@@ -36,6 +37,23 @@ class ClosedRound:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
+class PastRound(NamedTuple):
+    """A round as a list shows it: the columns of ``Round`` of these names. ``control`` is without its classes."""
+
+    number: int
+    state: RoundState
+    batch: int
+    opened_at: float
+    closed_at: float | None
+    labels: int
+    seconds: dict[str, object]
+    control: Control
+
+
+_CONTROL = JsonOf(Control)
+_MEASURES = tuple(name for name in Control.model_fields if name != "classes")
+
+
 class PublicationColumns(TypedDict, total=False):
     """Columns of ``Publication`` that change."""
 
@@ -54,6 +72,11 @@ def outdate(session: Session, project_id: int, rounds: Iterable[int]) -> None:
     session.execute(update(Publication).where(*live, Publication.round.in_(list(rounds))).values(digest=""))
 
 
+def _control(values: Sequence[object]) -> Control:
+    found = {name: value for name, value in zip(_MEASURES, values, strict=True) if value is not None}
+    return _CONTROL.read(found)
+
+
 class RoundStore(Database):
     """Reads and writes rounds, picks and publications."""
 
@@ -62,6 +85,15 @@ class RoundStore(Database):
         found = select(Round).where(Round.project_id == project_id).order_by(Round.number.desc()).limit(last)
         with self._reading() as session:
             return list(session.scalars(found))[::-1]
+
+    def history(self, project_id: int, last: int) -> list[PastRound]:
+        """The ``last`` rounds in order. The database leaves the classes out: to parse those of 100 rounds takes 0.2 s."""
+        columns = [getattr(Round, name) for name in PastRound._fields if name != "control"]
+        measures = [type_coerce(Round.control, JSON)[name] for name in _MEASURES]
+        found = select(*columns, *measures).where(Round.project_id == project_id).order_by(Round.number.desc()).limit(last)
+        with self._reading() as session:
+            rows = session.execute(found).all()[::-1]
+        return [PastRound(*row[: len(columns)], _control(row[len(columns) :])) for row in rows]
 
     def round(self, project_id: int, number: int) -> Round | None:
         """One round, or None."""

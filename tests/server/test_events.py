@@ -94,13 +94,13 @@ def test_server_stops_although_somebody_listens(store: Store, settings: ServerSe
 def test_reading_that_fails_ends_the_stream_and_is_logged(
     url: str, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken(_: Store, __: int) -> dict[str, int]:
+    def broken(_: Store, __: int) -> None:
         raise OSError("the disk")
 
     with ExitStack() as stack:
         heard = listen(stack, url)
         next(heard)
-        monkeypatch.setattr(Store, "counts", broken)
+        monkeypatch.setattr(Store, "project", broken)
         assert list(heard) == []
     assert "OSError" in caplog.text
     assert "the disk" not in caplog.text

@@ -13,6 +13,7 @@ from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.status import Statuses
+from pt4al_backend.state.columns import JsonOf
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Round, RoundState
 from pt4al_backend.state.store import Store
@@ -211,6 +212,50 @@ def test_status_is_read_at_most_once_a_second(busy: Store, monkeypatch: pytest.M
     assert statuses.find("3").phase == "training"
     now[0] += 0.6
     assert statuses.find("3").phase == "publishing"
+
+
+def test_pool_is_counted_when_something_has_changed_and_now_and_then(busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    count = Store.counts
+    monkeypatch.setattr(Store, "counts", lambda self, project_id: (counted.append(project_id), count(self, project_id))[1])
+    now = [1_800_000_000.0]
+    statuses = Statuses(busy, clock=lambda: now[0])
+
+    def labelled_after(seconds: float) -> tuple[int, int]:
+        now[0] += seconds
+        return statuses.find("3").tasks.labelled, len(counted)
+
+    assert labelled_after(0) == (4, 1)
+    assert labelled_after(2) == (4, 1)
+    busy.put_answers(PROJECT, {12: LABELLED})  # of the open round
+    assert labelled_after(2) == (5, 2)
+    busy.put_answers(PROJECT, {30: LABELLED})
+    busy.change(PROJECT, synced_until="2026-11-30T08:15:00.000000Z")
+    assert labelled_after(2) == (6, 3)
+    busy.request(PROJECT)
+    statuses.note_event(PROJECT)
+    assert labelled_after(2) == (6, 3)
+    assert statuses.find("3").webhook_at is not None
+    busy.put_answers(PROJECT, {31: LABELLED})  # of an import that goes on
+    assert labelled_after(2) == (6, 3)
+    assert labelled_after(30) == (7, 4)
+
+
+def test_classes_of_one_model_alone_are_read(client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = {f"class {number}": Measured(value=0.5) for number in range(50)}
+    for number in range(3, 9):
+        control = Control(
+            metric="accuracy", value=0.5, total=4, exact_match=Measured(value=0.25, low=0.0, high=1.0), classes=classes
+        )
+        open_round(busy, pick(60, round_number=number), number=number, closed=ClosedRound(3, control=control))
+    parsed: list[object] = []
+    read = JsonOf.read
+    monkeypatch.setattr(JsonOf, "read", lambda self, value: (parsed.append(value), read(self, value))[1])
+    found = client.get("/api/projects/3").json()
+    assert sum(isinstance(each, dict) and bool(each.get("classes")) for each in parsed) == 1
+    assert len(found["control"]["classes"]) == 50
+    assert [each["control"]["value"] for each in found["history"]] == [0.75, *[0.5] * 6, None]
+    assert found["history"][2]["control"]["exact_match"] == {"value": 0.25, "low": 0.0, "high": 1.0}
 
 
 def test_read_only_data_folder_is_shown(client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from pt4al_backend.measures import PretextQuality
+from pt4al_backend.measures import Control, Measured, PretextQuality
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state import tasks as tasks_module
 from pt4al_backend.state.rounds import ClosedRound
@@ -123,6 +123,21 @@ def test_turn_round_closes_the_old_one_and_replaces_a_starting_one(store: Store)
     assert [(r.number, r.state, r.labels) for r in store.rounds(1)] == [(1, RoundState.CLOSED, 5), (2, RoundState.OPEN, 0)]
     assert store.control_ids(1).tolist() == [1, 3]
     assert store.picks_of(1, 2, [1, 3]).keys() == {3}
+
+
+def test_history_has_the_last_rounds_without_their_classes(store: Store) -> None:
+    store.connect(1)
+    exact = Measured(value=0.25, low=0.0, high=1.0)
+    control = Control(metric="mAP", total=4, value=0.5, exact_match=exact, classes={"a": Measured(value=0.5)})
+    store.add_closed(1, 1, ClosedRound(labels=5))
+    store.add_closed(1, 2, ClosedRound(labels=9, control=control, seconds={"train": 7.5}))
+    store.open_round(1, Round(project_id=1, number=3, opened_at=1.0), [])
+    found = store.history(1, last=2)
+    assert [(each.number, each.state, each.labels, each.seconds) for each in found] == [
+        (2, "closed", 9, {"train": 7.5}),
+        (3, "open", 0, {}),
+    ]
+    assert [each.control for each in found] == [control.model_copy(update={"classes": {}}), Control()]
 
 
 def test_only_one_version_is_live(store: Store) -> None:
