@@ -15,6 +15,7 @@ from pt4al_backend.engine import mapping, quality
 from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.state.lease import locked
+from pt4al_backend.state.paths import insights_lease
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Insights:
 
     def refresh(self, project_id: int) -> None:
         """Computes what is out of date of a project, unless another worker is at it. Errors go to the log."""
-        with locked(self._settings.data_dir / "leases" / f"insights-{project_id}") as lease:
+        with locked(insights_lease(self._settings, project_id)) as lease:
             project = self._store.project(project_id)
             if lease is None or project is None:
                 return

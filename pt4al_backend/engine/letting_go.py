@@ -17,7 +17,8 @@ from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL, Registration
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
-from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.lease import locked
+from pt4al_backend.state.paths import insights_lease, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
@@ -32,6 +33,9 @@ LISTED_SECONDS = 15.0
 CONNECTED = "CO"
 #: What is set back, by the fields of Label Studio's project.
 NAMES = {"sampling": "task sampling", "model_version": "model version"}
+
+#: In which what is computed for the pages of a project notices that it is forgotten; a head alone may take as long.
+GIVING_UP_SECONDS = 30.0
 
 CONNECT_AGAIN = "To connect it again, add this backend under Settings > Model in Label Studio: work resumes where it was."
 
@@ -221,8 +225,22 @@ def forget(store: Store, settings: ServerSettings, project_id: int) -> str:
             )
         set_back = set_back_choices(settings, project)
         store.forget(project_id)
-        folder = project_dir(settings, project_id)
-        if folder.exists():
-            shutil.rmtree(folder)
+        _delete_files(settings, project_id)
     log.info("Project %s is forgotten. %s", project_id, set_back)
     return set_back
+
+
+def _delete_files(settings: ServerSettings, project_id: int) -> None:
+    """Deletes a forgotten project's files, once nothing that is computed for its pages writes there any more.
+
+    What takes longer to give up than is waited for writes nothing either: it asks for the project first.
+    """
+    folder = project_dir(settings, project_id)
+    deadline = time.monotonic() + GIVING_UP_SECONDS
+    while True:
+        with locked(insights_lease(settings, project_id)) as lease:
+            if lease is not None or time.monotonic() > deadline:
+                if folder.exists():
+                    shutil.rmtree(folder)
+                return
+        time.sleep(0.1)

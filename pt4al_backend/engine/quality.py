@@ -87,7 +87,8 @@ def refresh(subject: Subject) -> None:
         without_comparison=without_comparison,
         without_control=without_control,
     )
-    Quality(facts, judged, control, grouped, labelled, picked, np.array(names.classes, np.str_)).save(subject.folder)
+    found = Quality(facts, judged, control, grouped, labelled, picked, np.array(names.classes, np.str_))
+    found.save(subject.folder, subject.require)
     log.info("Project %s: the quality of its labels was computed in %.1f s.", subject.project.id, time.monotonic() - start)
 
 

@@ -1,5 +1,6 @@
 """What is known of the quality of a project's labels and images, as an artefact: facts in its manifest, arrays beside it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self
@@ -114,14 +115,15 @@ class Quality:
     PARTS = ("judged", "control", "grouped")
     BALANCE = ("labelled", "picked", "classes")
 
-    def save(self, project: Path) -> None:
-        """Writes it among a project's artefacts, in place of an older one."""
+    def save(self, project: Path, require: Callable[[], None]) -> None:
+        """Writes it among a project's artefacts, in place of an older one, unless ``require`` raises at the last moment."""
         arrays = {name: getattr(self, name) for name in self.BALANCE}
         for part in self.PARTS:
             held = getattr(self, part)
             arrays |= {f"{part}.{each.name}": getattr(held, each.name) for each in fields(held)}
         with artefacts.writing(project / FOLDER, kind="quality", facts=self.facts.model_dump()) as folder:
             np.savez(folder / ARRAYS, **arrays)
+            require()
 
     @classmethod
     def load(cls, project: Path) -> Self | None:

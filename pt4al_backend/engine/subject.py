@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -86,9 +86,10 @@ class Subject:
         """Called now and then by what takes long.
 
         Raises:
-            Superseded: the project is forgotten.
+            Superseded: the project is forgotten. One that has connected again has images from row 0 on.
         """
-        if self.store.project(self.project.id) is None:
+        found = self.store.project(self.project.id)
+        if found is None or found.next_row < self.project.next_row:
             raise Superseded
 
     @contextmanager
@@ -99,11 +100,18 @@ class Subject:
             return
         spec = self.jobs.learn(self.jobs.learner)
         encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
-        if encoder is None or not spec.frames.exists():
+        if encoder is None:
             yield None
             return
         tasks = self.tasks.where((self.tasks.rows >= 0) & ~self.tasks.aside)
-        with FrameFile(spec.frames, spec.stored) as frames, encoder.file(spec) as file:
+        file: FeatureFile | None = None
+        with ExitStack() as files:
+            with suppress(FileNotFoundError):  # not made yet, or the project was forgotten a moment ago
+                frames = files.enter_context(FrameFile(spec.frames, spec.stored, writable=False))
+                file = files.enter_context(encoder.file(spec, writable=False))
+            if file is None:
+                yield None
+                return
             missing = [np.empty(0, np.int64)]
             for rows in blocks(tasks.rows):
                 self.require()

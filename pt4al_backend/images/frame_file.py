@@ -31,14 +31,18 @@ class FrameFile:
 
     ``channels`` may be another number than 3. Opens the file, or creates it with its folder. Reading and writing are safe
     from several threads and processes as long as no two write the same row.
+
+    With ``writable`` off it is only read, and a file that is not there raises FileNotFoundError.
     """
 
-    def __init__(self, path: Path, shape: Shape, channels: int = 3) -> None:
+    def __init__(self, path: Path, shape: Shape, channels: int = 3, *, writable: bool = True) -> None:
         self.path = path
         self.shape = (*shape, channels)
         self._row_bytes = shape[0] * shape[1] * channels
-        path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        if writable:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._file = os.open(path, flags, 0o644)
         try:
             self._sum_file = os.open(path.with_name(path.name + SUMS), flags, 0o644)

@@ -76,9 +76,9 @@ class EncoderFile:
         named = self.manifest["weights"]
         return path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright")
 
-    def file(self, spec: JobSpec) -> FeatureFile:
+    def file(self, spec: JobSpec, *, writable: bool = True) -> FeatureFile:
         """The features of a job's images."""
-        return FeatureFile(self.path(spec), 1, self.features)
+        return FeatureFile(self.path(spec), 1, self.features, writable=writable)
 
 
 def known_rows(job: Job[LearnSpec]) -> NDArray[np.int64]:

@@ -11,6 +11,11 @@ def project_dir(settings: ServerSettings, project_id: int) -> Path:
     return settings.data_dir / "projects" / str(project_id)
 
 
+def insights_lease(settings: ServerSettings, project_id: int) -> Path:
+    """The file that is locked by who computes what a project's pages show."""
+    return settings.data_dir / "leases" / f"insights-{project_id}"
+
+
 def mask_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of the masks that a project's annotators drew."""
     return project_dir(settings, project_id) / "masks"

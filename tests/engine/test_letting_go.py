@@ -1,11 +1,14 @@
 """Which projects are driven, what is set back when one is let go, and what is left of one that is forgotten."""
 
 import time
+from contextlib import suppress
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.insights import Insights
 from pt4al_backend.engine.letting_go import (
     Connections,
     NotConnected,
@@ -16,6 +19,7 @@ from pt4al_backend.engine.letting_go import (
     replaced,
     require_known,
 )
+from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import AuthError, ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
@@ -23,6 +27,7 @@ from pt4al_backend.picks import PickKind
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState, Round
 from pt4al_backend.state.store import Store
+from tests.support.images import LABEL_CONFIG
 from tests.support.stub_server import Reply, Request, stub_server
 from tests.support.trainings import known
 
@@ -227,6 +232,31 @@ def test_project_that_a_worker_is_at_is_not_forgotten(store: Store, settings: Se
         forget(store, settings, 1)
     assert store.project_ids() == [1, 2]
     assert project_dir(settings, 1).exists()
+
+
+def test_what_is_computed_for_the_pages_writes_nothing_after_a_project_is_forgotten(
+    store: Store, settings: ServerSettings
+) -> None:
+    full(store, settings)
+    store.change(1, label_config=LABEL_CONFIG)
+    begun, forgotten = Event(), Event()
+
+    def write_late(subject: Subject) -> None:
+        begun.set()
+        with suppress(Superseded):
+            while True:
+                subject.require()
+        forgotten.wait(0.5)  # no longer than that: it is waited for
+        subject.folder.mkdir(parents=True, exist_ok=True)
+        (subject.folder / "late").touch()
+
+    background = Thread(target=Insights(settings, store, [write_late]).refresh, args=[1])
+    background.start()
+    assert begun.wait(30)
+    forget(store, settings, 1)
+    forgotten.set()
+    background.join()
+    assert not project_dir(settings, 1).exists()
 
 
 def test_unknown_project_cannot_be_forgotten(store: Store, settings: ServerSettings) -> None:

@@ -1,5 +1,8 @@
 """What is computed of the quality of a project, on a project of known truth."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -74,6 +77,25 @@ def test_nothing_is_computed_again_until_something_came(store: Store, settings: 
     assert WRONG not in found.judged.ids[: found.facts.suspects]
     assert found.facts.contradicting == 0
     assert found.grouped.count == 3
+
+
+@pytest.mark.parametrize("connects_again", [False, True])
+def test_project_that_is_forgotten_while_its_quality_is_written_leaves_none(
+    store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch, connects_again: bool
+) -> None:
+    fill_judged(store, settings)
+    store.change(PROJECT, round=5)
+    first, save = read(settings).facts.at, np.savez
+
+    def forget_and_save(path: Path, **arrays: Any) -> None:
+        store.forget(PROJECT)
+        if connects_again:
+            store.connect(PROJECT)
+        save(path, **arrays)
+
+    monkeypatch.setattr(np, "savez", forget_and_save)
+    Insights(settings, store, [quality.refresh]).refresh(PROJECT)
+    assert read(settings).facts.at == first
 
 
 def test_project_without_features_says_why_and_has_the_rest(store: Store, settings: ServerSettings) -> None:

@@ -117,3 +117,15 @@ def test_refuses_negative_rows(tmp_path: Path) -> None:
             pixels.write(-1, squares(1, 4)[0])
         with pytest.raises(ValueError, match="negative"):
             pixels.read(np.array([-1]))
+
+
+def test_reader_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        FrameFile(tmp_path / "gone" / "pixels", (4, 4), writable=False)
+    assert list(tmp_path.iterdir()) == []
+    with FrameFile(tmp_path / "pixels", (4, 4)) as pixels:
+        pixels.write(0, squares(1, 4)[0])
+    with FrameFile(tmp_path / "pixels", (4, 4), writable=False) as pixels:
+        assert np.array_equal(pixels.read(np.array([0])), squares(1, 4))
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            pixels.write(0, squares(1, 4)[0])

@@ -25,12 +25,12 @@ class FeatureFile:
     """Features float16 [views, features] of each row of a frame file.
 
     A row holds the checksum of its frame as well: where the frame has changed since, the features count as missing. Whatever is
-    damaged counts as missing too, and is computed again.
+    damaged counts as missing too, and is computed again. ``writable`` is that of the ``FrameFile``.
     """
 
-    def __init__(self, path: Path, views: int, features: int) -> None:
+    def __init__(self, path: Path, views: int, features: int, *, writable: bool = True) -> None:
         self._shape = (views, features)
-        self._file = FrameFile(path, (1, _SUM.itemsize + 2 * views * features), channels=1)
+        self._file = FrameFile(path, (1, _SUM.itemsize + 2 * views * features), channels=1, writable=writable)
 
     def __enter__(self) -> Self:
         return self

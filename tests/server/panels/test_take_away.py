@@ -10,6 +10,7 @@ import pytest
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.learn.frozen.heads import LinearHead
+from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -77,6 +78,16 @@ def test_features_are_those_of_the_encoder(client: Client, store: Store, setting
     got = np.array([float(found[4][f"features_{number}"]) for number in range(judged.FEATURES)])
     assert found[4]["task"] == "5"
     assert got == pytest.approx(wanted)
+
+
+def test_looking_for_features_makes_no_file(client: Client, store: Store, settings: ServerSettings) -> None:
+    fill_judged(store, settings)
+    folder = project_dir(settings, PROJECT)
+    for path in folder.glob("*.f16*"):
+        path.unlink()
+    before = sorted(folder.iterdir())
+    assert "no features" in client.get(f"{ADDRESS}/features.csv").json()["error"]
+    assert sorted(folder.iterdir()) == before
 
 
 def test_parquet_holds_what_csv_holds(client: Client, store: Store, settings: ServerSettings) -> None:
