@@ -1,7 +1,7 @@
 """``make screenshots``: takes the pictures of the docs from the real demo, so that they show what it shows today.
 
 ``python -m pt4al_backend.demo.screenshots LABEL_STUDIO FOLDER`` runs the demo of each main task, for fewer rounds and
-without the comparison, and writes ``labelling.png``, ``status.png`` and ``segmentation.png`` into FOLDER.
+without the comparison, and writes ``labelling.png``, ``segmentation.png`` and the pages of a project into FOLDER.
 """
 
 import tempfile
@@ -20,6 +20,7 @@ from pt4al_backend.demo.browser import chromium, sign_in
 from pt4al_backend.demo.project import LEAD, DemoProject, set_up
 from pt4al_backend.demo.screen import Screen
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.processes import wait_until
 
 ROUNDS = {"classification": 3, "segmentation": 2}
 WIDTH, HEIGHT = 1280, 800
@@ -27,6 +28,8 @@ WAIT_MILLISECONDS = 60_000
 SETTLE_MILLISECONDS = 1_500  # for what fades in
 LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to these many colours, the rare ones among them
 TASKS_TRIED = 12
+#: Pages of a project, and what shows that all of it is there: some of it is computed in the background, seconds later.
+PANELS = {"next": "img", "map": "#map[data-drawn]", "quality": ".heatmap .hm"}
 
 
 def main(
@@ -59,10 +62,24 @@ def take(task: str, rounds: int, label_studio: Path, work: Path, folder: Path) -
         if task == "classification":
             expect(page.locator("#curve-chart .scatterlayer")).to_be_visible()
             _save(page.screenshot(full_page=True), folder / "status.png")
+            for panel, part in PANELS.items():
+                _open_panel(page, f"{project.status_page}/{panel}", part)
+                _save(page.screenshot(), folder / f"{panel}.png")
         sign_in(page, project.label_studio.url, LEAD, project.password)
         _open_predicted_task(page, project)
         page.wait_for_timeout(SETTLE_MILLISECONDS)
         _save(page.screenshot(), folder / ("labelling.png" if task == "classification" else "segmentation.png"))
+
+
+def _open_panel(page: Page, address: str, part: str) -> None:
+    """Opens a page, again and again until a part of it is there."""
+
+    def is_there() -> bool:
+        page.goto(address)
+        page.wait_for_timeout(SETTLE_MILLISECONDS)
+        return page.locator(part).count() > 0
+
+    wait_until(is_there, WAIT_MILLISECONDS / 1000, f"{address} shows {part}")
 
 
 def _open_predicted_task(page: Page, project: DemoProject) -> None:
