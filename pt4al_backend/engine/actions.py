@@ -40,6 +40,15 @@ class Actions:
         """The project's."""
         return self._project.id
 
+    @property
+    def project(self) -> Project:
+        """Its row when this began."""
+        return self._project
+
+    def note_done(self, what: ActionKind, detail: str) -> None:
+        """Notes what was done in Label Studio itself."""
+        self._act(what, detail)
+
     def train(self) -> str:
         """Trains on the labels that are in, as Start Training does."""
         self._act(ActionKind.TRAIN)

@@ -64,7 +64,13 @@ def who_acts(request: Request, services: Services) -> str:
     return services.backend.settings.basic_auth_user or unnamed
 
 
-def _actions(project: str, request: Request, services: Services) -> Actions:
+def acting(project: str, request: Request, services: Services) -> Actions:
+    """What the sender of a request can do to the project that an address names.
+
+    Raises:
+        UnknownProject: it never connected.
+        NotNow: Label Studio does not list this backend for it any more.
+    """
     number = services.project(project).id
     return Actions(services.store, services.queue, number, who_acts(request, services))
 
@@ -87,28 +93,28 @@ def actions(project: str, services: Served) -> list[Logged]:
 @router.post("/api/projects/{project}/train", **_ACTION)
 def train(project: str, request: Request, services: Served) -> Done:
     """Trains on the labels that are in, as Start Training does."""
-    wanted = _actions(project, request, services)
+    wanted = acting(project, request, services)
     return _done(services, wanted, wanted.train())
 
 
 @router.post("/api/projects/{project}/pause", **_ACTION)
 def pause(project: str, request: Request, services: Served) -> Done:
     """Publishes and trains nothing more, until it is resumed. Answers are still recorded."""
-    wanted = _actions(project, request, services)
+    wanted = acting(project, request, services)
     return _done(services, wanted, wanted.pause())
 
 
 @router.post("/api/projects/{project}/resume", **_ACTION)
 def resume(project: str, request: Request, services: Served) -> Done:
     """Goes on where the project was paused."""
-    wanted = _actions(project, request, services)
+    wanted = acting(project, request, services)
     return _done(services, wanted, wanted.resume())
 
 
 @router.post("/api/projects/{project}/put-back", **_ACTION)
 def put_back(project: str, request: Request, services: Served) -> Done:
     """Pauses the project, and gives Label Studio back the task sampling and the model version that it had before."""
-    wanted = _actions(project, request, services)
+    wanted = acting(project, request, services)
     return _done(services, wanted, wanted.put_back())
 
 
@@ -117,7 +123,7 @@ async def close_round(project: str, request: Request, services: Served) -> Done:
     """Closes a round whatever it waits for: trains on the labels that are in, and opens the next one."""
 
     def close(received: CloseRoundRequest) -> Done:
-        wanted = _actions(project, request, services)
+        wanted = acting(project, request, services)
         return _done(services, wanted, wanted.close_round(received.round))
 
     return await answer(request, services, CloseRoundRequest, close)
@@ -128,7 +134,7 @@ async def add_control_picks(project: str, request: Request, services: Served) ->
     """Gives a round more control picks, until it has as many."""
 
     def add(received: ControlPicksRequest) -> Done:
-        wanted = _actions(project, request, services)
+        wanted = acting(project, request, services)
         return _done(services, wanted, wanted.add_control_picks(received.round, received.total))
 
     return await answer(request, services, ControlPicksRequest, add)
@@ -139,7 +145,7 @@ async def label_next(project: str, request: Request, services: Served) -> Served
     """Serves tasks before all others, in their order. Those that cannot be labelled are reported, the rest goes on."""
 
     def choose(received: LabelNextRequest) -> ServedNext:
-        wanted = _actions(project, request, services)
+        wanted = acting(project, request, services)
         left_out, message = wanted.label_next(received.tasks)
         return ServedNext(
             **dict(_done(services, wanted, message)),

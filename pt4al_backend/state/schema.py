@@ -50,6 +50,7 @@ class ActionKind(StrEnum):
     LABEL_NEXT = "label next"
     PUT_BACK = "put back"
     CHANGE_SETTINGS = "change settings"
+    SHOW_TASKS = "show tasks"
 
 
 class Base(DeclarativeBase):

@@ -12,6 +12,7 @@ from pt4al_backend.state.schema import AnswerKind, Project, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT, fill
+from tests.support.stub_server import Reply, Request, stub_server
 from tests.support.web_client import Client, RecordingQueue
 
 ROUND = 4
@@ -24,6 +25,11 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "close-round": {"round": ROUND},
     "control-picks": {"round": ROUND, "total": 5},
     "label-next": {"tasks": [100]},
+}
+#: Those that are done in Label Studio at once.
+IN_LABEL_STUDIO: dict[str, dict[str, Any]] = {
+    "settings": {"read": "", "changes": {"rounds": "5"}},
+    "map/view": {"tasks": [100]},
 }
 
 
@@ -145,11 +151,11 @@ def test_posts_of_other_sites_do_nothing(client: Client, shown: Store, queue: Re
     assert (log(client), queue.requests) == ([], [])
 
 
-@pytest.mark.parametrize("name", ACTIONS)
-def test_project_that_is_not_connected_is_left_alone(client: Client, shown: Store, name: str) -> None:
-    assert act(client, name, project=9, **ACTIONS[name]).status_code == 404
+@pytest.mark.parametrize(("name", "body"), (ACTIONS | IN_LABEL_STUDIO).items())
+def test_project_that_is_not_connected_is_left_alone(client: Client, shown: Store, name: str, body: dict[str, Any]) -> None:
+    assert act(client, name, project=9, **body).status_code == 404
     shown.let_go(PROJECT, let_go_at=1.0)
-    answer = act(client, name, **ACTIONS[name])
+    answer = act(client, name, **body)
     assert answer.status_code == 409
     assert "Settings > Model" in answer.json()["remedy"]
     assert log(client) == []
@@ -171,6 +177,18 @@ def test_log_says_who_and_when(connect_client: Callable[..., Client], shown: Sto
     page = " ".join(named.page(f"/projects/{PROJECT}/act").text.split())
     for words in ("<td>lead</td><td>chose tasks to be labelled next</td><td>100, 101</td>", "someone at the page"):
         assert words in page
+
+
+def test_log_has_what_is_shown_to_everybody_in_label_studio(connect_client: Callable[..., Client], shown: Store) -> None:
+    def label_studio(request: Request) -> Reply:
+        tab = {"id": 3, "data": {"title": "PT4AL map"}}
+        return Reply(200, [tab] if request.method == "GET" else tab)
+
+    with stub_server(label_studio) as (url, _):
+        client = connect_client(label_studio_url=url, label_studio_api_key="f" * 40)
+        assert act(client, "map/view", tasks=[100, 101]).is_success
+    assert [(each["what"], each["detail"]) for each in log(client)] == [("show tasks", "2 in the tab 'PT4AL map'")]
+    assert "showed tasks in Label Studio" in client.page(f"/projects/{PROJECT}/act").text
 
 
 def test_log_of_a_forgotten_project_is_gone(client: Client, shown: Store) -> None:

@@ -19,6 +19,7 @@ WORDS = {
     ActionKind.LABEL_NEXT: "chose tasks to be labelled next",
     ActionKind.PUT_BACK: "put back what Label Studio had before",
     ActionKind.CHANGE_SETTINGS: "changed settings",
+    ActionKind.SHOW_TASKS: "showed tasks in Label Studio",
 }
 
 router = APIRouter(include_in_schema=False)

@@ -26,7 +26,7 @@ from pt4al_backend.jobs.layout import LaidOut, newest
 from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_studio.registration import MAP_VIEW
 from pt4al_backend.picks import PickKind
-from pt4al_backend.server.actions import Done
+from pt4al_backend.server.actions import Done, acting
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.protocol import answer
 from pt4al_backend.server.rendering import chart_frame, panel
@@ -34,7 +34,7 @@ from pt4al_backend.server.requests import MOST_CHOSEN, MOST_SHOWN, ShowRequest
 from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.words import LabelWords, project_address
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import ActionKind, Project
 
 #: Places are whole numbers from 0 to this: finer than any screen.
 SIDE = 9_999
@@ -128,15 +128,16 @@ def colours(project: str, request: Request, services: Served) -> Response:
     return _answer(request, json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
 
 
-@router.post("/api/projects/{project}/map/view", tags=["Actions"], **documented(ShowRequest, not_found=True))
+@router.post("/api/projects/{project}/map/view", tags=["Actions"], **documented(ShowRequest, not_found=True, busy=True))
 async def show(project: str, request: Request, services: Served) -> Shown:
     """Shows tasks in a tab of Label Studio's Data Manager, which the next request gives other tasks."""
 
     def make(received: ShowRequest) -> Shown:
-        known = services.project(project)
-        settings = services.backend.settings
+        wanted = acting(project, request, services)
+        known, settings = wanted.project, services.backend.settings
         registration = registration_for(settings, services.store, client_for(settings, known), known.id)
         view = registration.show_tasks(received.tasks)
+        wanted.note_done(ActionKind.SHOW_TASKS, f"{len(received.tasks)} in the tab {MAP_VIEW!r}")  # everybody sees that tab
         found = project_address(known)
         return Shown(
             project=known.id,

@@ -17,8 +17,9 @@ from pt4al_backend.config.project import PAPER, VOCABULARY
 from pt4al_backend.config.refusal import PREFIX
 from pt4al_backend.config.settings_page import allowed, effect_of, members
 from pt4al_backend.engine import extra_params
+from pt4al_backend.engine.actions import Actions
 from pt4al_backend.engine.extra_params import SettingsRefused
-from pt4al_backend.server.actions import Done, who_acts
+from pt4al_backend.server.actions import Done, acting
 from pt4al_backend.server.openapi import ErrorAnswer, documented
 from pt4al_backend.server.protocol import answer
 from pt4al_backend.server.rendering import panel
@@ -100,7 +101,7 @@ async def change(project: str, request: Request, services: Served) -> Any:
 
     def write(received: SettingsRequest) -> Any:
         try:
-            return _write(services, services.project(project), who_acts(request, services), received)
+            return _write(services, acting(project, request, services), received)
         except SettingsRefused as error:
             refused = RefusedSettings(error=error.message, remedy=error.remedy, fields=error.fields)
             return JSONResponse(refused.model_dump(), error.status)
@@ -115,14 +116,13 @@ def page(project: str, services: Served) -> Response:
     return panel("settings", "settings.html", status, found=_read(services.project(project), status))
 
 
-def _write(services: Services, project: Project, who: str, received: SettingsRequest) -> SettingsAnswer:
-    params = extra_params.write(services.backend.settings, services.store, project, received.read, received.changes)
+def _write(services: Services, wanted: Actions, received: SettingsRequest) -> SettingsAnswer:
+    params = extra_params.write(services.backend.settings, services.store, wanted.project, received.read, received.changes)
     words = [f"{name}: {_text(params[name]) if name in params else 'not given'}" for name in received.changes]
-    services.store.act(project.id, who, ActionKind.CHANGE_SETTINGS, ", ".join(words))
-    services.queue.request(project.id)
-    services.statuses.drop(project.id)
+    wanted.note_done(ActionKind.CHANGE_SETTINGS, ", ".join(words))
+    services.statuses.drop(wanted.id)
     return SettingsAnswer(
-        project=project.id,
+        project=wanted.id,
         message="The settings are changed, here and in Label Studio.",
         read=extra_params.version_of(params),
     )
