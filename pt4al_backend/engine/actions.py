@@ -79,7 +79,7 @@ class Actions:
             return f"Round {number} is not open any more."
         if self._project.round_to_close != number:
             self._act(ActionKind.CLOSE_ROUND, f"round {number}", round_to_close=number)
-        return self._when(f"Round {number} is closed, and the next one opens.")
+        return self._when(f"Round {number} will be closed, and the next one opens.")
 
     def add_control_picks(self, number: int, total: int) -> str:
         """Gives a round control picks until it has ``total``, as far as there are tasks.

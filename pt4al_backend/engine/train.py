@@ -287,6 +287,7 @@ def _turn(ctx: Context) -> Outcome | None:
             scored, closed = _train(ctx, training)
         _open_next(ctx, training, scored, closed)
     ctx.store.change(ctx.project, trainings_handled=presses)
+    ctx.notice("close", "")
     return None
 
 
@@ -340,8 +341,11 @@ def _train(ctx: Context, training: RoundTraining) -> tuple[StoredOutput, ClosedR
         rank(ctx, from_scratch=True)
     try:
         return training.train(candidates, lambda event: report(ctx, event), lambda: keep_serving(ctx))
-    except TrainingImpossible:
-        ctx.retries.failed(ctx.project, JobKind.LEARN)
+    except TrainingImpossible as error:
+        if rounds.is_answered() or not rounds.is_closed_early():
+            ctx.retries.failed(ctx.project, JobKind.LEARN)
+        else:
+            _keep_open(ctx, error)
         raise
     except StoreCorrupt as error:
         if error.part is not Part.MASKS:
@@ -349,6 +353,13 @@ def _train(ctx: Context, training: RoundTraining) -> tuple[StoredOutput, ClosedR
         training.forget_damaged_labels()
         ctx.retries.failed(ctx.project, JobKind.LEARN)
         raise TrainingImpossible(error.message, "Its annotation is read again, and training tried again in a minute.") from error
+
+
+def _keep_open(ctx: Context, error: TrainingImpossible) -> None:
+    """Withdraws the request to close a round early: it goes on, so that people can mend what the training lacked."""
+    again = f"Round {ctx.project.round} was not closed and goes on. Once that is mended, close it again."
+    ctx.store.change(ctx.project, round_to_close=0)
+    ctx.notice("close", f"{error} {again}")
 
 
 def _open_next(ctx: Context, training: RoundTraining, scored: StoredOutput, closed: ClosedRound) -> None:

@@ -99,7 +99,7 @@ def test_two_people_who_close_the_same_round_close_it_once(act_page: Page, fille
     press(act_page, "Close round 4")
     assert requests.post(f"{filled}/api/projects/{PROJECT}/close-round", json={"round": 4}, timeout=30).ok
     confirm(act_page)
-    expect(act_page.get_by_role("status")).to_contain_text("Round 4 is closed")
+    expect(act_page.get_by_role("status")).to_contain_text("Round 4 will be closed")
     assert [each["what"] for each in log(filled)] == ["close round"]
 
 

@@ -103,7 +103,7 @@ def test_round_is_closed_by_its_number(client: Client, shown: Store) -> None:
     assert act(client, "close-round", round=ROUND - 1).json()["message"] == "Round 3 is not open any more."
     assert row(shown).round_to_close == 0
     for _ in (1, 2):
-        assert "Round 4 is closed" in act(client, "close-round", round=ROUND).json()["message"]
+        assert "Round 4 will be closed" in act(client, "close-round", round=ROUND).json()["message"]
     assert row(shown).round_to_close == ROUND
     assert len(log(client)) == 1
 
