@@ -93,7 +93,7 @@ class RoundStore(Database):
         found = select(*columns, *measures).where(Round.project_id == project_id).order_by(Round.number.desc()).limit(last)
         with self._reading() as session:
             rows = session.execute(found).all()[::-1]
-        return [PastRound(*row[: len(columns)], _control(row[len(columns) :])) for row in rows]
+        return [PastRound._make((*row[: len(columns)], _control(row[len(columns) :]))) for row in rows]
 
     def round(self, project_id: int, number: int) -> Round | None:
         """One round, or None."""

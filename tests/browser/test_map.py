@@ -7,6 +7,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Frame, Page, expect
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.phases import Phase
+from pt4al_backend.progress import Progress
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import AnswerKind, StoredAnswer
 from tests.support.filled import PROJECT, fill, served
@@ -120,6 +122,22 @@ def test_lasso_takes_the_images_in_it_and_tells_those_that_are_gone(opened: Call
     expect(done).to_contain_text("2 left out: there is no such task.")
     expect(done).to_contain_text("30 left out: it is labelled.")
     assert set(store.choices(PROJECT).tolist()) == set(reds[30:]) - {117, 120}
+
+
+def test_colours_follow_labels_and_not_the_progress_of_a_job(opened: Callable[[], Page], store: Store) -> None:
+    page = opened()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/map/colours") else None)
+    page.evaluate(
+        f"const stream = new EventSource('/api/projects/{PROJECT}/events'); document.body.dataset.heard = 0;"
+        "stream.addEventListener('change', () => { document.body.dataset.heard++; })"
+    )
+    expect(page.locator("body")).to_have_attribute("data-heard", "1")
+    store.change(PROJECT, phase="training", progress=Progress(Phase.TRAINING, 3, 10))
+    expect(page.locator("body")).to_have_attribute("data-heard", "2")
+    store.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
+    expect(page.locator("#legend")).to_contain_text(HOSTILE)
+    assert len(asked) == 1
 
 
 def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page, opened: Callable[[], Page]) -> None:

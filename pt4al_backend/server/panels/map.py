@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -35,11 +36,27 @@ from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.words import LabelWords, project_address
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import ActionKind, Project
+from pt4al_backend.state.store import Store
 
 #: Places are whole numbers from 0 to this: finer than any screen.
 SIDE = 9_999
 #: What stands for nothing in a column of numbers.
 NONE = -1
+#: Columns of a project's row one of which changes whenever a colour does; the open round's counts do when an answer comes.
+COLOURED_BY = (
+    "synced_until",
+    "full_sync_at",
+    "round",
+    "model",
+    "learner",
+    "served_version",
+    "choices_handled",
+    "next_row",
+    "label_config",
+    "params",
+)
+#: Projects whose last colours are kept: a megabyte for 100,000 images.
+MOST_KEPT = 4
 ASKED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
 
 NO_ENCODER = (
@@ -122,10 +139,8 @@ def places(project: str, request: Request, services: Served) -> Response:
 def colours(project: str, request: Request, services: Served) -> Response:
     """What the images are coloured by, in the order of their places. Empty columns where there is no map."""
     known = services.project(project)
-    drawn = _drawn(services, known)
-    nothing = np.empty(0, np.int64)
-    found = _colours(services, known, drawn or _Drawn("", nothing, nothing, b"", b""))
-    return _answer(request, json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode())
+    kept = services.reader(_Coloured).of(services, known)
+    return _answer(request, kept.plain, kept.packed)
 
 
 @router.post("/api/projects/{project}/map/view", tags=["Actions"], **documented(ShowRequest, not_found=True, busy=True))
@@ -222,6 +237,49 @@ def _read(result: Path, _: int) -> _Drawn:
     )
     plain = json.dumps(vars(answer), separators=(",", ":")).encode()
     return _Drawn(version, found.tasks, found.rows, plain, gzip.compress(plain, 6))
+
+
+class _Answered(NamedTuple):
+    """Colours as they are sent: ``MapColours`` as JSON, plain and compressed, and the mark of the state that they are of."""
+
+    mark: object
+    plain: bytes
+    packed: bytes
+
+
+class _Coloured:
+    """The last colours of the projects whose map was asked for last: to read them costs as much as the pool is large."""
+
+    def __init__(self, _: Store) -> None:
+        self._lock = Lock()  # held while colours are read: who asks meanwhile mostly wants the same ones
+        self._kept: dict[int, _Answered] = {}
+
+    def of(self, services: Services, project: Project) -> _Answered:
+        """The colours of a project as it is now, or as it was if its mark is the same."""
+        drawn = _drawn(services, project)
+        if drawn is None:
+            nothing: dict[str, list[int]] = {name: [] for name in MapColours.model_fields}
+            return _coloured(None, {**nothing, "version": "", "round": project.round})
+        with self._lock:
+            mark = _mark(services, project, drawn)
+            kept = self._kept.pop(project.id, None)
+            if kept is None or kept.mark != mark:
+                kept = _coloured(mark, _colours(services, project, drawn))
+            self._kept[project.id] = kept
+            for oldest in list(self._kept)[:-MOST_KEPT]:
+                del self._kept[oldest]
+        return kept
+
+
+def _coloured(mark: object, found: Mapping[str, Any]) -> _Answered:
+    plain = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
+    return _Answered(mark, plain, gzip.compress(plain, 5))
+
+
+def _mark(services: Services, project: Project, drawn: _Drawn) -> object:
+    """Another one whenever something is coloured otherwise, as soon as who writes it is done. It costs no look at the pool."""
+    columns = [getattr(project, name) for name in COLOURED_BY]
+    return drawn.version, columns, services.store.pick_progress(project.id, project.round)
 
 
 def _colours(services: Services, project: Project, drawn: _Drawn) -> dict[str, Any]:

@@ -25,6 +25,7 @@ let hidden = new Set();
 let webgl = null;
 let revision = 0;
 let chosen = [];
+let heard = "";
 view.hidden = false;
 
 async function read(path) {
@@ -32,6 +33,14 @@ async function read(path) {
   const found = await answer.json();
   if (!answer.ok) throw new Error(`${found.error} ${found.remedy}`);
   return { ...found, etag: answer.headers.get("ETag") };
+}
+
+/** Reads the colours when an event says that they can be others; a job's progress, which is told as well, changes none. */
+function follow(change) {
+  const now = change ? JSON.stringify([change.labelled, change.round, change.model_version]) : "";
+  if (now && now === heard) return;
+  heard = now;
+  refresh();
 }
 
 /** Reads what is coloured anew, and the places where these have changed. */
@@ -192,7 +201,7 @@ addEventListener("message", ({ source, data: message }) => {
   if (source !== frame.contentWindow) return;
   if (message.kind === "ready") {
     webgl = message.webgl;
-    watch(project, refresh);
+    watch(project, follow);
   } else if (message.kind === "hover") showCard(message);
   else if (message.kind === "unhover") card.hidden = true;
   else if (message.kind === "selected") choose(message.points.map((point) => places.tasks[point]));

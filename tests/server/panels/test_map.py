@@ -9,8 +9,12 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.progress import Progress
+from pt4al_backend.state.map_tasks import MapStore
 from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
+from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import ENCODER, PROJECT, fill
 from tests.support.images import CLASSES, class_of
 from tests.support.layouts import lay_out_filled
@@ -81,6 +85,7 @@ def test_answers_of_the_model_to_its_candidates_are_shown(client: Client, drawn:
     assert (found[110]["predicted"], found[110]["uncertainty"]) == (CLASSES[0], 10)
     assert (found[111]["predicted"], found[111]["uncertainty"]) == (CLASSES[1], 75)
     (folder / "result" / "candidates.npz").write_bytes(b"spoilt")
+    drawn.change(PROJECT, full_sync_at=1.0)
     assert colours(client)[110]["predicted"] is None
 
 
@@ -93,6 +98,28 @@ def test_places_are_sent_once_and_colours_belong_to_them(client: Client, drawn: 
     lay_out_filled(drawn, settings, 60)
     again = client.get(PLACES, headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.json()["images"]) == (200, 60)
+
+
+def test_pool_is_read_for_its_colours_when_these_can_be_others(
+    client: Client, drawn: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings: list[int] = []
+    read = Store.stored_tasks
+    monkeypatch.setattr(Store, "stored_tasks", lambda self, project: (readings.append(project), read(self, project))[1])
+    first = colours(client)
+    drawn.change(PROJECT, progress=Progress(done=7))
+    assert (colours(client), len(readings)) == (first, 1)
+    drawn.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, CLASSES[0])})  # of the open round
+    assert (colours(client)[93]["label"], len(readings)) == (CLASSES[0], 2)
+    drawn.put_answers(PROJECT, {120: StoredAnswer(AnswerKind.LABEL, CLASSES[1])})
+    drawn.change(PROJECT, synced_until="2026-11-30T08:15:00.000000Z")
+    assert (colours(client)[120]["label"], len(readings)) == (CLASSES[1], 3)
+
+
+def test_pool_is_not_read_where_there_is_no_map(client: Client, undrawn: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(MapStore, "stored_tasks")
+    found = client.get(COLOURS).json()
+    assert (found["version"], found["round"], found["label"]) == ("", 4, [])
 
 
 def test_answers_are_compressed_for_those_who_take_that(client: Client, drawn: Store) -> None:
