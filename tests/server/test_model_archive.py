@@ -1,6 +1,7 @@
 """A model that is taken away answers images elsewhere."""
 
 import json
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -38,7 +39,8 @@ def unpacked(result: Path, folder: Path) -> Path:
 
 def run(folder: Path, *images: Path) -> list[dict[str, object]]:
     command = [sys.executable, folder / "predict.py", *images, "--masks", folder / "masks"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout
+    console = {**os.environ, "PYTHONIOENCODING": "ascii"}  # one of another alphabet
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=console).stdout
     return [json.loads(line) for line in said.splitlines()]
 
 
@@ -46,7 +48,7 @@ def run(folder: Path, *images: Path) -> list[dict[str, object]]:
 def test_folder_answers_images_as_the_backend_does(tmp_path: Path) -> None:
     result = trained(tmp_path, ARROWS)
     folder = unpacked(result, tmp_path / "elsewhere")
-    image, other = tmp_path / "arrow.png", tmp_path / "no image.png"
+    image, other = tmp_path / "pfeil-ä.png", tmp_path / "no image.png"
     image.write_bytes(encoded(arrow(1, 16)))
     other.write_bytes(b"text")
     first, second = run(folder, image, other)
@@ -57,13 +59,17 @@ def test_folder_answers_images_as_the_backend_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.training
-def test_masks_are_written_as_images(tmp_path: Path) -> None:
+def test_masks_are_written_as_images_also_of_images_of_the_same_name(tmp_path: Path) -> None:
     folder = unpacked(trained(tmp_path, SCENES), tmp_path / "elsewhere")
-    image = tmp_path / "arrow.png"
-    image.write_bytes(encoded(arrow(1, 40)))
-    (said,) = run(folder, image)
-    assert Path(str(said["mask"])).exists()
-    assert said["classes"] == list(SCENES.classes)
+    images = [tmp_path / place / "1.png" for place in ("a", "b")]
+    for number, image in enumerate(images):
+        image.parent.mkdir()
+        image.write_bytes(encoded(arrow(number, 40)))
+    said = run(folder, *images)
+    masks = [Path(str(each["mask"])) for each in said]
+    assert sorted((folder / "masks").iterdir()) == sorted(masks)
+    assert len(masks) == 2
+    assert said[0]["classes"] == list(SCENES.classes)
 
 
 @pytest.mark.training

@@ -3,7 +3,8 @@
     python predict.py IMAGE... [--masks FOLDER]
 
 prints a line of JSON for each image: its file, and the model's answer with its confidence from 0 to 1, or why it cannot be read.
-Where the answer is a mask, a PNG with the number of each pixel's class is written into the folder, "masks" by default.
+Where the answer is a mask, a PNG with the number of each pixel's class is written into the folder, "masks" by default. It has the
+image's place on the command line and its name, as images of several folders may have the same name.
 """
 
 import argparse
@@ -28,7 +29,7 @@ MOST_PIXELS = 200_000_000
 def answers(images: list[Path], masks: Path) -> Iterator[dict[str, Any]]:
     """What the model says of each image."""
     model = Predictor.load(MODEL)
-    for path in images:
+    for number, path in enumerate(images, 1):
         try:
             image, size, _ = decode(path.read_bytes(), MOST_PIXELS, max(model.stored))
         except (OSError, ImageUnreadable) as error:
@@ -38,7 +39,7 @@ def answers(images: list[Path], masks: Path) -> Iterator[dict[str, Any]]:
         said: dict[str, Any] = {"image": str(path), "confidence": round(float(confidence), 4)}
         if isinstance(answer, Mask):
             masks.mkdir(parents=True, exist_ok=True)
-            file = masks / f"{path.stem}.png"
+            file = masks / f"{number}-{path.stem}.png"
             Image.fromarray(restore_ids(answer.ids, size)).save(file)
             yield {**said, "mask": str(file), "classes": model.classes}
         else:
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--masks", type=Path, default=Path("masks"), help="folder for answers that are masks")
     given = parser.parse_args()
     for each in answers(given.images, given.masks):
-        print(json.dumps(each, ensure_ascii=False))  # noqa: T201 - what it is for
+        print(json.dumps(each))  # noqa: T201 - what it is for; in ASCII, which every console can show
 
 
 if __name__ == "__main__":

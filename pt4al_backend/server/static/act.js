@@ -12,7 +12,8 @@ function bodyOf(section) {
   const { action } = section.dataset;
   if (action === "label-next") {
     const words = document.getElementById("tasks").value.split(/[\s,;]+/).filter(Boolean);
-    const wrong = words.find((word) => !/^[1-9][0-9]{0,15}$/.test(word));
+    // numbers of 16 digits may be above 2^53, where JavaScript makes others of them
+    const wrong = words.find((word) => !/^[1-9][0-9]{0,14}$/.test(word));
     if (wrong !== undefined || !words.length) {
       outcome.textContent = wrong === undefined ? "Enter the numbers of tasks." : `${wrong} is not the number of a task.`;
       return null;
