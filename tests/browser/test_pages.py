@@ -19,3 +19,15 @@ def test_page_runs_under_its_own_policy(browser_page: Page, filled: str) -> None
     with browser_page.expect_response(lambda answer: "/status?" in answer.url):  # the script's first refresh
         browser_page.goto(f"{filled}/projects/{PROJECT}")
     assert said == []
+
+
+def test_numbers_of_every_page_follow_the_browsers_customs_once(browser_page: Page, filled: str) -> None:
+    emulated = browser_page.context.new_cdp_session(browser_page)
+    emulated.send("Emulation.setLocaleOverride", {"locale": "de-DE"})
+    browser_page.goto(f"{filled}/projects/{PROJECT}/act")
+    expect(browser_page.get_by_text("Numbers of tasks")).to_have_text("Numbers of tasks, 1.000 at most")
+    browser_page.goto(f"{filled}/projects/{PROJECT}/next")
+    expect(browser_page.locator("#queue .answer [data-numbers]").first).to_contain_text(",0\N{NO-BREAK SPACE}%")
+    for page in ("", "/next", "/quality", "/act", "/settings", "/take-away", "/report"):
+        browser_page.goto(f"{filled}/projects/{PROJECT}{page}")
+        expect(browser_page.locator("[data-numbers] [data-numbers]")).to_have_count(0)  # they would be rewritten twice

@@ -79,3 +79,5 @@ def test_numbers_follow_the_browsers_customs(browser_page: Page, judged: str) ->
     browser_page.goto(judged)
     expect(browser_page.get_by_role("navigation", name="On this page")).to_contain_text("90,0\N{NO-BREAK SPACE}%")
     expect(browser_page.get_by_role("region", name="Class balance")).to_contain_text("100,0\N{NO-BREAK SPACE}%")
+    browser_page.goto(judged.replace("/quality", "/report"))
+    expect(browser_page.get_by_text("A model agrees with")).to_contain_text("90,0\N{NO-BREAK SPACE}%")

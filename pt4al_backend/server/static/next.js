@@ -1,4 +1,5 @@
 /** Keeps the queue as it is served: reads the page again when the project has changed. */
+import { localise } from "./format.js";
 import { watch } from "./live.js";
 
 const view = document.getElementById("queue");
@@ -14,7 +15,9 @@ async function refresh() {
     return; // the backend is away: what is shown stays until it is back
   }
   const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("queue");
-  if (!fresh || fresh.innerHTML === known) return;
+  if (!fresh) return;
+  localise(fresh);
+  if (fresh.innerHTML === known) return;
   known = fresh.innerHTML;
   const isOpen = document.getElementById("classes")?.open;
   view.replaceChildren(...fresh.childNodes);

@@ -103,6 +103,5 @@ function hoursChart({ labelling: { hours } }) {
   })];
 }
 
-localise(view);
 onThemeChange(() => drawn && draw(drawn));
 watch(project, refresh);

@@ -1,5 +1,4 @@
 /** Draws each confusion matrix from its table, as a heat map whose cells open their tasks. */
-import { localise } from "./format.js";
 
 const LONGEST = 24;
 
@@ -73,5 +72,4 @@ function drawAll() {
 }
 
 drawAll();
-localise(document);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
