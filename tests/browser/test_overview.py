@@ -56,6 +56,8 @@ def test_labels_are_shown_by_day_and_by_annotator(browser_page: Page, page_url: 
 
 
 def test_page_follows_what_happens_and_keeps_what_is_open(browser_page: Page, page_url: str, store: Store) -> None:
+    asked: list[str] = []
+    browser_page.on("request", lambda request: asked.append(request.url))
     browser_page.goto(page_url)
     expect(browser_page.locator("#curve-chart .scatterlayer")).to_be_visible()
     browser_page.locator("#settings summary").click()
@@ -68,6 +70,7 @@ def test_page_follows_what_happens_and_keeps_what_is_open(browser_page: Page, pa
     expect(browser_page.get_by_text("Training the model")).to_be_visible()
     expect(browser_page.locator("#settings")).to_have_attribute("open", "")
     assert browser_page.locator("#curve-chart").get_attribute("data-before") == "yes"  # the same chart, drawn over
+    assert not any("/overview?" in url for url in asked)  # it would be computed twice
 
 
 def test_numbers_and_times_follow_the_browsers_customs(browser_page: Page, page_url: str, store: Store) -> None:

@@ -1,7 +1,10 @@
 """The overview: its numbers, as JSON and as a page, for a project with known truth and for what is not there yet."""
 
+import json
+import re
 import time
 from collections.abc import Callable
+from html import unescape
 
 import pytest
 
@@ -65,6 +68,34 @@ def test_labels_of_a_new_annotation_are_counted_at_once(arrows: Client, store: S
     store.put_annotations(PROJECT, {92: [Annotated(92, 4, int(time.time()), False)]})
     store.change(PROJECT, synced_until="2026-11-30T08:15:00.000000Z")  # as a sync does
     assert total() == 92
+
+
+def test_page_carries_what_its_charts_show(arrows: Client) -> None:
+    found = arrows.get(f"/api/projects/{PROJECT}/overview").json()
+    text = arrows.page(f"/projects/{PROJECT}/status").text
+    match = re.search(r'data-charts="([^"]*)"', text)
+    assert match is not None
+    hours = {"hours": found["labelling"]["hours"]}
+    assert json.loads(unescape(match[1])) == {
+        **{name: found[name] for name in ("metric", "curve", "expected")},
+        "labelling": hours,
+    }
+
+
+def test_counts_of_a_forgotten_project_are_dropped(store: Store, settings: ServerSettings) -> None:
+    def annotations(project: int) -> int:
+        status = Statuses(store).of(project)
+        assert status is not None
+        return overviews.of(status).labelling.annotations
+
+    overviews = Overviews(store, lambda: 1_800_000_000.0)
+    fill(store, settings)
+    assert annotations(PROJECT) == 91
+    store.forget(PROJECT)
+    open_round(store, pick(1))
+    assert annotations(3) == 0
+    store.connect(PROJECT)
+    assert annotations(PROJECT) == 0
 
 
 @pytest.mark.parametrize(("utc_offset", "today"), [(0, 5), (-10 * 60, 9), (-8 * 60, 0)])

@@ -76,7 +76,7 @@ def test_page_loads_and_runs_nothing_but_its_own(client: Client, shown: str) -> 
 
 def test_files_of_the_page_are_kept_until_they_change(client: Client, shown: str) -> None:
     addresses = re.findall(r'(?:src|href)="(/static/[^"]+)"', shown)
-    assert {address.partition("?")[0] for address in addresses} == {"/static/page.css", "/static/overview.js"}
+    assert {address.partition("?")[0] for address in addresses} == {"/static/page.css", "/static/page.js", "/static/overview.js"}
     for address in addresses:
         assert "immutable" in client.get(address).headers["Cache-Control"]
         assert client.get(address.partition("?")[0]).headers["Cache-Control"] == "no-cache"

@@ -134,6 +134,11 @@ class Overview(BaseModel):
     labelling: Labelling
     round_seconds: float | None = Field(description="until the open round is answered, at the pace of these days")
 
+    @property
+    def charts(self) -> str:
+        """What the page's charts show, as JSON: the page carries it, so that what is shown is computed once."""
+        return self.model_dump_json(include={"metric": True, "curve": True, "expected": True, "labelling": {"hours"}})
+
 
 UtcOffset = Annotated[
     int, Query(ge=-14 * 60, le=14 * 60, multiple_of=15, description="minutes by which the viewer's clock is ahead")
@@ -218,8 +223,11 @@ class Overviews:
         if known is None or known.mark != mark:
             begin = (now - PACE_DAYS * 86_400) // pace.QUARTER * pace.QUARTER
             known = _Counted(mark, self._store.labels_since(project_id, begin), self._store.annotators(project_id))
+            there = set(self._store.project_ids())
             with self._lock:
                 self._counted[project_id] = known
+                for forgotten in self._counted.keys() - there:
+                    del self._counted[forgotten]
         return known.labelling(now, utc_offset)
 
 

@@ -16,15 +16,13 @@ async function refresh() {
   reading?.abort();
   const { signal } = (reading = new AbortController());
   try {
-    const query = `?utc_offset=${offset()}`;
-    const asked = [`/projects/${project}/status${query}`, `/api/projects/${project}/overview${query}`];
-    const answers = await Promise.all(asked.map((address) => fetch(address, { cache: "no-store", signal })));
-    for (const answer of answers) if (!answer.ok) throw new Error(answer.status);
-    const [text, overview] = [await answers[0].text(), await answers[1].json()];
+    const answer = await fetch(`/projects/${project}/status?utc_offset=${offset()}`, { cache: "no-store", signal });
+    if (!answer.ok) throw new Error(answer.status);
+    const text = await answer.text();
     if (text !== told) show(text);
     told = text;
     stale.hidden = true;
-    await draw(overview);
+    await draw(JSON.parse(document.getElementById("charts").dataset.charts));
   } catch (error) {
     if (error.name !== "AbortError") stale.hidden = false;
   }
