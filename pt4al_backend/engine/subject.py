@@ -18,6 +18,7 @@ from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs
+from pt4al_backend.errors import PT4ALError
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -29,8 +30,13 @@ from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
 
 
-class Superseded(Exception):
-    """What is being computed is not wanted any more: the project is forgotten, or the worker ends."""
+class Superseded(PT4ALError):
+    """What is being computed is not wanted any more: the project is forgotten, or has connected again."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("The project was forgotten meanwhile.", "Open it from the list of projects, if it has connected again.")
 
 
 @dataclass(frozen=True)
