@@ -1,6 +1,6 @@
 """The quality of a project's labels and images: suspected label errors, near-duplicates, class balance, the model's mistakes.
 
-Computed after a training, in the background (see ``insights``). Near-duplicates are searched anew only where images came.
+Computed after a training, in the background (see ``insights``). Near-duplicates are searched again only where images came.
 """
 
 import hashlib

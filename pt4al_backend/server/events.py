@@ -30,7 +30,7 @@ class NotListening(PT4ALError):
 
 
 class Change(BaseModel):
-    """What an event says: that something has changed, and what is asked for most often."""
+    """What an event says: that something has changed, and what is read most often."""
 
     revision: str = Field(description="another one whenever anything of the project's status is another")
     phase: str

@@ -201,7 +201,7 @@ class Statuses:
         return known.status
 
     def expire(self, project_id: int) -> None:
-        """Has a project read anew: somebody has just changed it, and wants to see that."""
+        """Has a project read again: somebody has just changed it, and wants to see that."""
         with self._lock:
             if project_id in self._known:
                 self._known[project_id].at = self._known[project_id].read_at = -math.inf

@@ -21,7 +21,7 @@ class StoredTasks(NamedTuple):
     batches: NDArray[np.int64]
 
 
-class Asked(NamedTuple):
+class Queued(NamedTuple):
     """A pick of the open round that waits for an answer, and what the model says to it."""
 
     task: int
@@ -49,10 +49,10 @@ class MapStore(Database):
         with self._reading() as session:
             return {task: label for task, label in session.execute(found)}
 
-    def asked(self, project_id: int, number: int) -> list[Asked]:
+    def queued(self, project_id: int, number: int) -> list[Queued]:
         """The picks of a round that wait for an answer."""
         found = select(Pick.task_id, Pick.kind, Pick.label, Pick.confidence)
         found = found.join(Task, (Task.project_id == Pick.project_id) & (Task.id == Pick.task_id))
         waiting = (Pick.project_id == project_id, Pick.round == number, Task.answer == AnswerKind.NONE)
         with self._reading() as session:
-            return [Asked(*row) for row in session.execute(found.where(*waiting))]
+            return [Queued(*row) for row in session.execute(found.where(*waiting))]

@@ -60,7 +60,7 @@ class PeopleStore(Database):
             return np.array(session.scalars(found).all(), np.int64)
 
     def not_to_label(self, project_id: int, task_ids: Sequence[int]) -> dict[int, str]:
-        """Which of these tasks nobody can be asked to label next, and why."""
+        """Which of these tasks cannot be labelled next, and why."""
         reasons = dict.fromkeys(task_ids, "there is no such task")
         for part in sliced(task_ids):
             found = select(Task.id, Task.answer, Task.problem).where(Task.project_id == project_id, Task.id.in_(part))

@@ -98,9 +98,9 @@ def test_each_colour_counts_what_the_state_holds(opened: Callable[[], Page], sto
     assert legend(page) == {**{name: labels.count(name) for name in CLASSES}, HOSTILE: 1, "no label": 28}
     expected = {
         "batch": {"Batch 1": 60, "Batch 2": 60},
-        "asked": {"Query": 4, "Control pick": 1, "Reserve": 3, "not asked now": 112},
+        "queue": {"Query": 4, "Control pick": 1, "Reserve": 3, "not in the queue": 112},
         "control": {"Control picks": 32, "all others": 88},
-        "uncertainty": {"asked of the model": 7, "not asked": 113},
+        "uncertainty": {"scored by the model": 7, "not scored": 113},
     }
     for colour, groups in expected.items():
         page.locator("#colour").select_option(colour)
@@ -126,8 +126,8 @@ def test_lasso_takes_the_images_in_it_and_tells_those_that_are_gone(opened: Call
 
 def test_colours_follow_labels_and_not_the_progress_of_a_job(opened: Callable[[], Page], store: Store) -> None:
     page = opened()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/map/colours") else None)
+    read: list[str] = []
+    page.on("request", lambda request: read.append(request.url) if request.url.endswith("/map/colours") else None)
     page.evaluate(
         f"const stream = new EventSource('/api/projects/{PROJECT}/events'); document.body.dataset.heard = 0;"
         "stream.addEventListener('change', () => { document.body.dataset.heard++; })"
@@ -137,7 +137,7 @@ def test_colours_follow_labels_and_not_the_progress_of_a_job(opened: Callable[[]
     expect(page.locator("body")).to_have_attribute("data-heard", "2")
     store.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
     expect(page.locator("#legend")).to_contain_text(HOSTILE)
-    assert len(asked) == 1
+    assert len(read) == 1
 
 
 def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page, opened: Callable[[], Page]) -> None:

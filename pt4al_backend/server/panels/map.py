@@ -57,7 +57,7 @@ COLOURED_BY = (
 )
 #: Projects whose last colours are kept: a megabyte for 100,000 images.
 MOST_KEPT = 4
-ASKED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
+QUEUED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
 
 NO_ENCODER = (
     "The map shows what a pretrained encoder finds alike, and this project trains a network without one. Classification gets one "
@@ -96,11 +96,11 @@ class MapColours(BaseModel):
     round: int
     names: list[str] = Field(description="labels by their numbers in the next two columns")
     label: list[int] = Field(description="the annotators'")
-    predicted: list[int] = Field(description="the last model's answer, to those that it was asked; none for control picks")
+    predicted: list[int] = Field(description="the last model's answer, to those that it has scored; none for control picks")
     uncertainty: list[int] = Field(description="hundredths: 100 minus the posterior of that answer")
     batch: list[int] = Field(description="PT4AL's batch; 0 before the ranking")
-    asked_names: list[str] = Field(description="why a task is asked next, by the numbers in the next column")
-    asked: list[int] = Field(description="of the open round, as far as it waits for an answer")
+    queue_kinds: list[str] = Field(description="why a task is in the queue, by the numbers in the next column")
+    queue: list[int] = Field(description="of the open round, as far as it waits for an answer")
     control: list[int] = Field(description="1 for those that were ever a control pick")
     gone: list[int] = Field(description="positions of images whose task is deleted, or has another image now")
 
@@ -248,7 +248,7 @@ class _Answered(NamedTuple):
 
 
 class _Coloured:
-    """The last colours of the projects whose map was asked for last: to read them costs as much as the pool is large."""
+    """The last colours of the projects whose map was read last: to read them costs as much as the pool is large."""
 
     def __init__(self, _: Store) -> None:
         self._lock = Lock()  # held while colours are read: who asks meanwhile mostly wants the same ones
@@ -289,7 +289,7 @@ def _colours(services: Services, project: Project, drawn: _Drawn) -> dict[str, A
     at = _places(stored.rows, drawn.rows)
     is_there = (at >= 0) & (stored.ids[at] == drawn.tasks) if len(stored.ids) else np.zeros(len(drawn.tasks), np.bool_)
     column = _Columns(drawn.tasks, is_there, LabelWords(project))
-    waiting = store.asked(number, project.round)
+    waiting = store.queued(number, project.round)
     controls = store.control_ids(number)
     predicted, uncertainty = _predictions(services, project, waiting, column)
     is_control = np.isin(drawn.tasks, controls)
@@ -301,8 +301,8 @@ def _colours(services: Services, project: Project, drawn: _Drawn) -> dict[str, A
         "uncertainty": np.where(is_control, NONE, uncertainty).tolist(),
         "names": column.names,
         "batch": (np.where(is_there, stored.batches[at], 0) if len(stored.ids) else np.zeros(len(at), int)).tolist(),
-        "asked_names": list(map(str, ASKED)),
-        "asked": column.of({each.task: ASKED.index(each.kind) for each in waiting}).tolist(),
+        "queue_kinds": list(map(str, QUEUED)),
+        "queue": column.of({each.task: QUEUED.index(each.kind) for each in waiting}).tolist(),
         "control": is_control.astype(int).tolist(),
         "gone": np.flatnonzero(~is_there).tolist(),
     }

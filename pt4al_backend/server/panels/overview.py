@@ -215,7 +215,7 @@ class Overviews:
         ]
 
     def _labelling(self, project_id: int, utc_offset: int) -> Labelling:
-        """Counts anew when annotations were taken over, and every minute."""
+        """Counts again when annotations were taken over, and every minute."""
         project, now = self._store.project(project_id), self._clock()
         mark = (project.synced_until, project.full_sync_at, now // 60) if project else None
         with self._lock:

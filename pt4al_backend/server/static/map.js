@@ -43,7 +43,7 @@ function follow(change) {
   refresh();
 }
 
-/** Reads what is coloured anew, and the places where these have changed. */
+/** Reads what is coloured, again, and the places where these have changed. */
 async function refresh() {
   try {
     let colours = await read("map/colours");
@@ -53,7 +53,7 @@ async function refresh() {
       colours = await read("map/colours");
       choose([]);
     }
-    if (colours.version !== places.version) throw new Error("The map was drawn anew just now. Reload the page.");
+    if (colours.version !== places.version) throw new Error("The map has just been drawn again. Reload the page.");
     const gone = new Set(colours.gone);
     const there = places.tasks.map((_, point) => point).filter((point) => !gone.has(point));
     data = { ...colours, images: there.length, there: webgl === false ? sample(there) : there };

@@ -7,7 +7,7 @@ const SYMBOLS = ["circle", "diamond", "square", "triangle-up", "x"];
 const QUIET = "#8f98a3";
 /** Viridis, from dark to light: its brightness tells the same to people with a colour vision deficiency, and no part of it is grey. */
 const RAMP = ["#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725"];
-const ASKED = { query: "Query", person: "Person's choice", reserve: "Reserve", control: "Control pick" };
+const KINDS = { query: "Query", person: "Person's choice", reserve: "Reserve", control: "Control pick" };
 
 /** On white the dark end stands out, on black the light one: that is where the eye should go. */
 const ramp = (dark) => (dark ? RAMP : [...RAMP].reverse());
@@ -41,12 +41,12 @@ function classes(data, values, missing) {
 }
 
 function uncertainty(data, dark) {
-  const { found, rest } = byValue(data, data.uncertainty, String, "not asked");
+  const { found, rest } = byValue(data, data.uncertainty, String, "not scored");
   const points = found.flatMap((group) => group.points);
   const colours = ramp(dark);
   const scale = colours.map((colour, place) => [place / (colours.length - 1), colour]);
   const values = points.map((point) => data.uncertainty[point]);
-  const group = { name: "asked of the model", symbol: "circle", points, values, scale, large: points.length < rest.points.length / 10 };
+  const group = { name: "scored by the model", symbol: "circle", points, values, scale, large: points.length < rest.points.length / 10 };
   return { groups: [rest, group], ramp: { colours, ends: ["sure", "unsure"] } };
 }
 
@@ -62,9 +62,9 @@ function batches(data, dark) {
   return { groups: [rest, ...groups.reverse()] };
 }
 
-function asked(data) {
-  const nameOf = (value) => ASKED[data.asked_names[value]] ?? data.asked_names[value];
-  const { found, rest } = byValue(data, data.asked, nameOf, "not asked now");
+function queue(data) {
+  const nameOf = (value) => KINDS[data.queue_kinds[value]] ?? data.queue_kinds[value];
+  const { found, rest } = byValue(data, data.queue, nameOf, "not in the queue");
   const order = [2, 3, 0, 1]; // drawn last, so on top: what a person chose, and the query
   found.sort((one, other) => order.indexOf(one.value) - order.indexOf(other.value));
   const groups = found.map((group) => ({ ...group, colour: HUES[[1, 4, 0, 2][group.value] ?? 3], symbol: SYMBOLS[group.value % 5], large: true }));
@@ -80,10 +80,10 @@ function control(data) {
 export function colouring(kind, data, dark) {
   const found = {
     label: () => classes(data, data.label, "no label"),
-    predicted: () => classes(data, data.predicted, "not asked"),
+    predicted: () => classes(data, data.predicted, "not scored"),
     uncertainty: () => uncertainty(data, dark),
     batch: () => batches(data, dark),
-    asked: () => asked(data),
+    queue: () => queue(data),
     control: () => control(data),
   }[kind]();
   const size = data.there.length > 20000 ? 3 : data.there.length > 3000 ? 5 : 8;
@@ -102,7 +102,7 @@ export function facts(data, point) {
   if (data.predicted[point] >= 0) said.push(`Model: ${data.names[data.predicted[point]]}`);
   if (data.uncertainty[point] >= 0) said.push(`Uncertainty: ${data.uncertainty[point]} %`);
   if (data.batch[point] > 0) said.push(`Batch ${data.batch[point]}`);
-  if (data.asked[point] >= 0) said.push(ASKED[data.asked_names[data.asked[point]]] ?? "");
-  if (data.control[point] && data.asked[point] < 0) said.push("Was a control pick");
+  if (data.queue[point] >= 0) said.push(KINDS[data.queue_kinds[data.queue[point]]] ?? "");
+  if (data.control[point] && data.queue[point] < 0) said.push("Was a control pick");
   return said;
 }

@@ -43,12 +43,12 @@ def undrawn(store: Store, settings: ServerSettings) -> Store:
 def colours(client: Client) -> dict[int, dict[str, Any]]:
     """The values of each task."""
     tasks, found = client.get(PLACES).json()["tasks"], client.get(COLOURS).json()
-    columns = ("label", "predicted", "uncertainty", "batch", "asked", "control")
+    columns = ("label", "predicted", "uncertainty", "batch", "queue", "control")
     known = {task: {name: found[name][point] for name in columns} for point, task in enumerate(tasks)}
     for values in known.values():
         for name in ("label", "predicted"):
             values[name] = found["names"][values[name]] if values[name] >= 0 else None
-        values["asked"] = found["asked_names"][values["asked"]] if values["asked"] >= 0 else None
+        values["queue"] = found["queue_kinds"][values["queue"]] if values["queue"] >= 0 else None
     return known
 
 
@@ -65,12 +65,12 @@ def test_each_image_has_its_place(client: Client, drawn: Store) -> None:
 
 def test_colours_are_those_of_the_state(client: Client, drawn: Store) -> None:
     found = colours(client)
-    assert found[2] == {"label": class_of(2), "predicted": None, "uncertainty": -1, "batch": 1, "asked": None, "control": 0}
+    assert found[2] == {"label": class_of(2), "predicted": None, "uncertainty": -1, "batch": 1, "queue": None, "control": 0}
     assert (found[1]["label"], found[1]["control"]) == (class_of(1), 1)
-    assert (found[93]["asked"], found[93]["predicted"], found[93]["uncertainty"]) == ("query", class_of(93), 48)
-    assert (found[92]["asked"], found[92]["predicted"], found[92]["uncertainty"]) == ("control", None, -1)
-    assert [task for task, each in found.items() if each["asked"] == "reserve"] == [97, 98, 99]
-    assert found[91]["asked"] is None
+    assert (found[93]["queue"], found[93]["predicted"], found[93]["uncertainty"]) == ("query", class_of(93), 48)
+    assert (found[92]["queue"], found[92]["predicted"], found[92]["uncertainty"]) == ("control", None, -1)
+    assert [task for task, each in found.items() if each["queue"] == "reserve"] == [97, 98, 99]
+    assert found[91]["queue"] is None
     assert (found[120]["label"], found[120]["batch"]) == (None, 2)
 
 
