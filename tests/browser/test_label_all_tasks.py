@@ -75,12 +75,12 @@ def test_label_all_tasks_serves_the_published_query(
             page.get_by_label("Submit current annotation").click()
             if task == order[2]:
                 status.bring_to_front()
-                expect(status.locator("dl.facts")).to_contain_text("3 of 4")
+                expect(status.locator("dl.facts").first).to_contain_text("3 of 4")
                 status.screenshot(path=tmp_path / "4-status.png")
                 page.bring_to_front()
 
         status.bring_to_front()
-        expect(status.locator("dl.facts")).to_contain_text(re.compile(r"Round\s*2"))
-        expect(status.locator("dl.facts")).to_contain_text("0 of 4")
+        expect(status.locator("dl.facts").first).to_contain_text(re.compile(r"Round\s*2"))
+        expect(status.locator("dl.facts").first).to_contain_text("0 of 4")
         status.screenshot(path=tmp_path / "5-next-round.png")
         assert published(client, project) != order

@@ -6,6 +6,7 @@ import pytest
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.actions import Actions
+from pt4al_backend.query.control_picks import held_back
 from tests.support.loop import SECONDS, Loop
 from tests.support.servers import LabelStudioServer, wait_until
 from tests.support.web_client import RecordingQueue
@@ -34,8 +35,14 @@ def act(loop: Loop) -> Actions:
 
 
 def not_picked(loop: Loop, count: int) -> list[int]:
-    """Tasks that come last in the project and that the open round has not picked."""
-    return [task for task in sorted(loop.numbers, reverse=True) if task not in loop.order()][:count]
+    """Tasks that the open round has not picked and that no later one measures with, the last of the project first."""
+    rounds = loop.rounds()
+    pool = rounds.pool()
+    held = held_back(pool.ids[pool.unknown], rounds.schedule(), loop.project.round, seed=0)
+    free = loop.numbers.keys() - set(loop.order()) - set(held.tolist())
+    found = sorted(free, reverse=True)[:count]
+    assert len(found) == count
+    return found
 
 
 def answer_the_query(loop: Loop) -> None:
