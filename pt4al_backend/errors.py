@@ -2,6 +2,7 @@
 
     PT4ALError
     ├── ConfigError              a setting or an extra parameter
+    │   ├── SettingsRefused      those of the form, by name; in engine/extra_params
     │   └── StateAway            the state cannot be opened now; in state/opening
     ├── LabelStudioError         Label Studio answered with an error
     │   ├── AuthError            it refused the token
@@ -19,6 +20,7 @@
     ├── ProjectBusy              a worker is at the project
     ├── NotNow                   what was requested does not fit where the project stands
     ├── NoFrame                  no image of the task is stored
+    ├── Superseded               the project was forgotten while something was computed; in engine/subject
     ├── BodyTooLong              a request's body is longer than the settings allow; in server/protocol, with the next two
     ├── BodyTooSlow              it did not arrive in time
     ├── ClientLeft               the client left before its body was complete
