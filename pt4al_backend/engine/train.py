@@ -357,7 +357,7 @@ def _train(ctx: Context, training: RoundTraining) -> tuple[StoredOutput, ClosedR
 
 def _keep_open(ctx: Context, error: TrainingImpossible) -> None:
     """Withdraws the request to close a round early: it goes on, so that people can mend what the training lacked."""
-    again = f"Round {ctx.project.round} was not closed and goes on. Once that is mended, close it again."
+    again = f"Round {ctx.project.round} was not closed and goes on. Once that is put right, close it again."
     ctx.store.change(ctx.project, round_to_close=0)
     ctx.notice("close", f"{error} {again}")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, Field, Strict, ValidationError, WithJsonSchema, field_validator
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.errors import BadRequest
+from pt4al_backend.errors import BadRequest, UnknownProject
 
 START_TRAINING = "START_TRAINING"
 
@@ -49,6 +49,18 @@ def project_number(reference: object) -> int:
     if isinstance(head, int) and not isinstance(head, bool) and 0 < head <= LARGEST_ID:
         return head
     raise BadRequest(f"{str(reference)[:40]!r} is not a project's id.", 'Send its number, or "number.created".')
+
+
+def addressed_project(reference: str) -> int:
+    """The id of the project that an address of ours names.
+
+    Raises:
+        UnknownProject: it is no project's id at all.
+    """
+    try:
+        return project_number(reference)
+    except BadRequest:
+        raise UnknownProject(reference) from None
 
 
 def _named_number(reference: object) -> int:

@@ -9,12 +9,12 @@ from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from pt4al_backend.engine.work_queue import WorkQueue
-from pt4al_backend.errors import BadRequest, UnknownProject
+from pt4al_backend.errors import UnknownProject
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics
 from pt4al_backend.server.places import Places
-from pt4al_backend.server.requests import project_number
+from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -45,10 +45,7 @@ class Services:
         Raises:
             UnknownProject: it never connected, or is no project's id at all.
         """
-        try:
-            number = project_number(reference)
-        except BadRequest:
-            raise UnknownProject(reference) from None
+        number = addressed_project(reference)
         found = self.store.project(number)
         if found is None:
             raise UnknownProject(number)

@@ -9,19 +9,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-from pydantic import BaseModel, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
-from pt4al_backend.errors import BadRequest, ConfigError, LabelConfigUnsupported, UnknownProject
+from pt4al_backend.errors import ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task
-from pt4al_backend.server.requests import project_number
+from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.state.copies import MEMBERS_SHOWN
 from pt4al_backend.state.rounds import PastRound
 from pt4al_backend.state.schema import Project
@@ -42,8 +42,10 @@ WATCHED = tuple(
 FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
-class RoundStatus(BaseModel):
-    """One round, and the model that its labels trained."""
+class RoundFacts(BaseModel):
+    """One round."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     number: int
     state: str = Field(description="starting, open or closed")
@@ -51,6 +53,11 @@ class RoundStatus(BaseModel):
     opened_at: float
     closed_at: float | None
     labels: int = Field(description="labels that trained its model")
+
+
+class RoundStatus(RoundFacts):
+    """One round, and the model that its labels trained."""
+
     control: Control
     seconds: dict[str, float]
 
@@ -218,10 +225,7 @@ class Statuses:
         Raises:
             UnknownProject: it never connected, or is no project's id at all.
         """
-        try:
-            number = project_number(reference)
-        except BadRequest:
-            raise UnknownProject(reference) from None
+        number = addressed_project(reference)
         status = self.of(number)
         if status is None:
             raise UnknownProject(number)
@@ -389,12 +393,7 @@ def _metric(project: Project) -> str:
 
 def _round(each: PastRound, metric: str) -> RoundStatus:
     return RoundStatus(
-        number=each.number,
-        state=each.state,
-        batch=each.batch,
-        opened_at=each.opened_at,
-        closed_at=each.closed_at,
-        labels=each.labels,
+        **dict(RoundFacts.model_validate(each)),
         control=each.control if each.control.metric else Control(metric=metric),
         seconds={name: float(value) for name, value in each.seconds.items() if isinstance(value, int | float)},
     )

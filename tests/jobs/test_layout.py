@@ -1,4 +1,4 @@
-"""The map's layout: which images it has, when later ones join it, and when it is made anew."""
+"""The map's layout: which images it has, when later ones join it, and when it is made again."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_images_of_deleted_tasks_leave_and_nothing_moves(pool: Described, first:
     assert np.array_equal(found.layout.positions, first.layout.positions[5:])
 
 
-def test_layout_is_made_anew_when_the_pool_has_grown_by_more_than_a_fifth(pool: Described, first: LaidOut) -> None:
+def test_layout_is_made_again_when_the_pool_has_grown_by_more_than_a_fifth(pool: Described, first: LaidOut) -> None:
     pool.describe(POOL, 2 * POOL)
     at_most = joined(pool, np.arange(POOL + POOL // 5))
     assert at_most.manifest["laid_out"] == POOL
@@ -72,13 +72,13 @@ def test_layout_is_made_anew_when_the_pool_has_grown_by_more_than_a_fifth(pool: 
     assert not np.array_equal(one_more.layout.positions[:POOL], first.layout.positions)
 
 
-def test_layout_is_made_anew_with_other_weights(pool: Described, first: LaidOut) -> None:
+def test_layout_is_made_again_with_other_weights(pool: Described, first: LaidOut) -> None:
     pool.digest = "b" * 64
     pool.describe(0, POOL + 1)
     assert joined(pool, np.arange(POOL + 1)).manifest["laid_out"] == POOL + 1
 
 
-def test_damaged_layout_is_made_anew(pool: Described, first: LaidOut) -> None:
+def test_damaged_layout_is_made_again(pool: Described, first: LaidOut) -> None:
     (pool.folder / "layout-1" / "result" / "layout.npz").write_bytes(b"spoilt")
     with pytest.raises(StoreCorrupt):
         LaidOut.load(pool.folder / "layout-1" / "result")

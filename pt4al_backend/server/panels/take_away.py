@@ -19,6 +19,7 @@ from pt4al_backend.server.onnx_export import onnx_of
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
+from pt4al_backend.server.status import RoundFacts
 from pt4al_backend.server.tables import Format
 from pt4al_backend.state.schema import Project
 
@@ -31,15 +32,9 @@ ABOUT = {
 }
 
 
-class PastRound(BaseModel):
+class PastRound(RoundFacts):
     """One round, and the model that its labels trained."""
 
-    number: int
-    state: str = Field(description="starting, open or closed")
-    batch: int = Field(description="PT4AL's batch that it queries; 0 before the ranking")
-    opened_at: float
-    closed_at: float | None
-    labels: int = Field(description="labels that trained its model")
     control: Control = Field(description="its model on the control picks, class by class where the measure has classes")
     seconds: dict[str, JsonValue]
 
@@ -124,17 +119,5 @@ def _history(services: Services, project: Project) -> History:
         encoder=project.encoder,
         pretext=project.quality,
         settings=status.settings,
-        rounds=[
-            PastRound(
-                number=each.number,
-                state=each.state,
-                batch=each.batch,
-                opened_at=each.opened_at,
-                closed_at=each.closed_at,
-                labels=each.labels,
-                control=each.control,
-                seconds=each.seconds,
-            )
-            for each in services.store.rounds(project.id)
-        ],
+        rounds=[PastRound.model_validate(each) for each in services.store.rounds(project.id)],
     )
