@@ -158,10 +158,10 @@ class ProjectSettings(BaseModel):
         None,
         max_length=200,
         pattern=r"^(tu-)?[A-Za-z0-9_.]+$",
-        description="A pretrained network by its name in timm. Classification, empty or `auto`: one whose weights are there; "
-        "`resnet18`, or if there is none: a ResNet-18 that is trained from the pretext learner's weights. Segmentation, empty: "
-        "`resnet101` on a GPU and `resnet18` on a CPU; these, `resnet34`, `resnet50` and `mobilenet_v2` are torchvision's there, "
-        "and `tu-resnet18` is timm's.",
+        description="A pretrained network by its name in timm. Empty or `auto`: one whose weights are there. If there is none: "
+        "a ResNet-18 that is trained from the pretext learner's weights, also by `resnet18`; in segmentation on a GPU "
+        "`resnet101`. In segmentation these, `resnet34`, `resnet50` and `mobilenet_v2` are torchvision's, and `tu-resnet18` is "
+        "timm's.",
     )
     tuning: Annotated[Literal["auto", "head", "full"], Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = (
         Field(

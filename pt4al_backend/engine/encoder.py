@@ -41,7 +41,7 @@ def _chosen(ctx: Context) -> tuple[str, str]:
     if not problem:
         return first, ""
     return NO_ENCODER, (
-        f"There are no weights of a pretrained encoder ({problem}), so a small network learns from these images alone. "
+        f"There are no weights of a pretrained encoder ({problem}), so the network learns from these images alone. "
         f"Photos need far fewer labels with one: run `pt4al weights fetch {first} --to DIR` where there is a network, name that "
         f"folder with PT4AL_WEIGHTS_DIR, and set encoder to {first} in the extra params."
     )
@@ -49,7 +49,7 @@ def _chosen(ctx: Context) -> tuple[str, str]:
 
 def _known(learner: Path) -> str:
     try:
-        return ProjectSettings.stored(artefacts.manifest(learner)["settings"]).frozen_encoder or NO_ENCODER
+        return ProjectSettings.stored(artefacts.manifest(learner)["settings"]).pretrained_encoder or NO_ENCODER
     except StoreCorrupt:
         return NO_ENCODER
 

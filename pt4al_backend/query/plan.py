@@ -142,12 +142,11 @@ def on_features(settings: ProjectSettings, task: str) -> bool:
 def for_task(settings: ProjectSettings, task: str, chosen: str = "") -> ProjectSettings:
     """The settings as a main task reads them, with the encoder ``chosen`` for the project, "" for none yet, if they name none.
 
-    A segmenter gets no other encoder by itself, and is queried as a network that is trained, on a frozen encoder too.
+    A segmenter is queried as a network that is trained, on a frozen encoder too.
     """
-    if task != TaskName.SEGMENTATION:
-        is_open = settings.encoder is None and chosen not in ("", NO_ENCODER)
-        return settings.model_copy(update={"encoder": chosen}) if is_open else settings
-    if not settings.frozen_encoder:
+    if settings.encoder is None and chosen not in ("", NO_ENCODER):
+        settings = settings.model_copy(update={"encoder": chosen})
+    if task != TaskName.SEGMENTATION or not settings.frozen_encoder:
         return settings
     if settings.tuning == "auto":
         return settings.model_copy(update={"tuning": "full"})
@@ -157,8 +156,10 @@ def for_task(settings: ProjectSettings, task: str, chosen: str = "") -> ProjectS
 
 def leaves_encoder_open(settings: ProjectSettings, task: str) -> bool:
     """Whether a pretrained encoder is to be chosen for a project that has none yet: nothing asks for a small network."""
-    if settings.encoder is not None or task == TaskName.SEGMENTATION:
+    if settings.encoder is not None:
         return False
+    if task == TaskName.SEGMENTATION:  # whatever is set, a segmenter trains a network: it only matters what it starts from
+        return settings.init == "auto"
     companion = strategy_of(settings, settings.batches or settings.rounds).companion
     suits_head = not _of_trained_networks(settings) and settings.pretext in (None, "rotation") and not companion
     return settings.tuning == "full" or suits_head

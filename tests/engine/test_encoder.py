@@ -20,6 +20,8 @@ from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
 
+BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="mask" toName="image">
+  <Label value="car"/><Label value="road"/></BrushLabels></View>"""
 TASKS = 12
 FIRST, SECOND, _ = AUTO_ENCODERS[False]
 
@@ -43,13 +45,13 @@ class Site:
         """Weights of an encoder, as far as a look finds them."""
         (self.weights / f"{encoder}.safetensors").touch()
 
-    def look(self, params: dict[str, Any] | None = None, **settings: Any) -> Project:
+    def look(self, params: dict[str, Any] | None = None, config: str = CONFIG, **settings: Any) -> Project:
         """One look at a project that came new, or goes on; what it is then."""
         if self.store.project(1) is None:
-            self.studio.projects[1] = new = StubProject(CONFIG, CONTROL, TASKS)
+            self.studio.projects[1] = new = StubProject(config, CONTROL, TASKS)
             for task in range(1, TASKS + 1):
                 new.put(task, f"/data/upload/1/{task}.png")
-            self.store.connect(1, label_config=CONFIG, setup_at=time.time() + 86_400, params=params or {})
+            self.store.connect(1, label_config=config, setup_at=time.time() + 86_400, params=params or {})
         Worker(self.settings(**settings), self.store, self).handle_request(1)
         project = self.store.project(1)
         assert project is not None
@@ -127,6 +129,21 @@ def test_encoder_that_is_to_be_trained_is_chosen_as_well(site: Site) -> None:
     site.put(FIRST)
     assert site.look({"tuning": "full", "epochs": 3}).encoder == FIRST
     assert [(job.settings.pretrained_encoder, job.settings.frozen_encoder) for job in site.jobs] == [(FIRST, "")]
+
+
+def test_segmenter_trains_the_encoder_whose_weights_are_there(site: Site) -> None:
+    site.put(FIRST)
+    assert site.look({"epochs": 3}, BRUSH).encoder == FIRST
+    settings = [job.settings for job in site.jobs]
+    assert [(each.pretrained_encoder, each.tuning, each.epochs) for each in settings] == [(FIRST, "full", 3)]
+    assert settings[0].rules() == ("stratified", "margin", None)
+
+
+@pytest.mark.parametrize("params", [{"encoder": "resnet34"}, {"init": "fresh"}, {"preset": "paper"}])
+def test_segmenter_keeps_the_network_that_its_settings_ask_for(site: Site, params: dict[str, Any]) -> None:
+    site.put(FIRST)
+    assert site.look(params, BRUSH).encoder == ""
+    assert [job.settings.pretrained_encoder for job in site.jobs] == [""]
 
 
 def test_chosen_encoder_stays_and_settings_without_effect_are_said(site: Site) -> None:

@@ -326,22 +326,31 @@ def test_command_prints_a_line_for_each_check_and_fails_if_one_does(
     assert any(line.startswith("FAIL") and "pt4al worker" in line for line in failed.output.splitlines())
 
 
-@pytest.mark.parametrize(("encoder", "wanted"), [("", ["resnet18"]), ("resnet50", ["resnet18", "resnet50"])])
-def test_weights_that_cannot_be_downloaded_are_named(
-    world: World, monkeypatch: pytest.MonkeyPatch, encoder: str, wanted: list[str]
+@pytest.mark.parametrize(
+    ("config", "params", "wanted"),
+    [
+        (BRUSH, {}, "resnet18"),
+        (BRUSH, {"encoder": "resnet50"}, "resnet50"),
+        (CONFIG, {"width": 64}, "resnet18"),
+        (CONFIG, {}, ""),
+        (CONFIG, {"width": 64, "init": "fresh"}, ""),
+        (BRUSH, {"encoder": ENCODER}, ""),
+    ],
+    ids=["segmenter", "named", "wide classifier", "small classifier", "fresh weights", "pretrained encoder"],
+)
+def test_torchvision_weights_that_cannot_be_downloaded_are_named_if_a_project_wants_them(
+    world: World, monkeypatch: pytest.MonkeyPatch, config: str, params: dict[str, Any], wanted: str
 ) -> None:
-    if encoder:
-        monkeypatch.setenv("PT4AL_ENCODER", encoder)
     monkeypatch.setattr(imagenet, "is_cached", lambda _: False)
-    monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
+    monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in ("resnet18", "resnet50")})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
+    world.store.connect(7, params=params, label_config=config)
     shown = faults(world.findings(), "ImageNet weights")
-    assert f"for segmentation ({wanted[-1]})" in shown
-    assert all(f"/{name}-01234567.pth" in shown for name in wanted)
+    assert (f"/{wanted}-01234567.pth" in shown) if wanted else not shown
 
 
 def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = ["resnet18", "resnet34", "mobilenet_v2"]
+    wanted = ["resnet34", "mobilenet_v2"]
     monkeypatch.setattr(imagenet, "is_cached", lambda _: False)
     monkeypatch.setattr(imagenet, "URLS", {name: f"{world.url}/{name}-01234567.pth" for name in wanted})
     world.settings = world.settings.model_copy(update={"pretrained": "auto", "device": "cpu"})
@@ -349,7 +358,6 @@ def test_weights_are_those_that_the_projects_want(world: World, monkeypatch: pyt
     world.store.connect(8, params={"encoder": "mobilenet_v2"}, label_config=BRUSH)
     world.store.connect(9, params={"encoder": "resnet101"}, label_config=CONFIG)  # a classification has no encoder
     shown = faults(world.findings(), "ImageNet weights")
-    assert "for segmentation (mobilenet_v2 and resnet34)" in shown
     assert all(f"/{name}-01234567.pth" in shown for name in wanted)
     assert "mobilenet_v2" not in faults(world.findings(7), "ImageNet weights")
 

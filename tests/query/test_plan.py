@@ -223,7 +223,8 @@ def test_encoder_that_was_chosen_is_used_where_the_settings_name_none() -> None:
     chosen = "tf_efficientnet_lite0.in1k"
     assert for_task(ProjectSettings(), "classification", chosen).encoder == chosen
     assert for_task(ProjectSettings(encoder="resnet18"), "classification", chosen).encoder == "resnet18"
-    assert for_task(ProjectSettings(), "segmentation", chosen).encoder is None
+    of_segmenter = for_task(ProjectSettings(), "segmentation", chosen)
+    assert (of_segmenter.encoder, of_segmenter.tuning) == (chosen, "full")
     assert for_task(ProjectSettings(), "classification", "none").encoder is None
 
 

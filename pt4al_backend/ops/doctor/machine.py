@@ -3,21 +3,25 @@
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import suppress
 
 import requests
 
-from pt4al_backend.config import project_settings
+from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.config.catalog import AUTO_ENCODERS, TaskName
 from pt4al_backend.config.exposure import REMEDY, exposed
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import PT4ALError
+from pt4al_backend.learn.weights.places import first_there
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
-from pt4al_backend.state.schema import Project
+from pt4al_backend.query import plan
 from pt4al_backend.state.store import Store
 
+RESNET18_WIDTH = 64  # channels of the first stage of torchvision's
 WORKER_SECONDS = 5.0  # that a worker gets to take a request
 LITTLE_BYTES, LEAST_BYTES = 5_000_000_000, 500_000_000  # free disk: worth a warning, too little
 
@@ -127,47 +131,44 @@ def device(server: ServerContext) -> str:
 
 
 def weights(server: ServerContext) -> str:
-    """The weights that the projects want are here or can be downloaded."""
+    """The weights that the projects want of torchvision are here or can be downloaded."""
     from pt4al_backend.learn import devices
     from pt4al_backend.learn.weights import imagenet
 
     if server.settings.pretrained == "off":
         return "switched off (PT4AL_PRETRAINED=off)"
     on_gpu = devices.choose(server.settings.device).type == "cuda"
-    encoders = _encoders(filter(None, server.projects.values()), "resnet101" if on_gpu else "resnet18")
-    use = (
-        f"Used for segmentation ({' and '.join(encoders)}), "
-        "and for classification of images above 64 pixels at width 64, the default on a GPU (resnet18)."
-    )
-    missing = [name for name in dict.fromkeys(("resnet18", *encoders)) if not imagenet.is_cached(name)]
-    folder = imagenet.path("resnet18").parent
+    wanted = sorted({_torchvision_network(*each, server.settings, on_gpu=on_gpu) for each in _settings_of(server)} - {""})
+    if not wanted:
+        return "not used: no project trains a network of torchvision's from them"
+    missing = [name for name in wanted if not imagenet.is_cached(name)]
+    folder = imagenet.path(wanted[0]).parent
     if not missing:
-        return f"in {folder}. {use}"
+        return f"{' and '.join(wanted)} in {folder}"
     try:
         if all(requests.head(imagenet.URLS[each], timeout=ANSWER_SECONDS, allow_redirects=True).ok for each in missing):
-            return f"{' and '.join(missing)}: downloaded when first needed. {use}"
+            return f"{' and '.join(missing)}: downloaded when first needed"
     except requests.RequestException:
         pass
     addresses = " and ".join(imagenet.URLS[each] for each in missing)
     remedy = f"Put {addresses} into {folder}, or set PT4AL_PRETRAINED=off to do without them."
-    text = f"{' and '.join(missing)}: not here, and cannot be downloaded, so trainings start without them. {use}"
-    raise CheckWarns(text, remedy)
+    raise CheckWarns(f"{' and '.join(missing)}: not here, and cannot be downloaded, so trainings start without them.", remedy)
 
 
-def _encoders(projects: Iterable[Project], default: str) -> list[str]:
-    """Encoders that the segmentation projects want; without such a project, what the environment sets."""
-    wanted = []
-    for project in projects:
-        try:
-            if in_force(project).task == "segmentation":
-                options = project_settings(project.params)
-                wanted.append(None if options.pretrained_encoder else options.encoder)
-        except PT4ALError:
-            continue  # the project's own checks report it
-    if not wanted:
-        try:
-            general = project_settings()
-            wanted = [None if general.pretrained_encoder else general.encoder]
-        except PT4ALError:
-            wanted = [None]  # reported with the settings
-    return sorted({encoder or default for encoder in wanted})
+def _settings_of(server: ServerContext) -> Iterator[tuple[ProjectSettings, str]]:
+    """The settings and the main task of each project that can be read; its own checks report one that cannot."""
+    for project in filter(None, server.projects.values()):
+        with suppress(PT4ALError):
+            task = in_force(project).task
+            yield plan.for_task(project_settings(project.params), task, project.encoder), task
+
+
+def _torchvision_network(options: ProjectSettings, task: str, settings: ServerSettings, *, on_gpu: bool) -> str:
+    """The network of torchvision's that a project trains from ImageNet's weights, "" for none."""
+    if options.pretrained_encoder or options.init == "fresh":
+        return ""
+    if plan.leaves_encoder_open(options, task) and first_there(AUTO_ENCODERS[settings.has_gpu], settings.weights_dir):
+        return ""
+    if task == TaskName.SEGMENTATION:
+        return options.encoder or ("resnet101" if on_gpu else "resnet18")
+    return "resnet18" if (options.width or (64 if on_gpu else 16)) == RESNET18_WIDTH else ""
