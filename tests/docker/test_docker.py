@@ -118,6 +118,23 @@ def test_gpu_overlay_changes_the_worker_alone(compose: dict[str, Any]) -> None:
     assert overlay["services"]["pt4al-worker"]["environment"] == {"PT4AL_DEVICE": "cuda"}
 
 
+def test_workers_are_as_many_as_the_template_says(compose: dict[str, Any]) -> None:
+    """Several share one state and one queue, which SQLite cannot be."""
+    worker = compose["services"]["pt4al-worker"]
+    assert substituted(worker["deploy"]["replicas"], {"WORKERS": "3"}) == "3"
+    assert substituted(worker["deploy"]["replicas"], {}) == template()["WORKERS"] == "1"
+    assert "container_name" not in worker
+    assert "ports" not in worker
+
+
+def test_overlay_for_two_gpus_gives_each_worker_its_own() -> None:
+    services = yaml.safe_load((DOCKER / "compose.gpus.yaml").read_text())["services"]
+    given = {name: each["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for name, each in services.items()}
+    assert given == {"pt4al-worker": ["0"], "pt4al-worker-1": ["1"]}
+    assert services["pt4al-worker-1"]["extends"] == {"file": "compose.yaml", "service": "pt4al-worker"}
+    assert all(each["environment"] == {"PT4AL_DEVICE": "cuda"} for each in services.values())
+
+
 def test_image_installs_the_extras_of_compose(dockerfile: str) -> None:
     (command,) = re.findall(r'^RUN (python -c ".*") > /requirements.txt$', dockerfile, re.MULTILINE)
     command = command.replace("/pyproject.toml", str(REPOSITORY / "pyproject.toml")).replace("python", sys.executable, 1)
