@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from threading import Condition, Thread
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import mapping, quality
+from pt4al_backend.engine import mapping, nearest, quality
 from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.state.lease import locked
@@ -27,7 +27,7 @@ RETRY_SECONDS = 600.0
 Insight = Callable[[Subject], None]
 
 #: All of them, the quick ones first.
-INSIGHTS: tuple[Insight, ...] = (quality.refresh, mapping.refresh)
+INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, mapping.refresh)
 
 
 class Insights:

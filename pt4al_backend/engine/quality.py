@@ -40,11 +40,6 @@ MOST_PRODUCTS = 2 * 10**9
 #: Images that the standard of features is taken from.
 MOST_STANDARD = 4_000
 
-NO_FEATURES = (
-    "This project trains a network, so its images have no features that stay the same from round to round. With a pretrained "
-    "encoder they have: see encoder in the settings."
-)
-NOT_YET = "The features of the images are not computed yet: they are with the ranking and the first training."
 FEW_LABELS = "There are too few labels yet: it takes two of each of two classes."
 NO_CLASSES = "A mask has a class for every pixel, so it is no label of the whole image that could be compared."
 NO_MODEL = "There is no model yet that control picks were answered by."
@@ -142,7 +137,7 @@ def _judged(subject: Subject, names: _Names, split: LabelSplit, features: PoolFe
     if names.is_mask:
         return Judged(), NO_CLASSES
     if features is None:
-        return Judged(), _why_without(subject)
+        return Judged(), subject.why_without_features
     labels = {**split.train, **split.control}
     ids = np.array(sorted(labels), np.int64)
     ids = ids[np.isin(ids, features.ids)]
@@ -172,10 +167,6 @@ def _judged(subject: Subject, names: _Names, split: LabelSplit, features: PoolFe
     return Judged(ids[order], numbers, answers, judged.confidence[order], judged.self_confidence[order]), ""
 
 
-def _why_without(subject: Subject) -> str:
-    return NOT_YET if subject.options.frozen_encoder else NO_FEATURES
-
-
 def _learner(subject: Subject, space: ImageLabels, features: PoolFeatures) -> Learn:
     """What learns labels: the head that rounds train, as sure as the newest model, or votes where a head would take hours."""
     some = np.unique(np.linspace(0, len(features) - 1, min(len(features), MOST_STANDARD)).astype(np.int64))
@@ -201,7 +192,7 @@ def _grouped(subject: Subject, features: PoolFeatures | None) -> tuple[Grouped, 
     cosine = np.zeros(len(tasks))
     _, place, copies = np.unique(tasks.origins, return_inverse=True, return_counts=True)
     cosine[copies[place] > 1] = 1.0
-    compared, why = 0, _why_without(subject)
+    compared, why = 0, subject.why_without_features
     if features is not None:
         first = np.flatnonzero(np.isin(features.ids, tasks.ids[tasks.distinct]))
         compared, why = len(first), ""

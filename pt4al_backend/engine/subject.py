@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
+from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.labels import LabelSplit, split_labels
@@ -28,6 +29,14 @@ from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
+
+#: Why a project's images have no features, or none yet.
+NO_FEATURES = (
+    "This project trains a network, so its images have no features that stay the same from round to round. With a pretrained "
+    "encoder they have: see encoder in the settings."
+)
+NO_VECTORS = "A segmentation project keeps no feature vectors of whole images."
+NOT_YET = "The features of the images are not computed yet: they are with the ranking and the first training."
 
 
 class Superseded(PT4ALError):
@@ -98,9 +107,16 @@ class Subject:
         if found is None or found.next_row < self.project.next_row:
             raise Superseded
 
+    @property
+    def why_without_features(self) -> str:
+        """What people read where ``features`` has none."""
+        if self.reader.task == TaskName.SEGMENTATION:
+            return NO_VECTORS
+        return NOT_YET if self.options.frozen_encoder else NO_FEATURES
+
     @contextmanager
-    def features(self) -> Iterator["PoolFeatures | None"]:
-        """The features of the pool's images; None where the project has none, as one that trains a network."""
+    def features(self, ids: Ids | None = None) -> Iterator["PoolFeatures | None"]:
+        """The features of the pool's images, or of those of some tasks; None where it has none, as where a network is trained."""
         if not self.project.stored_shape or not plan.on_features(self.options, self.reader.task):
             yield None
             return
@@ -109,7 +125,8 @@ class Subject:
         if encoder is None:
             yield None
             return
-        tasks = self.tasks.where((self.tasks.rows >= 0) & ~self.tasks.aside)
+        wanted = (self.tasks.rows >= 0) & ~self.tasks.aside
+        tasks = self.tasks.where(wanted if ids is None else wanted & np.isin(self.tasks.ids, ids))
         file: FeatureFile | None = None
         with ExitStack() as files:
             with suppress(FileNotFoundError):  # not made yet, or the project was forgotten a moment ago

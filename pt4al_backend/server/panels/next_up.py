@@ -1,6 +1,7 @@
 """Next in the queue: the open round's picks in the order served, each with a picture, its reason, and the model's answer."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -8,11 +9,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from pt4al_backend.engine.nearest import Nearest
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.words import LabelWords, task_address
+from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.queue import QueuedTask, QueueFilter
 from pt4al_backend.state.schema import AnswerKind, Project
 
@@ -25,6 +28,17 @@ REASONS = {
     PickKind.CONTROL: "Control pick",
     PickKind.RESERVE: "Reserve",
 }
+
+PENDING = "The nearest labelled images are looked for in the background, once a round is open."
+
+
+class Neighbour(BaseModel):
+    """The labelled image that is most like another one."""
+
+    task: int
+    label: str
+    similarity: float = Field(description="cosine of their features, less the pool's mean")
+    address: str | None = Field(description="where Label Studio shows it; null if its address is not known")
 
 
 class NextTask(BaseModel):
@@ -40,6 +54,7 @@ class NextTask(BaseModel):
     has_picture: bool = Field(description="whether its image is stored")
     is_aside: bool = Field(description="whether its image cannot be used")
     address: str | None = Field(description="where Label Studio shows it; null if its address is not known")
+    neighbour: Neighbour | None = Field(description="the labelled image most like it; null if not known, and for control picks")
 
 
 class ClassCount(BaseModel):
@@ -60,6 +75,7 @@ class NextUp(BaseModel):
     batches: dict[int, int] = Field(description="picks of the round by batch")
     classes: list[ClassCount] = Field(description="picks of the round by the model's answer; empty for masks")
     tasks: list[NextTask]
+    without_neighbours: str = Field(description="why no neighbours are shown; empty if they are")
 
 
 router = APIRouter(tags=["Pages"])
@@ -102,6 +118,7 @@ def _read(services: Services, project: Project, page: int, wanted: QueueFilter) 
             classes[predicted] += count
     total = sum(count for each, count in counts.items() if wanted.admits(each))
     part = services.store.queue_part(project.id, project.round, wanted, (page - 1) * PER_PAGE, PER_PAGE)
+    neighbours, without = _neighbours(services, project, words, part)
     return NextUp(
         round=project.round,
         total=total,
@@ -109,11 +126,30 @@ def _read(services: Services, project: Project, page: int, wanted: QueueFilter) 
         pages=max(1, -(-total // PER_PAGE)),
         batches=dict(sorted(batches.items())),
         classes=[ClassCount(value=text, name=words.of(text) or "", tasks=count) for text, count in classes.most_common()],
-        tasks=[_task(each, words, project) for each in part],
+        tasks=[_task(each, words, project, neighbours.get(each.task)) for each in part],
+        without_neighbours=without,
     )
 
 
-def _task(each: QueuedTask, words: LabelWords, project: Project) -> NextTask:
+def _neighbours(
+    services: Services, project: Project, words: LabelWords, part: Sequence[QueuedTask]
+) -> tuple[dict[int, Neighbour], str]:
+    """The neighbours of a part of the queue, by task, with the labels that they have now; or why there are none."""
+    known = Nearest.load(project_dir(services.backend.settings, project.id))
+    if known is None:
+        return {}, PENDING
+    near = known.of([each.task for each in part if each.kind != PickKind.CONTROL])
+    answers = services.store.answers(project.id, list({task for task, _ in near.values()}))
+    found = {}
+    for asked, (task, cosine) in near.items():
+        label = words.of(answers[task].label) if task in answers else None  # it may have been withdrawn since
+        if label is not None:
+            address = task_address(project, task)
+            found[asked] = Neighbour(task=task, label=label, similarity=cosine, address=address)
+    return found, known.facts.missing
+
+
+def _task(each: QueuedTask, words: LabelWords, project: Project, neighbour: Neighbour | None) -> NextTask:
     return NextTask(
         task=each.task,
         kind=each.kind,
@@ -125,4 +161,5 @@ def _task(each: QueuedTask, words: LabelWords, project: Project) -> NextTask:
         has_picture=each.has_frame,
         is_aside=each.is_aside,
         address=task_address(project, each.task),
+        neighbour=neighbour,
     )

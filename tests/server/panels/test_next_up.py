@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import nearest
+from pt4al_backend.engine.insights import Insights
 from pt4al_backend.label_sets import to_text
 from pt4al_backend.server.panels.next_up import PER_PAGE
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
@@ -12,6 +14,7 @@ from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT, fill
 from tests.support.images import class_of
+from tests.support.judged import fill_judged
 from tests.support.web_client import Client
 
 ADDRESS = f"/api/projects/{PROJECT}/next"
@@ -48,6 +51,36 @@ def test_model_s_answer_is_shown_but_not_of_control_picks(client: Client, shown:
     assert (query["predicted"], query["confidence"]) == (class_of(93), 0.52)
     assert {(each["predicted"], each["confidence"]) for each in found["tasks"][:2]} == {(None, None)}
     assert sum(each["tasks"] for each in found["classes"]) == 7
+
+
+def test_nearest_labelled_neighbour_is_shown_with_the_label_it_has_now_but_not_of_control_picks(
+    client: Client, store: Store, settings: ServerSettings
+) -> None:
+    fill_judged(store, settings)
+    Insights(settings, store, [nearest.refresh]).refresh(PROJECT)
+    found = client.get(ADDRESS).json()
+    assert found["without_neighbours"] == ""
+    tasks = {each["task"]: each["neighbour"] for each in found["tasks"]}
+    assert [task for task, neighbour in tasks.items() if neighbour is None] == [91, 92]  # the control picks
+    first = tasks[93]
+    assert first["label"] == class_of(first["task"])
+    assert first["similarity"] > 0
+    assert first["address"] == f"http://label-studio.example:8080/projects/{PROJECT}/data?task={first['task']}"
+    text = client.page(PAGE).text
+    assert f'href="{first["address"]}"' in text
+    assert f'src="/api/projects/{PROJECT}/tasks/{first["task"]}/thumbnail"' in text
+    store.put_answers(PROJECT, {first["task"]: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
+    assert client.get(ADDRESS).json()["tasks"][2]["neighbour"]["label"] == HOSTILE
+    assert HOSTILE not in client.page(PAGE).text
+    store.put_answers(PROJECT, {first["task"]: StoredAnswer(AnswerKind.SKIP)})
+    assert client.get(ADDRESS).json()["tasks"][2]["neighbour"] is None
+
+
+def test_queue_says_why_no_neighbours_are_shown(client: Client, shown: Store, settings: ServerSettings) -> None:
+    assert "in the background" in client.get(ADDRESS).json()["without_neighbours"]
+    Insights(settings, shown, [nearest.refresh]).refresh(PROJECT)
+    assert "pretrained encoder" in client.get(ADDRESS).json()["without_neighbours"]
+    assert "No nearest labelled neighbours are shown." in client.page(PAGE).text
 
 
 def test_queue_is_filtered_by_batch_and_class(client: Client, shown: Store) -> None:
