@@ -17,7 +17,7 @@ from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.frozen.features import Features
 from pt4al_backend.learn.frozen.heads import Standard
-from pt4al_backend.learn.networks import TimmEncoder, TimmForm
+from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, TimmEncoder, TimmForm
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.progress import Report, silent
 
@@ -71,6 +71,6 @@ def _features(truth: Truth, options: ProjectSettings, device: str, frames: Frame
 @lru_cache(maxsize=1)
 def _encoder(name: str, shape: Shape, folder: Path | None, pretrained: str) -> tuple[TimmEncoder, str]:
     """An encoder with its weights, and their digest."""
-    encoder = TimmEncoder(TimmForm(name))
+    encoder = TimmEncoder(TimmForm(name, least_side=LEAST_SIDE_FROZEN))
     encoder.require_shape(shape)
     return encoder, str(give(encoder, folder, pretrained, lambda _: None)["sha256"])

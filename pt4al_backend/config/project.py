@@ -223,7 +223,7 @@ class ProjectSettings(BaseModel):
         None,
         ge=16,
         le=1024,
-        description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 96 on a CPU. "
+        description="Pixels of a side; empty: as imported up to 64, above it 224 on a GPU and 128 on a CPU. "
         "Segmentation: of the longer side; empty: 512 on a GPU and 128 on a CPU.",
     )
     width: Annotated[int | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL] = Field(

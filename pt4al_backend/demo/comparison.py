@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from pt4al_backend.aliases import Json
+from pt4al_backend.artefacts import HEAD
 from pt4al_backend.datasets.folder_images import FolderImages
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
@@ -56,6 +57,7 @@ class Exam:
         self._folder = folder
         self._masks = MaskFiles(folder / "masks")
         self._labels = images.labels(images.test, self._masks)
+        self._features: NDArray[np.float32] | None = None
         self._lock = Lock()
 
     def measure(self, model: Path) -> Json:
@@ -70,7 +72,13 @@ class Exam:
             saved = load_model(model)
             task = saved.task
             truths = task.targets(self._labels, self._masks, self._folder / "truths.u8")
-            answers, _ = Predictor.load(model, saved.device).predict(self._frames)
+            predictor = Predictor.load(model, saved.device)
+            if (model / HEAD).exists():  # all heads are on one encoder, which sees each image once
+                if self._features is None:
+                    self._features = predictor.features(self._frames)
+                answers = predictor.answers(self._features)
+            else:
+                answers, _ = predictor.predict(self._frames)
             return dict(task.metrics(task.tally(answers, truths[np.arange(len(answers))])))
 
 

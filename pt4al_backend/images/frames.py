@@ -23,7 +23,7 @@ Shape = tuple[int, int]
 
 SMALL, STEP = 64, 8  # squares of images up to SMALL pixels keep their own size, rounded to a multiple of STEP
 SMALLEST = 32
-GPU_SIZE, CPU_SIZE = 224, 96
+GPU_SIZE, CPU_SIZE = 224, 128
 MARGIN = 8 / 7  # stored side over training side of larger squares: 256 over 224, the room that random crops need
 
 GPU_LONGER, CPU_LONGER = 512, 128  # longer side of a segmenter's frame
@@ -126,7 +126,7 @@ def _square(shorter_sides: Sequence[int], *, gpu: bool, requested: int | None) -
     """The side of the squares that networks are trained at, and of those that are stored.
 
     The training side is ``requested`` if given. Else it is the pool's own if that is small (median shorter side up to 64:
-    the nearest multiple of 8, at least 32), or 224 with a GPU, the side of ImageNet's weights, and 96 without. Larger
+    the nearest multiple of 8, at least 32), or 224 with a GPU, the side of ImageNet's weights, and 128 without. Larger
     images are stored with a margin, which random crops need. No images at all count as large ones.
     """
     size = requested or (GPU_SIZE if gpu else CPU_SIZE)

@@ -15,7 +15,7 @@ from pt4al_backend.jobs import head
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import LearnSpec, RankSpec
-from pt4al_backend.learn import saved
+from pt4al_backend.learn import networks, saved
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.frozen.feature_file import blocks
 from pt4al_backend.learn.frozen.features import Features
@@ -102,7 +102,7 @@ def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
         with FrameFile(job.spec.frames, job.spec.stored) as frames, encoder.file(job.spec) as file:
             missing = file.missing(rows, frames)
             if len(missing):
-                body = _loaded(job, encoder)
+                body = _loaded(encoder)
                 digest = encoder.manifest["weights"]["sha256"]
                 Features(body, digest, frames, job.spec.shape, job.device, report).compute_upright(missing)
         head.learn(job, encoder, scratch)
@@ -117,9 +117,9 @@ def _fetched(job: NetworkJob[LearnSpec], scratch: Path, report: Report) -> Encod
     return EncoderFile(scratch / artefacts.WEIGHTS, manifest)
 
 
-def _loaded(job: NetworkJob[LearnSpec], encoder: EncoderFile) -> TimmEncoder:
+def _loaded(encoder: EncoderFile) -> TimmEncoder:
     """The encoder itself."""
-    learner = Rotation(job.body())
+    learner = Rotation(networks.build(networks.form_of(encoder.manifest["network"])))
     learner.model.load_state_dict(torch.load(encoder.weights, map_location="cpu", weights_only=True))
     return _encoder_of(learner)
 

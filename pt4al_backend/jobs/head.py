@@ -73,8 +73,8 @@ class EncoderFile:
 
     def path(self, spec: JobSpec) -> Path:
         """Where the features of a job's images lie."""
-        named = self.manifest["weights"]
-        return path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright")
+        named, least = self.manifest["weights"], self.manifest["network"].get("least_side")
+        return path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright", least)
 
     def file(self, spec: JobSpec, *, writable: bool = True) -> FeatureFile:
         """The features of a job's images."""

@@ -40,11 +40,11 @@ def test_a_very_long_image_costs_no_more_than_its_square() -> None:
         ([32, 32, 1000], False, None, (32, 32)),
         ([50, 50], False, None, (48, 48)),
         ([64], True, None, (64, 64)),
-        ([65], False, None, (96, 110)),
+        ([65], False, None, (128, 146)),
         ([480, 640, 32], True, None, (224, 256)),
         ([480], False, 128, (128, 146)),
         ([32], False, 50, (50, 50)),
-        ([], False, None, (96, 110)),
+        ([], False, None, (128, 146)),
     ],
 )
 def test_the_training_square_follows_the_pool(

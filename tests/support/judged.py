@@ -70,7 +70,7 @@ def fill_judged(
     ):
         file.write(np.arange(count), features_of(count)[:, None], frames)
     weights = {"encoder": ENCODER, "sha256": DIGEST, "features": FEATURES}
-    with artefacts.writing(settings.data_dir / LEARNER, settings={"encoder": ENCODER}, weights=weights):
+    with artefacts.writing(settings.data_dir / LEARNER, settings={"encoder": ENCODER}, weights=weights, network={}):
         pass
     picks = store.control_ids(PROJECT)
     measured = picks[picks <= 90]

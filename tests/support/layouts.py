@@ -25,7 +25,7 @@ from tests.support import filled
 def write_learner(folder: Path, encoder: str, digest: str, features: int) -> Path:
     """As much of a ranking's artefact as tells which encoder the features are of."""
     weights = {"encoder": encoder, "sha256": digest, "features": features}
-    with artefacts.writing(folder, settings={"encoder": encoder}, weights=weights):
+    with artefacts.writing(folder, settings={"encoder": encoder}, weights=weights, network={}):
         pass
     return folder
 

@@ -17,7 +17,7 @@ from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.frozen.features import Features
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.inference import scoring_size
-from pt4al_backend.learn.networks import TimmEncoder, TimmForm
+from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, TimmEncoder, TimmForm
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.progress import silent
@@ -38,7 +38,7 @@ def measure(bench: Workbench) -> list[Line]:
 
 def _features(bench: Workbench) -> Line:
     device, shape, frame = place("classification", SIDE)
-    settings, encoder = server_settings(), TimmEncoder(TimmForm(ENCODER))
+    settings, encoder = server_settings(), TimmEncoder(TimmForm(ENCODER, least_side=LEAST_SIDE_FROZEN))
     digest = give(encoder, settings.weights_dir, settings.pretrained, lambda _: None)["sha256"]
     together = scoring_size(device, shape, 1)
     count = whole(bench, SHARE, together)

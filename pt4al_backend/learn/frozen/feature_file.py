@@ -16,9 +16,13 @@ BLOCK = 1_024
 _SUM = np.dtype("<u4")
 
 
-def path_beside(frames: Path, encoder: str, digest: str, shape: Shape, name: str) -> Path:
-    """The file beside a frame file with what an encoder, whose weights have a ``digest``, sees in frames of a shape."""
-    return frames.with_name(f"{frames.stem}-{encoder}-{digest[:8]}-{shape[0]}x{shape[1]}-{name}{SUFFIX}")
+def path_beside(frames: Path, encoder: str, digest: str, shape: Shape, name: str, least_side: int | None = None) -> Path:
+    """The file beside a frame file with what an encoder, whose weights have a ``digest``, sees in frames of a shape.
+
+    ``least_side`` is its form's (``TimmForm``).
+    """
+    least = "" if least_side is None else f"-from{least_side}"
+    return frames.with_name(f"{frames.stem}-{encoder}-{digest[:8]}-{shape[0]}x{shape[1]}{least}-{name}{SUFFIX}")
 
 
 class FeatureFile:

@@ -98,4 +98,5 @@ class Features:
                 path.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:
-        return path_beside(self._frames.path, self._encoder.form.encoder, self._digest, self._shape, name)
+        form = self._encoder.form
+        return path_beside(self._frames.path, form.encoder, self._digest, self._shape, name, form.least_side)

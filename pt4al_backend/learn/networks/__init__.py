@@ -3,13 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pt4al_backend.learn.networks.body import IMAGENET, MEAN, STD, Body, EncoderForm, Form, ResNetForm, TimmForm, pooled
+from pt4al_backend.learn.networks.body import (
+    IMAGENET,
+    LEAST_SIDE_FROZEN,
+    MEAN,
+    STD,
+    Body,
+    EncoderForm,
+    Form,
+    ResNetForm,
+    TimmForm,
+    pooled,
+)
 from pt4al_backend.learn.networks.resnet import Classifier, ResNet18
 from pt4al_backend.learn.networks.segmenter import Encoder, Segmenter
 from pt4al_backend.learn.networks.timm_encoder import TimmEncoder
 
 __all__ = [
     "IMAGENET",
+    "LEAST_SIDE_FROZEN",
     "MEAN",
     "STD",
     "Body",

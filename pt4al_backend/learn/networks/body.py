@@ -70,12 +70,21 @@ class EncoderForm:
         return self.encoder
 
 
+#: Of an encoder that is trained as well, and of one that stays as it is: that sees each image once, and has seen large ones
+#: (docs/results/saved.md).
+LEAST_SIDE, LEAST_SIDE_FROZEN = 64, 128
+
+
 @dataclass(frozen=True)
 class TimmForm:
-    """A network of timm's, by its name there with the tag of its weights; ``architecture`` is a segmenter's, if one is on it."""
+    """A network of timm's, by its name there with the tag of its weights; ``architecture`` is a segmenter's, if one is on it.
+
+    ``least_side``: pixels of the shorter side that an image is enlarged to at least, by a whole number; None: ``LEAST_SIDE``.
+    """
 
     encoder: str
     architecture: Architecture | Literal[""] = ""
+    least_side: int | None = None
     kind: Literal["timm"] = "timm"
 
     @property

@@ -14,10 +14,8 @@ from torch.nn import functional as F
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.learn.networks.body import Body, TimmForm
+from pt4al_backend.learn.networks.body import LEAST_SIDE, Body, TimmForm
 
-#: Pixels of the shorter side that an image is enlarged to at least, by a whole number.
-LEAST_SIDE = 64
 REMEDY = "Set encoder in the extra params to another; `pt4al weights list` prints some."
 #: How names begin that give feature maps, and of four sizes if they are not transformers.
 FITTING = ["resnet*", "resnext*", "regnet*", "convnext*", "efficientnet*", "tf_efficientnet*", "mobilenetv*", "swin*", "vit_*"]
@@ -93,9 +91,9 @@ class TimmEncoder(Body):
 
     def normalised(self, images: Tensor) -> Tensor:
         """As of any body, but small images are enlarged: most encoders shrink them 32 times."""
-        shorter = min(images.shape[2:])
-        if shorter < LEAST_SIDE:
-            images = F.interpolate(images.float(), scale_factor=ceil(LEAST_SIDE / shorter), mode="bilinear", align_corners=False)
+        shorter, least = min(images.shape[2:]), self.form.least_side or LEAST_SIDE
+        if shorter < least:
+            images = F.interpolate(images.float(), scale_factor=ceil(least / shorter), mode="bilinear", align_corners=False)
         return super().normalised(images)
 
     def maps(self, images: Tensor) -> list[Tensor]:

@@ -16,7 +16,7 @@ from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.labels.base import Targets
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 from pt4al_backend.learn.minibatches import Data, Minibatch
-from pt4al_backend.learn.networks import Body, Classifier, Form, ResNetForm, TimmForm, pooled
+from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, Body, Classifier, Form, ResNetForm, TimmForm, pooled
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.base import Losses, MainTask
 
@@ -31,7 +31,7 @@ class WholeImage(MainTask, ImageLabels):
     def form(shape: Shape, settings: ProjectSettings, device: torch.device) -> Form:
         """A pretrained encoder if one is set, else ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
         if settings.pretrained_encoder:
-            return TimmForm(settings.pretrained_encoder)
+            return TimmForm(settings.pretrained_encoder, least_side=LEAST_SIDE_FROZEN if settings.frozen_encoder else None)
         return ResNetForm.of(shape, settings.width or (64 if device.type == "cuda" else 16))
 
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
@@ -67,7 +67,11 @@ class WholeImage(MainTask, ImageLabels):
 
     def predict_with_features(self, images: Tensor) -> tuple[Tensor, ...]:
         features = self.model.features(images)
-        return features, self._posteriors(self.model.logits(features))
+        return features, self.predict_from(features)
+
+    def predict_from(self, features: Tensor) -> Tensor:
+        """Posteriors float32 [m, C] from pooled features [m, d]."""
+        return self._posteriors(self.model.logits(features))
 
     @abstractmethod
     def _posteriors(self, logits: Tensor) -> Tensor:

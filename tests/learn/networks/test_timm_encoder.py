@@ -90,6 +90,12 @@ def test_levels_hold_all_weights_once_those_next_to_the_pixels_first(encoder: st
     assert any(each is next(iter(network.net.parameters())) for each in levels[0])
 
 
+@pytest.mark.parametrize(("least", "seen"), [(None, (64, 80)), (128, (128, 160)), (32, (32, 40))])
+def test_small_images_are_enlarged_by_a_whole_number(least: int | None, seen: tuple[int, int]) -> None:
+    network = TimmEncoder(TimmForm(CONV, least_side=least))
+    assert network.normalised(torch.zeros(1, 3, 32, 40)).shape[2:] == seen
+
+
 def test_body_is_made_again_from_what_a_manifest_says_of_it() -> None:
     form = TimmForm(CONV, "deeplabv3plus")
     assert form_of(asdict(form)) == form
