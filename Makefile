@@ -6,6 +6,7 @@
 #   make coverage    how much of the code the tests without Label Studio reach
 #   make screenshots the pictures of the docs, from the real demo
 #   make bench       the numbers of docs/numbers.md
+#   make bench-scale what many projects and large ones cost
 #   make docs        the pages that are written from the code
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -30,7 +31,7 @@ ROUNDS ?=
 STAY ?= 1
 DEMO := .demo
 
-.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast test-portable coverage lint screenshots bench docs image-check clean
+.PHONY: setup setup-label-studio setup-system demo clean-demo test test-fast test-portable coverage lint screenshots bench bench-scale docs image-check clean
 
 setup: $(VENV)/.done
 setup-label-studio: $(LABEL_STUDIO)/.done
@@ -109,6 +110,9 @@ screenshots: setup setup-label-studio setup-system
 
 bench: setup setup-label-studio
 	$(BIN)/python -m pt4al_backend.bench
+
+bench-scale: setup
+	$(BIN)/python -m pt4al_backend.bench.scale
 
 docs: setup
 	$(BIN)/python -m pt4al_backend.config.settings_page > docs/settings.md

@@ -36,7 +36,7 @@ class Workbench:
     def __init__(self, label_studio: Path, sizes: Sizes) -> None:
         self.sizes = sizes
         self.pictures = Pictures()
-        self._command = label_studio
+        self.command = label_studio
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class Workbench:
     @cached_property
     def site(self) -> Site:
         """A running Label Studio, and a server of pictures."""
-        lead = self._stack.enter_context(servers.label_studio(self._command, self.folder / "label-studio"))
+        lead = self._stack.enter_context(servers.label_studio(self.command, self.folder / "label-studio"))
         served = self._stack.enter_context(picture_server(self.pictures, self.sizes.large))
         return Site(lead, lead.create_personal_access_token(), served, self.pictures)
 
