@@ -89,11 +89,14 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
+    from pt4al_backend.engine.comparing import Comparing
+    from pt4al_backend.engine.device import Device
     from pt4al_backend.engine.insights import Insights
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
+    from pt4al_backend.state.paths import comparison_lease
 
     begin_log("worker")
     if supervised:
@@ -103,7 +106,15 @@ def worker(supervised: Supervised = False) -> None:
     remove_leftovers(settings.data_dir / "projects")
     logging.getLogger(__name__).info("Waiting for work.")
     queue = WorkQueue(settings)
-    insights = Insights(settings, store)
-    insights.start()
-    engine = Worker(settings, store, doorbell=queue.request, insights=insights.request)
+    device = Device.of(settings)
+    comparing = Comparing(device, queue.request)
+    background = (Insights(settings, store), Insights(settings, store, [comparing.refresh], comparison_lease))
+    for each in background:
+        each.start()
+
+    def request(project_id: int) -> None:
+        for each in background:
+            each.request(project_id)
+
+    engine = Worker(settings, store, device=device, doorbell=queue.request, insights=request)
     queue.consume(engine.handle_request, store.driven_ids)

@@ -8,6 +8,7 @@ artefact was made of, so that asking for one that is up to date costs next to no
 import logging
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Condition, Thread
 
 from pt4al_backend.config import ServerSettings
@@ -26,15 +27,23 @@ RETRY_SECONDS = 600.0
 #: Computes what is out of date, and nothing if nothing is.
 Insight = Callable[[Subject], None]
 
-#: All of them, the quick ones first.
+#: The file that is locked by who computes them for a project.
+LeasePath = Callable[[ServerSettings, int], Path]
+
+#: Those that pages show, the quick ones first.
 INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, mapping.refresh)
 
 
 class Insights:
-    """Keeps the insights of projects up to date. One per worker process."""
+    """Keeps the insights of projects up to date.
 
-    def __init__(self, settings: ServerSettings, store: Store, insights: Sequence[Insight] = INSIGHTS) -> None:
-        self._settings, self._store, self._insights = settings, store, insights
+    A worker process has one for the pages, and another with a ``lease`` of its own for what takes minutes.
+    """
+
+    def __init__(
+        self, settings: ServerSettings, store: Store, insights: Sequence[Insight] = INSIGHTS, lease: LeasePath = insights_lease
+    ) -> None:
+        self._settings, self._store, self._insights, self._lease = settings, store, insights, lease
         self._wanted: dict[int, None] = {}
         self._not_before: dict[tuple[int, str], float] = {}
         self._changed = Condition()
@@ -60,7 +69,7 @@ class Insights:
 
     def refresh(self, project_id: int) -> None:
         """Computes what is out of date of a project, unless another worker is at it. Errors go to the log."""
-        with locked(insights_lease(self._settings, project_id)) as lease:
+        with locked(self._lease(self._settings, project_id)) as lease:
             project = self._store.project(project_id)
             if lease is None or project is None:
                 return

@@ -18,7 +18,7 @@ from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import locked
-from pt4al_backend.state.paths import insights_lease, project_dir
+from pt4al_backend.state.paths import comparison_lease, insights_lease, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
@@ -238,8 +238,8 @@ def _delete_files(settings: ServerSettings, project_id: int) -> None:
     folder = project_dir(settings, project_id)
     deadline = time.monotonic() + GIVING_UP_SECONDS
     while True:
-        with locked(insights_lease(settings, project_id)) as lease:
-            if lease is not None or time.monotonic() > deadline:
+        with locked(insights_lease(settings, project_id)) as pages, locked(comparison_lease(settings, project_id)) as comparison:
+            if (pages is not None and comparison is not None) or time.monotonic() > deadline:
                 if folder.exists():
                     shutil.rmtree(folder)
                 return

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context
-from pt4al_backend.jobs.spec import LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.state.paths import frames_path, mask_dir, project_dir
@@ -63,6 +63,10 @@ class ProjectJobs:
     def layout(self) -> LayoutSpec:
         """Lays out the images by the features of the encoder that the pool was ranked with."""
         return LayoutSpec(**self._common(), learner=self.learner)
+
+    def compare(self) -> CompareSpec:
+        """Compares the head with training the encoder too."""
+        return CompareSpec(**self._common(), learner=self.learner, classes=self.classes)
 
     def _common(self) -> dict[str, Any]:
         return {

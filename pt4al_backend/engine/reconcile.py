@@ -1,6 +1,6 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
-from pt4al_backend.engine import encoder, intake, letting_go, people, publish, ranking, rounds, serving, sync, train
+from pt4al_backend.engine import comparing, encoder, intake, letting_go, people, publish, ranking, rounds, serving, sync, train
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import LabelStudioError
@@ -99,4 +99,5 @@ STEPS: tuple[Step, ...] = (
     rounds.open_first,
     publish.step,
     train.step,
+    comparing.step,
 )

@@ -22,11 +22,12 @@ VERSION: Final = 2
 
 
 class JobKind(StrEnum):
-    """The kinds of work that is given to a machine: the two of a round, and the map."""
+    """The kinds of work that is given to a machine: the two of a round, the map, and whether to train the encoder too."""
 
     RANK = "rank"
     LEARN = "learn"
     LAYOUT = "layout"
+    COMPARE = "compare"
 
 
 class _Later(StrEnum):
@@ -153,7 +154,25 @@ class LayoutSpec(JobSpec):
     features: str = ""
 
 
-_FAMILY: TypeAdapter[JobSpec] = TypeAdapter(Annotated[RankSpec | LearnSpec | LayoutSpec, Field(discriminator="kind")])
+class CompareSpec(JobSpec):
+    """Find out by the labels whether training the encoder too is better than a head on its features.
+
+    Attributes:
+        classes: of the main task.
+        labels: how many labels there were when it was prepared.
+    """
+
+    makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL,)
+    yields: ClassVar[bool] = True
+
+    kind: Literal[JobKind.COMPARE] = JobKind.COMPARE
+    classes: tuple[str, ...]
+    labels: Annotated[int, LATER] = 0
+
+
+_FAMILY: TypeAdapter[JobSpec] = TypeAdapter(
+    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec, Field(discriminator="kind")]
+)
 
 
 def parse(text: str | bytes) -> JobSpec:

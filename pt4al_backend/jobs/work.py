@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from pt4al_backend.jobs.compare import compare
 from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.spec import LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.progress import Report
 
 
@@ -24,3 +25,5 @@ def work(job: NetworkJob[Any], report: Report) -> None:
             learn(job, report)
         case LayoutSpec():
             lay_out(job, report)
+        case CompareSpec():
+            compare(job, report)

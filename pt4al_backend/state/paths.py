@@ -16,6 +16,11 @@ def insights_lease(settings: ServerSettings, project_id: int) -> Path:
     return settings.data_dir / "leases" / f"insights-{project_id}"
 
 
+def comparison_lease(settings: ServerSettings, project_id: int) -> Path:
+    """The file that is locked by who compares what could be served."""
+    return settings.data_dir / "leases" / f"comparison-{project_id}"
+
+
 def mask_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of the masks that a project's annotators drew."""
     return project_dir(settings, project_id) / "masks"

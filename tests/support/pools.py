@@ -13,7 +13,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.jobs.folder import prepare
-from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, JobKind, JobSpec, LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.label_sets import to_text
 from tests.support.images import CLASSES, arrow
 
@@ -144,6 +144,8 @@ def description(kind: JobKind, store: Path, pool: Pool = ARROWS, **changes: Any)
     }
     if kind == JobKind.LEARN:
         return LearnSpec(classes=pool.classes, **common)
+    if kind == JobKind.COMPARE:
+        return CompareSpec(classes=pool.classes, **common)
     return RankSpec(**common) if kind == JobKind.RANK else LayoutSpec(**common)
 
 

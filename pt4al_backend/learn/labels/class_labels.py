@@ -44,6 +44,9 @@ class ClassLabels(ImageLabels):
     def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(posteriors[np.arange(len(targets)), targets])
 
+    def right(self, posteriors: NDArray[np.floating], targets: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(posteriors.argmax(1) == targets, np.float64)
+
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)

@@ -35,3 +35,7 @@ class ImageLabels(LabelSpace):
     @abstractmethod
     def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         """What posteriors [m, C] give to targets [m, ...], float64 [k]: one for each decision."""
+
+    @abstractmethod
+    def right(self, posteriors: NDArray[np.floating], targets: NDArray[Any]) -> NDArray[np.float64]:
+        """The share of right decisions on each image, float64 [m], of posteriors [m, C] for targets [m, ...]."""

@@ -53,6 +53,9 @@ class SetLabels(ImageLabels):
     def likelihoods(self, posteriors: NDArray[np.float64], targets: NDArray[Any]) -> NDArray[np.float64]:
         return np.where(targets > 0, posteriors, 1 - posteriors).ravel()
 
+    def right(self, posteriors: NDArray[np.floating], targets: NDArray[Any]) -> NDArray[np.float64]:
+        return np.asarray(((posteriors > THRESHOLD) == (targets > 0)).mean(1), np.float64)
+
     def interpret(self, rows: tuple[NDArray[Any], ...]) -> tuple[Confidences, list[Answer]]:
         (posteriors,) = rows
         require_finite(posteriors)
