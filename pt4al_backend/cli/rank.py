@@ -42,7 +42,11 @@ def rank(
         typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Epochs of the pretext learner.", show_default=_default("pretext_epochs"))
+        int | None,
+        typer.Option(
+            help="Epochs of the small network, which is trained then instead of using a pretrained encoder.",
+            show_default=_default("pretext_epochs"),
+        ),
     ] = None,
     first_query: Annotated[
         str | None,
@@ -53,10 +57,12 @@ def rank(
 ) -> None:
     """Ranks images before import and writes tasks for Label Studio, best first. Nothing is uploaded, no label is needed.
 
-    The order is that of PT4AL's queries as long as it has no model (2 % of the images each, at least
-    20, PT4AL_QUERY_SIZE sets it). "stratified" takes even intervals of the whole ranking by pretext loss each time: any
-    first part of the file is a sample of all degrees of hardness. "hardest_batch" goes from the hardest batch to the
-    easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them in the file's order.
+    The order is that of PT4AL's queries as long as it has no model. On a pretrained encoder ("herding"), which is the
+    default where its weights are there or can be downloaded, the first tasks cover all images best. Without one, or
+    with --epochs, a small network learns the pretext task, and "stratified" takes even intervals of the whole ranking
+    by pretext loss each time: any first part of the file is a sample of all degrees of hardness. "hardest_batch" goes
+    from the hardest batch to the easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them
+    in the file's order.
 
     Of files with identical images, the first is taken.
 
@@ -83,9 +89,13 @@ def rank(
     with terminal.progress_bars() as report:
         ranked = rank_files.rank(files, settings, options, task=task, field=field, prefix=url_prefix, report=report)
     rank_files.write(to, ranked.tasks)
+    if ranked.problem:
+        terminal.warn(ranked.problem)
     _warn_of([f"Skipped {path}: {reason}" for path, reason in ranked.skipped])
     if not ranked.quality.meaningful:
         terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
     _warn_of([f"Left out {path}: its image is identical to that of {same}." for path, same in ranked.copies])
     left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
-    out.print(Text(f"{len(ranked.tasks)} tasks in {to}, {left_out}."), soft_wrap=True)
+    out.print(
+        Text(f"{len(ranked.tasks)} tasks in {to}, ranked on {ranked.encoder or 'a small network'}; {left_out}."), soft_wrap=True
+    )

@@ -1,9 +1,10 @@
 """The pretrained encoder of a project whose settings name none: chosen once, by what weights are there, and kept."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings
+from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving, report
@@ -11,7 +12,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
-from pt4al_backend.progress import Progress
+from pt4al_backend.progress import Progress, Report
 from pt4al_backend.query.plan import for_task, leaves_encoder_open, without_effect
 
 
@@ -33,11 +34,19 @@ def _chosen(ctx: Context) -> tuple[str, str]:
     """The encoder, and what is to be said where there is none."""
     if ctx.project.learner:  # ranked by a version that did not choose: it goes on as it began
         return _known(ctx.settings.data_dir / ctx.project.learner), ""
-    candidates = AUTO_ENCODERS[ctx.settings.has_gpu]
-    if name := first_there(candidates, ctx.settings.weights_dir):
+    return choose(ctx.settings, lambda name: _downloaded(ctx, name))
+
+
+def choose(settings: ServerSettings, download: Callable[[str], str]) -> tuple[str, str]:
+    """The encoder whose weights are there or come by ``download``, and what is to be said where there is none.
+
+    ``download`` gets the weights of an encoder, and returns why not, "" if they came.
+    """
+    candidates = AUTO_ENCODERS[settings.has_gpu]
+    if name := first_there(candidates, settings.weights_dir):
         return name, ""
     first = candidates[0]
-    problem = "PT4AL_PRETRAINED is off" if ctx.settings.pretrained == "off" else _downloaded(ctx, first)
+    problem = "PT4AL_PRETRAINED is off" if settings.pretrained == "off" else download(first)
     if not problem:
         return first, ""
     return NO_ENCODER, (
@@ -56,5 +65,10 @@ def _known(learner: Path) -> str:
 
 def _downloaded(ctx: Context, name: str) -> str:
     """Downloads weights while the project is served; returns why not, "" if they came."""
-    report(ctx, Progress(Phase.PREPARING, note=f"Downloading the weights of {name}."))
-    return fetch(hub_address(f"timm/{name}"), kept_at(own_name(name)), lambda: keep_serving(ctx))
+    return download(name, lambda event: report(ctx, event), lambda: keep_serving(ctx))
+
+
+def download(name: str, report: Report, on_tick: Callable[[], None]) -> str:
+    """Downloads weights of one of ``AUTO_ENCODERS`` to where torch keeps such files; returns why not, "" if they came."""
+    report(Progress(Phase.PREPARING, note=f"Downloading the weights of {name}."))
+    return fetch(hub_address(f"timm/{name}"), kept_at(own_name(name)), on_tick)

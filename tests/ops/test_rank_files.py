@@ -17,11 +17,13 @@ from typer.testing import CliRunner
 from pt4al_backend import artefacts
 from pt4al_backend.cli import app
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import encoder
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import rank_files
 from pt4al_backend.ops.rank_files import reader
 from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
+from tests.support.encoders import ENCODER, weights_dir
 
 SHAPE = (32, 32, 3)
 
@@ -114,6 +116,29 @@ def test_order_of_the_paper_goes_from_hardest_to_easiest_batch() -> None:
     assert places[0].rank == 1
 
 
+def test_features_are_covered_first_and_the_rest_follows_by_loss() -> None:
+    kinds = np.repeat(np.arange(4), 25)
+    places = order(np.arange(100.0), ProjectSettings(encoder=ENCODER), features=np.eye(4, dtype=np.float16)[kinds], most_herded=4)
+    assert {int(kinds[place.index]) for place in places[:4]} == {0, 1, 2, 3}
+    assert sorted(place.index for place in places) == list(range(100))
+    assert places[4].rank == 1
+    assert [place.query for place in places] == sorted(place.query for place in places)
+
+
+@pytest.mark.training
+def test_rank_is_on_a_pretrained_encoder_where_its_weights_are_at_hand(
+    lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder, "AUTO_ENCODERS", {True: (ENCODER,), False: (ENCODER,)})
+    monkeypatch.setenv("PT4AL_WEIGHTS_DIR", str(weights_dir(tmp_path / "weights")))
+    for name in ("PT4AL_WIDTH", "PT4AL_ENCODER"):
+        monkeypatch.delenv(name)
+    result = CliRunner().invoke(app, ["rank", str(lake), "--out", str(tmp_path / "tasks.json")])
+    assert result.exit_code == 0, result.output
+    assert f"ranked on {ENCODER}" in " ".join(result.stdout.split())
+    assert len(json.loads((tmp_path / "tasks.json").read_text())) == 24
+
+
 def test_meaningless_losses_do_not_change_the_order() -> None:
     rng = np.random.default_rng(2)
     one, other = (
@@ -162,6 +187,7 @@ class ByNumber:
         count = len(np.load(folder / "rows.npy"))
         with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
             np.save(draft / "losses.npy", np.arange(count, dtype=np.float64))
+            np.save(draft / "features.npy", np.eye(count, 4, dtype=np.float16))
         return folder / "result"
 
 

@@ -1,9 +1,10 @@
 """``pt4al rank``: puts image files in PT4AL's order before any of them enters Label Studio.
 
 Without labels there is no model, so the order is that of the queries that PT4AL makes without one, one after the other
-until no image is left. By default each query takes even intervals of the whole ranking by pretext loss (``strategies.
-first_query``: the hardest images alone are a worse start than chance), hardest first. So the first N tasks of the file
-are a sample stratified by hardness, for any N up to the part of one query (2 % of the images).
+until no image is left. As in a project, the images are ranked on a pretrained encoder if its weights are there or can be
+downloaded, and its queries cover all images by the encoder's features (``strategies.herding``). Without an encoder the
+small network is trained on the pretext task, and each query takes even intervals of the whole ranking by pretext loss
+(``strategies.first_query``: the hardest images alone are a worse start than chance), hardest first.
 """
 
 import json
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine.encoder import choose, download
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.jobs.folder import LOG, prepare
 from pt4al_backend.jobs.runner import LocalRunner, Runner
@@ -27,6 +29,7 @@ from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
 from pt4al_backend.ops.rank_files.reader import Copies, Reader, Skipped
 from pt4al_backend.progress import Report
+from pt4al_backend.query.plan import for_task, leaves_encoder_open, on_features
 
 
 @dataclass(frozen=True)
@@ -37,13 +40,17 @@ class Ranked:
         tasks: to import, best first.
         skipped: files that cannot be read, with their reasons.
         copies: files left out because their image is identical to another file's, with that file.
-        meaningful: whether the ranking means anything; ``reason`` says why not.
+        quality: whether the ranking means anything; ``reason`` says why not.
+        encoder: that the images are ranked on, "" for the small network.
+        problem: why there is no encoder, "" if none was looked for in vain.
     """
 
     tasks: list[Json]
     skipped: Skipped
     copies: Copies
     quality: PretextQuality
+    encoder: str
+    problem: str
 
 
 def rank(
@@ -57,7 +64,7 @@ def rank(
     report: Report,
     runner: Runner | None = None,
 ) -> Ranked:
-    """Decodes the images, trains the pretext learner on them, and puts them in order.
+    """Decodes the images, ranks them by the pretext task, and puts them in order.
 
     Args:
         task: the main task that the images are for: it decides how they are framed, and the pretext task by default.
@@ -71,6 +78,7 @@ def rank(
         TrainingImpossible: with the reason that the runner gave.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    options, problem = _with_encoder(options, settings, task, report)
     with tempfile.TemporaryDirectory(prefix="rank-", dir=settings.data_dir) as name:
         work = Path(name)
         reader = Reader(task, settings, options, files.paths)
@@ -88,19 +96,28 @@ def rank(
             frames=work / "pixels.u8",
             stored=reader.stored,
             shape=reader.shape,
+            outputs=("features",) if on_features(options, task) else (),
         )
-        losses, quality = _losses(work / "job", spec, len(kept), report, runner or LocalRunner())
+        losses, features, quality = _scored(work / "job", spec, len(kept), report, runner or LocalRunner())
     tasks = [
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
-        for place in order(losses, options, meaningful=quality.meaningful)
+        for place in order(losses, options, meaningful=quality.meaningful, features=features)
     ]
-    return Ranked(tasks, skipped, copies, quality)
+    return Ranked(tasks, skipped, copies, quality, options.pretrained_encoder, problem)
 
 
-def _losses(
+def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str, report: Report) -> tuple[ProjectSettings, str]:
+    """The options with the encoder that a project would be given, and what is to be said if there is none."""
+    name, problem = "", ""
+    if leaves_encoder_open(options, task):
+        name, problem = choose(settings, lambda wanted: download(wanted, report, lambda: None))
+    return for_task(options, task, name), problem
+
+
+def _scored(
     folder: Path, spec: RankSpec, images: int, report: Report, runner: Runner
-) -> tuple[NDArray[np.float64], PretextQuality]:
-    """Pretext losses float64 [images], and the manifest's verdict on whether they mean anything."""
+) -> tuple[NDArray[np.float64], NDArray[np.float16] | None, PretextQuality]:
+    """Pretext losses float64 [images], features [images, d] if the job keeps them, and whether the losses mean anything."""
     prepare(folder, spec, rows=np.arange(images, dtype=np.int64))
     try:
         result = runner.run(folder, report, on_tick=lambda: None)
@@ -111,7 +128,8 @@ def _losses(
         tail = " ".join(log.read_text(errors="replace").split())[-1500:]
         raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
     losses = np.load(result / "losses.npy", allow_pickle=False)
-    return losses, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
+    features = np.load(result / "features.npy", allow_pickle=False) if spec.outputs else None
+    return losses, features, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
 
 
 def write(path: Path, tasks: Sequence[Json]) -> None:

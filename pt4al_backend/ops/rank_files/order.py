@@ -13,7 +13,12 @@ from pt4al_backend.query.plan import (
 )
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
-from pt4al_backend.query.strategies import Pool, Request
+from pt4al_backend.query.strategies import Pool, Request, Strategy
+from pt4al_backend.query.strategies.herding import Herding, herd
+from pt4al_backend.query.strategies.pt4al import PT4AL
+
+#: The most places that herding finds: what it covers by (see ``query.strategies._coverage``) is covered long before.
+MOST_HERDED = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,14 @@ class Place:
         return {"pt4al_loss": loss, "pt4al_rank": self.rank, "pt4al_batch": self.batch, "pt4al_query": self.query}
 
 
-def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: bool = True) -> list[Place]:
+def order(
+    losses: NDArray[np.float64],
+    options: ProjectSettings,
+    *,
+    meaningful: bool = True,
+    features: NDArray[np.floating] | None = None,
+    most_herded: int = MOST_HERDED,
+) -> list[Place]:
     """The order in which a project with these settings would query, without ever getting a model.
 
     Query after query of the size that the settings give for this pool, each by the strategy's rule over what is left.
@@ -39,6 +51,8 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
 
     Args:
         losses: pretext losses float64 [images].
+        features: of the images [images, d], if an encoder gave any. A strategy that begins by herding then covers the images
+            by them: query after query is one run of the greedy algorithm, up to ``most_herded``. What is left follows by loss.
     """
     n = len(losses)
     ids = np.arange(n, dtype=np.int64)
@@ -49,8 +63,13 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
     batches = cut_batches(ids, known, schedule.batches, options.seed)
     rank_of = np.empty(n, np.int64)
     rank_of[ranking] = np.arange(1, n + 1)
-    left, places = ranking, list[Place]()  # in ranked order, which makes the strategies' sorting cheap
-    number = 0
+    herded = _herded(features, strategy, options.seed, most_herded) if features is not None else ids[:0]
+    places = [
+        Place(index, int(rank_of[index]), int(batches[index]), 1 + place // schedule.query)
+        for place, index in enumerate(herded.tolist())
+    ]
+    number = -(-len(herded) // schedule.query)
+    left = ranking[~np.isin(ranking, herded)]  # in ranked order, which makes the strategies' sorting cheap
     while len(left):
         number += 1
         pool = Pool(ids[left], known[left], batches[left])
@@ -60,3 +79,14 @@ def order(losses: NDArray[np.float64], options: ProjectSettings, *, meaningful: 
             places.append(Place(index, int(rank_of[index]), int(batches[index]), number))
         left = np.delete(left, query.positions)
     return places
+
+
+def _herded(features: NDArray[np.floating], strategy: Strategy, seed: int, most: int) -> NDArray[np.int64]:
+    """The images that cover all others best, int64 [at most ``most``]; none for a strategy that begins by another rule."""
+    begins = isinstance(strategy, Herding) or (isinstance(strategy, PT4AL) and strategy.first_query == "herding")
+    if not begins:
+        return np.empty(0, np.int64)
+    count = min(len(features), most)
+    as_unsure = np.ones(len(features), np.float32)
+    given = features.astype(np.float32)
+    return herd(given, given[:0], as_unsure, (count, count), np.random.default_rng([seed, 1]))
