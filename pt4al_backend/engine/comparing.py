@@ -14,10 +14,11 @@ from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import RESULT, job_of, locked, prepare, sound_job_of
 from pt4al_backend.jobs.runner import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, JobKind
-from pt4al_backend.learn.frozen.comparison import Comparison, is_due
+from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan
 
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 #: Topic of the sentence that people read.
 TOPIC = "tuning"
+#: Beside a comparison that could not be made: why.
+FAILED = "failed.txt"
 
 
 class _Yielded(Exception):
@@ -59,6 +62,9 @@ class Comparing:
                 if has_device:
                     self._runner.run(folder, silent, lambda: _require(subject))
                     _forget_others(jobs.folder, folder)
+        except TrainingImpossible as error:  # it is tried again with more labels
+            artefacts.atomic_write(folder / FAILED, str(error).encode())
+            raise
         except _Yielded:
             pass
         finally:
@@ -111,17 +117,19 @@ def _due(subject: Subject) -> Path | None:
     last = _newest(jobs.folder)
     folder = jobs.folder / f"{JobKind.COMPARE}-{number_of(last) + 1 if last else 1}"
     under_way = sound_job_of(folder)
-    if under_way is not None and under_way.is_current(wanted):
+    has_failed = (folder / FAILED).exists()
+    if under_way is not None and under_way.is_current(wanted) and not has_failed:
         return folder
-    job = job_of(last) if last else None
+    job = under_way if has_failed else job_of(last) if last else None
     compared = job.labels if isinstance(job, CompareSpec) and job.is_current(wanted) else 0
     labels = subject.labels(train_on_accepted=subject.options.train_on_accepted).train
     if not is_due(len(labels), compared):
         return None
     tasks = jobs.fetched()
     row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
-    rows = np.array([row_of[task_id] for task_id in labels], np.int64)
-    train = {"rows": rows, "labels": np.array(list(labels.values()), np.str_)}
+    drawn = np.sort(np.random.default_rng(subject.options.seed).permutation(len(labels))[:MOST_LABELS])
+    rows = np.array([row_of[task_id] for task_id in labels], np.int64)[drawn]
+    train = {"rows": rows, "labels": np.array(list(labels.values()), np.str_)[drawn]}
     prepare(folder, wanted.model_copy(update={"labels": len(labels)}), train=train, rows=tasks.rows)
     return folder
 

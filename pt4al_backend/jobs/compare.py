@@ -18,7 +18,7 @@ from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.checkpoint import Checkpoint
-from pt4al_backend.learn.frozen.comparison import FOLDS, Comparison, folds
+from pt4al_backend.learn.frozen.comparison import FOLDS, LEAST_LABELS, Comparison, folds
 from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.loop import Training
@@ -73,7 +73,7 @@ def _material(job: NetworkJob[CompareSpec], frames: FrameFile, rows: NDArray[np.
     drawn = np.random.default_rng(job.settings.seed).permutation(job.rows("rows.npy"))[:MOST_DESCRIBED]
     with encoder.file(job.spec) as file:
         there = ~np.isin(rows, file.missing(rows, frames))
-        if there.sum() < FOLDS:
+        if there.sum() < LEAST_LABELS:
             raise TrainingImpossible("Too few labelled images have features.", "The next ranking of the pool computes them.")
         standard = Standard.of(file.read(np.setdiff1d(drawn, file.missing(drawn, frames)))[:, 0])
         return _Material(frames, rows[there], file.read(rows[there])[:, 0], targets[there], standard)

@@ -12,6 +12,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.comparing import Comparing, sentence
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.insights import Insights
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of
 from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn.frozen.comparison import Comparison
@@ -134,3 +135,20 @@ def test_comparison_leaves_the_device_to_a_training_that_wants_it(site: Site, mo
 def test_sentence_advises_full_tuning_only_where_it_wins() -> None:
     assert "set tuning to full" in sentence(Comparison(40, 0.7, 0.9, 0.05), "classification")
     assert sentence(Comparison(40, 0.7, 0.72, 0.05), "multilabel").endswith(": the head is served.")
+
+
+def test_comparison_that_cannot_be_made_is_tried_again_with_more_labels(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise TrainingImpossible("The loss is not finite.")
+
+    monkeypatch.setattr(site, "meanwhile", fail)
+    site.label(30)
+    for _ in range(2):
+        site.started_anew()
+        site.refresh()
+    assert site.compared == [30]
+    monkeypatch.setattr(site, "meanwhile", lambda: None)
+    site.label(45)
+    site.started_anew()
+    site.refresh()
+    assert site.compared == [30, 45]

@@ -16,6 +16,8 @@ FOLDS = 3
 #: Labels from which on there is something to compare, and by how much they grow before it is compared again.
 LEAST_LABELS = 30
 GROWTH = 1.5
+#: Labels that are compared at most, drawn at random: so many tell a difference of a few points, and bound what it costs.
+MOST_LABELS = 300
 
 
 def is_due(labels: int, compared: int) -> bool:
