@@ -93,7 +93,7 @@ def rank(
         terminal.warn(ranked.problem)
     _warn_of([f"Skipped {path}: {reason}" for path, reason in ranked.skipped])
     if not ranked.quality.meaningful:
-        terminal.warn(f"The order is uniformly random instead. {ranked.quality.reason}")
+        terminal.warn(f"Where the order would be by pretext loss, it is uniformly random instead. {ranked.quality.reason}")
     _warn_of([f"Left out {path}: its image is identical to that of {same}." for path, same in ranked.copies])
     left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
     out.print(

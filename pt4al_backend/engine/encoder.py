@@ -52,7 +52,7 @@ def choose(settings: ServerSettings, download: Callable[[str], str]) -> tuple[st
     return NO_ENCODER, (
         f"There are no weights of a pretrained encoder ({problem}), so the network learns from these images alone. "
         f"Photos need far fewer labels with one: run `pt4al weights fetch {first} --to DIR` where there is a network, name that "
-        f"folder with PT4AL_WEIGHTS_DIR, and set encoder to {first} in the extra params."
+        f"folder with PT4AL_WEIGHTS_DIR, and set encoder to {first} (in a project's extra params, or PT4AL_ENCODER)."
     )
 
 
