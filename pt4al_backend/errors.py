@@ -14,6 +14,7 @@
     │   └── SizeUnknown          its image has to be read first; in label_studio/annotations
     ├── TrainingImpossible       the labels or the machine do not allow training
     │   └── TooFewClasses        they are of one class or none
+    ├── RunnerUnavailable        where jobs run is not installed, or does not answer
     ├── StoreCorrupt             an artefact on disk is not what its manifest says
     ├── BadRequest               a request to the server lacks what its route needs
     ├── UnknownProject           it names a project that never connected
@@ -120,6 +121,10 @@ class TrainingImpossible(PT4ALError):
 
 class TooFewClasses(TrainingImpossible):
     """The labels there are belong to one class or none."""
+
+
+class RunnerUnavailable(PT4ALError):
+    """What PT4AL_LAUNCHER names is not installed, does not answer, or fails before the job begins."""
 
 
 class StoreCorrupt(PT4ALError):

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 GUARD_SECONDS = 20.0  # that a guarded command gets to end; `pt4al start` gives its own children 15 s
 ORPHAN_SECONDS = 10.0  # that a process gets to end by itself once its parent is gone
 FIRST_LOOK_SECONDS, LAST_LOOK_SECONDS = 0.001, 0.05  # between two checks of a process with a time limit
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # status of a guard whose command cannot be started, as a shell's
 CHUNK = 65_536  # bytes of output read at a time
 
 
@@ -209,7 +210,11 @@ def end_with_parent() -> None:
 def guard(command: Sequence[str]) -> int:
     """Runs ``command`` in a group of its own until it ends, SIGTERM arrives or standard input closes; its exit status."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the starter's to answer
-    group = ProcessGroup(command, stdin=subprocess.DEVNULL)
+    try:
+        group = ProcessGroup(command, stdin=subprocess.DEVNULL)
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
 
     def end() -> None:
         group.end(GUARD_SECONDS)

@@ -1,5 +1,6 @@
 """The server's settings, from the environment alone."""
 
+import shlex
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -45,6 +46,9 @@ class ServerSettings(BaseSettings):
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
     weights_dir: Path | None = Field(None, description="Folder with weights of pretrained encoders, named as timm names them.")
+    launcher: str = Field(
+        "", description="Words before the command of each job, such as srun --gres=gpu:1, split as a shell splits them."
+    )
     predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
     webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")
     image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched.")
@@ -63,6 +67,17 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _without_slash(cls, url: str) -> str:
         return url.rstrip("/")
+
+    @field_validator("launcher")
+    @classmethod
+    def _can_be_split(cls, launcher: str) -> str:
+        try:
+            words = shlex.split(launcher)
+        except ValueError as error:
+            raise ValueError(f"It cannot be split into words as a shell does ({error}): close each quotation mark") from None
+        if words and Path(words[0]).name == "torchrun" and "--no-python" not in words:
+            raise ValueError("torchrun takes a Python script unless --no-python is among its options: add it at the end")
+        return launcher
 
     @field_validator("redis_url")
     @classmethod

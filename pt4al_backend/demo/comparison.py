@@ -22,7 +22,7 @@ from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.jobs.folder import prepare
-from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import LearnSpec
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import silent

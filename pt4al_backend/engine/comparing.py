@@ -16,7 +16,7 @@ from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import RESULT, job_of, locked, prepare, sound_job_of
-from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due
 from pt4al_backend.progress import silent

@@ -13,7 +13,7 @@ from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import Connections, require_known
 from pt4al_backend.engine.retries import Retries
-from pt4al_backend.jobs.runner import Runner
+from pt4al_backend.jobs.run import Runner
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import SAMPLING, Registration

@@ -13,7 +13,7 @@ from pt4al_backend.errors import PT4ALError, TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, locked, prepare
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.layout import newest
-from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan

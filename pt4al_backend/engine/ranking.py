@@ -21,7 +21,7 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.serving import device, keep_serving, report
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
-from pt4al_backend.jobs.runner import OnTick, Runner
+from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.progress import Report

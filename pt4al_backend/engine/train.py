@@ -30,7 +30,7 @@ from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs import head
 from pt4al_backend.jobs.folder import prepare, sound_job_of
 from pt4al_backend.jobs.results import read_scored
-from pt4al_backend.jobs.runner import OnTick, Runner
+from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.measures import Control

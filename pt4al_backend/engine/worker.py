@@ -20,7 +20,7 @@ from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.run import Runner, runner_of
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -41,7 +41,7 @@ class Worker:
     """Reconciles projects. One per worker process; it runs one job at a time, so projects take turns.
 
     Args:
-        runner: where jobs run; None: in child processes.
+        runner: where jobs run; None: where the settings say.
         device: what they take turns at; None: the one that the settings name.
         doorbell: requests a look, after those that wait already: by a project whose turn is over, and for those that waited for
             the device. Without one, a project goes on at once, and the others wait for the next poll.
@@ -61,7 +61,7 @@ class Worker:
         self._settings = settings
         self._store = store
         self._insights = insights
-        self._resources = Resources(settings, store, runner or LocalRunner(), device or Device.of(settings), doorbell)
+        self._resources = Resources(settings, store, runner or runner_of(settings), device or Device.of(settings), doorbell)
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it.

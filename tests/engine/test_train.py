@@ -11,7 +11,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import needs_new_learner
-from pt4al_backend.jobs.runner import LocalRunner
+from pt4al_backend.jobs.run import LocalRunner
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.paths import frames_path

@@ -12,7 +12,7 @@ import pytest
 
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, result_of
-from pt4al_backend.jobs.runner import LocalRunner
+from pt4al_backend.jobs.run import LocalRunner
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress

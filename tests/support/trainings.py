@@ -13,7 +13,7 @@ from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.ranking import PoolRanking
 from pt4al_backend.engine.train import RoundTraining
 from pt4al_backend.jobs.folder import job_of
-from pt4al_backend.jobs.runner import Runner
+from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse

@@ -25,7 +25,7 @@ from pt4al_backend.engine.ranking import PoolRanking
 from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.train import RoundTraining
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.runner import LocalRunner
+from pt4al_backend.jobs.run import LocalRunner
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build

@@ -22,7 +22,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.encoder import choose, download
 from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.jobs.folder import LOG, prepare
-from pt4al_backend.jobs.runner import LocalRunner, Runner
+from pt4al_backend.jobs.run import Runner, runner_of
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.files import Files
@@ -71,7 +71,7 @@ def rank(
         field: name of the image field in a task's data.
         prefix: what stands before a file's path in a task; None: `files.LOCAL_FILES`.
         report: called with the progress of the reading, then of the job.
-        runner: where the learner is trained; None: in a child process.
+        runner: where the learner is trained; None: where the settings say.
 
     Raises:
         ConfigError: too few images, or too little disk.
@@ -98,7 +98,7 @@ def rank(
             shape=reader.shape,
             outputs=("features",) if on_features(options, task) else (),
         )
-        losses, features, quality = _scored(work / "job", spec, len(kept), report, runner or LocalRunner())
+        losses, features, quality = _scored(work / "job", spec, len(kept), report, runner or runner_of(settings))
     tasks = [
         {"data": {field: files.address(kept[place.index], prefix), **place.data(losses)}}
         for place in order(losses, options, meaningful=quality.meaningful, features=features)

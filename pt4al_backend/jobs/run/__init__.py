@@ -1,0 +1,7 @@
+"""Where jobs run: a runner brings the job in a folder to its result, on this machine or on another one."""
+
+from pt4al_backend.jobs.run.base import OnTick, Runner
+from pt4al_backend.jobs.run.local import LocalRunner
+from pt4al_backend.jobs.run.named import runner_of
+
+__all__ = ["LocalRunner", "OnTick", "Runner", "runner_of"]

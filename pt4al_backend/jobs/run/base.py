@@ -1,0 +1,134 @@
+"""What all runners share: the interface, and the loop that starts a job again where it was killed."""
+
+import logging
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
+from pt4al_backend.jobs.failure import Failure
+from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, job_of, result_of
+from pt4al_backend.jobs.head import learn_here
+from pt4al_backend.jobs.spec import RankSpec
+from pt4al_backend.learn.frozen.heads import warm_up
+from pt4al_backend.progress import Progress, Report
+
+log = logging.getLogger(__name__)
+
+RESTARTS = 3  # of a process that was killed
+TICK_SECONDS = 0.5
+
+OnTick = Callable[[], None]
+
+_EVENT: TypeAdapter[Failure | Progress] = TypeAdapter(Failure | Progress)
+
+
+class Runner(Protocol):
+    """Brings jobs to their results, anywhere."""
+
+    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
+        """Runs a job, or resumes it; returns the folder of its result, at once if it is there already.
+
+        Args:
+            folder: the job's (see ``folder``).
+            on_progress: called with the progress of the job.
+            on_tick: called about twice a second while the job runs; an error that it raises ends the job.
+
+        Raises:
+            TrainingImpossible: the job cannot be done; it says why.
+            StoreCorrupt: it cannot be done before a ``part`` of the project's files is made again.
+            RunnerUnavailable: what the settings name is not installed, or does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How one attempt at a job ended.
+
+    Attributes:
+        was_killed: its process, or its machine, was: another attempt goes on from the checkpoint.
+        how: in words.
+        failure: what the job itself said, if it cannot be done.
+    """
+
+    was_killed: bool = False
+    how: str = ""
+    failure: Failure | None = None
+
+
+class RestartingRunner(ABC):
+    """Does itself what is a matter of a second or two, and starts the rest again where it was killed, ``RESTARTS`` times."""
+
+    #: What the user may do where it was killed each time.
+    too_often: ClassVar[str] = "Short of memory? Lower minibatch_size or image_size."
+
+    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
+        """As ``Runner`` says.
+
+        Raises:
+            TrainingImpossible: the job said why, crashed, or was killed once more than it is started again.
+            StoreCorrupt: the job found a part of the project's files damaged.
+            RunnerUnavailable: as ``attempt`` says.
+        """
+        how = ""
+        for attempt in range(RESTARTS + 1):
+            done = result_of(folder)
+            if done is not None:
+                (folder / CHECKPOINT).unlink(missing_ok=True)
+                return done
+            shutil.rmtree(folder / RESULT, ignore_errors=True)
+            if attempt == 0 and learn_here(folder):
+                continue
+            ended = self.attempt(folder, on_progress, on_tick)
+            if ended.failure:
+                failure = ended.failure
+                if failure.damaged:
+                    raise StoreCorrupt(failure.error, failure.remedy, part=failure.damaged)
+                raise TrainingImpossible(failure.error, failure.remedy)
+            _expect_heads(folder)
+            how = ended.how
+            if ended.was_killed:
+                log.warning("The training process %s; attempt %s resumes it.", how, attempt + 2)
+            elif how:
+                raise TrainingImpossible(f"The training process {how}", f"Its log is {folder / LOG}.")
+        done = result_of(folder)
+        if done is not None:
+            (folder / CHECKPOINT).unlink(missing_ok=True)
+            return done
+        raise TrainingImpossible(f"The training process was killed {RESTARTS + 1} times: the last one {how}.", self.too_often)
+
+    @abstractmethod
+    def attempt(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Ended:
+        """Starts the job's process, or resumes its work, and follows it to its end.
+
+        Raises:
+            RunnerUnavailable: it cannot be started where the settings say.
+        """
+
+
+def event_of(line: bytes) -> Progress | Failure | None:
+    """What a line of the child says. One of another form comes from a library; it is logged, not obeyed."""
+    try:
+        return _EVENT.validate_json(line)
+    except ValidationError:
+        log.info("training process: %s", line.decode(errors="replace").strip()[:300])
+        return None
+
+
+def last_line(text: str) -> str:
+    """The last line of a log, cut to 300 characters."""
+    lines = text.strip().splitlines()
+    return lines[-1][:300] if lines else ""
+
+
+def _expect_heads(folder: Path) -> None:
+    """Prepares for the heads that follow a ranking on a frozen encoder: their queue is waited for, the ranking's end is not."""
+    spec = job_of(folder)
+    if isinstance(spec, RankSpec) and spec.settings.frozen_encoder:
+        warm_up()

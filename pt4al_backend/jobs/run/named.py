@@ -1,0 +1,12 @@
+"""The runner that the server's settings name."""
+
+import shlex
+
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.jobs.run.base import Runner
+from pt4al_backend.jobs.run.local import LocalRunner
+
+
+def runner_of(settings: ServerSettings) -> Runner:
+    """Child processes of this machine, behind ``PT4AL_LAUNCHER`` if it is set."""
+    return LocalRunner(shlex.split(settings.launcher))
