@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Frame, Page, expect
+from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.phases import Phase
@@ -14,16 +14,9 @@ from pt4al_backend.state.tasks import AnswerKind, StoredAnswer
 from tests.support.filled import PROJECT, fill, served
 from tests.support.images import CLASSES, class_of
 from tests.support.layouts import lay_out_filled
+from tests.support.map_page import frame_of, lasso, open_map, pixel
 
 HOSTILE = "<img src=x onerror=alert(1)>"
-#: Where a point lies in the frame, in pixels.
-PIXELS = """task => {
-  const {xaxis, yaxis, _size: size} = map._fullLayout;
-  for (const [number, group] of drawn.groups.entries())
-    for (const point of group.points)
-      if (window.tasks[point] === task)
-        return [size.l + xaxis.d2p(drawn.x[point]), size.t + yaxis.d2p(drawn.y[point])];
-}"""
 
 
 @pytest.fixture
@@ -41,38 +34,10 @@ def opened(browser_page: Page, store: Store, settings: ServerSettings) -> Iterat
     with served(store, settings) as url:
 
         def go() -> Page:
-            browser_page.goto(f"{url}/projects/{PROJECT}/map")
-            expect(browser_page.locator("#map")).to_have_attribute("data-drawn", "label")
-            tasks = browser_page.request.get(f"{url}/api/projects/{PROJECT}/map").json()["tasks"]
-            frame_of(browser_page).evaluate("tasks => { window.tasks = tasks }", tasks)
+            open_map(browser_page, url, PROJECT)
             return browser_page
 
         yield go
-
-
-def frame_of(page: Page) -> Frame:
-    return next(frame for frame in page.frames if frame.url.endswith("/map/frame"))
-
-
-def pixel(page: Page, task: int) -> tuple[float, float]:
-    """Where a task's point lies on the page."""
-    left, top = frame_of(page).evaluate(PIXELS, task)
-    box = page.locator("#frame").bounding_box()
-    assert box is not None
-    return box["x"] + left, box["y"] + top
-
-
-def lasso(page: Page, tasks: list[int]) -> None:
-    """Draws a line around some tasks' points."""
-    page.get_by_role("radio", name="Lasso").check()
-    places = [pixel(page, task) for task in tasks]
-    left, right = min(x for x, _ in places) - 15, max(x for x, _ in places) + 15
-    top, bottom = min(y for _, y in places) - 15, max(y for _, y in places) + 15
-    page.mouse.move(left, top)
-    page.mouse.down()
-    for x, y in ((right, top), (right, bottom), (left, bottom), (left, top)):
-        page.mouse.move(x, y, steps=4)
-    page.mouse.up()
 
 
 def legend(page: Page) -> dict[str, int]:
