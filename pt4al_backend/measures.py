@@ -28,13 +28,19 @@ class Measured(BaseModel):
     high: float | None = None
 
 
+class ClassMeasured(Measured):
+    """The measure of one class."""
+
+    picks: int | None = Field(default=None, description="control picks that have the class; null if an earlier version measured")
+
+
 class Control(Measured):
     """The model on ``total`` control picks, which it was never trained on; without a metric if there is no model."""
 
     metric: str = Field(default="", description="accuracy; mAP for several choices; mIoU for segmentation")
     total: int = 0
     exact_match: Measured | None = Field(default=None, description="for several choices: share of picks whose whole set is right")
-    classes: dict[str, Measured] = Field(
+    classes: dict[str, ClassMeasured] = Field(
         default_factory=dict,
         description="of each class, the share of its control picks that is right, the average precision for several choices, the "
         "IoU for segmentation; a class that no control pick has is not there, or has no value, and the mean leaves it out",

@@ -18,7 +18,7 @@ from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics, Timed
 from pt4al_backend.server.openapi import DocumentedApp
-from pt4al_backend.server.panels import act, map, next_up, overview, quality, report, take_away
+from pt4al_backend.server.panels import act, classes, map, next_up, overview, quality, report, take_away
 from pt4al_backend.server.panels import settings as settings_panel
 from pt4al_backend.server.places import Places
 from pt4al_backend.server.services import Services
@@ -65,6 +65,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         assets,
         thumbnails,
         overview,
+        classes,
         next_up,
         map,
         quality,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import JSON, delete, insert, select, type_coerce, update
 from sqlalchemy.orm import Session
 
-from pt4al_backend.measures import Control
+from pt4al_backend.measures import ClassMeasured, Control
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state.columns import JsonOf
 from pt4al_backend.state.database import Database, sliced
@@ -50,7 +50,7 @@ class PastRound(NamedTuple):
     control: Control
 
 
-_CONTROL = JsonOf(Control)
+_CONTROL, _CLASS = JsonOf(Control), JsonOf(ClassMeasured)
 _MEASURES = tuple(name for name in Control.model_fields if name != "classes")
 
 
@@ -94,6 +94,18 @@ class RoundStore(Database):
         with self._reading() as session:
             rows = session.execute(found).all()[::-1]
         return [PastRound._make((*row[: len(columns)], _control(row[len(columns) :]))) for row in rows]
+
+    def class_history(self, project_id: int, name: str, last: int) -> list[tuple[int, int, ClassMeasured]]:
+        """The ``last`` rounds whose model was measured on a class, in order: number, labels that trained it, the measure.
+
+        Read round by round: no more than one round's classes are held.
+        """
+        measured = type_coerce(Round.control, JSON)["classes"]
+        found = select(Round.number, Round.labels, measured).where(Round.project_id == project_id)
+        with self._reading() as session:
+            rows = session.execute(found.order_by(Round.number.desc()).limit(last), execution_options={"yield_per": 1})
+            known = [(number, labels, _CLASS.read(classes[name])) for number, labels, classes in rows if name in (classes or {})]
+        return known[::-1]
 
     def round(self, project_id: int, number: int) -> Round | None:
         """One round, or None."""

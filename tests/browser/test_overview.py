@@ -46,6 +46,22 @@ def test_charts_show_the_control_picks_and_the_labels_of_the_last_hours(browser_
     assert said == []  # nothing was refused by the page's policy
 
 
+def test_curve_of_a_class_is_drawn_when_it_is_chosen_by_a_part_of_its_name(browser_page: Page, page_url: str) -> None:
+    browser_page.goto(page_url)
+    field = browser_page.get_by_label("One class")
+    field.fill("gre")
+    expect(browser_page.locator("#class-said")).to_have_text("1 class")
+    field.press("Enter")
+    expect(browser_page).to_have_url(f"{page_url}?class=green#curve")
+    expect(browser_page.locator("#chosen")).to_contain_text("30 control picks")
+    curve = browser_page.locator("#curve-chart")
+    expect(curve.locator(".scatterlayer .points path")).to_have_count(6)
+    drawn = curve.evaluate("chart => chart.data.at(-2)")
+    assert [round(value, 2) for value in drawn["y"]] == [0.5, 0.7, 0.8]
+    browser_page.get_by_role("link", name="All classes only").click()
+    expect(curve.locator(".scatterlayer .points path")).to_have_count(3)
+
+
 def test_labels_are_shown_by_day_and_by_annotator(browser_page: Page, page_url: str) -> None:
     browser_page.goto(page_url)
     rows = browser_page.locator("#annotators tbody tr")

@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.measures import Control, Measured
+from pt4al_backend.measures import ClassMeasured, Control
 from pt4al_backend.server.panels.overview import Overviews
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.annotations import Annotated
@@ -132,7 +132,7 @@ def test_constant_answers_of_a_few_picks_can_be_shown(client: Client, store: Sto
 
 def test_ten_thousand_hostile_classes_can_be_shown(client: Client, store: Store) -> None:
     open_round(store, pick(1))
-    classes = {f"<b>{k}</b>": Measured(value=0.5, low=0.2, high=0.8) for k in range(10_000)}
+    classes = {f"<b>{k}</b>": ClassMeasured(value=0.5, low=0.2, high=0.8) for k in range(10_000)}
     measured = Control(metric="mAP", total=9, value=0.5, low=0.2, high=0.8, classes=classes)
     open_round(store, pick(2, round_number=2), number=2, closed=ClosedRound(12, control=measured))
     text = client.page("/projects/3").text
@@ -144,7 +144,8 @@ def test_ten_thousand_hostile_classes_can_be_shown(client: Client, store: Store)
 def test_classes_are_listed_from_the_worst_with_what_the_model_before_made_of_them(client: Client, store: Store) -> None:
     def closed(labels: int, **values: float | None) -> ClosedRound:
         classes = {
-            name: Measured(value=value, low=0.1, high=0.9) if value is not None else Measured() for name, value in values.items()
+            name: ClassMeasured(value=value, low=0.1, high=0.9) if value is not None else ClassMeasured()
+            for name, value in values.items()
         }
         return ClosedRound(labels, control=Control(metric="mAP", total=9, value=0.5, low=0.2, high=0.8, classes=classes))
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from pt4al_backend.measures import Control, Measured
+from pt4al_backend.measures import ClassMeasured, Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.rounds import ClosedRound
@@ -45,8 +45,8 @@ def test_page_shows_the_status(shown: str) -> None:
 
 def test_page_shows_the_measures_of_several_choices(client: Client, store: Store) -> None:
     open_round(store, pick(1))
-    there = Measured(value=0.5, low=0.25, high=0.75)
-    classes = {"cat": there, HOSTILE: Measured(), "owl": Measured()}
+    there = ClassMeasured(value=0.5, low=0.25, high=0.75)
+    classes = {"cat": there, HOSTILE: ClassMeasured(), "owl": ClassMeasured()}
     measured = Control(metric="mAP", total=8, value=0.625, low=0.5, high=0.75, exact_match=there, classes=classes)
     open_round(store, pick(3, round_number=2), number=2, closed=ClosedRound(2, control=measured))
     text = " ".join(client.page("/projects/3").text.split())

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.measures import Control, Measured
+from pt4al_backend.measures import ClassMeasured, Control, Measured
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.server.metrics import Metrics
@@ -54,13 +54,13 @@ def test_identical_images_are_counted_and_the_largest_groups_shown(client: Clien
 
 
 def test_history_ends_with_the_open_round_and_is_bounded(client: Client, busy: Store) -> None:
-    control = Control(metric="accuracy", value=0.5, total=4, classes={"a": Measured(value=0.5)})
+    control = Control(metric="accuracy", value=0.5, total=4, classes={"a": ClassMeasured(value=0.5)})
     for number in range(3, 124):
         picked = [pick(60, round_number=number)]
         open_round(busy, *picked, number=number, closed=ClosedRound(3, control=control))
     found = client.get("/api/projects/3").json()
     assert [each["number"] for each in found["history"]] == list(range(24, 124))
-    assert found["control"]["classes"] == {"a": {"value": 0.5, "low": None, "high": None}}
+    assert found["control"]["classes"] == {"a": {"value": 0.5, "low": None, "high": None, "picks": None}}
     assert not any(each["control"]["classes"] for each in found["history"])
 
 
@@ -242,7 +242,7 @@ def test_pool_is_counted_when_something_has_changed_and_now_and_then(busy: Store
 
 
 def test_classes_of_one_model_alone_are_read(client: Client, busy: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    classes = {f"class {number}": Measured(value=0.5) for number in range(50)}
+    classes = {f"class {number}": ClassMeasured(value=0.5) for number in range(50)}
     for number in range(3, 9):
         control = Control(
             metric="accuracy", value=0.5, total=4, exact_match=Measured(value=0.25, low=0.0, high=1.0), classes=classes

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from pt4al_backend.measures import Control, Measured, PretextQuality
+from pt4al_backend.measures import ClassMeasured, Control, Measured, PretextQuality
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state import tasks as tasks_module
 from pt4al_backend.state.rounds import ClosedRound
@@ -128,7 +128,7 @@ def test_turn_round_closes_the_old_one_and_replaces_a_starting_one(store: Store)
 def test_history_has_the_last_rounds_without_their_classes(store: Store) -> None:
     store.connect(1)
     exact = Measured(value=0.25, low=0.0, high=1.0)
-    control = Control(metric="mAP", total=4, value=0.5, exact_match=exact, classes={"a": Measured(value=0.5)})
+    control = Control(metric="mAP", total=4, value=0.5, exact_match=exact, classes={"a": ClassMeasured(value=0.5)})
     store.add_closed(1, 1, ClosedRound(labels=5))
     store.add_closed(1, 2, ClosedRound(labels=9, control=control, seconds={"train": 7.5}))
     store.open_round(1, Round(project_id=1, number=3, opened_at=1.0), [])

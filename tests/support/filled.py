@@ -14,7 +14,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
 from pt4al_backend.learn.labels.intervals import share
-from pt4al_backend.measures import Control
+from pt4al_backend.measures import ClassMeasured, Control
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.app import create_app
 from pt4al_backend.server.connections import Connection
@@ -107,8 +107,10 @@ def _add_rounds(store: Store) -> None:
         picked = range(first, first + 30)
         _open(store, number, picked, controls=range(first, first + 30, 3), closed=closed)
         store.put_answers(PROJECT, {task: StoredAnswer(AnswerKind.LABEL, class_of(task), False, "", "") for task in picked})
-        measured = Control(metric="accuracy", total=total, **share(np.arange(total) < right))
-        closed = ClosedRound(labels=labels, model=f"learn-{number}", control=measured)
+        measured = share(np.arange(total) < right)  # by every third task, whose class is the same
+        classes = {class_of(first): ClassMeasured(**measured, picks=total)}
+        control = Control(metric="accuracy", total=total, **measured, classes=classes)
+        closed = ClosedRound(labels=labels, model=f"learn-{number}", control=control)
         first += 30
     _open(
         store,

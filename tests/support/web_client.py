@@ -37,6 +37,6 @@ class Client:
     def post(self, url: str, **options: Any) -> httpx.Response:
         return self._portal.call(partial(self._client.post, url, **options))
 
-    def page(self, url: str) -> httpx.Response:
+    def page(self, url: str, **options: Any) -> httpx.Response:
         """As a browser requests it."""
-        return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        return self.get(url, headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}, **options)

@@ -45,5 +45,8 @@ def metrics(tallies: NDArray[Any], classes: Sequence[str]) -> Metrics:
     having = tallies[:, 1].sum(0)
     return {
         **intervals.measured("mAP", intervals.bootstrapped(intervals.mean(each), intervals.mean(drawn), total), total),
-        "classes": {name: intervals.bootstrapped(each[k], drawn[:, k], int(having[k])) for k, name in enumerate(classes)},
+        "classes": {
+            name: intervals.of_class(intervals.bootstrapped(each[k], drawn[:, k], int(having[k])), int(having[k]))
+            for k, name in enumerate(classes)
+        },
     }

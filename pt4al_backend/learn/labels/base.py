@@ -26,6 +26,12 @@ class Interval(TypedDict):
     high: float | None
 
 
+class ClassInterval(Interval):
+    """The metric of one class, which so many images have."""
+
+    picks: int
+
+
 class Metrics(Interval):
     """How well a model did on images drawn uniformly: ``value`` is of the ``metric`` of that name, over ``total`` images.
 
@@ -36,7 +42,7 @@ class Metrics(Interval):
     metric: str
     total: int
     exact_match: NotRequired[Interval]
-    classes: NotRequired[dict[str, Interval]]
+    classes: NotRequired[dict[str, ClassInterval]]
     balanced: NotRequired[float | None]
 
 

@@ -67,7 +67,8 @@ class ClassLabels(ImageLabels):
     def metrics(self, tallies: NDArray[Any]) -> Metrics:
         """Accuracy with its Wilson score interval, that of each class that images have, and their mean, the balanced accuracy."""
         targets, right = tallies.T
-        classes = {self.classes[k]: intervals.share(right[targets == k]) for k in np.unique(targets).tolist()}
+        hits = {self.classes[k]: right[targets == k] for k in np.unique(targets).tolist()}
+        classes = {name: intervals.of_class(intervals.share(each), len(each)) for name, each in hits.items()}
         shares = [each["value"] for each in classes.values() if each["value"] is not None]
         measured = intervals.measured("accuracy", intervals.share(right), len(tallies))
         return {**measured, "balanced": float(np.mean(shares)) if shares else None, "classes": classes}

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from pt4al_backend.learn.labels.base import Interval, Metrics
+from pt4al_backend.learn.labels.base import ClassInterval, Interval, Metrics
 
 DRAWS = 1000
 SEED = 0
@@ -23,6 +23,11 @@ def share(hits: NDArray[np.integer]) -> Interval:
         return {"value": None, "low": None, "high": None}
     interval = binomtest(int(hits.sum()), total).proportion_ci(0.95, method="wilson")
     return {"value": float(hits.mean()), "low": float(interval.low), "high": float(interval.high)}
+
+
+def of_class(interval: Interval, picks: int) -> ClassInterval:
+    """The metric of a class that so many images have."""
+    return {"value": interval["value"], "low": interval["low"], "high": interval["high"], "picks": picks}
 
 
 def measured(metric: str, interval: Interval, total: int) -> Metrics:

@@ -39,9 +39,13 @@ def metrics(tallies: NDArray[np.int64], classes: Sequence[str]) -> Metrics:
     truth.
     """
     total, each = len(tallies), ratios(tallies.sum(0))
-    having = tallies.any(2).sum(0)  # images that have the class
+    having = tallies.any(2).sum(0)  # images that have the class, in prediction or truth
+    labelled = (tallies[:, :, 2] > 0).sum(0)  # in truth
     drawn = np.concatenate([ratios(np.tensordot(times, tallies, 1)) for times in intervals.draws(total)])
     return {
         **intervals.measured("mIoU", intervals.bootstrapped(intervals.mean(each), intervals.mean(drawn), total), total),
-        "classes": {name: intervals.bootstrapped(each[k], drawn[:, k], int(having[k])) for k, name in enumerate(classes)},
+        "classes": {
+            name: intervals.of_class(intervals.bootstrapped(each[k], drawn[:, k], int(having[k])), int(labelled[k]))
+            for k, name in enumerate(classes)
+        },
     }

@@ -16,8 +16,8 @@ from pt4al_backend.insight import advice as advices
 from pt4al_backend.insight import pace
 from pt4al_backend.insight.forecast import Forecast
 from pt4al_backend.insight.learning_curve import Point, curve
-from pt4al_backend.measures import Measured
 from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.panels.classes import FEW_PICKS, OfClass, curve_of_class
 from pt4al_backend.server.rendering import page, panel
 from pt4al_backend.server.services import Served
 from pt4al_backend.server.status import ProjectStatus
@@ -116,6 +116,7 @@ class ClassMeasure(BaseModel):
     value: float
     low: float | None = Field(description="of the 95 % interval")
     high: float | None
+    picks: int | None = Field(description="control picks that have it; null if an earlier version measured")
     before: float | None = Field(description="of the model that was measured before; null if there is none")
 
 
@@ -154,17 +155,19 @@ def overview(project: str, services: Served, utc_offset: UtcOffset = 0) -> Overv
 
 
 @router.get("/projects/{project}", include_in_schema=False)
-def overview_page(project: str, services: Served) -> Response:
-    """The overview as a page."""
+def overview_page(project: str, services: Served, of_class: OfClass = None) -> Response:
+    """The overview as a page, with the learning curve of one class beside that of all if it is named."""
     status = services.statuses.find(project)
-    return panel("", "overview.html", status, overview=services.reader(Overviews).of(status))
+    chosen = curve_of_class(services, status, of_class)
+    return panel("", "overview.html", status, overview=services.reader(Overviews).of(status), chosen=chosen, few=FEW_PICKS)
 
 
 @router.get("/projects/{project}/status", include_in_schema=False)
-def overview_part(project: str, services: Served, utc_offset: UtcOffset = 0) -> Response:
+def overview_part(project: str, services: Served, utc_offset: UtcOffset = 0, of_class: OfClass = None) -> Response:
     """The part of the page that changes."""
     status = services.statuses.find(project)
-    return page("status.html", project=status, overview=services.reader(Overviews).of(status, utc_offset))
+    overview, chosen = services.reader(Overviews).of(status, utc_offset), curve_of_class(services, status, of_class)
+    return page("status.html", id=status.id, project=status, overview=overview, chosen=chosen, few=FEW_PICKS)
 
 
 class Overviews:
@@ -210,8 +213,8 @@ class Overviews:
         before = earlier.control.classes if earlier else {}
         worst = sorted(there, key=lambda each: each[:2])[:CLASSES_SHOWN]
         return [
-            ClassMeasure(name=name, value=value, low=each.low, high=each.high, before=before.get(name, Measured()).value)
-            for value, name, each in worst
+            ClassMeasure(name=name, **dict(each), before=before[name].value if name in before else None)
+            for _, name, each in worst
         ]
 
     def _labelling(self, project_id: int, utc_offset: int) -> Labelling:

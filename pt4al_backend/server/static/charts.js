@@ -63,6 +63,11 @@ export function layout(more) {
   };
 }
 
+/** The library reads tags and entities in what it writes; a name has none. */
+export function plain(name) {
+  return name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
+
 export const CONFIG = { displayModeBar: false, responsive: true };
 
 /** Calls `draw` again when the page turns light or dark. */

@@ -1,12 +1,13 @@
 /** The overview: kept up to date, with the charts of the learning curve and of the last hours. */
-import { CONFIG, colour, faded, layout, onThemeChange, plotly } from "./charts.js";
+import { CONFIG, colour, faded, layout, onThemeChange, plain, plotly } from "./charts.js";
+import { chosenClass, searchClasses } from "./classes.js";
 import { localise } from "./format.js";
 import { watch } from "./live.js";
 
 const view = document.getElementById("status");
 const stale = document.getElementById("stale");
 const { project } = view.dataset;
-const offset = () => -new Date().getTimezoneOffset();
+const asked = () => new URLSearchParams({ utc_offset: -new Date().getTimezoneOffset(), ...(chosenClass === null ? {} : { class: chosenClass }) });
 
 let told = "";
 let reading;
@@ -16,13 +17,15 @@ async function refresh() {
   reading?.abort();
   const { signal } = (reading = new AbortController());
   try {
-    const answer = await fetch(`/projects/${project}/status?utc_offset=${offset()}`, { cache: "no-store", signal });
+    const answer = await fetch(`/projects/${project}/status?${asked()}`, { cache: "no-store", signal });
     if (!answer.ok) throw new Error(answer.status);
     const text = await answer.text();
     if (text !== told) show(text);
     told = text;
     stale.hidden = true;
-    await draw(JSON.parse(document.getElementById("charts").dataset.charts));
+    searchClasses(project);
+    const { charts, chosen } = document.getElementById("charts").dataset;
+    await draw({ ...JSON.parse(charts), chosen: chosen && JSON.parse(chosen) });
   } catch (error) {
     if (error.name !== "AbortError") stale.hidden = false;
   }
@@ -59,26 +62,36 @@ async function draw(overview) {
   if (hours) await library.react(hours, ...hoursChart(overview), CONFIG);
 }
 
-function curveChart({ curve, expected, metric }) {
+const INTERVAL = "%{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>";
+
+/** A learning curve as points with their intervals. */
+function pointsOf(points, name, about) {
+  const there = points.filter((point) => point.value !== null);
+  return {
+    x: there.map((point) => point.labels), y: there.map((point) => point.value), mode: "lines+markers",
+    marker: { size: 8, symbol: name ? "diamond" : "circle" }, line: { color: colour(about), width: 2, dash: name ? "dot" : "solid" },
+    error_y: {
+      type: "data", symmetric: false, thickness: 1.5, width: 4, color: colour(about),
+      array: there.map((point) => point.high - point.value), arrayminus: there.map((point) => point.value - point.low),
+    },
+    customdata: there.map((point) => [point.low, point.high]),
+    text: there.map(({ round, picks }) => `${name}round ${round}${picks === null ? "" : `, ${picks.toLocaleString()} control picks`}`),
+    hovertemplate: `%{x:,} labels, %{text}: %{y:.1%}<br>${INTERVAL}`,
+  };
+}
+
+function curveChart({ curve, expected, metric, chosen }) {
   const of = (points, name) => points.map((point) => point[name]);
   const range = (points) => points.map((point) => [point.low, point.high]);
-  const interval = "%{customdata[0]:.1%} to %{customdata[1]:.1%}<extra></extra>";
   const band = { x: [...of(expected, "labels"), ...of(expected, "labels").reverse()], y: [...of(expected, "high"), ...of(expected, "low").reverse()] };
   const traces = [
     { ...band, fill: "toself", fillcolor: faded("--accent", 0.15), line: { width: 0 }, mode: "lines", hoverinfo: "skip" },
     {
       x: of(expected, "labels"), y: of(expected, "value"), mode: "lines", line: { color: colour("--accent"), dash: "dash", width: 2 },
-      customdata: range(expected), hovertemplate: `%{x:,} labels, forecast: %{y:.1%}<br>${interval}`,
+      customdata: range(expected), hovertemplate: `%{x:,} labels, forecast: %{y:.1%}<br>${INTERVAL}`,
     },
-    {
-      x: of(curve, "labels"), y: of(curve, "value"), mode: "lines+markers", marker: { size: 8 }, line: { color: colour("--accent"), width: 2 },
-      error_y: {
-        type: "data", symmetric: false, thickness: 1.5, width: 4, color: colour("--accent"),
-        array: curve.map((point) => point.high - point.value), arrayminus: curve.map((point) => point.value - point.low),
-      },
-      customdata: range(curve), text: curve.map((point) => `round ${point.round}, ${point.picks.toLocaleString()} control picks`),
-      hovertemplate: `%{x:,} labels, %{text}: %{y:.1%}<br>${interval}`,
-    },
+    ...(chosen ? [pointsOf(chosen.points, `${plain(chosen.name)}, `, "--warn")] : []),
+    pointsOf(curve, "", "--accent"),
   ];
   const name = metric === metric.toLowerCase() ? metric[0].toUpperCase() + metric.slice(1) : metric;
   return [traces, layout({

@@ -1,11 +1,8 @@
 /** Draws each confusion matrix from its table, as a heat map whose cells open their tasks. */
 
-const LONGEST = 24;
+import { plain } from "./charts.js";
 
-/** The chart library reads tags and entities in what it writes; a name has none. */
-function plain(name) {
-  return name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-}
+const LONGEST = 24;
 
 function shortened(name) {
   return plain(name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);

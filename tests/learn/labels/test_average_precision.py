@@ -42,7 +42,7 @@ def test_the_mean_is_over_the_classes_that_are_there() -> None:
     assert len(there) == 3
     assert found["value"] == pytest.approx(np.mean(there))
     assert (found["metric"], found["total"]) == ("mAP", 60)
-    assert found["classes"]["nowhere"] == {"value": None, "low": None, "high": None}
+    assert found["classes"]["nowhere"] == {"value": None, "low": None, "high": None, "picks": 0}
 
 
 def test_intervals_hold_the_value_narrow_with_images_and_are_the_same_each_time() -> None:

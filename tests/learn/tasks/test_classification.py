@@ -69,7 +69,10 @@ def test_accuracy_comes_with_its_wilson_interval_and_the_balanced_one() -> None:
         "high": pytest.approx(0.943, abs=1e-3),
         "total": 10,
         "balanced": pytest.approx((6 / 7 + 0 / 1 + 2 / 2) / 3),
-        "classes": {name: share(np.arange(n) < right) for name, right, n in zip(CLASSES, (6, 0, 2), (7, 1, 2), strict=True)},
+        "classes": {
+            name: {**share(np.arange(n) < right), "picks": n}
+            for name, right, n in zip(CLASSES, (6, 0, 2), (7, 1, 2), strict=True)
+        },
     }
 
 

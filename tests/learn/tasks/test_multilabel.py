@@ -76,7 +76,7 @@ def test_measures_leave_out_classes_that_no_pick_has() -> None:
     truth = np.array([[1, 0, 0], [1, 0, 0], [0, 0, 0]], np.float32)
     found = learned.metrics(learned.tally(given, truth))
     assert (found["metric"], found["value"], found["total"]) == ("mAP", 1.0, 3)
-    assert found["classes"]["b"] == found["classes"]["c"] == {"value": None, "low": None, "high": None}
+    assert found["classes"]["b"] == found["classes"]["c"] == {"value": None, "low": None, "high": None, "picks": 0}
     assert found["exact_match"]["value"] == pytest.approx(2 / 3)
     assert found["exact_match"]["low"] == pytest.approx(0.208, abs=1e-3)  # Wilson
 
