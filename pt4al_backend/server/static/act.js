@@ -76,6 +76,8 @@ acts.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button) ask(button.closest("section"));
 });
+// only now is a click heard
+for (const button of acts.querySelectorAll("button")) button.disabled = false;
 go.addEventListener("click", act);
 cancel.addEventListener("click", () => dialog.close());
 dialog.addEventListener("close", () => {
