@@ -28,7 +28,7 @@ from pt4al_backend.label_sets import from_text, to_text
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.labels.image_labels import ImageLabels
-from pt4al_backend.state.schema import AnswerKind, Project
+from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.threads import one_thread
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ NO_MODEL = "There is no model yet that control picks were answered by."
 
 def refresh(subject: Subject) -> None:
     """Computes the quality of a project, if a training, new images or another labeling config came since."""
-    key = _key(subject.project)
+    key = _key(subject)
     known = Quality.load(subject.folder)
     if known is not None and known.facts.key == key.all:
         return
@@ -94,10 +94,11 @@ class _Key(NamedTuple):
     all: str
 
 
-def _key(project: Project) -> _Key:
-    """Changes with every training, and when images come, or the labeling config or the settings change."""
+def _key(subject: Subject) -> _Key:
+    """Changes with every training, when images come or are described, and with the labeling config and the settings."""
+    project = subject.project
     pool = [VERSION, project.learner, project.encoder, project.next_row]
-    rest = [project.model, project.round, project.config_read, project.params]
+    rest = [project.model, project.round, project.config_read, project.params, subject.store.has_unranked(project.id)]
     return _Key(*(hashlib.sha256(repr(each).encode()).hexdigest() for each in (pool, pool + rest)))
 
 
