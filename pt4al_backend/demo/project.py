@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
-from pt4al_backend.config.catalog import AUTO_ENCODERS, TaskName
+from pt4al_backend.config.catalog import AUTO_ENCODERS
 from pt4al_backend.datasets.drawn_images import DrawnImages
 from pt4al_backend.datasets.folder_images import SHOWN, FolderImages, Reader
 from pt4al_backend.datasets.sorted_images import SortedImages
@@ -27,7 +27,7 @@ from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import choose
 from pt4al_backend.learn.weights.places import first_there
-from pt4al_backend.query.plan import OF_TRAINED_NETWORKS, leaves_encoder_open
+from pt4al_backend.query.plan import OF_TRAINED_NETWORKS, leaves_features_open
 
 TITLE = "PT4AL demo"
 LEAD, SECOND = "ada@example.com", "ben@example.com"
@@ -200,5 +200,5 @@ def _left_open(params: Json) -> list[str]:
 
 def _is_on_features(found: FolderImages, settings: ServerSettings) -> bool:
     """Whether the backend is going to train heads on a pretrained encoder that is on this machine."""
-    is_open = found.task != TaskName.SEGMENTATION and leaves_encoder_open(project_settings(), found.task)
+    is_open = leaves_features_open(project_settings(), found.task)
     return is_open and bool(first_there(AUTO_ENCODERS[settings.has_gpu], settings.weights_dir))

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import project_settings
-from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.project_jobs import number_of
 from pt4al_backend.engine.subject import Subject, described
@@ -59,8 +58,7 @@ def is_possible(project: Project) -> bool:
     try:
         task = in_force(project).task
         options = plan.for_task(project_settings(project.params), task, project.encoder)
-        will_choose = not project.encoder and task != TaskName.SEGMENTATION and plan.leaves_encoder_open(options, task)
-        return plan.on_features(options, task) or will_choose
+        return plan.on_features(options, task) or (not project.encoder and plan.leaves_features_open(options, task))
     except PT4ALError:  # the engine reports it
         return True
 

@@ -165,6 +165,11 @@ def leaves_encoder_open(settings: ProjectSettings, task: str) -> bool:
     return settings.tuning == "full" or suits_head
 
 
+def leaves_features_open(settings: ProjectSettings, task: str) -> bool:
+    """Whether heads may be trained on the features of an encoder that is still to be chosen."""
+    return task != TaskName.SEGMENTATION and leaves_encoder_open(settings, task)
+
+
 def without_effect(settings: ProjectSettings, task: str) -> str:
     """Says which settings change nothing, as they are of networks that are trained; "" if there is none."""
     names = _of_trained_networks(settings) if on_features(settings, task) else []

@@ -78,9 +78,7 @@ class RestartingRunner(ABC):
         """
         how = ""
         for attempt in range(RESTARTS + 1):
-            done = result_of(folder)
-            if done is not None:
-                (folder / CHECKPOINT).unlink(missing_ok=True)
+            if done := _finished(folder):
                 return done
             shutil.rmtree(folder / RESULT, ignore_errors=True)
             if attempt == 0 and learn_here(folder):
@@ -97,9 +95,7 @@ class RestartingRunner(ABC):
                 log.warning("The training process %s; attempt %s resumes it.", how, attempt + 2)
             elif how:
                 raise TrainingImpossible(f"The training process {how}", f"Its log is {folder / LOG}.")
-        done = result_of(folder)
-        if done is not None:
-            (folder / CHECKPOINT).unlink(missing_ok=True)
+        if done := _finished(folder):
             return done
         raise TrainingImpossible(f"The training process was killed {RESTARTS + 1} times: the last one {how}.", self.too_often)
 
@@ -110,6 +106,14 @@ class RestartingRunner(ABC):
         Raises:
             RunnerUnavailable: it cannot be started where the settings say.
         """
+
+
+def _finished(folder: Path) -> Path | None:
+    """The folder of a finished job's result, which needs its checkpoint no more; None if it is not finished."""
+    done = result_of(folder)
+    if done is not None:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    return done
 
 
 def event_of(line: bytes) -> Progress | Failure | None:
