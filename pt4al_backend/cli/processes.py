@@ -89,6 +89,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
+    from pt4al_backend.engine import mapping
     from pt4al_backend.engine.comparing import Comparing
     from pt4al_backend.engine.device import Device
     from pt4al_backend.engine.insights import Insights
@@ -96,7 +97,7 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.worker import Worker
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
-    from pt4al_backend.state.paths import comparison_lease
+    from pt4al_backend.state.paths import comparison_lease, map_lease
 
     begin_log("worker")
     if supervised:
@@ -108,7 +109,11 @@ def worker(supervised: Supervised = False) -> None:
     queue = WorkQueue(settings)
     device = Device.of(settings)
     comparing = Comparing(device, queue.request)
-    background = (Insights(settings, store), Insights(settings, store, [comparing.refresh], comparison_lease))
+    background = (
+        Insights(settings, store),
+        Insights(settings, store, [mapping.refresh], map_lease),
+        Insights(settings, store, [comparing.refresh], comparison_lease),
+    )
     for each in background:
         each.start()
 

@@ -10,18 +10,20 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Condition, Thread
+from typing import NamedTuple
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import mapping, nearest, quality
+from pt4al_backend.engine import nearest, quality
 from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.state.lease import locked
 from pt4al_backend.state.paths import insights_lease
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
 
-#: Before what has failed is tried again.
+#: Before what has failed is tried again, if the project gets no further meanwhile.
 RETRY_SECONDS = 600.0
 
 #: Computes what is out of date, and nothing if nothing is.
@@ -30,14 +32,27 @@ Insight = Callable[[Subject], None]
 #: The file that is locked by who computes them for a project.
 LeasePath = Callable[[ServerSettings, int], Path]
 
-#: Those that pages show, the quick ones first.
-INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, mapping.refresh)
+#: Those that pages show and that take seconds, the quick ones first.
+INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh)
+
+
+class _Failure(NamedTuple):
+    """What a project had reached when an insight failed, and when it is tried again nevertheless."""
+
+    reached: str
+    retry_at: float
+
+
+def _reached(project: Project) -> str:
+    """Changes as a project gets on: what failed may have read a model or features that were being replaced."""
+    parts = [project.round, project.model, project.learner, project.next_row, project.config_read, project.params]
+    return repr(parts)
 
 
 class Insights:
     """Keeps the insights of projects up to date.
 
-    A worker process has one for the pages, and another with a ``lease`` of its own for what takes minutes.
+    A worker process has one for what takes seconds, and others with a ``lease`` of their own for what takes minutes.
     """
 
     def __init__(
@@ -45,7 +60,7 @@ class Insights:
     ) -> None:
         self._settings, self._store, self._insights, self._lease = settings, store, insights, lease
         self._wanted: dict[int, None] = {}
-        self._not_before: dict[tuple[int, str], float] = {}
+        self._failed: dict[tuple[int, str], _Failure] = {}
         self._changed = Condition()
 
     def start(self) -> None:
@@ -65,7 +80,10 @@ class Insights:
                     self._changed.wait()
                 project_id = next(iter(self._wanted))
                 del self._wanted[project_id]
-            self.refresh(project_id)
+            try:
+                self.refresh(project_id)
+            except Exception:  # such as a database that cannot be reached: the next request may find it again
+                log.exception("Project %s: its pages are not brought up to date.", project_id)
 
     def refresh(self, project_id: int) -> None:
         """Computes what is out of date of a project, unless another worker is at it. Errors go to the log."""
@@ -83,14 +101,15 @@ class Insights:
 
     def _refresh(self, insight: Insight, subject: Subject) -> None:
         number, name = subject.project.id, insight.__module__.rpartition(".")[2]
-        if time.monotonic() < self._not_before.get((number, name), 0.0):
+        reached, failed = _reached(subject.project), self._failed.get((number, name))
+        if failed is not None and failed.reached == reached and time.monotonic() < failed.retry_at:
             return
         try:
             insight(subject)
         except Superseded:
             log.info("Project %s is gone: nothing more is computed for its pages.", number)
         except Exception as error:  # what goes wrong here must not stop the labelling
-            self._not_before[number, name] = time.monotonic() + RETRY_SECONDS
+            self._failed[number, name] = _Failure(reached, time.monotonic() + RETRY_SECONDS)
             if isinstance(error, PT4ALError):
                 log.warning("Project %s: %s is not brought up to date. %s", number, name, error)
             else:

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 from pt4al_backend.config import ServerSettings
@@ -18,7 +19,7 @@ from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import locked
-from pt4al_backend.state.paths import comparison_lease, insights_lease, project_dir
+from pt4al_backend.state.paths import BACKGROUND_LEASES, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
@@ -238,8 +239,9 @@ def _delete_files(settings: ServerSettings, project_id: int) -> None:
     folder = project_dir(settings, project_id)
     deadline = time.monotonic() + GIVING_UP_SECONDS
     while True:
-        with locked(insights_lease(settings, project_id)) as pages, locked(comparison_lease(settings, project_id)) as comparison:
-            if (pages is not None and comparison is not None) or time.monotonic() > deadline:
+        with ExitStack() as leases:
+            held = [leases.enter_context(locked(lease(settings, project_id))) for lease in BACKGROUND_LEASES]
+            if None not in held or time.monotonic() > deadline:
                 if folder.exists():
                     shutil.rmtree(folder)
                 return

@@ -60,7 +60,10 @@ def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        yield True
+        try:
+            yield True
+        finally:  # see state.lease.locked
+            fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def forget_unfinished(project: Path) -> None:

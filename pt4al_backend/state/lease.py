@@ -77,10 +77,12 @@ def locked(path: Path) -> Iterator[Lease | None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lease = None
-        else:
-            lease = FileLease(file, path)
-        yield lease
+            yield None
+            return
+        try:
+            yield FileLease(file, path)
+        finally:  # closing is not enough: a child that another thread is just starting may hold the file open a moment longer
+            fcntl.flock(file, fcntl.LOCK_UN)
 
 
 class AdvisoryLease(Lease):

@@ -16,9 +16,18 @@ def insights_lease(settings: ServerSettings, project_id: int) -> Path:
     return settings.data_dir / "leases" / f"insights-{project_id}"
 
 
+def map_lease(settings: ServerSettings, project_id: int) -> Path:
+    """The file that is locked by who lays a project's map out."""
+    return settings.data_dir / "leases" / f"map-{project_id}"
+
+
 def comparison_lease(settings: ServerSettings, project_id: int) -> Path:
     """The file that is locked by who compares what could be served."""
     return settings.data_dir / "leases" / f"comparison-{project_id}"
+
+
+#: Those of all that writes among a project's artefacts beside the looks.
+BACKGROUND_LEASES = (insights_lease, map_lease, comparison_lease)
 
 
 def mask_dir(settings: ServerSettings, project_id: int) -> Path:

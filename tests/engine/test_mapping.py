@@ -16,7 +16,7 @@ from pt4al_backend.jobs.folder import locked
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.layout import LaidOut, lay_out, newest
 from pt4al_backend.progress import Report
-from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.state.paths import frames_path, map_lease, project_dir
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.layouts import Described, write_learner
@@ -142,7 +142,7 @@ def test_job_that_an_orphan_does_is_left_alone(site: Site) -> None:
 
 
 @pytest.mark.training
-def test_worker_s_own_insights_draw_the_map_in_a_child_process(site: Site) -> None:
+def test_map_is_drawn_in_a_child_process(site: Site) -> None:
     site.describe(0, TASKS)
-    Insights(site.settings, site.store).refresh(PROJECT)
+    Insights(site.settings, site.store, [mapping.refresh], map_lease).refresh(PROJECT)
     assert site.laid_out() == TASKS

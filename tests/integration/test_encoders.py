@@ -38,7 +38,7 @@ def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
     project = lead.create_project("On a pretrained encoder", CLASSIFICATION.label_config)
     lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
     folder = str(weights_dir(tmp_path / "weights"))
-    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600", PT4AL_WEIGHTS_DIR=folder) as backend:
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="30", PT4AL_WEIGHTS_DIR=folder) as backend:
         backend.both.start()
         lead.connect_backend(project, backend.url, extra_params=PARAMS)
         status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)
@@ -63,7 +63,10 @@ def test_rounds_on_a_pretrained_encoder_rank_train_and_serve(
             return found if (found["round"], found["duplicates"]["compared"]) == (3, 25) else None
 
         # what the worker computes in the background, and again for what was described meanwhile; and what can be taken away
-        found = wait_until(computed, SECONDS, "the quality of round 3")
+        try:
+            found = wait_until(computed, SECONDS, "the quality of round 3")
+        except TimeoutError as error:
+            raise AssertionError(f"{error}\n{backend.status(project)}\n{backend.worker_log()}") from None
         assert sum(each["labels"] for each in found["balance"]) == 12
         assert found["control"]["total"] == status["history"][1]["control"]["total"]
         assert found["control"]["agreement"]["value"] == pytest.approx(status["history"][1]["control"]["value"])
@@ -151,7 +154,7 @@ def test_rounds_that_train_a_network_on_a_pretrained_encoder_rank_train_and_serv
     lead.upload_images(project, save(tmp_path / "images", [arrow(number) for number in range(24)]))
     folder = str(weights_dir(tmp_path / "weights"))
     params = {"encoder": ENCODER, "tuning": tuning, "epochs": 3, "pretext_epochs": 3, "rounds": 3, "query_size": 6}
-    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="3600", PT4AL_WEIGHTS_DIR=folder) as backend:
+    with Backend(tmp_path, label_studio, PT4AL_POLL_SECONDS="30", PT4AL_WEIGHTS_DIR=folder) as backend:
         backend.both.start()
         lead.connect_backend(project, backend.url, extra_params={**params, "reserve_size": 6, "control_share": 0.34})
         status = backend.wait_for(project, phase="labelling", round=1, labels_missing=6)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from pt4al_backend.state.lease import LeaseLost
+from pt4al_backend.state.lease import LeaseLost, locked
 from pt4al_backend.state.store import Store
 
 HOLDER = """
@@ -115,3 +115,19 @@ def test_holder_notices_that_the_data_folder_was_deleted(tmp_path: Path) -> None
         (tmp_path / "leases" / "project-1").unlink()
         assert lease.lost
     store.close()
+
+
+def test_file_is_free_again_though_a_forked_child_has_it_open(tmp_path: Path) -> None:
+    path = tmp_path / "leases" / "lease"
+    read, write = os.pipe()
+    with locked(path):
+        child = os.fork()
+        if not child:  # as another thread's child does until it becomes another program
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+    with locked(path) as lease:
+        assert lease is not None
+    os.close(write)
+    os.close(read)
+    os.waitpid(child, 0)

@@ -106,7 +106,7 @@ class Backend:
 
         try:
             wait_until(is_there, timeout, f"project {project} shows {wanted}")
-        except AssertionError as error:
+        except (AssertionError, TimeoutError) as error:
             raise AssertionError(f"{error}\n{ {k: seen.get(k) for k in SHOWN} }\n{self.worker_log()}") from None
         return seen
 
