@@ -14,12 +14,14 @@ from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.layout import newest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
-from pt4al_backend.progress import silent
+from pt4al_backend.progress import Progress
 from pt4al_backend.query import plan
 from pt4al_backend.state.schema import Project
 
-#: Beside a layout's job: why it could not be done, for the page.
-FAILED = "failed.txt"
+#: Beside a layout's job, for the page: why it could not be done, and how much of it is.
+FAILED, SHARE = "failed.txt", "share.txt"
+#: How much has to be done before that is written down again.
+STEP = 0.01
 
 
 def refresh(subject: Subject, runner: Runner | None = None) -> None:
@@ -46,7 +48,7 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         changes = {"previous": previous, "features": features}
         prepare(folder, wanted.model_copy(update=changes), rows=tasks.rows, ids=tasks.ids)
     try:
-        (runner or LocalRunner()).run(folder, silent, subject.require)
+        (runner or LocalRunner()).run(folder, _Noted(folder), subject.require)
     except TrainingImpossible as error:
         artefacts.atomic_write(folder / FAILED, str(error).encode())
         raise
@@ -69,6 +71,28 @@ def problem(project: Path) -> str:
         return (_following(project, newest(project)) / FAILED).read_text()
     except FileNotFoundError:
         return ""
+
+
+def share_drawn(project: Path) -> float | None:
+    """How much of the layout that is being made below a project's folder is done, 0..1; None if none is."""
+    folder = _following(project, newest(project))
+    try:
+        return None if (folder / FAILED).exists() else float((folder / SHARE).read_text())
+    except FileNotFoundError:
+        return None
+
+
+class _Noted:
+    """A report that writes beside a job how much of it is done."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._noted = folder, -STEP
+
+    def __call__(self, progress: Progress) -> None:
+        share = progress.share
+        if share is not None and abs(share - self._noted) >= STEP:
+            self._noted = share
+            artefacts.atomic_write(self._folder / SHARE, f"{share:.2f}".encode())
 
 
 def _following(project: Path, previous: Path | None) -> Path:

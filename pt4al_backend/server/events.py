@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from anyio import to_thread
 from pydantic import BaseModel, Field
 
+from pt4al_backend.engine.found import Found
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.server.status import ProjectStatus, Statuses
 
@@ -36,7 +37,9 @@ class Change(BaseModel):
     phase: str
     round: int
     labelled: int = Field(description="labelled tasks")
+    aside: int = Field(description="tasks that are set aside")
     model_version: str = Field(description="the version that Label Studio serves")
+    found: Found
 
     @classmethod
     def of(cls, status: ProjectStatus) -> "Change":
@@ -47,7 +50,9 @@ class Change(BaseModel):
             phase=status.phase,
             round=status.round,
             labelled=status.tasks.labelled,
+            aside=status.aside_total,
             model_version=status.model_version,
+            found=status.found,
         )
 
 

@@ -1,8 +1,6 @@
 """Where a project stands: all that a status page shows, as /api/projects/{id} gives it. No token and no address is in it."""
 
 import math
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,16 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
+from pt4al_backend.engine.found import Found
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
-from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task
+from pt4al_backend.server.outage import Outages, Trouble
 from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.state.copies import MEMBERS_SHOWN
+from pt4al_backend.state.paths import project_below
 from pt4al_backend.state.rounds import PastRound
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -39,7 +39,6 @@ WATCHED = tuple(
     for column in Project.__table__.columns.keys()  # noqa: SIM118 - no mapping
     if column not in ("requests", "requests_handled", "setup_at", "listed", "access_token")
 )
-FULL_BYTES = 32 * 2**20  # free space of a disk that cannot even take what SQLite writes ahead
 
 
 class RoundFacts(BaseModel):
@@ -104,14 +103,6 @@ class IdenticalImages(BaseModel):
     tasks: list[int] = Field(description=f"the first {MEMBERS_SHOWN} of them")
 
 
-class Trouble(BaseModel):
-    """The last error, and what to do about it."""
-
-    message: str
-    remedy: str
-    at: float | None
-
-
 class ProjectFigures(BaseModel):
     """What monitoring watches of one project. Times are seconds since 1970 in UTC."""
 
@@ -149,6 +140,7 @@ class ProjectStatus(ProjectFigures):
     image_notes_total: int = Field(description="images that are used although they were cut short or stretched")
     image_notes: list[Aside] = Field(description=f"the first {NOTES_SHOWN} of them, and what was done to each")
     pretext: PretextQuality
+    found: Found = Field(description="what the pages show and the worker computes in the background")
     notices: dict[str, str]
     settings: dict[str, JsonValue]
 
@@ -175,8 +167,8 @@ class Statuses:
     ) -> None:
         self._store = store
         self._clock = clock
+        self._outages = Outages(data_dir, queue, hide)
         self._data_dir = data_dir
-        self._queue = queue
         self._hide = hide
         self._lock = Lock()  # of what is known; none waits in it for the state
         self._known: dict[int, _Known] = {}
@@ -248,7 +240,10 @@ class Statuses:
     def _mark(self, project: Project) -> object:
         """Another one whenever a project shows something else, as soon as who writes it is done."""
         columns = [getattr(project, name) for name in WATCHED]
-        return columns, self._outage(project), self._store.pick_progress(project.id, project.round)
+        return columns, self._found(project), self._outages.of(project), self._store.pick_progress(project.id, project.round)
+
+    def _found(self, project: Project) -> Found:
+        return Found() if self._data_dir is None else Found.below(project_below(self._data_dir, project.id))
 
     def _past(self, project: Project) -> list[PastRound]:
         return self._store.history(project.id, ROUNDS_SHOWN)
@@ -260,7 +255,7 @@ class Statuses:
         return Control(metric=_metric(project)) if found is None else found.control
 
     def _figures(self, project: Project, past: list[PastRound]) -> ProjectFigures:
-        outage = self._outage(project)
+        outage = self._outages.of(project)
         progress = self._store.pick_progress(project.id, project.round)
         return ProjectFigures(
             id=project.id,
@@ -307,6 +302,7 @@ class Statuses:
             image_notes_total=noted,
             image_notes=[Aside(task=task, reason=note) for task, note in notes],
             pretext=project.quality,
+            found=self._found(project),
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
             settings={**options.model_dump(mode="json"), **options.rules()._asdict()},
         )
@@ -317,34 +313,6 @@ class Statuses:
             return None
         message, remedy = (self._hide(text, project.hostname) for text in (project.error, project.remedy))
         return Trouble(message=message, remedy=remedy, at=project.error_at)
-
-    def _outage(self, project: Project) -> Trouble | None:
-        """What stops every project and leaves the state readable; the engine cannot write about it there."""
-        if self._data_dir is not None and (free := shutil.disk_usage(self._data_dir).free) < FULL_BYTES:
-            return Trouble(
-                message=self._hide(
-                    f"The disk that holds {self._data_dir} is full: {free / 2**20:.0f} MiB are left.", project.hostname
-                ),
-                remedy="Free some space, or point PT4AL_DATA_DIR to a larger disk. Work then resumes by itself.",
-                at=None,
-            )
-        if self._data_dir is not None and not os.access(self._data_dir, os.W_OK):
-            return Trouble(
-                message="The data folder cannot be written: webhooks are refused, and nothing is trained.",
-                remedy="Make PT4AL_DATA_DIR writable for the user that runs the backend. Work then resumes by itself.",
-                at=None,
-            )
-        try:
-            if self._queue is not None:
-                self._queue()
-        except QUEUE_ERRORS as error:
-            return Trouble(
-                message=f"The work queue does not answer ({type(error).__name__}): webhooks are refused, nothing is trained.",
-                remedy="Start the Redis of PT4AL_REDIS_URL; without one, look after the disk of PT4AL_DATA_DIR. "
-                "Work then resumes by itself.",
-                at=None,
-            )
-        return None
 
     def _batch_sizes(self, project: Project, tasks: TaskCounts, known: "_Known") -> list[int]:
         """Counts the whole pool, so only when a ranking or an import can have changed them."""

@@ -8,7 +8,12 @@ from pt4al_backend.state.schema import Project
 
 def project_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of a project's artefacts."""
-    return settings.data_dir / "projects" / str(project_id)
+    return project_below(settings.data_dir, project_id)
+
+
+def project_below(data_dir: Path, project_id: int) -> Path:
+    """The same, below a data folder."""
+    return data_dir / "projects" / str(project_id)
 
 
 def insights_lease(settings: ServerSettings, project_id: int) -> Path:

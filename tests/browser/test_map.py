@@ -1,19 +1,26 @@
 """The map in a browser: what hovering and the lasso find, what the colours say, and what is left without WebGL."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import mapping
+from pt4al_backend.engine.insights import Insights
+from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.phases import Phase
-from pt4al_backend.progress import Progress
+from pt4al_backend.progress import Progress, Report
+from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import AnswerKind, StoredAnswer
-from tests.support.filled import PROJECT, fill, served
+from tests.support.filled import DIGEST, ENCODER, FEATURES, PROJECT, fill, served
 from tests.support.images import CLASSES, class_of
-from tests.support.layouts import lay_out_filled
+from tests.support.layouts import lay_out_filled, write_learner
 from tests.support.map_page import frame_of, lasso, open_map, pixel
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -103,6 +110,31 @@ def test_colours_follow_labels_and_not_the_progress_of_a_job(opened: Callable[[]
     store.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
     expect(page.locator("#legend")).to_contain_text(HOSTILE)
     assert len(read) == 1
+
+
+def test_open_page_follows_the_drawing_and_then_shows_the_map(browser_page: Page, settings: ServerSettings) -> None:
+    class Watched:
+        """A runner that is watched on the page when half is done."""
+
+        def run(self, folder: Path, on_progress: Report, on_tick: Callable[[], None]) -> Path:
+            on_tick()
+            on_progress(Progress(Phase.LAYOUT, done=1, total=2))
+            expect(browser_page.get_by_role("progressbar", name="How much of the map is drawn")).to_have_attribute("value", "0.5")
+            lay_out(Job.read(folder), on_progress)
+            return folder / "result"
+
+    store = Store.open(settings)
+    fill(store, settings)
+    learner = write_learner(project_dir(settings, PROJECT) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
+    store.change(PROJECT, params={"encoder": ENCODER}, learner=str(learner.relative_to(settings.data_dir)))
+    with served(store, settings) as url:
+        browser_page.goto(f"{url}/projects/{PROJECT}/map")
+        expect(browser_page.get_by_role("status")).to_contain_text("The map is drawn in the background")
+        Insights(settings, store, [partial(mapping.refresh, runner=Watched())]).refresh(PROJECT)
+        expect(browser_page.locator("#map")).to_have_attribute("data-drawn", "label")
+        expect(browser_page.locator("#said")).to_have_text("120 images.")
+        expect(browser_page.locator("#undrawn")).to_be_hidden()
+    store.close()
 
 
 def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page, opened: Callable[[], Page]) -> None:

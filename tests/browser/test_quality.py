@@ -1,12 +1,15 @@
 """The page of a project's quality, in a browser."""
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import nearest, quality
+from pt4al_backend.engine.insights import Insight, Insights
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT, served
 from tests.support.images import CLASSES
@@ -49,6 +52,27 @@ def test_planted_faults_are_seen_and_cells_open_their_tasks(browser_page: Page, 
     expect(tasks.first).to_contain_text(f"Task {MISTAKEN[0]}")
     browser_page.get_by_role("link", name="Quality").first.click()
     expect(browser_page.get_by_role("heading", name="Near-duplicates")).to_be_visible()
+
+
+def find(settings: ServerSettings, insight: Insight) -> None:
+    """What the worker does beside an open page."""
+    with closing(Store.open(settings)) as store:
+        Insights(settings, store, [insight]).refresh(PROJECT)
+
+
+def test_open_page_shows_what_is_computed_next(browser_page: Page, filled: str, settings: ServerSettings) -> None:
+    browser_page.goto(f"{filled}/projects/{PROJECT}/quality")
+    expect(browser_page.locator("#quality")).to_contain_text("Not computed yet")
+    find(settings, quality.refresh)
+    expect(browser_page.locator("#quality")).to_contain_text("with the labels of round 4")
+    expect(browser_page.get_by_role("region", name="Class balance")).to_contain_text("green")
+
+
+def test_open_queue_shows_the_neighbours_that_are_found_next(browser_page: Page, judged: str, settings: ServerSettings) -> None:
+    browser_page.goto(judged.replace("/quality", "/next"))
+    expect(browser_page.locator("#queue")).to_contain_text("No nearest labelled neighbours are shown.")
+    find(settings, nearest.refresh)
+    expect(browser_page.locator("#queue .neighbour")).to_have_count(7)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -14,7 +14,8 @@ from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import PT4ALError, Unreachable
 from pt4al_backend.images.mask_files import MaskFiles
 from pt4al_backend.progress import Progress
-from pt4al_backend.server.status import PickCount, Picks, ProjectStatus, RoundStatus, Trouble
+from pt4al_backend.server.outage import Trouble
+from pt4al_backend.server.status import PickCount, Picks, ProjectStatus, RoundStatus
 from tests.support.folders import KINDS, label_of, of_task
 
 

@@ -38,3 +38,14 @@ export function watch(project, changed) {
   document.addEventListener("visibilitychange", start);
   start();
 }
+
+/** Calls `changed` only where what `of` takes from an event is another than before, and where the page asks by itself. */
+export function only(of, changed) {
+  let heard = "";
+  return (change) => {
+    const now = change ? JSON.stringify(of(change)) : "";
+    if (now && now === heard) return;
+    heard = now;
+    changed();
+  };
+}

@@ -1,5 +1,5 @@
 /** The map: reads places and colours, lets a sandboxed frame draw them, and acts on the images that a lasso takes. */
-import { watch } from "./live.js";
+import { only, watch } from "./live.js";
 import { colouring, facts } from "./map_colours.js";
 
 /** Images of a still picture, where the browser has no WebGL. */
@@ -18,50 +18,69 @@ const confirmed = document.getElementById("confirm");
 const select = document.getElementById("colour");
 const isDark = matchMedia("(prefers-color-scheme: dark)");
 const number = new Intl.NumberFormat();
+const percent = new Intl.NumberFormat(undefined, { style: "percent" });
 
 let places = null;
 let data = null;
+let share = null;
 let hidden = new Set();
 let webgl = null;
 let revision = 0;
 let chosen = [];
-let heard = "";
-view.hidden = false;
 
 async function read(path) {
-  const answer = await fetch(`/api/projects/${project}/${path}`);
+  const answer = await fetch(`/api/projects/${project}${path}`);
   const found = await answer.json();
   if (!answer.ok) throw new Error(`${found.error} ${found.remedy}`);
   return { ...found, etag: answer.headers.get("ETag") };
 }
 
-/** Reads the colours when an event says that they can be others; a job's progress, which is told as well, changes none. */
-function follow(change) {
-  const now = change ? JSON.stringify([change.labelled, change.round, change.model_version]) : "";
-  if (now && now === heard) return;
-  heard = now;
-  refresh();
+/** What an event says that colours or places can be others by; a job's progress, which is told as well, changes none. */
+const matters = ({ labelled, round, model_version: version, found }) => [labelled, round, version, found.map, found.map_share === null];
+
+/** How much is done of a map that is being drawn. */
+async function tellShare(change) {
+  share = (change ?? (await read(""))).found.map_share;
+  const bar = document.getElementById("share");
+  bar.hidden = share === null;
+  bar.value = share ?? 0;
+  bar.textContent = percent.format(bar.value);
+  if (data) say();
 }
 
 /** Reads what is coloured, again, and the places where these have changed. */
 async function refresh() {
   try {
-    let colours = await read("map/colours");
+    let colours = await read("/map/colours");
     if (data && colours.etag === data.etag) return say();
-    if (!places || colours.version !== places.version) {
-      places = await read("map");
-      colours = await read("map/colours");
+    if (!colours.version || colours.version !== places?.version) {
+      const found = await read("/map");
+      if (found.state !== "drawn") return showUndrawn(found);
+      places = found;
+      colours = await read("/map/colours");
       choose([]);
     }
     if (colours.version !== places.version) throw new Error("The map has just been drawn again. Reload the page.");
     const gone = new Set(colours.gone);
-    const there = places.tasks.map((_, point) => point).filter((point) => !gone.has(point));
-    data = { ...colours, images: there.length, there: webgl === false ? sample(there) : there };
-    draw();
-    say();
+    const all = places.tasks.map((_, point) => point).filter((point) => !gone.has(point));
+    data = { ...colours, all };
+    showMap();
   } catch (error) {
     said.textContent = error instanceof TypeError ? "The backend is not responding." : error.message;
   }
+}
+
+function showUndrawn({ state, why }) {
+  document.getElementById("why").textContent = why;
+  document.getElementById("why").className = state === "failed" ? "box bad" : "box note";
+}
+
+/** Shows the map, whose frame is loaded when there is one to draw. */
+function showMap() {
+  document.getElementById("undrawn").hidden = true;
+  view.hidden = false;
+  if (!frame.hasAttribute("src")) frame.src = "/map/frame";
+  draw();
 }
 
 /** Every k-th image, so that the same ones are shown each time. */
@@ -71,16 +90,19 @@ function sample(points) {
 }
 
 function say() {
-  const parts = [`${number.format(data.images)} images.`];
+  const parts = [`${number.format(data.all.length)} images.`];
   if (webgl === false) {
     parts.push(`This browser has no WebGL, so this is a still picture of ${number.format(data.there.length)} of them.`);
   }
   if (places.without_features) parts.push(`${number.format(places.without_features)} more have not been described yet and are not on the map.`);
+  if (share !== null) parts.push(`It is being drawn again: ${percent.format(share)} are done.`);
   said.textContent = parts.join(" ");
 }
 
 function draw() {
   if (webgl === null || !data) return;
+  data.there = webgl ? data.all : sample(data.all);
+  say();
   const { groups, ramp } = colouring(select.value, data, isDark.matches);
   showLegend(groups, ramp);
   const shown = groups.filter((group) => !hidden.has(group.name));
@@ -201,7 +223,7 @@ addEventListener("message", ({ source, data: message }) => {
   if (source !== frame.contentWindow) return;
   if (message.kind === "ready") {
     webgl = message.webgl;
-    watch(project, follow);
+    draw();
   } else if (message.kind === "hover") showCard(message);
   else if (message.kind === "unhover") card.hidden = true;
   else if (message.kind === "selected") choose(message.points.map((point) => places.tasks[point]));
@@ -259,4 +281,9 @@ document.getElementById("show").addEventListener("click", (event) => {
     const link = done.appendChild(document.createElement("a"));
     Object.assign(link, { href: where, target: "_blank", rel: "noopener noreferrer", textContent: "Open it in Label Studio" });
   });
+});
+const follow = only(matters, refresh);
+watch(project, (change) => {
+  tellShare(change).catch(() => {}); // refresh says where the backend is away
+  follow(change);
 });

@@ -3,6 +3,7 @@ import { CONFIG, colour, faded, layout, onThemeChange, plain, plotly } from "./c
 import { chosenClass, searchClasses } from "./classes.js";
 import { localise } from "./format.js";
 import { watch } from "./live.js";
+import { exchange } from "./renew.js";
 
 const view = document.getElementById("status");
 const stale = document.getElementById("stale");
@@ -35,19 +36,7 @@ function show(text) {
   const fresh = document.createElement("template");
   fresh.innerHTML = text;
   localise(fresh.content);
-  for (const details of view.querySelectorAll("details[id]")) {
-    fresh.content.getElementById(details.id)?.toggleAttribute("open", details.open);
-  }
-  for (const kept of view.querySelectorAll("[data-keep]")) fresh.content.getElementById(kept.id)?.replaceWith(kept);
-  const focused = view.contains(document.activeElement) ? focusName(document.activeElement) : "";
-  view.replaceChildren(fresh.content);
-  if (focused) view.querySelector(focused)?.focus({ preventScroll: true });
-}
-
-/** Where an element with the focus is found again: summaries and buttons of the page are in elements with an id. */
-function focusName(element) {
-  const within = element.closest("[id]");
-  return within === view ? "" : `#${within.id} ${element.localName}`;
+  exchange(view, fresh.content);
 }
 
 let drawn;

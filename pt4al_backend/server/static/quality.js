@@ -1,6 +1,7 @@
-/** Draws each confusion matrix from its table, as a heat map whose cells open their tasks. */
-
+/** Draws each confusion matrix from its table, as a heat map whose cells open their tasks, and keeps the page as it is computed. */
 import { plain } from "./charts.js";
+import { only, watch } from "./live.js";
+import { rereading } from "./renew.js";
 
 const LONGEST = 24;
 
@@ -68,5 +69,8 @@ function drawAll() {
   for (const place of document.querySelectorAll(".heatmap")) draw(place);
 }
 
+const view = document.getElementById("quality");
+const refresh = rereading(view, drawAll);
 drawAll();
+watch(view.dataset.project, only(({ labelled, round, aside, found }) => [labelled, round, aside, found.quality], refresh));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
