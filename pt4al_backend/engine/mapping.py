@@ -1,6 +1,7 @@
 """The map's layout: made where images have features, by a job that nobody waits for, and again when the features have changed."""
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from pt4al_backend import artefacts
@@ -92,7 +93,8 @@ class _Noted:
         share = progress.share
         if share is not None and abs(share - self._noted) >= STEP:
             self._noted = share
-            artefacts.atomic_write(self._folder / SHARE, f"{share:.2f}".encode())
+            with suppress(FileNotFoundError):  # the project was forgotten a moment ago, which the next tick says
+                artefacts.atomic_write(self._folder / SHARE, f"{share:.2f}".encode())
 
 
 def _following(project: Path, previous: Path | None) -> Path:
