@@ -9,8 +9,9 @@ import hypothesis
 import pytest
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.demo import databases
 from pt4al_backend.demo.annotator import Annotator
-from tests.support import databases, disks
+from tests.support import disks
 from tests.support.servers import LabelStudioServer, label_studio_command
 
 REQUIRED = "REQUIRE_LABEL_STUDIO"  # no setting of the backend: "1" fails what would be skipped without a Label Studio

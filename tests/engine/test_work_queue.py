@@ -14,9 +14,9 @@ import pytest
 from huey.registry import Message
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.demo import databases
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import ConfigError
-from tests.support import databases
 from tests.support.servers import wait_until
 
 WORKER = """

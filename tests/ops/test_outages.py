@@ -13,7 +13,7 @@ import psutil
 import pytest
 import requests
 
-from tests.support import databases
+from pt4al_backend.demo import databases
 from tests.support.backend import SECONDS, Backend
 from tests.support.bodies import setup
 from tests.support.servers import wait_until

@@ -3,33 +3,30 @@
 Tasks come in by its API and name images that nobody fetches. No backend is connected, so no webhook is sent.
 """
 
-import os
-import shutil
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
+from sqlalchemy import make_url
+
 from pt4al_backend.bench.numbers.looking import CONFIG
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import server_settings
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.demo.servers import HOST, LabelStudio, free_port
+from pt4al_backend.demo.databases import postgresql
+from pt4al_backend.demo.servers import HOST, LabelStudio
 from pt4al_backend.engine.access import label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.engine.sync import Sync
 from pt4al_backend.label_studio import client
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.picks import PickKind
-from pt4al_backend.processes import wait_until
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
 
-TASKS = int(os.environ.get("BENCH_TASKS", "500000"))
 SLICE = 5_000  # tasks of one import: what Label Studio names in one webhook
 QUERY = 400
 FLAG = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
@@ -39,13 +36,14 @@ PATIENCE = (3.05, 3600.0)
 
 def measure(bench: Workbench) -> list[Line]:
     """One row for each step; publishing is measured without and with Label Studio's flag for large projects."""
-    folder = bench.folder / "studio"
-    with _postgresql() as database:
+    folder, count = bench.folder / "studio", bench.sizes.large
+    with postgresql() as url:
+        database = _settings(url)
         with _studio(bench.command, folder, database, {}) as lead:
             token, project = lead.create_personal_access_token(), lead.create_project("Large", CONFIG)
-            ids, slices = _import(lead, project)
+            ids, slices = _import(lead, project, count)
             lines = [
-                Line(f"importing {TASKS:,} tasks, {SLICE:,} at once", sum(slices), "s"),
+                Line(f"importing {count:,} tasks, {SLICE:,} at once", sum(slices), "s"),
                 Line("— the first slice, and in the note the last one", slices[0], "s", note=f"{slices[-1]:.1f} s"),
                 *_sync(folder, lead.url, token, project),
                 Line(f"publishing {QUERY} picks", _publish(folder, lead.url, token, project, ids, 1), "s", note="n = 1"),
@@ -56,12 +54,12 @@ def measure(bench: Workbench) -> list[Line]:
             return [*lines, Line(f"publishing {QUERY} picks, with the flag", seconds, "s", note="n = 1")]
 
 
-def _import(lead: Annotator, project: int) -> tuple[list[int], list[float]]:
+def _import(lead: Annotator, project: int, total: int) -> tuple[list[int], list[float]]:
     """The tasks' ids, and the seconds of each slice."""
     ids: list[int] = []
     seconds = []
-    for start in range(0, TASKS, SLICE):
-        count = min(SLICE, TASKS - start)
+    for start in range(0, total, SLICE):
+        count = min(SLICE, total - start)
         tasks = [{"data": {"image": f"https://images.example.org/{start + k:08d}.jpg"}} for k in range(count)]
         began = time.monotonic()
         ids += lead.import_tasks(project, tasks)
@@ -81,7 +79,7 @@ def _sync(folder: Path, url: str, token: str, project: int) -> list[Line]:
         first, again = _seconds(sync.increment), _seconds(sync.full)
     finally:
         store.close()
-    return [Line(f"the first sync of {TASKS:,} tasks", first, "s"), Line("a full pass over them", again, "s")]
+    return [Line("the first sync", first, "s"), Line("a full pass over them", again, "s")]
 
 
 def _publish(folder: Path, url: str, token: str, project: int, ids: list[int], round_number: int) -> float:
@@ -110,6 +108,13 @@ def _median(work: Callable[[], object]) -> float:
     return median(_seconds(work) for _ in range(5))
 
 
+def _settings(url: str) -> dict[str, str]:
+    """What Label Studio finds the database of a URL by."""
+    at = make_url(url)
+    where = {"POSTGRE_HOST": at.host or HOST, "POSTGRE_PORT": str(at.port), "POSTGRE_NAME": at.database or ""}
+    return {**where, "POSTGRE_USER": at.username or "", "POSTGRE_PASSWORD": "none"}
+
+
 @contextmanager
 def _studio(command: Path, folder: Path, database: Mapping[str, str], flags: Mapping[str, str]) -> Iterator[Annotator]:
     """Label Studio on that database, and its admin, signed in."""
@@ -120,30 +125,3 @@ def _studio(command: Path, folder: Path, database: Mapping[str, str], flags: Map
         lead = Annotator(server.url, EMAIL, PASSWORD, timeout=PATIENCE)
         lead.log_in()
         yield lead
-
-
-@contextmanager
-def _postgresql() -> Iterator[dict[str, str]]:
-    """Debian's PostgreSQL in a folder of its own; gives what Label Studio finds it by."""
-    programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    # PostgreSQL refuses to run as root
-    as_user: list[str | Path] = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with tempfile.TemporaryDirectory(prefix="pt4al-bench-postgresql-") as name:
-        data, port = Path(name) / "data", free_port()
-        data.mkdir()
-        if as_user:
-            Path(name).chmod(0o755)
-            shutil.chown(data, "postgres")
-        init = [*as_user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        subprocess.run(init, check=True, capture_output=True, cwd="/")  # noqa: S603 - Debian's own programs
-        run = [*as_user, programs / "postgres", "-D", data, "-p", str(port), "-c", f"listen_addresses={HOST}", "-k", data]
-        server = subprocess.Popen(run, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")  # noqa: S603 - the same
-        ready: list[str | Path] = [programs / "pg_isready", "-h", HOST, "-p", str(port), "-U", "postgres", "-q"]
-        try:
-            wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "PostgreSQL takes connections")  # noqa: S603
-            common = {"POSTGRE_HOST": HOST, "POSTGRE_PORT": str(port), "POSTGRE_NAME": "postgres"}
-            yield {**common, "POSTGRE_USER": "postgres", "POSTGRE_PASSWORD": "none"}
-        finally:
-            stop = [*as_user, programs / "pg_ctl", "-D", data, "-m", "fast", "-w", "stop"]
-            subprocess.run(stop, check=True, capture_output=True, cwd="/")  # noqa: S603 - the same
-            server.wait(30)

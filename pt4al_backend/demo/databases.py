@@ -1,4 +1,4 @@
-"""A real PostgreSQL and a real Redis for tests, from Debian's packages, on free ports and in a temporary folder."""
+"""A real PostgreSQL and a real Redis for tests and measurements, from Debian's packages, in a temporary folder."""
 
 import os
 import shutil
@@ -10,7 +10,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from pt4al_backend.demo.servers import free_port
-from tests.support.servers import wait_until
+from pt4al_backend.processes import wait_until
+
+#: A program and its arguments.
+Command = list[str | Path]
 
 
 def postgresql_bin() -> Path | None:
@@ -27,7 +30,8 @@ class PostgreSQL:
 
     def __init__(self) -> None:
         programs = postgresql_bin()
-        assert programs is not None, "PostgreSQL is not installed"
+        if programs is None:
+            raise FileNotFoundError("PostgreSQL is not installed: run `make setup-system`.")
         self._folder = tempfile.TemporaryDirectory(prefix="pt4al-postgresql-")
         self._programs, self._port, self._data = programs, free_port(), Path(self._folder.name) / "data"
         # PostgreSQL refuses to run as root
@@ -37,24 +41,24 @@ class PostgreSQL:
             Path(self._folder.name).chmod(0o755)
             shutil.chown(self._data, "postgres")
         options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        initdb = [*self._as_user, programs / "initdb", "-D", self._data, *options]
-        subprocess.run(initdb, check=True, capture_output=True, cwd="/")
+        initdb: Command = [*self._as_user, programs / "initdb", "-D", self._data, *options]
+        subprocess.run(initdb, check=True, capture_output=True, cwd="/")  # noqa: S603 - Debian's own programs
         self._server: subprocess.Popen[bytes] | None = None
         self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self._port}/postgres"
 
     def start(self) -> None:
         """Returns once it takes connections."""
-        where = ["-D", self._data, "-p", str(self._port), "-c", "listen_addresses=127.0.0.1", "-k", self._data]
-        command = [*self._as_user, self._programs / "postgres", *where]
-        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
-        ready = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres", "-q"]
-        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "PostgreSQL takes connections")
+        where: Command = ["-D", self._data, "-p", str(self._port), "-c", "listen_addresses=127.0.0.1", "-k", self._data]
+        command: Command = [*self._as_user, self._programs / "postgres", *where]
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")  # noqa: S603 - as above
+        ready: Command = [self._programs / "pg_isready", "-h", "127.0.0.1", "-p", str(self._port), "-U", "postgres", "-q"]
+        wait_until(lambda: subprocess.run(ready, check=False).returncode == 0, 60, "PostgreSQL takes connections")  # noqa: S603 - as above
 
     def stop(self) -> None:
         """Ends it and its connections."""
         if self._server is not None:
-            stop = [self._programs / "pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop"]
-            subprocess.run([*self._as_user, *stop], check=True, capture_output=True, cwd="/")
+            stop: Command = [*self._as_user, self._programs / "pg_ctl", "-D", self._data, "-m", "fast", "-w", "stop"]
+            subprocess.run(stop, check=True, capture_output=True, cwd="/")  # noqa: S603 - as above
             self._server.wait(30)
             self._server = None
 
@@ -87,9 +91,9 @@ class Redis:
 
     def start(self) -> None:
         """Returns once it answers."""
-        where = ["--port", str(self._port), "--bind", "127.0.0.1", "--dir", self._folder]
-        command = ["redis-server", *where, "--save", "", "--appendonly", "no"]
-        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        where: Command = ["--port", str(self._port), "--bind", "127.0.0.1", "--dir", self._folder]
+        command: Command = ["redis-server", *where, "--save", "", "--appendonly", "no"]
+        self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - as above
         wait_until(lambda: _answers_ping(self._port), 30, "Redis answers PING")
 
     def stop(self) -> None:
