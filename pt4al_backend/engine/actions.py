@@ -107,6 +107,15 @@ class Actions:
         number = f"{len(chosen):,} {'task is' if len(chosen) == 1 else 'tasks are'} served next."
         return left_out, self._when(number) if chosen else "None of these tasks can be labelled."
 
+    def withdraw_choices(self, task_ids: Sequence[int] | None) -> tuple[int, str]:
+        """Leaves these tasks, or all that people want labelled next, to the strategy again; how many, and the sentence."""
+        count = len(self._store.withdraw(self._project.id, task_ids, self._who))
+        if not count:
+            return 0, "None of these tasks waits because a person chose it."
+        self._queue.request(self._project.id)
+        number = f"{count:,} {'choice is' if count == 1 else 'choices are'} withdrawn."
+        return count, self._when(f"{number} Those that are control picks stay in the queue.")
+
     def put_back(self) -> str:
         """Pauses the project, and gives Label Studio back the task sampling and the model version that it had before."""
         if not self._project.chosen_before:

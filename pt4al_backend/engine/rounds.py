@@ -225,11 +225,16 @@ class Rounds:
     # what people want
 
     def serve_choices(self, scored: StoredOutput) -> None:
-        """Puts the tasks that people want labelled next in front of the open round's picks."""
-        number = self._project.round
-        if number and len(self._store.choices(self._project.id)):
-            picks = self._store.picks(self._project.id, number)
-            self._store.replace_picks(self._project.id, number, self._led_by_choices(number, picks, scored))
+        """Puts the tasks that people want labelled next in front of the open round's picks, and leaves out withdrawn choices."""
+        number, project_id = self._project.round, self._project.id
+        if not number:
+            return
+        chosen, picks = set(self._store.choices(project_id).tolist()), self._store.picks(project_id, number)
+        theirs = [pick.task_id for pick in picks if pick.kind == PickKind.PERSON and pick.task_id not in chosen]
+        withdrawn = set(theirs) - set(self._store.answers(project_id, theirs))
+        if chosen or withdrawn:
+            kept = [pick for pick in picks if pick.task_id not in withdrawn]
+            self._store.replace_picks(project_id, number, self._led_by_choices(number, kept, scored))
 
     def _led_by_choices(self, number: int, picks: list[Pick], scored: StoredOutput) -> list[Pick]:
         chosen = self._store.choices(self._project.id)

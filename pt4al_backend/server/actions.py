@@ -12,7 +12,7 @@ from pt4al_backend.engine.actions import Actions
 from pt4al_backend.server.auth import is_from_page
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.protocol import answer
-from pt4al_backend.server.requests import CloseRoundRequest, ControlPicksRequest, LabelNextRequest
+from pt4al_backend.server.requests import CloseRoundRequest, ControlPicksRequest, LabelNextRequest, WithdrawRequest
 from pt4al_backend.server.services import Served, Services
 
 LOGGED = 50
@@ -40,6 +40,12 @@ class ServedNext(Done):
 
     tasks: int = Field(description="how many")
     left_out: list[LeftOut]
+
+
+class Withdrawn(Done):
+    """Which people's choices are withdrawn."""
+
+    tasks: int = Field(description="how many")
 
 
 class Logged(BaseModel):
@@ -154,6 +160,18 @@ async def label_next(project: str, request: Request, services: Served) -> Served
         )
 
     return await answer(request, services, LabelNextRequest, choose)
+
+
+@router.post("/api/projects/{project}/withdraw-choices", **documented(WithdrawRequest, not_found=True, busy=True))
+async def withdraw_choices(project: str, request: Request, services: Served) -> Withdrawn:
+    """Leaves tasks that people chose, and that nobody has answered, to the strategy again."""
+
+    def withdraw(received: WithdrawRequest) -> Withdrawn:
+        wanted = acting(project, request, services)
+        count, message = wanted.withdraw_choices(received.tasks)
+        return Withdrawn(**dict(_done(services, wanted, message)), tasks=count)
+
+    return await answer(request, services, WithdrawRequest, withdraw)
 
 
 @router.post("/api/projects/{project}/forget", **_ACTION)

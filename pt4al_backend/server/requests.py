@@ -200,6 +200,12 @@ class LabelNextRequest(Body):
     tasks: Annotated[list[Id], Field(min_length=1, max_length=MOST_CHOSEN)]
 
 
+class WithdrawRequest(Body):
+    """People's choices that are to be withdrawn: those of these tasks, or all."""
+
+    tasks: Annotated[list[Id], Field(min_length=1, max_length=MOST_CHOSEN)] | None = None
+
+
 class ShowRequest(Body):
     """Tasks that are to be shown in Label Studio."""
 
@@ -223,6 +229,7 @@ BODIES: tuple[type[Body], ...] = (
     CloseRoundRequest,
     ControlPicksRequest,
     LabelNextRequest,
+    WithdrawRequest,
     ShowRequest,
     SettingsRequest,
 )

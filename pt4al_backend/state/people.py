@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from sqlalchemy import delete, insert, select, update
+from sqlalchemy.orm import Session
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change
-from pt4al_backend.state.schema import Action, ActionKind, AnswerKind, Choice, Project, ProjectColumns, Round, Task
+from pt4al_backend.state.schema import Action, ActionKind, AnswerKind, PersonsChoice, Project, ProjectColumns, Round, Task
 
 
 class PeopleStore(Database):
@@ -42,20 +43,35 @@ class PeopleStore(Database):
         """Puts tasks in front of all that were chosen before, in their order."""
         now = time.time()
         rows = [{"project_id": project_id, "task_id": i, "at": now, "place": place} for place, i in enumerate(task_ids)]
-        shown = ", ".join(map(str, task_ids[:SHOWN])) + (", …" if len(task_ids) > SHOWN else "")
         with self._writing() as session:
             for part in sliced(task_ids):
-                session.execute(delete(Choice).where(Choice.project_id == project_id, Choice.task_id.in_(part)))
-            session.execute(insert(Choice), rows)
-            session.add(_action(project_id, who, ActionKind.LABEL_NEXT, shown))
-            more = {Project.choices_requested: Project.choices_requested + 1}
-            session.execute(update(Project).where(Project.id == project_id).values(more))
+                session.execute(
+                    delete(PersonsChoice).where(PersonsChoice.project_id == project_id, PersonsChoice.task_id.in_(part))
+                )
+            session.execute(insert(PersonsChoice), rows)
+            session.add(_action(project_id, who, ActionKind.LABEL_NEXT, _shown(task_ids)))
+            _request_choices(session, project_id)
+
+    def withdraw(self, project_id: int, task_ids: Sequence[int] | None, who: str) -> Ids:
+        """Takes back people's choices that wait for an answer: of these tasks, or all. Returns those taken back, int64[n]."""
+        waiting = self.choices(project_id)
+        gone = waiting if task_ids is None else waiting[np.isin(waiting, np.array(task_ids, np.int64))]
+        if len(gone):
+            with self._writing() as session:
+                for part in sliced(gone.tolist()):
+                    of = (PersonsChoice.project_id == project_id, PersonsChoice.task_id.in_(part))
+                    session.execute(delete(PersonsChoice).where(*of))
+                session.add(_action(project_id, who, ActionKind.WITHDRAW_CHOICES, _shown(gone.tolist())))
+                _request_choices(session, project_id)
+        return gone
 
     def choices(self, project_id: int) -> Ids:
         """Tasks that people want labelled next and that wait for an answer, in the order served: int64[n]."""
-        task = (Task.project_id == Choice.project_id) & (Task.id == Choice.task_id)
-        waiting = (Choice.project_id == project_id, Task.answer == AnswerKind.NONE, Task.problem == "")
-        found = select(Choice.task_id).join(Task, task).where(*waiting).order_by(Choice.at.desc(), Choice.place)
+        task = (Task.project_id == PersonsChoice.project_id) & (Task.id == PersonsChoice.task_id)
+        waiting = (PersonsChoice.project_id == project_id, Task.answer == AnswerKind.NONE, Task.problem == "")
+        found = (
+            select(PersonsChoice.task_id).join(Task, task).where(*waiting).order_by(PersonsChoice.at.desc(), PersonsChoice.place)
+        )
         with self._reading() as session:
             return np.array(session.scalars(found).all(), np.int64)
 
@@ -79,6 +95,17 @@ class PeopleStore(Database):
 #: Tasks that a line of the log names.
 SHOWN = 20
 ANSWERED = {AnswerKind.LABEL: "it is labelled", AnswerKind.SKIP: "it was skipped"}
+
+
+def _shown(task_ids: Sequence[int]) -> str:
+    """What the log says of tasks."""
+    return ", ".join(map(str, task_ids[:SHOWN])) + (", …" if len(task_ids) > SHOWN else "")
+
+
+def _request_choices(session: Session, project_id: int) -> None:
+    """Has the next look rearrange the open round."""
+    more = {Project.choices_requested: Project.choices_requested + 1}
+    session.execute(update(Project).where(Project.id == project_id).values(more))
 
 
 def _action(project_id: int, who: str, what: ActionKind, detail: str) -> Action:

@@ -48,6 +48,7 @@ class ActionKind(StrEnum):
     CLOSE_ROUND = "close round"
     ADD_CONTROL_PICKS = "add control picks"
     LABEL_NEXT = "label next"
+    WITHDRAW_CHOICES = "withdraw choices"
     PUT_BACK = "put back"
     CHANGE_SETTINGS = "change settings"
     SHOW_TASKS = "show tasks"
@@ -303,7 +304,7 @@ class Pick(Base):
     confidence: Mapped[float | None] = mapped_column(Float(53))  # its top-1 posterior
 
 
-class Choice(Base):
+class PersonsChoice(Base):
     """One task that a person wants labelled next; it stays when it is labelled, in case that is withdrawn."""
 
     __tablename__ = "choices"

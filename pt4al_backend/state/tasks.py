@@ -14,7 +14,7 @@ from pt4al_backend.state.copies import release
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
-from pt4al_backend.state.schema import Annotation, AnswerKind, Choice, Pick, Project, ProjectColumns, Task
+from pt4al_backend.state.schema import Annotation, AnswerKind, PersonsChoice, Pick, Project, ProjectColumns, Task
 
 #: Rows that are held at a time while the whole pool is read.
 STREAMED = 10_000
@@ -199,7 +199,9 @@ class TaskStore(Database):
                 session.execute(delete(Pick).where(*picks))
                 session.execute(delete(Annotation).where(Annotation.project_id == project_id, Annotation.task_id.in_(part)))
                 release(session, project_id, part)
-                session.execute(delete(Choice).where(Choice.project_id == project_id, Choice.task_id.in_(part)))
+                session.execute(
+                    delete(PersonsChoice).where(PersonsChoice.project_id == project_id, PersonsChoice.task_id.in_(part))
+                )
                 session.execute(delete(Task).where(Task.project_id == project_id, Task.id.in_(part)))
 
     def take_rows(self, project: Project, count: int) -> range:

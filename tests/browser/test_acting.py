@@ -1,6 +1,7 @@
 """Looking at the queue and acting on a project, in a browser."""
 
 import re
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import requests
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.engine.line import led_by
+from pt4al_backend.picks import PickKind
+from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT
@@ -61,6 +64,28 @@ def test_tasks_are_chosen_to_be_labelled_next(act_page: Page, filled: str) -> No
     row = act_page.get_by_role("row").filter(has_text="chose tasks to be labelled next")
     expect(row).to_contain_text("101, 102")
     expect(row).to_contain_text("someone at the page")
+
+
+def test_choices_are_withdrawn_all_at_once_or_one_by_one(act_page: Page, filled: str, settings: ServerSettings) -> None:
+    with closing(Store.open(settings)) as store:
+        chosen = [
+            Pick(project_id=PROJECT, round=4, task_id=task, position=0, kind=PickKind.PERSON, score=0.0) for task in (101, 102)
+        ]
+        store.choose(PROJECT, [101, 102, 103], "the lead")
+        store.replace_picks(PROJECT, 4, led_by(chosen, store.picks(PROJECT, 4)))
+    act_page.goto(f"{filled}/projects/{PROJECT}/next")
+    act_page.get_by_role("button", name="Withdraw the choice of task 102").click()
+    act_page.get_by_role("dialog").get_by_role("button", name="Withdraw").click()
+    expect(act_page.get_by_role("status")).to_contain_text("1 choice is withdrawn.")
+    act_page.goto(f"{filled}/projects/{PROJECT}/act")
+    expect(act_page.locator("[data-action=withdraw-choices]")).to_contain_text(
+        "2 tasks wait because a person chose them: 101, 103"
+    )
+    press(act_page, "Withdraw all")
+    confirm(act_page)
+    act_page.locator("#cancel").click()
+    expect(act_page.locator("[data-action=withdraw-choices]")).to_contain_text("No task that a person chose waits for an answer.")
+    assert [each["detail"] for each in log(filled)[:2]] == ["101, 103", "102"]
 
 
 @pytest.mark.parametrize("entered", ["", "  ", "12 x", "-3", "1.5", "<b>", "9007199254740993"])

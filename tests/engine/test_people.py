@@ -71,6 +71,23 @@ def test_chosen_tasks_that_were_answered_before_the_look_leave_the_round_as_it_i
     assert project.picks() == before
 
 
+def test_withdrawn_choices_leave_the_queue_unless_they_are_answered_or_measure(project: Life) -> None:
+    control, (answered, query, other) = project.picks("control")[0], free(project, 3)
+    before = [task for task in project.picks() if task != control]
+    choose(project, answered, control, query, other)
+    project.answer([answered])
+    project.store.withdraw(PROJECT, [query, control, answered], "the lead")
+    project.rounds.serve_choices(StoredOutput())
+    assert project.picks() == [other, answered, control, *before]
+    assert project.picks("person") == [other, answered]
+    project.store.withdraw(PROJECT, None, "the lead")
+    project.rounds.serve_choices(StoredOutput())
+    assert project.picks() == [answered, control, *before]
+    project.answer(project.picks("query", "control"))
+    project.turn()
+    assert project.picks("person") == []
+
+
 def test_chosen_task_that_is_held_back_to_measure_becomes_a_control_pick(project: Life) -> None:
     """Were it none, what people are curious about would be missing in what later rounds measure."""
     third, fourth = drawn(4)[2:]

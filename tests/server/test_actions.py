@@ -25,6 +25,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "close-round": {"round": ROUND},
     "control-picks": {"round": ROUND, "total": 5},
     "label-next": {"tasks": [100]},
+    "withdraw-choices": {"tasks": [100]},
 }
 #: Those that are done in Label Studio at once.
 IN_LABEL_STUDIO: dict[str, dict[str, Any]] = {
@@ -71,6 +72,21 @@ def test_tasks_are_chosen_in_their_order_and_the_rest_is_reported(client: Client
 def test_nothing_is_noted_where_no_task_can_be_labelled(client: Client, shown: Store, queue: RecordingQueue) -> None:
     assert act(client, "label-next", tasks=[1, 5000]).json()["message"] == "None of these tasks can be labelled."
     assert (log(client), queue.requests) == ([], [])
+
+
+def test_choices_are_withdrawn_and_the_log_says_by_whom(client: Client, shown: Store, queue: RecordingQueue) -> None:
+    act(client, "label-next", tasks=[100, 101, 102, 103])
+    assert act(client, "withdraw-choices", tasks=[101, 1, 5000]).json()["message"].startswith("1 choice is withdrawn.")
+    assert shown.choices(PROJECT).tolist() == [100, 102, 103]
+    assert act(client, "withdraw-choices").json()["tasks"] == 3
+    assert shown.choices(PROJECT).tolist() == []
+    assert [(each["what"], each["detail"]) for each in log(client)[:2]] == [
+        ("withdraw choices", "100, 102, 103"),
+        ("withdraw choices", "101"),
+    ]
+    assert queue.requests == [PROJECT] * 3
+    assert act(client, "withdraw-choices").json()["message"] == "None of these tasks waits because a person chose it."
+    assert (len(log(client)), len(queue.requests)) == (3, 3)
 
 
 @pytest.mark.parametrize("tasks", [[], "5", ["5"], [0], [2**70], [1.5], list(range(1, 1002)), None])

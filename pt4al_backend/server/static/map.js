@@ -270,7 +270,9 @@ confirmed.addEventListener("close", () => {
     const why = new Map();
     for (const { reason } of left) why.set(reason, (why.get(reason) ?? 0) + 1);
     const reasons = [...why].map(([reason, count]) => `${number.format(count)} left out: ${reason}.`);
-    done.textContent = [message, ...reasons].join(" ");
+    done.textContent = `${[message, ...reasons].join(" ")} `;
+    const link = done.appendChild(document.createElement("a"));
+    Object.assign(link, { href: `/projects/${project}/next`, textContent: "See the queue, where they can be withdrawn" });
     refresh();
   });
 });
