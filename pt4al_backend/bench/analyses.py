@@ -1,9 +1,9 @@
 """The paper's analyses as commands: they train a main network on the whole pool, which no strategy could."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from pt4al_backend.bench.options import (
     settings_of,
 )
 from pt4al_backend.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pt4al_backend.bench.report import Section
 
 ROTATION = ["rotation"]
 LOSS_RANKS = "Ranks by pretext loss and by main loss (fig. 2)"
@@ -129,15 +132,38 @@ def forecast(
 ) -> None:
     """How often the overview's forecast and stop advice are right, on learning curves whose truth is known."""
     from pt4al_backend.bench import forecast as simulation
-    from pt4al_backend.bench import report
 
     to.mkdir(parents=True, exist_ok=True)
     found = simulation.run(range(first_seed, first_seed + seeds))
-    parts = simulation.sections(found)
-    head = ("# Forecast and stop advice", report.fenced(command_line()))
-    path = report.document(to, "forecast", head, parts, draw=False)
+    _report(to, "forecast", "Forecast and stop advice", simulation.sections(found))
+
+
+def _report(to: Path, name: str, title: str, parts: Sequence["Section"]) -> None:
+    """Writes a report of tables alone, and prints them."""
+    from pt4al_backend.bench import report
+
+    path = report.document(to, name, (f"# {title}", report.fenced(command_line())), parts, draw=False)
     out.print("\n\n".join(each.markdown(drawn=False) for each in parts))
     out.print(f"\nReport: {path}")
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"loss-rank": loss_rank, "t-sne": t_sne, "choose": choose, "forecast": forecast}
+def pool_estimate(
+    to: Annotated[Path, typer.Argument(help="Output folder of finished runs on the features of a frozen encoder.")],
+    arm: Annotated[str, typer.Option(help="Arm whose models are measured.")] = "PT4AL, 2 batches, herding",
+    draws: Annotated[int, typer.Option(min=1, help="How often the control picks of each model are drawn.")] = 500,
+) -> None:
+    """Whether the pool estimate is unbiased and how exact it is, by redrawing the control picks of finished runs."""
+    from pt4al_backend.bench import pool_estimate as simulation
+    from pt4al_backend.bench.truth import Truth
+
+    found = list(simulation.models(to, Truth.load(to / "data"), arm))
+    _report(to, "pool-estimate", "Pool estimate", simulation.sections(found, draws))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "loss-rank": loss_rank,
+    "t-sne": t_sne,
+    "choose": choose,
+    "forecast": forecast,
+    "pool-estimate": pool_estimate,
+}

@@ -75,6 +75,13 @@ def wilson_width(share: float, images: float) -> float:
     return 2 * _Z * math.sqrt(share * (1 - share) * images + _Z**2 / 4) / (images + _Z**2)
 
 
+def wilson(share: float, images: float) -> tuple[float, float]:
+    """The bounds of the 95 % Wilson interval of a share of so many images."""
+    middle = (share * images + _Z**2 / 2) / (images + _Z**2)
+    half = wilson_width(share, images) / 2
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
 def picks_to_halve(point: Point) -> int:
     """Control picks that are missing before a point's interval is half as wide, if the measure stays what it is."""
     now = point.shares()

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.bench import features
+from pt4al_backend.bench import features, pool_estimate
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
+from pt4al_backend.errors import ConfigError
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.pools import ARROWS
@@ -88,3 +89,14 @@ def test_images_of_one_class_leave_no_model(truth: Truth, tmp_path: Path) -> Non
     first, second = run_of(truth, tmp_path, strategy="margin", query_size=1)(2)
     assert (first["value"], second["labels"]) == (None, 2)
     assert "two classes or more" in first["notes"][0]
+
+
+def test_pool_estimate_is_tried_on_the_models_of_finished_runs(truth: Truth, tmp_path: Path) -> None:
+    folder = tmp_path / "arms" / "arm"
+    for seed in (0, 1):
+        list(run_of(truth, folder, seed, strategy="random")(2))
+    found = list(pool_estimate.models(tmp_path, truth, "arm"))
+    assert [(each.seed, each.labels) for each in found] == [(0, 8), (0, 16), (1, 8), (1, 16)]
+    assert all(len(each.right) == TEST and 0 <= each.pool.mean <= 1 for each in found)
+    with pytest.raises(ConfigError, match="'other'"):
+        list(pool_estimate.models(tmp_path, truth, "other"))
