@@ -10,6 +10,7 @@
     │   └── Unreachable          it did not answer; retried with backoff
     ├── LabelConfigUnsupported   the project's labeling config
     ├── ImageUnreadable          one image; its task is set aside, the rest continues
+    ├── BucketUnavailable        the store of images that are to be ranked refuses, or does not answer
     ├── LabelUnreadable          one annotation; it does not count, the rest continues
     │   └── SizeUnknown          its image has to be read first; in label_studio/annotations
     ├── TrainingImpossible       the labels or the machine do not allow training
@@ -109,6 +110,12 @@ class ImageUnreadable(PT4ALError):
     def __init__(self, message: str, remedy: str = "", *, transient: bool = False) -> None:
         super().__init__(message, remedy)
         self.transient = transient
+
+
+class BucketUnavailable(PT4ALError):
+    """A bucket, or a listing of a web server, cannot be read: no such thing, no right to it, or no answer."""
+
+    status = 503
 
 
 class LabelUnreadable(PT4ALError):

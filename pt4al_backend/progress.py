@@ -1,5 +1,6 @@
 """How far a phase is: the one event of a job's child process, of the engine, and of the commands."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -33,6 +34,23 @@ class Progress:
         if self.epochs > 0:
             share = (self.epoch - 1 + share) / self.epochs
         return min(max(share, 0.0), 1.0)
+
+
+class TimeLeft:
+    """Estimates when a phase is done by what was done of it since it was first seen: it may have been resumed in its middle."""
+
+    def __init__(self) -> None:
+        self._phase: Phase | None = None
+        self._started = 0.0
+        self._first = 0.0
+
+    def __call__(self, progress: Progress) -> float | None:
+        """Seconds until the phase of ``progress`` is done, None if that is not known yet."""
+        now, share = time.monotonic(), progress.share or 0.0
+        if progress.phase != self._phase:
+            self._phase, self._started, self._first = progress.phase, now, share
+        gained = share - self._first
+        return round((now - self._started) * (1 - share) / gained, 1) if gained > 0 else None
 
 
 Report = Callable[[Progress], None]

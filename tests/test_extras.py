@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-OF_EXTRAS = ("label_studio_ml", "rq", "flask", "redis", "psycopg", "pandas", "tabulate", "matplotlib")
+OF_EXTRAS = ("label_studio_ml", "rq", "flask", "redis", "psycopg", "pandas", "tabulate", "matplotlib", "s3fs", "gcsfs", "aiohttp")
 MODULES = (
     "pt4al_backend.cli",
     "pt4al_backend.server.app",

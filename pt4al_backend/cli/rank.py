@@ -15,6 +15,7 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
 
+MOST_HOURS = 168  # that stores let a signed URL be valid
 SHOWN = 20  # files that `rank` names of those that it leaves out
 RANK_OPTIONS = "Change the option (--task, --device, --epochs, --first-query, --seed), or PT4AL_… in the environment."
 
@@ -33,13 +34,26 @@ def _warn_of(files: Sequence[str]) -> None:
 
 
 def rank(
-    images: Annotated[list[str], typer.Argument(help="Image files, folders with all below them, or patterns.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Image files, folders with all below them, or patterns; or URLs: s3://bucket/folder, gs://…, https://…."
+        ),
+    ],
     to: Annotated[Path, typer.Option("--out", help="File to write; one of that name is replaced.")],
+    take: Annotated[
+        int | None,
+        typer.Option(help="Tasks to write. The rest goes to a file beside them, for `pt4al refill`.", min=1, show_default="all"),
+    ] = None,
     task: Annotated[TaskName, typer.Option(help="What the images will be labelled for.")] = TaskName.CLASSIFICATION,
     field: Annotated[str, typer.Option(help="Image field of the labeling config.")] = "image",
     url_prefix: Annotated[
         str | None,
         typer.Option(help="What the tasks' images begin with; the path below the folder given (or what all share) follows."),
+    ] = None,
+    presign: Annotated[
+        int | None,
+        typer.Option(help="Hours for which everybody who has a task can read its image, by a signed URL.", min=1, max=MOST_HOURS),
     ] = None,
     epochs: Annotated[
         int | None,
@@ -64,19 +78,21 @@ def rank(
     from the hardest batch to the easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them
     in the file's order.
 
-    Of files with identical images, the first is taken.
+    Of images that are identical, the first is taken. A command that was ended goes on where it was when it is run again.
 
     Each task's data holds pt4al_loss, pt4al_rank (1 is the hardest), pt4al_batch and pt4al_query besides the image.
 
-    Without --url-prefix the images are addressed as files of the machine that Label Studio runs on. It serves them with
+    Without --url-prefix, files are addressed as files of the machine that Label Studio runs on. It serves them with
     LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and a Local Files storage of the project that covers the folder. For
-    another document root: --url-prefix "/data/local-files/?d=path/below/the/root". For a bucket: --url-prefix
-    s3://bucket/folder. For a web server: --url-prefix https://images.example/folder.
+    another document root: --url-prefix "/data/local-files/?d=path/below/the/root". Objects of a bucket are addressed by
+    their s3:// or gs:// URL: the project needs a source storage for the bucket. Credentials are those of the store's own tools,
+    such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     """
     from pt4al_backend.ops import rank_files
-    from pt4al_backend.ops.rank_files.files import Files
     from pt4al_backend.query.plan import require_fit
 
+    if presign and url_prefix is not None:
+        raise ConfigError("--presign and --url-prefix exclude each other.", "Leave one out.")
     given = {"pretext_epochs": epochs, "first_query": first_query, "seed": seed}
     try:
         settings = read_server_settings(device=device)
@@ -84,18 +100,19 @@ def rank(
         raise ConfigError(error.message, RANK_OPTIONS) from error
     options = project_settings({name: value for name, value in given.items() if value is not None}, RANK_OPTIONS)
     require_fit(options, task, RANK_OPTIONS)
-    rank_files.require_writable(to)
-    files = Files.find(images)
+    targets = rank_files.Targets(to)
+    targets.require_writable()
+    wanted = rank_files.Wanted(task, field, url_prefix, presign * 3600 if presign else None, take)
     with terminal.progress_bars() as report:
-        ranked = rank_files.rank(files, settings, options, task=task, field=field, prefix=url_prefix, report=report)
-    rank_files.write(to, ranked.tasks)
+        ranked = rank_files.rank(images, settings, options, wanted, targets, report=report)
     if ranked.problem:
         terminal.warn(ranked.problem)
-    _warn_of([f"Skipped {path}: {reason}" for path, reason in ranked.skipped])
+    _warn_of([f"Skipped {name}: {reason}" for name, reason in ranked.skipped])
     if not ranked.quality.meaningful:
         terminal.warn(f"Where the order would be by pretext loss, it is uniformly random instead. {ranked.quality.reason}")
-    _warn_of([f"Left out {path}: its image is identical to that of {same}." for path, same in ranked.copies])
+    _warn_of([f"Left out {name}: its image is identical to that of {same}." for name, same in ranked.copies])
     left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
+    rest = f" The other {ranked.rest:,} are in {targets.rest}, for `pt4al refill`." if ranked.rest else ""
     out.print(
-        Text(f"{len(ranked.tasks)} tasks in {to}, ranked on {ranked.encoder or 'a small network'}; {left_out}."), soft_wrap=True
+        Text(f"{ranked.tasks} tasks in {to}, ranked on {ranked.encoder or 'a small network'}; {left_out}.{rest}"), soft_wrap=True
     )

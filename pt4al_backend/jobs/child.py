@@ -23,7 +23,7 @@ from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.devices import share_cores
-from pt4al_backend.progress import Progress
+from pt4al_backend.progress import Progress, TimeLeft
 
 EXIT_ERROR = 3
 EXIT_ORPHANED = 4
@@ -44,7 +44,8 @@ class Channel:
         self._parent = os.getppid()
         self._out = os.dup(1)
         os.dup2(2, 1)  # whatever a library prints belongs in the log, not between the lines
-        self._phase, self._started, self._first, self._reported = "", 0.0, 0.0, 0.0
+        self._phase, self._reported = "", 0.0
+        self._left = TimeLeft()
 
     def send(self, event: Progress | Failure) -> None:
         """Writes one line; ends the process if nobody is there to read it."""
@@ -57,15 +58,12 @@ class Channel:
         """Reports progress, at intervals; ends the process if the worker is gone."""
         if os.getppid() != self._parent:
             raise SystemExit(EXIT_ORPHANED)
-        now = time.monotonic()
-        passed = progress.share or 0.0
+        now, eta = time.monotonic(), self._left(progress)
         if progress.phase != self._phase:
-            self._phase, self._started, self._first, self._reported = progress.phase, now, passed, 0.0
-        if not progress.note and passed < 1 and now - self._reported < INTERVAL:
+            self._phase, self._reported = progress.phase, 0.0
+        if not progress.note and (progress.share or 0.0) < 1 and now - self._reported < INTERVAL:
             return
         self._reported = now
-        gained = passed - self._first  # a resumed training starts in the middle
-        eta = round((now - self._started) * (1 - passed) / gained, 1) if gained > 0 else None
         self.send(replace(progress, eta=eta))
 
 

@@ -19,9 +19,9 @@ from pt4al_backend.cli import app
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import encoder
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.images.sources import Files
 from pt4al_backend.ops import rank_files
 from pt4al_backend.ops.rank_files import reader
-from pt4al_backend.ops.rank_files.files import Files
 from pt4al_backend.ops.rank_files.order import order
 from tests.support.encoders import ENCODER, weights_dir
 
@@ -42,12 +42,12 @@ def lake(tmp_path: Path) -> Path:
 
 
 def names(files: Files) -> list[str]:
-    return [str(path.relative_to(files.root)) for path in files.paths]
+    return [files.below(name) for name in files.names]
 
 
 def test_folder_gives_its_images_and_nothing_else(lake: Path) -> None:
     files = Files.find([str(lake)])
-    assert len(files.paths) == 24
+    assert len(files.names) == 24
     assert "a/notes.txt" not in names(files)
 
 
@@ -76,13 +76,13 @@ def test_argument_that_names_nothing_is_refused(lake: Path) -> None:
     ],
 )
 def test_address_is_the_prefix_and_the_path_below_the_folder(prefix: str, address: str) -> None:
-    files = Files([Path("/lake/sub/a & b.png")], Path("/lake"))
-    assert files.address(files.paths[0], prefix) == address
+    files = Files(["/lake/sub/a & b.png"], "/lake")
+    assert files.address(files.names[0], prefix) == address
 
 
 def test_address_without_prefix_is_a_local_file(tmp_path: Path) -> None:
     path = tmp_path / "ä ?#.png"
-    query = parse_qs(urlsplit(Files([path], tmp_path).address(path, None)).query)
+    query = parse_qs(urlsplit(Files([str(path)], str(tmp_path)).address(str(path))).query)
     assert "/" + query["d"][0] == str(path)
 
 
@@ -191,20 +191,23 @@ class ByNumber:
         return folder / "result"
 
 
-def ranked_by_number(files: Files, settings: ServerSettings) -> rank_files.Ranked:
-    options: dict[str, Any] = {"task": "classification", "field": "image", "prefix": "", "report": lambda _: None}
-    return rank_files.rank(files, settings, ProjectSettings(), runner=ByNumber(), **options)
+def ranked_by_number(folder: Path, to: Path, settings: ServerSettings, **wanted: Any) -> rank_files.Ranked:
+    wanted = {"task": "classification", "prefix": "", **wanted}
+    options: dict[str, Any] = {"report": lambda _: None, "runner": ByNumber()}
+    targets = rank_files.Targets(to)
+    return rank_files.rank([str(folder)], settings, ProjectSettings(), rank_files.Wanted(**wanted), targets, **options)
 
 
 @pytest.mark.parametrize("copies", ["half one picture", "all twice"])
 def test_one_of_identical_images_is_taken(lake: Path, tmp_path: Path, settings: ServerSettings, copies: str) -> None:
     for path in [*(lake / "b").glob("*.png")]:
         path.write_bytes((lake / "a" / ("0.png" if copies == "half one picture" else path.name)).read_bytes())
-    ranked = ranked_by_number(Files.find([str(lake)]), settings)
-    assert sorted(each["data"]["image"] for each in ranked.tasks) == sorted(f"a/{number}.png" for number in range(12))
+    ranked = ranked_by_number(lake, tmp_path / "tasks.json", settings)
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert sorted(each["data"]["image"] for each in tasks) == sorted(f"a/{number}.png" for number in range(12))
     assert len(ranked.copies) == 12
     for path, same in ranked.copies:
-        assert path.read_bytes() == same.read_bytes()
+        assert Path(path).read_bytes() == Path(same).read_bytes()
 
 
 def test_unreadable_images_are_refused(data_dir: Path, tmp_path: Path) -> None:
@@ -220,23 +223,7 @@ def test_full_disk_is_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(reader, "SPARE_BYTES", 10**18)
     with pytest.raises(ConfigError, match="PT4AL_DATA_DIR"):
-        rank_files.rank(
-            Files.find([str(lake)]),
-            settings,
-            ProjectSettings(),
-            task="classification",
-            field="image",
-            prefix=None,
-            report=lambda event: None,
-        )
-
-
-def test_older_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
-    to = tmp_path / "tasks.json"
-    rank_files.write(to, [{"data": {"image": "1"}}])
-    with pytest.raises(TypeError):
-        rank_files.write(to, [{"data": {"image": object()}}])
-    assert json.loads(to.read_text()) == [{"data": {"image": "1"}}]
+        ranked_by_number(lake, tmp_path / "tasks.json", settings)
 
 
 @pytest.mark.parametrize(("to", "reason"), [(".", "is a folder"), ("lake", "is a folder"), ("nowhere/tasks.json", "no folder")])
@@ -275,6 +262,6 @@ def test_strategy_that_the_task_cannot_use_is_refused_before_any_work(
 
 def test_link_that_leads_nowhere_is_skipped_by_name(lake: Path, tmp_path: Path, settings: ServerSettings) -> None:
     (lake / "a" / "lost.png").symlink_to(tmp_path / "nowhere.png")
-    ranked = ranked_by_number(Files.find([str(lake)]), settings)
-    assert len(ranked.tasks) == 24
-    assert [path.name for path, _ in ranked.skipped] == ["lost.png"]
+    ranked = ranked_by_number(lake, tmp_path / "tasks.json", settings)
+    assert ranked.tasks == 24
+    assert [Path(name).name for name, _ in ranked.skipped] == ["lost.png"]

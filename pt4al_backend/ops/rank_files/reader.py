@@ -1,100 +1,127 @@
-"""Image files, decoded once into the frames that a training reads."""
+"""Images, read and decoded once into the frames that a training reads."""
 
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.errors import BucketUnavailable, ConfigError, ImageUnreadable
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, SAMPLE, Shape, choose, digest, readable_sizes
+from pt4al_backend.images.sources import Source
+from pt4al_backend.ops.rank_files.work import Outcome, Work
 from pt4al_backend.phases import Phase
-from pt4al_backend.progress import Progress, Report
+from pt4al_backend.progress import Progress, Report, TimeLeft
 
-CHUNK = 256  # images decoded ahead
+CHUNK = 256  # images read between two notes of what became of them: the most that are read again after a crash
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
-Skipped = list[tuple[Path, str]]
-Copies = list[tuple[Path, Path]]
+
+class _Read(NamedTuple):
+    """An image's frame uint8 [h, w, 3], or why there is none, and whether its store is to blame."""
+
+    frame: NDArray[np.uint8] | None = None
+    problem: str = ""
+    transient: bool = False
 
 
 class Reader:
-    """Decodes files once, into the frame file; ``shape`` and ``stored`` are known afterwards."""
+    """Reads the images of ``source`` into the frame file of ``work``; of identical ones the first."""
 
-    def __init__(self, task: str, settings: ServerSettings, options: ProjectSettings, paths: Sequence[Path]) -> None:
-        self.task = task
+    def __init__(self, task: str, settings: ServerSettings, options: ProjectSettings, source: Source, work: Work) -> None:
+        self._task = task
         self._settings = settings
         self._options = options
-        self._paths = paths
-        self.shape: Shape = (0, 0)
-        self.stored: Shape = (0, 0)
+        self._source = source
+        self._work = work
 
-    def read(self, target: Path, report: Report) -> tuple[list[Path], Skipped, Copies]:
-        """Fills ``target``, row by row, with what can be read; of identical images with the first.
+    def read(self, report: Report) -> tuple[Shape, Shape]:
+        """Reads what was not read yet; ``work.outcomes`` says what became of each.
 
         Returns:
-            The files of the rows; those that cannot be read, with their reasons; copies, each with the file that it repeats.
+            Shape of the frames that networks see, and of those that are stored.
+
+        Raises:
+            ConfigError: too little disk.
+            BucketUnavailable: the store fails or refuses; what was read is kept.
         """
-        kept: list[Path] = []
-        skipped: Skipped = []
-        copies: Copies = []
-        first: dict[str, Path] = {}
-        with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
-            self._decide_shape(pool)
-            self._check_space(target.parent)
-            with FrameFile(target, self.stored) as frames:
-                for chunk in _chunks(self._paths):
-                    for path, (image, problem) in zip(chunk, pool.map(self._frame, chunk), strict=True):
-                        if image is None:
-                            skipped.append((path, problem))
-                            continue
-                        if (same := first.setdefault(digest(image), path)) is not path:
-                            copies.append((path, same))
-                            continue
-                        frames.write(len(kept), image)
-                        kept.append(path)
-                    done = len(kept) + len(skipped) + len(copies)
-                    report(Progress(Phase.READING_IMAGES, done=done, total=len(self._paths)))
-        return kept, skipped, copies
+        names, left = self._source.names, TimeLeft()
+        with ThreadPoolExecutor(self._source.threads or os.cpu_count() or 1, thread_name_prefix="read") as pool:
+            shape, stored = self._work.shapes() or self._decided(pool)
+            self._check_space(stored)
+            first = {each.frame: number for number, each in enumerate(self._work.outcomes) if each.frame}
+            with FrameFile(self._work.frames, stored) as frames:
+                while (done := len(self._work.outcomes)) < len(names):
+                    event = Progress(Phase.READING_IMAGES, done=done, total=len(names))
+                    report(replace(event, eta=left(event)))
+                    chunk = self._chunk(pool, names[done : done + CHUNK], stored)
+                    self._work.note(list(_kept(chunk, done, first, frames)))
+            report(Progress(Phase.READING_IMAGES, done=len(names), total=len(names)))
+        return shape, stored
 
-    def _decide_shape(self, pool: ThreadPoolExecutor) -> None:
-        sample = self._paths[:: max(1, len(self._paths) // SAMPLE)][:SAMPLE]
-        sizes = readable_sizes(sample, lambda path: self._open(path, None).size, pool)
-        self.shape, self.stored = choose(self.task, sizes, gpu=self._settings.has_gpu, requested=self._options.image_size)
+    def _chunk(self, pool: ThreadPoolExecutor, names: Sequence[str], stored: Shape) -> list[_Read]:
+        """The frames of these images. Those that their store did not give are asked for once more, if it can be reached."""
+        found = list(pool.map(lambda name: self._frame(name, stored), names))
+        failed = [place for place, each in enumerate(found) if each.transient]
+        if failed:
+            self._source.require_reachable()
+            for place, again in zip(failed, pool.map(lambda place: self._frame(names[place], stored), failed), strict=True):
+                found[place] = again
+        if all(each.transient for each in found) and not any(each.frame for each in self._work.outcomes):
+            raise BucketUnavailable(
+                f"The store lists images, but gives none of the first {len(found)}. {names[0]}: {found[0].problem}",
+                "Give the credentials the right to read objects (s3:GetObject), or name a folder that they may read.",
+            )
+        return found
 
-    def _check_space(self, folder: Path) -> None:
-        needed = len(self._paths) * self.stored[0] * self.stored[1] * 3 + SPARE_BYTES
-        free = shutil.disk_usage(folder).free
+    def _decided(self, pool: ThreadPoolExecutor) -> tuple[Shape, Shape]:
+        names = self._source.names
+        sample = names[:: max(1, len(names) // SAMPLE)][:SAMPLE]
+        sizes = readable_sizes(sample, lambda name: self._open(name, None).size, pool)
+        if not sizes:
+            self._source.require_reachable()
+        shapes = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=self._options.image_size)
+        self._work.keep_shapes(*shapes)
+        return shapes
+
+    def _check_space(self, stored: Shape) -> None:
+        count = len(self._source.names) - len(self._work.outcomes)
+        needed = count * stored[0] * stored[1] * 3 + SPARE_BYTES
+        free = shutil.disk_usage(self._work.folder).free
         if free < needed:
             raise ConfigError(
-                f"Ranking {len(self._paths):,} images takes {needed / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free.",
+                f"Ranking {count:,} images takes {needed / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free.",
                 f"Free space, or let PT4AL_DATA_DIR name a larger disk than {self._settings.data_dir} is on.",
             )
 
-    def _frame(self, path: Path) -> tuple[NDArray[np.uint8] | None, str]:
+    def _frame(self, name: str, stored: Shape) -> _Read:
         try:
-            return KEEP[self.task](self._open(path, max(self.stored)), self.stored), ""
+            return _Read(KEEP[self._task](self._open(name, max(stored)), stored))
         except ImageUnreadable as error:
-            return None, str(error)
+            return _Read(None, str(error), error.transient)
 
-    def _open(self, path: Path, size_hint: int | None) -> Image.Image:
-        try:
-            if path.stat().st_size > self._settings.image_max_bytes:
-                raise ImageUnreadable(
-                    f"The file is longer than {self._settings.image_max_bytes:,} bytes.", "Raise PT4AL_IMAGE_MAX_BYTES."
-                )
-            data = path.read_bytes()
-        except OSError as error:
-            raise ImageUnreadable(f"The file cannot be read ({error.strerror or type(error).__name__}).") from error
+    def _open(self, name: str, size_hint: int | None) -> Image.Image:
+        data = self._source.read(name, self._settings.image_max_bytes)
         return decode(data, self._settings.image_max_pixels, size_hint).image
 
 
-def _chunks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    return (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+def _kept(chunk: Sequence[_Read], number: int, first: dict[str, int], frames: FrameFile) -> Iterator[Outcome]:
+    """Stores the frames of images from ``number`` on; ``first`` has the number of the first image with each frame."""
+    for each in chunk:
+        if each.frame is None:
+            yield Outcome(problem=each.problem)
+        elif (same := first.setdefault(mark := digest(each.frame), number)) != number:
+            yield Outcome(same=same)
+        else:
+            frames.write(len(first) - 1, each.frame)
+            yield Outcome(frame=mark)
+        number += 1
+    frames.flush()

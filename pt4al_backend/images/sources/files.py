@@ -3,25 +3,18 @@
 import glob
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from PIL import Image
-
-from pt4al_backend.errors import ConfigError
-from pt4al_backend.images.decode import FORMATS
+from pt4al_backend.errors import ConfigError, ImageUnreadable
+from pt4al_backend.images.sources.base import Source, image_suffixes, no_presigned_urls, too_long
 
 #: Where Label Studio serves files of its own machine, if it is set up to; ``d`` is relative to its document root, "/" by default.
 LOCAL_FILES = "/data/local-files/?d="
 
 
-@dataclass(frozen=True)
-class Files:
-    """Image files, and the folder that their addresses in Label Studio are relative to."""
-
-    paths: list[Path]
-    root: Path
+class Files(Source):
+    """Image files; ``names`` are their absolute paths."""
 
     @classmethod
     def find(cls, arguments: Iterable[str]) -> "Files":
@@ -30,7 +23,7 @@ class Files:
         Raises:
             ConfigError: an argument names nothing, or there is no image.
         """
-        suffixes = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+        suffixes = image_suffixes()
         found: dict[Path, None] = {}
         tops = []
         for argument in arguments:
@@ -46,13 +39,24 @@ class Files:
             raise ConfigError(
                 "No image files were found.", f"Files of folders are taken by their ending: {', '.join(sorted(suffixes))}."
             )
-        return cls(list(found), Path(os.path.commonpath(tops)))
+        return cls([str(path) for path in found], os.path.commonpath(tops))
 
-    def address(self, path: Path, prefix: str | None) -> str:
-        """What the image field of a task holds: ``prefix`` and the path below ``root``, or a path that Label Studio serves."""
-        if prefix is None:
-            return LOCAL_FILES + quote(os.fsencode(path).lstrip(b"/"))
-        below = path.relative_to(self.root)
-        joint = "" if not prefix or prefix.endswith(("/", "=")) else "/"
-        is_cloud = prefix.startswith(("s3://", "gs://", "azure-blob://"))  # object names, which are not percent-encoded
-        return prefix + joint + (str(below) if is_cloud else quote(os.fsencode(below)))
+    def read(self, name: str, most: int) -> bytes:
+        """As ``Source`` says."""
+        try:
+            if Path(name).stat().st_size > most:
+                raise too_long(most)
+            return Path(name).read_bytes()
+        except OSError as error:
+            raise ImageUnreadable(f"The file cannot be read ({error.strerror or type(error).__name__}).") from error
+
+    def own_address(self, name: str) -> str:
+        """A path that Label Studio serves."""
+        return LOCAL_FILES + quote(os.fsencode(name).lstrip(b"/"))
+
+    def presigned(self, name: str, seconds: int) -> str:  # noqa: ARG002 - as of every source
+        """There is none."""
+        raise no_presigned_urls(name)
+
+    def require_reachable(self) -> None:
+        """A file is read, or it is to blame itself."""

@@ -1,0 +1,84 @@
+"""The ranked rest: images that ``pt4al rank --take`` ranked behind those that it took, as a file.
+
+One JSON a line: what all have in common, then an image in each line, best first. It holds no address that ends and no secret.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
+from pt4al_backend.errors import ConfigError
+from pt4al_backend.images.frames import Shape
+from pt4al_backend.images.sources import Source
+
+
+class Heading(BaseModel):
+    """What the images of a ranked rest have in common.
+
+    Attributes:
+        root: of their names, and ``prefix`` of their addresses (see ``images.sources``).
+        presign: seconds that their addresses are valid for; None: for good.
+        task: the main task that the frames were made for, of the shape ``stored``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["pt4al ranked rest"] = "pt4al ranked rest"
+    version: Literal[1] = 1
+    root: str
+    prefix: str | None
+    presign: int | None
+    task: str
+    stored: Shape
+
+    def address(self, source: Source, name: str) -> str:
+        """What a task's image field holds now."""
+        return source.presigned(name, self.presign) if self.presign else source.address(name, self.prefix)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image: its name, the digest of its frame, and what its task's data holds beside the address."""
+
+    name: str
+    frame: str
+    data: Json
+
+    @classmethod
+    def of(cls, line: bytes) -> "Entry":
+        """Reads a line."""
+        found = json.loads(line)
+        return cls(str(found["name"]), str(found["frame"]), dict(found["data"]))
+
+
+def write(path: Path, heading: Heading, entries: Iterable[Entry]) -> None:
+    """Writes a ranked rest; a file of that name is replaced once all is written."""
+
+    def lines() -> Iterator[bytes]:
+        yield heading.model_dump_json().encode() + b"\n"
+        for each in entries:
+            yield json.dumps({"name": each.name, "frame": each.frame, "data": each.data}).encode() + b"\n"
+
+    artefacts.atomic_write(path, lines())
+
+
+def heading_of(path: Path) -> Heading:
+    """What the images of a file have in common.
+
+    Raises:
+        ConfigError: it is no ranked rest, or cannot be read.
+    """
+    remedy = "Name the file that `pt4al rank … --take N --out tasks.json` wrote beside tasks.json: tasks.rest.jsonl."
+    try:
+        with path.open("rb") as file:
+            return Heading.model_validate_json(file.readline(1_000_000))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}).", remedy) from error
+    except ValidationError:
+        raise ConfigError(f"{path} is no ranked rest that this version reads.", remedy) from None
