@@ -299,6 +299,10 @@ class ProjectSettings(BaseModel):
             raise ValueError(f"settings are an object, not {given!r}")
         return cls.model_construct(**{key: value for key, value in given.items() if key in cls.model_fields})
 
+    def resnet_width(self, *, on_gpu: bool) -> int:
+        """Channels of the first stage of a ResNet-18 that labels whole images."""
+        return self.width or (64 if on_gpu else 16)
+
     @classmethod
     def affecting(cls, *affected: Affects) -> frozenset[str]:
         """Names of the settings that affect any of these."""

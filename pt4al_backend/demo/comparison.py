@@ -72,7 +72,7 @@ class Exam:
             saved = load_model(model)
             task = saved.task
             truths = task.targets(self._labels, self._masks, self._folder / "truths.u8")
-            predictor = Predictor.load(model, saved.device)
+            predictor = Predictor.of(saved, saved.device)
             if (model / HEAD).exists():  # all heads are on one encoder, which sees each image once
                 if self._features is None:
                     self._features = predictor.features(self._frames)

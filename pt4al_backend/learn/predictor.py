@@ -13,7 +13,7 @@ from pt4al_backend.images.frames import Shape
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.labels.base import Answer
-from pt4al_backend.learn.saved import load_model
+from pt4al_backend.learn.saved import SavedModel, load_model
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.tasks.whole_image import WholeImage
 
@@ -44,7 +44,11 @@ class Predictor:
         Raises:
             StoreCorrupt: it is damaged, or holds no model.
         """
-        saved = load_model(folder)
+        return cls.of(load_model(folder), device)
+
+    @classmethod
+    def of(cls, saved: SavedModel, device: str = "cpu") -> Self:
+        """A model that is loaded already."""
         return cls(saved.task, saved.shape, saved.stored, torch.device(device))
 
     def predict(self, frames: NDArray[np.uint8]) -> tuple[list[Answer], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ class WholeImage(MainTask, ImageLabels):
         """A pretrained encoder if one is set, else ResNet-18, of width 64 on a GPU and 16 on a CPU unless set."""
         if settings.pretrained_encoder:
             return TimmForm(settings.pretrained_encoder, least_side=LEAST_SIDE_FROZEN if settings.frozen_encoder else None)
-        return ResNetForm.of(shape, settings.width or (64 if device.type == "cuda" else 16))
+        return ResNetForm.of(shape, settings.resnet_width(on_gpu=device.type == "cuda"))
 
     def __init__(self, body: Body, classes: tuple[str, ...], shape: Shape, settings: ProjectSettings) -> None:
         self.body, self.classes, self._shape, self._settings = body, classes, shape, settings

@@ -171,4 +171,4 @@ def _torchvision_network(options: ProjectSettings, task: str, settings: ServerSe
         return ""
     if task == TaskName.SEGMENTATION:
         return options.encoder or ("resnet101" if on_gpu else "resnet18")
-    return "resnet18" if (options.width or (64 if on_gpu else 16)) == RESNET18_WIDTH else ""
+    return "resnet18" if options.resnet_width(on_gpu=on_gpu) == RESNET18_WIDTH else ""
