@@ -45,3 +45,18 @@ class Control(Measured):
         description="of each class, the share of its control picks that is right, the average precision for several choices, the "
         "IoU for segmentation; a class that no control pick has is not there, or has no value, and the mean leaves it out",
     )
+
+
+class FullModel(BaseModel):
+    """The model whose encoder is trained too, where one is served beside rounds of heads; all defaults if none is.
+
+    Attributes:
+        model: its artefact, below the data folder.
+        labels: that it has learned.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str = ""
+    labels: int = 0
+    control: Control = Control()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pt4al_backend.bench.report import Section
 
 ROTATION = ["rotation"]
+LABELS = [30, 60, 100, 200]
 LOSS_RANKS = "Ranks by pretext loss and by main loss (fig. 2)"
 T_SNE = "What was queried (fig. 4)"
 
@@ -160,10 +161,37 @@ def pool_estimate(
     _report(to, "pool-estimate", "Pool estimate", simulation.sections(found, draws))
 
 
+def served(
+    to: To,
+    data: Data,
+    dataset: Annotated[str, typer.Option(help="A data set of classification, as `pt4al bench datasets` has it.")] = "digits",
+    pool: Part = None,
+    test: Tested = None,
+    common: Common = "{}",
+    labels: Annotated[list[int], typer.Option(min=30, help="Labels that are compared by; several times.")] = LABELS,
+    seeds: Annotated[int, typer.Option(min=1, help="How many draws of labels, of pool and of test images.")] = 3,
+    first_seed: FirstSeed = 0,
+    device: Device = "auto",
+) -> None:
+    """How often the model that cross-validation on the labels chooses to be served is the better one on test images."""
+    from pt4al_backend.bench import served as analysis
+
+    require_task(dataset, data, None, "classification")
+    arm = Arm("served", settings_of(common))
+    chosen = Chosen(to, to, data, dataset, None, pool, test, device, image_size([arm]), redraw=True)
+    truth = chosen.truth()
+    options = [arm.options(**truth.params, seed=seed) for seed in range(first_seed, first_seed + seeds)]
+    for line in analysis.run(to, truth, options, labels, device):
+        found = f"cross-validated head {line.head:.1%}, full {line.full:.1%}; tested {line.head_test:.1%}, {line.full_test:.1%}"
+        out.print(f"seed {line.seed}, {line.labels} labels: {found}; {'full' if line.full_wins else 'the head'} is served")
+    _report(to, "served", "Which model is served", [analysis.section(analysis.read(to))])
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "loss-rank": loss_rank,
     "t-sne": t_sne,
     "choose": choose,
     "forecast": forecast,
     "pool-estimate": pool_estimate,
+    "served": served,
 }

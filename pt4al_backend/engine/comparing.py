@@ -1,24 +1,35 @@
-"""Whether training the encoder too would be better than the head: compared beside the looks, when labels have grown enough."""
+"""Which model is served where rounds train heads: the head, or one whose encoder is trained too.
+
+Beside the looks the two are compared when labels have grown enough (see ``learn.frozen.comparison``), and where training the
+encoder wins, such a model is trained on all labels. A look serves it once it is there, for as long as the last comparison favours
+it and it is of the settings, classes and encoder that the project has. The head goes on asking, and answers in all other cases.
+"""
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings
+from pt4al_backend.engine import served
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
+from pt4al_backend.engine.job_series import JobSeries
+from pt4al_backend.engine.labels import LabelSplit
+from pt4al_backend.engine.project_jobs import ProjectJobs
+from pt4al_backend.engine.publish import ServedQueue
+from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.folder import RESULT, job_of, locked, prepare, sound_job_of
+from pt4al_backend.jobs.folder import locked, prepare
 from pt4al_backend.jobs.run import LocalRunner, Runner
-from pt4al_backend.jobs.spec import CompareSpec, JobKind
-from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due
+from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
+from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
+from pt4al_backend.measures import Control, FullModel
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan
 
@@ -26,22 +37,23 @@ log = logging.getLogger(__name__)
 
 #: Topic of the sentence that people read.
 TOPIC = "tuning"
-#: Beside a comparison that could not be made: why.
-FAILED = "failed.txt"
 
 
 class _Yielded(Exception):
-    """Another job wants the device, or the project is paused or has other settings: the comparison goes on later, if at all."""
+    """Another job wants the device, or the project is paused or has other settings: the job goes on later, if at all."""
 
 
 class Comparing:
-    """Compares one project at a time, while nobody else wants the ``device``; ``doorbell`` requests a look at those who do."""
+    """Compares and trains for one project at a time, while nobody else wants the ``device``.
+
+    ``doorbell`` requests a look at those who do, and at a project that something is known of.
+    """
 
     def __init__(self, device: Device, doorbell: Callable[[int], None], runner: Runner | None = None) -> None:
         self._device, self._doorbell, self._runner = device, doorbell, runner or LocalRunner()
 
     def refresh(self, subject: Subject) -> None:
-        """Compares if labels have grown enough since the last comparison, or goes on with one that was cut short.
+        """Compares, or trains the model that won, if that is due; or goes on with what was cut short.
 
         Raises:
             Superseded: the project is forgotten.
@@ -50,55 +62,107 @@ class Comparing:
         jobs = subject.jobs
         if not _compares(subject.options, subject.reader.task) or jobs.learner is None or subject.project.paused_at is not None:
             return
-        folder = _due(subject)
+        series, folder = _comparisons(jobs), _comparison_due(subject)
         if folder is None:
-            return
+            series, folder = _full_models(jobs), _full_model_due(subject)
+        if folder is not None:
+            self._do(subject, series, folder)
+
+    def _do(self, subject: Subject, series: JobSeries, folder: Path) -> None:
         with locked(folder, wait=False) as is_free:
             pass
         if not is_free:  # an orphan of an earlier worker is at it
             return
+        found = []
         try:
             with self._device.hold() as has_device:
                 if has_device:
-                    self._runner.run(folder, silent, lambda: _require(subject))
-                    _forget_others(jobs.folder, folder)
+                    result = self._runner.run(folder, silent, lambda: _require(subject))
+                    if series.kind is JobKind.COMPARE:  # a model is served until the next look
+                        series.keep_only(result)
+                    found.append(subject.project.id)
         except TrainingImpossible as error:  # it is tried again with more labels
-            artefacts.atomic_write(folder / FAILED, str(error).encode())
+            series.failed(folder, error)
+            found.append(subject.project.id)
             raise
         except _Yielded:
             pass
         finally:
-            self._ring(subject)
+            self._ring(subject, found)
 
-    def _ring(self, subject: Subject) -> None:
+    def _ring(self, subject: Subject, found: list[int]) -> None:
         try:
-            for project_id in subject.store.waiting_for_device():
+            for project_id in [*subject.store.waiting_for_device(), *found]:
                 self._doorbell(project_id)
         except QUEUE_ERRORS as error:
             log.warning("Projects that wait for the device are looked at with the next poll: %s", error)
 
 
 def step(ctx: Context) -> Outcome:
-    """Says what the last comparison found, if it still holds."""
-    found = _last(ProjectJobs.of(ctx)) if _compares(ctx.options, ctx.reader.task) else None
-    ctx.notice(TOPIC, sentence(*found) if found else "")
+    """Decides which model is served, and says why; the open round's picks get its answers."""
+    full, why = _decided(ctx) if _compares(ctx.options, ctx.reader.task) else (FullModel(), "")
+    if full != ctx.project.full_model:
+        ctx.store.change(ctx.project, full_model=full)
+        ctx.log(
+            "%s answers from now on.", f"A model of {full.labels} labels whose encoder is trained" if full.model else "The head"
+        )
+    if full.model:
+        _full_models(ProjectJobs.of(ctx)).keep_only(ctx.settings.data_dir / full.model)
+    if not ServedQueue.of(ctx).is_by(ctx.project.round):
+        Rounds.of(ctx).answer_again(last_output(ctx.settings, ctx.project, ctx.options))
+    ctx.notice(TOPIC, why)
     return Outcome.DONE
 
 
-def sentence(found: Comparison, task: str) -> str:
-    """Which model is served, and why."""
+def _decided(ctx: Context) -> tuple[FullModel, str]:
+    """The model to be served in place of the head, if any, and what people read."""
+    jobs = ProjectJobs.of(ctx)
+    found = _last_comparison(jobs)
+    if found is None or not ctx.project.model:
+        return FullModel(), ""
+    series = _full_models(jobs)
+    result = series.newest(jobs.full()) if found.full_wins else None
+    full = FullModel() if result is None else _described(result, ctx.settings.data_dir)
+    return full, sentence(found, ctx.reader.task, full, series.why_failed(jobs.full()))
+
+
+def _described(result: Path, data_dir: Path) -> FullModel:
+    manifest = described(result)
+    try:
+        control = Control.model_validate(manifest["control"])
+        return FullModel(model=str(result.relative_to(data_dir)), labels=int(manifest["train_size"]), control=control)
+    except (KeyError, ValueError):
+        return FullModel()
+
+
+def sentence(found: Comparison, task: str, full: FullModel, failure: str = "") -> str:
+    """Which model is served, and why; ``failure`` says why the one that won could not be trained."""
     of = "" if task == "classification" else " of the decisions"
     both = (
         f"On {found.images:,} labelled images that they had not learned, the head was right on {found.head:.1%}{of}, and a model "
         f"whose encoder is trained too on {found.full:.1%}"
     )
-    if found.full_wins:
-        return f"{both}. The head is served; set tuning to full in the extra params for the better one, whose rounds take longer."
-    return f"{both}: the head is served."
+    if not found.full_wins:
+        return f"{both}: the head is served."
+    if full.model:
+        return (
+            f"{both}. So the latter is served, trained on {full.labels:,} labels; the head still chooses what is labelled next."
+        )
+    if failure:
+        return f"{both}. The head is served all the same, as the latter could not be trained: {failure}"
+    return f"{both}. The latter is trained on all labels in the background, and served when it is there; until then the head is."
 
 
 def _compares(options: ProjectSettings, task: str) -> bool:
     return options.tuning == "auto" and plan.on_features(options, task)
+
+
+def _comparisons(jobs: ProjectJobs) -> JobSeries:
+    return JobSeries(jobs.folder, JobKind.COMPARE)
+
+
+def _full_models(jobs: ProjectJobs) -> JobSeries:
+    return JobSeries(jobs.folder, JobKind.FULL, served.is_sound)
 
 
 def _require(subject: Subject) -> None:
@@ -110,51 +174,66 @@ def _require(subject: Subject) -> None:
         raise _Yielded
 
 
-def _due(subject: Subject) -> Path | None:
+def _comparison_due(subject: Subject) -> Path | None:
     """The folder of the comparison that is to be made or gone on with; None if none is."""
-    jobs = subject.jobs
+    jobs, series = subject.jobs, _comparisons(subject.jobs)
     wanted = jobs.compare()
-    last = _newest(jobs.folder)
-    folder = jobs.folder / f"{JobKind.COMPARE}-{number_of(last) + 1 if last else 1}"
-    under_way = sound_job_of(folder)
-    has_failed = (folder / FAILED).exists()
-    if under_way is not None and under_way.is_current(wanted) and not has_failed:
+    if (folder := series.unfinished(wanted)) is not None:
         return folder
-    job = under_way if has_failed else job_of(last) if last else None
-    compared = job.labels if isinstance(job, CompareSpec) and job.is_current(wanted) else 0
-    labels = subject.labels(train_on_accepted=subject.options.train_on_accepted).train
-    if not is_due(len(labels), compared):
+    tried = series.tried(wanted)
+    labels = _labels(subject).train
+    if not is_due(len(labels), tried.labels if isinstance(tried, CompareSpec) else 0):
         return None
-    tasks = jobs.fetched()
-    row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
+    folder = series.following()
     drawn = np.sort(np.random.default_rng(subject.options.seed).permutation(len(labels))[:MOST_LABELS])
-    rows = np.array([row_of[task_id] for task_id in labels], np.int64)[drawn]
-    train = {"rows": rows, "labels": np.array(list(labels.values()), np.str_)[drawn]}
-    prepare(folder, wanted.model_copy(update={"labels": len(labels)}), train=train, rows=tasks.rows)
+    train = {name: values[drawn] for name, values in _training_data(subject, labels).items()}
+    prepare(folder, wanted.model_copy(update={"labels": len(labels)}), train=train, rows=jobs.fetched().rows)
     return folder
 
 
-def _last(jobs: ProjectJobs) -> tuple[Comparison, str] | None:
-    """What the newest comparison found, if it is of the encoder, the classes and the settings that the project has."""
-    folder = _newest(jobs.folder)
-    job = job_of(folder) if folder else None
-    if folder is None or job is None or not job.is_current(jobs.compare()):
+def _full_model_due(subject: Subject) -> Path | None:
+    """The folder of the model with a trained encoder that is to be trained or gone on with; None if none is."""
+    jobs, series = subject.jobs, _full_models(subject.jobs)
+    found, wanted = _last_comparison(jobs), jobs.full()
+    if found is None or not found.full_wins:
         return None
-    manifest = described(folder / RESULT)
+    if (folder := series.unfinished(wanted)) is not None:
+        return folder
+    tried = series.tried(wanted)
+    labels = _labels(subject)
+    if not is_outgrown(len(labels.train), tried.labels if isinstance(tried, FullSpec) else 0):
+        return None
+    folder, tasks = series.following(), jobs.fetched()
+    prepare(
+        folder,
+        wanted.model_copy(update={"labels": len(labels.train)}),
+        train=_training_data(subject, labels.train),
+        control=_training_data(subject, labels.control),
+        candidates=tasks.rows,
+        candidate_ids=tasks.ids,
+    )
+    return folder
+
+
+def _labels(subject: Subject) -> LabelSplit:
+    return subject.labels(train_on_accepted=subject.options.train_on_accepted)
+
+
+def _training_data(subject: Subject, labels: dict[int, str]) -> dict[str, NDArray[Any]]:
+    """Rows of labelled tasks, and their labels."""
+    tasks = subject.jobs.fetched()
+    row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
+    return {"rows": np.array([row_of[task] for task in labels], np.int64), "labels": np.array(list(labels.values()), np.str_)}
+
+
+def _last_comparison(jobs: ProjectJobs) -> Comparison | None:
+    """What the newest comparison found, if it is of the encoder, the classes and the settings that the project has."""
+    result = _comparisons(jobs).newest(jobs.compare())
+    if result is None:
+        return None
+    manifest = described(result)
     try:
         found = Comparison(**{name: manifest[name] for name in ("images", "head", "full", "error")})
     except KeyError:
         return None
-    return (found, job.task) if found.images else None
-
-
-def _newest(project: Path) -> Path | None:
-    """The newest finished comparison below a project's folder."""
-    folders = [folder for folder in project.glob(f"{JobKind.COMPARE}-*") if (folder / RESULT / artefacts.MANIFEST).is_file()]
-    return max(folders, key=number_of, default=None)
-
-
-def _forget_others(project: Path, last: Path) -> None:
-    for folder in project.glob(f"{JobKind.COMPARE}-*"):
-        if folder != last:
-            shutil.rmtree(folder)
+    return found if found.images else None

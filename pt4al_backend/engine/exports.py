@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
+from pt4al_backend.engine import served
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
 from pt4al_backend.jobs.results import read_candidates
@@ -108,14 +110,14 @@ def _splits(subject: Subject) -> Iterator[Rows]:
 
 
 def _predictions(subject: Subject) -> Iterator[Rows]:
-    """The last good model's answers: to every image that has features, or else to those that it scored after its training."""
-    if not subject.project.model:
+    """The served model's answers: to every image that has features, or else to those that it scored after its training."""
+    model = served.folder(subject.settings.data_dir, subject.project)
+    if model is None:
         raise NotNow(*NO_MODEL)
-    model = subject.settings.data_dir / subject.project.model
     if (model / HEAD).exists():
         with subject.features() as features:
             if features is not None:
-                yield from _by_head(subject, features)
+                yield from _by_head(model, features)
                 return
     scored = read_candidates(model.parent)
     for part in _slices(len(scored.ids)):
@@ -123,8 +125,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}
 
 
-def _by_head(subject: Subject, features: PoolFeatures) -> Iterator[Rows]:
-    model = subject.settings.data_dir / subject.project.model
+def _by_head(model: Path, features: PoolFeatures) -> Iterator[Rows]:
     manifest = artefacts.manifest(model)
     space = LABEL_SPACES.load(manifest["task"], ImageLabels)(tuple(manifest["classes"]))
     head = LinearHead.load(model / HEAD)

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Self
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.engine import letting_go
+from pt4al_backend.engine import letting_go, served
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import LabelReader, Size, prediction
@@ -58,6 +58,7 @@ class ServedQueue:
         reader: LabelReader,
         *,
         show_predictions: bool,
+        mark: str = "",
         before_switch: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -65,6 +66,7 @@ class ServedQueue:
         self._project = project
         self._reader = reader
         self._show = show_predictions
+        self._mark = mark  # which model answers, in the names of its versions (see ``served.mark``)
         self._before_switch = before_switch  # raises if nothing may be published any more
 
     @classmethod
@@ -77,6 +79,7 @@ class ServedQueue:
             ctx.project,
             ctx.reader,
             show_predictions=show,
+            mark=served.mark(ctx.project),
             before_switch=lambda: ctx.require(now=True),
         )
 
@@ -86,6 +89,11 @@ class ServedQueue:
         if live is None or not live.digest or live.hides_answers != (not self._show):
             return False
         return live.picks == self._store.pick_count(self._project.id, round_number)
+
+    def is_by(self, round_number: int) -> bool:
+        """Whether what Label Studio serves of a round are answers of the model that is served now; so is nothing at all."""
+        live = self._live(round_number)
+        return live is None or live.answered_by == self._mark
 
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
         """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
@@ -118,6 +126,8 @@ class ServedQueue:
         text = ";".join(f"{pick.task_id}:{pick.score!r}" for pick in picks)
         if not self._show and any((pick.label or self._other_version) and pick.kind != PickKind.CONTROL for pick in picks):
             text += ";hidden"
+        if self._mark:
+            text += f";{self._mark}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _extend(self, live: Publication, picks: Sequence[Pick]) -> None:
@@ -147,6 +157,7 @@ class ServedQueue:
                     digest=digest,
                     picks=len(picks),
                     hides_answers=not self._show,
+                    answered_by=self._mark,
                     at=time.time(),
                 )
             )
@@ -158,7 +169,8 @@ class ServedQueue:
 
     def _fresh_version(self, round_number: int, taken: dict[str, int]) -> str:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-        names = (f"{PREFIX}r{round_number}-{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
+        by = f"{self._mark}-" if self._mark else ""
+        names = (f"{PREFIX}r{round_number}-{by}{stamp}{suffix}" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
         known = {p.version for p in self._store.publications(self._project.id, *PublicationState)}
         return next(name for name in names if name not in taken and name not in known)
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
+from pt4al_backend.engine import served
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject
@@ -98,7 +99,14 @@ def _key(subject: Subject) -> _Key:
     """Changes with every training, when images come or are described, and with the labeling config and the settings."""
     project = subject.project
     pool = [VERSION, project.learner, project.encoder, project.next_row]
-    rest = [project.model, project.round, project.config_read, project.params, subject.store.has_unranked(project.id)]
+    rest = [
+        project.model,
+        project.full_model.model,
+        project.round,
+        project.config_read,
+        project.params,
+        subject.store.has_unranked(project.id),
+    ]
     return _Key(*(hashlib.sha256(repr(each).encode()).hexdigest() for each in (pool, pool + rest)))
 
 
@@ -232,12 +240,12 @@ def _contradicting_first(subject: Subject, grouped: Grouped) -> tuple[Grouped, i
 
 
 def _control(subject: Subject, names: _Names, split: LabelSplit) -> tuple[Labels, str]:
-    """The control picks that the newest model was measured on, or why there are none."""
+    """The control picks that the served model was measured on, or why there are none."""
     if names.is_mask:
         return Labels(), NO_CLASSES
-    if not subject.project.model:
+    result = served.folder(subject.settings.data_dir, subject.project)
+    if result is None:
         return Labels(), NO_MODEL
-    result = subject.settings.data_dir / subject.project.model
     try:
         with (result.parent / "control.npz").open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             rows = arrays["rows"]

@@ -118,7 +118,8 @@ class PoolRanking:
 
     def forget_old_learners(self) -> None:
         """Deletes those that were replaced; a job of a round that was cut short is resumed from the learner that it names."""
-        jobs = filter(None, map(job_of, self._jobs.folder.glob("learn-*")))
+        trainings = (each for kind in (JobKind.LEARN, JobKind.FULL) for each in self._jobs.folder.glob(f"{kind}-*"))
+        jobs = filter(None, map(job_of, trainings))
         named = {job.learner.parent.name for job in jobs if job.learner}
         now = Path(self._project.learner).parent
         for folder in self._jobs.folder.glob("rank-*"):

@@ -97,7 +97,7 @@ STEPS: tuple[Step, ...] = (
     ranking.step,
     train.learn_brought,
     rounds.open_first,
+    comparing.step,
     publish.step,
     train.step,
-    comparing.step,
 )

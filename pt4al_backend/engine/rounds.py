@@ -9,10 +9,11 @@ import numpy as np
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import served
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.line import led_by, mixed_with
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.jobs.results import read_learner, read_scored
+from pt4al_backend.jobs.results import Candidates, read_learner, read_scored
 from pt4al_backend.picks import PickKind
 from pt4al_backend.query.control_picks import draw_controls, held_back
 from pt4al_backend.query.plan import (
@@ -24,6 +25,7 @@ from pt4al_backend.query.plan import (
     choose,
     fit_schedule,
     needs_of,
+    rows_of,
     scores_after,
     strategy_of,
 )
@@ -47,15 +49,23 @@ LEAST_LEFT = 20
 class Rounds:
     """Opens, fills and lengthens the rounds of one project."""
 
-    def __init__(self, store: Store, project: Project, options: ProjectSettings) -> None:
+    def __init__(
+        self,
+        store: Store,
+        project: Project,
+        options: ProjectSettings,
+        *,
+        answers: Callable[[], Candidates | None] = lambda: None,
+    ) -> None:
         self._store = store
         self._project = project
         self._options = options
+        self._answers = answers  # of the model that is served, if it is not the round's
 
     @classmethod
     def of(cls, ctx: Context) -> Self:
         """The rounds of the project that a look is at."""
-        return cls(ctx.store, ctx.project, ctx.options)
+        return cls(ctx.store, ctx.project, ctx.options, answers=lambda: served.answers(ctx.settings.data_dir, ctx.project))
 
     # what there is
 
@@ -204,9 +214,9 @@ class Rounds:
 
     def _picks(self, number: int, start: int, line: Picks, scored: StoredOutput) -> list[Pick]:
         picks = []
-        confidences = scored.shown
-        for place, (task_id, kind, score, row) in enumerate(
-            zip(line.ids, line.kinds, line.scores, line.rows, strict=True), start
+        said = self._said(line, scored)
+        for place, (task_id, kind, score, (label, confidence)) in enumerate(
+            zip(line.ids, line.kinds, line.scores, said, strict=True), start
         ):
             picks.append(
                 Pick(
@@ -216,11 +226,31 @@ class Rounds:
                     position=place,
                     kind=kind,
                     score=float(score),
-                    label=str(scored.labels[row]) if row >= 0 else "",
-                    confidence=float(confidences[row]) if confidences is not None and row >= 0 else None,
+                    label=label,
+                    confidence=confidence,
                 )
             )
         return picks
+
+    def _said(self, line: Picks, scored: StoredOutput) -> list[tuple[str, float | None]]:
+        """What the model that is served says of each pick, and how sure it is; "" of control picks, and where it says nothing."""
+        other = self._answers()
+        rows = np.where(
+            [kind == PickKind.CONTROL for kind in line.kinds], -1, rows_of(other.ids, line.ids) if other else line.rows
+        )
+        labels, confidences = (other.labels, other.confidences) if other else (scored.labels, scored.shown)
+        return [
+            ("", None) if row < 0 else (str(labels[row]), None if confidences is None else float(confidences[row]))
+            for row in rows.tolist()
+        ]
+
+    def answer_again(self, scored: StoredOutput) -> None:
+        """Gives the open round's picks, in their order, the answers of the model that is served now."""
+        picks = self._store.picks(self._project.id, self._project.round)
+        ids = np.array([pick.task_id for pick in picks], np.int64)
+        scores = np.array([pick.score for pick in picks])
+        line = Picks(ids, [pick.kind for pick in picks], scores, rows_of(scored.ids, ids))
+        self._store.replace_picks(self._project.id, self._project.round, self._picks(self._project.round, 0, line, scored))
 
     # what people want
 
@@ -240,11 +270,9 @@ class Rounds:
         chosen = self._store.choices(self._project.id)
         if not len(chosen):
             return picks
-        row_of = {task_id: row for row, task_id in enumerate(scored.ids.tolist())}
         measuring = np.isin(chosen, self._held(self.pool(), self.schedule(), number))
-        rows = np.array([row_of.get(task_id, -1) for task_id in chosen.tolist()], np.int64)
         kinds = [PickKind.CONTROL if is_held else PickKind.PERSON for is_held in measuring]
-        line = Picks(chosen, kinds, np.zeros(len(chosen)), np.where(measuring, -1, rows))
+        line = Picks(chosen, kinds, np.zeros(len(chosen)), rows_of(scored.ids, chosen))
         return led_by(self._picks(number, 0, line, scored), picks)
 
     def add_controls(self) -> None:

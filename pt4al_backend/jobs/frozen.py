@@ -14,7 +14,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import head
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.spec import LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import ModelSpec, RankSpec
 from pt4al_backend.learn import networks, saved
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.frozen.feature_file import blocks
@@ -89,7 +89,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         features.forget_others()
 
 
-def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
+def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
     """Computes the features that are missing, then trains a head on them (see ``head``).
 
     Raises:
@@ -108,7 +108,7 @@ def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
         head.learn(job, encoder, scratch)
 
 
-def _fetched(job: NetworkJob[LearnSpec], scratch: Path, report: Report) -> EncoderFile:
+def _fetched(job: NetworkJob[ModelSpec], scratch: Path, report: Report) -> EncoderFile:
     """The encoder with weights from elsewhere: the pool was not ranked, so there is no learner that holds it."""
     learner = Rotation(job.body())
     weights = _given_weights(job, _encoder_of(learner), report)

@@ -17,7 +17,7 @@ from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import locked, sound_job_of
 from pt4al_backend.jobs.job import Job
-from pt4al_backend.jobs.spec import JobSpec, LearnSpec
+from pt4al_backend.jobs.spec import JobSpec, LearnSpec, ModelSpec
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.frozen.calibration import temperature
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks, path_beside
@@ -81,12 +81,12 @@ class EncoderFile:
         return FeatureFile(self.path(spec), 1, self.features, writable=writable)
 
 
-def known_rows(job: Job[LearnSpec]) -> NDArray[np.int64]:
+def known_rows(job: Job[ModelSpec]) -> NDArray[np.int64]:
     """Rows of the control picks, the candidates and the labelled images, in this order."""
     return np.concatenate([job.labelled_rows("control"), job.rows("candidates.npy"), job.labelled_rows("train")])
 
 
-def learn(job: Job[LearnSpec], encoder: EncoderFile, scratch: Path) -> None:
+def learn(job: Job[ModelSpec], encoder: EncoderFile, scratch: Path) -> None:
     """Trains a head, then predicts control picks and candidates. The features of all of them must be there.
 
     Reads and writes what ``jobs.learn`` does. The features that are kept are standardised.

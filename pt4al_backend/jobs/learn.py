@@ -14,7 +14,7 @@ from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.spec import LearnSpec
+from pt4al_backend.jobs.spec import ModelSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
@@ -33,7 +33,7 @@ from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.progress import Report
 
 
-def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
+def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
     """Trains the main task on labels from its initial weights, then predicts control picks and candidates.
 
     A companion, if a strategy has one, is trained beside it or after it, and adds its confidences of the candidates.
@@ -93,7 +93,7 @@ def learn(job: NetworkJob[LearnSpec], report: Report) -> None:
 
 
 def _train(
-    job: NetworkJob[LearnSpec], task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
+    job: NetworkJob[ModelSpec], task: MainTask, trained: Trainable, training_data: Data, report: Report, best: BestEpoch | None
 ) -> tuple[Recipe, Json, float]:
     """The recipe, what the manifest says of the initial weights, and the seconds that earlier processes worked on it."""
     sources = job.initial_weights(report, job.spec.previous)
@@ -119,7 +119,7 @@ def _train(
 
 
 def _evaluate(
-    job: NetworkJob[LearnSpec],
+    job: NetworkJob[ModelSpec],
     task: MainTask,
     frames: FrameFile,
     control: tuple[NDArray[np.int64], Targets],

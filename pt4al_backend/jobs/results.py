@@ -14,6 +14,9 @@ from pt4al_backend.jobs.folder import RESULT
 from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.plan import StoredOutput
 
+#: The file of what a model says of its candidates.
+CANDIDATES = "candidates.npz"
+
 
 def read_scored(folder: Path) -> StoredOutput:
     """What a finished job says of its candidates, from what it wrote beside its model.
@@ -24,7 +27,7 @@ def read_scored(folder: Path) -> StoredOutput:
     result = folder / RESULT
     with _sound(folder):
         # opened here: np.load leaves a damaged file open
-        with (result / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as output:
+        with (result / CANDIDATES).open("rb") as file, np.load(file, allow_pickle=False) as output:
             confidences, labels = {name: output[name] for name in output.files if name != "labels"}, output["labels"]
         features, labelled, posteriors = (_load_kept(result / f"{name}.npy") for name in ("features", "labelled", "posteriors"))
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
@@ -45,7 +48,7 @@ def read_candidates(folder: Path) -> Candidates:
     Raises:
         StoreCorrupt: it is missing or damaged.
     """
-    with _sound(folder), (folder / RESULT / "candidates.npz").open("rb") as file, np.load(file, allow_pickle=False) as output:
+    with _sound(folder), (folder / RESULT / CANDIDATES).open("rb") as file, np.load(file, allow_pickle=False) as output:
         ids = np.load(folder / "candidate_ids.npy", allow_pickle=False)
         shown = CALIBRATED if CALIBRATED in output.files else "least_confidence"
         return Candidates(ids, output["labels"], output[shown])

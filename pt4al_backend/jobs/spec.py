@@ -22,12 +22,13 @@ VERSION: Final = 2
 
 
 class JobKind(StrEnum):
-    """The kinds of work that is given to a machine: the two of a round, the map, and whether to train the encoder too."""
+    """The kinds of work that is given to a machine: the two of a round, the map, whether to train the encoder too, and that."""
 
     RANK = "rank"
     LEARN = "learn"
     LAYOUT = "layout"
     COMPARE = "compare"
+    FULL = "full"
 
 
 class _Later(StrEnum):
@@ -110,7 +111,7 @@ class RankSpec(JobSpec):
     outputs: Annotated[tuple[ImageOutput, ...], LATER] = ()
 
 
-class LearnSpec(JobSpec):
+class ModelSpec(JobSpec):
     """Train a model of the main task on labels, measure it on the control picks and let it score the candidates.
 
     Attributes:
@@ -125,9 +126,6 @@ class LearnSpec(JobSpec):
         previous_fingerprint: the benchmark's: of the job that made ``previous``.
     """
 
-    makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL, Affects.CANDIDATES)
-
-    kind: Literal[JobKind.LEARN] = JobKind.LEARN
     classes: tuple[str, ...]
     previous: Annotated[Path | None, LATER] = None
     companion: str = ""
@@ -137,6 +135,28 @@ class LearnSpec(JobSpec):
     is_last: bool = False
     arrays: str = ""
     previous_fingerprint: str | None = None
+
+
+class LearnSpec(ModelSpec):
+    """A round's model: it scores the candidates of the next query."""
+
+    makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL, Affects.CANDIDATES)
+
+    kind: Literal[JobKind.LEARN] = JobKind.LEARN
+
+
+class FullSpec(ModelSpec):
+    """A model whose encoder is trained too, to be served beside rounds of heads: all images are its candidates.
+
+    Attributes:
+        labels: how many there were when it was prepared.
+    """
+
+    makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL,)
+    yields: ClassVar[bool] = True
+
+    kind: Literal[JobKind.FULL] = JobKind.FULL
+    labels: Annotated[int, LATER] = 0
 
 
 class LayoutSpec(JobSpec):
@@ -171,7 +191,7 @@ class CompareSpec(JobSpec):
 
 
 _FAMILY: TypeAdapter[JobSpec] = TypeAdapter(
-    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec, Field(discriminator="kind")]
+    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec | FullSpec, Field(discriminator="kind")]
 )
 
 

@@ -7,7 +7,7 @@ from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, ModelSpec, RankSpec
 from pt4al_backend.progress import Report
 
 
@@ -21,7 +21,7 @@ def work(job: NetworkJob[Any], report: Report) -> None:
     match job.spec:
         case RankSpec():
             rank(job, report)
-        case LearnSpec():
+        case ModelSpec():
             learn(job, report)
         case LayoutSpec():
             lay_out(job, report)

@@ -41,7 +41,7 @@ def overview(projects: Sequence[Shown]) -> Group:
             f"{status.labels_in}",
             f"{status.labels_missing}",
             f"{found.labelling.today}",
-            _measured(status.control),
+            _measured(status.control, is_full=status.served.kind == "full"),
         )
         below += _below(status, found)
     return Group(table, *below, *(_alone(projects[0][1]) if len(projects) == 1 else ()))
@@ -95,7 +95,8 @@ def _annotators(labelling: Labelling) -> Table:
     return table
 
 
-def _measured(control: Control) -> str:
+def _measured(control: Control, *, is_full: bool) -> str:
     if control.value is None or control.low is None or control.high is None:
         return ""
-    return f"{control.metric} {control.value:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks)"
+    of = ", encoder trained too" if is_full else ""
+    return f"{control.metric} {control.value:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks{of})"

@@ -206,6 +206,12 @@ def _require_encoder(settings: ProjectSettings, task: str, where: str) -> None:
         raise ConfigError(what, f"Leave 'pretext' empty, or set 'tuning' to 'full'. {where}")
 
 
+def rows_of(scored: Ids, tasks: Ids) -> NDArray[np.int64]:
+    """Where tasks int64[n] are among those that a model scored, int64[n]; -1 where they are not."""
+    row_of = {task_id: row for row, task_id in enumerate(scored.tolist())}
+    return np.array([row_of.get(task_id, -1) for task_id in tasks.tolist()], np.int64)
+
+
 @dataclass(frozen=True, eq=False)
 class StoredOutput:
     """What a model gave for tasks, as a job stores it. The pretext learner gives features alone, and learned from no label.

@@ -1,4 +1,4 @@
-"""The last good model in the web process: it labels tasks that are not in the queue, when somebody opens one.
+"""The served model in the web process: it labels tasks that are not in the queue, when somebody opens one.
 
 Images are fetched by a few threads, the model is loaded and run by a single one, so that neither the event loop nor the
 training on the same machine waits for it. Torch is imported when the first model is loaded, not before.
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import served
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
@@ -78,7 +79,7 @@ def _load(folder: Path) -> Model:
 
 
 class LiveModel:
-    """Labels tasks with the last good model of their project, as far as a deadline allows. Safe to share between threads."""
+    """Labels tasks with the model that is served of their project, as far as a deadline allows. Safe to share between threads."""
 
     def __init__(
         self,
@@ -117,7 +118,10 @@ class LiveModel:
     def _predict_chunk(
         self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float
     ) -> dict[int, Prediction]:
-        model = self._wait(self._running.submit(self._model, self._settings.data_dir / project.model), deadline)
+        folder = served.folder(self._settings.data_dir, project)
+        if folder is None:
+            return {}
+        model = self._wait(self._running.submit(self._model, folder), deadline)
         if model.task != reader.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it
         fetcher = self._fetcher_of(project)

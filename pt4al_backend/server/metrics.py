@@ -78,7 +78,11 @@ GAUGES: tuple[tuple[str, str, Callable[[ProjectFigures], float | None]], ...] = 
     ("labels_missing", "Tasks that the open round still waits for.", lambda status: status.labels_missing),
     ("set_aside", "Tasks with an image or an annotation that cannot be used.", lambda status: status.aside_total),
     ("copies", "Images that are identical to that of an earlier task.", lambda status: status.copies_total),
-    ("control_score", "Accuracy, mAP or mIoU of the newest model on the control picks.", lambda status: status.control.value),
+    (
+        "control_score",
+        "Accuracy, mAP or mIoU of the model that is served, on the control picks.",
+        lambda status: status.control.value,
+    ),
     ("control_score_low", "Lower end of its 95 % interval.", lambda status: status.control.low),
     ("control_score_high", "Upper end of its 95 % interval.", lambda status: status.control.high),
     ("error", "1 if the project is blocked by an error.", lambda status: float(status.error is not None)),

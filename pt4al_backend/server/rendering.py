@@ -15,7 +15,7 @@ from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.phases import PHASES
 from pt4al_backend.server import assets
-from pt4al_backend.server.status import ProjectStatus
+from pt4al_backend.server.status import SERVED_MODELS, ProjectStatus
 
 #: The pages of a project: the end of the address, and what the tab says.
 TABS: Mapping[str, str] = {
@@ -111,7 +111,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(date=_date, duration=_duration, percent=_percent, measure=_measure, class_measure=_class_measure)
-    found.globals.update(phases=PHASES, tabs=TABS, static=assets.address)
+    found.globals.update(phases=PHASES, served_models=SERVED_MODELS, tabs=TABS, static=assets.address)
     return found
 
 

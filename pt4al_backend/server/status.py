@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
+from pt4al_backend.engine import served
 from pt4al_backend.engine.found import Found
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
@@ -103,6 +105,19 @@ class IdenticalImages(BaseModel):
     tasks: list[int] = Field(description=f"the first {MEMBERS_SHOWN} of them")
 
 
+#: What people read of the model that answers.
+SERVED_MODELS = {"": "none yet", "round": "the last round's", "full": "one whose encoder is trained too"}
+
+
+class ServedModel(BaseModel):
+    """The model that answers: what /predict, the queue's predictions and what can be taken away are of."""
+
+    kind: Literal["", "round", "full"] = Field(
+        description="round: the last round's; full: one whose encoder is trained too, where rounds train heads; empty: none yet"
+    )
+    labels: int = Field(description="that it has learned")
+
+
 class ProjectFigures(BaseModel):
     """What monitoring watches of one project. Times are seconds since 1970 in UTC."""
 
@@ -112,7 +127,8 @@ class ProjectFigures(BaseModel):
     tasks: TaskCounts
     labels_missing: int = Field(description="tasks that the open round still waits for")
     copies_total: int = Field(description="images that are identical to that of an earlier task")
-    control: Control = Field(description="of the newest model")
+    served: ServedModel
+    control: Control = Field(description="of the model that is served")
     aside_total: int
     error: Trouble | None
     webhook_at: float | None = Field(description="the last webhook since the web process started")
@@ -248,15 +264,21 @@ class Statuses:
     def _past(self, project: Project) -> list[PastRound]:
         return self._store.history(project.id, ROUNDS_SHOWN)
 
-    def _newest(self, project: Project, past: list[PastRound]) -> Control:
-        """The newest model on the control picks, with its classes."""
+    def _served(self, project: Project, past: list[PastRound]) -> tuple[ServedModel, Control]:
+        """The model that is served, and how it does on the control picks, with its classes."""
+        full = served.full_model(self._data_dir, project) if self._data_dir is not None else project.full_model
+        if full.model:
+            return ServedModel(kind="full", labels=full.labels), full.control
         number = next((each.number for each in reversed(past) if each.control.metric), None)
         found = None if number is None else self._store.round(project.id, number)
-        return Control(metric=_metric(project)) if found is None else found.control
+        if found is None:
+            return ServedModel(kind="", labels=0), Control(metric=_metric(project))
+        return ServedModel(kind="round", labels=found.labels), found.control
 
     def _figures(self, project: Project, past: list[PastRound]) -> ProjectFigures:
         outage = self._outages.of(project)
         progress = self._store.pick_progress(project.id, project.round)
+        served_model, control = self._served(project, past)
         return ProjectFigures(
             id=project.id,
             phase=Phase.BLOCKED if outage else _phase(project),
@@ -264,7 +286,8 @@ class Statuses:
             tasks=TaskCounts.model_validate(self._store.counts(project.id)),
             labels_missing=sum(each.waiting for kind, each in progress.items() if kind in QUERY),
             copies_total=self._store.copy_count(project.id),
-            control=self._newest(project, past),
+            served=served_model,
+            control=control,
             aside_total=self._store.set_aside(project.id, 0)[0],
             error=outage or self._trouble(project),
             webhook_at=self._events.get(project.id),

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, inspect, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from pt4al_backend.measures import Control, PretextQuality
+from pt4al_backend.measures import Control, FullModel, PretextQuality
 from pt4al_backend.phases import Phase
 from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
@@ -67,6 +67,7 @@ class Base(DeclarativeBase):
         Progress: JsonOf(Progress),
         PretextQuality: JsonOf(PretextQuality),
         Control: JsonOf(Control),
+        FullModel: JsonOf(FullModel),
     }
 
 
@@ -137,7 +138,8 @@ class Project(Base):
     learner: Mapped[str] = mapped_column(Text, default="")  # artefact of the pretext learner
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
     quality: Mapped[PretextQuality] = mapped_column(default=PretextQuality)  # whether the pretext means anything here
-    model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model
+    model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model of a round
+    full_model: Mapped[FullModel] = mapped_column(default=FullModel)  # what is served in its stead (see ``engine.served``)
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
 
@@ -204,6 +206,7 @@ class ProjectColumns(TypedDict, total=False):
     learner_pool: int
     quality: PretextQuality
     model: str
+    full_model: FullModel
     round: int
     served_version: str
 
@@ -340,5 +343,6 @@ class Publication(Base):
     state: Mapped[PublicationState] = mapped_column()
     digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers; "": they are other ones now
     hides_answers: Mapped[bool | None] = mapped_column(Boolean)  # whether models' answers are left out of it
+    answered_by: Mapped[str] = mapped_column(String(32), default="")  # whose answers they are (see ``engine.served.mark``)
     picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
     at: Mapped[float] = mapped_column(Float)

@@ -16,6 +16,7 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of
 from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn.frozen.comparison import Comparison
+from pt4al_backend.measures import FullModel
 from pt4al_backend.progress import Report
 from pt4al_backend.state.paths import comparison_lease, project_dir
 from pt4al_backend.state.schema import AnswerKind
@@ -132,9 +133,12 @@ def test_comparison_leaves_the_device_to_a_training_that_wants_it(site: Site, mo
     assert site.compared == [30, 30]
 
 
-def test_sentence_advises_full_tuning_only_where_it_wins() -> None:
-    assert "set tuning to full" in sentence(Comparison(40, 0.7, 0.9, 0.05), "classification")
-    assert sentence(Comparison(40, 0.7, 0.72, 0.05), "multilabel").endswith(": the head is served.")
+def test_sentence_says_which_model_is_served_and_why() -> None:
+    won, lost = Comparison(40, 0.7, 0.9, 0.05), Comparison(40, 0.7, 0.72, 0.05)
+    assert "So the latter is served, trained on 41 labels" in sentence(won, "classification", FullModel(model="m", labels=41))
+    assert sentence(won, "classification", FullModel()).endswith("until then the head is.")
+    assert sentence(won, "classification", FullModel(), "No memory.").endswith("could not be trained: No memory.")
+    assert sentence(lost, "multilabel", FullModel()).endswith(": the head is served.")
 
 
 def test_comparison_that_cannot_be_made_is_tried_again_with_more_labels(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

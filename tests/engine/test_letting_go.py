@@ -207,7 +207,16 @@ def full(store: Store, settings: ServerSettings) -> None:
         pick = Pick(project_id=number, round=1, task_id=number, position=0, kind=PickKind.QUERY, score=0.0)
         store.open_round(number, Round(project_id=number, number=1), [pick])
         store.announce(
-            Publication(project_id=number, version="pt4al-1", round=1, state=PublicationState.LIVE, digest="", picks=1, at=0.0)
+            Publication(
+                project_id=number,
+                version="pt4al-1",
+                round=1,
+                state=PublicationState.LIVE,
+                digest="",
+                answered_by="",
+                picks=1,
+                at=0.0,
+            )
         )
         folder = project_dir(settings, number)
         folder.mkdir(parents=True)

@@ -17,6 +17,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ImageUnreadable, PT4ALError, StoreCorrupt, Unreachable
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
+from pt4al_backend.measures import FullModel
 from pt4al_backend.server.live_model import CHUNK, MODELS, LiveModel
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
@@ -56,7 +57,7 @@ class Images:
 
 
 def project(model: str = "projects/3/learn-1/result") -> Project:
-    return Project(id=3, label_config=CONFIG, model=model, hostname="", access_token="")
+    return Project(id=3, label_config=CONFIG, model=model, full_model=FullModel(), hostname="", access_token="")
 
 
 def tasks(*ids: int) -> list[Task]:

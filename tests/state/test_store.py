@@ -144,7 +144,16 @@ def test_only_one_version_is_live(store: Store) -> None:
     store.connect(1)
     for at, version in enumerate(("a", "b")):
         store.announce(
-            Publication(project_id=1, version=version, round=1, state=PublicationState.SENDING, digest="", picks=1, at=float(at))
+            Publication(
+                project_id=1,
+                version=version,
+                round=1,
+                state=PublicationState.SENDING,
+                digest="",
+                answered_by="",
+                picks=1,
+                at=float(at),
+            )
         )
         store.go_live(1, version)
     assert [p.version for p in store.publications(1, PublicationState.LIVE)] == ["b"]

@@ -45,6 +45,7 @@ def open_round(store: Store, *picks: Pick, number: int = 1, closed: ClosedRound 
                 round=1,
                 state=PublicationState.SENDING,
                 digest="d",
+                answered_by="",
                 picks=len(picks),
                 at=1.0,
             )

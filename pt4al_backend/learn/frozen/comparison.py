@@ -16,6 +16,8 @@ FOLDS = 3
 #: Labels from which on there is something to compare, and by how much they grow before it is compared again.
 LEAST_LABELS = 30
 GROWTH = 1.5
+#: By how much labels grow before the model that won is trained on them again.
+FULL_GROWTH = 1.25
 #: Labels that are compared at most, drawn at random: so many tell a difference of a few points, and bound what it costs.
 MOST_LABELS = 300
 
@@ -23,6 +25,11 @@ MOST_LABELS = 300
 def is_due(labels: int, compared: int) -> bool:
     """Whether that many labels deserve a comparison, after one of ``compared`` labels; 0: there was none."""
     return labels >= max(LEAST_LABELS, GROWTH * compared)
+
+
+def is_outgrown(labels: int, learned: int) -> bool:
+    """Whether that many labels deserve another fully trained model, after one of ``learned`` labels; 0: there was none."""
+    return labels >= FULL_GROWTH * learned
 
 
 def folds(targets: NDArray[Any], seed: int) -> NDArray[np.int64]:

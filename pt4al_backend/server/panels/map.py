@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from pt4al_backend.aliases import Ids
-from pt4al_backend.engine import mapping
+from pt4al_backend.engine import mapping, served
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.layout import LaidOut, newest
@@ -355,9 +355,9 @@ def _predictions(
     """Numbers of the model's answers, and its uncertainty in hundredths: of what it scored last, and of the round's picks."""
     predicted: dict[int, int] = {}
     uncertainty: dict[int, int] = {}
-    result = services.backend.settings.data_dir / project.model
+    result = served.folder(services.backend.settings.data_dir, project)
     try:
-        scored = read_candidates(result.parent) if project.model else None
+        scored = read_candidates(result.parent) if result is not None else None
     except StoreCorrupt:  # the engine reports it
         scored = None
     if scored is not None:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend import __version__
-from pt4al_backend.engine import exports
+from pt4al_backend.engine import exports, served
 from pt4al_backend.engine.exports import NO_MODEL, Table
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.errors import NotNow
@@ -27,7 +29,7 @@ from pt4al_backend.state.schema import Project
 ABOUT = {
     Table.RANKING: "Every ranked task: its place in the ranking, its pretext loss, and PT4AL's batch.",
     Table.SPLITS: "Every task: whether it trains the model, is a control pick, is not labelled or is set aside; and its label.",
-    Table.PREDICTIONS: "The last good model's answers, and how sure it is of each.",
+    Table.PREDICTIONS: "The answers of the model that is served, and how sure it is of each.",
     Table.FEATURES: "The encoder's features of every image that has some.",
 }
 
@@ -52,8 +54,8 @@ class History(BaseModel):
 
 
 router = APIRouter(tags=["Pages"])
-OfTable = Annotated[Table, Path(description="which table")]
-InFormat = Annotated[Format, Path(description="how it is written")]
+OfTable = Annotated[Table, PathParameter(description="which table")]
+InFormat = Annotated[Format, PathParameter(description="how it is written")]
 
 
 @router.get("/projects/{project}/take-away", include_in_schema=False)
@@ -73,21 +75,17 @@ def history(project: str, services: Served) -> JSONResponse:
 
 @router.get("/api/projects/{project}/take-away/model.zip", **documented(not_found=True, busy=True))
 def model(project: str, services: Served) -> StreamingResponse:
-    """The last good model as a folder with a script that answers images by it, packed while it is sent."""
+    """The model that is served, as a folder with a script that answers images by it, packed while it is sent."""
     row = services.project(project)
-    if not row.model:
-        raise NotNow(*NO_MODEL)
-    pieces = model_archive.pack(services.backend.settings.data_dir / row.model, f"project-{row.id}-model")
+    pieces = model_archive.pack(_served(services, row), f"project-{row.id}-model")
     return StreamingResponse(_begun(pieces), media_type="application/zip", headers=_saved_as(row, "model.zip"))
 
 
 @router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True))
 def onnx_model(project: str, services: Served) -> FileResponse:
-    """The last good model as ONNX, with the extra ``onnx``. The first request for a model takes some seconds."""
+    """The model that is served as ONNX, with the extra ``onnx``. The first request for a model takes some seconds."""
     row = services.project(project)
-    if not row.model:
-        raise NotNow(*NO_MODEL)
-    path = onnx_of(services.backend.settings.data_dir / row.model)
+    path = onnx_of(_served(services, row))
     return FileResponse(path, media_type="application/octet-stream", headers=_saved_as(row, "model.onnx"))
 
 
@@ -99,6 +97,18 @@ def table(project: str, table: OfTable, form: InFormat, services: Served) -> Str
     subject = Subject.of(services.backend.settings, services.store, row)
     pieces = form.write(exports.parts(subject, table))
     return StreamingResponse(_begun(pieces), media_type=form.media_type, headers=_saved_as(row, f"{table}.{form}"))
+
+
+def _served(services: Services, project: Project) -> Path:
+    """The artefact of the model that is served.
+
+    Raises:
+        NotNow: there is none yet.
+    """
+    found = served.folder(services.backend.settings.data_dir, project)
+    if found is None:
+        raise NotNow(*NO_MODEL)
+    return found
 
 
 def _begun(pieces: Iterator[bytes]) -> Iterator[bytes]:

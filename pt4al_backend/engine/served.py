@@ -1,0 +1,46 @@
+"""Which model is served: that of the last round, or one whose encoder is trained too (``engine.comparing`` decides it).
+
+All who answer with a model, show how good it is or give it away ask here. The order of the queue is by the rounds' models alone.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from pt4al_backend import artefacts
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.results import CANDIDATES, Candidates, read_candidates
+from pt4al_backend.measures import FullModel
+from pt4al_backend.state.schema import Project
+
+
+def is_sound(result: Path) -> bool:
+    """Whether a model whose encoder is trained too can be served; quick if it could a moment ago."""
+    return artefacts.has_sound(result, artefacts.WEIGHTS, CANDIDATES)
+
+
+def full_model(data_dir: Path, project: Project) -> FullModel:
+    """The model whose encoder is trained too, if it is served; one that is missing or damaged since is not."""
+    found = project.full_model
+    return found if found.model and is_sound(data_dir / found.model) else FullModel()
+
+
+def folder(data_dir: Path, project: Project) -> Path | None:
+    """The artefact of the served model; None before the first."""
+    name = full_model(data_dir, project).model or project.model
+    return data_dir / name if name else None
+
+
+def answers(data_dir: Path, project: Project) -> Candidates | None:
+    """What the served model says of all images, if it is not the round's; nothing of those that came later."""
+    if not project.full_model.model:
+        return None
+    try:
+        return read_candidates((data_dir / project.full_model.model).parent)
+    except StoreCorrupt:  # damaged within this look: the next one serves the round's model
+        return Candidates(np.empty(0, np.int64), np.empty(0, np.str_), np.empty(0))
+
+
+def mark(project: Project) -> str:
+    """What a model version says of the model that answered: "" for that of the round."""
+    return f"full{project.full_model.labels}" if project.full_model.model else ""

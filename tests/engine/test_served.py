@@ -1,0 +1,125 @@
+"""The model that wins the comparison is served: a blind encoder's head cannot tell images apart, which training it does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from pt4al_backend import artefacts
+from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine import exports, served
+from pt4al_backend.engine.comparing import Comparing
+from pt4al_backend.engine.device import Device
+from pt4al_backend.engine.exports import Table
+from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.subject import Subject
+from pt4al_backend.engine.worker import Worker
+from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.work import work
+from pt4al_backend.progress import Report
+from pt4al_backend.server.status import Statuses
+from pt4al_backend.state.paths import comparison_lease
+from pt4al_backend.state.schema import Pick, Project
+from pt4al_backend.state.store import Store
+from tests.support.encoders import ENCODER, weights_dir
+from tests.support.images import LABEL_CONFIG, arrow, class_of
+
+pytestmark = pytest.mark.training
+
+PROJECT, TASKS = 1, 60
+#: Enough to learn what the blind encoder is blind to.
+FAST = {"epochs": 24, "learning_rate": 0.2}
+PARAMS = {"encoder": ENCODER, "strategy": "herding", "query_size": 40, "reserve_size": 8, "control_share": 0.17, **FAST}
+
+
+class InProcess:
+    """A runner that does jobs in this process."""
+
+    def run(self, folder: Path, report: Report, on_tick: Callable[[], None]) -> Path:
+        on_tick()
+        work(NetworkJob.read(folder), report)
+        return folder / "result"
+
+
+def drawn(path: str) -> bytes:
+    buffer = BytesIO()
+    arrow(int(Path(path).stem)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Site:
+    """A project of arrows on a blind encoder: real looks, real jobs and real images, and a stub of Label Studio."""
+
+    def __init__(self, folder: Path, studio: StubStudio) -> None:
+        place = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": "0" * 40}
+        weights = weights_dir(folder / "weights", is_blind=True)
+        self.settings = ServerSettings(data_dir=folder / "data", device="cpu", pretrained="off", weights_dir=weights, **place)
+        self.stub, self.store = studio.projects[PROJECT], Store.open(self.settings)
+        self.store.connect(PROJECT, label_config=LABEL_CONFIG, params=PARAMS, setup_at=4e9)
+        for number in range(TASKS):
+            self.stub.put(number + 1, f"/data/{number}.png")
+        self.background = Insights(
+            self.settings, self.store, [Comparing(Device(), lambda _: None, InProcess()).refresh], comparison_lease
+        )
+
+    @property
+    def project(self) -> Project:
+        found = self.store.project(PROJECT)
+        assert found is not None
+        return found
+
+    def look(self) -> None:
+        Worker(self.settings, self.store, runner=InProcess()).handle_request(PROJECT)
+        assert self.project.error == ""
+
+    def label(self) -> None:
+        for pick in self.store.picks(PROJECT, self.project.round):
+            if pick.kind in ("query", "control"):
+                self.stub.put(pick.task_id, f"/data/{pick.task_id - 1}.png", class_of(pick.task_id - 1))
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    stub = StubProject(LABEL_CONFIG, "colour", TASKS)
+    with StubStudio({PROJECT: stub}, drawn) as studio:
+        site = Site(tmp_path, studio)
+        yield site
+        site.store.close()
+
+
+def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site: Site) -> None:
+    site.look()
+    site.label()
+    site.look()
+    of_the_head = site.store.picks(PROJECT, 2)
+    site.background.refresh(PROJECT)
+    site.look()
+    assert "trained on all labels in the background" in site.project.notices["tuning"]
+    assert [pick.label for pick in site.store.picks(PROJECT, 2)] == [pick.label for pick in of_the_head]
+    site.background.refresh(PROJECT)
+    site.look()
+    picks = site.store.picks(PROJECT, 2)
+    assert [(pick.task_id, pick.kind, pick.score) for pick in picks] == [(p.task_id, p.kind, p.score) for p in of_the_head]
+    shown = [pick for pick in picks if pick.kind != "control"]
+    assert _right(shown) > _right(of_the_head)
+    assert all(not pick.label for pick in picks if pick.kind == "control")
+    labels = site.project.full_model.labels
+    assert f"So the latter is served, trained on {labels} labels" in site.project.notices["tuning"]
+    assert site.stub.served["model_version"].startswith(f"pt4al-r2-full{labels}-")
+    # all who say which model is served agree
+    status = Statuses(site.store, data_dir=site.settings.data_dir).find(str(PROJECT))
+    assert (status.served.kind, status.served.labels, status.control) == ("full", labels, site.project.full_model.control)
+    model = site.settings.data_dir / site.project.full_model.model
+    assert artefacts.manifest(model)["settings"]["tuning"] == "full"
+    assert served.folder(site.settings.data_dir, site.project) == model
+    subject = Subject.of(site.settings, site.store, site.project)
+    (table,) = exports.parts(subject, Table.PREDICTIONS)
+    answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
+    assert len(answered) == TASKS
+    assert {pick.task_id: pick.label for pick in shown}.items() <= answered.items()
+
+
+def _right(picks: Sequence[Pick]) -> float:
+    return sum(pick.label == class_of(pick.task_id - 1) for pick in picks) / len(picks)
