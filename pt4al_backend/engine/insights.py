@@ -45,7 +45,15 @@ class _Failure(NamedTuple):
 
 def _reached(project: Project) -> str:
     """Changes as a project gets on: what failed may have read a model or features that were being replaced."""
-    parts = [project.round, project.model, project.learner, project.next_row, project.config_read, project.params]
+    parts = [
+        project.round,
+        project.model,
+        project.full_model.model,
+        project.learner,
+        project.next_row,
+        project.config_read,
+        project.params,
+    ]
     return repr(parts)
 
 
