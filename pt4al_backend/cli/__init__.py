@@ -10,7 +10,7 @@ from pt4al_backend.bench.command import app as bench
 from pt4al_backend.cli.demo import demo
 from pt4al_backend.cli.names import list_
 from pt4al_backend.cli.processes import start, web, worker
-from pt4al_backend.cli.projects import doctor, forget, pause, resume, status, train
+from pt4al_backend.cli.projects import doctor, forget, pause, refill, resume, status, train
 from pt4al_backend.cli.rank import rank
 from pt4al_backend.cli.weights import app as weights
 from pt4al_backend.errors import ConfigError, PT4ALError
@@ -85,6 +85,7 @@ app.command()(pause)
 app.command()(resume)
 app.command()(forget)
 app.command()(rank)
+app.command()(refill)
 app.command()(demo)
 app.add_typer(bench, name="bench")
 app.add_typer(weights, name="weights")

@@ -1,14 +1,16 @@
-"""``pt4al status``, ``doctor``, ``train``, ``pause``, ``resume`` and ``forget``: connected projects."""
+"""``pt4al status``, ``doctor``, ``train``, ``pause``, ``resume``, ``refill`` and ``forget``: connected projects."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from pt4al_backend.cli.settings import read_server_settings, read_settings
+from pt4al_backend.config import project_settings
 from pt4al_backend.errors import UnknownProject
 from pt4al_backend.ops import terminal
 from pt4al_backend.ops.terminal import out
@@ -88,6 +90,34 @@ def resume(project: Project) -> None:
     """Goes on with a project where it was paused."""
     with _acting_on(project) as actions:
         out.print(actions.resume())
+
+
+def refill(
+    project: Project,
+    take: Annotated[int | None, typer.Option(help="Tasks to add.", min=1, max=1_000_000, show_default="refill_size")] = None,
+    rest: Annotated[
+        Path | None,
+        typer.Option(help="The ranked rest to take them from, beside what `pt4al rank --take` wrote; once, then it is kept."),
+    ] = None,
+) -> None:
+    """Adds the next best images of the ranked rest to a project in Label Studio, never a twin of what is there."""
+    from pt4al_backend.engine.access import client_for
+    from pt4al_backend.engine.ranked_rest import Rest
+    from pt4al_backend.engine.refill import refill as refill_project
+    from pt4al_backend.engine.work_queue import WorkQueue
+    from pt4al_backend.state.opening import open_store
+    from pt4al_backend.state.paths import rest_dir
+
+    settings = read_settings()
+    with closing(open_store(settings)) as store:
+        known = store.project(project)
+        if known is None or known.let_go_at is not None:
+            raise UnknownProject(project)
+        if rest is not None:
+            Rest(rest_dir(settings, project)).give(rest)
+        count = take or project_settings(known.params).refill_size
+        out.print(f"{refill_project(store, settings, client_for(settings, known), known, count)}", soft_wrap=True)
+        WorkQueue(settings).request(project)
 
 
 @contextmanager

@@ -232,6 +232,16 @@ class ProjectSettings(BaseModel):
         le=256,
         description="Classification, of one choice or several: channels of the first stage; empty: 64 on a GPU, 16 on a CPU.",
     )
+    refill_below: Annotated[int | None, Affects.QUERY] = Field(
+        None,
+        ge=1,
+        le=10_000_000,
+        description="Tasks are added from the ranked rest as soon as fewer than so many are left to label; empty: by "
+        "`pt4al refill` alone.",
+    )
+    refill_size: Annotated[int, Affects.QUERY] = Field(
+        1000, ge=1, le=100_000, description="Tasks that a refill adds from the ranked rest."
+    )
     show_predictions: Annotated[bool, Affects.QUEUE] = Field(
         True, description="Show the model's answer in the editor; control picks never show one."
     )

@@ -6,6 +6,7 @@ One JSON a line: what all have in common, then an image in each line, best first
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,9 @@ from pt4al_backend.aliases import Json
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.sources import Source
+
+#: Bytes that are copied at a time.
+COPIED = 1 << 20
 
 
 class Heading(BaseModel):
@@ -82,3 +86,69 @@ def heading_of(path: Path) -> Heading:
         raise ConfigError(f"{path} cannot be read ({error.strerror}).", remedy) from error
     except ValidationError:
         raise ConfigError(f"{path} is no ranked rest that this version reads.", remedy) from None
+
+
+class Rest:
+    """The ranked rest that a project was given, in a folder of its own, and how far it was taken."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "images.jsonl"
+        self._place = folder / "taken.json"
+
+    def give(self, path: Path) -> None:
+        """Takes a copy of a file that ``write`` wrote; one that was given before is replaced.
+
+        Raises:
+            ConfigError: it is none.
+        """
+        heading_of(path)
+        with path.open("rb") as file:
+            begins, images = len(file.readline()), sum(1 for _ in file)
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._place.unlink(missing_ok=True)
+        with path.open("rb") as file:
+            artefacts.atomic_write(self._file, iter(lambda: file.read(COPIED), b""))
+        self._note(begins, images)
+
+    @property
+    def left(self) -> int:
+        """How many images were not taken yet; 0 where no rest was given."""
+        return self._taken()[1]
+
+    def heading(self) -> Heading:
+        """What its images have in common.
+
+        Raises:
+            ConfigError: the project has no ranked rest.
+        """
+        if not self._place.exists():
+            raise ConfigError(
+                "The project has no ranked rest.",
+                "Give it one by --rest: the file tasks.rest.jsonl that `pt4al rank … --take N --out tasks.json` wrote.",
+            )
+        return heading_of(self._file)
+
+    def next(self, count: int) -> list[Entry]:
+        """The best images that were not taken yet, at most so many."""
+        with self._file.open("rb") as file:
+            file.seek(self._taken()[0])
+            return [Entry.of(line) for line in islice(file, count)]
+
+    def take(self, count: int) -> None:
+        """Notes that the best ``count`` were taken, whatever became of them."""
+        place, left = self._taken()
+        with self._file.open("rb") as file:
+            file.seek(place)
+            place += sum(map(len, islice(file, count)))
+        self._note(place, left - count)
+
+    def _taken(self) -> tuple[int, int]:
+        """The byte at which the first image stands that was not taken, and how many there are from it on."""
+        try:
+            place, left = json.loads(self._place.read_text())
+        except FileNotFoundError:
+            return 0, 0
+        return int(place), int(left)
+
+    def _note(self, place: int, left: int) -> None:
+        artefacts.atomic_write(self._place, json.dumps([place, left]).encode())

@@ -1,6 +1,19 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
-from pt4al_backend.engine import comparing, encoder, intake, letting_go, people, publish, ranking, rounds, serving, sync, train
+from pt4al_backend.engine import (
+    comparing,
+    encoder,
+    intake,
+    letting_go,
+    people,
+    publish,
+    ranking,
+    refill,
+    rounds,
+    serving,
+    sync,
+    train,
+)
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import LabelStudioError
@@ -93,6 +106,7 @@ STEPS: tuple[Step, ...] = (
     publish.step,
     intake.step,
     serving.drop_copies,
+    refill.step,
     encoder.step,
     ranking.step,
     train.learn_brought,

@@ -57,7 +57,7 @@ class Sync:
         ``reread``: all tasks, because the labeling config names another field for the image, or other labels.
         """
         since = "" if reread else self._project.synced_until
-        changed = _seen_until(since) if since else None
+        changed = seen_until(since) if since else None
         for page in self._client.task_pages(self._project.id, updated_since=changed, page_size=self._reader.page_size):
             self._take(page, reread=reread)
             since = max([since, *(str(task["updated_at"]) for task in page)])
@@ -166,7 +166,7 @@ class Sync:
             return None
 
 
-def _seen_until(newest: str) -> str:
+def seen_until(newest: str) -> str:
     """From when on tasks are read, ``newest`` being the newest change that was seen."""
     moment = datetime.fromisoformat(newest)
     if datetime.now(UTC) - moment < SETTLED:

@@ -133,6 +133,15 @@ class LabelStudio(Connection):
             return min(page_size, unknown or page_size)
         return max(1, min(page_size, int(PAGE_BYTES / max(self._data_bytes, 1))))
 
+    def import_tasks(self, project_id: int, tasks: Sequence[Json]) -> None:
+        """Adds tasks such as ``{"data": {"image": "https://…"}}`` to a project, all of them or none.
+
+        Raises:
+            Unreachable: whether they were added is unknown.
+        """
+        if tasks:
+            self.request("POST", f"/api/projects/{project_id}/import", json=list(tasks), timeout=SLOW)
+
     def import_predictions(self, project_id: int, predictions: Sequence[Json]) -> int:
         """Stores predictions in one request, beside those that their tasks have already.
 

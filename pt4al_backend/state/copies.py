@@ -51,6 +51,14 @@ class CopyStore(Database):
             pairs = np.array([tuple(each) for each in session.execute(found)], np.int64).reshape(-1, 2)
         return pairs[:, 0], pairs[:, 1]
 
+    def known_frames(self, project_id: int, digests: Sequence[str]) -> set[str]:
+        """Those of these digests that the frame of a task has."""
+        found: set[str] = set()
+        for part in sliced(digests):
+            with self._reading() as session:
+                found.update(session.scalars(select(Task.frame).where(_of(project_id), Task.frame.in_(part))))
+        return found
+
     def put_digests(self, project_id: int, digests: Mapping[int, str]) -> None:
         """Notes what the frames of tasks show, by task id: a task whose digest an earlier one has is its copy."""
         for part in sliced(sorted(digests.items())):

@@ -35,6 +35,16 @@ def comparison_lease(settings: ServerSettings, project_id: int) -> Path:
 BACKGROUND_LEASES = (insights_lease, map_lease, comparison_lease)
 
 
+def refill_lease(settings: ServerSettings, project_id: int) -> Path:
+    """The file that is locked by who refills a project."""
+    return settings.data_dir / "leases" / f"refill-{project_id}"
+
+
+def rest_dir(settings: ServerSettings, project_id: int) -> Path:
+    """Folder of the ranked rest that a project is refilled from."""
+    return project_dir(settings, project_id) / "rest"
+
+
 def mask_dir(settings: ServerSettings, project_id: int) -> Path:
     """Folder of the masks that a project's annotators drew."""
     return project_dir(settings, project_id) / "masks"

@@ -146,6 +146,13 @@ class TaskStore(Database):
         """Image reference of each of the given tasks that is known."""
         return {i: str(image) for i, image in self._named(project_id, task_ids, Task.image)}
 
+    def images(self, project_id: int) -> Iterator[str]:
+        """Image references of all tasks, in no order; read in parts."""
+        with self._reading() as session:
+            yield from session.scalars(
+                select(Task.image).where(Task.project_id == project_id).execution_options(yield_per=STREAMED)
+            )
+
     def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
         for part in sliced([task["id"] for task in tasks]):

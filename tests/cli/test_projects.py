@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,11 @@ from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
+from tests.support.images import LABEL_CONFIG
 from tests.support.servers import wait_until
 
 
-@pytest.mark.parametrize("command", ["status", "doctor", "train", "pause", "resume", "forget"])
+@pytest.mark.parametrize("command", ["status", "doctor", "train", "pause", "resume", "refill", "forget"])
 @pytest.mark.parametrize("number", ["0", str(2**63), "9" * 23])
 def test_number_that_no_project_can_have_is_refused(run: Any, command: str, number: str) -> None:
     result = run(command, number)
@@ -32,7 +34,7 @@ def test_number_that_no_project_can_have_is_refused(run: Any, command: str, numb
     assert "invalid value for 'project'" in result.output.lower()
 
 
-@pytest.mark.parametrize("command", ["status", "train", "pause", "resume", "forget"])
+@pytest.mark.parametrize("command", ["status", "train", "pause", "resume", "refill", "forget"])
 def test_unknown_project_is_refused_alike_by_every_command(run: Any, store: Store, command: str) -> None:
     result = run(command, "9")
     assert result.exit_code == 1
@@ -164,3 +166,25 @@ def test_forget_of_a_project_that_a_worker_is_at_is_refused(run: Any, store: Sto
     assert result.exit_code == 1
     assert "Settings > Model" in result.stderr
     assert store.project_ids() == [7]
+
+
+def test_refill_of_a_project_without_a_rest_says_where_one_comes_from(
+    run: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABEL_STUDIO_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a" * 40)
+    store.connect(7, label_config=LABEL_CONFIG)
+    result = run("refill", "7")
+    assert result.exit_code == 1
+    assert "The project has no ranked rest." in result.stderr
+    assert "--take" in result.stderr
+
+
+@pytest.mark.parametrize("text", ['[{"data": {}}]', "", '{"kind": "pt4al ranked rest", "version": 2}'])
+def test_refill_from_another_file_is_refused(run: Any, store: Store, tmp_path: Path, text: str) -> None:
+    (tmp_path / "tasks.json").write_text(text)
+    for name, reason in (("tasks.json", "is no ranked rest"), ("nowhere.jsonl", "cannot be read")):
+        result = run("refill", "7", "--rest", str(tmp_path / name))
+        assert result.exit_code == 1
+        assert reason in result.stderr
+        assert "tasks.rest.jsonl" in result.stderr

@@ -49,6 +49,8 @@ CHANGES: dict[str, tuple[Any, set[str]]] = {
     "class_weights": ("balanced", {"training restarts"}),
     "image_size": (64, set()),  # by the shape of the frames that it asks for
     "width": (8, {"training restarts", "ranking restarts", "ranks again"}),
+    "refill_below": (100, set()),
+    "refill_size": (100, set()),
     "show_predictions": (False, set()),
     "train_on_accepted": (False, set()),
     "seed": (1, {"training restarts", "ranking restarts"}),

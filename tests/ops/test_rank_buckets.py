@@ -11,16 +11,15 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import requests
 from typer.testing import CliRunner, Result
 
-from pt4al_backend import artefacts
 from pt4al_backend.cli import app
 from pt4al_backend.images.sources import Bucket
 from pt4al_backend.ops import rank_files
 from tests.support.bucket import ENVIRONMENT, S3Server, picture, s3_server
+from tests.support.by_number import ByNumber
 from tests.support.servers import wait_until
 
 pytest.importorskip("s3fs", reason="needs the extra s3")
@@ -43,16 +42,6 @@ def bucket(server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, value)
     server.make("lake", {f"photos/{number}.png": picture(number) for number in range(12)})
     return server
-
-
-class ByNumber:
-    """Ranks images by their number, without training anything."""
-
-    def run(self, folder: Path, *_: object, **__: object) -> Path:
-        count = len(np.load(folder / "rows.npy"))
-        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
-            np.save(draft / "losses.npy", np.arange(count, dtype=np.float64))
-        return folder / "result"
 
 
 @pytest.fixture

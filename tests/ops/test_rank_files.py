@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from pt4al_backend import artefacts
 from pt4al_backend.cli import app
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import encoder
@@ -23,6 +22,7 @@ from pt4al_backend.images.sources import Files
 from pt4al_backend.ops import rank_files
 from pt4al_backend.ops.rank_files import reader
 from pt4al_backend.ops.rank_files.order import order
+from tests.support.by_number import ByNumber
 from tests.support.encoders import ENCODER, weights_dir
 
 SHAPE = (32, 32, 3)
@@ -178,17 +178,6 @@ def test_rank_writes_tasks_that_label_studio_can_import(lake: Path, data_dir: Pa
     assert "24 tasks" in result.stdout
     assert "files skipped: 1, left out as identical: 1" in " ".join(result.stdout.split())
     assert list(data_dir.iterdir()) == []
-
-
-class ByNumber:
-    """Ranks images by their number, without training anything."""
-
-    def run(self, folder: Path, *_: object, **__: object) -> Path:
-        count = len(np.load(folder / "rows.npy"))
-        with artefacts.writing(folder / "result", quality={"meaningful": True}) as draft:
-            np.save(draft / "losses.npy", np.arange(count, dtype=np.float64))
-            np.save(draft / "features.npy", np.eye(count, 4, dtype=np.float16))
-        return folder / "result"
 
 
 def ranked_by_number(folder: Path, to: Path, settings: ServerSettings, **wanted: Any) -> rank_files.Ranked:
