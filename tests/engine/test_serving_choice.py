@@ -62,9 +62,8 @@ class Site:
         assert isinstance(job, CompareSpec | FullSpec)
         self.done.append((job.kind, job.labels))
         if isinstance(job, CompareSpec):
-            with artefacts.writing(
-                folder / "result", images=job.labels, head=0.7, full=0.9 if self.full_wins else 0.6, error=0.05
-            ):
+            found = {"images": job.labels, "head": 0.7, "full": 0.9 if self.full_wins else 0.6, "error": 0.05}
+            with artefacts.writing(folder / "result", **found):
                 pass
         elif self.failure:
             raise TrainingImpossible(self.failure)

@@ -8,8 +8,10 @@ from html import unescape
 
 import pytest
 
+from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.measures import ClassMeasured, Control
+from pt4al_backend.jobs.results import CANDIDATES
+from pt4al_backend.measures import ClassMeasured, Control, FullModel
 from pt4al_backend.server.panels.overview import Overviews
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.annotations import Annotated
@@ -155,6 +157,28 @@ def test_classes_are_listed_from_the_worst_with_what_the_model_before_made_of_th
     found = client.get("/api/projects/3/overview").json()
     assert [(each["name"], each["value"], each["before"]) for each in found["classes"]] == [("dog", 0.5, 0.6), ("cat", 0.7, 0.4)]
     assert (found["classes_total"], found["classes_absent"]) == (2, 1)
+
+
+def test_measure_is_that_of_the_model_that_is_served(arrows: Client, store: Store, settings: ServerSettings) -> None:
+    model = settings.data_dir / "projects" / str(PROJECT) / "full-1" / "result"
+    with artefacts.writing(model) as folder:
+        for name in (artefacts.WEIGHTS, CANDIDATES):
+            (folder / name).write_bytes(b"of the full model")
+    control = Control(metric="accuracy", total=30, value=0.96, low=0.84, high=0.99)
+    full = FullModel(model=str(model.relative_to(settings.data_dir)), labels=48, control=control)
+    store.change(PROJECT, full_model=full, notices={"tuning": "It won."})
+    found = arrows.get(f"/api/projects/{PROJECT}").json()
+    assert (found["served"], found["control"]["value"]) == ({"kind": "full", "labels": 48}, 0.96)
+    text = " ".join(arrows.page(f"/projects/{PROJECT}").text.split())
+    assert "96.0" in text
+    assert "one whose encoder is trained too<small>48 labels learned</small>" in text
+    assert "It won." in text
+    assert "It is one whose encoder is trained too." in arrows.page(f"/projects/{PROJECT}/take-away").text
+    assert "has learned 48 labels with its encoder" in arrows.page(f"/projects/{PROJECT}/report").text
+    # damaged, it is not served any more, whatever the state says
+    (model / artefacts.WEIGHTS).write_bytes(b"damaged")
+    found = Statuses(store, data_dir=settings.data_dir).find(str(PROJECT))
+    assert (found.served.kind, found.served.labels, found.control.value) == ("round", LABELS[-1], pytest.approx(24 / 30))
 
 
 @pytest.mark.parametrize("offset", ["7", "900", "x"])

@@ -110,7 +110,7 @@ class Labelling(BaseModel):
 
 
 class ClassMeasure(BaseModel):
-    """The newest model on the control picks of one class."""
+    """The served model on the control picks of one class."""
 
     name: str
     value: float
@@ -207,9 +207,10 @@ class Overviews:
         )
 
     def _classes(self, status: ProjectStatus, points: Sequence[Point]) -> list[ClassMeasure]:
-        """Those that the newest model does worst, with what the model before made of them."""
+        """Those that the served model does worst, with what the model before made of them: before a full one, the newest head."""
         there = [(each.value, name, each) for name, each in status.control.classes.items() if each.value is not None]
-        earlier = self._store.round(status.id, points[-2].round) if there and len(points) > 1 else None
+        rounds = [point.round for point in points][: None if status.served.kind == "full" else -1]
+        earlier = self._store.round(status.id, rounds[-1]) if there and rounds else None
         before = earlier.control.classes if earlier else {}
         worst = sorted(there, key=lambda each: each[:2])[:CLASSES_SHOWN]
         return [
