@@ -15,6 +15,7 @@ from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.engine import served
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
+from pt4al_backend.jobs.description import Describer
 from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.frozen.heads import LinearHead
@@ -115,7 +116,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
     if model is None:
         raise NotNow(*NO_MODEL)
     if (model / HEAD).exists():
-        with subject.features() as features:
+        with subject.features(by=Describer.ENCODER) as features:
             if features is not None:
                 yield from _by_head(model, features)
                 return
@@ -141,7 +142,7 @@ def _features(subject: Subject) -> Iterator[Rows]:
     with subject.features() as features:
         if features is None or not len(features):
             raise NotNow(
-                "There are no features: a project that trains a network has none, and others have them once the pool is ranked.",
+                "There are no features yet: the ranking of the pool computes them.",
                 "Set encoder in the extra params to a pretrained one, or wait for the ranking.",
             )
         for part in _slices(len(features)):

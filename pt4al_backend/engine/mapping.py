@@ -5,19 +5,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from pt4al_backend import artefacts
-from pt4al_backend.config import project_settings
-from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.project_jobs import number_of
 from pt4al_backend.engine.subject import Subject, described
-from pt4al_backend.errors import PT4ALError, TrainingImpossible
+from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs.description import Description
 from pt4al_backend.jobs.folder import job_of, locked, prepare
-from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.layout import newest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
 from pt4al_backend.progress import Progress
-from pt4al_backend.query import plan
-from pt4al_backend.state.schema import Project
 
 #: Beside a layout's job, for the page: why it could not be done, and how much of it is.
 FAILED, SHARE = "failed.txt", "share.txt"
@@ -33,10 +29,8 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         PT4ALError, OSError: it cannot be done; ``problem`` says why.
     """
     jobs = subject.jobs
-    if not plan.on_features(subject.options, subject.reader.task) or jobs.learner is None:
-        return
     wanted = jobs.layout()
-    features = _content(jobs.learner, wanted)
+    features = _content(wanted)
     previous = newest(jobs.folder)
     if not features or (previous and described(previous).get("features") == features):
         _forget_old(jobs.folder, previous)
@@ -56,14 +50,9 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
     _forget_old(jobs.folder, newest(jobs.folder))
 
 
-def is_possible(project: Project) -> bool:
+def is_possible(subject: Subject) -> bool:
     """Whether a project's images have features that could be laid out, or will have once they are ranked."""
-    try:
-        task = in_force(project).task
-        options = plan.for_task(project_settings(project.params), task, project.encoder)
-        return plan.on_features(options, task) or (not project.encoder and plan.leaves_features_open(options, task))
-    except PT4ALError:  # the engine reports it
-        return True
+    return subject.jobs.learner is None or Description.of(subject.jobs.layout(), check=False) is not None
 
 
 def problem(project: Path) -> str:
@@ -123,14 +112,13 @@ def _is_under_way(folder: Path) -> bool:
         return not is_free
 
 
-def _content(learner: Path, job: JobSpec) -> str:
+def _content(job: JobSpec) -> str:
     """Tells what the feature file holds from what it held or will hold; "" if there is none."""
-    encoder = EncoderFile.of(learner, job.settings.frozen_encoder, check=False)
-    if encoder is None:
+    description = Description.of(job, check=False)
+    if description is None:
         return ""
-    path = encoder.path(job)
     try:
-        found = path.stat()
+        found = description.path.stat()
     except FileNotFoundError:
         return ""
-    return f"{path.name} {found.st_size} {found.st_mtime_ns}"
+    return f"{description.path.name} {found.st_size} {found.st_mtime_ns}"

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
-from pt4al_backend.engine.subject import PoolFeatures, Subject, described
+from pt4al_backend.engine.subject import NOT_YET, PoolFeatures, Subject, described
 from pt4al_backend.insight.neighbours import nearest
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state.schema import AnswerKind
@@ -97,7 +97,7 @@ def refresh(subject: Subject) -> None:
     sample = subject.tasks.ids[np.unique(np.linspace(0, len(subject.tasks) - 1, MEAN_OF).astype(np.int64))]
     asked = np.array(sorted(picks), np.int64)
     with one_thread(), subject.features(np.concatenate([asked, labelled, sample])) as features:
-        missing = subject.why_without_features if features is None else "" if len(labelled) else NO_LABELS
+        missing = NOT_YET if features is None else "" if len(labelled) else NO_LABELS
         rows = np.empty(0, _ROW)
         if features is not None and len(labelled) and len(features):
             some = np.unique(np.linspace(0, len(features) - 1, MEAN_OF).astype(np.int64))

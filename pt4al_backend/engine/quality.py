@@ -25,6 +25,7 @@ from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.insight import label_errors, near_duplicates
 from pt4al_backend.insight.label_errors import Learn, Posteriors
 from pt4al_backend.insight.neighbours import NeighbourVotes
+from pt4al_backend.jobs.description import Describer
 from pt4al_backend.label_sets import from_text, to_text
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
@@ -56,7 +57,7 @@ def refresh(subject: Subject) -> None:
     subject.require()
     names = _Names(subject)
     split = subject.labels(train_on_accepted=True)
-    with one_thread(), subject.features() as features:
+    with one_thread(), subject.features(by=Describer.ENCODER) as features:
         pool_key = f"{key.pool} {len(features) if features else 0}"
         judged, without_judgement = _judged(subject, names, split, features)
         if known is not None and known.facts.pool_key == pool_key:

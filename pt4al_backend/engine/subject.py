@@ -21,7 +21,7 @@ from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.description import Describer, Description
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
 from pt4al_backend.query import plan
@@ -30,12 +30,12 @@ from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
 
-#: Why a project's images have no features, or none yet.
+#: Why a project's images have no features of an encoder, or none yet.
 NO_FEATURES = (
-    "This project trains a network, so its images have no features that stay the same from round to round. With a pretrained "
-    "encoder they have: see encoder in the settings."
+    "This project trains a network, and the features of its pretext learner tell too little for that. Those of a pretrained "
+    "encoder tell enough: see encoder in the settings."
 )
-NO_VECTORS = "A segmentation project keeps no feature vectors of whole images."
+NO_VECTORS = "That takes a pretrained encoder's features of whole images, which a segmentation project does not keep."
 NOT_YET = "The features of the images are not computed yet: they are with the ranking and the first training."
 
 
@@ -109,20 +109,20 @@ class Subject:
 
     @property
     def why_without_features(self) -> str:
-        """What people read where ``features`` has none."""
+        """What people read where ``features`` has none of an encoder."""
         if self.reader.task == TaskName.SEGMENTATION:
             return NO_VECTORS
         return NOT_YET if self.options.frozen_encoder else NO_FEATURES
 
     @contextmanager
-    def features(self, ids: Ids | None = None) -> Iterator["PoolFeatures | None"]:
-        """The features of the pool's images, or of those of some tasks; None where it has none, as where a network is trained."""
-        if not self.project.stored_shape or not plan.on_features(self.options, self.reader.task):
-            yield None
-            return
-        spec = self.jobs.learn(self.jobs.learner)
-        encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder)
-        if encoder is None:
+    def features(self, ids: Ids | None = None, by: Describer | None = None) -> Iterator["PoolFeatures | None"]:
+        """The features of the pool's images, or of those of some tasks; None where there are none, or none yet.
+
+        ``by``: only those of this describer.
+        """
+        spec = self.jobs.layout() if self.project.stored_shape else None
+        description = None if spec is None else Description.of(spec)
+        if spec is None or description is None or by not in (None, description.by):
             yield None
             return
         wanted = (self.tasks.rows >= 0) & ~self.tasks.aside
@@ -131,7 +131,7 @@ class Subject:
         with ExitStack() as files:
             with suppress(FileNotFoundError):  # not made yet, or the project was forgotten a moment ago
                 frames = files.enter_context(FrameFile(spec.frames, spec.stored, writable=False))
-                file = files.enter_context(encoder.file(spec, writable=False))
+                file = files.enter_context(description.file(writable=False))
             if file is None:
                 yield None
                 return
@@ -140,16 +140,17 @@ class Subject:
                 self.require()
                 missing.append(file.missing(rows, frames))
             there = tasks.where(~np.isin(tasks.rows, np.concatenate(missing)))
-            yield PoolFeatures(there.ids, there.rows, file)
+            yield PoolFeatures(there.ids, there.rows, file, description.by)
 
 
 @dataclass(frozen=True, eq=False)
 class PoolFeatures:
-    """Features of tasks: their ids int64 [n], ascending, and their rows in the feature file."""
+    """Features of tasks: their ids int64 [n], ascending, their rows in the feature file, and what made them."""
 
     ids: Ids
     rows: NDArray[np.int64]
     file: FeatureFile
+    by: Describer
 
     def __len__(self) -> int:
         return len(self.ids)

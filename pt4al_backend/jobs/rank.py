@@ -14,11 +14,13 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
+from pt4al_backend.jobs.description import path_beside
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.evaluation import to_float16
+from pt4al_backend.learn.frozen.feature_file import FeatureFile
 from pt4al_backend.learn.inference import infer, score, scoring_size
 from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.networks import pooled
@@ -36,7 +38,8 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
 
     A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
     the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, what a trained learner needs to
-    score later imports, and ``features.npy`` float16 [n, d] if they are wanted.
+    score later imports, and ``features.npy`` float16 [n, d] if they are wanted. Of a live project, the features describe the
+    images for its pages as well (see ``description``).
 
     Raises:
         TrainingImpossible: too few images, or losses that are not finite.
@@ -57,7 +60,11 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         images = StoredImages(frames, rows, Centre(job.spec.shape))
         size = scoring_size(job.device, job.spec.shape, learner.views)
         scores = score(learner, images, size, device=job.device, report=report)
-        features = _features(job, learner, images, report) if "features" in job.spec.outputs else None
+        describes, wanted = job.spec.project is not None, "features" in job.spec.outputs
+        features = _features(job, learner, images, report) if describes or wanted else None
+        if describes and features is not None:
+            with FeatureFile(path_beside(job.spec.learner or job.result), 1, learner.body.features) as file:
+                file.write(rows, features[:, None], frames)
         seconds = {"train": earlier + trained - start, "score": time.monotonic() - trained}
     losses = scores[:, 0].astype(np.float64)
     if not np.isfinite(losses).all():
@@ -71,6 +78,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         "seconds": seconds,
         "images": len(rows),
         "held_out": int(held.sum()),
+        "features": learner.body.features,
     }
     with artefacts.writing(job.result, **manifest) as folder:
         if job.spec.learner is None:
@@ -81,7 +89,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         else:
             losses = Scale.load(job.spec.learner)(losses)
         np.save(folder / "losses.npy", losses)
-        if features is not None:
+        if features is not None and wanted:
             np.save(folder / "features.npy", features)
 
 

@@ -123,7 +123,7 @@ def test_map_of_a_project_that_is_forgotten_is_given_up(site: Site, monkeypatch:
     assert (site.runs, site.laid_out()) == (["layout-1"], 0)
 
 
-def test_project_that_trains_a_network_has_no_map(site: Site) -> None:
+def test_project_whose_ranking_described_no_images_has_no_map(site: Site) -> None:
     site.describe(0, TASKS)
     site.store.change(PROJECT, params={"encoder": "resnet18"})
     site.refresh()

@@ -86,7 +86,7 @@ def test_project_without_features_says_why(store: Store, settings: ServerSetting
     fill(store, settings)
     found = find(store, settings)
     assert len(found.rows) == 0
-    assert "pretrained encoder" in found.facts.missing
+    assert "not computed yet" in found.facts.missing
 
 
 def test_project_that_is_forgotten_meanwhile_gets_none(

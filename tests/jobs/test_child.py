@@ -19,6 +19,8 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.jobs import child
 from pt4al_backend.jobs.failure import Failure
+from pt4al_backend.jobs.layout import LaidOut
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
 from pt4al_backend.learn.predictor import Predictor
@@ -156,6 +158,19 @@ def test_ranking_keeps_features_that_are_wanted(tmp_path: Path, pool: Pool) -> N
     assert len(features) == len(rows)
     np.testing.assert_array_equal(features[0], features[2])
     assert (features[0] != features[1]).any()
+
+
+def test_live_project_gets_a_map_of_all_that_its_learner_has_ranked(tmp_path: Path, pool: Pool) -> None:
+    store, live = pool.store(tmp_path / "pixels", POOL), {"pool": pool, "project": 1}
+    ranking = pools.ranking(tmp_path / "rank-1", store, np.arange(40), **live)
+    late = pools.ranking(tmp_path / "score", store, np.arange(40, 55), learner=ranking / "result", **live)
+    arrays = {"rows": np.arange(POOL), "ids": np.arange(POOL) + 100}
+    layout = pools.job(tmp_path / "layout-1", JobKind.LAYOUT, store, arrays, learner=ranking / "result", **live)
+    assert [run(folder)[0] for folder in (ranking, late, layout)] == [0, 0, 0]
+    found = LaidOut.load(layout / "result")
+    assert found.tasks.tolist() == list(range(100, 155))
+    assert (found.manifest["by"], found.manifest["without_features"]) == ("pretext learner", 5)
+    assert not (ranking / "result" / "features.npy").exists()
 
 
 @pytest.mark.parametrize("pool", [SCENES, TAGGED], ids=lambda pool: pool.task)

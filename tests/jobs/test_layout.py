@@ -88,7 +88,7 @@ def test_damaged_layout_is_made_again(pool: Described, first: LaidOut) -> None:
 def test_pool_without_features_is_refused(pool: Described) -> None:
     with pytest.raises(TrainingImpossible, match="No image has features"):
         pool.lay_out("layout-1", np.arange(POOL, POOL + 3))
-    with pytest.raises(TrainingImpossible, match="needs the features of a pretrained encoder"):
+    with pytest.raises(TrainingImpossible, match="images are not described"):
         pool.lay_out("layout-1", ROWS, learner=None)
 
 

@@ -22,7 +22,9 @@ from pydantic import BaseModel, Field
 from pt4al_backend.aliases import Ids
 from pt4al_backend.engine import mapping, served
 from pt4al_backend.engine.access import client_for, registration_for
-from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.engine.subject import Subject
+from pt4al_backend.errors import PT4ALError, StoreCorrupt
+from pt4al_backend.jobs.description import Describer
 from pt4al_backend.jobs.layout import LaidOut, newest
 from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_studio.registration import MAP_VIEW
@@ -59,9 +61,9 @@ COLOURED_BY = (
 MOST_KEPT = 4
 QUEUED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
 
-NO_ENCODER = (
-    "The map shows what a pretrained encoder finds alike, and this project trains a network without one. Classification gets one "
-    "by the setting encoder: `pt4al weights list` names those whose weights are there. Segmentation has no map."
+NO_FEATURES = (
+    "The images of this project are not described: an earlier version has ranked it, or its encoder is another one since. The "
+    "next ranking describes them: when the pool has grown by a fifth, or with another pretext task or encoder in the settings."
 )
 DRAWING = "The map is drawn in the background once the images are described and ranked. Large pools take some minutes."
 
@@ -72,7 +74,7 @@ class MapState(StrEnum):
     DRAWN = "drawn"
     DRAWING = "drawing"
     FAILED = "failed"
-    NO_ENCODER = "no encoder"
+    NO_FEATURES = "no features"
 
 
 class MapPlaces(BaseModel):
@@ -84,6 +86,7 @@ class MapPlaces(BaseModel):
     images: int
     without_features: int = Field(description="images of the pool that were not described yet and are not on the map")
     made_at: float | None
+    by: Describer | None = Field(description="whose features place the images: a pretrained encoder's or the pretext learner's")
     tasks: list[int]
     x: list[int] = Field(description=f"0 to {SIDE}")
     y: list[int] = Field(description=f"0 to {SIDE}, upwards")
@@ -196,14 +199,21 @@ def _answer(request: Request, plain: bytes, packed: bytes | None = None, version
 def _undrawn(services: Services, project: Project) -> MapPlaces:
     """The answer where there is no map."""
     folder = project_dir(services.backend.settings, project.id)
-    if not mapping.is_possible(project):
-        state, why = MapState.NO_ENCODER, NO_ENCODER
+    if not _is_possible(services, project):
+        state, why = MapState.NO_FEATURES, NO_FEATURES
     elif problem := services.places.hide(mapping.problem(folder), project.hostname):
         state, why = MapState.FAILED, f"The map could not be drawn. {problem}"
     else:
         state, why = MapState.DRAWING, DRAWING
     nothing: dict[str, list[int]] = {"tasks": [], "x": [], "y": []}
-    return MapPlaces(state=state, why=why, version="", images=0, without_features=0, made_at=None, **nothing)
+    return MapPlaces(state=state, why=why, version="", images=0, without_features=0, made_at=None, by=None, **nothing)
+
+
+def _is_possible(services: Services, project: Project) -> bool:
+    try:
+        return mapping.is_possible(Subject.of(services.backend.settings, services.store, project))
+    except PT4ALError:  # the engine reports it
+        return True
 
 
 def _drawn(services: Services, project: Project) -> _Drawn | None:
@@ -231,6 +241,7 @@ def _read(result: Path, _: int) -> _Drawn:
         images=len(found.tasks),
         without_features=found.manifest["without_features"],
         made_at=found.manifest["made_at"],
+        by=found.manifest.get("by", Describer.ENCODER),
         tasks=found.tasks.tolist(),
         x=x,
         y=y,

@@ -30,7 +30,7 @@ ABOUT = {
     Table.RANKING: "Every ranked task: its place in the ranking, its pretext loss, and PT4AL's batch.",
     Table.SPLITS: "Every task: whether it trains the model, is a control pick, is not labelled or is set aside; and its label.",
     Table.PREDICTIONS: "The answers of the model that is served, and how sure it is of each.",
-    Table.FEATURES: "The encoder's features of every image that has some.",
+    Table.FEATURES: "The features of every image that has some: the pretrained encoder's, or else the pretext learner's.",
 }
 
 

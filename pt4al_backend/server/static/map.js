@@ -17,6 +17,11 @@ const chosenPart = document.getElementById("chosen");
 const confirmed = document.getElementById("confirm");
 const select = document.getElementById("colour");
 const isDark = matchMedia("(prefers-color-scheme: dark)");
+const ALIKE = {
+  encoder: "Images that the pretrained encoder finds alike lie near each other.",
+  "pretext learner": "Images that the pretext learner finds alike lie near each other. It has learned from these images alone, and without labels, so what "
+    + "lies together may have less in common than with a pretrained encoder.",
+};
 const number = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent" });
 
@@ -79,6 +84,7 @@ function showUndrawn({ state, why }) {
 function showMap() {
   document.getElementById("undrawn").hidden = true;
   view.hidden = false;
+  document.getElementById("by").textContent = `${ALIKE[places.by]} Distances between far groups mean nothing.`;
   if (!frame.hasAttribute("src")) frame.src = "/map/frame";
   draw();
 }

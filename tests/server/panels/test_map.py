@@ -15,9 +15,9 @@ from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
-from tests.support.filled import ENCODER, PROJECT, fill
+from tests.support.filled import DIGEST, ENCODER, FEATURES, PROJECT, fill
 from tests.support.images import CLASSES, class_of
-from tests.support.layouts import lay_out_filled
+from tests.support.layouts import lay_out_filled, write_learner
 from tests.support.web_client import Client
 
 PLACES = f"/api/projects/{PROJECT}/map"
@@ -36,7 +36,8 @@ def drawn(store: Store, settings: ServerSettings) -> Store:
 @pytest.fixture
 def undrawn(store: Store, settings: ServerSettings) -> Store:
     fill(store, settings)
-    store.change(PROJECT, params={"encoder": ENCODER})
+    learner = write_learner(project_dir(settings, PROJECT) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
+    store.change(PROJECT, params={"encoder": ENCODER}, learner=str(learner.relative_to(settings.data_dir)))
     return store
 
 
@@ -148,9 +149,9 @@ def test_project_without_a_map_says_why(client: Client, undrawn: Store, settings
     (project_dir(settings, PROJECT) / "layout-1" / "failed.txt").write_text("<b>No ink.</b>")
     assert client.get(PLACES).json()["state"] == "failed"
     assert "&lt;b&gt;No ink.&lt;/b&gt;" in client.page(PAGE).text
-    undrawn.change(PROJECT, params={"encoder": "resnet18"})
-    assert client.get(PLACES).json()["state"] == "no encoder"
-    assert "trains a network without one" in client.page(PAGE).text
+    undrawn.change(PROJECT, params={"encoder": "resnet18"})  # whose pool was ranked without being described
+    assert client.get(PLACES).json()["state"] == "no features"
+    assert "The next ranking describes them" in client.page(PAGE).text
 
 
 def test_unknown_project_has_no_map(client: Client) -> None:

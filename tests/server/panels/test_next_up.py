@@ -79,7 +79,7 @@ def test_nearest_labelled_neighbour_is_shown_with_the_label_it_has_now_but_not_o
 def test_queue_says_why_no_neighbours_are_shown(client: Client, shown: Store, settings: ServerSettings) -> None:
     assert "in the background" in client.get(ADDRESS).json()["without_neighbours"]
     Insights(settings, shown, [nearest.refresh]).refresh(PROJECT)
-    assert "pretrained encoder" in client.get(ADDRESS).json()["without_neighbours"]
+    assert "not computed yet" in client.get(ADDRESS).json()["without_neighbours"]
     assert "No nearest labelled neighbours are shown." in client.page(PAGE).text
 
 
