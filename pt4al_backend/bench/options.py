@@ -107,6 +107,7 @@ class Chosen:
         from pt4al_backend.bench.locks import held
         from pt4al_backend.bench.loss_rank import FILE as LOSS_RANKS
         from pt4al_backend.bench.records import ARMS
+        from pt4al_backend.bench.served import FILE as SERVED
         from pt4al_backend.bench.truth import Truth, write
         from pt4al_backend.learn import devices
 
@@ -122,7 +123,7 @@ class Chosen:
                 there = manifest.get("wanted", manifest.get("asked"))  # as folders of earlier versions have it
                 if there == named:
                     return Truth.load(folder)
-                if any((self.to / name).exists() for name in (ARMS, LOSS_RANKS)):
+                if any((self.to / name).exists() for name in (ARMS, LOSS_RANKS, SERVED)):
                     message = f"{folder} holds another data set, {json.dumps(there)} and not {json.dumps(named)}."
                     raise ConfigError(message, "Name another output folder, or delete this one.")
             settings = server_settings(device=self.device)

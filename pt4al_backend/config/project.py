@@ -167,7 +167,7 @@ class ProjectSettings(BaseModel):
         Field(
             "auto",
             description="Of a pretrained encoder: `head` trains what is on it alone, `full` trains it as well; auto is `head`, "
-            "and says when `full` would be better; in segmentation `full`.",
+            "and serves a model of `full` where the labels favour it; in segmentation `full`.",
         )
     )
     architecture: Annotated[Literal["deeplabv3plus", "deeplabv3", "dpt"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = (

@@ -1,5 +1,6 @@
 """The model that wins the comparison is served: a blind encoder's head cannot tell images apart, which training it does."""
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,8 @@ from pt4al_backend.engine.worker import Worker
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
 from pt4al_backend.progress import Report
+from pt4al_backend.server.live_model import LiveModel
+from pt4al_backend.server.requests import Task
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.paths import comparison_lease
 from pt4al_backend.state.schema import Pick, Project
@@ -119,6 +122,14 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
     assert len(answered) == TASKS
     assert {pick.task_id: pick.label for pick in shown}.items() <= answered.items()
+    live = LiveModel(site.settings).predict(site.project, subject.reader, _opened(5), time.monotonic() + 60)
+    assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in live}
+    assert len(live) == 5
+
+
+def _opened(count: int) -> list[Task]:
+    """Tasks as Label Studio sends them when somebody opens them."""
+    return [Task(id=number + 1, data={"image": f"/data/{number}.png"}) for number in range(count)]
 
 
 def _right(picks: Sequence[Pick]) -> float:
