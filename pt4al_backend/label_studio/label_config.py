@@ -7,7 +7,7 @@ declaration of entities, so that a small config cannot grow into a large one nor
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NoReturn
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
@@ -45,12 +45,14 @@ class ClassificationConfig:
         to_name: name of the ``<Image>``.
         image_key: field of a task's data that holds the image's address.
         labels: what annotations hold, in the config's order: a choice's alias, its value if it has none.
+        shown: what annotators read for each of them: its value.
     """
 
     from_name: str
     to_name: str
     image_key: str
     labels: tuple[str, ...]
+    shown: tuple[str, ...] = field(default=(), compare=False)
 
     task: ClassVar[str] = "classification"
 
@@ -130,7 +132,8 @@ def parse(label_config_xml: str, control: str = "", *, running: str = "", task: 
     if found.tag.lower() == "choices":
         _require_sound(found, image, "choices")
         kind, fewest = (MultilabelConfig, 1) if _is_multiple(found) else (ClassificationConfig, 2)
-        return kind(found.get("name", ""), image.get("name", ""), _field(image), _labels(found, "choice", fewest))
+        labels = _labels(found, "choice", fewest)
+        return kind(found.get("name", ""), image.get("name", ""), _field(image), labels, _shown(found, "choice"))
     _require_sound(found, image, "labels")
     if _is_multiple(found):
         _refuse(
@@ -316,6 +319,14 @@ def _labels(control: Element, tag: str, fewest: int) -> tuple[str, ...]:
         offered = f"one {tag}" if labels else f"no {tag}"
         _refuse(f"{parent} offers {offered}; a model needs {fewest} or more.", f"Add {wish} {_WHERE}.")
     return tuple(labels)
+
+
+def _shown(control: Element, tag: str) -> tuple[str, ...]:
+    """What annotators read for each of ``_labels``; with its alias behind it where another one reads the same."""
+    found = _tags(control, tag)
+    values = Counter(each.get("value") or _label(each) for each in found)
+    names = ((each.get("value") or _label(each), _label(each)) for each in found)
+    return tuple(value if values[value] == 1 else f"{value} ({label})" for value, label in names)
 
 
 def _label(tag: Element) -> str:

@@ -6,6 +6,7 @@ from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_sets import from_text
+from pt4al_backend.label_studio.label_config import ClassificationConfig
 from pt4al_backend.state.schema import Project
 
 
@@ -13,8 +14,12 @@ class LabelWords:
     """What people read for the labels of a project's main task."""
 
     def __init__(self, project: Project) -> None:
+        self._shown: dict[str, str] = {}
         try:
-            self._task = str(in_force(project).task)
+            config = in_force(project)
+            self._task = str(config.task)
+            if isinstance(config, ClassificationConfig):
+                self._shown = dict(zip(config.labels, config.shown, strict=True))
         except LabelConfigUnsupported:  # the engine reports it
             self._task = str(project.task)
 
@@ -30,11 +35,15 @@ class LabelWords:
         if not self.has_classes:
             return "a mask"
         if self._task != TaskName.MULTILABEL:
-            return label
+            return self.of_class(label)
         try:
-            return ", ".join(from_text(label)) or "none of the classes"
+            return ", ".join(map(self.of_class, from_text(label))) or "none of the classes"
         except ValueError:  # of a config that was changed
             return label
+
+    def of_class(self, name: str) -> str:
+        """What annotators read for a class: a choice's value, which may differ from what annotations hold."""
+        return self._shown.get(name, name)
 
 
 def project_address(project: Project) -> str | None:

@@ -93,11 +93,18 @@ class Groups(BaseModel):
     missing: str = Field(description="why there are only identical images; empty if features were compared")
 
 
+class Label(BaseModel):
+    """A label, or a model's answer."""
+
+    value: str = Field(description="what `label` and `answer` take: what annotations hold")
+    name: str = Field(description="what people read for it")
+
+
 class Mistake(BaseModel):
     """A label that the model takes for another one."""
 
-    label: str
-    answer: str
+    label: Label
+    answer: Label
     tasks: int
 
 
@@ -106,7 +113,7 @@ class Confusion(BaseModel):
 
     total: int
     agreement: Measured = Field(description="the share that agrees, with its 95 % interval")
-    classes: list[str] = Field(description=f"those with the most mistakes, at most {IN_TABLE}")
+    classes: list[Label] = Field(description=f"those with the most mistakes, at most {IN_TABLE}")
     left_out: int = Field(description="classes that occur and are not among these")
     table: list[list[int]] = Field(description="a row for each label, a column for each answer")
     mistakes: list[Mistake] = Field(description="the most frequent")
@@ -164,6 +171,8 @@ class QualityPanel(BaseModel):
 class Cell(BaseModel):
     """The tasks with one label that a model gives one answer for."""
 
+    label: Label
+    answer: Label
     total: int
     tasks: list[ShownTask] = Field(description=f"the first {IN_CELL}")
 
@@ -198,7 +207,7 @@ def cell_page(project: str, services: Served, by: By, label: Named, answer: Name
     """The same for people."""
     found = _cell(services, services.project(project), by, label, answer)
     status = services.statuses.find(project)
-    return panel("quality", "quality_tasks.html", status, cell=found, by=by, label=label, answer=answer)
+    return panel("quality", "quality_tasks.html", status, cell=found, by=by)
 
 
 def read(services: Services, project: Project, page: int = 1, group_page: int = 1) -> QualityPanel:
@@ -225,11 +234,9 @@ def _cell(services: Services, project: Project, by: By, label: str, answer: str)
     found = Quality.load(project_dir(services.backend.settings, project.id)) or Quality()
     compared = found.control if by is By.CONTROL else found.judged
     reader = _Reader(services, project, found)
-    numbers = reader.numbers(label, answer)
-    if numbers is None:
-        return Cell(total=0, tasks=[])
-    there = np.flatnonzero((compared.labels == numbers[0]) & (compared.answers == numbers[1]))
-    return Cell(total=len(there), tasks=reader.tasks(compared.ids[there[:IN_CELL]].tolist()))
+    there = np.flatnonzero((compared.labels == reader.number(label)) & (compared.answers == reader.number(answer)))
+    tasks = reader.tasks(compared.ids[there[:IN_CELL]].tolist())
+    return Cell(label=reader.label(label), answer=reader.label(answer), total=len(there), tasks=tasks)
 
 
 class _Reader:
@@ -238,7 +245,7 @@ class _Reader:
     def __init__(self, services: Services, project: Project, found: Quality) -> None:
         self._store, self._project, self._found = services.store, project, found
         self._words = LabelWords(project)
-        self._names = [self._words.of(name) or name for name in found.facts.names]
+        self._values = found.facts.names
 
     def _labels(self, ids: Sequence[int]) -> Mapping[int, str]:
         """The labels of tasks, as the state keeps them."""
@@ -248,12 +255,13 @@ class _Reader:
     def _shown(self, task: int, labels: Mapping[int, str]) -> dict[str, object]:
         return {"task": task, "label": self._words.of(labels.get(task, "")), "address": task_address(self._project, task)}
 
-    def numbers(self, label: str, answer: str) -> tuple[int, int] | None:
-        """The numbers of two names; None if one is none."""
-        try:
-            return self._names.index(label), self._names.index(answer)
-        except ValueError:
-            return None
+    def number(self, value: str) -> int:
+        """The number of a label; -1 if there is no such label."""
+        return self._values.index(value) if value in self._values else -1
+
+    def label(self, value: str) -> Label:
+        """A label as it is shown."""
+        return Label(value=value, name=self._words.of(value) or value)
 
     def tasks(self, ids: Sequence[int]) -> list[ShownTask]:
         """Tasks as they are shown."""
@@ -276,15 +284,15 @@ class _Reader:
         )
 
     def _suspect(self, place: int, task: int, labels: Mapping[int, str]) -> Suspect:
-        judged, name = self._found.judged, self._found.facts.names[self._found.judged.labels[place]]
+        judged, value = self._found.judged, self._values[self._found.judged.labels[place]]
         return Suspect.model_validate(
             {
                 **self._shown(task, labels),
-                "judged": self._words.of(name) or name,
-                "answer": self._names[judged.answers[place]],
+                "judged": self.label(value).name,
+                "answer": self.label(self._values[judged.answers[place]]).name,
                 "confidence": float(judged.confidence[place]),
                 "self_confidence": float(judged.self_confidence[place]),
-                "is_changed": labels.get(task) != name,
+                "is_changed": labels.get(task) != value,
             }
         )
 
@@ -322,7 +330,7 @@ class _Reader:
         return Confusion(
             total=len(compared),
             agreement=Measured.model_validate(intervals.share(right)),
-            classes=[self._names[number] for number in classes],
+            classes=[self.label(self._values[number]) for number in classes],
             left_out=len(np.union1d(found.labels, found.answers)) - len(classes),
             table=found.table(classes).tolist(),
             mistakes=self._mistakes(found),
@@ -330,9 +338,10 @@ class _Reader:
         )
 
     def _mistakes(self, found: Pairs) -> list[Mistake]:
-        names = self._names
         worst = found.mistakes[:MISTAKES].tolist()
-        return [Mistake(label=names[found.labels[k]], answer=names[found.answers[k]], tasks=int(found.counts[k])) for k in worst]
+        sides = (found.labels, found.answers)
+        named = [[self.label(self._values[side[k]]) for side in sides] for k in worst]
+        return [Mistake(label=of, answer=to, tasks=int(found.counts[k])) for k, (of, to) in zip(worst, named, strict=True)]
 
     def annotators(self) -> list[AnnotatorAgreement]:
         """How often each annotator and the model agree on control picks."""
@@ -363,7 +372,7 @@ class _Reader:
         }
         return [
             ClassBalance(
-                name=str(found.classes[k]),
+                name=self._words.of_class(str(found.classes[k])),
                 labels=int(found.labelled[k]),
                 control=int(found.picked[k]),
                 share=share_of[int(found.picked[k])],

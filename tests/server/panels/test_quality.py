@@ -51,10 +51,11 @@ def test_confusion_counts_control_picks_and_each_cell_opens_its_tasks(
 ) -> None:
     fill_judged(store, settings)
     found = client.get(ADDRESS).json()["control"]
-    assert found["classes"] == ["red", "green"]
+    red, green = ({"value": name, "name": name} for name in ("red", "green"))
+    assert found["classes"] == [red, green]
     assert found["table"] == [[0, 0], [len(MISTAKEN), 30 - len(MISTAKEN)]]
     assert found["agreement"]["value"] == pytest.approx(0.9)
-    assert found["mistakes"] == [{"label": "green", "answer": "red", "tasks": len(MISTAKEN)}]
+    assert found["mistakes"] == [{"label": green, "answer": red, "tasks": len(MISTAKEN)}]
     text = client.page(PAGE).text
     links = re.findall(r'href="(/projects/\d+/quality/tasks\?[^"]+)"', text)
     (link,) = {each for each in links if "by=control" in each and "answer=red" in each}
@@ -120,6 +121,26 @@ def test_class_names_are_text(client: Client, store: Store, settings: ServerSett
     assert HOSTILE not in text
 
 
+def test_classes_are_named_as_annotators_read_them_and_cells_tell_namesakes_apart(
+    client: Client, store: Store, settings: ServerSettings
+) -> None:
+    config = (
+        '<View><Image name="image" value="$image"/><Choices name="colour" toName="image"><Choice value="A &amp; B" alias="red"/>'
+        '<Choice value="Kind" alias="green"/><Choice value="Kind" alias="blue"/></Choices></View>'
+    )
+    fill_judged(store, settings, config=config)
+    found = client.get(ADDRESS).json()
+    assert [each["name"] for each in found["folds"]["classes"]] == ["A & B", "Kind (green)", "Kind (blue)"]
+    assert (found["suspects"]["tasks"][0]["judged"], found["suspects"]["tasks"][0]["answer"]) == ("A & B", "Kind (blue)")
+    assert {each["name"] for each in found["balance"]} == {"A & B", "Kind (green)", "Kind (blue)"}
+    text = client.page(PAGE).text
+    assert "A &amp; B</th>" in text
+    (link,) = set(re.findall(r'href="(/projects/\d+/quality/tasks\?by=control&amp;label=green&amp;answer=red)"', text))
+    page = client.page(link.replace("&amp;", "&")).text
+    assert "Label Kind (green), answer A &amp; B" in page
+    assert [int(task) for task in re.findall(r"Image of task (\d+)", page)] == list(MISTAKEN)
+
+
 @pytest.mark.parametrize("query", ["page=0", "page=x", "groups=-1"])
 def test_wrong_query_is_refused(client: Client, store: Store, settings: ServerSettings, query: str) -> None:
     fill(store, settings)
@@ -130,7 +151,7 @@ def test_wrong_query_is_refused(client: Client, store: Store, settings: ServerSe
 def test_cell_that_is_none_is_empty(client: Client, store: Store, settings: ServerSettings, label: str) -> None:
     fill_judged(store, settings)
     wanted = {"by": "folds", "label": label, "answer": "red"}
-    assert client.get(f"{ADDRESS}/tasks", params=wanted).json() == {"total": 0, "tasks": []}
+    assert client.get(f"{ADDRESS}/tasks", params=wanted).json()["tasks"] == []
     assert client.get(f"{PAGE}/tasks", params=wanted, headers={"Accept": "text/html"}).status_code == 200
 
 
