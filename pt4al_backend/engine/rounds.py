@@ -362,7 +362,7 @@ class Rounds:
 
 
 def last_output(settings: ServerSettings, project: Project, options: ProjectSettings) -> StoredOutput:
-    """What the last good model scored, or else the pretext learner for a strategy that starts with it.
+    """What the last good model of a round scored, or else the pretext learner for a strategy that starts with it.
 
     Nothing if there is none, or its files are gone or damaged.
     """

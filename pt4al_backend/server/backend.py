@@ -1,7 +1,7 @@
 """What Label Studio wants of the backend, whichever server hosts it: connect a project, note an event, answer for tasks.
 
 All three return in milliseconds whatever is training: they use the state, and put requests into the work queue. The
-one thing that takes longer, letting the last good model look at an image outside the query, has its time limit.
+one thing that takes longer, letting the served model look at an image outside the query, has its time limit.
 """
 
 import json

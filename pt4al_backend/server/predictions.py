@@ -1,4 +1,4 @@
-"""Answers to /predict: what was published for a task, or the last good model's answer for one outside the query.
+"""Answers to /predict: what was published for a task, or the served model's answer for one outside the query.
 
 A control pick is never answered, in whichever round it was drawn: an answer in sight would bias what it measures.
 """

@@ -19,6 +19,7 @@ from pt4al_backend.engine.subject import Subject
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
+from pt4al_backend.measures import Control
 from pt4al_backend.progress import Report
 from pt4al_backend.server.live_model import LiveModel
 from pt4al_backend.server.requests import Task
@@ -115,7 +116,9 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     status = Statuses(site.store, data_dir=site.settings.data_dir).find(str(PROJECT))
     assert (status.served.kind, status.served.labels, status.control) == ("full", labels, site.project.full_model.control)
     model = site.settings.data_dir / site.project.full_model.model
-    assert artefacts.manifest(model)["settings"]["tuning"] == "full"
+    manifest = artefacts.manifest(model)
+    assert manifest["settings"]["tuning"] == "full"
+    assert status.control == Control.model_validate(manifest["control"])
     assert served.folder(site.settings.data_dir, site.project) == model
     subject = Subject.of(site.settings, site.store, site.project)
     (table,) = exports.parts(subject, Table.PREDICTIONS)

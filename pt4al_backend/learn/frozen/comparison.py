@@ -3,7 +3,7 @@
 Labels are cut into ``FOLDS`` parts. Each part is answered by a head and by a whole network that have learned the others, so no
 image is answered by a model that has learned it. Both answer the same images, so the two are compared image by image: training
 the encoder as well wins if it is right more often by more than one standard error of the mean difference. Else the head wins,
-which asks better and costs a second.
+which has always learned the newest labels.
 """
 
 from dataclasses import dataclass
