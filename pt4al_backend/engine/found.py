@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from pt4al_backend.artefacts import MANIFEST
-from pt4al_backend.engine import mapping, nearest, quality_file
+from pt4al_backend.engine import estimating, mapping, nearest, quality_file
 from pt4al_backend.jobs.layout import newest
 
 
@@ -17,6 +17,7 @@ class Found(BaseModel):
 
     neighbours: float | None = Field(default=None, description="the nearest labelled images of the queue")
     quality: float | None = None
+    pool_estimate: float | None = None
     map: float | None = None
     map_share: float | None = Field(default=None, description="of the map being drawn, how much is, 0 to 1; null: none is")
 
@@ -26,6 +27,7 @@ class Found(BaseModel):
         return cls(
             neighbours=_made_at(project / nearest.FOLDER),
             quality=_made_at(project / quality_file.FOLDER),
+            pool_estimate=_made_at(project / estimating.FOLDER),
             map=_made_at(newest(project)),
             map_share=mapping.share_drawn(project),
         )

@@ -29,6 +29,8 @@ from pt4al_backend.insight.learning_curve import wilson, wilson_width
 LEAST = 5
 #: Times as many picks as there are is the most that an estimate is taken to be worth.
 MOST_WORTH = 2.0
+#: Of the variance of being right, what confidence has to explain of cross-validated labels.
+LEAST_EXPLAINED = 0.05
 #: Share of the plain interval's width up to which it may matter how labelled images are counted.
 MOST_DOUBT = 0.25
 
@@ -63,7 +65,7 @@ class PoolConfidence:
         alone, share = float(unlabelled.mean()), images / (images + len(labelled))
         mean = share * alone + float(labelled.sum()) / (images + len(labelled))
         drawn = float(unlabelled.var()) / len(unlabelled) * (1 - len(unlabelled) / images)
-        tells = len(right) > 0 and bool((right - labelled).var() < right.var())
+        tells = len(right) > 0 and bool((right - labelled).var() < (1 - LEAST_EXPLAINED) * right.var())
         return cls(mean, share**2 * drawn, abs(mean - alone), tells)
 
     def suits(self, picks: int) -> bool:

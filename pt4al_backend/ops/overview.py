@@ -63,6 +63,9 @@ def _below(status: ProjectStatus, found: Overview) -> Iterator[Text]:
         yield Text(f"Project {status.id}: {sentence}", "yellow")
     if status.error:
         yield Text(f"Project {status.id}: {status.error.message} {status.error.remedy}".strip(), "red")
+    if estimated := status.pool_estimate:
+        shown = f"{estimated.value:.1%} ({estimated.low:.1%} to {estimated.high:.1%})"
+        yield Text(f"Project {status.id}: {found.metric} {shown}, pool estimate. {estimated.sentence}")
     if found.curve:
         price = f" {found.price.sentence}" if found.price else ""
         yield Text(f"Project {status.id}: {found.advice.sentence}{price}", COLOURS.get(found.advice.verdict, ""))

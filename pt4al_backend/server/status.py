@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine import served
+from pt4al_backend.engine.estimating import Estimated, estimate_of
 from pt4al_backend.engine.found import Found
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
@@ -149,6 +150,9 @@ class ProjectStatus(ProjectFigures):
     reserve_size: int
     labels_in: int = Field(description="answered tasks of the open round, skips among them")
     picks: Picks
+    pool_estimate: Estimated | None = Field(
+        description="the served model by its control picks and by how sure it is of the whole pool; null where they stand alone"
+    )
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
     history: list[RoundStatus] = Field(description=f"the last {ROUNDS_SHOWN} rounds; classes are in `control` alone")
     copies: list[IdenticalImages] = Field(description=f"the {GROUPS_SHOWN} largest groups of identical images")
@@ -318,6 +322,7 @@ class Statuses:
             reserve_size=schedule.reserve,
             labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind in QUERY),
             picks=Picks.model_validate(picks),
+            pool_estimate=estimate_of(self._data_dir, project) if figures.served.kind == "round" else None,
             model_version=project.served_version,
             history=[_round(each, metric) for each in past],
             copies=[IdenticalImages(size=each.size, tasks=list(each.tasks)) for each in groups],

@@ -81,7 +81,7 @@ def test_control_picks_stand_alone_where_confidence_helps_little_or_may_mislead(
 def test_confidence_tells_nothing_if_cross_validated_labels_do_not_bear_it_out() -> None:
     right = np.tile([1.0, 0.0], 20)
     known = {
-        tells: PoolConfidence.of(np.full(9, 0.6), 9, sure, right) for tells, sure in ((True, right * 0.6), (False, 1 - right))
+        tells: PoolConfidence.of(np.full(9, 0.6), 9, sure, right) for tells, sure in ((True, right * 0.6), (False, right * 0.01))
     }
     assert [found.tells for found in known.values()] == [True, False]
     assert not PoolConfidence.of(np.full(9, 0.6), 9, np.empty(0), np.empty(0)).tells

@@ -51,6 +51,7 @@ def fill_judged(
     *,
     config: str = "",
     answers: Callable[[int], StoredAnswer] | None = None,
+    features: Callable[[int], NDArray[np.float16]] = features_of,
 ) -> None:
     """The filled project with these faults, or another labeling config and other answers, and all that is computed of it."""
     fill(store, settings, count)
@@ -68,7 +69,7 @@ def fill_judged(
         FrameFile(frames_path(settings, project), frame) as frames,
         FeatureFile(path_beside(frames.path, ENCODER, DIGEST, frame, "upright"), 1, FEATURES) as file,
     ):
-        file.write(np.arange(count), features_of(count)[:, None], frames)
+        file.write(np.arange(count), features(count)[:, None], frames)
     weights = {"encoder": ENCODER, "sha256": DIGEST, "features": FEATURES}
     with artefacts.writing(settings.data_dir / LEARNER, settings={"encoder": ENCODER}, weights=weights, network={}):
         pass

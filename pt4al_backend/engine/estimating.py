@@ -1,0 +1,159 @@
+"""The pool estimate of the newest model: computed after each training, once labels are cross-validated (see ``insights``)."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.special import softmax
+
+from pt4al_backend import artefacts
+from pt4al_backend.aliases import Ids
+from pt4al_backend.config.catalog import TaskName
+from pt4al_backend.engine.quality import MOST_PRODUCTS
+from pt4al_backend.engine.quality_file import Quality
+from pt4al_backend.engine.subject import PoolFeatures, Subject, described
+from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.insight.pool_estimate import PoolConfidence, PoolEstimate, estimate
+from pt4al_backend.learn.frozen.feature_file import blocks
+from pt4al_backend.learn.frozen.heads import LinearHead
+from pt4al_backend.state.paths import project_below
+from pt4al_backend.state.schema import Project
+from pt4al_backend.threads import one_thread
+
+log = logging.getLogger(__name__)
+
+FOLDER = "pool-estimate"
+#: Of what is computed: older artefacts are made again.
+VERSION = "1"
+#: Unlabelled images that are drawn to stand for all, if there are more.
+MOST_READ = 20_000
+
+
+class Estimated(BaseModel):
+    """The newest model's accuracy by its control picks and by how sure it is of the whole pool."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float = Field(description="of the 95 % interval")
+    high: float
+    picks: int = Field(description="control picks that it rests on")
+    worth: float = Field(description="how many control picks alone would be as exact")
+
+    @property
+    def sentence(self) -> str:
+        """Which estimate this is, and what it is worth."""
+        return (
+            f"By {self.picks:,} control picks and the model's confidence on the whole pool, which they correct; "
+            f"as exact as {self.worth:,.0f} picks alone."
+        )
+
+
+class Facts(BaseModel):
+    """What is kept of it.
+
+    Attributes:
+        key: of what it was made of; another one means that it is out of date.
+        model: that it is of, as the state has it.
+        estimate: None where the control picks stand alone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str = ""
+    model: str = ""
+    estimate: Estimated | None = None
+
+
+def estimate_of(data_dir: Path | None, project: Project) -> Estimated | None:
+    """What was estimated of a project's newest model, below a data folder; None if nothing was."""
+    known = None if data_dir is None else _known(project_below(data_dir, project.id))
+    return known.estimate if known is not None and known.model == project.model else None
+
+
+def refresh(subject: Subject) -> None:
+    """Estimates again if the labels were cross-validated since, as they are after a training."""
+    quality = Quality.load(subject.folder)
+    if quality is None or not subject.project.model:
+        return
+    key, known = f"{VERSION} {quality.facts.key}", _known(subject.folder)
+    if known is not None and known.key == key:
+        return
+    subject.require()
+    with one_thread(), subject.features() as features:
+        found = _estimated(subject, quality, features) if features is not None else None
+    facts = Facts(key=key, model=subject.project.model, estimate=Estimated(**vars(found)) if found else None)
+    with artefacts.writing(subject.folder / FOLDER, kind=FOLDER, facts=facts.model_dump()):
+        subject.require()
+    log.info("Project %s: the pool estimate of %s was computed.", subject.project.id, subject.project.model)
+
+
+def _known(project: Path) -> Facts | None:
+    """What was computed last; None if nothing was, or nothing that this version can read."""
+    try:
+        return Facts.model_validate(described(project / FOLDER)["facts"])
+    except (KeyError, ValidationError):
+        return None
+
+
+def _estimated(subject: Subject, quality: Quality, features: PoolFeatures) -> PoolEstimate | None:
+    """The estimate; None where the measure is no share of images, or the control picks are better alone."""
+    model = _Model.of(subject)
+    if model is None:
+        return None
+    split, tasks = subject.labels(train_on_accepted=subject.options.train_on_accepted), subject.tasks
+    learned = np.isin(tasks.origins, tasks.origins[np.isin(tasks.ids, list(split.train))])
+    unlabelled = np.flatnonzero(np.isin(features.ids, tasks.ids[tasks.distinct & ~learned]))
+    control = np.array(sorted(split.control), np.int64)
+    control = control[np.isin(control, features.ids)]
+    judged = np.isin(quality.judged.ids, list(split.train))
+    if not len(unlabelled) or model.size * len(judged) > MOST_PRODUCTS:  # then neighbours voted, who are as sure as they are
+        return None
+    drawn = unlabelled
+    if len(drawn) > MOST_READ:
+        drawn = np.sort(np.random.default_rng(subject.options.seed).choice(drawn, MOST_READ, replace=False))
+    crossed = (quality.judged.labels == quality.judged.answers)[judged].astype(np.float64)
+    sure = model.answer(subject, features, drawn)[1]
+    pool = PoolConfidence.of(sure, len(unlabelled), quality.judged.confidence[judged], crossed)
+    if not pool.suits(len(control)):
+        return None
+    answers, confidence = model.answer(subject, features, np.searchsorted(features.ids, control))
+    right = np.array([split.control[task] == answer for task, answer in zip(control.tolist(), answers, strict=True)], np.float64)
+    return estimate(right, confidence, pool)
+
+
+class _Model:
+    """The head that is served."""
+
+    def __init__(self, head: LinearHead, classes: list[str]) -> None:
+        self._head, self._classes = head, classes
+
+    @property
+    def size(self) -> int:
+        """Coefficients."""
+        return self._head.weights.size
+
+    @classmethod
+    def of(cls, subject: Subject) -> "_Model | None":
+        """None where the newest model is no head that gives each image a class."""
+        folder = subject.settings.data_dir / subject.project.model
+        if subject.reader.task != TaskName.CLASSIFICATION or not (folder / artefacts.HEAD).exists():
+            return None
+        try:
+            classes = artefacts.manifest(folder)["classes"]
+            return cls(LinearHead.load(folder / artefacts.HEAD), classes)
+        except (StoreCorrupt, KeyError, OSError, ValueError):
+            return None  # the engine reports it, and trains another
+
+    def answer(self, subject: Subject, features: PoolFeatures, places: Ids) -> tuple[list[str], NDArray[np.float64]]:
+        """Its answers to images int64 [n] by their places among the features, and how sure it is of them, float64 [n]."""
+        answers: list[str] = []
+        sure = [np.empty(0)]
+        for block in blocks(places):
+            subject.require()
+            posteriors = softmax(self._head.logits(features.read(block)) / self._head.temperature, axis=1)
+            answers += [self._classes[number] for number in posteriors.argmax(1).tolist()]
+            sure.append(posteriors.max(1))
+        return answers, np.concatenate(sure)
