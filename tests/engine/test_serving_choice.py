@@ -14,6 +14,7 @@ from pt4al_backend.engine import served
 from pt4al_backend.engine.comparing import Comparing
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of
@@ -201,3 +202,19 @@ def test_training_that_was_cut_short_goes_on_with_the_labels_that_it_had(site: S
     site.go_on(44)
     assert site.done == [("compare", 30), ("full", 30), ("full", 30), ("full", 44)]
     site.require(FULL, "full44")
+
+
+def test_look_that_was_killed_as_it_changed_the_model_is_made_up_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise OSError("killed")
+
+    site.label(30)
+    for _ in ("compared", "trained"):
+        site.background.refresh(PROJECT)
+    with monkeypatch.context() as patched:
+        patched.setattr(Rounds, "answer_again", killed)
+        Worker(site.settings, site.store).handle_request(PROJECT)
+    assert site.project.full_model.labels == 30
+    assert {pick.label for pick in site.store.picks(PROJECT, 1)} == {""}
+    site.look()
+    site.require(FULL, "full30")
