@@ -64,15 +64,22 @@ def writing(target: Path, **manifest: Any) -> Iterator[Path]:
 
     ``manifest`` is any JSON; ``schema`` and ``files`` are added. An older artefact of the same name is replaced.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder, lock = _claimed(lambda: Path(tempfile.mkdtemp(_PART, f".{target.name}.", target.parent)))
-    try:
+    with placing(target) as folder:
         yield folder
         files = {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
         text = json.dumps({"schema": SCHEMA, "files": files, **manifest}, indent=1)
         (folder / MANIFEST).write_text(text)
+
+
+@contextmanager
+def placing(target: Path) -> Iterator[Path]:
+    """As ``writing``, of a folder that gets its manifest with its other files."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder, lock = _claimed(lambda: Path(tempfile.mkdtemp(_PART, f".{target.name}.", target.parent)))
+    try:
+        yield folder
         with ThreadPoolExecutor(FLUSHES) as threads:
-            list(threads.map(_flush, [folder / name for name in (*files, MANIFEST)]))
+            list(threads.map(_flush, [path for path in folder.rglob("*") if path.is_file()]))
         _flush(folder)
         if target.exists():
             shutil.rmtree(target)

@@ -17,6 +17,7 @@
     │   └── TooFewClasses        they are of one class or none
     ├── RunnerUnavailable        where jobs run is not installed, or does not answer
     ├── StoreCorrupt             an artefact on disk is not what its manifest says
+    ├── StoreAway                the artefact store cannot be read or written now; tried again with the next look
     ├── BadRequest               a request to the server lacks what its route needs
     ├── UnknownProject           it names a project that never connected
     ├── ProjectBusy              a worker is at the project
@@ -140,6 +141,12 @@ class StoreCorrupt(PT4ALError):
     def __init__(self, message: str, remedy: str = "", *, part: Part | None = None) -> None:
         super().__init__(message, remedy)
         self.part = part
+
+
+class StoreAway(PT4ALError):
+    """The artefact store that hosts share refused or did not answer; the message holds neither credentials nor its reply."""
+
+    status = 503
 
 
 class BadRequest(PT4ALError):

@@ -30,6 +30,17 @@ class ServerSettings(BaseSettings):
     basic_auth_user: str = Field("", alias="BASIC_AUTH_USER", description="User name that every route but /health requires.")
     basic_auth_pass: str = Field("", alias="BASIC_AUTH_PASS", repr=False, description="Password that goes with it.")
     data_dir: Path = Field(Path("~/.pt4al"), description="Folder of the state, the image cache and the models.")
+    artefacts_url: str = Field(
+        "",
+        repr=False,
+        description="fsspec URL, such as s3://bucket/prefix, through which hosts without a common disk share models; "
+        "empty: the data folder alone.",
+    )
+    artefacts_cache_gb: float = Field(
+        20.0,
+        gt=0,
+        description="Gigabytes of such models that a host keeps; those used longest ago go first, and are fetched again.",
+    )
     database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
     redis_url: str = Field("", repr=False, description="Redis URL of the work queue; empty: SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address that the web process listens on.")
@@ -78,6 +89,13 @@ class ServerSettings(BaseSettings):
         if words and Path(words[0]).name == "torchrun" and "--no-python" not in words:
             raise ValueError("torchrun takes a Python script unless --no-python is among its options: add it at the end")
         return launcher
+
+    @field_validator("artefacts_url")
+    @classmethod
+    def _is_a_url(cls, url: str) -> str:
+        if url and "://" not in url:
+            raise ValueError("It should be a URL, such as s3://bucket/prefix or file:///mnt/shared")
+        return url.rstrip("/")
 
     @field_validator("redis_url")
     @classmethod

@@ -13,6 +13,7 @@ from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import Connections, require_known
 from pt4al_backend.engine.retries import Retries
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run import Runner
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
@@ -54,6 +55,7 @@ class Resources:
         doorbell: requests a look at a project, by whichever worker is free; None: nobody answers one.
         retries: which trainings failed, and when they may be tried again.
         connections: when each project was last seen to be connected.
+        shared: the store by which hosts without a common disk share jobs; None: the data folder is all there is.
     """
 
     settings: ServerSettings
@@ -63,6 +65,7 @@ class Resources:
     doorbell: Callable[[int], None] | None
     retries: Retries = field(default_factory=Retries)
     connections: Connections = field(default_factory=Connections)
+    shared: RemoteJobs | None = None
 
 
 @dataclass(frozen=True)

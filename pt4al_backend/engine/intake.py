@@ -18,6 +18,7 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.other_hosts import OtherHosts
 from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images import frame_file
@@ -91,7 +92,8 @@ class Intake:
         """
         if self._project.stored_shape and self._fits_no_more():
             self._start_over()
-        self._forget_damaged(on_progress)
+        if not self._forget_damaged(on_progress):
+            return Taken([], is_all=False)
         self._digest_stored(on_progress)
         taken = self._fetch_due(on_progress)
         self._notice("")
@@ -117,34 +119,67 @@ class Intake:
                 taken += self._keep(fetched)
         return Taken(taken, is_all=True)
 
-    def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> None:
+    def _forget_damaged(self, on_progress: Callable[[int, int], None]) -> bool:
         """Forgets the rows that the file has lost, so that their images are fetched again, and the jobs that may name them.
 
         Costs no more than a look at the file's size, unless that is too small or a job found a row that is not what was written.
+        Returns whether its turn sufficed.
+
+        Raises:
+            ImageUnreadable: images that another host has stored cannot be fetched here now.
         """
         shape = self._project.stored_shape
         if not shape:
-            return
+            return True
         path = frames_path(self._settings, self._project)
         if not path.is_file():
             frame_file.remove(path)
+        is_suspect, allotted = self._project.frames_suspect, self._project.next_row
         with FrameFile(path, shape) as pixels:
-            if pixels.rows >= self._project.next_row and not self._project.frames_suspect:
-                return
-            ids, rows = self._store.rows(self._project.id)
+            here = OtherHosts(path, pixels) if self._settings.artefacts_url else None
+            first = min(pixels.rows, here.filled if here else allotted)
+            if first >= allotted and not is_suspect:
+                return True
+            ids, rows = self._store.rows(self._project.id, 0 if is_suspect else first)
             lost = rows >= pixels.rows
-            if self._project.frames_suspect:
+            if here:
+                absent = lost | (pixels.sums(rows) == 0)
+                refilled = here.refill(ids[absent], rows[absent], self._frames_of, on_progress)
+                if refilled is None:
+                    return False
+                lost[absent] = ~refilled
+                here.note_filled(allotted)
+            if is_suspect:
                 for start in range(0, len(rows), CHECKED):
                     on_progress(start, len(rows))
                     lost[start : start + CHECKED] |= pixels.damaged(rows[start : start + CHECKED])
         if lost.any():
             log.warning("Project %s: %s stored images are damaged or gone and are fetched again.", self._project.id, lost.sum())
             self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
-        if lost.any() or self._project.frames_suspect:
+        if lost.any() or is_suspect:
             forget_unfinished(project_dir(self._settings, self._project.id))
         self._store.forget_frames(self._project.id, ids[lost].tolist())
-        if self._project.frames_suspect:
+        if is_suspect:
             self._store.change(self._project, frames_suspect=False)
+        return True
+
+    def _frames_of(self, ids: Sequence[int], pool: ThreadPoolExecutor) -> dict[int, NDArray[np.uint8]]:
+        """Frames of tasks that have a row already, as another host has them; without those that cannot be read.
+
+        Raises:
+            ImageUnreadable: none can be fetched now: that says something of this host's way to the images, not of them.
+        """
+        found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))
+        frames = {each.task_id: each.frame for each in found if each.frame is not None}
+        late = [each.problem for each in found if each.transient]
+        if late and not frames:
+            raise ImageUnreadable(
+                f"{len(late)} images that another host has stored cannot be fetched here now. {late[0]}",
+                "See that this host reaches the images too. It is tried again with the next look; until then, the others go on.",
+                transient=True,
+            )
+        self._store.put_digests(self._project.id, {task_id: digest(frame) for task_id, frame in frames.items()})
+        return frames
 
     def _digest_stored(self, on_progress: Callable[[int, int], None]) -> None:
         """Finds identical images among those whose frames earlier versions stored, or were stored when this was killed."""

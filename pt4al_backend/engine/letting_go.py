@@ -13,7 +13,8 @@ from typing import Any
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import client_for
-from pt4al_backend.errors import LabelStudioError, ProjectBusy, PT4ALError, UnknownProject
+from pt4al_backend.errors import ConfigError, LabelStudioError, ProjectBusy, PT4ALError, StoreAway, UnknownProject
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL, Registration
 from pt4al_backend.phases import Phase
@@ -209,7 +210,7 @@ def replaced(before: Mapping[str, str]) -> str:
 
 
 def forget(store: Store, settings: ServerSettings, project_id: int) -> str:
-    """Drops a project's state and files; returns a sentence on what was set back in Label Studio.
+    """Drops a project's state and files; returns sentences on what was set back in Label Studio and what could not be deleted.
 
     Raises:
         UnknownProject: there is none.
@@ -226,13 +227,16 @@ def forget(store: Store, settings: ServerSettings, project_id: int) -> str:
             )
         set_back = set_back_choices(settings, project)
         store.forget(project_id)
-        _delete_files(settings, project_id)
-    log.info("Project %s is forgotten. %s", project_id, set_back)
-    return set_back
+        left = _delete_files(settings, project_id)
+    done = f"{set_back} {left}".strip()
+    log.info("Project %s is forgotten. %s", project_id, done)
+    return done
 
 
-def _delete_files(settings: ServerSettings, project_id: int) -> None:
+def _delete_files(settings: ServerSettings, project_id: int) -> str:
     """Deletes a forgotten project's files, once nothing that is computed for its pages writes there any more.
+
+    Returns what a person has to delete, "" for nothing.
 
     What takes longer to give up than is waited for writes nothing either: it asks for the project first.
     """
@@ -244,5 +248,12 @@ def _delete_files(settings: ServerSettings, project_id: int) -> None:
             if None not in held or time.monotonic() > deadline:
                 if folder.exists():
                     shutil.rmtree(folder)
-                return
+                break
         time.sleep(0.1)
+    if shared := RemoteJobs.of(settings):
+        name = str(folder.relative_to(settings.data_dir))
+        try:
+            shared.forget(name)
+        except (ConfigError, StoreAway) as error:
+            return f"Delete {name} in {shared.place} by hand: {error.message}"
+    return ""

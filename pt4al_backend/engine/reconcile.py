@@ -9,6 +9,7 @@ from pt4al_backend.engine import (
     publish,
     ranking,
     refill,
+    remote,
     rounds,
     serving,
     sync,
@@ -99,6 +100,7 @@ def tidy(ctx: Context) -> None:
 #: What moves the project forward. A step that must wait, or leaves the rest for its next turn, ends them.
 STEPS: tuple[Step, ...] = (
     register,
+    remote.step,
     publish.repair_served,
     sync.step,
     rounds.start,

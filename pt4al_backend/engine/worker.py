@@ -20,7 +20,8 @@ from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.run import Runner, runner_of
+from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.run import Runner, SharingRunner, runner_of
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -61,7 +62,15 @@ class Worker:
         self._settings = settings
         self._store = store
         self._insights = insights
-        self._resources = Resources(settings, store, runner or runner_of(settings), device or Device.of(settings), doorbell)
+        where, shared = runner or runner_of(settings), RemoteJobs.of(settings)
+        self._resources = Resources(
+            settings,
+            store,
+            SharingRunner(where, shared, settings.data_dir) if shared else where,
+            device or Device.of(settings),
+            doorbell,
+            shared=shared,
+        )
 
     def handle_request(self, project_id: int, train: bool = False) -> None:
         """Handles one request. If another thread or process holds the project, that one sees the request and handles it.

@@ -25,6 +25,7 @@ from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.label_studio.annotations import LabelReader, ModelAnswer, image_of
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
@@ -91,6 +92,7 @@ class LiveModel:
     ) -> None:
         # an image that comes after the deadline is of no use, and would hold up the next request
         self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
+        self._shared = RemoteJobs.of(settings)
         self._load = load
         self._fetcher = fetcher or partial(fetcher_for, self._settings)
         self._clock = clock
@@ -118,10 +120,9 @@ class LiveModel:
     def _predict_chunk(
         self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float
     ) -> dict[int, Prediction]:
-        folder = served.folder(self._settings.data_dir, project)
-        if folder is None:
+        model = self._wait(self._running.submit(self._model, project), deadline)
+        if model is None:
             return {}
-        model = self._wait(self._running.submit(self._model, folder), deadline)
         if model.task != reader.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it
         fetcher = self._fetcher_of(project)
@@ -144,8 +145,13 @@ class LiveModel:
             future.cancel()  # what nobody waits for must not hold up the next request
             raise
 
-    def _model(self, folder: Path) -> Model:
+    def _model(self, project: Project) -> Model | None:
         """Runs in the model's own thread, so that nothing else touches the cache."""
+        folder = served.folder(self._settings.data_dir, project)
+        if folder is None:
+            return None
+        if self._shared and not folder.exists():  # trained by another host, and no worker of this one has looked since
+            self._shared.exchange(str(folder.parent.relative_to(self._settings.data_dir)))
         manifest = folder / MANIFEST
         key = (folder, manifest.stat().st_mtime_ns if manifest.exists() else 0)  # a folder may be written again
         if key not in self._models:

@@ -227,9 +227,9 @@ class TaskStore(Database):
             pair = session.execute(found).one_or_none()
         return None if pair is None or pair[0] is None else (pair[0], pair[1])
 
-    def rows(self, project_id: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Task ids int64[n] and rows int64[n] of all images in the frame file, by row."""
-        where = (Task.project_id == project_id, Task.row.is_not(None))
+    def rows(self, project_id: int, first: int = 0) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Task ids int64[n] and rows int64[n] of all images in the frame file from row ``first`` on, by row."""
+        where = (Task.project_id == project_id, Task.row >= first)
         with self._reading() as session:
             found = session.execute(select(Task.id, Task.row).where(*where).order_by(Task.row)).all()
         pairs = np.array([tuple(each) for each in found], np.int64).reshape(-1, 2)

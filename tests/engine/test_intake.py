@@ -241,3 +241,59 @@ def test_image_that_is_replaced_while_it_is_fetched_is_fetched_again(
     add_tasks(store, range(9, 10))
     take_in(store, settings, files)
     assert store.origins(1, [1, 9]) == {9: 1}, "its digest is that of the new image"
+
+
+def test_host_without_the_frames_of_another_fills_the_same_rows(hosts: list[ServerSettings], store: Store, files: Files) -> None:
+    files.add(range(1, 7))
+    for host, ids in zip([*hosts, hosts[0]], (range(1, 4), range(4, 6), range(6, 7)), strict=True):
+        add_tasks(store, ids)
+        take_in(store, host, files)
+    before = store.tasks(1).rows.tolist()
+    for host in hosts:
+        take_in(store, host, files)
+        for task_id in range(1, 7):
+            assert np.array_equal(frame(store, host, task_id), np.asarray(arrow(task_id, 32)))
+    assert store.tasks(1).rows.tolist() == before == list(range(6))
+
+
+@pytest.fixture
+def hosts(settings: ServerSettings, tmp_path: Path) -> list[ServerSettings]:
+    """Two hosts of one state without a common disk."""
+    url = f"file://{tmp_path}/store"
+    return [settings.model_copy(update={"artefacts_url": url, "data_dir": tmp_path / name}) for name in "ab"]
+
+
+def test_host_that_reaches_no_image_undoes_nothing_of_the_other(hosts: list[ServerSettings], store: Store, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    files.error = ImageUnreadable("The host did not answer.", transient=True)
+    with pytest.raises(ImageUnreadable, match=r"3 images that another host has stored .* The host did not answer\."):
+        take_in(store, hosts[1], files)
+    assert store.tasks(1).rows.tolist() == [0, 1, 2]
+    files.error = None
+    take_in(store, hosts[1], files)
+    assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(2, 32)))
+
+
+def test_image_that_is_gone_meanwhile_is_set_aside_for_both(hosts: list[ServerSettings], store: Store, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    del files.files["2.png"]
+    take_in(store, hosts[1], files)
+    assert store.tasks(1).aside.tolist() == [False, True, False]
+
+
+def test_look_of_a_host_that_has_all_frames_reads_no_rows(hosts: list[ServerSettings], store: Store, files: Files) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    for host in (*hosts, *hosts):
+        take_in(store, host, files)
+    before = list(files.fetched)
+    reading: Any = store
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "rows", None)
+        for host in hosts:
+            take_in(store, host, files)
+    assert files.fetched == before

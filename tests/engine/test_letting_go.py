@@ -2,6 +2,7 @@
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
@@ -233,6 +234,20 @@ def test_forgotten_project_leaves_nothing_and_others_stay(store: Store, settings
         rows = (store.rounds(number), store.picks(number, 1), publications, store.task_ids(number))
         assert [len(each) for each in rows] == [left] * 4
     assert (project_dir(settings, 2) / "pixels-8x8.u8").exists()
+
+
+def test_forgotten_project_leaves_nothing_for_other_hosts_and_says_what_could_not_be_deleted(
+    store: Store, settings: ServerSettings, tmp_path: Path
+) -> None:
+    full(store, settings)
+    theirs = tmp_path / "store" / "projects"
+    for number in (1, 2):
+        (theirs / str(number) / "learn-1").mkdir(parents=True)
+    forget(store, settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/store"}), 1)
+    assert [path.name for path in theirs.iterdir()] == ["2"]
+    said = forget(store, settings.model_copy(update={"artefacts_url": "no-such-protocol://store"}), 2)
+    assert "Delete projects/2 in no-such-protocol://store by hand" in said
+    assert store.project_ids() == []
 
 
 def test_project_that_a_worker_is_at_is_not_forgotten(store: Store, settings: ServerSettings) -> None:

@@ -305,6 +305,15 @@ def test_full_disk_fails(settings: ServerSettings, monkeypatch: pytest.MonkeyPat
     assert found["Data folder"].level == "fail"
 
 
+def test_store_of_several_hosts_is_written_and_read(settings: ServerSettings, tmp_path: Path) -> None:
+    for name, level in (("store", "ok"), ("file/below", "fail")):
+        (tmp_path / "file").touch()
+        shared = settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/{name}"})
+        found = {each.topic: each for each in doctor.examine(shared)}
+        assert found["Artefact store"].level == level
+    assert "PT4AL_ARTEFACTS_URL" in found["Artefact store"].remedy
+
+
 @pytest.fixture
 def run(settings: ServerSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
     monkeypatch.setenv("PT4AL_DATA_DIR", str(settings.data_dir))

@@ -15,6 +15,7 @@ from pt4al_backend.ops.doctor.finding import Check, Finding, run, run_each
 SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
     {"Settings": machine.project_defaults},
     {"Data folder": machine.data_folder},
+    {"Artefact store": machine.artefact_store},
     {"State": machine.state, "Worker": machine.worker},
     {"Device": machine.device},
     {"ImageNet weights": machine.weights},

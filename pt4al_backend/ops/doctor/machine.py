@@ -14,7 +14,8 @@ from pt4al_backend.config.exposure import REMEDY, exposed
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
-from pt4al_backend.errors import PT4ALError
+from pt4al_backend.errors import ConfigError, PT4ALError, StoreAway
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.learn.weights.places import first_there
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
@@ -57,6 +58,18 @@ def data_folder(server: ServerContext) -> str:
     if free < LITTLE_BYTES:
         raise CheckWarns(text, remedy)
     return text
+
+
+def artefact_store(server: ServerContext) -> str:
+    """The store that hosts share takes an object, gives it back and deletes it."""
+    try:
+        store = RemoteJobs.of(server.settings)
+        if store is None:
+            return "none is set: the data folder is all there is"
+        store.probe()
+    except (ConfigError, StoreAway) as error:
+        raise CheckFailed(error.message, error.remedy) from error
+    return f"{store.place} can be written and read"
 
 
 def state(server: ServerContext) -> str:

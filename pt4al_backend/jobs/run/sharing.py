@@ -1,0 +1,33 @@
+"""Jobs whose results other hosts get as well, by the store of ``PT4AL_ARTEFACTS_URL``."""
+
+import logging
+from pathlib import Path
+
+from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
+from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.run.base import OnTick, Runner
+from pt4al_backend.progress import Report
+
+log = logging.getLogger(__name__)
+
+#: How the folders of those jobs begin whose results the state names.
+SHARED_KINDS = ("rank-", "learn-")
+
+
+class SharingRunner:
+    """Runs jobs with another runner, and uploads each result before the state names it, so that another host can take over."""
+
+    def __init__(self, runner: Runner, store: RemoteJobs, data_dir: Path) -> None:
+        self._runner = runner
+        self._store = store
+        self._data_dir = data_dir
+
+    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
+        """As ``Runner`` says. A store that is away stops nothing: the job is shared with a later look."""
+        result = self._runner.run(folder, on_progress, on_tick)
+        if folder.name.startswith(SHARED_KINDS):
+            try:
+                self._store.push(str(folder.relative_to(self._data_dir)), on_tick)
+            except (ConfigError, StoreAway, StoreCorrupt) as error:
+                log.warning("%s: %s", folder.name, error)
+        return result
