@@ -4,13 +4,18 @@ A process of its own, so that it can be killed and so that its memory goes back 
 (and so waits for an orphan of an earlier worker), prints progress as JSON lines on standard output, and ends when the
 process that started it is gone. Exit codes: 0 the result is there, 3 an expected error, which is the last line; anything
 else is a crash, whose traceback is on standard error.
+
+torchrun starts several, which share the job (see ``learn.peers``): the first locks it, reports progress and leaves the result.
 """
 
 import errno
 import json
 import os
+import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NoReturn
@@ -22,11 +27,15 @@ from pt4al_backend.jobs.folder import CHECKPOINT, locked
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.jobs.work import work
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.devices import share_cores
 from pt4al_backend.progress import Progress, TimeLeft
 
 EXIT_ERROR = 3
 EXIT_ORPHANED = 4
+
+#: Folder of a peer's copy of the job, before its number.
+COPY = "share-"
 
 #: Seconds between two progress lines; the first and the last of a phase and every note pass at once.
 INTERVAL = 0.5
@@ -58,6 +67,8 @@ class Channel:
         """Reports progress, at intervals; ends the process if the worker is gone."""
         if os.getppid() != self._parent:
             raise SystemExit(EXIT_ORPHANED)
+        if peers.number():
+            return
         now, eta = time.monotonic(), self._left(progress)
         if progress.phase != self._phase:
             self._phase, self._reported = progress.phase, 0.0
@@ -81,23 +92,49 @@ def _is_done(job: NetworkJob[JobSpec]) -> bool:
         return False
 
 
+@contextmanager
+def _taken(folder: Path) -> Iterator[Path]:
+    """The job's folder, kept to this process and its peers; for all but the first a copy, from which nothing is kept."""
+    if peers.number() == 0:
+        with locked(folder, wait=True):
+            artefacts.remove_leftovers(folder)
+            peers.wait()
+            yield folder
+            peers.wait()
+        return
+    peers.wait()
+    copy = folder / f"{COPY}{peers.number()}"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir()
+    for file in {folder / CHECKPOINT, *filter(Path.is_file, folder.iterdir())}:
+        (copy / file.name).symlink_to(file)
+    try:
+        yield copy
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
+    peers.wait()
+
+
+def _work(folder: Path, channel: Channel) -> None:
+    job: NetworkJob[JobSpec] = NetworkJob.read(folder)
+    if job.spec.yields:
+        os.nice(YIELDING)
+    if not peers.agreed(_is_done(job)):
+        work(job, channel.report)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
 def run(folder: Path, channel: Channel) -> int:
     """Does the job in ``folder``; returns the exit code."""
-    with locked(folder, wait=True):
-        try:
-            artefacts.remove_leftovers(folder)
-            job: NetworkJob[JobSpec] = NetworkJob.read(folder)
-            if job.spec.yields:
-                os.nice(YIELDING)
-            if not _is_done(job):
-                work(job, channel.report)
-            (folder / CHECKPOINT).unlink(missing_ok=True)
-        except PT4ALError as error:
-            channel.send(Failure(error.message, error.remedy, error.part if isinstance(error, StoreCorrupt) else None))
-            return EXIT_ERROR
-        except OSError as error:
-            channel.send(Failure(f"{error.strerror or error}: {error.filename or folder}.", _remedy(error, folder)))
-            return EXIT_ERROR
+    try:
+        with _taken(folder) as own:
+            _work(own, channel)
+    except PT4ALError as error:
+        channel.send(Failure(error.message, error.remedy, error.part if isinstance(error, StoreCorrupt) else None))
+        return EXIT_ERROR
+    except OSError as error:
+        channel.send(Failure(f"{error.strerror or error}: {error.filename or folder}.", _remedy(error, folder)))
+        return EXIT_ERROR
     return 0
 
 
@@ -106,6 +143,7 @@ def main() -> NoReturn:
     channel = Channel()
     os.nice(NICENESS)
     share_cores()
+    peers.join()
     status = run(Path(sys.argv[1]), channel)
     sys.stderr.flush()
     os._exit(status)  # everything is on the disk; the interpreter would take another half a second to take torch apart

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pt4al_backend.images.frames import Shape
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.minibatches import Data, Minibatch, cut_exactly, stream
 from pt4al_backend.learn.objective import Objective
@@ -50,8 +51,11 @@ def infer(
     device: torch.device,
     phase: Phase = Phase.SCORING,
     report: Report = silent,
+    everywhere: bool = True,
 ) -> None:
     """Hands ``predict``'s rows for all of ``data``, in its order, to ``collect``.
+
+    Of several peers each computes a share, and gets the rows of all, or with ``everywhere`` off its own alone.
 
     Every forward pass has ``minibatch_size`` images, the last one filled up with black: kernels are chosen by shape, and an
     image's rows must not depend on how many others are scored with it.
@@ -65,10 +69,13 @@ def infer(
     def step(part: NDArray[np.int64], minibatch: Minibatch, _: np.random.Generator, done: int) -> None:
         images = minibatch[0]
         full = torch.zeros((size, *images.shape[1:]), dtype=images.dtype, device=device)
-        full[: len(part)] = images
+        full[: len(images)] = images
+        share = peers.share_of(part)
         with torch.inference_mode(), autocast(device):
-            rows = tuple(tensor[: len(part)].cpu().numpy() for tensor in predict(full))
-        collect(part, rows)
+            rows = tuple(tensor[: len(share)].cpu().numpy() for tensor in predict(full))
+        for positions, found in peers.gathered((share, rows)) if everywhere else [(share, rows)]:
+            if len(positions):
+                collect(positions, found)
         report(Progress(phase, 1, 1, done + len(part), len(data)))
 
     def retreat(smaller: int) -> None:
@@ -76,7 +83,8 @@ def infer(
         size = smaller
         report(Progress(phase, 1, 1, 0, len(data), f"Memory ran out: scoring {smaller} images at a time."))
 
-    stream(placed(data, device), np.arange(len(data)), size, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
+    together = size * peers.count()
+    stream(placed(data, device), np.arange(len(data)), together, cut=cut_exactly, seeds=(0,), step=step, retreat=retreat)
 
 
 def score(

@@ -1,8 +1,9 @@
 """The training loop that pretext learner, main task and companions share.
 
 All randomness depends on (seed, epoch, images done), so a training that was killed and is resumed from its checkpoint draws what
-it would have drawn. The loop asks the device for a number once an epoch, and nowhere else. ``torch.compile`` is not used: it
-does not pay on a CPU (docs/numbers.md), and it was not tried on a GPU, nor were CUDA graphs.
+it would have drawn. Peers (see ``peers``) train one model in step. The loop asks the device for a number once an epoch, and
+nowhere else. ``torch.compile`` is not used: it does not pay on a CPU (docs/numbers.md), and it was not tried on a GPU, nor were
+CUDA graphs.
 """
 
 import math
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.checkpoint import Checkpoint, TrainingState
 from pt4al_backend.learn.devices import autocast
 from pt4al_backend.learn.minibatches import Data, Minibatch, cut_evenly, stream
@@ -103,7 +105,7 @@ class Training:
         earlier: seconds that other processes trained before the checkpoint that ``run`` resumed.
 
     Raises:
-        TrainingImpossible: fewer than two images.
+        TrainingImpossible: fewer than two images, for each peer that shares the job.
     """
 
     def __init__(
@@ -121,12 +123,18 @@ class Training:
     ) -> None:
         if len(data) < 2:
             raise TrainingImpossible(f"Training needs two images or more, there is {len(data)}.", "Import more images.")
+        if len(data) < 2 * peers.count():
+            raise TrainingImpossible(
+                f"{peers.count()} processes cannot share {len(data)} images: each needs two.",
+                "Label more, or start fewer processes (PT4AL_LAUNCHER).",
+            )
         self._objective, self._recipe, self._device = objective, recipe, device
         self._data = placed(data, device, recipe.epochs)
         self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
         self._after_epoch = after_epoch
         self.earlier, self._began = 0.0, time.monotonic()
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._loss_of = peers.averaged(self._model, objective.loss)
         groups = by_rate(self._model, recipe.layer_decay)
         self._shares = list(groups)
         self._optimizer = torch.optim.SGD(
@@ -159,7 +167,7 @@ class Training:
                     f"Set learning_rate in the extra params to less than {self._recipe.learning_rate:g}.",
                 )
             self._epoch += 1
-            if self._checkpoint is not None:
+            if self._checkpoint is not None and peers.number() == 0:
                 self._checkpoint.save(self._state())
             self._after_epoch()
         return loss
@@ -176,7 +184,7 @@ class Training:
             step=self._step,
             retreat=self._retreat,
         )
-        return float(self._loss) / len(order)  # one transfer an epoch: asking for each step's loss would stall a GPU
+        return float(peers.total(self._loss)) / len(order)  # one transfer an epoch: asking for each step's loss would stall a GPU
 
     def _step(self, part: NDArray[np.int64], minibatch: Minibatch, rng: np.random.Generator, done: int) -> None:
         middle = (self._epoch + (done + len(part) / 2) / len(self._data)) / self._recipe.epochs
@@ -185,10 +193,12 @@ class Training:
             group["lr"] = share * self._recipe.rate(middle)
         self._optimizer.zero_grad()
         with autocast(self._device):
-            loss = self._objective.loss(minibatch, rng)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss = self._loss_of(minibatch, rng)
+        share = len(peers.share_of(part))
+        # a mean over the peers is to be one over the images
+        (loss * (share * peers.count() / len(part))).backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
-        self._loss += loss.detach() * len(part)
+        self._loss += loss.detach() * share
         self._report_progress(done + len(part))
 
     def _retreat(self, size: int) -> None:
@@ -214,7 +224,8 @@ class Training:
             state = self._checkpoint.load(self._device)
         except ValueError as error:
             self._report_progress(0, f"Starting from the first epoch: {error}.")
-            return
+            state = None
+        peers.wait()  # all have read it before the first epoch replaces it
         if state is not None:
             self._model.load_state_dict(state["model"])
             self._optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""Minibatches: read ahead by one, halved when memory runs out.
+"""Minibatches: read ahead by one, shared out to the peers of a job, halved when memory runs out.
 
 Training and inference share ``stream``. Nothing here grows with the pool in the memory of the host: two minibatches are in it
 at a time.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.devices import is_out_of_memory
 
 #: uint8 images [m, 3, H, W] first, then whatever the loss compares the model's outputs with.
@@ -32,8 +33,11 @@ class Data(Protocol):
 
 
 def cut_evenly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
-    """Parts of at most ``size`` and about equal length, none of one element: BatchNorm needs two (3 with size 2 and odd n)."""
-    parts = max(1, min(-(-len(order) // size), len(order) // 2))
+    """Parts of at most ``size`` and about equal length (3 with size 2 and odd n), none with one element for a peer.
+
+    BatchNorm needs two.
+    """
+    parts = max(1, min(-(-len(order) // size), len(order) // (2 * peers.count())))
     return np.array_split(order, parts)
 
 
@@ -45,11 +49,16 @@ def cut_exactly(order: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
 def _read_ahead(
     data: Data, parts: list[NDArray[np.int64]], seeds: tuple[int, ...], done: int
 ) -> Generator[tuple[NDArray[np.int64], Minibatch, np.random.Generator]]:
-    """Each part's minibatch and its own random numbers; the next one is read in a thread while the caller works."""
+    """Each part's minibatch and its own random numbers; the next one is read in a thread while the caller works.
+
+    Of several peers each reads its share, of which it has its own random numbers.
+    """
+    own = (peers.number(),) if peers.count() > 1 else ()
 
     def read(part: NDArray[np.int64], offset: int) -> tuple[NDArray[np.int64], Minibatch, np.random.Generator]:
-        rng = np.random.default_rng([*seeds, offset])
-        return part, data.minibatch(part, rng), rng
+        rng = np.random.default_rng([*seeds, offset, *own])
+        share = peers.share_of(part)
+        return part, data.minibatch(share if len(share) else part[:1], rng), rng
 
     offsets = done + np.cumsum([0, *map(len, parts)])
     with ThreadPoolExecutor(1, "minibatches") as thread:
@@ -64,11 +73,15 @@ def halve(size: int, error: RuntimeError | MemoryError) -> int:
     """Half of the minibatch size, two at least, after an ``error`` that means that memory ran out.
 
     Raises:
-        TrainingImpossible: there were two images already.
+        TrainingImpossible: there were two images already, or several peers share the job.
         RuntimeError: the error itself, if it means something else.
     """
     if not is_out_of_memory(error):
         raise error
+    if peers.count() > 1:  # the others would not know of it
+        raise TrainingImpossible(
+            f"Out of memory with minibatches of {size} images for {peers.count()} processes.", "Set a smaller minibatch_size."
+        ) from error
     if size <= 2:
         raise TrainingImpossible(
             "Out of memory even with two images per step.", "Set a smaller image_size or width, or use a larger machine."
@@ -87,6 +100,9 @@ def stream(
     retreat: Callable[[int], None],
 ) -> int:
     """Calls ``step(part, minibatch, rng, done)`` along ``order``; returns the minibatch size that it ended with.
+
+    Where several peers share the job, a part is that of all of them, and the minibatch this one's share of it, or one image that
+    does not count where there is none for it.
 
     When memory runs out the size is halved, ``retreat(size)`` is called, and the step that failed is repeated on smaller parts;
     what was done stays done. Random numbers depend on ``seeds`` and on the number of images done before, so that a minibatch is

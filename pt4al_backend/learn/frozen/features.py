@@ -13,6 +13,7 @@ from torch import Tensor
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.frozen.feature_file import SUFFIX, FeatureFile, blocks, path_beside
@@ -69,6 +70,7 @@ class Features:
         there = self._there.get(name, rows[:0])
         unseen = np.setdiff1d(rows, there)
         missing = np.concatenate([rows[:0], *(file.missing(block, self._frames) for block in blocks(unseen))])
+        missing = peers.agreed(missing)
 
         def predict(images: Tensor) -> tuple[Tensor, ...]:
             seen = images if views == 1 else rotations(images)
@@ -85,8 +87,19 @@ class Features:
         if len(missing):
             images = StoredImages(self._frames, missing, Centre(self._shape))
             size = scoring_size(self._device, self._shape, views)
-            infer(self._encoder, predict, images, size, take, device=self._device, phase=Phase.FEATURES, report=self._report)
+            infer(
+                self._encoder,
+                predict,
+                images,
+                size,
+                take,
+                device=self._device,
+                phase=Phase.FEATURES,
+                report=self._report,
+                everywhere=False,
+            )
             file.flush()
+            peers.wait()  # each has written its share
         self._there[name] = np.union1d(there, unseen)
         return file
 
