@@ -34,7 +34,7 @@ ABOUT = {
 }
 
 
-class PastRound(RoundFacts):
+class RecordedRound(RoundFacts):
     """One round, and the model that its labels trained."""
 
     control: Control = Field(description="its model on the control picks, class by class where the measure has classes")
@@ -50,7 +50,7 @@ class History(BaseModel):
     encoder: str = Field(description="the pretrained encoder; empty if a network is trained from the pretext learner's weights")
     pretext: PretextQuality
     settings: dict[str, JsonValue]
-    rounds: list[PastRound]
+    rounds: list[RecordedRound]
 
 
 router = APIRouter(tags=["Pages"])
@@ -129,5 +129,5 @@ def _history(services: Services, project: Project) -> History:
         encoder=project.encoder,
         pretext=project.quality,
         settings=status.settings,
-        rounds=[PastRound.model_validate(each) for each in services.store.rounds(project.id)],
+        rounds=[RecordedRound.model_validate(each) for each in services.store.rounds(project.id)],
     )

@@ -6,26 +6,12 @@ let loading;
 export function plotly(address) {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    const restore = admitStyles();
     script.src = address;
     script.onload = () => resolve(globalThis.Plotly);
     script.onerror = () => reject(new Error("The chart library cannot be loaded."));
     document.head.append(script);
-    script.addEventListener("load", restore);
   });
   return loading;
-}
-
-/** While it is loaded, the library adds rules for its maps; the page's policy takes none without the nonce of this answer. */
-function admitStyles() {
-  const { nonce } = document.getElementById("plotly.js-style-global");
-  const create = document.createElement;
-  document.createElement = (name, ...rest) => {
-    const made = create.call(document, name, ...rest);
-    if (name === "style") made.nonce = nonce;
-    return made;
-  };
-  return () => delete document.createElement;
 }
 
 /** A colour of page.css, such as `--accent`, as it is now: light or dark. */
