@@ -4,13 +4,16 @@ import errno
 import logging
 import socket
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pt4al_backend.cli.settings import read_settings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.ops.log import begin_log
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 Supervised = Annotated[bool, typer.Option("--supervised", hidden=True, help="End when standard input closes.")]
 
@@ -58,7 +61,7 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     import uvicorn
 
     from pt4al_backend.config.exposure import require_guarded
-    from pt4al_backend.processes import end_with_parent
+    from pt4al_backend.processes import end_with_parent, keep_what_is_loaded
     from pt4al_backend.server.app import create_app
     from pt4al_backend.server.connections import BACKLOG, Connection
     from pt4al_backend.server.waiting import WhenOpen
@@ -74,7 +77,12 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
         def give_up() -> None:
             server.should_exit = True
 
-        served = WhenOpen(lambda: create_app(settings, wait_for_store(settings)), give_up)
+        def opened() -> "FastAPI":
+            app = create_app(settings, wait_for_store(settings))
+            keep_what_is_loaded()
+            return app
+
+        served = WhenOpen(opened, give_up)
         quiet: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off"}
         config = uvicorn.Config(served, http=Connection, ws="none", backlog=BACKLOG, timeout_graceful_shutdown=5, **quiet)
         server = uvicorn.Server(config)

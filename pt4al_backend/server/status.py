@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -20,11 +20,13 @@ from pt4al_backend.engine.rounds import QUERY
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
+from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task
 from pt4al_backend.server.outage import Outages, Trouble
 from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.state.copies import MEMBERS_SHOWN
+from pt4al_backend.state.outstanding import PickProgress
 from pt4al_backend.state.paths import project_below
 from pt4al_backend.state.rounds import PastRound
 from pt4al_backend.state.schema import Project
@@ -206,7 +208,8 @@ class Statuses:
     def figures(self) -> list[ProjectFigures]:
         """What monitoring watches of every connected project, by id. No list is read for it."""
         found = [self._store.project(project_id) for project_id in self._store.project_ids()]
-        return [self._figures(project, self._past(project)) for project in found if project is not None]
+        there = [project for project in found if project is not None]
+        return [self._figures(each, self._past(each), self._store.pick_progress(each.id, each.round)) for each in there]
 
     def of(self, project_id: int) -> ProjectStatus | None:
         """One project; None if it never connected. Who asks meanwhile for the same one waits; others do not."""
@@ -246,21 +249,23 @@ class Statuses:
     def _look(self, project_id: int, known: "_Known") -> None:
         """Reads a project if its mark is another. The mark costs no look at the pool, and is taken first: nothing is missed."""
         project = self._store.project(project_id)
-        mark = None if project is None else self._mark(project)
+        progress: Mapping[PickKind, PickProgress] = (
+            {} if project is None else self._store.pick_progress(project.id, project.round)
+        )
+        mark = None if project is None else (self._columns(project), progress)
         now = self._clock()
         if project is None:
             known.status = None
         elif known.status is None or mark != known.mark or not 0 <= now - known.read_at < WHOLE_SECONDS:
-            known.status = self._read(project, known)
+            known.status = self._read(project, progress, known)
             known.mark, known.read_at = mark, now
         elif known.status.webhook_at != self._events.get(project_id):
             known.status = known.status.model_copy(update={"webhook_at": self._events.get(project_id)})
         known.at = now
 
-    def _mark(self, project: Project) -> object:
-        """Another one whenever a project shows something else, as soon as who writes it is done."""
-        columns = [getattr(project, name) for name in WATCHED]
-        return columns, self._found(project), self._outages.of(project), self._store.pick_progress(project.id, project.round)
+    def _columns(self, project: Project) -> object:
+        """With the progress of its picks, others whenever a project shows something else, as soon as who writes it is done."""
+        return [getattr(project, name) for name in WATCHED], self._found(project), self._outages.of(project)
 
     def _found(self, project: Project) -> Found:
         return Found() if self._data_dir is None else Found.below(project_below(self._data_dir, project.id))
@@ -279,9 +284,8 @@ class Statuses:
             return ServedModel(kind="", labels=0), Control(metric=_metric(project))
         return ServedModel(kind="round", labels=found.labels), found.control
 
-    def _figures(self, project: Project, past: list[PastRound]) -> ProjectFigures:
+    def _figures(self, project: Project, past: list[PastRound], progress: Mapping[PickKind, PickProgress]) -> ProjectFigures:
         outage = self._outages.of(project)
-        progress = self._store.pick_progress(project.id, project.round)
         served_model, control = self._served(project, past)
         return ProjectFigures(
             id=project.id,
@@ -297,16 +301,15 @@ class Statuses:
             webhook_at=self._events.get(project.id),
         )
 
-    def _read(self, project: Project, known: "_Known") -> ProjectStatus:
+    def _read(self, project: Project, progress: Mapping[PickKind, PickProgress], known: "_Known") -> ProjectStatus:
         past = self._past(project)
-        figures = self._figures(project, past)
+        figures = self._figures(project, past, progress)
         metric = _metric(project)
         options = _options(project)
         schedule = fit_schedule(figures.tasks.pool - figures.copies_total, options)
         _, aside = self._store.set_aside(project.id, ASIDE_SHOWN)
         noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
         groups = self._store.copy_groups(project.id, GROUPS_SHOWN) if figures.copies_total else []
-        progress = self._store.pick_progress(project.id, project.round)
         picks = {str(kind): PickCount(requested=each.picks, answered=each.answered) for kind, each in progress.items()}
         return ProjectStatus(
             **dict(figures),

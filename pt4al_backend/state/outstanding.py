@@ -44,7 +44,7 @@ class OutstandingStore(Database):
 
     def pool_count(self, project_id: int) -> int:
         """Tasks whose image is not set aside."""
-        return self._count(_of(project_id)) - self._count(_of(project_id), lacking("aside"))
+        return self._count(_of(project_id)) - self._count(_of(project_id), lacking("left_out"), Task.problem != "")
 
     def copy_count(self, project_id: int) -> int:
         """Tasks of the pool whose image is identical to that of an earlier one."""

@@ -216,8 +216,9 @@ LACKING: Mapping[str, str] = {
     "unfetched": "\"row\" IS NULL AND image <> ''",
     "unranked": '"row" IS NOT NULL AND loss IS NULL',
     "unanswered": "answer = 'none'",
-    "aside": "problem <> ''",
     "undigested": "\"row\" IS NOT NULL AND frame = ''",
+    "left_out": "(problem <> '' OR note <> '')",
+    "altered": "image_note <> ''",
 }
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.state.copies import release
 from pt4al_backend.state.database import Database, sliced
+from pt4al_backend.state.outstanding import lacking
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
 from pt4al_backend.state.schema import Annotation, AnswerKind, PersonsChoice, Pick, Project, ProjectColumns, Task
@@ -274,7 +275,7 @@ class TaskStore(Database):
 
     def set_aside(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
         """How many tasks are left out, wholly or in part, and the first of them with their reasons (image or annotations)."""
-        where = and_(Task.project_id == project_id, (Task.problem != "") | (Task.note != ""))
+        where = and_(Task.project_id == project_id, lacking("left_out"))
         with self._reading() as session:
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
             found = session.execute(select(Task.id, Task.problem, Task.note).where(where).order_by(Task.id).limit(limit))
@@ -282,7 +283,7 @@ class TaskStore(Database):
 
     def image_notes(self, project_id: int, limit: int = 100) -> tuple[int, list[tuple[int, str]]]:
         """How many images are used although something was done to them, and the first of them with what that was."""
-        where = and_(Task.project_id == project_id, Task.image_note != "", Task.problem == "")
+        where = and_(Task.project_id == project_id, lacking("altered"), Task.problem == "")
         with self._reading() as session:
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
             found = session.execute(select(Task.id, Task.image_note).where(where).order_by(Task.id).limit(limit))

@@ -84,7 +84,8 @@ QUESTIONS: dict[str, Callable[[Store], object]] = {
     "tasks_unfetched": lambda store: store.to_fetch(1, 0.0),
     "tasks_unranked": lambda store: store.has_unranked(1),
     "tasks_unanswered": lambda store: store.has_unanswered(1),
-    "tasks_aside": lambda store: store.pool_count(1),
+    "tasks_left_out": lambda store: (store.pool_count(1), store.set_aside(1)),
+    "tasks_altered": lambda store: store.image_notes(1),
 }
 
 

@@ -23,6 +23,7 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.browser import chromium, chromium_command
 from pt4al_backend.insight.layout import Layout
+from pt4al_backend.processes import keep_what_is_loaded
 from pt4al_backend.server.app import create_app
 from pt4al_backend.server.rendering import TABS
 from pt4al_backend.state.paths import project_dir
@@ -108,4 +109,6 @@ def _served(settings: ServerSettings) -> Iterator[str]:
 
 
 def _serve(settings: ServerSettings, listening: socket.socket) -> None:
-    uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning")).run(sockets=[listening])
+    app = create_app(settings)
+    keep_what_is_loaded()
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])
