@@ -67,13 +67,15 @@ class PeopleStore(Database):
 
     def choices(self, project_id: int) -> Ids:
         """Tasks that people want labelled next and that wait for an answer, in the order served: int64[n]."""
-        task = (Task.project_id == PersonsChoice.project_id) & (Task.id == PersonsChoice.task_id)
-        waiting = (PersonsChoice.project_id == project_id, Task.answer == AnswerKind.NONE, Task.problem == "")
-        found = (
-            select(PersonsChoice.task_id).join(Task, task).where(*waiting).order_by(PersonsChoice.at.desc(), PersonsChoice.place)
-        )
+        of = PersonsChoice.project_id == project_id
+        found = select(PersonsChoice.task_id).where(of).order_by(PersonsChoice.at.desc(), PersonsChoice.place)
         with self._reading() as session:
-            return np.array(session.scalars(found).all(), np.int64)
+            chosen = np.array(session.scalars(found).all(), np.int64)
+            waiting = [np.empty(0, np.int64)]
+            for part in sliced(chosen.tolist()):  # not by a join, for which SQLite would read every task
+                there = (Task.project_id == project_id, Task.id.in_(part), Task.answer == AnswerKind.NONE, Task.problem == "")
+                waiting.append(np.array(session.scalars(select(Task.id).where(*there)).all(), np.int64))
+        return chosen[np.isin(chosen, np.concatenate(waiting))]
 
     def not_to_label(self, project_id: int, task_ids: Sequence[int]) -> dict[int, str]:
         """Which of these tasks cannot be labelled next, and why."""
