@@ -125,6 +125,15 @@ def test_features_are_covered_first_and_the_rest_follows_by_loss() -> None:
     assert [place.query for place in places] == sorted(place.query for place in places)
 
 
+def test_large_pool_is_ordered_by_few_queries_which_each_hold_all_degrees_of_hardness() -> None:
+    features = np.eye(4, dtype=np.float16)[np.arange(40_000) % 4]
+    places = order(np.arange(40_000.0), ProjectSettings(encoder=ENCODER), features=features, most_herded=10)
+    assert sorted(place.index for place in places) == list(range(40_000))
+    assert places[-1].query <= 210
+    thirds = np.histogram([place.rank for place in places if place.query == 2], 3)[0]
+    assert thirds.max() - thirds.min() <= 2
+
+
 @pytest.mark.training
 def test_rank_is_on_a_pretrained_encoder_where_its_weights_are_at_hand(
     lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

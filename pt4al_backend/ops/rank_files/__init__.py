@@ -132,7 +132,7 @@ def rank(
         def entries(places: Iterable[Place]) -> Iterator[ranked_rest.Entry]:
             for place in places:
                 number = kept[place.index]
-                yield ranked_rest.Entry(source.names[number], work.outcomes[number].frame, place.data(losses))
+                yield ranked_rest.Entry(source.names[number], work.outcomes[number].frame, place.data())
 
         taken = places[: wanted.take]
         _write_tasks(to.tasks, ({wanted.field: heading.address(source, each.name), **each.data} for each in entries(taken)))
@@ -200,7 +200,7 @@ def _scored(
         tail = " ".join(log.read_text(errors="replace").split())[-1500:]
         raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
     losses = np.load(result / "losses.npy", allow_pickle=False)
-    features = np.load(result / "features.npy", allow_pickle=False) if spec.outputs else None
+    features = np.load(result / "features.npy", mmap_mode="r", allow_pickle=False) if spec.outputs else None
     return losses, features, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
 
 

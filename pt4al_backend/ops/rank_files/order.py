@@ -1,6 +1,8 @@
 """The order in which PT4AL queries images as long as it has no model."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from pt4al_backend.query.strategies.pt4al import PT4AL
 
 #: The most places that herding finds: what it covers by (see ``query.strategies._coverage``) is covered long before.
 MOST_HERDED = 10_000
+#: The most queries by loss.
+MOST_QUERIES = 200
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,43 @@ class Place:
     rank: int
     batch: int
     query: int
+    loss: float
 
-    def data(self, losses: NDArray[np.float64]) -> Json:
+    def data(self) -> Json:
         """What is added to the task's data, as numbers that the Data Manager can filter by."""
-        loss = float(losses[self.index])
-        return {"pt4al_loss": loss, "pt4al_rank": self.rank, "pt4al_batch": self.batch, "pt4al_query": self.query}
+        return {"pt4al_loss": self.loss, "pt4al_rank": self.rank, "pt4al_batch": self.batch, "pt4al_query": self.query}
+
+
+@dataclass(frozen=True, eq=False)
+class Order(Sequence[Place]):
+    """Places best first, kept as columns: a million of them as objects take hundreds of megabytes.
+
+    Attributes:
+        indices, queries: int64 [places].
+        losses, ranks, batches: [images].
+    """
+
+    indices: NDArray[np.int64]
+    queries: NDArray[np.int64]
+    losses: NDArray[np.float64]
+    ranks: NDArray[np.int64]
+    batches: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Place: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Order": ...
+
+    def __getitem__(self, place: int | slice) -> "Place | Order":
+        if isinstance(place, slice):
+            return replace(self, indices=self.indices[place], queries=self.queries[place])
+        index = int(self.indices[place])
+        rank, batch = int(self.ranks[index]), int(self.batches[index])
+        return Place(index, rank, batch, int(self.queries[place]), float(self.losses[index]))
 
 
 def order(
@@ -43,10 +79,11 @@ def order(
     meaningful: bool = True,
     features: NDArray[np.floating] | None = None,
     most_herded: int = MOST_HERDED,
-) -> list[Place]:
+) -> Order:
     """The order in which a project with these settings would query, without ever getting a model.
 
-    Query after query of the size that the settings give for this pool, each by the strategy's rule over what is left.
+    Query after query of the size that the settings give for this pool, each by the strategy's rule over what is left; of a pool
+    that would take more than ``MOST_QUERIES`` they are larger, as each looks at all that is left.
     If the ranking means nothing, the queries are uniform.
 
     Args:
@@ -61,24 +98,22 @@ def order(
     schedule = fit_schedule(n, options)
     strategy = strategy_of(options, schedule.batches)
     batches = cut_batches(ids, known, schedule.batches, options.seed)
-    rank_of = np.empty(n, np.int64)
-    rank_of[ranking] = np.arange(1, n + 1)
+    ranks = np.empty(n, np.int64)
+    ranks[ranking] = np.arange(1, n + 1)
     herded = _herded(features, strategy, options.seed, most_herded) if features is not None else ids[:0]
-    places = [
-        Place(index, int(rank_of[index]), int(batches[index]), 1 + place // schedule.query)
-        for place, index in enumerate(herded.tolist())
-    ]
+    indices, queries = [herded], [1 + np.arange(len(herded)) // schedule.query]
     number = -(-len(herded) // schedule.query)
     left = ranking[~np.isin(ranking, herded)]  # in ranked order, which makes the strategies' sorting cheap
+    size = max(schedule.query, -(-len(left) // MOST_QUERIES))
     while len(left):
         number += 1
         pool = Pool(ids[left], known[left], batches[left])
         rng = np.random.default_rng([options.seed, number])
-        query = strategy.query(Request(pool, number, schedule.query, schedule.query, rng))
-        for index in left[query.positions].tolist():
-            places.append(Place(index, int(rank_of[index]), int(batches[index]), number))
+        query = strategy.query(Request(pool, number, size, size, rng))
+        indices.append(left[query.positions])
+        queries.append(np.full(len(query.positions), number, np.int64))
         left = np.delete(left, query.positions)
-    return places
+    return Order(np.concatenate(indices), np.concatenate(queries), losses, ranks, batches)
 
 
 def _herded(features: NDArray[np.floating], strategy: Strategy, seed: int, most: int) -> NDArray[np.int64]:
@@ -88,5 +123,5 @@ def _herded(features: NDArray[np.floating], strategy: Strategy, seed: int, most:
         return np.empty(0, np.int64)
     count = min(len(features), most)
     as_unsure = np.ones(len(features), np.float32)
-    given = features.astype(np.float32)
+    given = cast("NDArray[np.float32]", features)  # kept in 16 bits, mapped: the rule makes 32 of each part that it looks at
     return herd(given, given[:0], as_unsure, (count, count), np.random.default_rng([seed, 1]))

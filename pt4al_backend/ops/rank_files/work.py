@@ -20,7 +20,7 @@ FOLDER = "rankings"  # in the data folder
 LISTING, OUTCOMES, SHAPES = "images.jsonl", "read.jsonl", "shapes.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of an image.
 
@@ -121,5 +121,6 @@ def _lines(path: Path) -> list[Any]:
             if line.endswith(b"\n"):
                 found.append(json.loads(line))
                 whole += len(line)
-        file.truncate(whole)
+        if file.tell() > whole:  # a whole file keeps the time at which it was written
+            file.truncate(whole)
     return found
