@@ -187,11 +187,26 @@ def served(
     _report(to, "served", "Which model is served", [analysis.section(analysis.read(to))])
 
 
+def random_picks(
+    to: Annotated[Path, typer.Argument(help="Output folder of finished runs on the features of a frozen encoder.")],
+    seeds: Annotated[int, typer.Option(min=1, help="How often control picks are drawn.")] = 20,
+) -> None:
+    """Whether the control picks can say what random picks would have given, by heads that learn a part of them."""
+    from pt4al_backend.bench import random_picks as simulation
+    from pt4al_backend.bench.truth import Truth
+
+    truth = Truth.load(to / "data")
+    heads = simulation.Heads(to, truth)
+    found = [each for seed in range(seeds) for each in simulation.said(heads, truth, seed)]
+    _report(to, "random-picks", "Random picks, by control picks", simulation.sections(found, seeds))
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "loss-rank": loss_rank,
     "t-sne": t_sne,
     "choose": choose,
     "forecast": forecast,
     "pool-estimate": pool_estimate,
+    "random-picks": random_picks,
     "served": served,
 }

@@ -113,7 +113,8 @@ def _model(truth: Truth, rounds: Sequence[Record]) -> Model:
     there = judged.is_judged
     sure, crossed = judged.confidence[there], (judged.answers == targets[labelled])[there].astype(np.float64)
     weights, learned = _weights(sure, confidence), posteriors(known[labelled[there]]).max(1)
-    pool, known_pool = (PoolConfidence.of(rest.max(1), len(rest), each, crossed) for each in (sure, learned))
+    unjudged = int((~there).sum())
+    pool, known_pool = (PoolConfidence.of(rest.max(1), len(rest), each, crossed, unjudged) for each in (sure, learned))
     pools = {"cross-validated": pool.mean, "left out": float(rest.max(1).mean()), "by the model": known_pool.mean}
     counted = {f"confidence, labelled {name}": mean - float(confidence.mean()) for name, mean in pools.items()}
     counted["cross-validated labels"] = float(crossed.mean() - right.mean())

@@ -116,7 +116,8 @@ def _estimated(subject: Subject, quality: Quality, features: PoolFeatures) -> Po
         drawn = np.sort(np.random.default_rng(subject.options.seed).choice(drawn, MOST_READ, replace=False))
     crossed = (quality.judged.labels == quality.judged.answers)[judged].astype(np.float64)
     sure = model.answer(subject, features, drawn)[1]
-    pool = PoolConfidence.of(sure, len(unlabelled), quality.judged.confidence[judged], crossed)
+    unjudged = len(split.train) - len(crossed)
+    pool = PoolConfidence.of(sure, len(unlabelled), quality.judged.confidence[judged], crossed, unjudged)
     if not pool.suits(len(control)):
         return None
     answers, confidence = model.answer(subject, features, np.searchsorted(features.ids, control))

@@ -46,8 +46,8 @@ class PoolConfidence:
     Attributes:
         mean: over all of them, 0..1.
         variance: of the mean, as some images were drawn to stand for all; 0 if none were left out.
-        doubt: by how much the mean would differ without the labelled images. Truth is close: cross-validated models have learned
-            a little less, and labelled images were chosen for being hard.
+        doubt: by how much the mean would differ without the labelled images, and at most with those that could not be judged.
+            Truth is close: cross-validated models have learned a little less, and labelled images were chosen for being hard.
         tells: whether confidence tells right answers from wrong ones, by the cross-validated labels.
     """
 
@@ -57,16 +57,21 @@ class PoolConfidence:
     tells: bool
 
     @classmethod
-    def of(cls, unlabelled: Floats, images: int, labelled: Floats, right: Floats) -> "PoolConfidence":
-        """From how sure the model is of unlabelled images, float64 [u] drawn from all ``images`` of them, one or more.
+    def of(cls, unlabelled: Floats, images: int, labelled: Floats, right: Floats, unjudged: int = 0) -> "PoolConfidence":
+        """From the confidences on unlabelled images, and on labelled ones.
 
-        And from cross-validated labels: how sure their models were, and whether they were right, 1 or 0, float64 [l].
+        Args:
+            unlabelled: how sure the model is of some of them, one or more, float64 [u].
+            images: how many there are, of which these were drawn.
+            labelled: how sure cross-validated models are of labelled images, float64 [l].
+            right: whether they are right, 1 or 0, float64 [l].
+            unjudged: labelled images beside these, of a class that the others have not. They are left out.
         """
         alone, share = float(unlabelled.mean()), images / (images + len(labelled))
         mean = share * alone + float(labelled.sum()) / (images + len(labelled))
         drawn = float(unlabelled.var()) / len(unlabelled) * (1 - len(unlabelled) / images)
         tells = len(right) > 0 and bool((right - labelled).var() < (1 - LEAST_EXPLAINED) * right.var())
-        return cls(mean, share**2 * drawn, abs(mean - alone), tells)
+        return cls(mean, share**2 * drawn, abs(mean - alone) + unjudged / (images + len(labelled) + unjudged), tells)
 
     def suits(self, picks: int) -> bool:
         """Whether an estimate from so many control picks is worth more than they are alone.

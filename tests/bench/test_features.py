@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.bench import features, pool_estimate
+from pt4al_backend.bench import features, pool_estimate, random_picks
 from pt4al_backend.bench.arms import Arm
 from pt4al_backend.bench.oracle import Run
 from pt4al_backend.bench.truth import Truth
@@ -100,3 +100,16 @@ def test_pool_estimate_is_tried_on_the_models_of_finished_runs(truth: Truth, tmp
     assert all(len(each.right) == TEST and 0 <= each.pool.mean <= 1 for each in found)
     with pytest.raises(ConfigError, match="'other'"):
         list(pool_estimate.models(tmp_path, truth, "other"))
+
+
+def test_control_picks_that_are_learned_in_part_say_what_as_many_random_picks_give(
+    truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="no finished runs"):
+        random_picks.Heads(tmp_path, truth)
+    list(run_of(truth, tmp_path / "arms" / "arm", strategy="random")(1))
+    monkeypatch.setattr(random_picks, "PICKS", (12,))
+    monkeypatch.setattr(random_picks, "LABELS_A_PICK", 2)
+    found = list(random_picks.said(random_picks.Heads(tmp_path, truth), truth, 0))
+    assert [(each.labels, each.is_forecast) for each in found] == [(4, False), (8, False), (24, True)]
+    assert all(each.low <= each.value <= each.high and 0 <= each.truth <= 1 for each in found)

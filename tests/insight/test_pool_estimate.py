@@ -59,6 +59,9 @@ def test_labelled_images_count_by_models_that_have_not_learned_them() -> None:
     found = PoolConfidence.of(np.full(30, 0.8), 90, labelled, right)
     assert found.mean == pytest.approx((90 * 0.8 + 10 * 0.4) / 100)
     assert found.doubt == pytest.approx(0.8 - found.mean)
+    unjudged = PoolConfidence.of(np.full(30, 0.8), 90, labelled, right, 25)
+    assert unjudged.mean == found.mean
+    assert unjudged.doubt == pytest.approx(found.doubt + 25 / 125)
 
 
 @pytest.mark.parametrize(
