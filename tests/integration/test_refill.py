@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -94,11 +95,17 @@ def test_refill_adds_the_next_best_of_a_bucket_by_hand_and_by_itself_and_never_a
     assert loop.store.set_aside(loop.id) == (0, [])  # Label Studio gave every image of the bucket
     assert not any(secret in json.dumps(images(loop)) for secret in ("X-Amz", *ENVIRONMENT.values()))
 
-    # framed in another shape, images are told apart by reading them once more
+    # framed in another shape, images are told apart by reading them once more; addresses are signed when they are added
     heading, *lines = (tmp_path / "tasks.rest.jsonl").read_text().splitlines()
-    (tmp_path / "other.jsonl").write_text("\n".join([json.dumps({**json.loads(heading), "stored": [64, 64]}), *lines]) + "\n")
+    other = {**json.loads(heading), "stored": [64, 64], "presign": 3600}
+    (tmp_path / "other.jsonl").write_text("\n".join([json.dumps(other), *lines]) + "\n")
     every = pt4al("refill", loop.id, "--rest", tmp_path / "other.jsonl", "--take", 100)
     assert every.exit_code == 0, every.output
-    assert set(images(loop)) >= set(rest) - {rest[1]}
-    assert max(Counter(images(loop)).values()) == 1
-    assert rest[1] not in images(loop)
+    names = Counter(urlsplit(image).path.rpartition("/")[2] for image in images(loop))
+    assert names.keys() >= {name.rpartition("/")[2] for name in rest if name != rest[1]}
+    assert max(names.values()) == 1
+    assert rest[1].rpartition("/")[2] not in names
+    for image in images(loop)[-7:]:
+        assert "X-Amz-Expires=3600" in image
+        assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in image
+        assert requests.get(image, timeout=10).ok

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,32 @@ def test_missing_credentials_are_named(bucket: S3Server, tmp_path: Path, monkeyp
     assert result.exit_code == 1
     assert "NoCredentialsError" in result.stderr
     assert "AWS_ACCESS_KEY_ID" in result.stderr
+
+
+@pytest.mark.usefixtures("by_number")
+def test_denied_folder_is_skipped_and_the_rest_is_ranked(bucket: S3Server, tmp_path: Path) -> None:
+    bucket.put("lake", "secret/12.png", picture(12))
+    bucket.deny("lake", "secret/")
+    result = rank(tmp_path, "s3://lake")
+    assert result.exit_code == 0, result.output
+    assert len(tasks_in(tmp_path)) == 12
+    assert "Skipped s3://lake/secret/12.png: Its store refuses to give it" in " ".join(result.stderr.split())
+
+
+def test_bucket_that_is_listed_and_gives_nothing_is_refused(bucket: S3Server, tmp_path: Path) -> None:
+    bucket.deny("lake", "")
+    result = rank(tmp_path, "s3://lake")
+    assert result.exit_code == 1
+    assert "gives none of the first 12" in result.stderr
+    assert "s3:GetObject" in result.stderr
+    assert not (tmp_path / "data" / "rankings").exists()
+
+
+@pytest.mark.skipif(find_spec("gcsfs") is not None, reason="the extra gs is installed")
+def test_store_whose_reader_is_not_installed_names_the_extra(bucket: S3Server, tmp_path: Path) -> None:
+    result = rank(tmp_path, "gs://lake/photos")
+    assert result.exit_code == 1
+    assert "pt4al-backend[gs]" in result.stderr
 
 
 def test_credentials_that_expire_keep_what_was_read(

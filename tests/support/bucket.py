@@ -40,6 +40,12 @@ class S3Server:
         signed = {"Authorization": f"AWS {ENVIRONMENT['AWS_ACCESS_KEY_ID']}:any"}  # nobody may replace what is another's
         requests.put(f"{self.url}/{bucket}/{quote(key)}", data=data, headers=signed, timeout=30).raise_for_status()
 
+    def deny(self, bucket: str, prefix: str) -> None:
+        """Lets nobody read the objects whose keys begin so; they are listed all the same."""
+        rule = {"Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/{prefix}*"}
+        policy = {"Version": "2012-10-17", "Statement": [rule]}
+        requests.put(f"{self.url}/{bucket}?policy", json=policy, timeout=30).raise_for_status()
+
     def restart(self) -> None:
         """Forgets all buckets, and takes every request again."""
         requests.post(f"{self.url}/moto-api/reset", timeout=30).raise_for_status()
