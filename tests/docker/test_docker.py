@@ -142,6 +142,7 @@ def test_image_installs_the_extras_of_compose(dockerfile: str) -> None:
     assert any(line.startswith("torch>=") for line in written)
     assert any(line.startswith("psycopg[binary]") for line in written)
     assert any(line.startswith("redis>=") for line in written)
+    assert any(line.startswith("s3fs>=") for line in written)
     assert not any(line.startswith("label-studio-ml") for line in written)
     assert not any(line.startswith("pytest") for line in written)
 
