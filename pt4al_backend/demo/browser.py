@@ -1,7 +1,7 @@
 """Chromium, for screenshots and for the tests of what people see."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def chromium_command() -> str | None:
 
 
 @contextmanager
-def chromium(profile: Path, width: int = 1280, height: int = 800) -> Iterator[BrowserContext]:
+def chromium(profile: Path, width: int = 1280, height: int = 800, flags: Sequence[str] = ()) -> Iterator[BrowserContext]:
     """A fresh Chromium with one page, as wide and high as given in CSS pixels; ``profile`` takes what it writes.
 
     Raises:
@@ -33,7 +33,8 @@ def chromium(profile: Path, width: int = 1280, height: int = 800) -> Iterator[Br
         raise ConfigError("Chromium is not installed.", "apt-get install chromium")
     with sync_playwright() as playwright:
         viewport: ViewportSize = {"width": width, "height": height}
-        context = playwright.chromium.launch_persistent_context(profile, executable_path=command, args=FLAGS, viewport=viewport)
+        args = [*FLAGS, *flags]
+        context = playwright.chromium.launch_persistent_context(profile, executable_path=command, args=args, viewport=viewport)
         try:
             yield context
         finally:

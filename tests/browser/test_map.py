@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.demo.browser import chromium, chromium_command
 from pt4al_backend.engine import mapping
 from pt4al_backend.engine.insights import Insights
 from pt4al_backend.jobs.job import Job
@@ -137,16 +138,24 @@ def test_open_page_follows_the_drawing_and_then_shows_the_map(browser_page: Page
     store.close()
 
 
-def test_without_webgl_there_is_a_still_picture_that_says_so(browser_page: Page, opened: Callable[[], Page]) -> None:
-    browser_page.add_init_script(
-        """const original = HTMLCanvasElement.prototype.getContext;
-        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
-          return kind.includes("webgl") ? null : original.call(this, kind, ...rest);
-        };"""
-    )
-    page = opened()
-    expect(page.locator("#said")).to_contain_text("This browser has no WebGL, so this is a still picture of 120 of them.")
-    assert frame_of(page).locator("path.point").count() == 120
+def test_without_webgl_there_is_a_still_picture_that_says_so(store: Store, settings: ServerSettings, tmp_path: Path) -> None:
+    if chromium_command() is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with served(store, settings) as url, chromium(tmp_path / "without", flags=["--disable-3d-apis"]) as context:
+        page = context.pages[0]
+        open_map(page, url, PROJECT)
+        expect(page.locator("#said")).to_contain_text("This browser has no WebGL, so this is a still picture of 120 of them.")
+        expect(frame_of(page).locator("path.point")).to_have_count(120)
+        expect(page.get_by_role("radio", name="Lasso")).to_be_hidden()
+
+
+def test_legend_of_thousands_of_classes_names_the_largest_and_counts_the_rest(opened: Callable[[], Page], store: Store) -> None:
+    choices = "".join(f'<Choice value="Class {number}"/>' for number in range(10_000))
+    config = f'<View><Image name="image" value="$image"/><Choices name="colour" toName="image">{choices}</Choices></View>'
+    store.change(PROJECT, label_config=config, config_read=config)
+    store.put_answers(PROJECT, {task: StoredAnswer(AnswerKind.LABEL, f"Class {task // 2}") for task in range(1, 101)})
+    found = legend(opened())
+    assert (len(found), found["21 more classes"], found["no label"]) == (32, 40, 20)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -65,6 +65,7 @@ NO_FEATURES = (
     "The images of this project are not described: an earlier version has ranked it, or its encoder is another one since. The "
     "next ranking describes them: when the pool has grown by a fifth, or with another pretext task or encoder in the settings."
 )
+NO_IMAGES = "There is no image to draw: none is there yet, or all are set aside. Quality says why, and what to do."
 DRAWING = "The map is drawn in the background once the images are described and ranked. Large pools take some minutes."
 
 
@@ -75,6 +76,7 @@ class MapState(StrEnum):
     DRAWING = "drawing"
     FAILED = "failed"
     NO_FEATURES = "no features"
+    NO_IMAGES = "no images"
 
 
 class MapPlaces(BaseModel):
@@ -199,7 +201,9 @@ def _answer(request: Request, plain: bytes, packed: bytes | None = None, version
 def _undrawn(services: Services, project: Project) -> MapPlaces:
     """The answer where there is no map."""
     folder = project_dir(services.backend.settings, project.id)
-    if not _is_possible(services, project):
+    if not services.store.has_pool(project.id):
+        state, why = MapState.NO_IMAGES, NO_IMAGES
+    elif not _is_possible(services, project):
         state, why = MapState.NO_FEATURES, NO_FEATURES
     elif problem := services.places.hide(mapping.problem(folder), project.hostname):
         state, why = MapState.FAILED, f"The map could not be drawn. {problem}"

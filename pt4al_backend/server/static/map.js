@@ -229,6 +229,7 @@ addEventListener("message", ({ source, data: message }) => {
   if (source !== frame.contentWindow) return;
   if (message.kind === "ready") {
     webgl = message.webgl;
+    for (const tool of document.querySelectorAll(".drag, #whole")) tool.hidden = !webgl;
     draw();
   } else if (message.kind === "hover") showCard(message);
   else if (message.kind === "unhover") card.hidden = true;

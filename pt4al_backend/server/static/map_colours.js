@@ -36,7 +36,7 @@ function classes(data, values, missing) {
     symbol: SYMBOLS[Math.floor(place / HUES.length)],
   }));
   const others = found.slice(most).flatMap((group) => group.points);
-  const last = { name: `${found.length - most} more classes`, colour: "#5d6670", symbol: "cross", points: others };
+  const last = { name: `${(found.length - most).toLocaleString()} more classes`, colour: "#5d6670", symbol: "cross", points: others };
   return { groups: [rest, ...(others.length ? [last] : []), ...shown.reverse()] };
 }
 

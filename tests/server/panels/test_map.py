@@ -154,6 +154,12 @@ def test_project_without_a_map_says_why(client: Client, undrawn: Store, settings
     assert "The next ranking describes them" in client.page(PAGE).text
 
 
+def test_project_whose_images_are_all_set_aside_says_so(client: Client, undrawn: Store) -> None:
+    undrawn.set_tasks(PROJECT, {"id": list(range(1, TASKS + 1)), "problem": ["The image file is empty."] * TASKS})
+    assert client.get(PLACES).json()["state"] == "no images"
+    assert "all are set aside" in client.page(PAGE).text
+
+
 def test_unknown_project_has_no_map(client: Client) -> None:
     for address in (PLACES, COLOURS, PAGE):
         assert client.get(address).status_code == 404
