@@ -20,7 +20,7 @@ VENV := .venv
 LABEL_STUDIO := .venv-label-studio
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
-EXTRAS := bench,encoder,http,label-studio-ml,onnx,parquet,postgresql,redis,s3,dev
+EXTRAS := bench,encoder,http,label-studio-ml,onnx,parquet,postgresql,ray,redis,s3,dev
 # Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
 DEBIAN := chromium postgresql redis-server
 

@@ -170,7 +170,16 @@ class Restarts:
 
 
 #: Variables that hold secrets.
-SECRETS = ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "PT4AL_DATABASE_URL", "PT4AL_REDIS_URL")
+SECRETS = (
+    "LABEL_STUDIO_API_KEY",
+    "BASIC_AUTH_PASS",
+    "PT4AL_DATABASE_URL",
+    "PT4AL_REDIS_URL",
+    "PT4AL_ARTEFACTS_URL",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "RAY_AUTH_TOKEN",
+)
 
 
 def bare_environment() -> dict[str, str]:

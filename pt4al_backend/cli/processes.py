@@ -103,6 +103,7 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.insights import Insights
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
+    from pt4al_backend.jobs.run import runner_of
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
     from pt4al_backend.state.paths import comparison_lease, map_lease
@@ -116,7 +117,7 @@ def worker(supervised: Supervised = False) -> None:
     logging.getLogger(__name__).info("Waiting for work.")
     queue = WorkQueue(settings)
     device = Device.of(settings)
-    comparing = Comparing(device, queue.request)
+    comparing = Comparing(device, queue.request, runner_of(settings))
     background = (
         Insights(settings, store),
         Insights(settings, store, [mapping.refresh], map_lease),

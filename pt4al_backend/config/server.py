@@ -57,6 +57,12 @@ class ServerSettings(BaseSettings):
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
     weights_dir: Path | None = Field(None, description="Folder with weights of pretrained encoders, named as timm names them.")
+    runner: Literal["local", "ray"] = Field(
+        "local", description="Where jobs run: in processes of this host, or on a Ray cluster."
+    )
+    ray_address: str = Field(
+        "", description="Address of the Ray cluster, such as ray-head:6379; empty: one of the worker's own, on its host."
+    )
     launcher: str = Field(
         "", description="Words before the command of each job, such as srun --gres=gpu:1, split as a shell splits them."
     )
@@ -90,6 +96,13 @@ class ServerSettings(BaseSettings):
             raise ValueError("torchrun takes a Python script unless --no-python is among its options: add it at the end")
         return launcher
 
+    @field_validator("ray_address")
+    @classmethod
+    def _is_no_client(cls, address: str) -> str:
+        if address.startswith("ray://"):
+            raise ValueError("The worker has to be a node of the cluster, not a client: give the head's own address, HOST:6379")
+        return address
+
     @field_validator("artefacts_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
@@ -119,6 +132,8 @@ class ServerSettings(BaseSettings):
                 "BASIC_AUTH_USER and BASIC_AUTH_PASS may hold Latin-1 characters only, which is what Label Studio sends, "
                 "and the user name no colon"
             )
+        if self.launcher and self.runner == "ray":
+            raise ValueError("PT4AL_LAUNCHER goes with PT4AL_RUNNER=local: Ray starts the jobs itself; unset one of the two")
         if self.label_studio_api_key and not self.label_studio_url:
             raise ValueError("LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: a token is only sent to a host that you name")
         return self

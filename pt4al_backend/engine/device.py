@@ -30,15 +30,19 @@ class Device:
     Args:
         name: tells it from other devices, of any host.
         folders: where its lock lies for other processes; none: it is this process's own.
+        is_plenty: jobs take no turns at it: a cluster has them wait for its devices itself.
     """
 
-    def __init__(self, name: str = "", folders: Sequence[Path] = ()) -> None:
+    def __init__(self, name: str = "", folders: Sequence[Path] = (), *, is_plenty: bool = False) -> None:
+        self._is_plenty = is_plenty
         self._paths = [folder / f"device-{name}" for folder in folders]
         self._here = Lock()
 
     @classmethod
     def of(cls, settings: ServerSettings) -> Self:
-        """The one that the settings name, on this host."""
+        """The one that the settings name, on this host, or a cluster's."""
+        if settings.runner == "ray":
+            return cls(is_plenty=True)
         if not settings.has_gpu:
             return cls()
         folders = [settings.data_dir / "leases", Path(tempfile.gettempdir()) / f"pt4al-{os.getuid()}"]
@@ -47,6 +51,9 @@ class Device:
     @contextmanager
     def hold(self) -> Iterator[bool]:
         """Holds it; False, at once, if a job has it, here or in another worker of this host."""
+        if self._is_plenty:
+            yield True
+            return
         if not self._here.acquire(blocking=False):
             yield False
             return

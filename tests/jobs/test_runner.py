@@ -1,8 +1,13 @@
-"""Jobs in a child process: progress and errors come back, and a child that was killed is resumed."""
+"""What every runner promises: progress and errors come back, and a job whose process was killed is resumed."""
 
 import os
 import signal
+import sys
 import threading
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +15,48 @@ import numpy as np
 import psutil
 import pytest
 
-from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.config import ServerSettings
+from pt4al_backend.errors import RunnerUnavailable, TrainingImpossible
 from pt4al_backend.jobs.folder import prepare, result_of
-from pt4al_backend.jobs.run import LocalRunner
+from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, runner_of
+from pt4al_backend.jobs.run.ray import QUIET
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.confidence import SAMPLERS
 from tests.support import pools
 from tests.support.pools import ARROWS, SCENES, Pool, description, labelled
+from tests.support.servers import wait_until
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """A Ray cluster of two processors and no GPU, on this machine."""
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    options = {"include_dashboard": False, "log_to_driver": False, "configure_logging": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Ray itself, and of what it imports
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in {**QUIET, "LABEL_STUDIO_API_KEY": "token-of-the-admin"}.items():
+                environment.setenv(name, value)
+            ray.init(num_cpus=2, num_gpus=0, object_store_memory=80 * 2**20, **options)
+        yield
+        ray.shutdown()
+
+
+@pytest.fixture(params=["local", "ray"])
+def runner(request: pytest.FixtureRequest) -> Runner:
+    if request.param == "ray":
+        request.getfixturevalue("cluster")
+    return runner_of(ServerSettings(runner=request.param))
+
+
+def children_of(folder: Path) -> list[psutil.Process]:
+    """The processes that do the job in a folder, wherever its runner has them."""
+    command = ["pt4al_backend.jobs.child", str(folder)]
+    return [process for process in psutil.process_iter(["cmdline"]) if (process.info["cmdline"] or [])[-2:] == command]
 
 
 @pytest.fixture
@@ -36,11 +72,23 @@ def nothing(*_: object) -> None:
     return None
 
 
-def test_job_reports_progress_ticks_and_leaves_its_result(tmp_path: Path, pixels: Path) -> None:
+def test_ray_that_is_missing_or_not_there_is_named_with_what_to_do(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(tmp_path / "rank", description(JobKind.RANK, pixels), rows=np.arange(24))
+    if find_spec("ray") is not None:
+        with pytest.raises(RunnerUnavailable, match=r"No Ray cluster answers at 127\.0\.0\.1:1 .*PT4AL_RAY_ADDRESS"):
+            RayRunner("127.0.0.1:1").run(tmp_path / "rank", nothing, nothing)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RunnerUnavailable, match=r"not installed.*\[ray\].*PT4AL_RUNNER=local"):
+        RayRunner().run(tmp_path / "rank", nothing, nothing)
+
+
+def test_job_reports_progress_ticks_and_leaves_its_result(runner: Runner, tmp_path: Path, pixels: Path) -> None:
     folder, ticks = tmp_path / "rank", []
     events: list[Progress] = []
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
-    result = LocalRunner().run(folder, events.append, lambda: ticks.append(1))
+    result = runner.run(folder, events.append, lambda: ticks.append(1))
     assert np.isfinite(np.load(result / "losses.npy")).all()
     assert (events[-1].phase, events[-1].share) == (Phase.SCORING, 1.0)
     assert ticks
@@ -63,18 +111,17 @@ def training_data(folder: Path, store: Path, pool: Pool = ARROWS, **changes: Any
     return folder
 
 
-def killed_in(folder: Path, phase: str) -> Path:
+def killed_in(folder: Path, phase: str, runner: Runner | None = None) -> Path:
     """Runs a job whose child is killed once, in a phase; its result."""
     killed = threading.Event()
 
     def kill_once(progress: Progress) -> None:
         if progress.phase == phase and progress.epoch and not killed.is_set():
             killed.set()
-            for child in psutil.Process().children():
-                if str(folder) in child.cmdline():
-                    os.kill(child.pid, signal.SIGKILL)
+            for child in children_of(folder):
+                os.kill(child.pid, signal.SIGKILL)
 
-    result = LocalRunner().run(folder, kill_once, nothing)
+    result = (runner or LocalRunner()).run(folder, kill_once, nothing)
     assert killed.is_set()
     return result
 
@@ -85,6 +132,37 @@ def test_killed_child_is_resumed(tmp_path: Path, pool: Pool) -> None:
     with np.load(killed_in(folder, "training") / "candidates.npz") as scored:
         assert {name: values.shape for name, values in scored.items()} == dict.fromkeys([*SAMPLERS, "labels"], (6,))
     assert not (folder / "scratch").exists()
+
+
+def test_killed_process_is_resumed_by_every_runner(runner: Runner, tmp_path: Path, pixels: Path) -> None:
+    result = killed_in(training_data(tmp_path / "learn", pixels), "training", runner)
+    assert result_of(tmp_path / "learn") == result
+
+
+def test_several_jobs_run_at_once(runner: Runner, tmp_path: Path, pixels: Path) -> None:
+    """Each waits in its first progress until the other has begun."""
+    both = threading.Barrier(2)
+    met = []
+
+    def work(name: str) -> Path:
+        def meet(_: Progress) -> None:
+            if name not in met:
+                both.wait(120)
+                met.append(name)
+
+        prepare(tmp_path / name, description(JobKind.RANK, pixels), rows=np.arange(24))
+        return runner.run(tmp_path / name, meet, nothing)
+
+    with ThreadPoolExecutor(2) as threads:
+        results = list(threads.map(work, ["a", "b"]))
+    assert results == [tmp_path / name / "result" for name in ("a", "b")]
+
+
+def test_ray_without_a_gpu_is_named_where_one_is_asked_for(cluster: None, tmp_path: Path, pixels: Path) -> None:
+    job = description(JobKind.RANK, pixels).model_copy(update={"device": "cuda"})
+    prepare(tmp_path / "rank", job, rows=np.arange(24))
+    with pytest.raises(RunnerUnavailable, match="has no GPU"):
+        RayRunner().run(tmp_path / "rank", nothing, nothing)
 
 
 @pytest.mark.parametrize(("companion", "phase"), [("learning_loss", "training"), ("vaal", "companion")])
@@ -99,7 +177,7 @@ def test_killed_companion_gives_the_confidences_of_one_that_was_not(
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_error_of_on_tick_ends_the_child_and_the_job_can_be_resumed(tmp_path: Path, pixels: Path) -> None:
+def test_error_of_on_tick_ends_the_child_and_the_job_can_be_resumed(runner: Runner, tmp_path: Path, pixels: Path) -> None:
     folder = training_data(tmp_path / "learn", pixels, settings={"epochs": 3})
 
     class Unwanted(Exception):
@@ -109,37 +187,37 @@ def test_error_of_on_tick_ends_the_child_and_the_job_can_be_resumed(tmp_path: Pa
         raise Unwanted
 
     with pytest.raises(Unwanted):
-        LocalRunner().run(folder, nothing, stop)
-    assert not [child for child in psutil.Process().children() if str(folder) in child.cmdline()]
-    assert LocalRunner().run(folder, nothing, nothing) == folder / "result"
+        runner.run(folder, nothing, stop)
+    wait_until(lambda: not children_of(folder), 30, "the child ends")
+    assert runner.run(folder, nothing, nothing) == folder / "result"
 
 
-def test_error_of_the_child_reaches_the_caller(tmp_path: Path, pixels: Path) -> None:
+def test_error_of_the_child_reaches_the_caller(runner: Runner, tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "learn"
     one_class, none = labelled(pixels, rows(0, 3, 6)), labelled(pixels, rows())
     prepare(folder, description(JobKind.LEARN, pixels), train=one_class, control=none, candidates=rows())
     with pytest.raises(TrainingImpossible, match="class"):
-        LocalRunner().run(folder, nothing, nothing)
+        runner.run(folder, nothing, nothing)
 
 
-def test_crash_of_the_child_names_its_log(tmp_path: Path, pixels: Path) -> None:
+def test_crash_of_the_child_names_its_log(runner: Runner, tmp_path: Path, pixels: Path) -> None:
     folder = tmp_path / "rank"
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
     (folder / "rows.npy").write_bytes(b"not an array")
     with pytest.raises(TrainingImpossible) as crashed:
-        LocalRunner().run(folder, nothing, nothing)
+        runner.run(folder, nothing, nothing)
     assert str(folder) in str(crashed.value)
 
 
-def test_child_gets_no_secret(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_gets_no_secret(runner: Runner, tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "token-of-the-admin")
     folder = tmp_path / "rank"
     prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(8))
 
     def look(_progress: Progress) -> None:
-        seen.extend(str(child.environ()) for child in psutil.Process().children() if str(folder) in child.cmdline())
+        seen.extend(str(child.environ()) for child in children_of(folder))
 
-    LocalRunner().run(folder, look, nothing)
+    runner.run(folder, look, nothing)
     assert seen
     assert not any("token-of-the-admin" in environment for environment in seen)

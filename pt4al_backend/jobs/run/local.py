@@ -14,11 +14,11 @@ from pathlib import Path
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
+from pt4al_backend.jobs.node import child_command
 from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
 from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, bare_environment, lines_of
 from pt4al_backend.progress import Report
 
-CHILD = (sys.executable, "-m", "pt4al_backend.jobs.child")
 GUARD = (sys.executable, "-m", "pt4al_backend.processes")
 END_SECONDS = 30.0  # that a launcher gets to end what it has started; the guard kills it before
 
@@ -39,7 +39,7 @@ class LocalRunner(RestartingRunner):
         Raises:
             RunnerUnavailable: the launcher is not there, or failed before the job began.
         """
-        command = [*CHILD, str(folder)]
+        command = child_command(folder)
         if self._launcher:
             command = [*GUARD, *self._launcher, *command]
         failure: Failure | None = None

@@ -1,0 +1,37 @@
+"""What a node of a cluster does for a job: it runs the child beside the job's folder, and hands on what that says."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pt4al_backend.jobs.folder import LOG
+from pt4al_backend.processes import bare_environment
+
+
+def child_command(folder: Path) -> list[str]:
+    """The command line of a job's child process (see ``child``)."""
+    return [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
+
+
+def follow(folder: str) -> Iterator[bytes | int | None]:
+    """Runs a job's child: yields each line that it writes, at last its exit status; None alone if the folder is not there.
+
+    The child ends with the process that this runs in.
+    """
+    if not Path(folder).is_dir():
+        yield None
+        return
+    with (Path(folder) / LOG).open("ab") as errors:
+        environment = {**bare_environment(), "PYTHONUNBUFFERED": "1"}
+        command = child_command(Path(folder))
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
+    assert child.stdout is not None  # noqa: S101 - PIPE was given
+    try:
+        for line in child.stdout:  # noqa: UP028 - Ray sends to the generator, which a file does not understand
+            yield line
+        yield child.wait()
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
