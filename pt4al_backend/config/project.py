@@ -61,6 +61,7 @@ class Affects(StrEnum):
     """
 
     QUEUE = "queue"  #: what the queue that is served shows; it is published again
+    POOL = "pool"  #: which tasks there are; no job
     QUERY = "query"  #: what is queried and shown next, or which labels the next training gets; no job
     CANDIDATES = "candidates"  #: which candidates a training of the main task scores, and what it keeps of them
     MODEL = "model"  #: the weights that a training of the main task ends with
@@ -232,14 +233,13 @@ class ProjectSettings(BaseModel):
         le=256,
         description="Classification, of one choice or several: channels of the first stage; empty: 64 on a GPU, 16 on a CPU.",
     )
-    refill_below: Annotated[int | None, Affects.QUERY] = Field(
-        None,
-        ge=1,
+    refill_below: Annotated[int, Affects.POOL] = Field(
+        0,
+        ge=0,
         le=10_000_000,
-        description="Tasks are added from the ranked rest as soon as fewer than so many are left to label; empty: by "
-        "`pt4al refill` alone.",
+        description="Tasks are added from the ranked rest once fewer than so many are left to label; 0: by `pt4al refill` alone.",
     )
-    refill_size: Annotated[int, Affects.QUERY] = Field(
+    refill_size: Annotated[int, Affects.POOL] = Field(
         1000, ge=1, le=100_000, description="Tasks that a refill adds from the ranked rest."
     )
     show_predictions: Annotated[bool, Affects.QUEUE] = Field(

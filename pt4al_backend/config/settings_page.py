@@ -57,6 +57,7 @@ EFFECTS = {
     Affects.CANDIDATES: "at once if a training is running, which restarts; else with the next one",
     Affects.LEARNER: "when the pretext learner is next trained: when the pool has grown by 20 %",
     Affects.QUEUE: "at once: the queue that is served is published again",
+    Affects.POOL: "with the next look at the project, within seconds",
     Affects.QUERY: "with the next query or training; a running training is not disturbed",
     None: "as the settings do that it sets",
 }

@@ -111,6 +111,11 @@ class Rest:
         self._note(begins, images)
 
     @property
+    def is_given(self) -> bool:
+        """Whether the project has one, used up or not."""
+        return self._place.exists()
+
+    @property
     def left(self) -> int:
         """How many images were not taken yet; 0 where no rest was given."""
         return self._taken()[1]
@@ -121,7 +126,7 @@ class Rest:
         Raises:
             ConfigError: the project has no ranked rest.
         """
-        if not self._place.exists():
+        if not self.is_given:
             raise ConfigError(
                 "The project has no ranked rest.",
                 "Give it one by --rest: the file tasks.rest.jsonl that `pt4al rank … --take N --out tasks.json` wrote.",

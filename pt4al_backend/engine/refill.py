@@ -144,23 +144,42 @@ def refill(store: Store, settings: ServerSettings, client: LabelStudio, project:
 
 def step(ctx: Context) -> Outcome:
     """Refills the project if so few tasks are left to label that its settings want it."""
-    least, project = ctx.options.refill_below, ctx.project
-    rest = Rest(rest_dir(ctx.settings, project.id))
-    if least is None or not rest.left or ctx.store.unanswered_count(project.id) >= least:
-        return Outcome.DONE
-    ctx.require()
-    try:
-        done = refill(ctx.store, ctx.settings, ctx.client, project, ctx.options.refill_size)
-    except LabelStudioError:
-        raise
-    except PT4ALError as error:  # people go on with what there is
-        ctx.warn(error)
-        ctx.notice("refill", f"No tasks were added from the ranked rest. {error}")
-        return Outcome.DONE
-    ctx.log("%s", done)
-    ctx.notice("refill", "" if done.left else "The ranked rest is used up: all its images are in this project.")
-    ctx.store.request(project.id)  # another look at once, whether or not Label Studio's webhook arrives
+    project, rest = ctx.project, Rest(rest_dir(ctx.settings, ctx.project.id))
+    is_due, why_not = _due(ctx, rest)
+    if is_due:
+        ctx.require()
+        try:
+            done = refill(ctx.store, ctx.settings, ctx.client, project, ctx.options.refill_size)
+        except LabelStudioError:
+            raise
+        except PT4ALError as error:  # people go on with what there is
+            ctx.warn(error)
+            why_not = f"No tasks were added from the ranked rest. {error}"
+        else:
+            ctx.log("%s", done)
+            ctx.store.request(project.id)  # another look at once, whether or not Label Studio's webhook arrives
+    ctx.notice("refill", why_not)
     return Outcome.DONE
+
+
+def _due(ctx: Context, rest: Rest) -> tuple[bool, str]:
+    """Whether a refill is due, and why there is none though tasks are short.
+
+    Tasks whose images cannot be read count as tasks that are left. Otherwise a project that cannot read its bucket would be
+    given all of it.
+    """
+    least, project_id = ctx.options.refill_below, ctx.project.id
+    left, aside = ctx.store.unanswered_counts(project_id) if least else (0, 0)
+    if left >= least:
+        return False, ""
+    if not rest.is_given:
+        return False, f"There is no ranked rest to add tasks from: pt4al refill {project_id} --rest tasks.rest.jsonl gives one."
+    if not rest.left:
+        return False, "The ranked rest is used up: all its images are in this project."
+    if left + aside >= least:
+        cure = "Make their images readable, or delete them in Label Studio."
+        return False, f"No tasks are added from the ranked rest as {aside:,} are set aside, as listed below. {cure}"
+    return True, ""
 
 
 def _key(address: str) -> str:

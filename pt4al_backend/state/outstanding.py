@@ -62,9 +62,10 @@ class OutstandingStore(Database):
         """Whether an image that can be trained on has no pretext loss."""
         return self._any(_of(project_id), lacking("unranked"), Task.problem == "")
 
-    def unanswered_count(self, project_id: int) -> int:
-        """Tasks of the pool without an answer, copies among them."""
-        return self._count(_of(project_id), lacking("unanswered"), Task.problem == "")
+    def unanswered_counts(self, project_id: int) -> tuple[int, int]:
+        """Tasks without an answer, copies among them: those of the pool, and those whose image is set aside."""
+        waiting = _of(project_id), lacking("unanswered")
+        return self._count(*waiting, Task.problem == ""), self._count(*waiting, Task.problem != "")
 
     def has_unanswered(self, project_id: int) -> bool:
         """Whether a task of the pool has no answer, and none with an identical image has one."""

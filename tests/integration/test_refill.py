@@ -90,6 +90,7 @@ def test_refill_adds_the_next_best_of_a_bucket_by_hand_and_by_itself_and_never_a
     loop.connect(refill_below=16, refill_size=3)
     loop.reconcile()
     assert images(loop)[-3:] == rest[6:9]
+    assert not loop.project.notices.get("refill")
     assert loop.reconcile().error == ""
     assert len(images(loop)) == 17
     assert loop.store.set_aside(loop.id) == (0, [])  # Label Studio gave every image of the bucket
@@ -105,7 +106,27 @@ def test_refill_adds_the_next_best_of_a_bucket_by_hand_and_by_itself_and_never_a
     assert names.keys() >= {name.rpartition("/")[2] for name in rest if name != rest[1]}
     assert max(names.values()) == 1
     assert rest[1].rpartition("/")[2] not in names
+    loop.connect(refill_below=1000)
+    assert "used up" in loop.reconcile().notices["refill"]
     for image in images(loop)[-7:]:
         assert "X-Amz-Expires=3600" in image
         assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in image
         assert requests.get(image, timeout=10).ok
+
+
+def test_project_that_cannot_read_its_bucket_is_not_given_all_of_it(
+    label_studio: LabelStudioServer, loop: Loop, tmp_path: Path
+) -> None:
+    token = {"Authorization": f"Token {label_studio.token}"}
+    storages = f"{label_studio.url}/api/storages/s3"
+    for storage in requests.get(storages, params={"project": loop.id}, headers=token, timeout=30).json():
+        requests.delete(f"{storages}/{storage['id']}", headers=token, timeout=30).raise_for_status()
+    loop.connect(refill_below=10, refill_size=4)
+    assert "pt4al refill" in loop.reconcile().notices["refill"]
+    ranked(loop, tmp_path)
+    loop.reconcile()
+    assert pt4al("refill", loop.id, "--rest", tmp_path / "tasks.rest.jsonl", "--take", 4).exit_code == 0
+    for _ in range(3):
+        loop.reconcile()
+    assert len(images(loop)) == 12
+    assert "12 are set aside" in loop.project.notices["refill"]
