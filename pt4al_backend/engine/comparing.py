@@ -25,7 +25,7 @@ from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.folder import locked, prepare
+from pt4al_backend.jobs.folder import job_of, locked, prepare
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
@@ -120,12 +120,24 @@ def _decided(ctx: Context) -> tuple[FullModel, str]:
     found = _last_comparison(jobs)
     if found is None and ctx.resources.shared and served.full_model(ctx.settings.data_dir, ctx.project).model:
         return ctx.project.full_model, ctx.project.notices.get(TOPIC, "")  # another host has compared, and this one not yet
-    if found is None or not ctx.project.model:
+    if not ctx.project.model:
         return FullModel(), ""
+    if found is None:
+        return _decided_elsewhere(ctx, jobs)
     series = _full_models(jobs)
     result = series.newest(jobs.full()) if found.full_wins else None
     full = FullModel() if result is None else _described(result, ctx.settings.data_dir)
     return full, sentence(found, ctx.reader.task, full, series.why_failed(jobs.full()))
+
+
+def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]:
+    """What the state says, if another host compared and this one never did, for as long as the model fits; else the head."""
+    known = ctx.project.full_model
+    result = ctx.settings.data_dir / known.model
+    job = job_of(result.parent) if known.model and _comparisons(jobs).is_empty else None
+    if job is None or not job.is_current(jobs.full()) or not served.is_sound(result):
+        return FullModel(), ""
+    return known, ctx.project.notices.get(TOPIC, "")
 
 
 def _described(result: Path, data_dir: Path) -> FullModel:

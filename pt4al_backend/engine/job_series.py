@@ -23,6 +23,11 @@ class JobSeries:
     kind: JobKind
     is_sound: Callable[[Path], bool] = artefacts.has_sound
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether this host has finished none."""
+        return self._last() is None
+
     def newest(self, wanted: JobSpec) -> Path | None:
         """The result of the newest finished job, if it is sound and still what a job prepared now would be ``wanted`` for."""
         folder = self._last()

@@ -1,5 +1,6 @@
 """Which model is served as labels, comparisons, settings and files change; jobs say what the test wants, all else is real."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -218,3 +219,15 @@ def test_look_that_was_killed_as_it_changed_the_model_is_made_up_for(site: Site,
     assert {pick.label for pick in site.store.picks(PROJECT, 1)} == {""}
     site.look()
     site.require(FULL, "full30")
+
+
+def test_host_that_has_compared_nothing_serves_what_the_other_one_chose_while_it_fits(site: Site) -> None:
+    site.go_on(30)
+    said = site.project.notices["tuning"]
+    shutil.rmtree(site.folder / "compare-1")
+    site.look()
+    site.require(FULL, "full30")
+    assert site.project.notices["tuning"] == said
+    site.store.change(PROJECT, params={**PARAMS, "class_weights": "balanced"})
+    site.look()
+    site.require(HEAD)
