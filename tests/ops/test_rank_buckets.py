@@ -227,10 +227,10 @@ def test_credentials_that_expire_keep_what_was_read(
     assert len(tasks_in(tmp_path)) == 12
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("by_number")
 def test_killed_ranking_goes_on_where_it_was(bucket: S3Server, tmp_path: Path) -> None:
     bucket.make("lake", {f"{number:03}.png": picture(number) for number in range(260)})
-    command = [sys.executable, "-m", "pt4al_backend", "rank", "s3://lake", "--epochs", "1", "--out", str(tmp_path / "tasks.json")]
+    command = [sys.executable, "-m", "pt4al_backend", "rank", "s3://lake", "--out", str(tmp_path / "tasks.json")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         wait_until(
             lambda: [*(tmp_path / "data").glob("rankings/*/read.jsonl")] or process.poll() is not None, 120, "a part is read"
@@ -238,7 +238,7 @@ def test_killed_ranking_goes_on_where_it_was(bucket: S3Server, tmp_path: Path) -
         process.kill()
     assert not (tmp_path / "tasks.json").exists()
     bucket.put("lake", "000.png", b"changed")
-    result = rank(tmp_path, "s3://lake", "--epochs", "1")
+    result = rank(tmp_path, "s3://lake")
     assert result.exit_code == 0, result.output
     assert "of 260 images are read" in " ".join(result.stderr.split())
     assert len(tasks_in(tmp_path)) == 260
