@@ -4,6 +4,7 @@ import pytest
 
 from pt4al_backend.config import project_settings, server_settings
 from pt4al_backend.config.environment import known_variables, misspelt
+from pt4al_backend.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -52,3 +53,17 @@ def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
     assert project_settings() == project_settings({})
     settings = server_settings()
     assert (settings.port, settings.label_studio_url, settings.redis_url) == (9090, "", "")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"runner": "slurm"}, "PT4AL_RUNNER"),
+        ({"runner": "ray", "launcher": "srun"}, "PT4AL_LAUNCHER goes with PT4AL_RUNNER=local"),
+        ({"runner": "ray", "ray_address": "ray://head:10001"}, "HOST:6379"),
+        ({"artefacts_url": "bucket/prefix"}, "s3://bucket/prefix"),
+    ],
+)
+def test_place_of_jobs_and_artefacts_that_cannot_work_is_refused(given: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        server_settings(**given)

@@ -158,6 +158,19 @@ def test_several_jobs_run_at_once(runner: Runner, tmp_path: Path, pixels: Path) 
     assert results == [tmp_path / name / "result" for name in ("a", "b")]
 
 
+def test_job_whose_ray_worker_is_killed_is_resumed(cluster: None, tmp_path: Path, pixels: Path) -> None:
+    folder, killed = training_data(tmp_path / "learn", pixels), threading.Event()
+
+    def kill_once(progress: Progress) -> None:
+        if progress.epoch and not killed.is_set():
+            killed.set()
+            for child in children_of(folder):
+                os.kill(child.ppid(), signal.SIGKILL)
+
+    assert RayRunner().run(folder, kill_once, nothing) == result_of(folder)
+    assert killed.is_set()
+
+
 def test_ray_without_a_gpu_is_named_where_one_is_asked_for(cluster: None, tmp_path: Path, pixels: Path) -> None:
     job = description(JobKind.RANK, pixels).model_copy(update={"device": "cuda"})
     prepare(tmp_path / "rank", job, rows=np.arange(24))

@@ -130,6 +130,7 @@ def _require_answer(address: str) -> None:
 def _unavailable(message: str) -> RunnerUnavailable:
     return RunnerUnavailable(
         message,
-        "See that PT4AL_RAY_ADDRESS is right, that this host is a node of the cluster (ray start), and that all nodes have this "
-        "package and PT4AL_DATA_DIR under the same path. Or set PT4AL_RUNNER=local.",
+        "See that PT4AL_RAY_ADDRESS (and RAY_AUTH_TOKEN, if the cluster asks for one) is right, that this host is a node of the "
+        "cluster (ray start), and that all nodes have this package and PT4AL_DATA_DIR under the same path. "
+        "Or set PT4AL_RUNNER=local.",
     )
