@@ -102,11 +102,10 @@ def refill(
 ) -> None:
     """Adds the next best images of the ranked rest to a project in Label Studio, never a twin of what is there."""
     from pt4al_backend.engine.access import client_for
-    from pt4al_backend.engine.ranked_rest import Rest
+    from pt4al_backend.engine.refill import give
     from pt4al_backend.engine.refill import refill as refill_project
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.state.opening import open_store
-    from pt4al_backend.state.paths import rest_dir
 
     settings = read_settings()
     with closing(open_store(settings)) as store:
@@ -114,7 +113,7 @@ def refill(
         if known is None or known.let_go_at is not None:
             raise UnknownProject(project)
         if rest is not None:
-            Rest(rest_dir(settings, project)).give(rest)
+            give(settings, project, rest)
         count = take or project_settings(known.params).refill_size
         out.print(f"{refill_project(store, settings, client_for(settings, known), known, count)}", soft_wrap=True)
         WorkQueue(settings).request(project)

@@ -56,9 +56,18 @@ class Entry:
 
     @classmethod
     def of(cls, line: bytes) -> "Entry":
-        """Reads a line."""
-        found = json.loads(line)
-        return cls(str(found["name"]), str(found["frame"]), dict(found["data"]))
+        """Reads a line.
+
+        Raises:
+            ConfigError: it is none that ``write`` wrote.
+        """
+        try:
+            found = json.loads(line)
+            return cls(str(found["name"]), str(found["frame"]), dict(found["data"]))
+        except (ValueError, KeyError, TypeError):
+            raise ConfigError(
+                "The ranked rest is damaged, or was changed by hand.", "Give it again by --rest, as `pt4al rank --take` wrote it."
+            ) from None
 
 
 def write(path: Path, heading: Heading, entries: Iterable[Entry]) -> None:
@@ -134,7 +143,11 @@ class Rest:
         return heading_of(self._file)
 
     def next(self, count: int) -> list[Entry]:
-        """The best images that were not taken yet, at most so many."""
+        """The best images that were not taken yet, at most so many.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
         with self._file.open("rb") as file:
             file.seek(self._taken()[0])
             return [Entry.of(line) for line in islice(file, count)]

@@ -8,8 +8,10 @@ is found among the project's tasks. What people delete in Label Studio does not 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from pt4al_backend.aliases import Json
@@ -17,6 +19,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.ranked_rest import Entry, Heading, Rest
+from pt4al_backend.engine.serving import keep_serving
 from pt4al_backend.engine.sync import seen_until
 from pt4al_backend.errors import ImageUnreadable, LabelStudioError, NotNow, PT4ALError
 from pt4al_backend.images.decode import decode
@@ -55,6 +58,7 @@ class Refill:
     """One refill of one project.
 
     Attributes:
+        on_tick: called between images and before each import; an error that it raises ends the refill.
         done: what it came to so far.
     """
 
@@ -63,6 +67,7 @@ class Refill:
     client: LabelStudio
     project: Project
     config: LabelConfig
+    on_tick: Callable[[], None]
     done: Refilled = field(default_factory=Refilled)
 
     def run(self, take: int) -> Refilled:
@@ -74,9 +79,7 @@ class Refill:
             BucketUnavailable: an address cannot be signed, or an image not be read, as its store refuses.
             LabelStudioError: Label Studio does not answer, or refuses the import.
         """
-        with locked(refill_lease(self.settings, self.project.id)) as lease:
-            if lease is None:
-                raise NotNow(f"Project {self.project.id} is being refilled.", "Wait until that ends.")
+        with _alone(self.settings, self.project.id):
             rest = Rest(rest_dir(self.settings, self.project.id))
             heading = rest.heading()
             self._require_read()
@@ -84,6 +87,7 @@ class Refill:
                 source = source_of([part[0].name], heading.root)
                 chosen = self._without_twins(part, heading, source)
                 tasks = [{"data": self._data(each, heading.address(source, each.name))} for each in chosen]
+                self.on_tick()
                 self.client.import_tasks(self.project.id, tasks)
                 rest.take(len(part))
                 self.done.added += len(tasks)
@@ -126,6 +130,7 @@ class Refill:
             return {each.name: each.frame for each in entries}
         found = {}
         for each in entries:
+            self.on_tick()
             try:
                 data = source.read(each.name, self.settings.image_max_bytes)
                 image = decode(data, self.settings.image_max_pixels, max(stored)).image
@@ -137,9 +142,35 @@ class Refill:
         return found
 
 
-def refill(store: Store, settings: ServerSettings, client: LabelStudio, project: Project, take: int) -> Refilled:
+def refill(
+    store: Store,
+    settings: ServerSettings,
+    client: LabelStudio,
+    project: Project,
+    take: int,
+    on_tick: Callable[[], None] = lambda: None,
+) -> Refilled:
     """Adds the next best images to a project, as ``Refill.run`` says."""
-    return Refill(store, settings, client, project, in_force(project)).run(take)
+    return Refill(store, settings, client, project, in_force(project), on_tick).run(take)
+
+
+def give(settings: ServerSettings, project_id: int, path: Path) -> None:
+    """Gives a project a ranked rest, as ``Rest.give`` says.
+
+    Raises:
+        ConfigError: the file is none.
+        NotNow: a refill is under way, which would note in the new one how far it has taken the old one.
+    """
+    with _alone(settings, project_id):
+        Rest(rest_dir(settings, project_id)).give(path)
+
+
+@contextmanager
+def _alone(settings: ServerSettings, project_id: int) -> Iterator[None]:
+    with locked(refill_lease(settings, project_id)) as lease:
+        if lease is None:
+            raise NotNow(f"Project {project_id} is being refilled.", "Wait until that ends.")
+        yield
 
 
 def step(ctx: Context) -> Outcome:
@@ -149,7 +180,8 @@ def step(ctx: Context) -> Outcome:
     if is_due:
         ctx.require()
         try:
-            done = refill(ctx.store, ctx.settings, ctx.client, project, ctx.options.refill_size)
+            size, on_tick = ctx.options.refill_size, lambda: keep_serving(ctx)
+            done = refill(ctx.store, ctx.settings, ctx.client, project, size, on_tick)
         except LabelStudioError:
             raise
         except PT4ALError as error:  # people go on with what there is

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.ranked_rest import Entry, Heading, Rest, write
 from pt4al_backend.engine.work_queue import WorkQueue
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.annotations import Annotated
+from pt4al_backend.state.lease import locked
+from pt4al_backend.state.paths import refill_lease, rest_dir
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
 from pt4al_backend.state.store import Store
@@ -188,3 +192,27 @@ def test_refill_from_another_file_is_refused(run: Any, store: Store, tmp_path: P
         assert result.exit_code == 1
         assert reason in result.stderr
         assert "tasks.rest.jsonl" in result.stderr
+
+
+def test_ranked_rest_is_not_replaced_while_a_refill_takes_from_it(
+    run: Any, store: Store, tmp_path: Path, settings: ServerSettings
+) -> None:
+    heading = Heading(root="", prefix=None, presign=None, task="classification", stored=(32, 32))
+    rest = tmp_path / "tasks.rest.jsonl"
+    write(rest, heading, [Entry("1.png", "1" * 64, {})])
+    with locked(refill_lease(settings, 7)):
+        result = run("refill", "7", "--rest", str(rest))
+    assert result.exit_code == 1
+    assert "is being refilled" in result.stderr
+    assert Rest(rest_dir(settings, 7)).left == 0
+
+
+def test_damaged_ranked_rest_says_how_it_is_put_right(tmp_path: Path) -> None:
+    heading = Heading(root="", prefix=None, presign=None, task="classification", stored=(32, 32))
+    write(tmp_path / "tasks.rest.jsonl", heading, [])
+    with (tmp_path / "tasks.rest.jsonl").open("a") as file:
+        file.write('{"name": "1.png"}\n')
+    rest = Rest(tmp_path / "rest")
+    rest.give(tmp_path / "tasks.rest.jsonl")
+    with pytest.raises(ConfigError, match="damaged"):
+        rest.next(1)
