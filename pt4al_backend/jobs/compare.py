@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import CompareSpec
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.frozen.comparison import FOLDS, LEAST_LABELS, Comparison, folds
@@ -84,12 +86,9 @@ def _fold(
 ) -> NDArray[np.float64]:
     """How right head and network are of the images held out, float64 [2, m]; of none where the rest cannot be learned."""
     place = job.folder / f"fold-{number}"
-    try:
-        if artefacts.manifest(place).get("fingerprint") == job.fingerprint:
-            with np.load(place / RIGHT, allow_pickle=False) as arrays:
-                return np.stack([arrays["head"], arrays["full"]])
-    except StoreCorrupt:
-        pass  # not done yet, or damaged: done again
+    done = peers.agreed(_done(place, job.fingerprint))  # the first one's folder alone outlives a kill
+    if done is not None:
+        return done
     try:
         _task(job).require_learnable(material.targets[~held])
     except TooFewClasses:
@@ -100,6 +99,17 @@ def _fold(
         np.savez(folder / RIGHT, head=head, full=full)
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
     return np.stack([head, full])
+
+
+def _done(place: Path, fingerprint: str) -> NDArray[np.float64] | None:
+    """What a fold that was kept found; None if it is not done yet, or damaged."""
+    try:
+        if artefacts.manifest(place).get("fingerprint") == fingerprint:
+            with np.load(place / RIGHT, allow_pickle=False) as arrays:
+                return np.stack([arrays["head"], arrays["full"]])
+    except StoreCorrupt:
+        pass
+    return None
 
 
 def _answered_by_head(job: NetworkJob[CompareSpec], material: _Material, held: NDArray[np.bool_]) -> NDArray[np.float64]:

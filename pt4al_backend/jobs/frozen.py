@@ -15,7 +15,7 @@ from pt4al_backend.jobs import head
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import ModelSpec, RankSpec
-from pt4al_backend.learn import networks, saved
+from pt4al_backend.learn import networks, peers, saved
 from pt4al_backend.learn.evaluation import to_float16
 from pt4al_backend.learn.frozen.feature_file import blocks
 from pt4al_backend.learn.frozen.features import Features
@@ -100,7 +100,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
         encoder = EncoderFile.of(job.spec.learner, job.settings.frozen_encoder) or _fetched(job, scratch, report)
         rows = head.known_rows(job)
         with FrameFile(job.spec.frames, job.spec.stored) as frames, encoder.file(job.spec) as file:
-            missing = file.missing(rows, frames)
+            missing = peers.agreed(file.missing(rows, frames))  # another one may have begun to write
             if len(missing):
                 body = _loaded(encoder)
                 digest = encoder.manifest["weights"]["sha256"]
