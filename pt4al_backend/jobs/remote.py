@@ -16,7 +16,6 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import fsspec
 from pydantic import BaseModel, ValidationError
@@ -331,8 +330,8 @@ class _Gone(Exception):
 
 def shown(url: str) -> str:
     """A URL without user, password and query, which may be secrets."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    protocol, _, place = url.partition("://")  # no parser: it knows no chained URLs, and ends a user with the first slash
+    return f"{protocol}://{place.rpartition('@')[2].partition('?')[0]}"
 
 
 def _text(path: Path) -> str:

@@ -304,7 +304,19 @@ def test_store_that_refuses_is_named_without_its_secrets(tmp_path: Path) -> None
     store = RemoteJobs(f"file://{tmp_path}/file/below", tmp_path / "a")
     with pytest.raises(StoreAway, match="cannot be used now"):
         store.push(NAME)
-    assert shown("s3://key:secret@bucket/prefix?token=secret") == "s3://bucket/prefix"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("s3://key:secret@bucket/prefix?token=secret", "s3://bucket/prefix"),
+        ("simplecache::ftp://user:secret@host/models", "simplecache::ftp://host/models"),
+        ("ftp://user:sec/ret@host/models", "ftp://host/models"),
+        ("ftp://user:[secret@host/models", "ftp://host/models"),
+    ],
+)
+def test_place_of_a_store_is_shown_without_its_secrets(tmp_path: Path, url: str, place: str) -> None:
+    assert RemoteJobs(url, tmp_path).place == shown(url) == place
 
 
 def test_object_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
