@@ -100,7 +100,7 @@ def _known(project: Path) -> Facts | None:
 
 def _estimated(subject: Subject, quality: Quality, features: PoolFeatures) -> PoolEstimate | None:
     """The estimate; None where the measure is no share of images, or the control picks are better alone."""
-    model = _Model.of(subject)
+    model = _Model.of(subject, features)
     if model is None:
         return None
     split, tasks = subject.labels(train_on_accepted=subject.options.train_on_accepted), subject.tasks
@@ -137,14 +137,14 @@ class _Model:
         return self._head.weights.size
 
     @classmethod
-    def of(cls, subject: Subject) -> "_Model | None":
-        """None where the newest model is no head that gives each image a class."""
+    def of(cls, subject: Subject, features: PoolFeatures) -> "_Model | None":
+        """None where the newest model is no head that gives each image a class, or of other features than these."""
         folder = subject.settings.data_dir / subject.project.model
         if subject.reader.task != TaskName.CLASSIFICATION or not (folder / artefacts.HEAD).exists():
             return None
         try:
-            classes = artefacts.manifest(folder)["classes"]
-            return cls(LinearHead.load(folder / artefacts.HEAD), classes)
+            manifest = artefacts.manifest(folder)
+            return cls(LinearHead.load(folder / artefacts.HEAD), manifest["classes"]) if features.suit(manifest) else None
         except (StoreCorrupt, KeyError, OSError, ValueError):
             return None  # the engine reports it, and trains another
 

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Ids
+from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.engine import served
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
-from pt4al_backend.jobs.description import Describer
 from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.frozen.heads import LinearHead
@@ -116,9 +115,10 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
     if model is None:
         raise NotNow(*NO_MODEL)
     if (model / HEAD).exists():
-        with subject.features(by=Describer.ENCODER) as features:
-            if features is not None:
-                yield from _by_head(model, features)
+        manifest = artefacts.manifest(model)
+        with subject.features() as features:
+            if features is not None and features.suit(manifest):
+                yield from _by_head(model, manifest, features)
                 return
     scored = read_candidates(model.parent)
     for part in _slices(len(scored.ids)):
@@ -126,8 +126,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}
 
 
-def _by_head(model: Path, features: PoolFeatures) -> Iterator[Rows]:
-    manifest = artefacts.manifest(model)
+def _by_head(model: Path, manifest: Json, features: PoolFeatures) -> Iterator[Rows]:
     space = LABEL_SPACES.load(manifest["task"], ImageLabels)(tuple(manifest["classes"]))
     head = LinearHead.load(model / HEAD)
     for part in _slices(len(features)):

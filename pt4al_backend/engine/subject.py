@@ -140,20 +140,25 @@ class Subject:
                 self.require()
                 missing.append(file.missing(rows, frames))
             there = tasks.where(~np.isin(tasks.rows, np.concatenate(missing)))
-            yield PoolFeatures(there.ids, there.rows, file, description.by)
+            yield PoolFeatures(there.ids, there.rows, file, description.by, description.source)
 
 
 @dataclass(frozen=True, eq=False)
 class PoolFeatures:
-    """Features of tasks: their ids int64 [n], ascending, their rows in the feature file, and what made them."""
+    """Features of tasks: their ids int64 [n], ascending, their rows in the feature file, and what made them (``Description``)."""
 
     ids: Ids
     rows: NDArray[np.int64]
     file: FeatureFile
     by: Describer
+    source: Json
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def suit(self, model: Json) -> bool:
+        """Whether a head with the manifest ``model`` was trained on such: the encoder may have changed since."""
+        return self.by is Describer.ENCODER and model.get("weights", {}).get("sha256") == self.source["weights"]
 
     def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of positions int64 [m] among ``ids``."""

@@ -51,6 +51,11 @@ def test_estimate_is_of_one_model_alone(store: Store, settings: ServerSettings) 
     assert read(store, settings) is None
 
 
+def test_head_on_another_encoder_is_not_estimated_by_these_features(store: Store, settings: ServerSettings) -> None:
+    fill_estimated(store, settings, head(), made_on="2" * 64)
+    assert read(store, settings) is None
+
+
 def test_large_pool_is_estimated_from_a_part_of_it(
     store: Store, settings: ServerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT
 from tests.support.images import CLASSES
-from tests.support.judged import FEATURES, MODEL, fill_judged
+from tests.support.judged import DIGEST, FEATURES, MODEL, fill_judged
 
 IMAGES = 600
 
@@ -32,10 +32,13 @@ def head(sureness: float = 1.0) -> LinearHead:
     return LinearHead(40 * np.eye(len(CLASSES), FEATURES), np.zeros(len(CLASSES)), 10 / sureness)
 
 
-def fill_estimated(store: Store, settings: ServerSettings, made: LinearHead | None) -> None:
-    """The project with this head as its newest model, or with a network, and with all that the worker computes of it."""
+def fill_estimated(store: Store, settings: ServerSettings, made: LinearHead | None, made_on: str = DIGEST) -> None:
+    """The project with this head as its newest model, or with a network, and with all that the worker computes of it.
+
+    ``made_on``: digest of the encoder whose features the head was trained on.
+    """
     fill_judged(store, settings, IMAGES, features=features_of)
-    with artefacts.writing(settings.data_dir / MODEL, classes=CLASSES) as folder:
+    with artefacts.writing(settings.data_dir / MODEL, classes=CLASSES, weights={"sha256": made_on}) as folder:
         if made is not None:
             made.save(folder / artefacts.HEAD)
     shutil.rmtree(project_dir(settings, PROJECT) / quality_file.FOLDER)
