@@ -118,8 +118,6 @@ def _decided(ctx: Context) -> tuple[FullModel, str]:
     """The model to be served in place of the head, if any, and what people read."""
     jobs = ProjectJobs.of(ctx)
     found = _last_comparison(jobs)
-    if found is None and ctx.resources.shared and served.full_model(ctx.settings.data_dir, ctx.project).model:
-        return ctx.project.full_model, ctx.project.notices.get(TOPIC, "")  # another host has compared, and this one not yet
     if not ctx.project.model:
         return FullModel(), ""
     if found is None:
