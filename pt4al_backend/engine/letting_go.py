@@ -250,10 +250,13 @@ def _delete_files(settings: ServerSettings, project_id: int) -> str:
                     shutil.rmtree(folder)
                 break
         time.sleep(0.1)
-    if shared := RemoteJobs.of(settings):
-        name = str(folder.relative_to(settings.data_dir))
-        try:
-            shared.forget(name)
-        except (ConfigError, StoreAway) as error:
-            return f"Delete {name} in {shared.place} by hand: {error.message}"
-    return ""
+    shared = RemoteJobs.of(settings)
+    if shared is None:
+        return ""
+    name = str(folder.relative_to(settings.data_dir))
+    left = f"Delete {name} in PT4AL_DATA_DIR of the other hosts before it is connected again: they would go on from it."
+    try:
+        shared.forget(name)
+    except (ConfigError, StoreAway) as error:
+        return f"{left} Delete {name} in {shared.place} by hand: {error.message}"
+    return left

@@ -175,6 +175,7 @@ class RemoteJobs:
             return
         for name in sorted(names):
             self.exchange(name, on_tick)
+        on_tick()  # raises where another host has the project by now, and may have shared more than these
         self.keep_only(project, names)
         self._exchanged[project] = names
 

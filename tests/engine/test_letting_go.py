@@ -247,6 +247,7 @@ def test_forgotten_project_leaves_nothing_for_other_hosts_and_says_what_could_no
     assert [path.name for path in theirs.iterdir()] == ["2"]
     said = forget(store, settings.model_copy(update={"artefacts_url": "no-such-protocol://store"}), 2)
     assert "Delete projects/2 in no-such-protocol://store by hand" in said
+    assert "Delete projects/2 in PT4AL_DATA_DIR of the other hosts" in said
     assert store.project_ids() == []
 
 

@@ -144,6 +144,20 @@ def test_jobs_that_the_state_names_no_more_go(url: str, tmp_path: Path) -> None:
     assert {"learn-2"} == {each for path in objects(url) for each in path.split("/") if each.startswith("learn-")}
 
 
+def test_host_that_has_lost_a_project_deletes_nothing_that_another_one_shared(folder_url: str, tmp_path: Path) -> None:
+    def lost() -> None:
+        raise InterruptedError
+
+    a, b = (RemoteJobs(folder_url, tmp_path / host) for host in "ab")
+    for store, host, name in ((a, "a", NAME), (b, "b", "projects/3/learn-2")):
+        finished(tmp_path / host, name=name)
+        store.push(name)
+    count = len(objects(folder_url))
+    with pytest.raises(InterruptedError):
+        a.exchange_all("projects/3", {NAME}, lost)
+    assert len(objects(folder_url)) == count
+
+
 def test_probe_leaves_nothing(url: str, tmp_path: Path) -> None:
     RemoteJobs(url, tmp_path).probe()
     assert objects(url) == []
