@@ -3,6 +3,7 @@
 One JSON a line: what all have in common, then an image in each line, best first. It holds no address that ends and no secret.
 """
 
+import filecmp
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -105,12 +106,16 @@ class Rest:
         self._place = folder / "taken.json"
 
     def give(self, path: Path) -> None:
-        """Takes a copy of a file that ``write`` wrote; one that was given before is replaced.
+        """Takes a copy of a file that ``write`` wrote; another one that was given before is replaced.
+
+        The same file once more changes nothing: what was taken of it stays taken.
 
         Raises:
             ConfigError: it is none.
         """
         heading_of(path)
+        if self.is_given and filecmp.cmp(path, self._file, shallow=False):
+            return
         with path.open("rb") as file:
             begins, images = len(file.readline()), sum(1 for _ in file)
         self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -261,13 +261,72 @@ def test_listings_of_a_web_server_are_followed_downwards_only(bucket: S3Server, 
         assert "There is nothing at" in missing.stderr
 
 
+@pytest.mark.usefixtures("by_number")
+def test_web_server_sends_nobody_elsewhere_and_no_more_than_is_wanted(
+    bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PT4AL_IMAGE_MAX_BYTES", "1000000")
+    asked, sent = [], []
+
+    class Hostile(BaseHTTPRequestHandler):
+        """Lists two images, one that is elsewhere, one that fails, one that is outside, and one that has no end."""
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            host = self.headers["Host"]
+            asked.append((host, self.path))
+            names = ("1.png", "2.png", "elsewhere.png", "elsewhere/", "fails.png", "%2e%2e/outside.png", "endless.png")
+            if "elsewhere" in self.path:
+                return self.answer(302, b"", Location=f"http://localhost:{host.partition(':')[2]}{self.path}")
+            if self.path == "/lake/":
+                return self.answer(200, "".join(f'<a href="{name}">' for name in names).encode(), Content_Type="text/html")
+            if self.path == "/lake/endless.png":
+                self.answer(200, b"", Content_Length=str(200 * 2**20))
+                with suppress(OSError):
+                    for _ in range(200):
+                        self.wfile.write(bytes(2**20))
+                        sent.append(2**20)
+                return None
+            is_image = self.path in ("/lake/1.png", "/lake/2.png", "/outside.png")
+            return self.answer(200, picture(len(self.path) + ord(self.path[6]))) if is_image else self.answer(500, b"")
+
+        def answer(self, status: int, body: bytes, **headers: str) -> None:
+            self.send_response(status)
+            for name, value in {"Content_Length": str(len(body)), **headers}.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+            self.wfile.write(body)
+
+    with _served(Hostile) as url:
+        result = rank(tmp_path, f"{url}/lake/")
+        assert result.exit_code == 0, result.output
+        assert {each["image"] for each in tasks_in(tmp_path)} == {f"{url}/lake/1.png", f"{url}/lake/2.png"}
+        said = " ".join(result.stderr.split())
+        assert f"Skipped {url}/lake/elsewhere.png: The server redirects to another host" in said
+        assert f"Skipped {url}/lake/endless.png: The file is longer than 1,000,000 bytes." in said
+        assert f"Skipped {url}/lake/fails.png: Its store failed to give it (500)." in said
+        assert sum(sent) < 100 * 2**20
+        assert not [each for each in asked if each[0].startswith("localhost") or "outside" in each[1]]
+        redirected = rank(tmp_path, f"{url}/elsewhere")
+        assert redirected.exit_code == 1
+        assert "redirects to another host" in redirected.stderr
+
+
 @contextmanager
 def _listing(folder: Path) -> Iterator[str]:
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as http:
+    with _served(partial(Quiet, directory=str(folder))) as url:
+        yield url
+
+
+@contextmanager
+def _served(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield f"http://127.0.0.1:{http.server_port}"
         http.shutdown()

@@ -9,13 +9,13 @@ from urllib.parse import unquote
 
 import fsspec
 
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import BucketUnavailable, ConfigError, ImageUnreadable
+from pt4al_backend.images.sources import web
 from pt4al_backend.images.sources.base import Source, image_suffixes, is_image, no_presigned_urls, too_long
 from pt4al_backend.images.sources.failures import of_image, of_store, understood
 
 #: What is read, by the beginning of its URLs, and the extra that brings it.
 EXTRAS = {"s3": "s3", "gs": "gs", "http": "http", "https": "http"}
-WEB = ("http", "https")
 #: What stores call it that an object has no first byte to begin with.
 EMPTY = ("InvalidRange", "416")
 SECONDS = 60.0  # for one image, the library's own tries among them
@@ -63,7 +63,9 @@ class Bucket(Source):
     def read(self, name: str, most: int) -> bytes:
         """As ``Source`` says."""
         try:
-            data = bytes(self._store.cat_file(self._path(name), start=0, end=most + 1, timeout=SECONDS))
+            data = self._beginning(self._path(name), most)
+        except ImageUnreadable:
+            raise
         except Exception as error:  # each library has its own; what they say may hold secrets
             if understood(error).code not in EMPTY:
                 raise of_image(error) from None
@@ -72,13 +74,19 @@ class Bucket(Source):
             raise too_long(most)
         return data
 
+    def _beginning(self, path: str, most: int) -> bytes:
+        """At least ``most`` + 1 bytes, or all there are."""
+        if self._protocol in web.PROTOCOLS:
+            return bytes(fsspec.asyn.sync(self._store.loop, web.beginning, self._store, path, most, SECONDS))
+        return bytes(self._store.cat_file(path, start=0, end=most + 1, timeout=SECONDS))
+
     def own_address(self, name: str) -> str:
         """Its URL, which Label Studio resolves by a source storage of the project."""
         return name
 
     def below(self, name: str) -> str:
         """As ``Source`` says; links of a web server are percent-encoded."""
-        return unquote(super().below(name)) if self._protocol in WEB else super().below(name)
+        return unquote(super().below(name)) if self._protocol in web.PROTOCOLS else super().below(name)
 
     def presigned(self, name: str, seconds: int) -> str:
         """As ``Source`` says; whoever has the URL can read the image, with the rights of the credentials here."""
@@ -96,17 +104,21 @@ class Bucket(Source):
                 if self._protocol == "s3":  # whose library asks for the object first, and then learns no reason
                     bucket, _, prefix = self._path(top).partition("/")
                     self._store.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
+                elif self._protocol in web.PROTOCOLS:
+                    self._store.ls(f"{top}/")
                 else:
                     self._store.info(self._path(top))
             except Exception as error:
+                if self._protocol in web.PROTOCOLS and understood(error).missing:
+                    continue  # it answers; of images that were named themselves there may be no listing
                 raise of_store(top, error) from None
 
     def _path(self, url: str) -> str:
         """What the store's library calls an image."""
-        return url if self._protocol in WEB else url.partition("://")[2]
+        return url if self._protocol in web.PROTOCOLS else url.partition("://")[2]
 
     def _url(self, path: str) -> str:
-        return path if self._protocol in WEB else f"{self._protocol}://{path}"
+        return path if self._protocol in web.PROTOCOLS else f"{self._protocol}://{path}"
 
     def _below(self, url: str) -> Iterator[str]:
         """URLs of all objects at and below ``url``."""
@@ -118,11 +130,13 @@ class Bucket(Source):
                 yield self._url(each)
             if not found and PATTERN.intersection(path):
                 yield from (self._url(each) for each in sorted(self._store.glob(path)))
+        except ImageUnreadable as error:
+            raise BucketUnavailable(f"{url} cannot be listed. {error.message}", error.remedy) from None
         except Exception as error:
             raise of_store(url, error) from None
 
     def _listed(self, path: str) -> Iterable[str]:
-        if self._protocol in WEB:
+        if self._protocol in web.PROTOCOLS:
             return [path] if is_image(path) else self._linked(path + "/")
         if is_image(path) and self._is_object(path):
             return [path]
@@ -149,14 +163,23 @@ class Bucket(Source):
         """What the listing at ``top`` links to, and the listings below it; nothing beside it, such as its parent."""
         waiting, seen = [top], {top}
         while waiting:
-            for url in sorted(each["name"] for each in self._store.ls(waiting.pop(), detail=True)):
-                if not url.startswith(top) or url in seen or "?" in url or "/../" in url:
+            for url in self._links(waiting.pop(), top):
+                if not url.startswith(top) or url in seen or "?" in url or "/../" in unquote(url):
                     continue
                 seen.add(url)
                 if url.endswith("/"):
                     waiting.append(url)
                 else:
                     yield url
+
+    def _links(self, listing: str, top: str) -> list[str]:
+        """What one listing links to; nothing of one below ``top`` that redirects to another host."""
+        try:
+            return sorted(each["name"] for each in self._store.ls(listing, detail=True))
+        except ImageUnreadable:
+            if listing == top:
+                raise
+            return []
 
 
 def _opened(protocol: str) -> Any:
@@ -167,6 +190,8 @@ def _opened(protocol: str) -> Any:
         # the older signature is refused by newer regions, and ends no URL by itself
         options["config_kwargs"] = {"max_pool_connections": Bucket.threads, "signature_version": "s3v4", **given}
     try:
+        if protocol in web.PROTOCOLS:
+            options |= web.options()
         return fsspec.filesystem(protocol, **options)
     except ImportError:
         extra = EXTRAS[protocol]
@@ -180,7 +205,7 @@ def _protocol_of(url: str) -> str:
     if protocol not in EXTRAS:
         kinds = ", ".join(f"{each}://" for each in EXTRAS)
         raise ConfigError(f"Images cannot be read from {protocol[:20]}://.", f"Name a URL that begins with {kinds}, or files.")
-    if "@" in rest.partition("/")[0] or (protocol in WEB and "?" in rest):
+    if "@" in rest.partition("/")[0] or (protocol in web.PROTOCOLS and "?" in rest):
         raise ConfigError(
             "A URL with a password or a query cannot be ranked: tasks would hold it, for everybody who reads them.",
             "Give credentials through the environment, as the documentation of ranking before import says.",
