@@ -50,6 +50,8 @@ def test_planted_faults_are_seen_and_cells_open_their_tasks(browser_page: Page, 
     tasks = browser_page.get_by_role("list", name="Tasks").get_by_role("listitem")
     expect(tasks).to_have_count(len(MISTAKEN))
     expect(tasks.first).to_contain_text(f"Task {MISTAKEN[0]}")
+    tops = tasks.evaluate_all("tiles => tiles.map(tile => tile.getBoundingClientRect().top)")
+    assert len(set(tops)) == 1, "tiles stand in a row"
     browser_page.get_by_role("link", name="Quality").first.click()
     expect(browser_page.get_by_role("heading", name="Near-duplicates")).to_be_visible()
 

@@ -18,7 +18,7 @@ LONGEST = 2_000
 
 
 class FoundClass(ClassMeasured):
-    """A class, and the newest model on the control picks that have it."""
+    """A class, and the served model on the control picks that have it."""
 
     name: str
 
@@ -58,7 +58,7 @@ OfClass = Annotated[str | None, Query(alias="class", max_length=LONGEST)]
 
 @router.get("/api/projects/{project}/classes", **documented(query=True, not_found=True))
 def classes(project: str, services: Served, search: Text = "") -> FoundClasses:
-    """The classes that the newest model was measured on, by name."""
+    """The classes that the served model was measured on, by name."""
     wanted, measured = search.casefold(), services.statuses.find(project).control.classes
     found = sorted((not name.casefold().startswith(wanted), name) for name in measured if wanted in name.casefold())
     shown = [FoundClass(name=name, **dict(measured[name])) for _, name in found[:FOUND_SHOWN]]

@@ -34,7 +34,7 @@ ASIDE_READ = 1_000
 class By(StrEnum):
     """Which answers of a model are compared with labels."""
 
-    CONTROL = "control"  # those of the newest model to the control picks
+    CONTROL = "control"  # those of the served model to the control picks
     FOLDS = "folds"  # those of cross-validation to all labels
 
 
@@ -121,7 +121,7 @@ class Confusion(BaseModel):
 
 
 class AnnotatorAgreement(BaseModel):
-    """How often one annotator and the newest model agree on control picks that nobody else has annotated."""
+    """How often one annotator and the served model agree on control picks that nobody else has annotated."""
 
     annotator: int | None = Field(description="Label Studio's number of the user; null if it names none")
     total: int
