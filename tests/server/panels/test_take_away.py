@@ -60,6 +60,7 @@ def test_predictions_are_the_last_good_model_s_while_another_trains(
     manifest = json.loads((with_head / "manifest.json").read_text())
     LinearHead(weights, np.zeros(3)).save(with_head / HEAD)
     manifest |= {"task": "classification", "classes": ["red", "green", "blue"], "files": {}}
+    manifest |= {"weights": {"sha256": judged.DIGEST}}
     (with_head / "manifest.json").write_text(json.dumps(manifest))
     (with_head.parent.parent / "learn-4").mkdir()
     found = rows(client, "predictions")
