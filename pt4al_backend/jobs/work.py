@@ -8,7 +8,6 @@ from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
 from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, ModelSpec, RankSpec
-from pt4al_backend.learn import peers
 from pt4al_backend.progress import Report
 
 
@@ -25,7 +24,6 @@ def work(job: NetworkJob[Any], report: Report) -> None:
         case ModelSpec():
             learn(job, report)
         case LayoutSpec():
-            if peers.number() == 0:  # there is nothing that others could share
-                lay_out(job, report)
+            lay_out(job, report)
         case CompareSpec():
             compare(job, report)

@@ -91,7 +91,10 @@ class _Losses(nn.Module):
 
 
 def averaged(model: nn.Module, loss: Loss) -> Loss:
-    """The loss, of which ``backward`` leaves the gradients' mean over all peers. BatchNorm's statistics stay each one's own."""
+    """The loss, of which ``backward`` leaves the gradients' mean over all peers.
+
+    BatchNorm standardises each share by itself; its running statistics are the first one's.
+    """
     if count() == 1:
         return loss
     shared: Loss = DistributedDataParallel(_Losses(model, loss), find_unused_parameters=True)
