@@ -106,7 +106,7 @@ class ServerSettings(BaseSettings):
     @field_validator("artefacts_url")
     @classmethod
     def _is_a_url(cls, url: str) -> str:
-        if url and "://" not in url:
+        if url and not url.partition("://")[2].strip("/"):
             raise ValueError("It should be a URL, such as s3://bucket/prefix or file:///mnt/shared")
         return url.rstrip("/")
 

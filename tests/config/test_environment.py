@@ -62,6 +62,7 @@ def test_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> No
         ({"runner": "ray", "launcher": "srun"}, "PT4AL_LAUNCHER goes with PT4AL_RUNNER=local"),
         ({"runner": "ray", "ray_address": "ray://head:10001"}, "HOST:6379"),
         ({"artefacts_url": "bucket/prefix"}, "s3://bucket/prefix"),
+        ({"artefacts_url": "s3://"}, "s3://bucket/prefix"),
     ],
 )
 def test_place_of_jobs_and_artefacts_that_cannot_work_is_refused(given: dict[str, str], said: str) -> None:
