@@ -59,6 +59,8 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         else:
             known = head_of(learner.model.head)
             scores = np.concatenate([np.empty((0, 2)), *(scores_of(block, known) for block in features.turned(rows))])
+        if job.spec.project is not None:  # its pages show all images, whichever the rounds ask for
+            features.compute_upright(rows)
         upright = features.upright(rows) if "features" in job.spec.outputs else None
         seconds = {"train": 0.0, "score": time.monotonic() - start}
     if not np.isfinite(scores).all():

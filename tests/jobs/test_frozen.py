@@ -11,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.folder import sound_job_of
+from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.frozen import features
@@ -68,6 +70,17 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(features, "infer", counted)
     return counts
+
+
+def test_ranking_of_a_project_describes_its_late_images_too(bench: Bench) -> None:
+    learner = bench.rank(rows=ROWS[:20], project=1)
+    bench.rank("late", ROWS[20:], learner=learner, project=1)
+    encoder = EncoderFile.of(learner, ENCODER)
+    assert encoder is not None
+    spec = sound_job_of(bench.folder / "late")
+    assert spec is not None
+    with FrameFile(bench.store, (SIZE, SIZE)) as frames, encoder.file(spec, writable=False) as file:
+        assert file.missing(ROWS, frames).tolist() == []
 
 
 def test_ranking_gives_each_image_a_loss_and_says_which_weights_it_used(bench: Bench) -> None:
