@@ -25,7 +25,7 @@ from pt4al_backend.engine.rounds import Rounds, last_output
 from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.folder import job_of, locked, prepare
+from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
@@ -69,9 +69,7 @@ class Comparing:
             self._do(subject, series, folder)
 
     def _do(self, subject: Subject, series: JobSeries, folder: Path) -> None:
-        with locked(folder, wait=False) as is_free:
-            pass
-        if not is_free:  # an orphan of an earlier worker is at it
+        if is_under_way(folder):
             return
         found = []
         try:

@@ -1,22 +1,22 @@
 """The map's layout: made where images have features, by a job that nobody waits for, and again when the features have changed."""
 
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from pt4al_backend import artefacts
+from pt4al_backend.engine.job_series import FAILED, JobSeries
 from pt4al_backend.engine.project_jobs import number_of
 from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.description import Description
-from pt4al_backend.jobs.folder import job_of, locked, prepare
+from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
 from pt4al_backend.jobs.layout import newest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
 from pt4al_backend.progress import Progress
 
-#: Beside a layout's job, for the page: why it could not be done, and how much of it is.
-FAILED, SHARE = "failed.txt", "share.txt"
+#: Beside a layout's job, for the page: how much of it is done.
+SHARE = "share.txt"
 #: How much has to be done before that is written down again.
 STEP = 0.01
 
@@ -28,26 +28,27 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         Superseded: the project is forgotten.
         PT4ALError, OSError: it cannot be done; ``problem`` says why.
     """
-    jobs = subject.jobs
+    jobs, series = subject.jobs, JobSeries(subject.jobs.folder, JobKind.LAYOUT)
     wanted = jobs.layout()
     features = _content(wanted)
     previous = newest(jobs.folder)
     if not features or (previous and described(previous).get("features") == features):
-        _forget_old(jobs.folder, previous)
+        if previous:
+            series.keep_only(previous)
         return
     folder = _following(jobs.folder, previous)
-    if _is_under_way(folder):
+    if is_under_way(folder):
         return
     if _is_other(folder, features):
         tasks = jobs.fetched()
         changes = {"previous": previous, "features": features}
         prepare(folder, wanted.model_copy(update=changes), rows=tasks.rows, ids=tasks.ids)
     try:
-        (runner or LocalRunner()).run(folder, _Noted(folder), subject.require)
+        result = (runner or LocalRunner()).run(folder, _Noted(folder), subject.require)
     except TrainingImpossible as error:
-        artefacts.atomic_write(folder / FAILED, str(error).encode())
+        series.failed(folder, error)
         raise
-    _forget_old(jobs.folder, newest(jobs.folder))
+    series.keep_only(result)
 
 
 def is_possible(subject: Subject) -> bool:
@@ -91,25 +92,10 @@ def _following(project: Path, previous: Path | None) -> Path:
     return project / f"{JobKind.LAYOUT}-{number_of(previous.parent) + 1 if previous else 1}"
 
 
-def _forget_old(project: Path, last: Path | None) -> None:
-    """Deletes the layouts that were replaced."""
-    for folder in project.glob(f"{JobKind.LAYOUT}-*"):
-        if last is not None and number_of(folder) < number_of(last.parent):
-            shutil.rmtree(folder)
-
-
 def _is_other(folder: Path, features: str) -> bool:
     """Whether the job in a folder is about other features, or none is there."""
     job = job_of(folder)
     return not isinstance(job, LayoutSpec) or job.features != features
-
-
-def _is_under_way(folder: Path) -> bool:
-    """Whether an orphan of an earlier worker does the job."""
-    if not folder.is_dir():
-        return False
-    with locked(folder, wait=False) as is_free:
-        return not is_free
 
 
 def _content(job: JobSpec) -> str:

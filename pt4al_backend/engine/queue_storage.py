@@ -1,6 +1,5 @@
 """Where the queue's messages lie: a file of SQLite, or a Redis. Both may be away, and come back."""
 
-import fcntl
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +9,8 @@ from threading import Lock
 from typing import IO, Any
 
 from huey.storage import RedisStorage, SqliteStorage
+
+from pt4al_backend.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class QueueFile(SqliteStorage):  # type: ignore[misc]
             if self._ready and self._inode() == self._opened:
                 return
             self.close()
-            with self._lock_file() as lock:  # one process finds it damaged, the next finds it made again
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            # one process finds it damaged, the next finds it made again
+            with self._lock_file() as lock, held(lock, wait=True):
                 try:
                     self._make()
                 except sqlite3.DatabaseError as error:

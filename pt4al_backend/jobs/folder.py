@@ -4,7 +4,6 @@ It holds ``job.json``, the arrays that it is about, a checkpoint and a log while
 artefact.
 """
 
-import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.jobs.spec import JobKind, JobSpec, parse
+from pt4al_backend.locks import held
 
 SPEC = "job.json"
 CHECKPOINT = "checkpoint.pt"
@@ -54,16 +54,16 @@ def sound_job_of(folder: Path) -> JobSpec | None:
 @contextmanager
 def locked(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Keeps a job to this process; False if another one has it. ``wait``: until that one, an earlier worker's, has ended."""
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        try:
-            yield True
-        finally:  # see state.lease.locked
-            fcntl.flock(lock, fcntl.LOCK_UN)
+    with (folder / _LOCK).open("w") as file, held(file, wait=wait) as is_ours:
+        yield is_ours
+
+
+def is_under_way(folder: Path) -> bool:
+    """Whether a process does the job, such as an orphan of an earlier worker."""
+    if not folder.is_dir():
+        return False
+    with locked(folder, wait=False) as is_free:
+        return not is_free
 
 
 def forget_unfinished(project: Path) -> None:

@@ -5,7 +5,6 @@ that version, with size and SHA-256 of each file. Files never change, and what n
 job or none, whatever was killed when.
 """
 
-import fcntl
 import os
 import shutil
 import time
@@ -24,6 +23,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.folder import RESULT, job_of, result_of
+from pt4al_backend.locks import held
 
 SHARED = "shared.json"
 #: Beside a job, on each host: the version in the store that it is a copy of. Its time is when the copy was last used.
@@ -301,8 +301,7 @@ class RemoteJobs:
         """Keeps the web process and the worker of a host from downloading the same job at once."""
         path = self._data_dir / "leases" / f"remote-{name.replace('/', '-')}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with path.open("w") as file, held(file, wait=True):
             yield
 
     @contextmanager

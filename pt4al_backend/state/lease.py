@@ -4,7 +4,6 @@ A lock of the kernel's or of PostgreSQL's, not a row with a time: a holder that 
 for a while keeps it, and no two clocks need to agree.
 """
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -16,6 +15,8 @@ from typing import IO, Any
 
 from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from pt4al_backend.locks import held
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +74,8 @@ class FileLease(Lease):
 def locked(path: Path) -> Iterator[Lease | None]:
     """Locks a file for all processes of this host that can open it; None if one has it already. Does not wait."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-            return
-        try:
-            yield FileLease(file, path)
-        finally:  # closing is not enough: a child that another thread is just starting may hold the file open a moment longer
-            fcntl.flock(file, fcntl.LOCK_UN)
+    with path.open("a") as file, held(file, wait=False) as is_ours:
+        yield FileLease(file, path) if is_ours else None
 
 
 class AdvisoryLease(Lease):

@@ -39,9 +39,9 @@ class Site:
         self.compared: list[int] = []
         self.rung: list[int] = []
         self.device = Device()
-        self.insights = self.started_anew()
+        self.insights = self.restarted()
 
-    def started_anew(self) -> Insights:
+    def restarted(self) -> Insights:
         """As a worker that has just started has it."""
         comparing = Comparing(self.device, self.rung.append, self)
         self.insights = Insights(self.settings, self.store, [comparing.refresh], comparison_lease)
@@ -113,7 +113,7 @@ def test_comparison_that_was_killed_goes_on_with_the_labels_that_it_had(site: Si
         patched.setattr(site, "meanwhile", die)
         site.refresh()
     site.label(40)
-    site.started_anew().refresh(PROJECT)
+    site.restarted().refresh(PROJECT)
     assert site.compared == [30, 30]
 
 
@@ -148,11 +148,11 @@ def test_comparison_that_cannot_be_made_is_tried_again_with_more_labels(site: Si
     monkeypatch.setattr(site, "meanwhile", fail)
     site.label(30)
     for _ in range(2):
-        site.started_anew()
+        site.restarted()
         site.refresh()
     assert site.compared == [30]
     monkeypatch.setattr(site, "meanwhile", lambda: None)
     site.label(45)
-    site.started_anew()
+    site.restarted()
     site.refresh()
     assert site.compared == [30, 45]

@@ -49,10 +49,10 @@ class Site:
         self.full_wins, self.failure = True, ""
         self.done: list[tuple[str, int]] = []
         self.rung: list[int] = []
-        self.start_anew()
+        self.restart()
         self.look()
 
-    def start_anew(self) -> None:
+    def restart(self) -> None:
         """As a worker that has just started has it."""
         comparing = Comparing(Device(), self.rung.append, self)
         self.background = Insights(self.settings, self.store, [comparing.refresh], comparison_lease)
@@ -181,11 +181,11 @@ def test_winner_that_cannot_be_trained_is_not_served_and_tried_again_with_more_l
     assert served.folder(site.settings.data_dir, site.project) == site.folder / "learn-1" / "result"
     assert "The head is served all the same" in site.project.notices["tuning"]
     assert site.failure in site.project.notices["tuning"]
-    site.start_anew()
+    site.restart()
     site.go_on(37)
     assert site.done == [("compare", 30), ("full", 30)]
     site.failure = ""
-    site.start_anew()
+    site.restart()
     site.go_on(38)
     site.require(FULL, "full38")
 
@@ -199,7 +199,7 @@ def test_training_that_was_cut_short_goes_on_with_the_labels_that_it_had(site: S
     with monkeypatch.context() as patched:
         patched.setattr(site, "_write", killed)
         site.background.refresh(PROJECT)
-    site.start_anew()
+    site.restart()
     site.go_on(44)
     assert site.done == [("compare", 30), ("full", 30), ("full", 30), ("full", 44)]
     site.require(FULL, "full44")

@@ -6,12 +6,13 @@ from pathlib import Path
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run.base import OnTick, Runner
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.progress import Report
 
 log = logging.getLogger(__name__)
 
 #: How the folders of those jobs begin whose results the state names.
-SHARED_KINDS = ("rank-", "learn-")
+SHARED_KINDS = tuple(f"{kind}-" for kind in (JobKind.RANK, JobKind.LEARN))
 
 
 class SharingRunner:

@@ -160,7 +160,7 @@ def _found(arguments: Sequence[str], work: Work, report: Report) -> sources.Sour
     going_on = f"The ranking that began on {work.begun} goes on: {len(work.outcomes):,} of {len(names):,} images are read."
     report(
         Progress(
-            Phase.READING_IMAGES, note=f"{going_on} Images that came later are not in it. To begin anew, delete {work.folder}."
+            Phase.READING_IMAGES, note=f"{going_on} Images that came later are not in it. To start over, delete {work.folder}."
         )
     )
     return source

@@ -9,10 +9,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.query.plan import (
-    fit_schedule,
-    strategy_of,
-)
+from pt4al_backend.query.plan import fit_schedule, strategy_of
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request, Strategy

@@ -91,7 +91,7 @@ class Work:
 
 @contextmanager
 def work_on(data_dir: Path, **decisive: Any) -> Iterator[Work]:
-    """The work of a ranking that is decided by ``decisive``, any JSON: begun anew, or where it was left.
+    """The work of a ranking that is decided by ``decisive``, any JSON: from the start, or where it was left.
 
     Raises:
         ConfigError: another process is at it.

@@ -1,4 +1,4 @@
-/** Shows anew what has changed of a page that is open. */
+/** Replaces what has changed of a page that is open. */
 import { localise } from "./format.js";
 
 /** Where an element with the focus is found again: summaries, links and buttons of the page are in elements with an id. */
