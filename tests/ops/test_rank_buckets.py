@@ -17,7 +17,7 @@ import requests
 from typer.testing import CliRunner, Result
 
 from pt4al_backend.cli import app
-from pt4al_backend.images.sources import Bucket
+from pt4al_backend.images.sources import Remote
 from pt4al_backend.ops import rank_files
 from tests.support.bucket import ENVIRONMENT, S3Server, picture, s3_server
 from tests.support.by_number import ByNumber
@@ -202,8 +202,8 @@ def test_credentials_that_expire_keep_what_was_read(
     bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_number: None
 ) -> None:
     monkeypatch.setattr("pt4al_backend.ops.rank_files.reader.CHUNK", 4)
-    monkeypatch.setattr("pt4al_backend.images.sources.Bucket.threads", 1)
-    read, seen = Bucket.read, list[str]()
+    monkeypatch.setattr("pt4al_backend.images.sources.Remote.threads", 1)
+    read, seen = Remote.read, list[str]()
 
     def expiring(self: Any, name: str, most: int) -> bytes:
         data = read(self, name, most)
@@ -213,7 +213,7 @@ def test_credentials_that_expire_keep_what_was_read(
         return data
 
     with monkeypatch.context() as patch:
-        patch.setattr("pt4al_backend.images.sources.Bucket.read", expiring)
+        patch.setattr("pt4al_backend.images.sources.Remote.read", expiring)
         result = rank(tmp_path, "s3://lake/photos")
     assert result.exit_code == 1
     assert "refuses access" in result.stderr

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.sources.base import Source
-from pt4al_backend.images.sources.bucket import Bucket
 from pt4al_backend.images.sources.files import Files
+from pt4al_backend.images.sources.remote import Remote
 
-__all__ = ["Bucket", "Files", "Source", "find", "source_of"]
+__all__ = ["Files", "Remote", "Source", "find", "source_of"]
 
 
 def find(arguments: Sequence[str]) -> Source:
@@ -20,7 +20,7 @@ def find(arguments: Sequence[str]) -> Source:
     remote = ["://" in each for each in arguments]
     if any(remote) and not all(remote):
         raise ConfigError("Files and URLs cannot be ranked together.", "Name one kind, or rank them one after the other.")
-    return Bucket.find(arguments) if any(remote) else Files.find(arguments)
+    return Remote.find(arguments) if any(remote) else Files.find(arguments)
 
 
 def source_of(names: Sequence[str], root: str) -> Source:
@@ -30,4 +30,4 @@ def source_of(names: Sequence[str], root: str) -> Source:
         ConfigError: what reads them is not installed.
     """
     is_remote = bool(names) and "://" in names[0]
-    return Bucket(names[0].partition("://")[0], names, root) if is_remote else Files(names, root)
+    return Remote.of(names, root) if is_remote else Files(names, root)

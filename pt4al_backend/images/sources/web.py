@@ -1,42 +1,95 @@
-"""What a web server is asked for: no more of a file than is wanted, and nothing of another host."""
+"""What a web server lists. It is asked for no more of a file than is wanted, and nothing of another host."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 
 from pt4al_backend.errors import ImageUnreadable
+from pt4al_backend.images.sources.base import is_image, no_presigned_urls
+from pt4al_backend.images.sources.image_store import SECONDS, ImageStore
 
-PROTOCOLS = ("http", "https")
 CHUNK = 1 << 16
 
 
-def options() -> dict[str, Any]:
-    """Options of fsspec's file system: those of the environment, and redirects to other hosts are not followed.
+class WebServer(ImageStore):
+    """A web server's listings, and the files that they link to."""
 
-    Raises:
-        ImportError: aiohttp is not installed.
-    """
-    from aiohttp import TraceConfig
+    extra = "http"
+    has_queries = True
 
-    given: dict[str, Any] = {}
-    for each in PROTOCOLS:
-        given |= fsspec.config.conf.get(each, {}).get("client_kwargs", {})
-    trace = TraceConfig()
-    trace.on_request_redirect.append(_stay)
-    return {"client_kwargs": {**given, "trace_configs": [trace]}}
+    def _options(self) -> dict[str, Any]:
+        """Those of the environment, and redirects to other hosts are not followed.
+
+        Raises:
+            ImportError: aiohttp is not installed.
+        """
+        from aiohttp import TraceConfig
+
+        given: dict[str, Any] = {}
+        for each in ("http", "https"):
+            given |= fsspec.config.conf.get(each, {}).get("client_kwargs", {})
+        trace = TraceConfig()
+        trace.on_request_redirect.append(_stay)
+        return {"client_kwargs": {**given, "trace_configs": [trace]}}
+
+    def listed(self, url: str) -> Iterator[str]:
+        """As ``ImageStore`` says; there are no patterns."""
+        return iter([url]) if is_image(url) else self._linked(f"{url}/")
+
+    def beginning(self, url: str, most: int) -> bytes:
+        """As ``ImageStore`` says."""
+        return bytes(fsspec.asyn.sync(self._files.loop, _beginning, self._files, url, most))
+
+    def check(self, url: str) -> None:
+        """As ``ImageStore`` says; of images that were named themselves there may be no listing."""
+        with suppress(FileNotFoundError):
+            self._files.ls(f"{url}/")
+
+    def signed(self, url: str, seconds: int) -> str:  # noqa: ARG002 - as of every store
+        """There is none."""
+        raise no_presigned_urls(url)
+
+    def plain(self, path: str) -> str:
+        """Links are percent-encoded."""
+        return unquote(path)
+
+    def _linked(self, top: str) -> Iterator[str]:
+        """What the listing at ``top`` links to, and the listings below it; nothing beside it, such as its parent."""
+        waiting, seen = [top], {top}
+        while waiting:
+            for url in self._links(waiting.pop(), top):
+                if not url.startswith(top) or url in seen or "?" in url or "/../" in unquote(url):
+                    continue
+                seen.add(url)
+                if url.endswith("/"):
+                    waiting.append(url)
+                else:
+                    yield url
+
+    def _links(self, listing: str, top: str) -> list[str]:
+        """What one listing links to; nothing of one below ``top`` that redirects to another host."""
+        try:
+            return sorted(each["name"] for each in self._files.ls(listing, detail=True))
+        except ImageUnreadable:
+            if listing == top:
+                raise
+            return []
 
 
-async def beginning(store: Any, url: str, most: int, seconds: float) -> bytes:
+async def _beginning(files: Any, url: str, most: int) -> bytes:
     """The file at ``url``; of one that is longer than ``most`` bytes, a little more than those: servers may ignore a range.
 
     Raises:
         ImageUnreadable: it is on another host.
         Exception: aiohttp's, or TimeoutError.
     """
-    async with asyncio.timeout(seconds):
-        session = await store.set_session()
-        async with session.get(store.encode_url(url), **store.kwargs) as reply:
+    async with asyncio.timeout(SECONDS):
+        session = await files.set_session()
+        async with session.get(files.encode_url(url), **files.kwargs) as reply:
             reply.raise_for_status()
             data = bytearray()
             async for part in reply.content.iter_chunked(CHUNK):
