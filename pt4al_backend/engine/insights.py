@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine import estimating, nearest, quality
+from pt4al_backend.engine.staleness import Basis
 from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.state.lease import locked
 from pt4al_backend.state.paths import insights_lease
-from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -37,24 +37,10 @@ INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, estimating.re
 
 
 class _Failure(NamedTuple):
-    """What a project had reached when an insight failed, and when it is tried again nevertheless."""
+    """What an insight that failed was made of, such as a model that was being replaced, and when it is tried again all the same."""
 
-    reached: str
+    basis: Basis
     retry_at: float
-
-
-def _reached(project: Project) -> str:
-    """Changes as a project gets on: what failed may have read a model or features that were being replaced."""
-    parts = [
-        project.round,
-        project.model,
-        project.full_model.model,
-        project.learner,
-        project.next_row,
-        project.config_read,
-        project.params,
-    ]
-    return repr(parts)
 
 
 class Insights:
@@ -109,15 +95,15 @@ class Insights:
 
     def _refresh(self, insight: Insight, subject: Subject) -> None:
         number, name = subject.project.id, insight.__module__.rpartition(".")[2]
-        reached, failed = _reached(subject.project), self._failed.get((number, name))
-        if failed is not None and failed.reached == reached and time.monotonic() < failed.retry_at:
+        basis, failed = Basis.of(subject.project), self._failed.get((number, name))
+        if failed is not None and failed.basis == basis and time.monotonic() < failed.retry_at:
             return
         try:
             insight(subject)
         except Superseded:
             log.info("Project %s is gone: nothing more is computed for its pages.", number)
         except Exception as error:  # what goes wrong here must not stop the labelling
-            self._failed[number, name] = _Failure(reached, time.monotonic() + RETRY_SECONDS)
+            self._failed[number, name] = _Failure(basis, time.monotonic() + RETRY_SECONDS)
             if isinstance(error, PT4ALError):
                 log.warning("Project %s: %s is not brought up to date. %s", number, name, error)
             else:

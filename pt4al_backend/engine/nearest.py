@@ -3,7 +3,6 @@
 Found after a query is published, in the background (see ``insights``), and again when the labels have grown by a fifth.
 """
 
-import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.engine import staleness
 from pt4al_backend.engine.subject import NOT_YET, PoolFeatures, Subject, described
 from pt4al_backend.insight.neighbours import nearest
 from pt4al_backend.picks import PickKind
@@ -112,10 +112,9 @@ def refresh(subject: Subject) -> None:
 
 def _key(subject: Subject) -> str:
     """Changes with the round, with its picks, and with what describes the images."""
-    project = subject.project
+    project, basis = subject.project, staleness.Basis.of(subject.project)
     picks = subject.store.pick_count(project.id, project.round)
-    parts = [VERSION, project.round, project.served_version, picks, project.learner, project.encoder, project.config_read]
-    return hashlib.sha256(repr([*parts, project.params]).encode()).hexdigest()
+    return staleness.key(VERSION, basis.round, project.served_version, picks, basis.describers, basis.reading)
 
 
 def _found(subject: Subject, features: PoolFeatures, asked: Ids, labelled: Ids, mean: NDArray[np.float64]) -> NDArray[np.void]:

@@ -3,7 +3,6 @@
 Computed after a training, in the background (see ``insights``). Near-duplicates are searched again only where images came.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Collection
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served, staleness
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject
@@ -98,17 +97,10 @@ class _Key(NamedTuple):
 
 def _key(subject: Subject) -> _Key:
     """Changes with every training, when images come or are described, and with the labeling config and the settings."""
-    project = subject.project
-    pool = [VERSION, project.learner, project.encoder, project.next_row]
-    rest = [
-        project.model,
-        project.full_model.model,
-        project.round,
-        project.config_read,
-        project.params,
-        subject.store.has_unranked(project.id),
-    ]
-    return _Key(*(hashlib.sha256(repr(each).encode()).hexdigest() for each in (pool, pool + rest)))
+    basis = staleness.Basis.of(subject.project)
+    pool = (VERSION, basis.describers, basis.images)
+    is_unranked = subject.store.has_unranked(subject.project.id)
+    return _Key(staleness.key(*pool), staleness.key(*pool, basis.models, basis.round, basis.reading, is_unranked))
 
 
 class _Names:

@@ -1,18 +1,21 @@
-"""What makes earlier work stale, so that it is done again: a job, the pretext learner, what the last model has learned.
+"""What makes earlier work stale, so that it is done again: a job, the pretext learner, what a model has learned, an insight.
 
-The three ask the same of two settings: whether they differ in one that affects the work. What it affects each setting declares
-itself (``config.Affects``), and ``jobs.spec`` compares two jobs by that.
+The first three ask the same of two settings: whether they differ in one that affects the work. What it affects each setting
+declares itself (``config.Affects``), and ``jobs.spec`` compares two jobs by that. Insights are cheap: any setting affects them.
 """
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import Affects, ProjectSettings
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec
+from pt4al_backend.state.schema import Project
 
 GROWTH = 1.2  # of the pool since the pretext learner was trained, before it is trained again
 
@@ -39,5 +42,42 @@ def is_outgrown(learner: Path | None, options: ProjectSettings, pool: int, image
 
 def digest(labels: LabelSplit, options: ProjectSettings, classes: Sequence[str]) -> str:
     """Of all that a model learns from labels: if it is that of the last model, there is nothing new to learn."""
-    text = f"{options.model_dump_json()}{sorted(labels.train.items())}{classes}"
+    return _hash(f"{options.model_dump_json()}{sorted(labels.train.items())}{classes}")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the insights of a project are made of, as far as its row says it; each depends on some of it.
+
+    Attributes:
+        images: rows of the frame file that were given.
+        describers: the pretext learner, and the encoder that was chosen.
+        models: the last round's, and the one that is served in its stead.
+        reading: the labeling config that labels are read by, and the settings.
+    """
+
+    images: int
+    describers: tuple[str, str]
+    models: tuple[str, str]
+    round: int
+    reading: tuple[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, project: Project) -> "Basis":
+        """That of a project now."""
+        return cls(
+            images=project.next_row,
+            describers=(project.learner, project.encoder),
+            models=(project.model, project.full_model.model),
+            round=project.round,
+            reading=(project.config_read, project.params),
+        )
+
+
+def key(*parts: object) -> str:
+    """Of what an insight was made of: if it is another one now, the insight is computed again."""
+    return _hash(repr(parts))
+
+
+def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
