@@ -4,6 +4,7 @@ import errno
 import logging
 import socket
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -101,6 +102,7 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.comparing import Comparing
     from pt4al_backend.engine.device import Device
     from pt4al_backend.engine.insights import Insights
+    from pt4al_backend.engine.letting_go import clear_forgotten
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
     from pt4al_backend.jobs.run import runner_of
@@ -131,4 +133,9 @@ def worker(supervised: Supervised = False) -> None:
             each.request(project_id)
 
     engine = Worker(settings, store, device=device, doorbell=queue.request, insights=request)
-    queue.consume(engine.handle_request, store.driven_ids)
+
+    def projects() -> Iterator[int]:
+        yield from store.driven_ids()
+        clear_forgotten(store, settings)
+
+    queue.consume(engine.handle_request, projects)

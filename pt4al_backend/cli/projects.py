@@ -113,7 +113,7 @@ def refill(
         if known is None or known.let_go_at is not None:
             raise UnknownProject(project)
         if rest is not None:
-            give(settings, project, rest)
+            give(settings, known, rest)
         count = take or project_settings(known.params).refill_size
         out.print(f"{refill_project(store, settings, client_for(settings, known), known, count)}", soft_wrap=True)
         WorkQueue(settings).request(project)

@@ -70,5 +70,5 @@ def label_reader_for(settings: ServerSettings, project: Project, config: LabelCo
         def predicted() -> MaskFiles:
             return MaskFiles(settings.data_dir / project.model / PREDICTED)
 
-        return SegmentationReader(config, MaskFiles(mask_dir(settings, project.id)), predicted, settings.image_max_pixels)
+        return SegmentationReader(config, MaskFiles(mask_dir(settings, project)), predicted, settings.image_max_pixels)
     return MultilabelReader(config) if isinstance(config, MultilabelConfig) else ClassificationReader(config)

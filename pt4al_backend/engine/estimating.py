@@ -69,7 +69,7 @@ class Facts(BaseModel):
 
 def estimate_of(data_dir: Path | None, project: Project) -> Estimated | None:
     """What was estimated of a project's newest model, below a data folder; None if nothing was."""
-    known = None if data_dir is None else _known(project_below(data_dir, project.id))
+    known = None if data_dir is None else _known(project_below(data_dir, project))
     return known.estimate if known is not None and known.model == project.model else None
 
 

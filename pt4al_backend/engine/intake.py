@@ -157,7 +157,7 @@ class Intake:
             log.warning("Project %s: %s stored images are damaged or gone and are fetched again.", self._project.id, lost.sum())
             self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
         if lost.any() or is_suspect:
-            forget_unfinished(project_dir(self._settings, self._project.id))
+            forget_unfinished(project_dir(self._settings, self._project))
         self._store.forget_frames(self._project.id, ids[lost].tolist())
         if is_suspect:
             self._store.change(self._project, frames_suspect=False)
@@ -204,7 +204,7 @@ class Intake:
 
     def _start_over(self) -> None:
         """Another image size was set, or another task: frames, ranking and unfinished trainings of the old shape go."""
-        folder = project_dir(self._settings, self._project.id)
+        folder = project_dir(self._settings, self._project)
         for pattern in ("pixels-*", "rank-*", "score", f"learn-{self._project.round}"):
             for path in folder.glob(pattern):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

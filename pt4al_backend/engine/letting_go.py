@@ -20,8 +20,8 @@ from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import locked
-from pt4al_backend.state.paths import BACKGROUND_LEASES, project_dir
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.paths import BACKGROUND_LEASES, project_dir, project_name
+from pt4al_backend.state.schema import Forgotten, Project
 from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -226,37 +226,48 @@ def forget(store: Store, settings: ServerSettings, project_id: int) -> str:
                 "Try again in a moment. If it is training, remove the backend under Settings > Model first, which ends that.",
             )
         set_back = set_back_choices(settings, project)
-        store.forget(project_id)
-        left = _delete_files(settings, project_id)
+        note = store.forget(project, shared=bool(settings.artefacts_url))
+        _give_up(settings, note)
+        left = _clear(store, settings, note)
     done = f"{set_back} {left}".strip()
     log.info("Project %s is forgotten. %s", project_id, done)
     return done
 
 
-def _delete_files(settings: ServerSettings, project_id: int) -> str:
-    """Deletes a forgotten project's files, once nothing that is computed for its pages writes there any more.
-
-    Returns what a person has to delete, "" for nothing.
+def _give_up(settings: ServerSettings, forgotten: Forgotten) -> None:
+    """Returns once nothing that is computed here for a forgotten project's pages writes among its files any more.
 
     What takes longer to give up than is waited for writes nothing either: it asks for the project first.
     """
-    folder = project_dir(settings, project_id)
     deadline = time.monotonic() + GIVING_UP_SECONDS
     while True:
         with ExitStack() as leases:
-            held = [leases.enter_context(locked(lease(settings, project_id))) for lease in BACKGROUND_LEASES]
+            held = [leases.enter_context(locked(lease(settings, forgotten.project_id))) for lease in BACKGROUND_LEASES]
             if None not in held or time.monotonic() > deadline:
-                if folder.exists():
-                    shutil.rmtree(folder)
-                break
+                return
         time.sleep(0.1)
-    shared = RemoteJobs.of(settings)
-    if shared is None:
-        return ""
-    name = str(folder.relative_to(settings.data_dir))
-    left = f"Delete {name} in PT4AL_DATA_DIR of the other hosts before it is connected again: they would go on from it."
+
+
+def clear_forgotten(store: Store, settings: ServerSettings) -> None:
+    """Deletes what this host and the artefact store have of forgotten projects; each host calls it now and then."""
+    for forgotten in store.forgotten():
+        if left := _clear(store, settings, forgotten):
+            log.warning("Project %s is forgotten. %s", forgotten.project_id, left)
+
+
+def _clear(store: Store, settings: ServerSettings, forgotten: Forgotten) -> str:
+    """The same of one; returns sentences on what is left for the next call, "" for nothing."""
+    left, folder = [], project_dir(settings, forgotten)
     try:
-        shared.forget(name)
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        left.append(f"Its files on this host are deleted later: {error.strerror}.")
+    shared = RemoteJobs.of(settings) if forgotten.shared else None
+    try:
+        if shared is not None:
+            shared.forget(project_name(forgotten))
+            store.note_unshared(forgotten)
     except (ConfigError, StoreAway) as error:
-        return f"{left} Delete {name} in {shared.place} by hand: {error.message}"
-    return left
+        left.append(f"Its files in the artefact store are deleted as soon as that answers. {error.message}")
+    return " ".join(left)

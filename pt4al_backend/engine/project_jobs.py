@@ -36,7 +36,7 @@ class ProjectJobs:
     @property
     def folder(self) -> Path:
         """Where they lie, beside the project's other artefacts."""
-        return project_dir(self._settings, self._project.id)
+        return project_dir(self._settings, self._project)
 
     @property
     def learner(self) -> Path | None:
@@ -84,7 +84,7 @@ class ProjectJobs:
             "frames": frames_path(self._settings, self._project),
             "stored": self._project.stored_shape,
             "shape": self._project.image_shape,
-            "masks": mask_dir(self._settings, self._project.id),
+            "masks": mask_dir(self._settings, self._project),
         }
 
 

@@ -80,7 +80,7 @@ class Refill:
             LabelStudioError: Label Studio does not answer, or refuses the import.
         """
         with _alone(self.settings, self.project.id):
-            rest = Rest(rest_dir(self.settings, self.project.id))
+            rest = Rest(rest_dir(self.settings, self.project))
             heading = rest.heading()
             self._require_read()
             while self.done.added < take and (part := rest.next(min(SLICE, take - self.done.added))):
@@ -154,15 +154,15 @@ def refill(
     return Refill(store, settings, client, project, in_force(project), on_tick).run(take)
 
 
-def give(settings: ServerSettings, project_id: int, path: Path) -> None:
+def give(settings: ServerSettings, project: Project, path: Path) -> None:
     """Gives a project a ranked rest, as ``Rest.give`` says.
 
     Raises:
         ConfigError: the file is none.
         NotNow: a refill is under way, which would note in the new one how far it has taken the old one.
     """
-    with _alone(settings, project_id):
-        Rest(rest_dir(settings, project_id)).give(path)
+    with _alone(settings, project.id):
+        Rest(rest_dir(settings, project)).give(path)
 
 
 @contextmanager
@@ -175,7 +175,7 @@ def _alone(settings: ServerSettings, project_id: int) -> Iterator[None]:
 
 def step(ctx: Context) -> Outcome:
     """Refills the project if so few tasks are left to label that its settings want it."""
-    project, rest = ctx.project, Rest(rest_dir(ctx.settings, ctx.project.id))
+    project, rest = ctx.project, Rest(rest_dir(ctx.settings, ctx.project))
     is_due, why_not = _due(ctx, rest)
     if is_due:
         ctx.require()

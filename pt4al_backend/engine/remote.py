@@ -8,7 +8,7 @@ from pathlib import Path
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.serving import keep_serving
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
-from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.paths import project_name
 
 
 def step(ctx: Context) -> Outcome:
@@ -19,8 +19,7 @@ def step(ctx: Context) -> Outcome:
     named = (project.learner, project.model, project.full_model.model)
     names = {str(Path(artefact).parent) for artefact in named if artefact}
     try:
-        folder = project_dir(ctx.settings, project.id).relative_to(ctx.settings.data_dir)
-        shared.exchange_all(str(folder), names, lambda: keep_serving(ctx))
+        shared.exchange_all(project_name(project), names, lambda: keep_serving(ctx))
     except (ConfigError, StoreAway, StoreCorrupt) as error:
         ctx.warn(error)
         ctx.notice("store", str(error))

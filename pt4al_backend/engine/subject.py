@@ -77,7 +77,7 @@ class Subject:
     @property
     def folder(self) -> Path:
         """Where the project's artefacts lie."""
-        return project_dir(self.settings, self.project.id)
+        return project_dir(self.settings, self.project)
 
     @cached_property
     def jobs(self) -> ProjectJobs:
@@ -101,10 +101,10 @@ class Subject:
         """Called now and then by what takes long.
 
         Raises:
-            Superseded: the project is forgotten. One that has connected again has images from row 0 on.
+            Superseded: the project is forgotten, and may have connected again.
         """
         found = self.store.project(self.project.id)
-        if found is None or found.next_row < self.project.next_row:
+        if found is None or found.identity != self.project.identity:
             raise Superseded
 
     @property

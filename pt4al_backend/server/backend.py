@@ -5,6 +5,7 @@ one thing that takes longer, letting the served model look at an image outside t
 """
 
 import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -82,7 +83,7 @@ class Backend:
             fields |= {"let_go_at": None, "listed": False, "phase": Phase.CONNECTED, "notices": {}}
         now = time.time()
         if known is None or any(getattr(known, name) != value for name, value in fields.items()):
-            self._store.connect(request.project, **fields, setup_at=now)
+            self._store.connect(request.project, secrets.token_hex(6), **fields, setup_at=now)
             self._queue.request(request.project)
         elif now - known.setup_at > SETUP_SECONDS:
             self._store.change(request.project, setup_at=now)

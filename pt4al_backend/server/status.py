@@ -268,7 +268,7 @@ class Statuses:
         return [getattr(project, name) for name in WATCHED], self._found(project), self._outages.of(project)
 
     def _found(self, project: Project) -> Found:
-        return Found() if self._data_dir is None else Found.below(project_below(self._data_dir, project.id))
+        return Found() if self._data_dir is None else Found.below(project_below(self._data_dir, project))
 
     def _past(self, project: Project) -> list[PastRound]:
         return self._store.history(project.id, ROUNDS_SHOWN)

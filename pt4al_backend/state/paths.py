@@ -3,17 +3,23 @@
 from pathlib import Path
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.state.schema import Project
+from pt4al_backend.state.schema import Forgotten, Project
 
 
-def project_dir(settings: ServerSettings, project_id: int) -> Path:
-    """Folder of a project's artefacts."""
-    return project_below(settings.data_dir, project_id)
+def project_dir(settings: ServerSettings, project: Project | Forgotten) -> Path:
+    """Folder of a project's artefacts, of one connection alone: what hosts have of an earlier one is never taken for it."""
+    return project_below(settings.data_dir, project)
 
 
-def project_below(data_dir: Path, project_id: int) -> Path:
+def project_below(data_dir: Path, project: Project | Forgotten) -> Path:
     """The same, below a data folder."""
-    return data_dir / "projects" / str(project_id)
+    return data_dir / project_name(project)
+
+
+def project_name(project: Project | Forgotten) -> str:
+    """The same, below any data folder and in the artefact store."""
+    number = project.id if isinstance(project, Project) else project.project_id
+    return f"projects/{number}-{project.identity}" if project.identity else f"projects/{number}"
 
 
 def insights_lease(settings: ServerSettings, project_id: int) -> Path:
@@ -40,16 +46,16 @@ def refill_lease(settings: ServerSettings, project_id: int) -> Path:
     return settings.data_dir / "leases" / f"refill-{project_id}"
 
 
-def rest_dir(settings: ServerSettings, project_id: int) -> Path:
+def rest_dir(settings: ServerSettings, project: Project) -> Path:
     """Folder of the ranked rest that a project is refilled from."""
-    return project_dir(settings, project_id) / "rest"
+    return project_dir(settings, project) / "rest"
 
 
-def mask_dir(settings: ServerSettings, project_id: int) -> Path:
+def mask_dir(settings: ServerSettings, project: Project) -> Path:
     """Folder of the masks that a project's annotators drew."""
-    return project_dir(settings, project_id) / "masks"
+    return project_dir(settings, project) / "masks"
 
 
 def frames_path(settings: ServerSettings, project: Project) -> Path:
     """The frame file of a project's stored shape. On the disk it keeps its old name, as folders of earlier versions have it."""
-    return project_dir(settings, project.id) / f"pixels-{project.stored_height}x{project.stored_width}.u8"
+    return project_dir(settings, project) / f"pixels-{project.stored_height}x{project.stored_width}.u8"

@@ -89,6 +89,7 @@ class Project(Base):
     __tablename__ = "projects"
 
     id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(32), default="")  # of this connection, in names; "": older than such names
     title: Mapped[str] = mapped_column(Text, default="")
     label_config: Mapped[str] = mapped_column(Text, default="")
     params: Mapped[dict[str, Any]] = mapped_column(default=dict)
@@ -209,6 +210,16 @@ class ProjectColumns(TypedDict, total=False):
     full_model: FullModel
     round: int
     served_version: str
+
+
+class Forgotten(Base):
+    """One connection of a project that was forgotten: each host deletes its files of it when it hears of that."""
+
+    __tablename__ = "forgotten"
+
+    project_id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    identity: Mapped[str] = mapped_column(String(32), primary_key=True)
+    shared: Mapped[bool] = mapped_column(Boolean)  # whether the artefact store may still have files of it
 
 
 #: What a task may lack or be left out for, in words that both databases find their partial index by: no bound parameters.

@@ -16,7 +16,7 @@ from pt4al_backend.state.people import PeopleStore
 from pt4al_backend.state.projects import change, id_of, mirror
 from pt4al_backend.state.queue import QueueStore
 from pt4al_backend.state.rounds import RoundStore
-from pt4al_backend.state.schema import Annotation, Instance, Pick, Project, ProjectColumns, Publication, Round, Task
+from pt4al_backend.state.schema import Annotation, Forgotten, Instance, Pick, Project, ProjectColumns, Publication, Round, Task
 from pt4al_backend.state.tasks import TaskStore
 
 #: What to do when the state cannot be read or written.
@@ -82,24 +82,42 @@ class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore,
         with self._reading() as session:
             return session.get(Project, project_id)
 
-    def connect(self, project_id: int, **columns: Unpack[ProjectColumns]) -> None:
-        """Registers a project, or updates what Label Studio says of it; writes only if something changed."""
+    def connect(self, project_id: int, identity: str = "", **columns: Unpack[ProjectColumns]) -> None:
+        """Registers a project, or updates what Label Studio says of it; writes only if something changed.
+
+        ``identity`` is that of a new connection; one that is known keeps its own.
+        """
         with self._writing() as session:
             project = session.get(Project, project_id)
             if project is None:
-                session.add(Project(id=project_id, **columns))
+                session.add(Project(id=project_id, identity=identity, **columns))
                 return
             for name, value in columns.items():
                 if getattr(project, name) != value:
                     setattr(project, name, value)
 
-    def forget(self, project_id: int) -> None:
-        """Deletes all rows of a project."""
+    def forget(self, project: Project, *, shared: bool = False) -> Forgotten:
+        """Deletes all rows of a project but a note for the hosts that have files of it; ``shared``: so has the artefact store."""
+        project_id, note = project.id, Forgotten(project_id=project.id, identity=project.identity, shared=shared)
         self.drop_tasks(project_id, self.task_ids(project_id).tolist())  # in slices, as other projects write meanwhile
         with self._writing() as session:
             for table in (Pick, Annotation, Task, Publication, Round):
                 session.execute(delete(table).where(table.project_id == project_id))
             session.execute(delete(Project).where(Project.id == project_id))
+            session.merge(note)
+        return note
+
+    def forgotten(self) -> list[Forgotten]:
+        """The connections that were forgotten. No host has a use for their files."""
+        known = select(Project.id).where(Project.id == Forgotten.project_id, Project.identity == Forgotten.identity)
+        with self._reading() as session:
+            return list(session.scalars(select(Forgotten).where(~known.exists())))
+
+    def note_unshared(self, forgotten: Forgotten) -> None:
+        """Notes that the artefact store has nothing more of a connection that was forgotten."""
+        which = (Forgotten.project_id == forgotten.project_id, Forgotten.identity == forgotten.identity)
+        with self._writing() as session:
+            session.execute(update(Forgotten).where(*which).values(shared=False))
 
     def change(self, project: Project | int, **columns: Unpack[ProjectColumns]) -> None:
         """Sets columns of a project, in the database and in ``project`` if that is a row and not an id."""

@@ -17,6 +17,7 @@ from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import AnswerKind, StoredAnswer
 from tests.support.filled import DIGEST, ENCODER, FEATURES, PROJECT, fill, served
@@ -126,7 +127,7 @@ def test_open_page_follows_the_drawing_and_then_shows_the_map(browser_page: Page
 
     store = Store.open(settings)
     fill(store, settings)
-    learner = write_learner(project_dir(settings, PROJECT) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
+    learner = write_learner(project_dir(settings, Project(id=PROJECT)) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
     store.change(PROJECT, params={"encoder": ENCODER}, learner=str(learner.relative_to(settings.data_dir)))
     with served(store, settings) as url:
         browser_page.goto(f"{url}/projects/{PROJECT}/map")

@@ -23,7 +23,7 @@ from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.lease import locked
 from pt4al_backend.state.paths import refill_lease, rest_dir
 from pt4al_backend.state.rounds import ClosedRound
-from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState
+from pt4al_backend.state.schema import AnswerKind, Pick, Project, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.images import LABEL_CONFIG
@@ -204,7 +204,7 @@ def test_ranked_rest_is_not_replaced_while_a_refill_takes_from_it(
         result = run("refill", "7", "--rest", str(rest))
     assert result.exit_code == 1
     assert "is being refilled" in result.stderr
-    assert Rest(rest_dir(settings, 7)).left == 0
+    assert Rest(rest_dir(settings, Project(id=7))).left == 0
 
 
 def test_damaged_ranked_rest_says_how_it_is_put_right(tmp_path: Path) -> None:

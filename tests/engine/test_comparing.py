@@ -19,7 +19,7 @@ from pt4al_backend.learn.frozen.comparison import Comparison
 from pt4al_backend.measures import FullModel
 from pt4al_backend.progress import Report
 from pt4al_backend.state.paths import comparison_lease, project_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.layouts import write_learner
@@ -33,7 +33,7 @@ class Site:
     def __init__(self, settings: ServerSettings) -> None:
         fill(settings, TASKS)
         self.settings, self.store = settings, Store.open(settings)
-        self.folder = project_dir(settings, PROJECT)
+        self.folder = project_dir(settings, Project(id=PROJECT))
         learner = write_learner(self.folder / "rank-1" / "result", "written", "a" * 64, 16)
         self.store.change(PROJECT, learner=str(learner.relative_to(settings.data_dir)), params={"encoder": "written"})
         self.compared: list[int] = []

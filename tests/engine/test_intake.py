@@ -12,6 +12,7 @@ from pt4al_backend.engine.intake import Intake
 from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
 from tests.support.trainings import known
@@ -138,12 +139,16 @@ def test_another_image_size_starts_over_without_the_old_ranking(store: Store, se
     take_in(store, settings, files)
     store.set_tasks(1, {"id": [1, 2, 3], "loss": [1.0, 2.0, 3.0], "batch": [1, 1, 1]})
     store.change(1, learner="projects/1/rank-1/result", learner_pool=3)
-    (project_dir(settings, 1) / "rank-1" / "result").mkdir(parents=True)
+    (project_dir(settings, Project(id=1)) / "rank-1" / "result").mkdir(parents=True)
     take_in(store, settings, files, image_size=64)
     assert (known(store).image_shape, known(store).learner) == ((64, 64), "")
     assert np.isnan(store.tasks(1).losses).all()
     assert frame(store, settings, 2).shape == (64, 64, 3)
-    assert sorted(path.name for path in project_dir(settings, 1).iterdir()) == ["pixels-64x64.u8", "pixels-64x64.u8.crc"]
+    folder = project_dir(settings, Project(id=1))
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "pixels-64x64.u8",
+        "pixels-64x64.u8.crc",
+    ]
 
 
 def damage(path: Path, how: str) -> None:
@@ -170,7 +175,7 @@ def test_damaged_frame_file_is_made_again(store: Store, settings: ServerSettings
     damage(path, how)
     if how == "overwritten":  # which its size does not tell; a job found out
         store.change(1, frames_suspect=True)
-    named = project_dir(settings, 1) / "learn-1"
+    named = project_dir(settings, Project(id=1)) / "learn-1"
     named.mkdir()
 
     files.error = AuthError("refused")

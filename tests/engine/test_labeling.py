@@ -10,7 +10,7 @@ from pt4al_backend.engine.labeling import InForce, decide, in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.state.paths import mask_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.trainings import known
@@ -57,7 +57,7 @@ def animals(store: Store, *labels: str) -> str:
 def outlines(store: Store, settings: ServerSettings, *ids: int) -> str:
     """A segmentation of houses and roads; a mask with each of these ids."""
     xml = view(polygons("house", "road"))
-    drawn = MaskFiles(mask_dir(settings, 1))
+    drawn = MaskFiles(mask_dir(settings, Project(id=1)))
     names = [drawn.put(Mask(np.full((2, 3 + k), each, np.uint8))) for k, each in enumerate(ids)]
     running(store, xml, "label", "segmentation", *names)
     return xml

@@ -1,5 +1,6 @@
 """Which projects are driven, what is set back when one is let go, and what is left of one that is forgotten."""
 
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from pt4al_backend.engine.letting_go import (
     Connections,
     NotConnected,
     choices_of,
+    clear_forgotten,
     forget,
     let_go,
     put_back,
@@ -21,10 +23,13 @@ from pt4al_backend.engine.letting_go import (
     require_known,
 )
 from pt4al_backend.engine.subject import Subject, Superseded
+from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import AuthError, ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
 from pt4al_backend.picks import PickKind
+from pt4al_backend.server.backend import Backend
+from pt4al_backend.server.requests import SetupRequest
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState, Round
 from pt4al_backend.state.store import Store
@@ -219,7 +224,7 @@ def full(store: Store, settings: ServerSettings) -> None:
                 at=0.0,
             )
         )
-        folder = project_dir(settings, number)
+        folder = project_dir(settings, Project(id=number))
         folder.mkdir(parents=True)
         (folder / "pixels-8x8.u8").touch()
 
@@ -228,12 +233,12 @@ def test_forgotten_project_leaves_nothing_and_others_stay(store: Store, settings
     full(store, settings)
     forget(store, settings, 1)
     assert store.project_ids() == [2]
-    assert not project_dir(settings, 1).exists()
+    assert not project_dir(settings, Project(id=1)).exists()
     for number, left in ((1, 0), (2, 1)):
         publications = store.publications(number, *PublicationState)
         rows = (store.rounds(number), store.picks(number, 1), publications, store.task_ids(number))
         assert [len(each) for each in rows] == [left] * 4
-    assert (project_dir(settings, 2) / "pixels-8x8.u8").exists()
+    assert (project_dir(settings, Project(id=2)) / "pixels-8x8.u8").exists()
 
 
 def test_forgotten_project_leaves_nothing_for_other_hosts_and_says_what_could_not_be_deleted(
@@ -246,9 +251,47 @@ def test_forgotten_project_leaves_nothing_for_other_hosts_and_says_what_could_no
     forget(store, settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/store"}), 1)
     assert [path.name for path in theirs.iterdir()] == ["2"]
     said = forget(store, settings.model_copy(update={"artefacts_url": "no-such-protocol://store"}), 2)
-    assert "Delete projects/2 in no-such-protocol://store by hand" in said
-    assert "Delete projects/2 in PT4AL_DATA_DIR of the other hosts" in said
+    assert "in the artefact store are deleted as soon as that answers" in said
     assert store.project_ids() == []
+    clear_forgotten(store, settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/store"}))
+    assert [*theirs.iterdir()] == []
+    assert not any(each.shared for each in store.forgotten())
+
+
+def connect(store: Store, settings: ServerSettings) -> Path:
+    """What Label Studio's request to /setup does; returns the folder of what it connected."""
+    request = {"project": "3.1", "schema": LABEL_CONFIG, "hostname": "http://studio"}
+    Backend(settings, store, WorkQueue(settings)).connect(SetupRequest.from_json(json.dumps(request).encode()))
+    return project_dir(settings, store.project(3))
+
+
+def test_project_that_connects_again_takes_nothing_that_a_host_or_a_backup_has_of_it(
+    store: Store, settings: ServerSettings, tmp_path: Path
+) -> None:
+    other = settings.model_copy(update={"data_dir": tmp_path / "other"})
+    before = [connect(store, settings), project_dir(other, store.project(3))]
+    for folder in before:
+        folder.mkdir(parents=True)
+    forget(store, settings, 3)
+    assert [folder.exists() for folder in before] == [False, True]
+    now = connect(store, settings)
+    assert now == connect(store, settings)
+    assert now.name not in {folder.name for folder in before}
+    before[0].mkdir()  # from a backup
+    now.mkdir()
+    for host in (settings, other):
+        clear_forgotten(store, host)
+    assert [folder.exists() for folder in (*before, now)] == [False, False, True]
+
+
+def test_forgotten_project_that_a_backup_of_the_state_brings_back_keeps_its_files(store: Store, settings: ServerSettings) -> None:
+    full(store, settings)
+    forget(store, settings, 1)
+    store.connect(1)
+    folder = project_dir(settings, known(store))
+    folder.mkdir()
+    clear_forgotten(store, settings)
+    assert folder.exists()
 
 
 def test_project_that_a_worker_is_at_is_not_forgotten(store: Store, settings: ServerSettings) -> None:
@@ -256,7 +299,7 @@ def test_project_that_a_worker_is_at_is_not_forgotten(store: Store, settings: Se
     with store.lease(1), pytest.raises(ProjectBusy):
         forget(store, settings, 1)
     assert store.project_ids() == [1, 2]
-    assert project_dir(settings, 1).exists()
+    assert project_dir(settings, Project(id=1)).exists()
 
 
 def test_what_is_computed_for_the_pages_writes_nothing_after_a_project_is_forgotten(
@@ -281,7 +324,7 @@ def test_what_is_computed_for_the_pages_writes_nothing_after_a_project_is_forgot
     forget(store, settings, 1)
     forgotten.set()
     background.join()
-    assert not project_dir(settings, 1).exists()
+    assert not project_dir(settings, Project(id=1)).exists()
 
 
 def test_unknown_project_cannot_be_forgotten(store: Store, settings: ServerSettings) -> None:

@@ -33,7 +33,7 @@ class Site(Described):
         self.settings = settings
         fill(settings, TASKS)
         self.store = Store.open(settings)
-        super().__init__(project_dir(settings, PROJECT))
+        super().__init__(project_dir(settings, Project(id=PROJECT)))
         self.frames.close()
         self.frames = FrameFile(frames_path(settings, self.project), self.shape)
         learner = write_learner(self.folder / "rank-1" / "result", self.encoder, self.digest, self.width)
@@ -114,7 +114,7 @@ def test_map_that_cannot_be_drawn_is_said_and_tried_again_with_other_features(
 
 def test_map_of_a_project_that_is_forgotten_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     def forget(on_tick: Callable[[], None]) -> None:
-        site.store.forget(PROJECT)
+        site.store.forget(site.store.project(PROJECT))
         on_tick()
 
     monkeypatch.setattr(site, "begin", forget)

@@ -12,7 +12,7 @@ from pt4al_backend.engine import nearest
 from pt4al_backend.engine.insights import Insights
 from pt4al_backend.engine.nearest import Nearest
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT, fill
@@ -31,7 +31,7 @@ def store(settings: ServerSettings) -> Iterator[Store]:
 
 def find(store: Store, settings: ServerSettings) -> Nearest:
     Insights(settings, store, [nearest.refresh]).refresh(PROJECT)
-    found = Nearest.load(project_dir(settings, PROJECT))
+    found = Nearest.load(project_dir(settings, Project(id=PROJECT)))
     assert found is not None
     return found
 
@@ -96,15 +96,15 @@ def test_project_that_is_forgotten_meanwhile_gets_none(
     save = np.save
 
     def forget_and_save(path: Path, array: Any) -> None:
-        store.forget(PROJECT)
+        store.forget(store.project(PROJECT))
         save(path, array)
 
     monkeypatch.setattr(np, "save", forget_and_save)
     Insights(settings, store, [nearest.refresh]).refresh(PROJECT)
-    assert Nearest.load(project_dir(settings, PROJECT)) is None
+    assert Nearest.load(project_dir(settings, Project(id=PROJECT))) is None
 
 
 def test_project_without_a_round_or_tasks_stands(store: Store, settings: ServerSettings) -> None:
     store.connect(8)
     Insights(settings, store, [nearest.refresh]).refresh(8)
-    assert Nearest.load(project_dir(settings, 8)) is None
+    assert Nearest.load(project_dir(settings, Project(id=8))) is None

@@ -11,7 +11,7 @@ from pt4al_backend.engine import quality
 from pt4al_backend.engine.insights import Insights
 from pt4al_backend.engine.quality_file import Quality
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import PROJECT, fill
@@ -27,7 +27,7 @@ def store(settings: ServerSettings):
 
 
 def read(settings: ServerSettings) -> Quality:
-    found = Quality.load(project_dir(settings, PROJECT))
+    found = Quality.load(project_dir(settings, Project(id=PROJECT)))
     assert found is not None
     return found
 
@@ -88,9 +88,9 @@ def test_project_that_is_forgotten_while_its_quality_is_written_leaves_none(
     first, save = read(settings).facts.at, np.savez
 
     def forget_and_save(path: Path, **arrays: Any) -> None:
-        store.forget(PROJECT)
+        store.forget(store.project(PROJECT))
         if connects_again:
-            store.connect(PROJECT)
+            store.connect(PROJECT, "another")
         save(path, **arrays)
 
     monkeypatch.setattr(np, "savez", forget_and_save)

@@ -11,6 +11,7 @@ from pt4al_backend.engine import refill as refilling
 from pt4al_backend.engine.ranked_rest import Entry, Heading, Rest, write
 from pt4al_backend.engine.refill import refill
 from pt4al_backend.state.paths import rest_dir
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import LABEL_CONFIG, arrow
 
@@ -56,7 +57,7 @@ def test_refill_that_is_ended_adds_the_rest_later_and_nothing_twice(
         arrow(number).save(name)
     heading = Heading(root=str(tmp_path), prefix=None, presign=None, task="classification", stored=(64, 64))
     write(tmp_path / "tasks.rest.jsonl", heading, [Entry(name, f"{number:064}", {}) for number, name in enumerate(names)])
-    rest, studio, store = Rest(rest_dir(settings, PROJECT)), Studio(), Store.open(settings)
+    rest, studio, store = Rest(rest_dir(settings, Project(id=PROJECT))), Studio(), Store.open(settings)
     store.connect(PROJECT, label_config=LABEL_CONFIG, task="classification", stored_height=32, stored_width=32)
     project = store.project(PROJECT)
     rest.give(tmp_path / "tasks.rest.jsonl")

@@ -40,7 +40,7 @@ class Site:
         self.settings = ServerSettings(data_dir=folder, device="cpu", pretrained="off", **place)
         fill(self.settings, TASKS)
         self.stub, self.store = studio.projects[PROJECT], Store.open(self.settings)
-        self.folder = project_dir(self.settings, PROJECT)
+        self.folder = project_dir(self.settings, Project(id=PROJECT))
         weights = {"encoder": "written", "sha256": "a" * 64, "features": 16, "licence": "mit", "source": "the test"}
         self._write(self.folder / "rank-1", HEAD, settings=PARAMS, weights=weights, network={})
         self._write(self.folder / "learn-1", HEAD)

@@ -84,7 +84,7 @@ def test_deleted_model_is_trained_again_at_the_press_of_the_button(loop: Loop) -
 
 
 def test_project_folder_that_was_deleted_is_made_again(loop: Loop) -> None:
-    shutil.rmtree(project_dir(loop.settings, loop.id))
+    shutil.rmtree(project_dir(loop.settings, loop.project))
     loop.reconcile()
     next_round(loop)
 
@@ -96,7 +96,7 @@ def test_damaged_mask_is_drawn_again(label_studio: LabelStudioServer, lead: Anno
         loop.reconcile()
         loop.annotate_all(loop.order("query")[:5])
         loop.reconcile()
-        masks = sorted((project_dir(loop.settings, loop.id) / "masks").glob("*.png"))
+        masks = sorted((project_dir(loop.settings, loop.project) / "masks").glob("*.png"))
         content = {path: path.read_bytes() for path in masks}
         for path in masks:
             data = bytearray(content[path])

@@ -292,7 +292,7 @@ def test_a_setting_that_is_taken_back_ends_the_training_that_it_began(
         loop.reconcile()
         loop.annotate_all(loop.order("query"))
         with loop.reconciling():
-            checkpoint = project_dir(loop.settings, loop.id) / "learn-1" / "checkpoint.pt"
+            checkpoint = project_dir(loop.settings, loop.project) / "learn-1" / "checkpoint.pt"
             wait_until(checkpoint.exists, SECONDS, "the training has a checkpoint")
             loop.connect(show_predictions=False)  # decides nothing of what is learned
             wait_until(lambda: "Resuming after" in loop.project.notices.get("training", ""), SECONDS, "the training is resumed")

@@ -127,10 +127,11 @@ def test_deleted_project_is_let_go(backend: Backend, client: LabelStudio, connec
 def test_forgotten_project_is_gone_with_its_files(backend: Backend, client: LabelStudio, connected: int) -> None:
     remove_backend(client, connected)
     backend.wait_for(connected, phase="not connected")
-    assert backend.job(connected, "rank-1").exists()
+    ranking = backend.job(connected, "rank-1")
+    assert ranking.exists()
     other_site = {"Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
     assert backend.post(f"/api/projects/{connected}/forget", headers=other_site).status_code == 403
     assert backend.status(connected)["title"]
     assert backend.post(f"/api/projects/{connected}/forget").ok
-    assert not backend.job(connected, "rank-1").parent.exists()
+    assert not ranking.parent.exists()
     assert requests.get(f"{backend.url}/api/projects/{connected}", timeout=30).status_code == 404

@@ -55,7 +55,7 @@ def test_stream_of_a_forgotten_project_ends(url: str, store: Store) -> None:
     with ExitStack() as stack:
         heard = listen(stack, url)
         next(heard)
-        store.forget(PROJECT)
+        store.forget(store.project(PROJECT))
         assert list(heard) == []
     assert requests.get(url, timeout=SECONDS).status_code == 404
 

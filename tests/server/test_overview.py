@@ -93,7 +93,7 @@ def test_counts_of_a_forgotten_project_are_dropped(store: Store, settings: Serve
     overviews = Overviews(store, lambda: 1_800_000_000.0)
     fill(store, settings)
     assert annotations(PROJECT) == 91
-    store.forget(PROJECT)
+    store.forget(store.project(PROJECT))
     open_round(store, pick(1))
     assert annotations(3) == 0
     store.connect(PROJECT)

@@ -9,6 +9,7 @@ from PIL import Image
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT, SIDE, fill
 from tests.support.images import arrow
@@ -80,6 +81,6 @@ def test_row_that_is_being_written_has_none_and_forgotten_files_are_not_made_aga
     assert client.get(f"{ADDRESS}/6/thumbnail").status_code == 200
     for each in path.parent.iterdir():
         each.unlink()
-    project_dir(settings, PROJECT).rmdir()
+    project_dir(settings, Project(id=PROJECT)).rmdir()
     assert client.get(f"{ADDRESS}/6/thumbnail").status_code == 404
-    assert not project_dir(settings, PROJECT).exists()
+    assert not project_dir(settings, Project(id=PROJECT)).exists()

@@ -53,6 +53,6 @@ def test_annotations_go_with_their_task_and_their_project(store: Store) -> None:
     filled(store)
     store.drop_tasks(1, [3])
     assert list(store.annotations(1, [1, 2, 3])) == [1, 2]
-    store.forget(1)
+    store.forget(store.project(1))
     assert store.annotators(1) == []
     assert len(store.annotators(2)) == 1

@@ -72,7 +72,7 @@ def test_log_has_what_people_did_the_newest_first_and_goes_with_the_project(ten:
     assert project is not None
     assert current is not None
     assert (project.paused_at, current.controls_wanted) == (5.0, 4)
-    ten.forget(1)
+    ten.forget(ten.project(1))
     assert ten.actions(1, 9) == []
 
 

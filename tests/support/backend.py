@@ -111,8 +111,10 @@ class Backend:
         return seen
 
     def job(self, project: int, name: str) -> Path:
-        """Folder of a training: rank-1, learn-1, …"""
-        return self.data / "projects" / str(project) / name
+        """Folder of a training: rank-1, learn-1, …; waits for the project's own."""
+        folders = self.data / "projects"
+        found = wait_until(lambda: list(folders.glob(f"{project}-*")), SECONDS, f"project {project} has a folder")
+        return Path(found[0]) / name
 
     def child(self, folder: Path) -> psutil.Process | None:
         """The process that trains in this folder, even if its parent has changed."""

@@ -11,6 +11,7 @@ from pt4al_backend.engine import estimating, quality, quality_file
 from pt4al_backend.engine.insights import Insights
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT
 from tests.support.images import CLASSES
@@ -41,5 +42,5 @@ def fill_estimated(store: Store, settings: ServerSettings, made: LinearHead | No
     with artefacts.writing(settings.data_dir / MODEL, classes=CLASSES, weights={"sha256": made_on}) as folder:
         if made is not None:
             made.save(folder / artefacts.HEAD)
-    shutil.rmtree(project_dir(settings, PROJECT) / quality_file.FOLDER)
+    shutil.rmtree(project_dir(settings, Project(id=PROJECT)) / quality_file.FOLDER)
     Insights(settings, store, [quality.refresh, estimating.refresh]).refresh(PROJECT)

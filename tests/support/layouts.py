@@ -86,7 +86,7 @@ def lay_out_filled(store: Store, settings: ServerSettings, tasks: int | None = N
     """Draws the map of the project of ``tests.support.filled``, of its first ``tasks`` tasks or of all."""
     project = store.project(filled.PROJECT)
     assert project is not None
-    folder, shape = project_dir(settings, project.id), project.image_shape
+    folder, shape = project_dir(settings, project), project.image_shape
     assert shape is not None
     spec = LayoutSpec(
         task="classification",

@@ -146,7 +146,7 @@ class Loop:
         if self.kind is SEVERAL:
             (name,) = from_text(label)
             return name
-        ids = MaskFiles(mask_dir(self.settings, self.id)).get(label).ids
+        ids = MaskFiles(mask_dir(self.settings, self.project)).get(label).ids
         (shown,) = set(np.unique(ids).tolist()) - {UNLABELLED}
         return CLASSES[shown]
 
@@ -183,7 +183,7 @@ class Loop:
     @contextmanager
     def held(self, job: str) -> Iterator[None]:
         """Waits for the training in this folder to begin, and holds it up as an orphan of an earlier worker would."""
-        folder = project_dir(self.settings, self.id) / job
+        folder = project_dir(self.settings, self.project) / job
         wait_until(lambda: (folder / "job.json").exists(), SECONDS, f"{job} begins")
         with (folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

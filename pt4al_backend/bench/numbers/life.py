@@ -23,6 +23,7 @@ from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.picks import PickKind
 from pt4al_backend.processes import wait_until
+from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project, RoundState
 from pt4al_backend.state.store import Store
 
@@ -198,7 +199,7 @@ class Life:
 
     def _turn(self, labelled: float) -> Turn:
         """Reads the steps off what the relay saw, and off the files of the training child."""
-        job = self._settings.data_dir / "projects" / str(self.project) / "learn-1"
+        job = project_dir(self._settings, self._state) / "learn-1"
         prepared, started = (job / "job.json").stat().st_mtime, (job / "lock").stat().st_mtime
         trained = (job / "result" / "manifest.json").stat().st_mtime
         imported = self._recorder.last("POST", f"/api/projects/{self.project}/import/predictions", trained)

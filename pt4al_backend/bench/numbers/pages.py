@@ -29,6 +29,7 @@ from pt4al_backend.processes import keep_what_is_loaded
 from pt4al_backend.server.app import create_app
 from pt4al_backend.server.rendering import TABS
 from pt4al_backend.state.paths import project_dir
+from pt4al_backend.state.schema import Project
 
 TASKS, FEW = 100_000, 1_000
 #: Of labels.
@@ -111,7 +112,7 @@ def _lay_out(settings: ServerSettings, tasks: int) -> None:
     positions = (40 * rng.normal(size=(GROUPS, 2))[of] + rng.normal(size=(tasks, 2))).astype(np.float32)
     nothing = np.empty((tasks, 0), np.float32)
     facts = {"fingerprint": "made up", "images": tasks, "laid_out": tasks, "without_features": 0, "made_at": time.time()}
-    with artefacts.writing(project_dir(settings, PROJECT) / "layout-1" / "result", **facts) as folder:
+    with artefacts.writing(project_dir(settings, Project(id=PROJECT)) / "layout-1" / "result", **facts) as folder:
         np.save(folder / "tasks.npy", np.arange(1, tasks + 1))
         np.save(folder / "rows.npy", np.arange(tasks))
         Layout(positions, nothing, np.empty(0, np.float32), np.empty((0, 0), np.float32)).save(folder)
@@ -133,7 +134,7 @@ def _judge(settings: ServerSettings, tasks: int) -> None:
         counts,
         counts // 2,
         np.array(names),
-    ).save(project_dir(settings, PROJECT), lambda: None)
+    ).save(project_dir(settings, Project(id=PROJECT)), lambda: None)
 
 
 @contextmanager

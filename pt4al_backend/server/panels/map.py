@@ -200,7 +200,7 @@ def _answer(request: Request, plain: bytes, packed: bytes | None = None, version
 
 def _undrawn(services: Services, project: Project) -> MapPlaces:
     """The answer where there is no map."""
-    folder = project_dir(services.backend.settings, project.id)
+    folder = project_dir(services.backend.settings, project)
     if not services.store.has_pool(project.id):
         state, why = MapState.NO_IMAGES, NO_IMAGES
     elif not _is_possible(services, project):
@@ -222,7 +222,7 @@ def _is_possible(services: Services, project: Project) -> bool:
 
 def _drawn(services: Services, project: Project) -> _Drawn | None:
     """The newest layout of a project, if there is one."""
-    result = newest(project_dir(services.backend.settings, project.id))
+    result = newest(project_dir(services.backend.settings, project))
     if result is None:
         return None
     try:

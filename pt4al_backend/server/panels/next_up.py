@@ -135,7 +135,7 @@ def _neighbours(
     services: Services, project: Project, words: LabelWords, part: Sequence[QueuedTask]
 ) -> tuple[dict[int, Neighbour], str]:
     """The neighbours of a part of the queue, by task, with the labels that they have now; or why there are none."""
-    known = Nearest.load(project_dir(services.backend.settings, project.id))
+    known = Nearest.load(project_dir(services.backend.settings, project))
     if known is None:
         return {}, PENDING
     near = known.of([each.task for each in part if each.kind != PickKind.CONTROL])

@@ -212,7 +212,7 @@ def cell_page(project: str, services: Served, by: By, label: Named, answer: Name
 
 def read(services: Services, project: Project, page: int = 1, group_page: int = 1) -> QualityPanel:
     """What was computed of a project's quality last, with the labels of now; a page of the suspects, and one of the groups."""
-    known = Quality.load(project_dir(services.backend.settings, project.id))
+    known = Quality.load(project_dir(services.backend.settings, project))
     found = known or Quality()
     reader = _Reader(services, project, found)
     pending = "" if known else "It is computed after the first ranking and after every training, in the background."
@@ -231,7 +231,7 @@ def read(services: Services, project: Project, page: int = 1, group_page: int = 
 
 
 def _cell(services: Services, project: Project, by: By, label: str, answer: str) -> Cell:
-    found = Quality.load(project_dir(services.backend.settings, project.id)) or Quality()
+    found = Quality.load(project_dir(services.backend.settings, project)) or Quality()
     compared = found.control if by is By.CONTROL else found.judged
     reader = _Reader(services, project, found)
     there = np.flatnonzero((compared.labels == reader.number(label)) & (compared.answers == reader.number(answer)))

@@ -12,7 +12,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.map_tasks import MapStore
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support.filled import DIGEST, ENCODER, FEATURES, PROJECT, fill
@@ -36,7 +36,7 @@ def drawn(store: Store, settings: ServerSettings) -> Store:
 @pytest.fixture
 def undrawn(store: Store, settings: ServerSettings) -> Store:
     fill(store, settings)
-    learner = write_learner(project_dir(settings, PROJECT) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
+    learner = write_learner(project_dir(settings, Project(id=PROJECT)) / "rank-1" / "result", ENCODER, DIGEST, FEATURES)
     store.change(PROJECT, params={"encoder": ENCODER}, learner=str(learner.relative_to(settings.data_dir)))
     return store
 
@@ -76,7 +76,7 @@ def test_colours_are_those_of_the_state(client: Client, drawn: Store) -> None:
 
 
 def test_answers_of_the_model_to_its_candidates_are_shown(client: Client, drawn: Store, settings: ServerSettings) -> None:
-    folder = project_dir(settings, PROJECT) / "learn-4"
+    folder = project_dir(settings, Project(id=PROJECT)) / "learn-4"
     with artefacts.writing(folder / "result") as result:
         labels = np.array([CLASSES[0], CLASSES[1]])
         np.savez(result / "candidates.npz", labels=labels, least_confidence=np.array([0.9, 0.25]))
@@ -145,8 +145,8 @@ def test_project_without_a_map_says_why(client: Client, undrawn: Store, settings
     assert (found["state"], found["tasks"]) == ("drawing", [])
     assert found["why"] in client.page(PAGE).text
     assert client.get(COLOURS).json()["label"] == []
-    (project_dir(settings, PROJECT) / "layout-1").mkdir()
-    (project_dir(settings, PROJECT) / "layout-1" / "failed.txt").write_text("<b>No ink.</b>")
+    (project_dir(settings, Project(id=PROJECT)) / "layout-1").mkdir()
+    (project_dir(settings, Project(id=PROJECT)) / "layout-1" / "failed.txt").write_text("<b>No ink.</b>")
     assert client.get(PLACES).json()["state"] == "failed"
     assert "&lt;b&gt;No ink.&lt;/b&gt;" in client.page(PAGE).text
     undrawn.change(PROJECT, params={"encoder": "resnet18"})  # whose pool was ranked without being described

@@ -11,7 +11,7 @@ from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.state.paths import project_dir
-from pt4al_backend.state.schema import AnswerKind
+from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support import judged
@@ -83,7 +83,7 @@ def test_features_are_those_of_the_encoder(client: Client, store: Store, setting
 
 def test_looking_for_features_makes_no_file(client: Client, store: Store, settings: ServerSettings) -> None:
     fill_judged(store, settings)
-    folder = project_dir(settings, PROJECT)
+    folder = project_dir(settings, Project(id=PROJECT))
     for path in folder.glob("*.f16*"):
         path.unlink()
     before = sorted(folder.iterdir())
