@@ -21,7 +21,7 @@ from pt4al_backend.bench.report import Section
 from pt4al_backend.bench.statistics import Spread
 from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.jobs.spec import CompareSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, FullSpec, LearnSpec, ModelSpec, RankSpec
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.frozen.comparison import Comparison
 from pt4al_backend.progress import Report, silent
@@ -118,11 +118,13 @@ def _found(to: Path, truth: Truth, options: ProjectSettings, count: int, device:
     # of one seed each draw contains the smaller ones, as the labels of a project do
     drawn = np.random.default_rng(options.seed).permutation(truth.rows)[:count]
     folder = to / "jobs" / f"seed-{options.seed}-labels-{count}"
-    head = _tested(folder / "head", truth, options, drawn, learner, device, report)
-    spec = CompareSpec(**job_folders.common(truth, options, device), classes=truth.classes, learner=learner, labels=count)
+    common = job_folders.common(truth, options, device)
+    head = _tested(folder / "head", truth, LearnSpec(**common, classes=truth.classes, learner=learner), drawn, report)
+    spec = CompareSpec(**common, classes=truth.classes, learner=learner, labels=count)
     job_folders.do(folder / "compare", spec, report, train=truth.training_data(drawn), rows=truth.rows)
     compared = artefacts.manifest(folder / "compare" / "result")
-    full = _tested(folder / "full", truth, options.model_copy(update={"tuning": "full"}), drawn, learner, device, report)
+    served = FullSpec(**common, classes=truth.classes, learner=learner, labels=count, temperature=compared["temperature"])
+    full = _tested(folder / "full", truth, served.changed(tuning="full"), drawn, report)
     line = Line(
         seed=options.seed,
         labels=count,
@@ -147,13 +149,10 @@ def _of_seed_0(options: ProjectSettings) -> ProjectSettings:
     return options.model_copy(update={"seed": 0})
 
 
-def _tested(
-    folder: Path, truth: Truth, options: ProjectSettings, labelled: Ids, learner: Path, device: str, report: Report
-) -> Json:
-    """The manifest of a model of these labels, which says how it answers the test images."""
-    spec = LearnSpec(**job_folders.common(truth, options, device), classes=truth.classes, learner=learner)
-    train, control, none = truth.training_data(labelled), truth.training_data(truth.test), np.empty(0, np.int64)
-    job_folders.do(folder, spec, report, train=train, control=control, candidates=none, candidate_ids=none)
+def _tested(folder: Path, truth: Truth, spec: ModelSpec, labelled: Ids, report: Report) -> Json:
+    """The manifest of a model of these labels, which says how it answers the test images; how sure it is lies beside it."""
+    train, control = truth.training_data(labelled), truth.training_data(truth.test)
+    job_folders.do(folder, spec, report, train=train, control=control, candidates=truth.test, candidate_ids=truth.test)
     return artefacts.manifest(folder / "result")
 
 

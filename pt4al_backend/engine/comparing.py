@@ -216,7 +216,7 @@ def _full_model_due(subject: Subject) -> Path | None:
     folder, tasks = series.following(), jobs.fetched()
     prepare(
         folder,
-        wanted.model_copy(update={"labels": len(labels.train)}),
+        wanted.model_copy(update={"labels": len(labels.train), "temperature": found.temperature}),
         train=_training_data(subject, labels.train),
         control=_training_data(subject, labels.control),
         candidates=tasks.rows,
@@ -243,7 +243,8 @@ def _last_comparison(jobs: ProjectJobs) -> Comparison | None:
         return None
     manifest = described(result)
     try:
-        found = Comparison(**{name: manifest[name] for name in ("images", "head", "full", "error")})
+        measured = {name: manifest[name] for name in ("images", "head", "full", "error")}
+        found = Comparison(**measured, temperature=float(manifest.get("temperature", 1.0)))  # an earlier version measured none
     except KeyError:
         return None
     return found if found.images else None

@@ -3,7 +3,7 @@
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn import peers
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.checkpoint import Checkpoint
+from pt4al_backend.learn.frozen.calibration import temperature_of
 from pt4al_backend.learn.frozen.comparison import FOLDS, LEAST_LABELS, Comparison, folds
 from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.inference import infer
+from pt4al_backend.learn.labels.base import require_finite
 from pt4al_backend.learn.loop import Training
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.tasks.whole_image import WholeImage
@@ -31,7 +33,7 @@ from pt4al_backend.progress import Report
 
 #: Images of the pool whose features give the standard.
 MOST_DESCRIBED = 5_000
-RIGHT = "right.npz"
+ANSWERS = "answers.npz"
 
 
 def compare(job: NetworkJob[CompareSpec], report: Report) -> None:
@@ -47,14 +49,25 @@ def compare(job: NetworkJob[CompareSpec], report: Report) -> None:
     """
     start = time.monotonic()
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
-        rows, targets = job.labelled("train", _task(job), scratch)
+        task = _task(job)
+        rows, targets = job.labelled("train", task, scratch)
         material = _material(job, frames, rows, targets[np.arange(len(rows))])
         parts = folds(material.targets, job.settings.seed)
         found = [_fold(job, material, number, parts == number, report) for number in range(FOLDS)]
-    comparison = Comparison.of(*np.concatenate(found, axis=1))
+    head, logits, answered = (np.concatenate(each) for each in zip(*found, strict=True))
+    right = task.right(task.posteriors_of(logits), answered)
+    comparison = Comparison.of(head, right, temperature_of(task, logits, answered))
     manifest = {"fingerprint": job.fingerprint, "kind": "comparison", "seconds": time.monotonic() - start, **asdict(comparison)}
     with artefacts.writing(job.result, **manifest):
         pass
+
+
+class _Answers(NamedTuple):
+    """To images held out: how right the head was float64 [m], the network's logits float64 [m, C], and the targets [m, ...]."""
+
+    head: NDArray[np.float64]
+    logits: NDArray[np.float64]
+    targets: NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +94,8 @@ def _material(job: NetworkJob[CompareSpec], frames: FrameFile, rows: NDArray[np.
         return _Material(frames, rows[there], file.read(rows[there])[:, 0], targets[there], standard)
 
 
-def _fold(
-    job: NetworkJob[CompareSpec], material: _Material, number: int, held: NDArray[np.bool_], report: Report
-) -> NDArray[np.float64]:
-    """How right head and network are of the images held out, float64 [2, m]; of none where the rest cannot be learned."""
+def _fold(job: NetworkJob[CompareSpec], material: _Material, number: int, held: NDArray[np.bool_], report: Report) -> _Answers:
+    """The answers of both to the images held out; to none where the rest cannot be learned."""
     place = job.folder / f"fold-{number}"
     done = peers.agreed(_done(place, job.fingerprint))  # the first one's folder alone outlives a kill
     if done is not None:
@@ -92,22 +103,23 @@ def _fold(
     try:
         _task(job).require_learnable(material.targets[~held])
     except TooFewClasses:
-        return np.empty((2, 0))
+        return _Answers(np.empty(0), np.empty((0, len(job.spec.classes))), material.targets[:0])
     head = _answered_by_head(job, material, held)
-    full = _answered_by_network(job, material, number, held, report)
+    logits = _answered_by_network(job, material, number, held, report)
+    found = _Answers(head, logits, material.targets[held])
     with artefacts.writing(place, fingerprint=job.fingerprint) as folder:
-        np.savez(folder / RIGHT, head=head, full=full)
+        np.savez(folder / ANSWERS, **found._asdict())
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
-    return np.stack([head, full])
+    return found
 
 
-def _done(place: Path, fingerprint: str) -> NDArray[np.float64] | None:
-    """What a fold that was kept found; None if it is not done yet, or damaged."""
+def _done(place: Path, fingerprint: str) -> _Answers | None:
+    """A fold that was kept; None if it is not done yet, damaged, or of a version that kept less."""
     try:
         if artefacts.manifest(place).get("fingerprint") == fingerprint:
-            with np.load(place / RIGHT, allow_pickle=False) as arrays:
-                return np.stack([arrays["head"], arrays["full"]])
-    except StoreCorrupt:
+            with np.load(place / ANSWERS, allow_pickle=False) as arrays:
+                return _Answers(**{name: arrays[name] for name in _Answers._fields})
+    except (StoreCorrupt, FileNotFoundError):
         pass
     return None
 
@@ -123,7 +135,7 @@ def _answered_by_head(job: NetworkJob[CompareSpec], material: _Material, held: N
 def _answered_by_network(
     job: NetworkJob[CompareSpec], material: _Material, number: int, held: NDArray[np.bool_], report: Report
 ) -> NDArray[np.float64]:
-    """Trains as a round of a project whose ``tuning`` is full would."""
+    """Logits float64 [m, C] of a network that is trained as the one to be served would be."""
     full = NetworkJob(job.folder, job.spec.changed(tuning="full"), job.fingerprint)
     torch.manual_seed(job.settings.seed)
     task = _task(full)
@@ -140,14 +152,15 @@ def _answered_by_network(
     )
     training.run()
     images = StoredImages(material.frames, material.rows[held], Centre(job.spec.shape))
-    posteriors = np.empty((len(images), len(job.spec.classes)))
+    logits = np.empty((len(images), len(job.spec.classes)))
 
     def take(positions: NDArray[np.int64], found: tuple[NDArray[np.float32], ...]) -> None:
-        posteriors[positions] = found[1]
+        logits[positions] = found[0]
 
     size = task.minibatch_limit(job.device)
-    infer(task.model, task.predict_with_features, images, size, take, device=job.device, report=report)
-    return task.right(posteriors, material.targets[held])
+    infer(task.model, lambda some: (task.model(some),), images, size, take, device=job.device, report=report)
+    require_finite(logits)
+    return logits
 
 
 def _task(job: NetworkJob[CompareSpec]) -> WholeImage:

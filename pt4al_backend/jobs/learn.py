@@ -14,7 +14,7 @@ from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.spec import ModelSpec
+from pt4al_backend.jobs.spec import FullSpec, ModelSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
@@ -60,6 +60,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
         trainable, tested = companion.trainable(), StoredImages(frames, control[0], Centre(job.spec.shape))
         best = BestEpoch(task, trainable, tested, control[1], job.device) if job.spec.best_epoch else None
         recipe, begun, earlier = _train(job, task, trainable, training_data, report, best)
+        calibrated = _calibrate(job, task)
         trained = time.monotonic()
         evaluation = _evaluate(job, task, frames, control, rows, scratch / "masks", report)
         scored = time.monotonic()
@@ -80,7 +81,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
             "kind": "model",
             "classes": job.spec.classes,
             **begun,
-            "recipe": asdict(recipe),
+            "recipe": asdict(recipe) | calibrated,
             "seconds": {"train": earlier + trained - start, "score": scored - trained, **accompanied},
             "train_size": len(rows),
             "control": evaluation.control_metrics(),
@@ -116,6 +117,14 @@ def _train(
     if best is not None:
         best.restore()
     return recipe, sources.described(used), training.earlier
+
+
+def _calibrate(job: NetworkJob[ModelSpec], task: MainTask) -> Json:
+    """Gives a model that is served beside heads the temperature that the comparison found; what the manifest says of it."""
+    if not isinstance(job.spec, FullSpec) or not isinstance(task, WholeImage):
+        return {}
+    task.calibrate(job.spec.temperature)
+    return {"temperature": job.spec.temperature}
 
 
 def _evaluate(

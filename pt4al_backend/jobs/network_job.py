@@ -1,6 +1,6 @@
 """A job that a network does, on the device that it names."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.jobs.job import Job, Spec
 from pt4al_backend.learn import devices, networks
 from pt4al_backend.learn.checkpoint import Checkpoint
-from pt4al_backend.learn.networks import MEAN, STD, Body, Form, TimmEncoder
+from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, MEAN, STD, Body, Form, TimmEncoder, TimmForm
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.weights.initial import InitialWeights
 from pt4al_backend.phases import Phase
@@ -37,8 +37,14 @@ class NetworkJob(Job[Spec]):
         return Checkpoint(self.folder / CHECKPOINT, self.fingerprint)
 
     def form(self) -> Form:
-        """The form of this job's bodies."""
-        return MAIN_TASKS.load(self.spec.task, MainTask).form(self.spec.shape, self.settings, self.device)
+        """The form of this job's bodies.
+
+        An encoder that is trained while nobody waits for it sees small images as large as a frozen one: it is compared with one.
+        """
+        form = MAIN_TASKS.load(self.spec.task, MainTask).form(self.spec.shape, self.settings, self.device)
+        if self.spec.yields and isinstance(form, TimmForm):
+            return replace(form, least_side=LEAST_SIDE_FROZEN)
+        return form
 
     def body(self) -> Body:
         """A body of that form, with fresh weights.

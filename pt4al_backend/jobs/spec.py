@@ -150,6 +150,7 @@ class FullSpec(ModelSpec):
 
     Attributes:
         labels: how many there were when it was prepared.
+        temperature: what its logits are divided by, as the comparison found.
     """
 
     makes: ClassVar[tuple[Affects, ...]] = (Affects.MODEL,)
@@ -157,6 +158,7 @@ class FullSpec(ModelSpec):
 
     kind: Literal[JobKind.FULL] = JobKind.FULL
     labels: Annotated[int, LATER] = 0
+    temperature: Annotated[float, LATER] = 1.0
 
 
 class LayoutSpec(JobSpec):

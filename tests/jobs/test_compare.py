@@ -85,3 +85,12 @@ def test_class_with_one_label_leaves_out_the_part_that_cannot_be_learned_without
     labels = np.array([ARROWS.classes[0]] * POOL, dtype=object)
     labels[0] = ARROWS.classes[1]
     assert bench.compare(bench.prepare(labels=labels.astype(np.str_)))["images"] == POOL * 2 // 3
+
+
+@pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)
+def test_network_that_is_too_sure_gets_a_temperature_above_one(bench: Bench, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_sure(job: Any, _material: Any, _number: int, held: Any, _report: Any) -> Any:
+        return np.where((np.arange(held.sum())[:, None] + np.arange(len(job.spec.classes))) % 2, 30.0, -30.0)
+
+    monkeypatch.setattr(compare, "_answered_by_network", too_sure)
+    assert bench.compare(bench.prepare(pool=pool))["temperature"] > 1

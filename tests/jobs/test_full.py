@@ -13,11 +13,15 @@ from safetensors.torch import load_file
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import saved
+from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN
+from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.progress import Progress, silent
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir
+from tests.support.images import arrow
 from tests.support.pools import ARROWS, SCENES, TAGGED, Pool
 
 pytestmark = pytest.mark.training
@@ -139,6 +143,22 @@ def test_companions_work_beside_what_is_trained_on_an_encoder(bench: Bench, comp
     learned = bench.learn(companion=companion, pool=pool, query_size=2, settings=settings)
     with np.load(learned / "candidates.npz", allow_pickle=False) as arrays:
         assert np.isfinite(arrays[companion]).all()
+
+
+@pytest.mark.parametrize("pool", [ARROWS, TAGGED], ids=lambda pool: pool.task)
+def test_model_to_be_served_is_less_sure_by_its_temperature_and_answers_the_same(bench: Bench, pool: Pool) -> None:
+    as_it_is, calibrated = (bench.learn(f"full-{warm}", pool=pool, kind=JobKind.FULL, temperature=warm) for warm in (1.0, 4.0))
+    before, after = (np.load(result / "candidates.npz") for result in (as_it_is, calibrated))
+    assert before["labels"].tolist() == after["labels"].tolist()
+    assert (before["least_confidence"] > after["least_confidence"]).all()
+    frames = np.stack([np.asarray(arrow(number, SIZE)) for number in range(5)])
+    _, live = Predictor.load(calibrated).predict(frames)
+    assert live == pytest.approx(after["least_confidence"], abs=1e-4)
+
+
+def test_model_to_be_served_sees_small_images_as_large_as_a_frozen_encoder_does(bench: Bench) -> None:
+    full, head = bench.learn("full", kind=JobKind.FULL), bench.learn("head", settings={"tuning": "head"})
+    assert [artefacts.manifest(each)["network"]["least_side"] for each in (full, head)] == [LEAST_SIDE_FROZEN] * 2
 
 
 def test_licence_and_file_are_said(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import Shape
 from pt4al_backend.images.mask_files import UNLABELLED, Mask, MaskFiles
 from pt4al_backend.jobs.folder import prepare
-from pt4al_backend.jobs.spec import CompareSpec, JobKind, JobSpec, LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind, JobSpec, LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.label_sets import to_text
 from tests.support.images import CLASSES, arrow
 
@@ -144,6 +144,8 @@ def description(kind: JobKind, store: Path, pool: Pool = ARROWS, **changes: Any)
     }
     if kind == JobKind.LEARN:
         return LearnSpec(classes=pool.classes, **common)
+    if kind == JobKind.FULL:
+        return FullSpec(classes=pool.classes, **common)
     if kind == JobKind.COMPARE:
         return CompareSpec(classes=pool.classes, **common)
     return RankSpec(**common) if kind == JobKind.RANK else LayoutSpec(**common)
@@ -168,6 +170,6 @@ def ranking(folder: Path, store: Path, rows: NDArray[np.int64], **changes: Any) 
 def training_data(
     folder: Path, store: Path, train: NDArray[np.int64], control: NDArray[np.int64], pool: Pool = ARROWS, **changes: Any
 ) -> Path:
-    """A job that learns what a pool shows and looks at the first five images of the store."""
+    """A job that learns what a pool shows and looks at its first five images; a round's unless ``kind`` is given."""
     arrays = {"train": labelled(store, train, pool), "control": labelled(store, control, pool), "candidates": np.arange(5)}
-    return job(folder, JobKind.LEARN, store, arrays, pool, **changes)
+    return job(folder, changes.pop("kind", JobKind.LEARN), store, arrays, pool, **changes)

@@ -1,4 +1,4 @@
-"""How sure a head says that it is, against how often it is right: one temperature brings them together."""
+"""How sure a model says that it is, against how often it is right: one temperature brings them together."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,8 @@ from pt4al_backend.learn.labels.image_labels import ImageLabels
 PARTS = 3
 #: Answers that suffice; with fewer the head is taken as it is.
 LEAST_ANSWERS = 10
-LOWEST, HIGHEST = 0.05, 20.0
+#: The least and the highest temperature, and how many between them are tried before the best is looked for between two.
+LOWEST, HIGHEST, STEPS = 0.05, 20.0, 13
 #: What no answer counts as less likely than: a class that none of the other labels had says nothing about a temperature.
 LEAST_LIKELY = 1e-6
 
@@ -45,12 +46,20 @@ def temperature(
         head = space.fit_head(standard(features[learned]), targets[learned], standard, balanced=balanced)
         logits.append(head.logits(features[answered]))
         truths.append(targets[answered])
-    answers, truth = np.concatenate(logits), np.concatenate(truths)
-    if len(answers) < LEAST_ANSWERS:
+    return temperature_of(space, np.concatenate(logits), np.concatenate(truths))
+
+
+def temperature_of(space: ImageLabels, logits: NDArray[np.floating], targets: NDArray[np.number]) -> float:
+    """The temperature that makes ``targets`` [n, ...] most likely by logits [n, C] of models that have not learned them."""
+    if len(logits) < LEAST_ANSWERS:
         return 1.0
+    answers = logits.astype(np.float64)
 
     def unlikelihood(logarithm: float) -> float:
-        likelihoods = space.likelihoods(space.posteriors_of(answers / np.exp(logarithm)), truth)
+        likelihoods = space.likelihoods(space.posteriors_of(answers / np.exp(logarithm)), targets)
         return -float(np.log(np.maximum(likelihoods, LEAST_LIKELY)).mean())
 
-    return float(np.exp(minimize_scalar(unlikelihood, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded").x))
+    steps = np.linspace(np.log(LOWEST), np.log(HIGHEST), STEPS)
+    best = int(np.argmin([unlikelihood(step) for step in steps]))  # it is flat where all that is wrong is as unlikely as can be
+    bounds = steps[max(best - 1, 0)], steps[min(best + 1, STEPS - 1)]
+    return float(np.exp(minimize_scalar(unlikelihood, bounds=bounds, method="bounded").x))

@@ -54,20 +54,22 @@ class Comparison:
         images: that both answered.
         head, full: the mean share of their decisions that are right, 0..1: one decision an image, or one for each class.
         error: the standard error of the mean difference.
+        temperature: of the network, by the same answers (see ``calibration``).
     """
 
     images: int
     head: float
     full: float
     error: float
+    temperature: float = 1.0
 
     @classmethod
-    def of(cls, head: NDArray[np.float64], full: NDArray[np.float64]) -> Self:
-        """From the share of right decisions on each image, float64 [n] each, in the same order."""
+    def of(cls, head: NDArray[np.float64], full: NDArray[np.float64], temperature: float = 1.0) -> Self:
+        """From the share of right decisions on each image, float64 [n] each, in the same order, and the network's temperature."""
         if len(head) < 2:
             return cls(len(head), 0.0, 0.0, 0.0)
         error = np.std(full - head, ddof=1) / np.sqrt(len(head))
-        return cls(len(head), float(head.mean()), float(full.mean()), float(error))
+        return cls(len(head), float(head.mean()), float(full.mean()), float(error), temperature)
 
     @property
     def full_wins(self) -> bool:

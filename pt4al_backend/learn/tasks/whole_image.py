@@ -59,6 +59,12 @@ class WholeImage(MainTask, ImageLabels):
     def _compare(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Losses of images and their weights, both [m], from logits [m, C]."""
 
+    def calibrate(self, temperature: float) -> None:
+        """Has all logits divided by a temperature from now on, which changes no answer, but how sure the model is of it."""
+        with torch.no_grad():
+            self.model.head.weight.div_(temperature)
+            self.model.head.bias.div_(temperature)
+
     def minibatch_limit(self, device: torch.device) -> int:
         return scoring_size(device, self._shape, views=1)
 

@@ -1,9 +1,9 @@
-"""How sure a head says that it is, against how often it is right."""
+"""How sure a model says that it is, against how often it is right."""
 
 import numpy as np
 import pytest
 
-from pt4al_backend.learn.frozen.calibration import temperature
+from pt4al_backend.learn.frozen.calibration import temperature, temperature_of
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
 from pt4al_backend.learn.labels.class_labels import ClassLabels
 from pt4al_backend.learn.labels.image_labels import ImageLabels
@@ -70,3 +70,32 @@ def test_parts_of_one_class_are_left_out() -> None:
     targets[-1] = 1  # the head that does not learn this label learns nothing
     features = np.random.default_rng(0).normal(size=(12, WIDTH)).astype(np.float16)
     assert fitted(ClassLabels(CLASSES), features, targets)[1] == 1.0
+
+
+def answers(sureness: float, wrong: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of thirty answers that are all as sure as each other, and the classes of the images; some answers are wrong."""
+    targets = np.arange(30) % len(CLASSES)
+    said = np.where(np.arange(30) < wrong, (targets + 1) % len(CLASSES), targets)
+    return sureness * np.eye(len(CLASSES))[said], targets
+
+
+@pytest.mark.parametrize(("sureness", "wrong"), [(9.0, 10), (0.5, 2)], ids=["too sure", "too unsure"])
+def test_network_that_is_wrong_about_itself_is_as_sure_as_it_is_right_and_answers_the_same(sureness: float, wrong: int) -> None:
+    space, (logits, targets) = ClassLabels(CLASSES), answers(sureness, wrong)
+    found = temperature_of(space, logits, targets)
+    assert (found > 1) == (sureness > 1)
+    shown = space.posteriors_of(logits / found)
+    assert shown.max(1) == pytest.approx(1 - wrong / 30, abs=0.01)
+    assert np.array_equal(shown.argsort(1, kind="stable"), logits.argsort(1, kind="stable"))
+
+
+def test_class_whose_only_label_no_network_had_learned_gives_a_temperature_all_the_same() -> None:
+    logits, targets = answers(9.0, 10)
+    logits, targets = np.pad(logits, ((0, 0), (0, 1)), constant_values=-1e4), targets.copy()
+    targets[-1] = len(CLASSES)
+    assert 1 < temperature_of(ClassLabels((*CLASSES, "rare")), logits, targets) < 20
+
+
+def test_too_few_answers_leave_a_network_as_it_is() -> None:
+    logits, targets = answers(9.0, 3)
+    assert temperature_of(ClassLabels(CLASSES), logits[:9], targets[:9]) == 1.0
