@@ -12,6 +12,7 @@ from pt4al_backend.bench.numbers.workbench import Sizes
 ROWS = {
     "looking": "pt4al_backend.bench.numbers.looking",
     "fairness": "pt4al_backend.bench.scale.fairness",
+    "herding": "pt4al_backend.bench.scale.herding",
     "label_studio": "pt4al_backend.bench.scale.label_studio",
 }
 

@@ -16,12 +16,16 @@ Kernel = Callable[[Features], Features]
 
 #: The most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
 MOST_COVERED = 4_000
-#: The most tasks that compete at once; a larger pool is parted.
-MOST_CANDIDATES = 100_000
+#: The most tasks that compete at once; a larger pool is parted, into parts whose kernel can be kept.
+MOST_CANDIDATES, PART = 100_000, 20_000
+#: Picks of each part of a larger pool: this many times its share of all, and at least so many if so many are wanted.
+SHARES, LEAST_PICKS = 2, 256
 #: Rows of the kernel that are computed at once, when all gains are found and when the largest are found again.
 BLOCK, SMALL_BLOCK = 1_024, 32
-#: The most numbers of the kernel that are kept, 256 MB; of a larger one rows are computed whenever they are needed.
-MOST_KEPT = 64_000_000
+#: The bounds among which the largest is looked for, until one of the others is larger.
+WINDOW = 4_096
+#: The most numbers of the kernel that are kept, 320 MB; of a larger one rows are computed whenever they are needed.
+MOST_KEPT = PART * MOST_COVERED
 
 
 def gaussian(squares: Features) -> Features:
@@ -59,9 +63,10 @@ def cover_greedily(
     The sum can only shrink as picks are made, so a gain that was computed earlier is a bound, and only the tasks with the
     largest bounds are computed again: the result is that of computing all. Memory O(n d), not O(n^2).
 
-    More than ``MOST_CANDIDATES`` are parted at random. Each part picks as many as are wanted of all, and of what the parts found
-    the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman, Karbasi,
-    Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013).
+    More than ``MOST_CANDIDATES`` are parted at random. Each part picks twice its share of what is wanted, and of what the parts
+    found the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman,
+    Karbasi, Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013), whose parts pick as many as are wanted of
+    all. Time O(n), and memory that of one part.
     """
     query, k = sizes
     among = np.arange(len(features)) if among is None else among
@@ -69,17 +74,23 @@ def cover_greedily(
     if len(among) <= MOST_CANDIDATES:
         own_features = features if len(among) == len(features) else features[among]  # hundreds of megabytes are not copied
         return among[_greedy(own_features, covered, features[sampled], weights[sampled], k, kernel)]
+    parts = -(-len(among) // PART)
     orders = []
-    for part in map(np.sort, np.array_split(rng.permutation(among), -(-len(among) // MOST_CANDIDATES))):
+    for part in map(np.sort, np.array_split(rng.permutation(among), parts)):
         own = part[_sampled(len(part), rng)]
-        orders.append(part[_greedy(features[part], covered, features[own], weights[own], k, kernel)])
+        orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts), kernel)])
     picks = np.empty(0, np.int64)
     for size in (min(query, k), k):
-        found = np.setdiff1d(np.concatenate([order[:size] for order in orders]), picks)
+        found = np.setdiff1d(np.concatenate([order[: _of_each(size, parts)] for order in orders]), picks)
         there = np.concatenate([covered, features[picks]])
         more = _greedy(features[found], there, features[sampled], weights[sampled], size - len(picks), kernel)
         picks = np.concatenate([picks, found[more]])
     return picks
+
+
+def _of_each(size: int, parts: int) -> int:
+    """How many each part picks where ``size`` are wanted of all."""
+    return max(-(-SHARES * size // parts), min(size, LEAST_PICKS))
 
 
 def _sampled(count: int, rng: np.random.Generator) -> Indices:
@@ -102,26 +113,47 @@ def _greedy(features: Features, covered: Features, sampled: Features, weights: W
     bounds = np.concatenate([gains(block) for block in blocks(len(points))] or [np.empty(0, np.float32)])
     picks = np.empty(max(0, min(k, len(points))), np.int64)
     with one_thread():  # threads would wait for each other at each of many small products
+        largest = _Largest(bounds, gains)
         for place in range(len(picks)):
-            pick = picks[place] = _largest(bounds, gains)
+            pick = picks[place] = largest.find()
+            if bounds[pick] <= 0:  # as is every other
+                left = np.flatnonzero(np.isfinite(bounds))
+                return np.concatenate([picks[:place], left[: len(picks) - place]])
             np.maximum(cover, values[pick : pick + 1][0], out=cover)
             bounds[pick] = -np.inf
     return picks
 
 
-def _largest(bounds: NDArray[np.float32], gains: Callable[[Indices], NDArray[np.float32]]) -> int:
-    """The index of the largest gain, the lowest of equals; ``bounds`` float32[n] become gains where these are computed."""
-    fresh = np.zeros(len(bounds), np.bool_)
-    while True:
-        best = int(bounds.argmax())
-        if fresh[best] or np.isneginf(bounds[best]):
-            return best
-        count = min(SMALL_BLOCK, len(bounds))
-        rows = np.sort(np.argpartition(-bounds, count - 1)[:count])
-        rows = rows[~fresh[rows] & np.isfinite(bounds[rows])]
-        rows = rows if best in rows else np.append(rows, best)
-        bounds[rows] = np.minimum(bounds[rows], gains(rows))  # rounding must not raise a bound
-        fresh[rows] = True
+class _Largest:
+    """Finds the largest gain. ``bounds`` float32[n] become gains where these are computed; a pick's bound is minus infinity."""
+
+    def __init__(self, bounds: NDArray[np.float32], gains: Callable[[Indices], NDArray[np.float32]]) -> None:
+        self._bounds, self._gains = bounds, gains
+        self._look()
+
+    def find(self) -> int:
+        """The index of the largest gain, the lowest of equals."""
+        fresh = np.zeros(len(self._bounds), np.bool_)
+        while True:
+            seen = self._bounds[self._window]
+            best = int(self._window[seen.argmax()])
+            if self._bounds[best] < self._least:
+                self._look()
+            elif fresh[best]:
+                return best
+            else:
+                count = min(SMALL_BLOCK, len(seen))
+                rows = self._window[np.sort(np.argpartition(-seen, count - 1)[:count])]
+                rows = rows[~fresh[rows] & np.isfinite(self._bounds[rows])]
+                rows = rows if best in rows else np.append(rows, best)
+                self._bounds[rows] = np.minimum(self._bounds[rows], self._gains(rows))  # rounding must not raise a bound
+                fresh[rows] = True
+
+    def _look(self) -> None:
+        """Chooses the largest bounds, with all that equal the least of them: to look through all for each pick takes longer."""
+        count = min(WINDOW, len(self._bounds))
+        self._least = np.partition(self._bounds, len(self._bounds) - count)[len(self._bounds) - count] if count else 0.0
+        self._window = np.flatnonzero(self._bounds >= self._least)
 
 
 class _Values:
@@ -129,6 +161,7 @@ class _Values:
 
     def __init__(self, points: Features, targets: Features, kernel: Kernel) -> None:
         self._points, self._targets, self._kernel = points, targets, kernel
+        self._lengths, self._target_lengths = _squared(points), _squared(targets)
         self._kept: Features | None = None
         if len(points) * len(targets) <= MOST_KEPT:
             self._kept = np.empty((len(points), len(targets)), np.float32)
@@ -139,12 +172,22 @@ class _Values:
         return self._computed(rows) if self._kept is None else self._kept[rows]
 
     def _computed(self, rows: Indices | slice) -> Features:
-        return self._kernel(negative_squares(self._points[rows], self._targets))
+        lengths = self._lengths[rows], self._target_lengths
+        return self._kernel(_negative_squares(self._points[rows], self._targets, *lengths))
 
 
 def negative_squares(points: Features, others: Features) -> Features:
     """-|x - y|^2, at most 0, float32[a, b] for points float32[a, d] and [b, d] of unit length, or zeros."""
-    lengths, other_lengths = (np.einsum("nd,nd->n", each, each) for each in (points, others))
+    return _negative_squares(points, others, _squared(points), _squared(others))
+
+
+def _squared(points: Features) -> NDArray[np.float32]:
+    return np.asarray(np.einsum("nd,nd->n", points, points), np.float32)
+
+
+def _negative_squares(
+    points: Features, others: Features, lengths: NDArray[np.float32], other_lengths: NDArray[np.float32]
+) -> Features:
     found = points @ others.T
     found *= 2  # in place: writing new matrices takes longer than multiplying
     found -= lengths[:, None]

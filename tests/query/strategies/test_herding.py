@@ -93,6 +93,7 @@ def parted(features: Features, sizes: tuple[int, int], seed: int = 0) -> list[in
 @pytest.mark.parametrize("seed", range(5))
 def test_parts_of_a_pool_find_together_what_covers_it(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     monkeypatch.setattr(_coverage, "MOST_CANDIDATES", 60)
+    monkeypatch.setattr(_coverage, "PART", 60)
     around = np.concatenate([np.arange(100) / 50, 120 + np.arange(60) / 50, 240 + np.arange(40) / 50])
     picks = parted(directions(*around), (3, 3), seed)
     assert np.digitize(picks, [100, 160]).tolist() == [0, 1, 2]
@@ -104,6 +105,7 @@ def test_reserve_changes_no_query_of_a_pool_in_parts(seed: int, n: int, query: i
     features = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_coverage, "MOST_CANDIDATES", 30)
+        patch.setattr(_coverage, "PART", 30)
         picks = parted(features, (query, query + reserve), seed)
         assert len(set(picks)) == min(query + reserve, n)
         assert picks[:query] == parted(features, (query, query), seed)
