@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.engine.subject import described
+from pt4al_backend.insight.confusion import Pairs, pairs
 
 FOLDER = "quality"
 ARRAYS = "quality.npz"
@@ -71,6 +73,11 @@ class Labels:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @cached_property
+    def pairs(self) -> Pairs:
+        """How often each label meets each answer."""
+        return pairs(self.labels, self.answers)
+
 
 @dataclass(frozen=True, eq=False)
 class Judged(Labels):
@@ -125,15 +132,21 @@ class Quality:
             np.savez(folder / ARRAYS, **arrays)
             require()
 
-    @classmethod
-    def load(cls, project: Path) -> Self | None:
-        """Reads it; None if there is none yet, or none that this version can read."""
+    @staticmethod
+    def load(project: Path) -> "Quality | None":
+        """Reads it, once as long as it stays the same; None if there is none yet, or none that this version can read."""
+        folder = project / FOLDER
         try:
-            facts = Facts.model_validate(described(project / FOLDER)["facts"])
-            with (project / FOLDER / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                held = {name: arrays[name] for name in arrays.files}
-            kinds = {"judged": Judged, "control": Labels, "grouped": Grouped}
-            parts = {part: kind(**{f.name: held[f"{part}.{f.name}"] for f in fields(kind)}) for part, kind in kinds.items()}
-            return cls(facts, **parts, **{name: held[name] for name in cls.BALANCE})
+            return _read(folder, (folder / MANIFEST).stat().st_mtime_ns, (folder / ARRAYS).stat().st_mtime_ns)
         except (OSError, KeyError, ValueError, EOFError, BadZipFile, ValidationError):
             return None
+
+
+@lru_cache(maxsize=2)
+def _read(folder: Path, *_: int) -> Quality:
+    facts = Facts.model_validate(described(folder)["facts"])
+    with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        held = {name: arrays[name] for name in arrays.files}
+    kinds = {"judged": Judged, "control": Labels, "grouped": Grouped}
+    parts = {part: made(**{f.name: held[f"{part}.{f.name}"] for f in fields(made)}) for part, made in kinds.items()}
+    return Quality(facts, **parts, **{name: held[name] for name in Quality.BALANCE})

@@ -257,7 +257,7 @@ class Statuses:
         if project is None:
             known.status = None
         elif known.status is None or mark != known.mark or not 0 <= now - known.read_at < WHOLE_SECONDS:
-            known.status = self._read(project, progress, known)
+            known.status = self._read(project, progress)
             known.mark, known.read_at = mark, now
         elif known.status.webhook_at != self._events.get(project_id):
             known.status = known.status.model_copy(update={"webhook_at": self._events.get(project_id)})
@@ -301,7 +301,7 @@ class Statuses:
             webhook_at=self._events.get(project.id),
         )
 
-    def _read(self, project: Project, progress: Mapping[PickKind, PickProgress], known: "_Known") -> ProjectStatus:
+    def _read(self, project: Project, progress: Mapping[PickKind, PickProgress]) -> ProjectStatus:
         past = self._past(project)
         figures = self._figures(project, past, progress)
         metric = _metric(project)
@@ -319,7 +319,7 @@ class Statuses:
             progress=project.progress,
             eta_seconds=project.progress.eta,
             rounds=schedule.batches,
-            batch_sizes=self._batch_sizes(project, figures.tasks, known),
+            batch_sizes=self._store.batch_sizes(project.id),
             query_size=schedule.query,
             control_size=schedule.control,
             reserve_size=schedule.reserve,
@@ -345,13 +345,6 @@ class Statuses:
         message, remedy = (self._hide(text, project.hostname) for text in (project.error, project.remedy))
         return Trouble(message=message, remedy=remedy, at=project.error_at)
 
-    def _batch_sizes(self, project: Project, tasks: TaskCounts, known: "_Known") -> list[int]:
-        """Counts the whole pool, so only when a ranking or an import can have changed them."""
-        key = (project.learner, project.round, tasks.tasks, tasks.scored, tasks.pool)
-        if known.batches_of != key:
-            known.batches_of, known.batch_sizes = key, self._store.batch_sizes(project.id)
-        return known.batch_sizes
-
 
 @dataclass
 class _Known:
@@ -362,8 +355,6 @@ class _Known:
     mark: object = None
     read_at: float = 0.0
     status: ProjectStatus | None = None
-    batches_of: object = None
-    batch_sizes: list[int] = field(default_factory=list)
 
 
 def _options(project: Project) -> ProjectSettings:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
+from pt4al_backend.state.counts import counted
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.outstanding import lacking
 from pt4al_backend.state.schema import Task
@@ -75,7 +76,7 @@ class CopyStore(Database):
     def forget_frames(self, project_id: int, ids: Sequence[int]) -> None:
         """Notes that the frames of tasks are lost."""
         for part in sliced(ids):
-            with self._writing() as session:
+            with self._writing() as session, counted(session, project_id, part):
                 release(session, project_id, part)
                 lost = update(Task).where(_of(project_id), Task.id.in_(part))
                 session.execute(lost.values(row=None, frame="", copy_of=None))

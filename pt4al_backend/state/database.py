@@ -4,7 +4,7 @@ Large writes go in slices of ``SLICE`` rows where nothing depends on their being
 file for more than some milliseconds.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -98,12 +98,8 @@ class Database:
         with Session(self._writer, expire_on_commit=False) as session, session.begin():
             yield session
 
-    def _upsert(self, table: type[Base], rows: Sequence[Mapping[str, Any]], update_columns: Sequence[str]) -> None:
-        dialect: Any = postgresql if self._writer.dialect.name == "postgresql" else sqlite
-        keys = [column.name for column in table.__table__.primary_key]
-        for part in sliced(rows):
-            statement = dialect.insert(table)
-            changes = {name: getattr(statement.excluded, name) for name in update_columns}
-            statement = statement.on_conflict_do_update(index_elements=keys, set_=changes)
-            with self._writing() as session:
-                session.execute(statement, list(part))
+
+def insertion(session: Session, table: type[Base]) -> Any:
+    """An INSERT that can say what is done with rows that are there already; SQLite and PostgreSQL write it alike."""
+    dialect: Any = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)

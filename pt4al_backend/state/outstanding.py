@@ -1,7 +1,7 @@
 """What of a project is outstanding, answered by the database: a look that finds nothing to do reads no task.
 
 Each answer is a number or a yes. Partial indexes hold the tasks that still lack something, so it costs what is outstanding,
-and not the pool; only the number of all tasks is counted by running through an index.
+and not the pool.
 """
 
 from typing import NamedTuple
@@ -37,14 +37,6 @@ def _due(now: float) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
 
 class OutstandingStore(Database):
     """Counts and existence, of tasks and of picks."""
-
-    def task_count(self, project_id: int) -> int:
-        """Tasks in all."""
-        return self._count(_of(project_id))
-
-    def pool_count(self, project_id: int) -> int:
-        """Tasks whose image is not set aside."""
-        return self._count(_of(project_id)) - self._count(_of(project_id), lacking("left_out"), Task.problem != "")
 
     def copy_count(self, project_id: int) -> int:
         """Tasks of the pool whose image is identical to that of an earlier one."""

@@ -270,6 +270,22 @@ class Task(Base):
     stamp: Mapped[str] = mapped_column(String(40), default="")  # of the annotations that the last four were read from
 
 
+class BatchCounts(Base):
+    """How many tasks of one batch are how far (see ``counts``)."""
+
+    __tablename__ = "batch_counts"
+
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    batch: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    tasks: Mapped[int] = mapped_column(BigInteger)
+    pool: Mapped[int] = mapped_column(BigInteger)  # whose image can be used
+    fetched: Mapped[int] = mapped_column(BigInteger)
+    scored: Mapped[int] = mapped_column(BigInteger)
+    labelled: Mapped[int] = mapped_column(BigInteger)
+    skipped: Mapped[int] = mapped_column(BigInteger)
+    aside: Mapped[int] = mapped_column(BigInteger)  # whose image cannot be used, or none of its annotations
+
+
 class Annotation(Base):
     """One annotation of a task: who made it, and when. What it says is in ``Task``, reconciled with the task's others."""
 

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.annotations import AnnotationStore
 from pt4al_backend.state.copies import CopyStore
+from pt4al_backend.state.counts import CountStore
 from pt4al_backend.state.lease import Lease, hold
 from pt4al_backend.state.map_tasks import MapStore
 from pt4al_backend.state.outstanding import OutstandingStore
@@ -33,7 +34,7 @@ def cause_of(error: Exception) -> str:
     return f"{type(cause).__name__}{words}"
 
 
-class Store(TaskStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore, PeopleStore, QueueStore, MapStore):
+class Store(TaskStore, CountStore, AnnotationStore, RoundStore, OutstandingStore, CopyStore, PeopleStore, QueueStore, MapStore):
     """All reading and writing of the state. Safe to share between threads; the rows that it gives away are not."""
 
     @classmethod

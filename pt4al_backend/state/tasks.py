@@ -1,4 +1,4 @@
-"""The tasks of the state: the pool as columns, answers, counts."""
+"""The tasks of the state: the pool as columns, and answers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Table, and_, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, and_, bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.state.copies import release
-from pt4al_backend.state.database import Database, sliced
+from pt4al_backend.state.counts import count_again, counted
+from pt4al_backend.state.database import Database, insertion, sliced
 from pt4al_backend.state.outstanding import lacking
 from pt4al_backend.state.projects import change, mirror
 from pt4al_backend.state.rounds import outdate
@@ -123,10 +124,6 @@ def _columns(rows: Sequence[Sequence[Any]]) -> tuple[NDArray[Any], ...]:
     )
 
 
-def _number_with(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(case((condition, 1)))
-
-
 class TaskStore(Database):
     """Reads and writes tasks."""
 
@@ -156,13 +153,16 @@ class TaskStore(Database):
 
     def put_tasks(self, project_id: int, tasks: Sequence[Mapping[str, Any]]) -> None:
         """Inserts new tasks, or gives known ones another image; what was learned of the old image is dropped."""
-        for part in sliced([task["id"] for task in tasks]):
-            with self._writing() as session:
-                release(session, project_id, part)
         blank = {"row": None, "frame": "", "copy_of": None, "width": None, "height": None, "loss": None, "batch": 0}
         blank |= {"image_note": "", "retry_at": None}
         rows = [{"project_id": project_id, **blank, **task} for task in tasks]  # id, image, problem
-        self._upsert(Task, rows, ["image", "problem", *blank])
+        for part in sliced(rows):
+            ids = [row["id"] for row in part]
+            with self._writing() as session, counted(session, project_id, ids):
+                release(session, project_id, ids)
+                task = insertion(session, Task)
+                changes = {name: getattr(task.excluded, name) for name in ("image", "problem", *blank)}
+                session.execute(task.on_conflict_do_update(index_elements=["project_id", "id"], set_=changes), part)
 
     def put_answers(self, project_id: int, answers: Mapping[int, StoredAnswer]) -> None:
         """Sets the answers of tasks, by task id."""
@@ -174,7 +174,7 @@ class TaskStore(Database):
 
     def _update_tasks(self, project_id: int, rows: Sequence[Mapping[str, Any]]) -> None:
         for part in sliced(rows):
-            with self._writing() as session:
+            with self._writing() as session, counted(session, project_id, [row["id"] for row in part]):
                 update_tasks(session, project_id, part)
 
     def adopt_ranking(self, project: Project, ranking: Ranking) -> None:
@@ -190,6 +190,7 @@ class TaskStore(Database):
         with self._writing() as session:
             update_tasks(session, project.id, _rows({"id": ranking.ids, "loss": ranking.losses}))
             update_tasks(session, project.id, _rows({"id": ranking.batch_ids, "batch": ranking.batches}))
+            count_again(session, project.id)
             change(session, project, columns)
         mirror(project, columns)
 
@@ -197,11 +198,12 @@ class TaskStore(Database):
         """Sets columns of every task of a project to the same values."""
         with self._writing() as session:
             session.execute(update(Task).where(Task.project_id == project_id).values(**values))
+            count_again(session, project_id)
 
     def drop_tasks(self, project_id: int, ids: Sequence[int]) -> None:
         """Deletes tasks that Label Studio no longer has, with their picks and annotations."""
         for part in sliced(ids):
-            with self._writing() as session:
+            with self._writing() as session, counted(session, project_id, part):
                 picks = (Pick.project_id == project_id, Pick.task_id.in_(part))
                 outdate(session, project_id, session.scalars(select(Pick.round).where(*picks).distinct()))
                 session.execute(delete(Pick).where(*picks))
@@ -288,30 +290,3 @@ class TaskStore(Database):
             total = session.scalar(select(func.count()).select_from(Task).where(where)) or 0
             found = session.execute(select(Task.id, Task.image_note).where(where).order_by(Task.id).limit(limit))
             return total, [(i, note) for i, note in found]
-
-    def batch_sizes(self, project_id: int) -> list[int]:
-        """Tasks in b_1, b_2, …; empty before the ranking."""
-        where = (Task.project_id == project_id, Task.batch > 0)
-        with self._reading() as session:
-            found = session.execute(select(Task.batch, func.count()).where(*where).group_by(Task.batch)).all()
-        sizes = {batch: size for batch, size in found}
-        return [sizes.get(batch, 0) for batch in range(1, max(sizes, default=0) + 1)]
-
-    def counts(self, project_id: int) -> dict[str, int]:
-        """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.
-
-        A task whose image can be used is in the pool. One is set aside if its image cannot, or none of its annotations.
-        """
-        no_label = Task.answer == AnswerKind.SKIP
-        columns = {
-            "tasks": func.count(),
-            "pool": _number_with(Task.problem == ""),
-            "fetched": func.count(Task.row),
-            "scored": func.count(Task.loss),
-            "labelled": _number_with(Task.answer == AnswerKind.LABEL),
-            "skipped": _number_with(and_(no_label, Task.note == "")),
-            "aside": _number_with((Task.problem != "") | and_(no_label, Task.note != "")),
-        }
-        with self._reading() as session:
-            row = session.execute(select(*columns.values()).select_from(Task).where(Task.project_id == project_id)).one()
-        return dict(zip(columns, row, strict=True))

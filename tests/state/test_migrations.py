@@ -146,6 +146,8 @@ def test_state_of_the_version_before_is_found_again(url: str) -> None:
     pool = store.tasks(7)
     assert (pool.answered.tolist(), pool.labelled.tolist()) == ([True, True, False], [True, False, False])
     assert (pool.losses.tolist(), pool.rows.tolist()) == ([0.5] * 3, [0, 1, 2])
+    counts = {"tasks": 3, "pool": 3, "fetched": 3, "scored": 3, "labelled": 1, "skipped": 1, "aside": 0}
+    assert (store.counts(7), store.batch_sizes(7)) == (counts, [0, 0, 3])
     assert [each.state for each in store.rounds(7)] == [RoundState.CLOSED, RoundState.OPEN]
     assert [each.kind for each in store.picks(7, 2)] == [PickKind.CONTROL, PickKind.QUERY, PickKind.RESERVE]
     assert [each.version for each in store.publications(7, PublicationState.LIVE)] == [found.served_version]

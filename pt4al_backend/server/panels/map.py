@@ -5,62 +5,37 @@ Places and colours are two answers. Places change when the layout does, and brow
 
 import gzip
 import json
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from pt4al_backend.aliases import Ids
-from pt4al_backend.engine import mapping, served
+from pt4al_backend.engine import mapping
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.description import Describer
 from pt4al_backend.jobs.layout import LaidOut, newest
-from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_studio.registration import MAP_VIEW
-from pt4al_backend.picks import PickKind
 from pt4al_backend.server.actions import Done, acting
 from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.panels.map_colours import Colours, MapColours, Placed
 from pt4al_backend.server.protocol import answer
 from pt4al_backend.server.rendering import chart_frame, panel
 from pt4al_backend.server.requests import MOST_CHOSEN, MOST_SHOWN, ShowRequest
 from pt4al_backend.server.services import Served, Services
-from pt4al_backend.server.words import LabelWords, project_address
+from pt4al_backend.server.words import project_address
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import ActionKind, Project
-from pt4al_backend.state.store import Store
 
 #: Places are whole numbers from 0 to this: finer than any screen.
 SIDE = 9_999
-#: What stands for nothing in a column of numbers.
-NONE = -1
-#: Columns of a project's row one of which changes whenever a colour does; the open round's counts do when an answer comes.
-COLOURED_BY = (
-    "synced_until",
-    "full_sync_at",
-    "round",
-    "model",
-    "learner",
-    "served_version",
-    "choices_handled",
-    "next_row",
-    "label_config",
-    "params",
-)
-#: Projects whose last colours are kept: a megabyte for 100,000 images.
-MOST_KEPT = 4
-QUEUED = (PickKind.QUERY, PickKind.PERSON, PickKind.RESERVE, PickKind.CONTROL)
-
 NO_FEATURES = (
     "The images of this project are not described: an earlier version has ranked it, or its encoder is another one since. The "
     "next ranking describes them: when the pool has grown by a fifth, or with another pretext task or encoder in the settings."
@@ -94,22 +69,6 @@ class MapPlaces(BaseModel):
     y: list[int] = Field(description=f"0 to {SIDE}, upwards")
 
 
-class MapColours(BaseModel):
-    """What is known of the images, in the order of their places. -1 stands for nothing."""
-
-    version: str = Field(description="of the layout whose order this is")
-    round: int
-    names: list[str] = Field(description="labels by their numbers in the next two columns")
-    label: list[int] = Field(description="the annotators'")
-    predicted: list[int] = Field(description="the last model's answer, to those that it has scored; none for control picks")
-    uncertainty: list[int] = Field(description="hundredths: 100 minus the posterior of that answer")
-    batch: list[int] = Field(description="PT4AL's batch; 0 before the ranking")
-    queue_kinds: list[str] = Field(description="why a task is in the queue, by the numbers in the next column")
-    queue: list[int] = Field(description="of the open round, as far as it waits for an answer")
-    control: list[int] = Field(description="1 for those that were ever a control pick")
-    gone: list[int] = Field(description="positions of images whose task is deleted, or has another image now")
-
-
 class Shown(Done):
     """Label Studio shows the tasks."""
 
@@ -117,11 +76,9 @@ class Shown(Done):
 
 
 class _Drawn(NamedTuple):
-    """A layout as it is sent: its version, tasks and rows int64 [n], and ``MapPlaces`` as JSON, plain and compressed."""
+    """A layout, and what is sent of it: ``MapPlaces`` as JSON, plain and compressed."""
 
-    version: str
-    tasks: Ids
-    rows: NDArray[np.int64]
+    placed: Placed
     plain: bytes
     packed: bytes
 
@@ -137,15 +94,15 @@ def places(project: str, request: Request, services: Served) -> Response:
     drawn = _drawn(services, known)
     if drawn is None:
         return _answer(request, _undrawn(services, known).model_dump_json().encode())
-    return _answer(request, drawn.plain, drawn.packed, drawn.version)
+    return _answer(request, drawn.plain, drawn.packed, drawn.placed.version)
 
 
 @router.get("/api/projects/{project}/map/colours", response_model=MapColours, **documented(not_found=True))
 def colours(project: str, request: Request, services: Served) -> Response:
     """What the images are coloured by, in the order of their places. Empty columns where there is no map."""
     known = services.project(project)
-    kept = services.reader(_Coloured).of(services, known)
-    return _answer(request, kept.plain, kept.packed)
+    drawn = _drawn(services, known)
+    return _answer(request, *services.reader(Colours).of(services, known, drawn.placed if drawn else None))
 
 
 @router.post("/api/projects/{project}/map/view", tags=["Actions"], **documented(ShowRequest, not_found=True, busy=True))
@@ -173,8 +130,8 @@ def page(project: str, services: Served) -> Response:
     """The map for people."""
     status = services.statuses.find(project)
     known = services.project(project)
-    drawn = _drawn(services, known)
-    undrawn = None if drawn else _undrawn(services, known)
+    result = newest(project_dir(services.backend.settings, known.id))  # which the script asks for, and hears if it is damaged
+    undrawn = None if result else _undrawn(services, known)
     return panel("map", "map.html", status, undrawn=undrawn, address=project_address(known), most=MOST_CHOSEN, shown=MOST_SHOWN)
 
 
@@ -251,138 +208,4 @@ def _read(result: Path, _: int) -> _Drawn:
         y=y,
     )
     plain = json.dumps(vars(answer), separators=(",", ":")).encode()
-    return _Drawn(version, found.tasks, found.rows, plain, gzip.compress(plain, 6))
-
-
-class _Answered(NamedTuple):
-    """Colours as they are sent: ``MapColours`` as JSON, plain and compressed, and the mark of the state that they are of."""
-
-    mark: object
-    plain: bytes
-    packed: bytes
-
-
-class _Coloured:
-    """The last colours of the projects whose map was read last: to read them costs as much as the pool is large."""
-
-    def __init__(self, _: Store) -> None:
-        self._lock = Lock()  # held while colours are read: who asks meanwhile mostly wants the same ones
-        self._kept: dict[int, _Answered] = {}
-
-    def of(self, services: Services, project: Project) -> _Answered:
-        """The colours of a project as it is now, or as it was if its mark is the same."""
-        drawn = _drawn(services, project)
-        if drawn is None:
-            nothing: dict[str, list[int]] = {name: [] for name in MapColours.model_fields}
-            return _coloured(None, {**nothing, "version": "", "round": project.round})
-        with self._lock:
-            mark = _mark(services, project, drawn)
-            kept = self._kept.pop(project.id, None)
-            if kept is None or kept.mark != mark:
-                kept = _coloured(mark, _colours(services, project, drawn))
-            self._kept[project.id] = kept
-            for oldest in list(self._kept)[:-MOST_KEPT]:
-                del self._kept[oldest]
-        return kept
-
-
-def _coloured(mark: object, found: Mapping[str, Any]) -> _Answered:
-    plain = json.dumps(found, separators=(",", ":"), ensure_ascii=False).encode()
-    return _Answered(mark, plain, gzip.compress(plain, 5))
-
-
-def _mark(services: Services, project: Project, drawn: _Drawn) -> object:
-    """Another one whenever something is coloured otherwise, as soon as who writes it is done. It costs no look at the pool."""
-    columns = [getattr(project, name) for name in COLOURED_BY]
-    return drawn.version, columns, services.store.pick_progress(project.id, project.round)
-
-
-def _colours(services: Services, project: Project, drawn: _Drawn) -> dict[str, Any]:
-    """``MapColours`` as it becomes JSON."""
-    store, number = services.store, project.id
-    stored = store.stored_tasks(number)
-    at = _places(stored.rows, drawn.rows)
-    is_there = (at >= 0) & (stored.ids[at] == drawn.tasks) if len(stored.ids) else np.zeros(len(drawn.tasks), np.bool_)
-    column = _Columns(drawn.tasks, is_there, LabelWords(project))
-    waiting = store.queued(number, project.round)
-    controls = store.control_ids(number)
-    predicted, uncertainty = _predictions(services, project, waiting, column)
-    is_control = np.isin(drawn.tasks, controls)
-    return {
-        "version": drawn.version,
-        "round": project.round,
-        "label": column.named(store.labels(number)),
-        "predicted": np.where(is_control, NONE, predicted).tolist(),
-        "uncertainty": np.where(is_control, NONE, uncertainty).tolist(),
-        "names": column.names,
-        "batch": (np.where(is_there, stored.batches[at], 0) if len(stored.ids) else np.zeros(len(at), int)).tolist(),
-        "queue_kinds": list(map(str, QUEUED)),
-        "queue": column.of({each.task: QUEUED.index(each.kind) for each in waiting}).tolist(),
-        "control": is_control.astype(int).tolist(),
-        "gone": np.flatnonzero(~is_there).tolist(),
-    }
-
-
-class _Columns:
-    """Makes columns in the order of the places."""
-
-    def __init__(self, tasks: Ids, is_there: NDArray[np.bool_], words: LabelWords) -> None:
-        self._is_there, self._words = is_there, words
-        self._order = np.argsort(tasks, kind="stable")
-        self._sorted = tasks[self._order]
-        self._numbers: dict[str, int] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """The labels by their numbers."""
-        return list(self._numbers)
-
-    def of(self, values: Mapping[int, int]) -> NDArray[np.int64]:
-        """The values of tasks int64 [n], ``NONE`` for those without one."""
-        column = np.full(len(self._sorted), NONE, np.int64)
-        ids = np.fromiter(values, np.int64, len(values))
-        at = _places(self._sorted, ids)
-        column[self._order[at[at >= 0]]] = np.fromiter(values.values(), np.int64, len(values))[at >= 0]
-        return np.where(self._is_there, column, NONE)
-
-    def number(self, label: str) -> int:
-        """The number of a label."""
-        name = self._words.of(label)
-        return NONE if name is None else self._numbers.setdefault(name, len(self._numbers))
-
-    def named(self, labels: Mapping[int, str]) -> list[int]:
-        """The numbers of the labels of tasks."""
-        numbers = {label: self.number(label) for label in dict.fromkeys(labels.values())}
-        return [int(number) for number in self.of({task: numbers[label] for task, label in labels.items()})]
-
-
-def _places(ordered: NDArray[np.int64], wanted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Where each of the ``wanted`` int64 [m] is among ascending numbers int64 [n]; -1 where it is not."""
-    if not len(ordered):
-        return np.full(len(wanted), -1, np.int64)
-    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return np.where(ordered[at] == wanted, at, -1)
-
-
-def _predictions(
-    services: Services, project: Project, waiting: list[Any], column: _Columns
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the model's answers, and its uncertainty in hundredths: of what it scored last, and of the round's picks."""
-    predicted: dict[int, int] = {}
-    uncertainty: dict[int, int] = {}
-    result = served.folder(services.backend.settings.data_dir, project)
-    try:
-        scored = read_candidates(result.parent) if result is not None else None
-    except StoreCorrupt:  # the engine reports it
-        scored = None
-    if scored is not None:
-        names, of = np.unique(scored.labels, return_inverse=True)
-        numbers = np.array([column.number(str(name)) for name in names], np.int64)[of]
-        predicted = dict(zip(scored.ids.tolist(), numbers.tolist(), strict=True))
-        hundredths = np.rint(100 * (1 - scored.confidences)).astype(int)
-        uncertainty = dict(zip(scored.ids.tolist(), hundredths.tolist(), strict=True))
-    for each in waiting:
-        if each.predicted and each.confidence is not None:
-            predicted[each.task] = column.number(each.predicted)
-            uncertainty[each.task] = round(100 * (1 - each.confidence))
-    return column.of(predicted), column.of(uncertainty)
+    return _Drawn(Placed(version, found.tasks, found.rows), plain, gzip.compress(plain, 6))

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from pt4al_backend.engine.quality_file import Grouped, Labels, Quality
-from pt4al_backend.insight.confusion import Pairs, pairs
+from pt4al_backend.insight.confusion import Pairs
 from pt4al_backend.learn.labels import intervals
 from pt4al_backend.measures import Measured
 from pt4al_backend.server.openapi import documented
@@ -300,19 +300,20 @@ class _Reader:
         """A page of the groups."""
         grouped, facts = self._found.grouped, self._found.facts
         first, end = (page - 1) * GROUPS_PER_PAGE, min(page * GROUPS_PER_PAGE, grouped.count)
+        members = {number: grouped.of(number, number + 1) for number in range(first, end)}
+        labels = self._labels([task for each in members.values() for task in each.ids[:MEMBERS].tolist()])
         return Groups(
             total=grouped.count,
             contradicting=facts.contradicting,
             compared=facts.compared,
             page=page,
             pages=max(1, -(-grouped.count // GROUPS_PER_PAGE)),
-            groups=[self._group(grouped.of(number, number + 1), number) for number in range(first, end)],
+            groups=[self._group(each, number, labels) for number, each in members.items()],
             missing=pending or facts.without_comparison,
         )
 
-    def _group(self, members: Grouped, number: int) -> Group:
+    def _group(self, members: Grouped, number: int, labels: Mapping[int, str]) -> Group:
         ids = members.ids[:MEMBERS].tolist()
-        labels = self._labels(ids)
         return Group(
             size=len(members.ids),
             contradicts=number < self._found.facts.contradicting,
@@ -324,7 +325,7 @@ class _Reader:
 
     def confusion(self, compared: Labels, missing: str) -> Confusion:
         """Labels against answers."""
-        found = pairs(compared.labels, compared.answers)
+        found = compared.pairs
         classes = found.worst(IN_TABLE)
         right = (compared.labels == compared.answers).astype(np.int64)
         return Confusion(

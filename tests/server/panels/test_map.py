@@ -101,7 +101,7 @@ def test_places_are_sent_once_and_colours_belong_to_them(client: Client, drawn: 
     assert (again.status_code, again.json()["images"]) == (200, 60)
 
 
-def test_pool_is_read_for_its_colours_when_these_can_be_others(
+def test_pool_is_read_for_its_colours_when_images_or_batches_are_others(
     client: Client, drawn: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings: list[int] = []
@@ -111,10 +111,14 @@ def test_pool_is_read_for_its_colours_when_these_can_be_others(
     drawn.change(PROJECT, progress=Progress(done=7))
     assert (colours(client), len(readings)) == (first, 1)
     drawn.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, CLASSES[0])})  # of the open round
-    assert (colours(client)[93]["label"], len(readings)) == (CLASSES[0], 2)
+    assert (colours(client)[93]["label"], len(readings)) == (CLASSES[0], 1)
     drawn.put_answers(PROJECT, {120: StoredAnswer(AnswerKind.LABEL, CLASSES[1])})
     drawn.change(PROJECT, synced_until="2026-11-30T08:15:00.000000Z")
-    assert (colours(client)[120]["label"], len(readings)) == (CLASSES[1], 3)
+    assert (colours(client)[120]["label"], len(readings)) == (CLASSES[1], 1)
+    drawn.set_tasks(PROJECT, {"id": [120], "batch": [1]})
+    assert (colours(client)[120]["batch"], len(readings)) == (1, 2)
+    drawn.drop_tasks(PROJECT, [119])
+    assert (colours(client)[119]["batch"], len(readings)) == (0, 3)
 
 
 def test_pool_is_not_read_where_there_is_no_map(client: Client, undrawn: Store, monkeypatch: pytest.MonkeyPatch) -> None:
