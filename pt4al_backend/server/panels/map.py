@@ -130,7 +130,7 @@ def page(project: str, services: Served) -> Response:
     """The map for people."""
     status = services.statuses.find(project)
     known = services.project(project)
-    result = newest(project_dir(services.backend.settings, known.id))  # which the script asks for, and hears if it is damaged
+    result = newest(project_dir(services.backend.settings, known))  # which the script asks for, and hears if it is damaged
     undrawn = None if result else _undrawn(services, known)
     return panel("map", "map.html", status, undrawn=undrawn, address=project_address(known), most=MOST_CHOSEN, shown=MOST_SHOWN)
 
