@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -21,6 +21,7 @@ from pt4al_backend.jobs.folder import prepare, result_of
 from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, runner_of
 from pt4al_backend.jobs.run.ray import QUIET
 from pt4al_backend.jobs.spec import JobKind
+from pt4al_backend.ops.doctor import examine
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.confidence import SAMPLERS
@@ -176,6 +177,16 @@ def test_ray_without_a_gpu_is_named_where_one_is_asked_for(cluster: None, tmp_pa
     prepare(tmp_path / "rank", job, rows=np.arange(24))
     with pytest.raises(RunnerUnavailable, match="has no GPU"):
         RayRunner().run(tmp_path / "rank", nothing, nothing)
+
+
+def test_doctor_says_what_a_ray_cluster_has_and_what_it_lacks(cluster: None, tmp_path: Path) -> None:
+    def found(device: Literal["auto", "cuda"]) -> tuple[str, str]:
+        settings = ServerSettings(data_dir=tmp_path, runner="ray", ray_address="127.0.0.1:6379", device=device)
+        (finding,) = (each for each in examine(settings) if each.topic == "Runner")
+        return finding.level, finding.text
+
+    assert found("auto") == ("ok", "jobs run on the Ray cluster at 127.0.0.1:6379: nodes 1, processors 2, GPUs 0")
+    assert found("cuda") == ("fail", "The Ray cluster has no GPU, and PT4AL_DEVICE is cuda.")
 
 
 @pytest.mark.parametrize(("companion", "phase"), [("learning_loss", "training"), ("vaal", "companion")])

@@ -94,6 +94,19 @@ def test_working_project_lacks_only_the_worker(world: World) -> None:
         assert part in shown
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"runner": "ray", "ray_address": "127.0.0.1:1"}, ["PT4AL_RUNNER=local"]),  # not installed, or nobody there
+        ({"launcher": "no-such-scheduler --gpus 1"}, ["'no-such-scheduler'", "unset PT4AL_LAUNCHER"]),
+    ],
+)
+def test_runner_that_cannot_be_used_says_what_to_change(world: World, changes: dict[str, str], words: list[str]) -> None:
+    world.settings = world.settings.model_copy(update=changes)
+    shown = faults(world.findings(), "Runner")
+    assert all(word in shown for word in words)
+
+
 def test_wrong_sampling_says_where_to_set_it(world: World) -> None:
     world.project["sampling"] = "Sequential sampling"
     assert SAMPLING in faults(world.findings())

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
+from pt4al_backend.config.server import Device
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, job_of, result_of
@@ -98,6 +99,14 @@ class RestartingRunner(ABC):
         if done := _finished(folder):
             return done
         raise TrainingImpossible(f"The training process was killed {RESTARTS + 1} times: the last one {how}.", self.too_often)
+
+    @abstractmethod
+    def check(self, device: Device) -> str:
+        """Where jobs would run now, in words.
+
+        Raises:
+            RunnerUnavailable: nowhere; or ``device`` is cuda, and there is none.
+        """
 
     @abstractmethod
     def attempt(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Ended:

@@ -5,12 +5,14 @@ as ``srun`` or ``torchrun``, gets a group of its own behind a guard, as it has p
 """
 
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from pt4al_backend.config.server import Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
@@ -32,6 +34,14 @@ class LocalRunner(RestartingRunner):
 
     def __init__(self, launcher: Sequence[str] = ()) -> None:
         self._launcher = tuple(launcher)
+
+    def check(self, device: Device) -> str:  # noqa: ARG002 - the host's own devices are not the runner's to judge
+        """As ``RestartingRunner`` says; of a launcher it is seen that it is installed."""
+        if not self._launcher:
+            return "jobs run in processes of the worker's host"
+        if shutil.which(self._launcher[0]) is None:
+            raise unusable(self._launcher, NOT_FOUND, "")
+        return f"jobs are started by {self._launcher[0]}"
 
     def attempt(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Ended:
         """As ``RestartingRunner`` says. A launcher that failed before any progress is not started again.

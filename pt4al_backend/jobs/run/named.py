@@ -3,12 +3,12 @@
 import shlex
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.jobs.run.base import Runner
+from pt4al_backend.jobs.run.base import RestartingRunner
 from pt4al_backend.jobs.run.local import LocalRunner
 from pt4al_backend.jobs.run.ray import RayRunner
 
 
-def runner_of(settings: ServerSettings) -> Runner:
+def runner_of(settings: ServerSettings) -> RestartingRunner:
     """Child processes of this machine, behind ``PT4AL_LAUNCHER`` if it is set, or tasks of a Ray cluster."""
     if settings.runner == "ray":
         return RayRunner(settings.ray_address)

@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
+from pt4al_backend.config.server import Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG, job_of
@@ -37,6 +38,17 @@ class RayRunner(RestartingRunner):
 
     def __init__(self, address: str = "") -> None:
         self._address = address
+
+    def check(self, device: Device) -> str:
+        """As ``RestartingRunner`` says; this process joins the cluster, if there is an address of one."""
+        if not self._address:
+            _installed()
+            return "jobs run on a Ray cluster that each worker starts on its host"
+        ray = self._connected()
+        self._gpus_for(device, ray)
+        nodes = sum(bool(each["Alive"]) for each in ray.nodes())
+        processors, gpus = (int(ray.cluster_resources().get(name, 0)) for name in ("CPU", "GPU"))
+        return f"jobs run on the Ray cluster at {self._address}: nodes {nodes}, processors {processors}, GPUs {gpus}"
 
     def attempt(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Ended:
         """As ``RestartingRunner`` says.
@@ -73,14 +85,7 @@ class RayRunner(RestartingRunner):
 
     def _connected(self) -> Any:
         """The module of Ray, once this process has joined the cluster."""
-        try:
-            os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-            import ray
-        except ImportError as error:
-            raise RunnerUnavailable(
-                "PT4AL_RUNNER is ray, which is not installed.",
-                "Install it with pip install '.[ray]' here and on all nodes, or set PT4AL_RUNNER=local.",
-            ) from error
+        ray = _installed()
         with _connecting:
             if not ray.is_initialized():
                 options = {"include_dashboard": False} if not self._address else {"address": self._address}
@@ -93,12 +98,15 @@ class RayRunner(RestartingRunner):
         return ray
 
     def _gpus(self, ray: Any, folder: Path) -> int:
-        """GPUs that a job wants: one if the cluster has any, unless its device is the CPU."""
         job = job_of(folder)
-        if job is None or job.device == "cpu":
+        return 0 if job is None else self._gpus_for(job.device, ray)
+
+    def _gpus_for(self, device: str, ray: Any) -> int:
+        """GPUs that a job wants: one if the cluster has any, unless its device is the CPU."""
+        if device == "cpu":
             return 0
         has_any = ray.cluster_resources().get("GPU", 0) >= 1
-        if job.device == "cuda" and not has_any:
+        if device == "cuda" and not has_any:
             raise RunnerUnavailable(
                 "The Ray cluster has no GPU, and PT4AL_DEVICE is cuda.",
                 "Add a node with a GPU, or set PT4AL_DEVICE to auto or cpu.",
@@ -114,6 +122,19 @@ class RayRunner(RestartingRunner):
             return Ended(was_killed=True, how=f"was killed by signal {-status}")
         log = folder / LOG
         return Ended(how=f"ended with status {status}: {last_line(log.read_text(errors='replace') if log.exists() else '')}")
+
+
+def _installed() -> Any:
+    """The module of Ray."""
+    try:
+        os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+        import ray
+    except ImportError as error:
+        raise RunnerUnavailable(
+            "PT4AL_RUNNER is ray, which is not installed.",
+            "Install it with pip install '.[ray]' here and on all nodes, or set PT4AL_RUNNER=local.",
+        ) from error
+    return ray
 
 
 def _require_answer(address: str) -> None:

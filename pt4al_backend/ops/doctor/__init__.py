@@ -17,6 +17,7 @@ SERVER_CHECKS: tuple[dict[str, Check[ServerContext]], ...] = (
     {"Data folder": machine.data_folder},
     {"Artefact store": machine.artefact_store},
     {"State": machine.state, "Worker": machine.worker},
+    {"Runner": machine.runner},
     {"Device": machine.device},
     {"ImageNet weights": machine.weights},
     {"Access": machine.access},

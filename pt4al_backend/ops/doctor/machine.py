@@ -1,4 +1,4 @@
-"""Checks of this machine: the data folder, the state, the worker, the device, the weights that trainings start from."""
+"""Checks of this machine: the data folder, the state, worker and runner, the device, the weights that trainings start from."""
 
 import shutil
 import tempfile
@@ -16,6 +16,7 @@ from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import ConfigError, PT4ALError, StoreAway
 from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.run.named import runner_of
 from pt4al_backend.learn.weights.places import first_there
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
@@ -126,6 +127,11 @@ def access(server: ServerContext) -> str:
     if settings.insecure:
         raise CheckWarns(f"{text} PT4AL_INSECURE allows it.", REMEDY)
     raise CheckFailed(text, REMEDY)
+
+
+def runner(server: ServerContext) -> str:
+    """What brings jobs to their results is installed, and answers."""
+    return runner_of(server.settings).check(server.settings.device)
 
 
 def device(server: ServerContext) -> str:
