@@ -6,8 +6,8 @@ Pages show these numbers, and to count them went through all tasks after every c
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
