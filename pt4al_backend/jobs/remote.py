@@ -5,24 +5,22 @@ that version, with size and SHA-256 of each file. Files never change, and what n
 job or none, whatever was killed when.
 """
 
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import fsspec
 from pydantic import BaseModel, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
+from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.folder import RESULT, job_of, result_of
+from pt4al_backend.jobs.object_store import Gone, ObjectStore
 from pt4al_backend.locks import held
 
 SHARED = "shared.json"
@@ -30,11 +28,11 @@ SHARED = "shared.json"
 COPY = "version"
 #: Beside a job that this host has finished and could not share yet: the version that it replaces.
 UNSHARED = "unshared"
+#: Below a project, on each host: the version of each job that the store had when it last said so. A job that is done again loses
+#: what lies in its folder.
+KNOWN = ".known"
 
-#: Protocols of object stores, whose keys lie in no folders.
-BUCKETS = frozenset({"abfs", "abfss", "az", "gcs", "gs", "oss", "s3", "s3a"})
 AT_ONCE = 16  # files that are uploaded or downloaded side by side
-AWAY_SECONDS = 60.0  # before a store is asked again that did not answer
 IDLE_SECONDS = 3600.0  # after which a copy may go that takes too much room
 
 
@@ -57,20 +55,16 @@ def unasked() -> None:
 
 
 class RemoteJobs:
-    """The jobs below an fsspec URL, and their copies below a data folder. A job's name is its path below either.
-
-    A store that did not answer is not asked again for ``AWAY_SECONDS``: nobody waits for its time limits with every label.
+    """The jobs in an object store, and their copies below a data folder. A job's name is its path below either.
 
     Args:
         most: bytes of copies to keep (see ``_trim``).
     """
 
     def __init__(self, url: str, data_dir: Path, most: float = float("inf")) -> None:
-        self.place = shown(url)
-        self._url = url
+        self.store = ObjectStore(url)
         self._data_dir = data_dir
         self._most = most
-        self._away: tuple[float, StoreAway] | None = None
         self._exchanged: dict[str, set[str]] = {}
 
     @classmethod
@@ -79,29 +73,6 @@ class RemoteJobs:
         if not settings.artefacts_url:
             return None
         return cls(settings.artefacts_url, settings.data_dir, settings.artefacts_cache_gb * 10**9)
-
-    @cached_property
-    def _store(self) -> tuple[Any, str]:
-        """fsspec's file system, and the path of the URL in it.
-
-        Raises:
-            ConfigError: no package is installed for the URL.
-        """
-        try:
-            files, base = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
-        except (ImportError, ValueError) as error:  # whose text may hold the URL
-            raise ConfigError(
-                f"PT4AL_ARTEFACTS_URL names {self.place}, for which no package is installed ({type(error).__name__}).",
-                "Install the extra for it, '.[s3]' for s3:// or '.[gs]' for gs://, else the package that fsspec names.",
-            ) from None
-        return files, base.rstrip("/")
-
-    @property
-    def _files(self) -> Any:
-        return self._store[0]
-
-    def _path(self, name: str) -> str:
-        return f"{self._store[1]}/{name}"
 
     def push(self, name: str, on_tick: Callable[[], None] = unasked) -> None:
         """Uploads a finished job; what was shared under its name before is replaced, then deleted.
@@ -115,29 +86,23 @@ class RemoteJobs:
         """
         folder = self._data_dir / name
         files = _files_of(folder)
-        before = ""
-        try:
-            before = shared.version if (shared := self._shared(name)) else ""
-        finally:
+        before = _text(self._known(name))
+        artefacts.atomic_write(folder / UNSHARED, before.encode())
+        if shared := self._shared(name):
+            before = shared.version
             artefacts.atomic_write(folder / UNSHARED, before.encode())
         version = uuid.uuid4().hex
         for parent in {(Path(name) / version / file).parent for file in files}:
-            self._make_folder(str(parent))
+            self.store.make_folder(str(parent))
         for part in _parts(files):
             on_tick()
-            with self._errors():
-                there = [self._path(f"{name}/{version}/{file}") for file in part]
-                self._files.put([str(folder / file) for file in part], there)
+            self.store.upload([folder / file for file in part], [f"{name}/{version}/{file}" for file in part])
         on_tick()
-        with self._errors():
-            # written aside and moved: a file system has no upload that is whole at once
-            aside = self._path(f"{name}/{version}/{SHARED}")
-            self._files.pipe_file(aside, Shared(version=version, files=files).model_dump_json().encode())
-            self._files.mv(aside, self._path(f"{name}/{SHARED}"))
-        artefacts.atomic_write(folder / COPY, version.encode())
+        self.store.write(f"{name}/{SHARED}", Shared(version=version, files=files).model_dump_json().encode())
+        self._note(name, version)
         (folder / UNSHARED).unlink()
         if before:  # and no other one: somebody who was taken for dead may be uploading
-            self.forget(f"{name}/{before}")
+            self.store.delete(f"{name}/{before}")
 
     def exchange(self, name: str, on_tick: Callable[[], None] = unasked) -> None:
         """Uploads a job that this host alone has, or downloads it if the store's version is another one or the copy is damaged.
@@ -155,13 +120,23 @@ class RemoteJobs:
             if shared is None or (replaces and replaces == shared.version):
                 return self.push(name, on_tick)
             if _text(folder / COPY) == shared.version:
-                return (folder / COPY).touch()
+                return self._note(name, shared.version)
         if shared is not None:
             with self._locked(name):
                 if not (_is_sound(folder) and _text(folder / COPY) == shared.version):
                     self._fetch_newest(name, shared, on_tick)
+            self._note(name, _text(folder / COPY))
             self._trim(name)
         return None
+
+    def _known(self, name: str) -> Path:
+        return self._data_dir / Path(name).parent / KNOWN / Path(name).name
+
+    def _note(self, name: str, version: str) -> None:
+        """Notes that the job here is the store's, and that it is used now."""
+        self._known(name).parent.mkdir(exist_ok=True)
+        for path in (self._known(name), self._data_dir / name / COPY):
+            artefacts.atomic_write(path, version.encode())
 
     def exchange_all(self, project: str, names: set[str], on_tick: Callable[[], None] = unasked) -> None:
         """Exchanges the jobs that the state names of a project, and deletes from the store what they replaced.
@@ -190,7 +165,7 @@ class RemoteJobs:
     def _fetch_newest(self, name: str, shared: Shared, on_tick: Callable[[], None]) -> None:
         try:
             self._fetch(name, shared, on_tick)
-        except _Gone as gone:
+        except Gone as gone:
             again = self._shared(name)
             if again is None or again.version == shared.version:
                 raise self._corrupt(name, str(gone)) from None
@@ -205,12 +180,7 @@ class RemoteJobs:
                 on_tick()
                 for file in part:
                     (folder / file).parent.mkdir(parents=True, exist_ok=True)
-                with self._errors():
-                    try:
-                        there = [self._path(f"{name}/{shared.version}/{file}") for file in part]
-                        self._files.get(there, [str(folder / file) for file in part])
-                    except FileNotFoundError:
-                        raise _Gone("A file") from None
+                self.store.download([f"{name}/{shared.version}/{file}" for file in part], [folder / file for file in part])
                 for file in part:
                     if (folder / file).stat().st_size != shared.files[file].size:
                         raise self._corrupt(name, file)
@@ -241,58 +211,31 @@ class RemoteJobs:
         Raises:
             StoreAway: the store refused or did not answer.
         """
-        with self._errors():
-            if self._files.exists(self._path(name)):
-                self._files.rm(self._path(name), recursive=True)
+        self.store.delete(name)
 
     def keep_only(self, project: str, names: Collection[str]) -> None:
-        """Deletes the shared jobs below a project's name, but for these.
+        """Deletes the shared jobs below a project's name that came before one of these, which replaced them.
 
         Raises:
             StoreAway: the store refused or did not answer.
         """
-        with self._errors():
-            try:
-                there = self._files.ls(self._path(project), detail=False)
-            except FileNotFoundError:
-                return
-            for path in there:
-                if f"{project}/{path.rstrip('/').rpartition('/')[2]}" not in names:
-                    self._files.rm(path, recursive=True)
-
-    def probe(self) -> None:
-        """Writes an object, reads it and deletes it.
-
-        Raises:
-            StoreAway: one of the three failed.
-        """
-        path = self._path(f"probe-{uuid.uuid4().hex}")
-        self._make_folder("")
-        with self._errors():
-            self._files.pipe_file(path, b"pt4al")
-            if self._files.cat_file(path) != b"pt4al":
-                raise StoreAway(f"The artefact store {self.place} does not give back what was written.")
-            self._files.rm_file(path)
-
-    def _make_folder(self, name: str) -> None:
-        """Makes a folder where there are such; a bucket has none, and one that is misspelt is not to be made."""
-        if self._url.partition("://")[0] not in BUCKETS:
-            with self._errors():
-                self._files.makedirs(self._path(name), exist_ok=True)
+        newest = dict(map(_series, sorted(names)))
+        for name in self.store.below(project):
+            kind, number = _series(name)
+            if 0 <= number < newest.get(kind, 0):
+                self.store.delete(f"{project}/{name}")
 
     def _shared(self, name: str) -> Shared | None:
         """What the store has of a job, None for nothing."""
-        with self._errors():
-            try:
-                return Shared.model_validate_json(self._files.cat_file(self._path(f"{name}/{SHARED}")))
-            except FileNotFoundError:
-                return None
-            except ValidationError:
-                raise self._corrupt(name, SHARED) from None
+        found = self.store.read(f"{name}/{SHARED}")
+        try:
+            return None if found is None else Shared.model_validate_json(found)
+        except ValidationError:
+            raise self._corrupt(name, SHARED) from None
 
     def _corrupt(self, name: str, file: str) -> StoreCorrupt:
         return StoreCorrupt(
-            f"{file} of {name} in the artefact store {self.place} is missing or not what was uploaded.",
+            f"{file} of {name} in the artefact store {self.store.place} is missing or not what was uploaded.",
             f"Delete all below {name} there: a host that has a copy uploads it again, else the next training makes another one.",
         )
 
@@ -304,34 +247,11 @@ class RemoteJobs:
         with path.open("w") as file, held(file, wait=True):
             yield
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turns errors of any protocol, each of which has its own, into one that holds no secret."""
-        if self._away and time.monotonic() < self._away[0]:
-            raise self._away[1]
-        try:
-            yield
-        except (ConfigError, StoreAway, StoreCorrupt, _Gone):
-            raise
-        except Exception as error:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
-            away = StoreAway(
-                f"The artefact store {self.place} cannot be used now ({reason}). Work goes on with what this host has.",
-                "It is tried again within a minute or two. If it lasts, see that PT4AL_ARTEFACTS_URL, its credentials and the "
-                "free space there and here are right; pt4al doctor checks them.",
-            )
-            self._away = (time.monotonic() + AWAY_SECONDS, away)
-            raise away from None
 
-
-class _Gone(Exception):
-    """An object that ``shared.json`` names is not there."""
-
-
-def shown(url: str) -> str:
-    """A URL without user, password and query, which may be secrets."""
-    protocol, _, place = url.partition("://")  # no parser: it knows no chained URLs, and ends a user with the first slash
-    return f"{protocol}://{place.rpartition('@')[2].partition('?')[0]}"
+def _series(name: str) -> tuple[str, int]:
+    """A job's kind and number by its name; the number is -1 for what is no job."""
+    kind, _, number = name.rpartition("/")[2].rpartition("-")
+    return kind, int(number) if number.isdecimal() else -1
 
 
 def _text(path: Path) -> str:

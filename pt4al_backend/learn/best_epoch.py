@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.inference import infer
 from pt4al_backend.learn.labels.base import Targets
 from pt4al_backend.learn.minibatches import Data
@@ -53,4 +54,4 @@ class BestEpoch:
 
     def restore(self) -> None:
         """Gives what is trained the weights of its best epoch."""
-        self._model.load_state_dict(self._weights)
+        self._model.load_state_dict(peers.agreed(self._weights))

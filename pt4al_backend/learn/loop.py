@@ -1,9 +1,9 @@
 """The training loop that pretext learner, main task and companions share.
 
 All randomness depends on (seed, epoch, images done), so a training that was killed and is resumed from its checkpoint draws what
-it would have drawn. Peers (see ``peers``) train one model in step. The loop asks the device for a number once an epoch, and
-nowhere else. ``torch.compile`` is not used: it does not pay on a CPU (docs/numbers.md), and it was not tried on a GPU, nor were
-CUDA graphs.
+it would have drawn. Peers (see ``peers``) train one model in step, but the first one alone where there are too few images
+for all. The loop asks the device for a number once an epoch, and nowhere else. ``torch.compile`` is not used: it does not pay on
+a CPU (docs/numbers.md), and it was not tried on a GPU, nor were CUDA graphs.
 """
 
 import math
@@ -105,7 +105,7 @@ class Training:
         earlier: seconds that other processes trained before the checkpoint that ``run`` resumed.
 
     Raises:
-        TrainingImpossible: fewer than two images, for each peer that shares the job.
+        TrainingImpossible: fewer than two images.
     """
 
     def __init__(
@@ -123,18 +123,14 @@ class Training:
     ) -> None:
         if len(data) < 2:
             raise TrainingImpossible(f"Training needs two images or more, there is {len(data)}.", "Import more images.")
-        if len(data) < 2 * peers.count():
-            raise TrainingImpossible(
-                f"{peers.count()} processes cannot share {len(data)} images: each needs two.",
-                "Label more, or start fewer processes (PT4AL_LAUNCHER).",
-            )
         self._objective, self._recipe, self._device = objective, recipe, device
         self._data = placed(data, device, recipe.epochs)
         self._seed, self._phase, self._report, self._checkpoint = seed, phase, report, checkpoint
         self._after_epoch = after_epoch
         self.earlier, self._began = 0.0, time.monotonic()
         self._model = objective.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._loss_of = peers.averaged(self._model, objective.loss)
+        self._is_shared = len(data) >= 2 * peers.count()  # each peer needs two
+        self._loss_of = peers.averaged(self._model, objective.loss) if self._is_shared else objective.loss
         groups = by_rate(self._model, recipe.layer_decay)
         self._shares = list(groups)
         self._optimizer = torch.optim.SGD(
@@ -156,6 +152,13 @@ class Training:
             TrainingImpossible: the loss is no longer finite, or memory runs out with two images as well.
             OSError: the checkpoint cannot be written.
         """
+        if self._is_shared:
+            return self._train()
+        losses = [math.nan]
+        peers.by_first(self._model, lambda: losses.append(self._train()))
+        return peers.agreed(losses[-1])
+
+    def _train(self) -> float:
         self._resume()
         loss = math.nan
         while self._epoch < self._recipe.epochs:

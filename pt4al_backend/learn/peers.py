@@ -30,14 +30,20 @@ def join() -> None:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
 
 
+class _Work:
+    """Whether this process does by itself what it is at (see ``by_first``)."""
+
+    is_alone = False
+
+
 def count() -> int:
-    """How many processes share the job."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
+    """How many processes share the job, or what this one does of it now."""
+    return distributed.get_world_size() if distributed.is_initialized() and not _Work.is_alone else 1
 
 
 def number() -> int:
-    """This one's number, from 0."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
+    """This one's number among them, from 0."""
+    return distributed.get_rank() if count() > 1 else 0
 
 
 def share_of(positions: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -58,6 +64,18 @@ def agreed(value: T) -> T:
     values: list[T] = [value]
     distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def by_first(model: nn.Module, work: Callable[[], None]) -> None:
+    """Lets the first one alone do what cannot be shared, such as a training on few images; all get the weights that it found."""
+    if number() == 0:
+        is_alone, _Work.is_alone = _Work.is_alone, True
+        try:
+            work()
+        finally:
+            _Work.is_alone = is_alone
+    if count() > 1:
+        model.load_state_dict(agreed({name: weights.cpu() for name, weights in model.state_dict().items()}))
 
 
 def gathered(value: T) -> list[T]:

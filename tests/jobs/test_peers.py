@@ -35,14 +35,26 @@ def second_peer(folder: Path) -> psutil.Process:
     return found
 
 
-def test_two_peers_learn_what_one_process_learns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("images", [39, 3], ids=["shared", "too few for two"])
+def test_two_peers_learn_what_one_process_learns(tmp_path: Path, images: int) -> None:
     """Where nothing is drawn at random and nothing depends on the rest of a minibatch, but for rounding."""
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
-    shared_training.train(alone)
-    command = [*LAUNCHER, sys.executable, "-m", "tests.support.shared_training", str(together)]
+    shared_training.train(alone, images)
+    command = [*LAUNCHER, sys.executable, "-m", "tests.support.shared_training", str(together), str(images)]
     subprocess.run(command, check=True, capture_output=True, timeout=240)
-    for ours, expected in zip(torch.load(together), torch.load(alone), strict=True):
-        torch.testing.assert_close(ours, expected)
+    found, (expected,) = torch.load(together), torch.load(alone)
+    for weights in found:
+        torch.testing.assert_close(weights, expected)
+    assert len(found) == 2
+
+
+def test_two_peers_choose_by_a_second_network_with_fewer_labels_than_they_could_share(tmp_path: Path) -> None:
+    store = pools.arrows(tmp_path / "pixels", len(ROWS))
+    settings = {"epochs": 1, "strategy": "pal"}
+    few = {"settings": settings, "companion": "pal", "query_size": 4}
+    folder = pools.training_data(tmp_path / "job", store, ROWS[:3], ROWS[18:], **few)
+    found = np.load(LocalRunner(LAUNCHER).run(folder, nothing, nothing) / "candidates.npz")["pal"]
+    assert sorted(found) == pytest.approx(np.arange(5) / 5)
 
 
 def test_two_peers_describe_and_rank_as_one_process_does(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Finished jobs in an object store: a host gets a whole one or none, and what was altered is noticed."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,9 +14,10 @@ import fsspec  # type: ignore[import-untyped]
 import pytest
 
 from pt4al_backend import artefacts
-from pt4al_backend.errors import StoreAway, StoreCorrupt
+from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.folder import CHECKPOINT, RESULT
-from pt4al_backend.jobs.remote import COPY, SHARED, RemoteJobs, shown
+from pt4al_backend.jobs.object_store import ObjectStore, shown
+from pt4al_backend.jobs.remote import COPY, SHARED, RemoteJobs
 from pt4al_backend.jobs.run import SharingRunner
 from tests.support.bucket import ENVIRONMENT, S3Server, s3_server
 from tests.support.stub_server import Reply, Request, stub_server
@@ -159,7 +161,7 @@ def test_host_that_has_lost_a_project_deletes_nothing_that_another_one_shared(fo
 
 
 def test_probe_leaves_nothing(url: str, tmp_path: Path) -> None:
-    RemoteJobs(url, tmp_path).probe()
+    ObjectStore(url).probe()
     assert objects(url) == []
 
 
@@ -302,6 +304,72 @@ def test_store_that_does_not_answer_is_not_asked_again_at_once(tmp_path: Path) -
     assert len(asked) == 1
 
 
+def test_job_done_again_while_the_store_is_away_replaces_what_was_shared_before(folder_url: str, tmp_path: Path) -> None:
+    a, b = RemoteJobs(folder_url, tmp_path / "a"), RemoteJobs(folder_url, tmp_path / "b")
+    finished(tmp_path / "a", "first")
+    a.push(NAME)
+    finished(tmp_path / "a", "second")
+    with pytest.raises(ConfigError):
+        RemoteJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
+    a.exchange(NAME)
+    b.exchange(NAME)
+    assert weights(tmp_path / "b") == "second"
+    finished(tmp_path / "a", "third")
+    with pytest.raises(ConfigError):
+        RemoteJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
+    finished(tmp_path / "b", "of the host that took over")
+    b.push(NAME)
+    a.exchange(NAME)
+    assert weights(tmp_path / "a") == "of the host that took over"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "remedy"),
+    [
+        ("ExpiredToken", "it refuses the credentials", "they have not expired"),
+        ("TokenRefreshRequired", "it refuses the credentials", "they have not expired"),
+        ("RequestTimeTooSkewed", "it refuses the credentials", "this host's clock"),
+        ("XMinioStorageFull", "it is full", "Free space there"),
+        ("NoSuchBucket", "there is no such bucket", "Make it"),
+    ],
+)
+def test_store_that_refuses_in_the_middle_says_what_to_do(tmp_path: Path, code: str, reason: str, remedy: str) -> None:
+    errors = pytest.importorskip("s3fs.errors", reason="needs s3fs, of the extra s3")
+    from botocore.exceptions import ClientError
+
+    class Refusing(fsspec.AbstractFileSystem):  # type: ignore[misc]
+        def cat_file(self, path: str, **_: object) -> bytes:
+            raise FileNotFoundError(path)
+
+        def put(self, *_: object, **__: object) -> None:
+            raise errors.translate_boto_error(ClientError({"Error": {"Code": code, "Message": "a-secret"}}, "PutObject"))
+
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    finished(tmp_path / "a")
+    with pytest.raises(StoreAway) as away:
+        RemoteJobs("refusing://models", tmp_path / "a").push(NAME)
+    assert reason in away.value.message
+    assert "Work goes on" in away.value.message
+    assert remedy in away.value.remedy
+    assert "secret" not in str(away.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("fpt://models", r"nothing is known of fpt://.*file:///"),
+        (
+            "ftp://127.0.0.1:9/models",
+            r"ftp://127\.0\.0\.1:9/models cannot be used now: Connection refused.*answers",
+        ),
+    ],
+)
+def test_store_of_a_protocol_that_is_unknown_or_does_not_answer_says_what_to_do(url: str, found: str) -> None:
+    with pytest.raises((ConfigError, StoreAway)) as refused:
+        ObjectStore(url).probe()
+    assert re.search(found, f"{refused.value.message} {refused.value.remedy}")
+
+
 def test_denied_bucket_is_named_without_credentials_anywhere(s3: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     store = RemoteJobs("s3://no-such-bucket/prefix", tmp_path / "a")
@@ -329,8 +397,8 @@ def test_store_that_refuses_is_named_without_its_secrets(tmp_path: Path) -> None
         ("ftp://user:[secret@host/models", "ftp://host/models"),
     ],
 )
-def test_place_of_a_store_is_shown_without_its_secrets(tmp_path: Path, url: str, place: str) -> None:
-    assert RemoteJobs(url, tmp_path).place == shown(url) == place
+def test_place_of_a_store_is_shown_without_its_secrets(url: str, place: str) -> None:
+    assert ObjectStore(url).place == shown(url) == place
 
 
 def test_object_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:

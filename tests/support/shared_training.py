@@ -1,4 +1,4 @@
-"""A small training that several peers can share: ``python -m tests.support.shared_training FILE`` under torchrun."""
+"""A small training that several peers can share: ``python -m tests.support.shared_training FILE IMAGES`` under torchrun."""
 
 import sys
 from pathlib import Path
@@ -28,15 +28,16 @@ class Plain(Trainable):
         return result
 
 
-def train(file: Path) -> None:
-    """Trains, and the first peer writes the weights. Minibatches of 39 images in parts of 8 are not cut in equal halves."""
+def train(file: Path, images: int) -> None:
+    """Trains, and the first peer writes each one's weights. Of 39 images, parts of 8 are not cut in equal halves."""
     plain = Plain()
     recipe = Recipe(epochs=4, minibatch_size=8, learning_rate=0.05)
-    loss = Training(plain, Points(39), recipe, device=torch.device("cpu")).run()
+    loss = Training(plain, Points(images), recipe, device=torch.device("cpu")).run()
+    found = peers.gathered([*plain.model.state_dict().values(), torch.tensor(loss)])
     if peers.number() == 0:
-        torch.save([*plain.model.state_dict().values(), torch.tensor(loss)], file)
+        torch.save(found, file)
 
 
 if __name__ == "__main__":
     peers.join()
-    train(Path(sys.argv[1]))
+    train(Path(sys.argv[1]), int(sys.argv[2]))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pt4al_backend.learn import peers
 from pt4al_backend.learn.companions.base import Companion, CompanionInput
 from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.minibatches import Data, halve
@@ -125,14 +126,15 @@ class Vaal(Companion):
         autoencoder = Autoencoder(plan.width, self.extra_width).to(inputs.device)
         discriminator = _discriminator(LATENT + self.extra_width).to(inputs.device)
         self.task.model.to(inputs.device).eval()
-        self._train(plan, autoencoder, discriminator, inputs)
+        both = nn.ModuleList([autoencoder, discriminator])
+        peers.by_first(both, lambda: self._train(plan, autoencoder, discriminator, inputs))
 
         def predict(images: Tensor) -> tuple[Tensor, ...]:
             code, _ = autoencoder.code(_small(images))
             return (discriminator(torch.cat([code, self.extra_inputs(images)], 1))[:, 0].double().sigmoid(),)
 
         size = min(scoring_size(inputs.device, inputs.shape, 1), self.task.minibatch_limit(inputs.device))
-        return inputs.score_candidates(nn.ModuleList([autoencoder, discriminator]), predict, size)
+        return inputs.score_candidates(both, predict, size)
 
     def _train(self, plan: Plan, autoencoder: Autoencoder, discriminator: nn.Module, inputs: CompanionInput) -> None:
         rng = np.random.default_rng(inputs.settings.seed)

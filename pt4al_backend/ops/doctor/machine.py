@@ -67,10 +67,10 @@ def artefact_store(server: ServerContext) -> str:
         store = RemoteJobs.of(server.settings)
         if store is None:
             return "none is set: the data folder is all there is"
-        store.probe()
+        store.store.probe()
     except (ConfigError, StoreAway) as error:
         raise CheckFailed(error.message, error.remedy) from error
-    return f"{store.place} can be written and read"
+    return f"{store.store.place} can be written and read"
 
 
 def state(server: ServerContext) -> str:
