@@ -37,7 +37,7 @@ INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, estimating.re
 
 
 class _Failure(NamedTuple):
-    """What an insight that failed was made of, such as a model that was being replaced, and when it is tried again all the same."""
+    """What an insight that failed was made of, such as a model that was being replaced, and when it is tried again anyway."""
 
     basis: Basis
     retry_at: float
