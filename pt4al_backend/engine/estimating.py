@@ -26,9 +26,19 @@ log = logging.getLogger(__name__)
 
 FOLDER = "pool-estimate"
 #: Of what is computed: older artefacts are made again.
-VERSION = "1"
+VERSION = "2"
 #: Unlabelled images that are drawn to stand for all, if there are more.
 MOST_READ = 20_000
+
+
+#: Why there is no estimate, for people.
+COMING = "It is computed in the background, once the labels are cross-validated."
+FULL = "It is made for heads, and the encoder of the served model is trained too."
+NETWORK = "It is made for heads on a pretrained encoder's features, and the model is none."
+NO_SHARE = "It is made for one class an image: other measures are no share of images."
+MANY_CLASSES = "There are too many classes to cross-validate a head."
+NOTHING_LEFT = "Every image is labelled."
+NO_HELP = "With so many control picks and such confidence it would not be sure to be more exact than they are alone."
 
 
 class Estimated(BaseModel):
@@ -58,6 +68,7 @@ class Facts(BaseModel):
         key: of what it was made of; another one means that it is out of date.
         model: that it is of, as the state has it.
         estimate: None where the control picks stand alone.
+        missing: why they do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -65,12 +76,15 @@ class Facts(BaseModel):
     key: str = ""
     model: str = ""
     estimate: Estimated | None = None
+    missing: str = ""
 
 
-def estimate_of(data_dir: Path | None, project: Project) -> Estimated | None:
-    """What was estimated of a project's newest model, below a data folder; None if nothing was."""
+def estimate_of(data_dir: Path | None, project: Project) -> tuple[Estimated | None, str]:
+    """What was estimated of a project's newest model, below a data folder; None, and why, if nothing was."""
     known = None if data_dir is None else _known(project_below(data_dir, project))
-    return known.estimate if known is not None and known.model == project.model else None
+    if known is None or known.model != project.model:
+        return None, COMING
+    return known.estimate, known.missing
 
 
 def refresh(subject: Subject) -> None:
@@ -83,8 +97,11 @@ def refresh(subject: Subject) -> None:
         return
     subject.require()
     with one_thread(), subject.features() as features:
-        found = _estimated(subject, quality, features) if features is not None else None
-    facts = Facts(key=key, model=subject.project.model, estimate=Estimated(**vars(found)) if found else None)
+        found = _estimated(subject, quality, features)
+    if isinstance(found, str):
+        facts = Facts(key=key, model=subject.project.model, missing=found)
+    else:
+        facts = Facts(key=key, model=subject.project.model, estimate=Estimated(**vars(found)))
     with artefacts.writing(subject.folder / FOLDER, kind=FOLDER, facts=facts.model_dump()):
         subject.require()
     log.info("Project %s: the pool estimate of %s was computed.", subject.project.id, subject.project.model)
@@ -98,19 +115,23 @@ def _known(project: Path) -> Facts | None:
         return None
 
 
-def _estimated(subject: Subject, quality: Quality, features: PoolFeatures) -> PoolEstimate | None:
-    """The estimate; None where the measure is no share of images, or the control picks are better alone."""
-    model = _Model.of(subject, features)
-    if model is None:
-        return None
+def _estimated(subject: Subject, quality: Quality, features: PoolFeatures | None) -> PoolEstimate | str:
+    """The estimate, or why there is none: the measure is no share of images, say, or the control picks are better alone."""
+    if subject.reader.task != TaskName.CLASSIFICATION:
+        return NO_SHARE
+    model = _Model.of(subject, features) if features is not None else None
+    if features is None or model is None:
+        return NETWORK
     split, tasks = subject.labels(train_on_accepted=subject.options.train_on_accepted), subject.tasks
     learned = np.isin(tasks.origins, tasks.origins[np.isin(tasks.ids, list(split.train))])
     unlabelled = np.flatnonzero(np.isin(features.ids, tasks.ids[tasks.distinct & ~learned]))
     control = np.array(sorted(split.control), np.int64)
     control = control[np.isin(control, features.ids)]
     judged = np.isin(quality.judged.ids, list(split.train))
-    if not len(unlabelled) or model.size * len(judged) > MOST_PRODUCTS:  # then neighbours voted, who are as sure as they are
-        return None
+    if not len(unlabelled):
+        return NOTHING_LEFT
+    if model.size * len(judged) > MOST_PRODUCTS:  # then neighbours voted, who are as sure as they are
+        return MANY_CLASSES
     drawn = unlabelled
     if len(drawn) > MOST_READ:
         drawn = np.sort(np.random.default_rng(subject.options.seed).choice(drawn, MOST_READ, replace=False))
@@ -119,7 +140,7 @@ def _estimated(subject: Subject, quality: Quality, features: PoolFeatures) -> Po
     unjudged = len(split.train) - len(crossed)
     pool = PoolConfidence.of(sure, len(unlabelled), quality.judged.confidence[judged], crossed, unjudged)
     if not pool.suits(len(control)):
-        return None
+        return NO_HELP
     answers, confidence = model.answer(subject, features, np.searchsorted(features.ids, control))
     right = np.array([split.control[task] == answer for task, answer in zip(control.tolist(), answers, strict=True)], np.float64)
     return estimate(right, confidence, pool)
@@ -138,9 +159,9 @@ class _Model:
 
     @classmethod
     def of(cls, subject: Subject, features: PoolFeatures) -> "_Model | None":
-        """None where the newest model is no head that gives each image a class, or of other features than these."""
+        """None where the newest model is no head, or one of other features than these."""
         folder = subject.settings.data_dir / subject.project.model
-        if subject.reader.task != TaskName.CLASSIFICATION or not (folder / artefacts.HEAD).exists():
+        if not (folder / artefacts.HEAD).exists():
             return None
         try:
             manifest = artefacts.manifest(folder)

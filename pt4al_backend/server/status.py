@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine import served
-from pt4al_backend.engine.estimating import Estimated, estimate_of
+from pt4al_backend.engine.estimating import FULL, Estimated, estimate_of
 from pt4al_backend.engine.found import Found
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
@@ -155,6 +155,7 @@ class ProjectStatus(ProjectFigures):
     pool_estimate: Estimated | None = Field(
         description="the served model by its control picks and by how sure it is of the whole pool; null where they stand alone"
     )
+    pool_estimate_missing: str = Field(description="why there is none, a sentence; empty if there is one, or no model yet")
     model_version: str = Field(description="the version that Label Studio serves; empty before the first")
     history: list[RoundStatus] = Field(description=f"the last {ROUNDS_SHOWN} rounds; classes are in `control` alone")
     copies: list[IdenticalImages] = Field(description=f"the {GROUPS_SHOWN} largest groups of identical images")
@@ -310,6 +311,7 @@ class Statuses:
         _, aside = self._store.set_aside(project.id, ASIDE_SHOWN)
         noted, notes = self._store.image_notes(project.id, NOTES_SHOWN)
         groups = self._store.copy_groups(project.id, GROUPS_SHOWN) if figures.copies_total else []
+        estimate, missing = self._pool_estimate(project, figures.served)
         picks = {str(kind): PickCount(requested=each.picks, answered=each.answered) for kind, each in progress.items()}
         return ProjectStatus(
             **dict(figures),
@@ -325,7 +327,8 @@ class Statuses:
             reserve_size=schedule.reserve,
             labels_in=sum(each.picks - each.waiting for kind, each in progress.items() if kind in QUERY),
             picks=Picks.model_validate(picks),
-            pool_estimate=estimate_of(self._data_dir, project) if figures.served.kind == "round" else None,
+            pool_estimate=estimate,
+            pool_estimate_missing=missing,
             model_version=project.served_version,
             history=[_round(each, metric) for each in past],
             copies=[IdenticalImages(size=each.size, tasks=list(each.tasks)) for each in groups],
@@ -337,6 +340,11 @@ class Statuses:
             notices={topic: self._hide(sentence, project.hostname) for topic, sentence in project.notices.items() if sentence},
             settings={**options.model_dump(mode="json"), **options.rules()._asdict()},
         )
+
+    def _pool_estimate(self, project: Project, model: ServedModel) -> tuple[Estimated | None, str]:
+        if model.kind == "round":
+            return estimate_of(self._data_dir, project)
+        return None, FULL if model.kind == "full" else ""
 
     def _trouble(self, project: Project) -> Trouble | None:
         """What stops the project, as the engine wrote it down."""

@@ -26,7 +26,7 @@ def store(settings: ServerSettings):
 def read(store: Store, settings: ServerSettings) -> Estimated | None:
     project = store.project(PROJECT)
     assert project is not None
-    return estimate_of(settings.data_dir, project)
+    return estimate_of(settings.data_dir, project)[0]
 
 
 def truth() -> float:

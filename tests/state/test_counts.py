@@ -61,7 +61,9 @@ def test_counts_follow_all_that_changes_tasks(pool: Store) -> None:
 
 
 def test_counts_of_a_forgotten_project_go_with_it(pool: Store) -> None:
-    pool.forget(1)
+    project = pool.project(1)
+    assert project is not None
+    pool.forget(project)
     pool.connect(1)
     assert set(pool.counts(1).values()) == {0}
     agree(pool, 2)

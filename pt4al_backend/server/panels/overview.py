@@ -17,10 +17,11 @@ from pt4al_backend.insight import pace
 from pt4al_backend.insight.forecast import Forecast
 from pt4al_backend.insight.learning_curve import Point, curve
 from pt4al_backend.server.openapi import documented
-from pt4al_backend.server.panels.classes import FEW_PICKS, OfClass, curve_of_class
+from pt4al_backend.server.panels.classes import FEW_PICKS, NamedClass, OfClass, curve_of_class
 from pt4al_backend.server.rendering import page, panel
 from pt4al_backend.server.services import Served
 from pt4al_backend.server.status import ProjectStatus
+from pt4al_backend.server.words import LabelWords
 from pt4al_backend.state.store import Store
 
 PACE_DAYS = 7
@@ -109,14 +110,9 @@ class Labelling(BaseModel):
     annotators_total: int
 
 
-class ClassMeasure(BaseModel):
-    """The served model on the control picks of one class."""
+class ClassMeasure(NamedClass):
+    """The same, and the model before."""
 
-    name: str
-    value: float
-    low: float | None = Field(description="of the 95 % interval")
-    high: float | None
-    picks: int | None = Field(description="control picks that have it; null if an earlier version measured")
     before: float | None = Field(description="of the model that was measured before; null if there is none")
 
 
@@ -208,14 +204,21 @@ class Overviews:
 
     def _classes(self, status: ProjectStatus, points: Sequence[Point]) -> list[ClassMeasure]:
         """Those that the served model does worst, with what the model before made of them: before a full one, the newest head."""
-        there = [(each.value, name, each) for name, each in status.control.classes.items() if each.value is not None]
+        there = [(each.value, key, each) for key, each in status.control.classes.items() if each.value is not None]
         rounds = [point.round for point in points][: None if status.served.kind == "full" else -1]
         earlier = self._store.round(status.id, rounds[-1]) if there and rounds else None
         before = earlier.control.classes if earlier else {}
         worst = sorted(there, key=lambda each: each[:2])[:CLASSES_SHOWN]
+        project = self._store.project(status.id) if worst else None
+        words = LabelWords(project) if project else None
         return [
-            ClassMeasure(name=name, **dict(each), before=before[name].value if name in before else None)
-            for _, name, each in worst
+            ClassMeasure(
+                key=key,
+                name=words.of_class(key) if words else key,
+                before=before[key].value if key in before else None,
+                **dict(each),
+            )
+            for _, key, each in worst
         ]
 
     def _labelling(self, project_id: int, utc_offset: int) -> Labelling:

@@ -29,12 +29,12 @@ export function searchClasses(project) {
     const { total, classes } = found;
     names.replaceChildren(...classes.map(({ name }) => Object.assign(document.createElement("option"), { value: name })));
     said.textContent = total ? `${total.toLocaleString()} ${total === 1 ? "class" : "classes"}` : "No class is called that.";
-    return classes.length === 1 ? classes[0].name : classes.find(({ name }) => name === search)?.name;
+    return (classes.length === 1 ? classes[0] : classes.find(({ name }) => name === search))?.key;
   }
 
   async function choose() {
-    const name = await find();
-    if (name !== undefined) location.assign(`/projects/${project}?${new URLSearchParams({ class: name })}#curve`);
+    const key = await find();
+    if (key !== undefined) location.assign(`/projects/${project}?${new URLSearchParams({ class: key })}#curve`);
   }
 
   field.addEventListener("focus", find);

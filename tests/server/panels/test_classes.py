@@ -86,6 +86,23 @@ def test_classes_are_searched_by_a_part_of_their_name(client: Client, store: Sto
     assert client.get("/api/projects/3/classes", params={"search": "x" * 3_000}).status_code == 400
 
 
+def test_classes_are_called_as_people_read_them_and_chosen_by_what_annotations_hold(client: Client, store: Store) -> None:
+    config = (
+        '<View><Image name="image" value="$image"/><Choices name="animal" toName="image"><Choice value="A &amp; B" alias="cat"/>'
+        '<Choice value="Bird" alias="owl"/></Choices></View>'
+    )
+    measured(store, {"cat": some(0.5), "owl": some(0.75)})
+    store.change(3, label_config=config, config_read=config, control_read="animal", task="classification")
+    for search in ("a &", "CAT"):
+        found = client.get("/api/projects/3/classes", params={"search": search}).json()
+        assert [(each["key"], each["name"]) for each in found["classes"]] == [("cat", "A & B")]
+    curve = client.get("/api/projects/3/classes/curve", params={"class": "cat"}).json()
+    assert (curve["key"], curve["name"], len(curve["points"])) == ("cat", "A & B", 1)
+    text = client.page("/projects/3", params={"class": "owl"}).text
+    assert '<strong class="long">Bird</strong>' in text
+    assert '?class=cat#curve">A &amp; B</a>' in text
+
+
 def test_one_of_ten_thousand_classes_is_found(client: Client, store: Store) -> None:
     measured(store, *({f"class {k}": some(0.5 + number / 10) for k in range(10_000)} for number in range(3)))
     found = client.get("/api/projects/3/classes", params={"search": "class 99"}).json()

@@ -3,9 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+from markupsafe import escape
 
+from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.engine.estimating import FULL, NETWORK, NO_HELP
+from pt4al_backend.jobs.results import CANDIDATES
 from pt4al_backend.learn.frozen.heads import LinearHead
+from pt4al_backend.measures import FullModel
 from pt4al_backend.ops.overview import overview
 from pt4al_backend.ops.terminal import out
 from pt4al_backend.server.panels.overview import Overviews
@@ -41,11 +46,27 @@ def test_estimate_is_beside_the_control_picks_wherever_they_are_read(
     assert f"{estimate['value']:.1%}" in said
 
 
-@pytest.mark.parametrize("made", [lambda: None, lambda: head(100.0)], ids=["network", "sure"])
-def test_control_picks_stand_alone_where_there_is_no_estimate(
-    client: Client, store: Store, settings: ServerSettings, made: Callable[[], LinearHead | None]
+@pytest.mark.parametrize(("made", "why"), [(lambda: None, NETWORK), (lambda: head(100.0), NO_HELP)], ids=["network", "sure"])
+def test_page_says_why_there_is_no_estimate(
+    client: Client, store: Store, settings: ServerSettings, made: Callable[[], LinearHead | None], why: str
 ) -> None:
     fill_estimated(store, settings, made())
-    assert client.get(f"/api/projects/{PROJECT}").json()["pool_estimate"] is None
+    found = client.get(f"/api/projects/{PROJECT}").json()
+    assert (found["pool_estimate"], found["pool_estimate_missing"]) == (None, why)
+    assert f"no pool estimate beside the control picks. {escape(why)}" in client.page(f"/projects/{PROJECT}").text
     for page in ("", "/report"):
         assert READ not in client.page(f"/projects/{PROJECT}{page}").text
+
+
+def test_estimate_of_the_head_is_not_shown_for_a_served_model_whose_encoder_is_trained(
+    client: Client, store: Store, settings: ServerSettings
+) -> None:
+    fill_estimated(store, settings, head())
+    model = settings.data_dir / "projects" / str(PROJECT) / "full-1" / "result"
+    with artefacts.writing(model) as folder:
+        for name in (artefacts.WEIGHTS, CANDIDATES):
+            (folder / name).write_bytes(b"a model")
+    store.change(PROJECT, full_model=FullModel(model=str(model.relative_to(settings.data_dir)), labels=61))
+    found = client.get(f"/api/projects/{PROJECT}").json()
+    assert (found["served"]["kind"], found["pool_estimate"], found["pool_estimate_missing"]) == ("full", None, FULL)
+    assert FULL in client.page(f"/projects/{PROJECT}").text
