@@ -53,10 +53,12 @@ class FullModel(BaseModel):
     Attributes:
         model: its artefact, below the data folder.
         labels: that it has learned.
+        later: images that it has answered which came after its training.
     """
 
     model_config = ConfigDict(frozen=True)
 
     model: str = ""
     labels: int = 0
+    later: int = 0
     control: Control = Control()

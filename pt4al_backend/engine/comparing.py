@@ -3,6 +3,7 @@
 Beside the looks the two are compared when labels have grown enough (see ``learn.frozen.comparison``), and where training the
 encoder wins, such a model is trained on all labels. A look serves it once it is there, for as long as the last comparison favours
 it and it is of the settings, classes and encoder that the project has. The head goes on asking, and answers in all other cases.
+Images that come after its training the served model answers beside the looks too.
 """
 
 import logging
@@ -17,7 +18,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine import served
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.job_series import JobSeries
+from pt4al_backend.engine.job_series import FAILED, JobSeries
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.publish import ServedQueue
@@ -30,6 +31,7 @@ from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
 from pt4al_backend.measures import Control, FullModel
+from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan
 
@@ -65,6 +67,8 @@ class Comparing:
         series, folder = _comparisons(jobs), _comparison_due(subject)
         if folder is None:
             series, folder = _full_models(jobs), _full_model_due(subject)
+        if folder is None and (model := served.full_model(subject.settings.data_dir, subject.project).model):
+            series, folder = _answers_due(subject, subject.settings.data_dir / model)
         if folder is not None:
             self._do(subject, series, folder)
 
@@ -99,8 +103,12 @@ class Comparing:
 def step(ctx: Context) -> Outcome:
     """Decides which model is served, and says why; the open round's picks get its answers."""
     full, why = _decided(ctx) if _compares(ctx.options, ctx.reader.task) else (FullModel(), "")
-    if full != ctx.project.full_model:
+    before = ctx.project.full_model
+    if full.model == before.model and full.later != before.later:
+        _take_later_answers(ctx)
+    if full != before:
         ctx.store.change(ctx.project, full_model=full)
+    if full.model != before.model:
         ctx.log(
             "%s answers from now on.", f"A model of {full.labels} labels whose encoder is trained" if full.model else "The head"
         )
@@ -110,6 +118,16 @@ def step(ctx: Context) -> Outcome:
         Rounds.of(ctx).answer_again(last_output(ctx.settings, ctx.project, ctx.options))
     ctx.notice(TOPIC, why)
     return Outcome.DONE
+
+
+def _take_later_answers(ctx: Context) -> None:
+    """Gives picks of the open round that came after the served model's training the answers that it has given since."""
+    found = served.answers(ctx.settings.data_dir, ctx.project)
+    known = set() if found is None else set(found.ids.tolist())
+    picks = ctx.store.picks(ctx.project.id, ctx.project.round)
+    if any(pick.task_id in known and not pick.label and pick.kind != PickKind.CONTROL for pick in picks):
+        ServedQueue.of(ctx).renew(ctx.project.round)  # first: what is not sent after a crash would stay without them
+        Rounds.of(ctx).answer_again(last_output(ctx.settings, ctx.project, ctx.options))
 
 
 def _decided(ctx: Context) -> tuple[FullModel, str]:
@@ -140,7 +158,9 @@ def _described(result: Path, data_dir: Path) -> FullModel:
     manifest = described(result)
     try:
         control = Control.model_validate(manifest["control"])
-        return FullModel(model=str(result.relative_to(data_dir)), labels=int(manifest["train_size"]), control=control)
+        later = sum(int(described(each)["images"]) for each in served.later(result).results())
+        name, labels = str(result.relative_to(data_dir)), int(manifest["train_size"])
+        return FullModel(model=name, labels=labels, later=later, control=control)
     except (KeyError, ValueError):
         return FullModel()
 
@@ -223,6 +243,20 @@ def _full_model_due(subject: Subject) -> Path | None:
         candidate_ids=tasks.ids,
     )
     return folder
+
+
+def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]:
+    """The job in which a served model answers images that came after its training; None if there are none."""
+    series, wanted = served.later(model), subject.jobs.answer(model)
+    if (folder := series.unfinished(wanted)) is not None:
+        return series, folder
+    tasks = subject.jobs.fetched()
+    tasks = tasks.where(~np.isin(tasks.ids, served.said(model).ids))
+    folder = series.following()
+    if not len(tasks) or (folder / FAILED).exists():
+        return series, None
+    prepare(folder, wanted, candidates=tasks.rows, candidate_ids=tasks.ids)
+    return series, folder
 
 
 def _labels(subject: Subject) -> LabelSplit:

@@ -15,7 +15,6 @@ from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.engine import served
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
-from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.learn.labels.image_labels import ImageLabels
@@ -120,7 +119,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
             if features is not None and features.suit(manifest):
                 yield from _by_head(model, manifest, features)
                 return
-    scored = read_candidates(model.parent)
+    scored = served.said(model)
     for part in _slices(len(scored.ids)):
         answers = [str(label) or None for label in scored.labels[part].tolist()]
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}

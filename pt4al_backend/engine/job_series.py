@@ -28,6 +28,10 @@ class JobSeries:
         """Whether this host has finished none."""
         return self._last() is None
 
+    def results(self) -> list[Path]:
+        """The sound results of the finished jobs, the oldest first."""
+        return [folder / RESULT for folder in sorted(self._finished(), key=number_of) if self.is_sound(folder / RESULT)]
+
     def newest(self, wanted: JobSpec) -> Path | None:
         """The result of the newest finished job, if it is sound and still what a job prepared now would be ``wanted`` for."""
         folder = self._last()

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.context import Context
-from pt4al_backend.jobs.spec import CompareSpec, FullSpec, LayoutSpec, LearnSpec, RankSpec
+from pt4al_backend.jobs.spec import AnswerSpec, CompareSpec, FullSpec, LayoutSpec, LearnSpec, RankSpec
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.query import plan
 from pt4al_backend.state.paths import frames_path, mask_dir, project_dir
@@ -72,6 +72,10 @@ class ProjectJobs:
         """Trains a model whose encoder is trained too, to be served beside rounds of heads."""
         common = self._common() | {"settings": self._options.model_copy(update={"tuning": "full"})}
         return FullSpec(**common, learner=self.learner, classes=self.classes)
+
+    def answer(self, model: Path) -> AnswerSpec:
+        """Answers later images with a model that is served beside rounds of heads."""
+        return AnswerSpec(**self._common(), model=model)
 
     def _common(self) -> dict[str, Any]:
         return {

@@ -95,6 +95,11 @@ class ServedQueue:
         live = self._live(round_number)
         return live is None or live.answered_by == self._mark
 
+    def renew(self, round_number: int) -> None:
+        """Has the next publication replace what is served of a round, as its picks have got answers since."""
+        if (live := self._live(round_number)) is not None:
+            self._store.set_publication(self._project.id, live.version, digest="")
+
     def publish(self, round_number: int, picks: Sequence[Pick]) -> None:
         """Makes Label Studio serve ``picks`` in their order; does nothing if it does.
 

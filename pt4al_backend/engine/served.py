@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pt4al_backend import artefacts
+from pt4al_backend.engine.job_series import JobSeries
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import CANDIDATES, Candidates, read_candidates
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.measures import FullModel
 from pt4al_backend.state.schema import Project
 
@@ -31,12 +33,27 @@ def folder(data_dir: Path, project: Project) -> Path | None:
     return data_dir / name if name else None
 
 
+def later(model: Path) -> JobSeries:
+    """The jobs in which the model of an artefact answers images that came after its training."""
+    return JobSeries(model.parent, JobKind.ANSWER, lambda result: artefacts.has_sound(result, CANDIDATES))
+
+
+def said(model: Path) -> Candidates:
+    """What the model of an artefact says of images, of those that came after its training as far as they were answered since.
+
+    Raises:
+        StoreCorrupt: it is missing or damaged.
+    """
+    parts = [read_candidates(folder) for folder in (model.parent, *(result.parent for result in later(model).results()))]
+    return Candidates(*map(np.concatenate, zip(*parts, strict=True)))
+
+
 def answers(data_dir: Path, project: Project) -> Candidates | None:
-    """What the served model says of all images, if it is not the round's; nothing of those that came later."""
+    """What the served model says of images, if it is not the round's."""
     if not project.full_model.model:
         return None
     try:
-        return read_candidates((data_dir / project.full_model.model).parent)
+        return said(data_dir / project.full_model.model)
     except StoreCorrupt:  # damaged within this look: the next one serves the round's model
         return Candidates(np.empty(0, np.int64), np.empty(0, np.str_), np.empty(0))
 

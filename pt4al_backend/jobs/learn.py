@@ -14,7 +14,7 @@ from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import frozen
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.spec import FullSpec, ModelSpec
+from pt4al_backend.jobs.spec import AnswerSpec, FullSpec, ModelSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.best_epoch import BestEpoch
@@ -62,7 +62,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
         recipe, begun, earlier = _train(job, task, trainable, training_data, report, best)
         calibrated = _calibrate(job, task)
         trained = time.monotonic()
-        evaluation = _evaluate(job, task, frames, control, rows, scratch / "masks", report)
+        evaluation = evaluate(job, task, frames, control, rows, scratch / "masks", report)
         scored = time.monotonic()
         accompanied = {}
         if job.spec.companion:
@@ -127,8 +127,8 @@ def _calibrate(job: NetworkJob[ModelSpec], task: MainTask) -> Json:
     return {"temperature": job.spec.temperature}
 
 
-def _evaluate(
-    job: NetworkJob[ModelSpec],
+def evaluate(
+    job: NetworkJob[ModelSpec] | NetworkJob[AnswerSpec],
     task: MainTask,
     frames: FrameFile,
     control: tuple[NDArray[np.int64], Targets],
@@ -136,7 +136,10 @@ def _evaluate(
     masks: Path,
     report: Report,
 ) -> Evaluation:
-    """One pass over all: several short passes would fill up several last minibatches."""
+    """How a model answers control picks and the job's candidates, and what is kept of these and of the images that it learned.
+
+    One pass over all: several short passes would fill up several last minibatches.
+    """
     rows, truths = control
     candidates = job.rows("candidates.npy")
     evaluation = Evaluation(

@@ -22,13 +22,15 @@ VERSION: Final = 2
 
 
 class JobKind(StrEnum):
-    """The kinds of work that is given to a machine: the two of a round, the map, whether to train the encoder too, and that."""
+    """The kinds of work that is given to a machine: the two of a round, the map, whether to train the encoder too, that, and its
+    answers to later images."""
 
     RANK = "rank"
     LEARN = "learn"
     LAYOUT = "layout"
     COMPARE = "compare"
     FULL = "full"
+    ANSWER = "answer"
 
 
 class _Later(StrEnum):
@@ -192,8 +194,21 @@ class CompareSpec(JobSpec):
     labels: Annotated[int, LATER] = 0
 
 
+class AnswerSpec(JobSpec):
+    """Answer images that came after a model was trained, with that model.
+
+    Attributes:
+        model: its artefact.
+    """
+
+    yields: ClassVar[bool] = True
+
+    kind: Literal[JobKind.ANSWER] = JobKind.ANSWER
+    model: Path
+
+
 _FAMILY: TypeAdapter[JobSpec] = TypeAdapter(
-    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec | FullSpec, Field(discriminator="kind")]
+    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec | FullSpec | AnswerSpec, Field(discriminator="kind")]
 )
 
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from pt4al_backend.jobs.answer import answer
 from pt4al_backend.jobs.compare import compare
 from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.spec import CompareSpec, LayoutSpec, ModelSpec, RankSpec
+from pt4al_backend.jobs.spec import AnswerSpec, CompareSpec, LayoutSpec, ModelSpec, RankSpec
 from pt4al_backend.progress import Report
 
 
@@ -27,3 +28,5 @@ def work(job: NetworkJob[Any], report: Report) -> None:
             lay_out(job, report)
         case CompareSpec():
             compare(job, report)
+        case AnswerSpec():
+            answer(job, report)

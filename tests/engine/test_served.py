@@ -128,6 +128,42 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     live = LiveModel(site.settings).predict(site.project, subject.reader, _opened(5), time.monotonic() + 60)
     assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in live}
     assert len(live) == 5
+    _images_that_come_later_are_answered_by_it(site)
+
+
+def _images_that_come_later_are_answered_by_it(site: Site) -> None:
+    """The first of them is shown without an answer until the background has one, and then in a version of the same model."""
+    later = range(TASKS + 1, TASKS + 9)
+    for task in later:
+        site.stub.put(task, f"/data/{task - 1}.png")
+    site.store.change(PROJECT, full_sync_at=0.0)
+    site.look()
+    site.store.choose(PROJECT, [later[0]], "Ann")
+    site.look()
+    before = site.stub.served["model_version"]
+    assert _first(site) == (later[0], "")
+    site.background.refresh(PROJECT)
+    site.look()
+    assert site.stub.served["model_version"] != before
+    assert site.stub.served["model_version"].startswith(f"pt4al-r2-full{site.project.full_model.labels}-")
+    subject = Subject.of(site.settings, site.store, site.project)
+    (table,) = exports.parts(subject, Table.PREDICTIONS)
+    answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
+    assert set(later) <= answered.keys()
+    assert _first(site) == (later[0], answered[later[0]])
+    opened = [Task(id=task, data={"image": f"/data/{task - 1}.png"}) for task in later]
+    live = LiveModel(site.settings).predict(site.project, subject.reader, opened, time.monotonic() + 60)
+    assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in later}
+    site.background.refresh(PROJECT)
+    site.look()
+    model = site.settings.data_dir / site.project.full_model.model
+    assert [folder.name for folder in model.parent.glob("answer-*")] == ["answer-1"]
+
+
+def _first(site: Site) -> tuple[int, str]:
+    """The first pick of the open round, and what is said of it."""
+    pick = site.store.picks(PROJECT, site.project.round)[0]
+    return pick.task_id, pick.label
 
 
 def _opened(count: int) -> list[Task]:

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from pt4al_backend.aliases import Ids
 from pt4al_backend.engine import served
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.jobs.results import read_candidates
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.words import LabelWords
@@ -212,7 +211,7 @@ def _predictions(
     uncertainty: dict[int, int] = {}
     result = served.folder(services.backend.settings.data_dir, project)
     try:
-        scored = read_candidates(result.parent) if result is not None else None
+        scored = served.said(result) if result is not None else None
     except StoreCorrupt:  # the engine reports it
         scored = None
     if scored is not None:
