@@ -98,11 +98,11 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
 def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
-    from pt4al_backend.engine import mapping
-    from pt4al_backend.engine.comparing import Comparing
     from pt4al_backend.engine.device import Device
-    from pt4al_backend.engine.insights import Insights
+    from pt4al_backend.engine.insights import map_layout
+    from pt4al_backend.engine.insights.background import Insights
     from pt4al_backend.engine.letting_go import clear_forgotten
+    from pt4al_backend.engine.model_choice import Comparing
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
     from pt4al_backend.jobs.run import runner_of
@@ -122,7 +122,7 @@ def worker(supervised: Supervised = False) -> None:
     comparing = Comparing(device, queue.request, runner_of(settings))
     background = (
         Insights(settings, store),
-        Insights(settings, store, [mapping.refresh], map_lease),
+        Insights(settings, store, [map_layout.refresh], map_lease),
         Insights(settings, store, [comparing.refresh], comparison_lease),
     )
     for each in background:

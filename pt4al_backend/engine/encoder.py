@@ -7,7 +7,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.serving import keep_serving, report
+from pt4al_backend.engine.meanwhile import keep_serving, report
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name

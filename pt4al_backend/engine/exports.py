@@ -12,7 +12,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served_model
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
 from pt4al_backend.label_sets import LabelSet
@@ -110,7 +110,7 @@ def _splits(subject: Subject) -> Iterator[Rows]:
 
 def _predictions(subject: Subject) -> Iterator[Rows]:
     """The served model's answers: to every image that has features, or else to those that it scored after its training."""
-    model = served.folder(subject.settings.data_dir, subject.project)
+    model = served_model.folder(subject.settings.data_dir, subject.project)
     if model is None:
         raise NotNow(*NO_MODEL)
     if (model / HEAD).exists():
@@ -119,7 +119,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
             if features is not None and features.suit(manifest):
                 yield from _by_head(model, manifest, features)
                 return
-    scored = served.said(model)
+    scored = served_model.said(model)
     for part in _slices(len(scored.ids)):
         answers = [str(label) or None for label in scored.labels[part].tolist()]
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}

@@ -18,8 +18,8 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.meanwhile import keep_serving, report
 from pt4al_backend.engine.other_hosts import OtherHosts
-from pt4al_backend.engine.serving import keep_serving, report
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images import frame_file
 from pt4al_backend.images.decode import Decoded, decode

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Self
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.engine import letting_go, served
+from pt4al_backend.engine import letting_go, served_model
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import LabelReader, Size, prediction
@@ -66,7 +66,7 @@ class ServedQueue:
         self._project = project
         self._reader = reader
         self._show = show_predictions
-        self._mark = mark  # which model answers, in the names of its versions (see ``served.mark``)
+        self._mark = mark  # which model answers, in the names of its versions (see ``served_model.mark``)
         self._before_switch = before_switch  # raises if nothing may be published any more
 
     @classmethod
@@ -79,7 +79,7 @@ class ServedQueue:
             ctx.project,
             ctx.reader,
             show_predictions=show,
-            mark=served.mark(ctx.project),
+            mark=served_model.mark(ctx.project),
             before_switch=lambda: ctx.require(now=True),
         )
 

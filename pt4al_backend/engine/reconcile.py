@@ -1,17 +1,17 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
 from pt4al_backend.engine import (
-    comparing,
     encoder,
     intake,
     letting_go,
+    meanwhile,
+    model_choice,
     people,
     publish,
     ranking,
     refill,
-    remote,
     rounds,
-    serving,
+    shared_artefacts,
     sync,
     train,
 )
@@ -37,7 +37,7 @@ def reconcile(ctx: Context) -> Outcome:
         if outcomes & GOES_ON:
             break
     ctx.lease.require()
-    serving.lengthen(ctx)
+    meanwhile.lengthen(ctx)
     if not outcomes & GOES_ON:
         show_rest(ctx)
     ctx.lease.require()
@@ -100,20 +100,20 @@ def tidy(ctx: Context) -> None:
 #: What moves the project forward. A step that must wait, or leaves the rest for its next turn, ends them.
 STEPS: tuple[Step, ...] = (
     register,
-    remote.step,
+    shared_artefacts.step,
     publish.repair_served,
     sync.step,
     rounds.start,
     people.step,
     publish.step,
     intake.step,
-    serving.drop_copies,
+    meanwhile.drop_copies,
     refill.step,
     encoder.step,
     ranking.step,
     train.learn_brought,
     rounds.open_first,
-    comparing.step,
+    model_choice.step,
     publish.step,
     train.step,
 )

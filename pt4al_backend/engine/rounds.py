@@ -9,9 +9,9 @@ import numpy as np
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served_model
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.line import led_by, mixed_with
+from pt4al_backend.engine.queue_order import led_by, mixed_with
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import Candidates, read_learner, read_scored
 from pt4al_backend.picks import PickKind
@@ -65,7 +65,7 @@ class Rounds:
     @classmethod
     def of(cls, ctx: Context) -> Self:
         """The rounds of the project that a look is at."""
-        return cls(ctx.store, ctx.project, ctx.options, answers=lambda: served.answers(ctx.settings.data_dir, ctx.project))
+        return cls(ctx.store, ctx.project, ctx.options, answers=lambda: served_model.answers(ctx.settings.data_dir, ctx.project))
 
     # what there is
 

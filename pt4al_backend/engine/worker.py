@@ -16,8 +16,8 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import GOES_ON, Outcome, Paused, Resources, connect
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.letting_go import NotConnected, let_go
+from pt4al_backend.engine.meanwhile import SettingsChanged
 from pt4al_backend.engine.reconcile import reconcile
-from pt4al_backend.engine.serving import SettingsChanged
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.remote import RemoteJobs

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from anyio import to_thread
 from pydantic import BaseModel, Field
 
-from pt4al_backend.engine.found import Found
+from pt4al_backend.engine.insights.last_found import Found
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.server.status import ProjectStatus, Statuses
 

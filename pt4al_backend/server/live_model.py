@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served_model
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
@@ -147,7 +147,7 @@ class LiveModel:
 
     def _model(self, project: Project) -> Model | None:
         """Runs in the model's own thread, so that nothing else touches the cache."""
-        folder = served.folder(self._settings.data_dir, project)
+        folder = served_model.folder(self._settings.data_dir, project)
         if folder is None:
             return None
         if self._shared and not folder.exists():  # trained by another host, and no worker of this one has looked since

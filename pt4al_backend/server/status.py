@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from pt4al_backend.config import ProjectSettings, project_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
-from pt4al_backend.engine import served
-from pt4al_backend.engine.estimating import FULL, Estimated, estimate_of
-from pt4al_backend.engine.found import Found
+from pt4al_backend.engine import served_model
+from pt4al_backend.engine.insights.last_found import Found
+from pt4al_backend.engine.insights.pool_estimate import FULL, Estimated, estimate_of
 from pt4al_backend.engine.labeling import in_force
 from pt4al_backend.engine.rounds import QUERY
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported, UnknownProject
@@ -276,7 +276,7 @@ class Statuses:
 
     def _served(self, project: Project, past: list[PastRound]) -> tuple[ServedModel, Control]:
         """The model that is served, and how it does on the control picks, with its classes."""
-        full = served.full_model(self._data_dir, project) if self._data_dir is not None else project.full_model
+        full = served_model.full_model(self._data_dir, project) if self._data_dir is not None else project.full_model
         if full.model:
             return ServedModel(kind="full", labels=full.labels), full.control
         number = next((each.number for each in reversed(past) if each.control.metric), None)

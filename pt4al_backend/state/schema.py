@@ -140,7 +140,7 @@ class Project(Base):
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
     quality: Mapped[PretextQuality] = mapped_column(default=PretextQuality)  # whether the pretext means anything here
     model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model of a round
-    full_model: Mapped[FullModel] = mapped_column(default=FullModel)  # what is served in its stead (see ``engine.served``)
+    full_model: Mapped[FullModel] = mapped_column(default=FullModel)  # what is served in its stead (see ``engine.served_model``)
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
 
@@ -371,6 +371,6 @@ class Publication(Base):
     state: Mapped[PublicationState] = mapped_column()
     digest: Mapped[str] = mapped_column(String(64))  # of the round's picks that it covers; "": they are other ones now
     hides_answers: Mapped[bool | None] = mapped_column(Boolean)  # whether models' answers are left out of it
-    answered_by: Mapped[str] = mapped_column(String(32), default="")  # whose answers they are (see ``engine.served.mark``)
+    answered_by: Mapped[str] = mapped_column(String(32), default="")  # whose answers they are (see ``engine.served_model.mark``)
     picks: Mapped[int] = mapped_column(Integer)  # how many picks it covers, from the front
     at: Mapped[float] = mapped_column(Float)

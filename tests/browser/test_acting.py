@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.line import led_by
+from pt4al_backend.engine.queue_order import led_by
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store

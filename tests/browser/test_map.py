@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.demo.browser import chromium, chromium_command
-from pt4al_backend.engine import mapping
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import map_layout
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.phases import Phase
@@ -132,7 +132,7 @@ def test_open_page_follows_the_drawing_and_then_shows_the_map(browser_page: Page
     with served(store, settings) as url:
         browser_page.goto(f"{url}/projects/{PROJECT}/map")
         expect(browser_page.get_by_role("status")).to_contain_text("The map is drawn in the background")
-        Insights(settings, store, [partial(mapping.refresh, runner=Watched())]).refresh(PROJECT)
+        Insights(settings, store, [partial(map_layout.refresh, runner=Watched())]).refresh(PROJECT)
         expect(browser_page.locator("#map")).to_have_attribute("data-drawn", "label")
         expect(browser_page.locator("#said")).to_have_text("120 images.")
         expect(browser_page.locator("#undrawn")).to_be_hidden()

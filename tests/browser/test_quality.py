@@ -8,8 +8,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import nearest, quality
-from pt4al_backend.engine.insights import Insight, Insights
+from pt4al_backend.engine.insights import nearest, quality
+from pt4al_backend.engine.insights.background import Insight, Insights
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT, served
 from tests.support.images import CLASSES

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.engine.letting_go import (
     Connections,
     NotConnected,

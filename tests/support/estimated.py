@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import estimating, quality, quality_file
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import pool_estimate, quality, quality_file
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project
@@ -43,4 +43,4 @@ def fill_estimated(store: Store, settings: ServerSettings, made: LinearHead | No
         if made is not None:
             made.save(folder / artefacts.HEAD)
     shutil.rmtree(project_dir(settings, Project(id=PROJECT)) / quality_file.FOLDER)
-    Insights(settings, store, [quality.refresh, estimating.refresh]).refresh(PROJECT)
+    Insights(settings, store, [quality.refresh, pool_estimate.refresh]).refresh(PROJECT)

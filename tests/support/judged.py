@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import quality
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import quality
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside

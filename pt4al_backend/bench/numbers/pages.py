@@ -23,7 +23,7 @@ from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.browser import chromium, chromium_command
-from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
+from pt4al_backend.engine.insights.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.insight.layout import Layout
 from pt4al_backend.processes import keep_what_is_loaded
 from pt4al_backend.server.app import create_app

@@ -16,8 +16,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pt4al_backend.engine import mapping
 from pt4al_backend.engine.access import client_for, registration_for
+from pt4al_backend.engine.insights import map_layout
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.description import Describer
@@ -162,7 +162,7 @@ def _undrawn(services: Services, project: Project) -> MapPlaces:
         state, why = MapState.NO_IMAGES, NO_IMAGES
     elif not _is_possible(services, project):
         state, why = MapState.NO_FEATURES, NO_FEATURES
-    elif problem := services.places.hide(mapping.problem(folder), project.hostname):
+    elif problem := services.places.hide(map_layout.problem(folder), project.hostname):
         state, why = MapState.FAILED, f"The map could not be drawn. {problem}"
     else:
         state, why = MapState.DRAWING, DRAWING
@@ -172,7 +172,7 @@ def _undrawn(services: Services, project: Project) -> MapPlaces:
 
 def _is_possible(services: Services, project: Project) -> bool:
     try:
-        return mapping.is_possible(Subject.of(services.backend.settings, services.store, project))
+        return map_layout.is_possible(Subject.of(services.backend.settings, services.store, project))
     except PT4ALError:  # the engine reports it
         return True
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from pt4al_backend.aliases import Ids
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served_model
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.services import Services
@@ -209,9 +209,9 @@ def _predictions(
     """Numbers of the model's answers, and its uncertainty in hundredths: of what it scored last, and of the round's picks."""
     predicted: dict[int, int] = {}
     uncertainty: dict[int, int] = {}
-    result = served.folder(services.backend.settings.data_dir, project)
+    result = served_model.folder(services.backend.settings.data_dir, project)
     try:
-        scored = served.said(result) if result is not None else None
+        scored = served_model.said(result) if result is not None else None
     except StoreCorrupt:  # the engine reports it
         scored = None
     if scored is not None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pt4al_backend.engine.nearest import Nearest
+from pt4al_backend.engine.insights.nearest import Nearest
 from pt4al_backend.picks import PickKind
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pt4al_backend.engine.quality_file import Grouped, Labels, Quality
+from pt4al_backend.engine.insights.quality_file import Grouped, Labels, Quality
 from pt4al_backend.insight.confusion import Pairs
 from pt4al_backend.learn.labels import intervals
 from pt4al_backend.measures import Measured

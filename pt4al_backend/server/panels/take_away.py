@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend import __version__
-from pt4al_backend.engine import exports, served
+from pt4al_backend.engine import exports, served_model
 from pt4al_backend.engine.exports import NO_MODEL, Table
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.errors import NotNow
@@ -105,7 +105,7 @@ def _served(services: Services, project: Project) -> Path:
     Raises:
         NotNow: there is none yet.
     """
-    found = served.folder(services.backend.settings.data_dir, project)
+    found = served_model.folder(services.backend.settings.data_dir, project)
     if found is None:
         raise NotNow(*NO_MODEL)
     return found

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import nearest
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import nearest
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.label_sets import to_text
 from pt4al_backend.server.panels.next_up import PER_PAGE
 from pt4al_backend.state.schema import AnswerKind, Pick, Round, RoundState

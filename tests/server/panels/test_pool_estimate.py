@@ -7,7 +7,7 @@ from markupsafe import escape
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.estimating import FULL, NETWORK, NO_HELP
+from pt4al_backend.engine.insights.pool_estimate import FULL, NETWORK, NO_HELP
 from pt4al_backend.jobs.results import CANDIDATES
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.measures import FullModel

@@ -1,6 +1,6 @@
 """The nearest labelled image of each pick of the open round: what the model knows that is most like it.
 
-Found after a query is published, in the background (see ``insights``), and again when the labels have grown by a fifth.
+Found after a query is published, in the background, and again when the labels have grown by a fifth.
 """
 
 import logging

@@ -10,11 +10,11 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import exports, served
-from pt4al_backend.engine.comparing import Comparing
+from pt4al_backend.engine import exports, served_model
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.exports import Table
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.jobs.network_job import NetworkJob
@@ -119,7 +119,7 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     manifest = artefacts.manifest(model)
     assert manifest["settings"]["tuning"] == "full"
     assert status.control == Control.model_validate(manifest["control"])
-    assert served.folder(site.settings.data_dir, site.project) == model
+    assert served_model.folder(site.settings.data_dir, site.project) == model
     subject = Subject.of(site.settings, site.store, site.project)
     (table,) = exports.parts(subject, Table.PREDICTIONS)
     answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))

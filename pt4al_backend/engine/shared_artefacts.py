@@ -6,7 +6,7 @@ A store that is away stops nothing: the project goes on with what this host has,
 from pathlib import Path
 
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.serving import keep_serving
+from pt4al_backend.engine.meanwhile import keep_serving
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.state.paths import project_name
 

@@ -1,6 +1,6 @@
 """The quality of a project's labels and images: suspected label errors, near-duplicates, class balance, the model's mistakes.
 
-Computed after a training, in the background (see ``insights``). Near-duplicates are searched again only where images came.
+Computed after a training, in the background. Near-duplicates are searched again only where images came.
 """
 
 import logging
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
-from pt4al_backend.engine import served, staleness
+from pt4al_backend.engine import served_model, staleness
+from pt4al_backend.engine.insights.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.labels import LabelSplit
-from pt4al_backend.engine.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.insight import label_errors, near_duplicates
@@ -236,7 +236,7 @@ def _control(subject: Subject, names: _Names, split: LabelSplit) -> tuple[Labels
     """The control picks that the served model was measured on, or why there are none."""
     if names.is_mask:
         return Labels(), NO_CLASSES
-    result = served.folder(subject.settings.data_dir, subject.project)
+    result = served_model.folder(subject.settings.data_dir, subject.project)
     if result is None:
         return Labels(), NO_MODEL
     try:

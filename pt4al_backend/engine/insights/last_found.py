@@ -1,4 +1,4 @@
-"""When what the pages show was found last, for those who want to read it again (see ``insights``)."""
+"""When what the pages show was found last, for those who want to read it again."""
 
 from pathlib import Path
 from typing import Self
@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from pt4al_backend.artefacts import MANIFEST
-from pt4al_backend.engine import estimating, mapping, nearest, quality_file
+from pt4al_backend.engine.insights import map_layout, nearest, pool_estimate, quality_file
 from pt4al_backend.jobs.layout import newest
 
 
@@ -27,9 +27,9 @@ class Found(BaseModel):
         return cls(
             neighbours=_made_at(project / nearest.FOLDER),
             quality=_made_at(project / quality_file.FOLDER),
-            pool_estimate=_made_at(project / estimating.FOLDER),
+            pool_estimate=_made_at(project / pool_estimate.FOLDER),
             map=_made_at(newest(project)),
-            map_share=mapping.share_drawn(project),
+            map_share=map_layout.share_drawn(project),
         )
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import estimating, quality
-from pt4al_backend.engine.estimating import Estimated, estimate_of
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import pool_estimate, quality
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.insights.pool_estimate import Estimated, estimate_of
 from pt4al_backend.insight.learning_curve import wilson_width
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
@@ -61,9 +61,9 @@ def test_large_pool_is_estimated_from_a_part_of_it(
 ) -> None:
     fill_estimated(store, settings, head())
     whole = read(store, settings)
-    monkeypatch.setattr(estimating, "MOST_READ", 100)
-    monkeypatch.setattr(estimating, "VERSION", "another")
-    Insights(settings, store, [estimating.refresh]).refresh(PROJECT)
+    monkeypatch.setattr(pool_estimate, "MOST_READ", 100)
+    monkeypatch.setattr(pool_estimate, "VERSION", "another")
+    Insights(settings, store, [pool_estimate.refresh]).refresh(PROJECT)
     part = read(store, settings)
     assert whole is not None
     assert part is not None
@@ -80,7 +80,7 @@ def test_control_picks_stand_alone_where_confidence_says_nothing(store: Store, s
 def test_estimate_is_made_again_when_labels_were_cross_validated_again(store: Store, settings: ServerSettings) -> None:
     fill_estimated(store, settings, head())
     before = read(store, settings)
-    insights = Insights(settings, store, [quality.refresh, estimating.refresh])
+    insights = Insights(settings, store, [quality.refresh, pool_estimate.refresh])
     picks = store.control_ids(PROJECT)
     store.put_answers(PROJECT, {int(task): StoredAnswer(AnswerKind.LABEL, "red") for task in picks[picks <= 90][:10]})
     insights.refresh(PROJECT)

@@ -13,7 +13,7 @@ from threading import Condition, Thread
 from typing import NamedTuple
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import estimating, nearest, quality
+from pt4al_backend.engine.insights import nearest, pool_estimate, quality
 from pt4al_backend.engine.staleness import Basis
 from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
@@ -33,7 +33,7 @@ Insight = Callable[[Subject], None]
 LeasePath = Callable[[ServerSettings, int], Path]
 
 #: Those that pages show and that take seconds, the quick ones first.
-INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, estimating.refresh)
+INSIGHTS: tuple[Insight, ...] = (nearest.refresh, quality.refresh, pool_estimate.refresh)
 
 
 class _Failure(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config import ProjectSettings
-from pt4al_backend.engine import served
+from pt4al_backend.engine import served_model
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.job_series import FAILED, JobSeries
@@ -67,7 +67,7 @@ class Comparing:
         series, folder = _comparisons(jobs), _comparison_due(subject)
         if folder is None:
             series, folder = _full_models(jobs), _full_model_due(subject)
-        if folder is None and (model := served.full_model(subject.settings.data_dir, subject.project).model):
+        if folder is None and (model := served_model.full_model(subject.settings.data_dir, subject.project).model):
             series, folder = _answers_due(subject, subject.settings.data_dir / model)
         if folder is not None:
             self._do(subject, series, folder)
@@ -122,7 +122,7 @@ def step(ctx: Context) -> Outcome:
 
 def _take_later_answers(ctx: Context) -> None:
     """Gives picks of the open round that came after the served model's training the answers that it has given since."""
-    found = served.answers(ctx.settings.data_dir, ctx.project)
+    found = served_model.answers(ctx.settings.data_dir, ctx.project)
     known = set() if found is None else set(found.ids.tolist())
     picks = ctx.store.picks(ctx.project.id, ctx.project.round)
     if any(pick.task_id in known and not pick.label and pick.kind != PickKind.CONTROL for pick in picks):
@@ -149,7 +149,7 @@ def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]
     known = ctx.project.full_model
     result = ctx.settings.data_dir / known.model
     job = job_of(result.parent) if known.model and _comparisons(jobs).is_empty else None
-    if job is None or not job.is_current(jobs.full()) or not served.is_sound(result):
+    if job is None or not job.is_current(jobs.full()) or not served_model.is_sound(result):
         return FullModel(), ""
     return known, ctx.project.notices.get(TOPIC, "")
 
@@ -158,7 +158,7 @@ def _described(result: Path, data_dir: Path) -> FullModel:
     manifest = described(result)
     try:
         control = Control.model_validate(manifest["control"])
-        later = sum(int(described(each)["images"]) for each in served.later(result).results())
+        later = sum(int(described(each)["images"]) for each in served_model.later(result).results())
         name, labels = str(result.relative_to(data_dir)), int(manifest["train_size"])
         return FullModel(model=name, labels=labels, later=later, control=control)
     except (KeyError, ValueError):
@@ -192,7 +192,7 @@ def _comparisons(jobs: ProjectJobs) -> JobSeries:
 
 
 def _full_models(jobs: ProjectJobs) -> JobSeries:
-    return JobSeries(jobs.folder, JobKind.FULL, served.is_sound)
+    return JobSeries(jobs.folder, JobKind.FULL, served_model.is_sound)
 
 
 def _require(subject: Subject) -> None:
@@ -247,11 +247,11 @@ def _full_model_due(subject: Subject) -> Path | None:
 
 def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]:
     """The job in which a served model answers images that came after its training; None if there are none."""
-    series, wanted = served.later(model), subject.jobs.answer(model)
+    series, wanted = served_model.later(model), subject.jobs.answer(model)
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
     tasks = subject.jobs.fetched()
-    tasks = tasks.where(~np.isin(tasks.ids, served.said(model).ids))
+    tasks = tasks.where(~np.isin(tasks.ids, served_model.said(model).ids))
     folder = series.following()
     if not len(tasks) or (folder / FAILED).exists():
         return series, None

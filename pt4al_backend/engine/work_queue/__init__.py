@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.messages import RedisMessages, SqliteMessages
-from pt4al_backend.engine.queue_storage import pool
+from pt4al_backend.engine.work_queue.messages import RedisMessages, SqliteMessages
+from pt4al_backend.engine.work_queue.storage import pool
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.state.store import REMEDY, Store
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import quality
-from pt4al_backend.engine.insights import Insights
-from pt4al_backend.engine.quality_file import Quality
+from pt4al_backend.engine.insights import quality
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.insights.quality_file import Quality
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store

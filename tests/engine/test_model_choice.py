@@ -9,9 +9,9 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.bench.numbers.looking import PROJECT, fill
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.comparing import Comparing, sentence
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.model_choice import Comparing, sentence
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of
 from pt4al_backend.jobs.spec import CompareSpec

@@ -1,4 +1,4 @@
-"""Where the queue's messages lie: a file of SQLite, or a Redis. Both may be away, and come back."""
+"""Where the messages lie: a file of SQLite, or a Redis. Both may be away, and come back."""
 
 import logging
 import sqlite3

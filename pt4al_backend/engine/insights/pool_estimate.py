@@ -1,4 +1,4 @@
-"""The pool estimate of the newest model: computed after each training, once labels are cross-validated (see ``insights``)."""
+"""The pool estimate of the newest model: computed after each training, once labels are cross-validated."""
 
 import logging
 from pathlib import Path
@@ -11,8 +11,8 @@ from scipy.special import softmax
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config.catalog import TaskName
-from pt4al_backend.engine.quality import MOST_PRODUCTS
-from pt4al_backend.engine.quality_file import Quality
+from pt4al_backend.engine.insights.quality import MOST_PRODUCTS
+from pt4al_backend.engine.insights.quality_file import Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject, described
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.insight.pool_estimate import PoolConfidence, PoolEstimate, estimate

@@ -1,4 +1,4 @@
-"""What lies in the queue: JSON, which runs no code when it is read. Huey's own messages are pickled.
+"""What lies in the work queue: JSON, which runs no code when it is read. Huey's own messages are pickled.
 
 Redis is a server that others may reach, and the queue's file may be left by an earlier version. What is no message of ours is
 dropped with a line in the log; the next poll makes up for it.
@@ -13,7 +13,7 @@ from huey import Huey, RedisHuey
 from huey.registry import Message
 from huey.serializer import Serializer
 
-from pt4al_backend.engine.queue_storage import QueueFile, QueueList
+from pt4al_backend.engine.work_queue.storage import QueueFile, QueueList
 from pt4al_backend.state.outage import RETRY_SECONDS, Outage
 from pt4al_backend.state.store import REMEDY
 

@@ -5,7 +5,7 @@ from threading import Event
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.insights import Insight, Insights
+from pt4al_backend.engine.insights.background import Insight, Insights
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store

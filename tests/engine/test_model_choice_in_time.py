@@ -11,10 +11,10 @@ from pt4al_backend import artefacts
 from pt4al_backend.bench.numbers.looking import CONFIG, CONTROL, PROJECT, fill
 from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import served
-from pt4al_backend.engine.comparing import Comparing
+from pt4al_backend.engine import served_model
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
@@ -119,7 +119,7 @@ class Site:
         assert {pick.label for pick in picks} == {answer}
         assert self.stub.served["model_version"].startswith(f"pt4al-r1-{mark}")
         assert ("full" in self.stub.served["model_version"]) == bool(mark)
-        folder = served.folder(self.settings.data_dir, self.project)
+        folder = served_model.folder(self.settings.data_dir, self.project)
         assert folder is not None
         assert folder.parent.name.startswith("full" if mark else "learn")
 
@@ -158,7 +158,7 @@ def test_head_that_wins_again_takes_over_again(site: Site) -> None:
 def test_head_answers_while_a_damaged_winner_is_trained_again(site: Site, file: str) -> None:
     site.go_on(30)
     (site.full / file).write_bytes(b"damaged")
-    assert served.folder(site.settings.data_dir, site.project) == site.folder / "learn-1" / "result"
+    assert served_model.folder(site.settings.data_dir, site.project) == site.folder / "learn-1" / "result"
     site.look()
     site.require(HEAD)
     site.go_on(30)
@@ -178,7 +178,7 @@ def test_head_answers_once_the_winner_is_of_other_settings(site: Site, params: d
 def test_winner_that_cannot_be_trained_is_not_served_and_tried_again_with_more_labels(site: Site) -> None:
     site.failure = "The loss is not finite."
     site.go_on(30)
-    assert served.folder(site.settings.data_dir, site.project) == site.folder / "learn-1" / "result"
+    assert served_model.folder(site.settings.data_dir, site.project) == site.folder / "learn-1" / "result"
     assert "The head is served all the same" in site.project.notices["tuning"]
     assert site.failure in site.project.notices["tuning"]
     site.restart()

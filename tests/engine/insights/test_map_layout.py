@@ -8,8 +8,8 @@ import pytest
 
 from pt4al_backend.bench.numbers.looking import PROJECT, SIZE, fill
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine import mapping
-from pt4al_backend.engine.insights import Insights
+from pt4al_backend.engine.insights import map_layout
+from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import locked
@@ -39,7 +39,7 @@ class Site(Described):
         learner = write_learner(self.folder / "rank-1" / "result", self.encoder, self.digest, self.width)
         self.store.change(PROJECT, learner=str(learner.relative_to(settings.data_dir)), params={"encoder": self.encoder})
         self.runs: list[str] = []
-        self.insights = Insights(settings, self.store, [partial(mapping.refresh, runner=self)])
+        self.insights = Insights(settings, self.store, [partial(map_layout.refresh, runner=self)])
 
     def run(self, folder: Path, on_progress: Report, on_tick: Callable[[], None]) -> Path:
         """The runner."""
@@ -105,10 +105,10 @@ def test_map_that_cannot_be_drawn_is_said_and_tried_again_with_other_features(
     with monkeypatch.context() as patched:
         patched.setattr(site, "begin", fail)
         site.refresh()
-    assert mapping.problem(site.folder) == "The ink is used up. Buy some."
+    assert map_layout.problem(site.folder) == "The ink is used up. Buy some."
     site.describe(TASKS - 1, TASKS)
-    Insights(site.settings, site.store, [partial(mapping.refresh, runner=site)]).refresh(PROJECT)
-    assert mapping.problem(site.folder) == ""
+    Insights(site.settings, site.store, [partial(map_layout.refresh, runner=site)]).refresh(PROJECT)
+    assert map_layout.problem(site.folder) == ""
     assert site.laid_out() == TASKS
 
 
@@ -144,5 +144,5 @@ def test_job_that_an_orphan_does_is_left_alone(site: Site) -> None:
 @pytest.mark.training
 def test_map_is_drawn_in_a_child_process(site: Site) -> None:
     site.describe(0, TASKS)
-    Insights(site.settings, site.store, [mapping.refresh], map_lease).refresh(PROJECT)
+    Insights(site.settings, site.store, [map_layout.refresh], map_lease).refresh(PROJECT)
     assert site.laid_out() == TASKS

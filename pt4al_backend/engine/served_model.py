@@ -1,4 +1,4 @@
-"""Which model is served: that of the last round, or one whose encoder is trained too (``engine.comparing`` decides it).
+"""Which model is served: that of the last round, or one whose encoder is trained too (``engine.model_choice`` decides it).
 
 All who answer with a model, show how good it is or give it away ask here. The order of the queue is by the rounds' models alone.
 """
