@@ -196,8 +196,8 @@ AUTO_ENCODERS = {
     False: ("tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra4_e3600_r224_in1k", "convnext_nano.in12k_ft_in1k"),
     True: ("convnext_nano.in12k_ft_in1k", "tf_efficientnet_lite0.in1k", "mobilenetv3_large_100.ra4_e3600_r224_in1k"),
 }
-#: A project's where none of them was found.
-NO_ENCODER = "none"
+#: A project's where none of them was found, and where the download that failed is tried again.
+NO_ENCODER, NO_ENCODER_YET = "none", "none yet"
 
 
 @dataclass(frozen=True)

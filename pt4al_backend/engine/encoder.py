@@ -1,13 +1,18 @@
-"""The pretrained encoder of a project whose settings name none: chosen once, by what weights are there, and kept."""
+"""The pretrained encoder of a project whose settings name none: chosen once, by what weights are there, and kept.
+
+A download that fails is tried again for as long as no model has learned labels: until then nothing is lost by a new ranking.
+"""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
+from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER, NO_ENCODER_YET
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.meanwhile import keep_serving, report
+from pt4al_backend.engine.retries import DOWNLOAD
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
@@ -15,13 +20,15 @@ from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 from pt4al_backend.query.plan import for_task, leaves_encoder_open, without_effect
 
+#: What people read where the wait for a download ends without one.
+LEARNED = "A model has learned labels since the download of the weights failed, so that is not tried again."
+
 
 def step(ctx: Context) -> Outcome:
-    """Chooses the encoder before the pool is ranked for the first time."""
+    """Chooses the encoder before the pool is ranked for the first time; after a failed download, until a model has learned."""
     if ctx.options.encoder is not None:
         ctx.notice("no encoder", "")
-    wanted = leaves_encoder_open(ctx.options, ctx.reader.task)
-    if not ctx.project.encoder and wanted and ctx.store.has_unranked(ctx.project.id):
+    if leaves_encoder_open(ctx.options, ctx.reader.task) and _is_due(ctx):
         name, problem = _chosen(ctx)
         ctx.store.change(ctx.project, encoder=name)
         ctx.notice("no encoder", problem)
@@ -30,11 +37,25 @@ def step(ctx: Context) -> Outcome:
     return Outcome.DONE
 
 
+def _is_due(ctx: Context) -> bool:
+    if ctx.project.encoder == NO_ENCODER_YET:
+        return bool(ctx.project.model) or ctx.retries.may_run(ctx.project, DOWNLOAD)
+    return not ctx.project.encoder and ctx.store.has_unranked(ctx.project.id)
+
+
 def _chosen(ctx: Context) -> tuple[str, str]:
     """The encoder, and what is to be said where there is none."""
-    if ctx.project.learner:  # ranked by a version that did not choose: it goes on as it began
+    is_awaited = ctx.project.encoder == NO_ENCODER_YET
+    if is_awaited and ctx.project.model:
+        return NO_ENCODER, f"{LEARNED} {_remedy(ctx.settings)}"
+    if ctx.project.learner and not is_awaited:  # ranked by a version that did not choose: it goes on as it began
         return _known(ctx.settings.data_dir / ctx.project.learner), ""
-    return choose(ctx.settings, lambda name: _downloaded(ctx, name))
+    name, problem = choose(ctx.settings, lambda name: _downloaded(ctx, name))
+    if name != NO_ENCODER or ctx.settings.pretrained == "off":
+        ctx.retries.succeeded(ctx.project, DOWNLOAD)
+        return name, problem
+    again = datetime.fromtimestamp(ctx.retries.failed(ctx.project, DOWNLOAD), UTC)
+    return NO_ENCODER_YET, f"{problem} The download is tried again from {again:%H:%M} UTC on, until a model has learned labels."
 
 
 def choose(settings: ServerSettings, download: Callable[[str], str]) -> tuple[str, str]:
@@ -49,8 +70,13 @@ def choose(settings: ServerSettings, download: Callable[[str], str]) -> tuple[st
     problem = "PT4AL_PRETRAINED is off" if settings.pretrained == "off" else download(first)
     if not problem:
         return first, ""
-    return NO_ENCODER, (
-        f"There are no weights of a pretrained encoder ({problem}), so the network learns from these images alone. "
+    learns = f"There are no weights of a pretrained encoder ({problem}), so the network learns from these images alone."
+    return NO_ENCODER, f"{learns} {_remedy(settings)}"
+
+
+def _remedy(settings: ServerSettings) -> str:
+    first = AUTO_ENCODERS[settings.has_gpu][0]
+    return (
         f"Photos need far fewer labels with one: run `pt4al weights fetch {first} --to DIR` where there is a network, name that "
         f"folder with PT4AL_WEIGHTS_DIR, and set encoder to {first} (in a project's extra params, or PT4AL_ENCODER)."
     )

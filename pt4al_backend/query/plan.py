@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
 from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
-from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, STRATEGIES, TaskName
+from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, NO_ENCODER_YET, STRATEGIES, TaskName
 from pt4al_backend.config.project import ON_NETWORKS
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.picks import PickKind
@@ -144,7 +144,7 @@ def for_task(settings: ProjectSettings, task: str, chosen: str = "") -> ProjectS
 
     A segmenter is queried as a network that is trained, on a frozen encoder too.
     """
-    if settings.encoder is None and chosen not in ("", NO_ENCODER):
+    if settings.encoder is None and chosen not in ("", NO_ENCODER, NO_ENCODER_YET):
         settings = settings.model_copy(update={"encoder": chosen})
     if task != TaskName.SEGMENTATION or not settings.frozen_encoder:
         return settings

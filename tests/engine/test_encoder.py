@@ -12,6 +12,7 @@ from pt4al_backend.bench.numbers.looking import CONFIG, CONTROL
 from pt4al_backend.bench.numbers.stub_studio import StubProject, StubStudio
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER
+from pt4al_backend.engine import retries
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of
@@ -19,6 +20,7 @@ from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
+from tests.support.stub_server import Reply, Request, stub_server
 
 BRUSH = """<View><Image name="image" value="$image"/><BrushLabels name="mask" toName="image">
   <Label value="car"/><Label value="road"/></BrushLabels></View>"""
@@ -35,6 +37,8 @@ class Site:
         self.studio = studio
         self.jobs: list[JobSpec] = []
         self.store = Store.open(self.settings())
+        self.given: dict[str, Any] = {}
+        self.worker = Worker(self.settings(), self.store, self)
 
     def settings(self, **more: Any) -> ServerSettings:
         place = {"LABEL_STUDIO_URL": self.studio.url, "LABEL_STUDIO_API_KEY": "0" * 40}
@@ -52,7 +56,9 @@ class Site:
             for task in range(1, TASKS + 1):
                 new.put(task, f"/data/upload/1/{task}.png")
             self.store.connect(1, label_config=config, setup_at=time.time() + 86_400, params=params or {})
-        Worker(self.settings(**settings), self.store, self).handle_request(1)
+        self.worker = self.worker if settings == self.given else Worker(self.settings(**settings), self.store, self)
+        self.given = settings
+        self.worker.handle_request(1)
         project = self.store.project(1)
         assert project is not None
         return project
@@ -111,9 +117,57 @@ def test_weights_are_downloaded_where_there_are_none(site: Site, monkeypatch: py
     assert [FIRST in url for url in wanted] == [True]
 
 
-def test_download_that_fails_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pt4al_backend.engine.encoder.fetch", lambda *_: "no answer in time")
-    assert "(no answer in time)" in site.look(pretrained="auto").notices["no encoder"]
+class Hub:
+    """A server of weights that is away at first, and the clock by which a download is tried again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_away, self.now = True, 1_000.0
+        monkeypatch.setattr(retries, "time", self)
+
+    def time(self) -> float:
+        return self.now
+
+    def answer(self, _: Request) -> Reply:
+        return Reply(503) if self.is_away else Reply(body="weights")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Hub, list[Request]]]:
+    hub = Hub(monkeypatch)
+    with stub_server(hub.answer) as (url, received):
+        monkeypatch.setattr("pt4al_backend.engine.encoder.hub_address", lambda name: f"{url}/{name}")
+        yield hub, received
+
+
+def test_download_that_fails_is_said_and_tried_again_when_it_is_time(site: Site, hub: tuple[Hub, list[Request]]) -> None:
+    server, received = hub
+    said = site.look(pretrained="auto").notices["no encoder"]
+    assert "(HTTPError)" in said
+    assert "tried again from 00:17 UTC on" in said
+    assert site.jobs[-1].settings.encoder is None
+    server.is_away = False
+    site.look(pretrained="auto")
+    assert len(received) == 1
+    server.now += retries.FIRST_RETRY_SECONDS
+    project = site.look(pretrained="auto")
+    assert [request.path for request in received] == [f"/timm/{FIRST}"] * 2
+    assert project.encoder == FIRST
+    assert not project.notices.get("no encoder")
+    site.store.change(1, trainings_requested=1)  # ends the wait of the rankings, which fail here
+    site.look(pretrained="auto")
+    assert site.jobs[-1].settings.encoder == FIRST
+
+
+def test_download_is_not_tried_again_once_a_model_has_learned_labels(site: Site, hub: tuple[Hub, list[Request]]) -> None:
+    server, received = hub
+    site.look(pretrained="auto")
+    server.is_away = False
+    server.now += retries.LAST_RETRY_SECONDS
+    site.store.change(1, model="projects/1/learn-1/result")
+    project = site.look(pretrained="auto")
+    assert (project.encoder, len(received)) == (NO_ENCODER, 1)
+    assert "has learned labels since" in project.notices["no encoder"]
+    assert f"set encoder to {FIRST}" in project.notices["no encoder"]
 
 
 @pytest.mark.parametrize(
