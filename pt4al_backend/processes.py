@@ -176,15 +176,16 @@ SECRETS = (
     "PT4AL_DATABASE_URL",
     "PT4AL_REDIS_URL",
     "PT4AL_ARTEFACTS_URL",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
     "RAY_AUTH_TOKEN",
 )
+#: Those among them of the stores that images lie in.
+STORE_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
-def bare_environment() -> dict[str, str]:
-    """This process's environment for a child that only computes: without the secrets, of which it needs none."""
-    return {name: value for name, value in os.environ.items() if name not in SECRETS}
+def bare_environment(*, reads_stores: bool = False) -> dict[str, str]:
+    """This process's environment for a child that only computes, or reads images: without the secrets that it does not need."""
+    hidden = SECRETS if reads_stores else (*SECRETS, *STORE_SECRETS)
+    return {name: value for name, value in os.environ.items() if name not in hidden}
 
 
 def lines_of(stream: IO[bytes], tick: float) -> Iterator[bytes | None]:

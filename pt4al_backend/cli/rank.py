@@ -66,6 +66,16 @@ def rank(
         str | None,
         typer.Option(help=f"{', '.join(FIRST_QUERIES)} or batch:5.", show_default=_default("first_query")),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Processes of this host that read the images and describe them by a pretrained encoder.", min=1)
+    ] = 1,
+    work_dir: Annotated[
+        str,
+        typer.Option(
+            help="Folder or URL, such as s3://bucket/work, in which several hosts share that: run the same command on each.",
+            show_default="a folder in PT4AL_DATA_DIR",
+        ),
+    ] = "",
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default=_default("seed"))] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.", show_default="PT4AL_DEVICE, else auto")] = None,
 ) -> None:
@@ -78,7 +88,7 @@ def rank(
     from the hardest batch to the easiest, as the paper does. Import the first N tasks, or all: Label Studio serves them
     in the file's order.
 
-    Of images that are identical, the first is taken. A command that was ended goes on where it was when it is run again.
+    Of images that are identical, one is taken. A command that was ended goes on where it was when it is run again.
 
     Each task's data holds pt4al_loss, pt4al_rank (1 is the hardest), pt4al_batch and pt4al_query besides the image.
 
@@ -102,7 +112,7 @@ def rank(
     require_fit(options, task, RANK_OPTIONS)
     targets = rank_files.Targets(to)
     targets.require_writable()
-    wanted = rank_files.Wanted(task, field, url_prefix, presign * 3600 if presign else None, take)
+    wanted = rank_files.Wanted(task, field, url_prefix, presign * 3600 if presign else None, take, workers, work_dir)
     with terminal.progress_bars() as report:
         ranked = rank_files.rank(images, settings, options, wanted, targets, report=report)
     if ranked.problem:

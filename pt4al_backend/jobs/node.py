@@ -5,13 +5,19 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pt4al_backend.jobs.folder import LOG
+from pt4al_backend.jobs.folder import LOG, job_of
 from pt4al_backend.processes import bare_environment
 
 
 def child_command(folder: Path) -> list[str]:
     """The command line of a job's child process (see ``child``)."""
     return [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    """The environment of a job's child process."""
+    job = job_of(folder)
+    return {**bare_environment(reads_stores=job is not None and job.reads_stores), "PYTHONUNBUFFERED": "1"}
 
 
 def follow(folder: str) -> Iterator[bytes | int | None]:
@@ -23,8 +29,7 @@ def follow(folder: str) -> Iterator[bytes | int | None]:
         yield None
         return
     with (Path(folder) / LOG).open("ab") as errors:
-        environment = {**bare_environment(), "PYTHONUNBUFFERED": "1"}
-        command = child_command(Path(folder))
+        command, environment = child_command(Path(folder)), environment_of(Path(folder))
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=subprocess.DEVNULL, env=environment)  # noqa: S603
     assert child.stdout is not None  # noqa: S101 - PIPE was given
     try:

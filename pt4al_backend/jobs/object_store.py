@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,14 +34,30 @@ CAUSES: Mapping[int, tuple[str, str]] = {
         (errno.ENOSPC, errno.EDQUOT),
         ("it is full, or the disk of PT4AL_DATA_DIR is", "Free space there, or here, or have its quota raised."),
     ),
-    errno.ENOENT: ("there is no such bucket or folder", "Make it, or set PT4AL_ARTEFACTS_URL to the one that is meant."),
+    errno.ENOENT: ("there is no such bucket or folder", "Make it, or set {setting} to the one that is meant."),
 }
 #: Codes of services for a store that is full, which packages do not translate.
 FULL = re.compile(r"\b(InsufficientStorage|QuotaExceeded\w*|StorageFull|XMinioStorageFull|EntityTooLarge)\b")
 #: Codes for credentials that were right once, which they take for a bad request.
 EXPIRED = re.compile(r"\b(ExpiredToken\w*|InvalidToken|TokenRefreshRequired|RequestExpired)\b")
-ELSE = "See that what PT4AL_ARTEFACTS_URL names answers from this host; pt4al doctor writes an object there, and reads it."
-GOES_ON = "Work goes on with what this host has; it is tried again within a minute or two."
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a store is for: what people call it, what sets its URL, what happens without it, and what else to do then."""
+
+    noun: str
+    setting: str
+    without: str
+    otherwise: str
+
+
+ARTEFACTS = Use(
+    "artefact store",
+    "PT4AL_ARTEFACTS_URL",
+    "Work goes on with what this host has; it is tried again within a minute or two.",
+    "See that what PT4AL_ARTEFACTS_URL names answers from this host; pt4al doctor writes an object there, and reads it.",
+)
 
 
 class Gone(Exception):
@@ -54,8 +71,9 @@ class ObjectStore:
     methods raise ``StoreAway`` if it refuses or does not answer, and ``ConfigError`` if no package is installed for the URL.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, use: Use = ARTEFACTS) -> None:
         self.place = shown(url)
+        self._use = use
         self._url = url
         self._away: tuple[float, StoreAway] | None = None
 
@@ -119,7 +137,7 @@ class ObjectStore:
         with self._errors():
             self._files.pipe_file(self._path(name), b"pt4al")
             if self._files.cat_file(self._path(name)) != b"pt4al":
-                raise StoreAway(f"The artefact store {self.place} does not give back what was written.")
+                raise StoreAway(f"The {self._use.noun} {self.place} does not give back what was written.")
             self._files.rm_file(self._path(name))
 
     @cached_property
@@ -128,14 +146,14 @@ class ObjectStore:
         protocol = self._url.partition("://")[0].rpartition("::")[2]
         if protocol not in {*fsspec.available_protocols(), *fsspec.registry}:
             raise ConfigError(
-                f"PT4AL_ARTEFACTS_URL names {self.place}, and nothing is known of {protocol}://.",
+                f"{self._use.setting} names {self.place}, and nothing is known of {protocol}://.",
                 "Set it to a URL that begins with s3://, gs:// or file:///, or with another protocol that fsspec knows.",
             )
         try:
             files, base = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
         except (ImportError, ValueError) as error:  # whose text may hold the URL
             raise ConfigError(
-                f"PT4AL_ARTEFACTS_URL names {self.place}, for which no package is installed ({type(error).__name__}).",
+                f"{self._use.setting} names {self.place}, for which no package is installed ({type(error).__name__}).",
                 "Install the extra for it, '.[s3]' for s3:// or '.[gs]' for gs://, else the package that fsspec names.",
             ) from None
         return files, base.rstrip("/")
@@ -173,8 +191,9 @@ class ObjectStore:
         if number is not None and number in CAUSES:
             reason, remedy = CAUSES[number]
         else:
-            reason, remedy = os.strerror(number) if number else type(error).__name__, ELSE
-        return StoreAway(f"The artefact store {self.place} cannot be used now: {reason}. {GOES_ON}", remedy)
+            reason, remedy = os.strerror(number) if number else type(error).__name__, self._use.otherwise
+        said = f"The {self._use.noun} {self.place} cannot be used now: {reason}. {self._use.without}"
+        return StoreAway(said, remedy.format(setting=self._use.setting))
 
 
 def shown(url: str) -> str:

@@ -22,8 +22,11 @@ VERSION: Final = 2
 
 
 class JobKind(StrEnum):
-    """The kinds of work that is given to a machine: the two of a round, the map, whether to train the encoder too, that, and its
-    answers to later images."""
+    """The kinds of work that is given to a machine.
+
+    Those are the two of a round, the map, whether to train the encoder too, that, its answers to later images, and the features
+    of shards.
+    """
 
     RANK = "rank"
     LEARN = "learn"
@@ -31,6 +34,7 @@ class JobKind(StrEnum):
     COMPARE = "compare"
     FULL = "full"
     ANSWER = "answer"
+    SHARDS = "shards"
 
 
 class _Later(StrEnum):
@@ -67,6 +71,8 @@ class JobSpec(BaseModel):
     makes: ClassVar[tuple[Affects, ...]] = ()
     #: Whether nobody waits for it: its process yields to all others.
     yields: ClassVar[bool] = False
+    #: Whether it reads images where they lie: its process gets the credentials of stores.
+    reads_stores: ClassVar[bool] = False
 
     version: Literal[2] = VERSION
     kind: JobKind
@@ -207,8 +213,26 @@ class AnswerSpec(JobSpec):
     model: Path
 
 
+class ShardsSpec(JobSpec):
+    """Describe the images of shards, until all of a work folder are done (see ``jobs.shards``). There is no frame file.
+
+    Attributes:
+        place: path or fsspec URL of the work folder.
+        workers: how many processes work at it on this host.
+        tells: whether it is the one of them that says which encoder it uses.
+    """
+
+    reads_stores: ClassVar[bool] = True
+
+    kind: Literal[JobKind.SHARDS] = JobKind.SHARDS
+    frames: Path = Path()
+    place: str
+    workers: int = 1
+    tells: bool = True
+
+
 _FAMILY: TypeAdapter[JobSpec] = TypeAdapter(
-    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec | FullSpec | AnswerSpec, Field(discriminator="kind")]
+    Annotated[RankSpec | LearnSpec | LayoutSpec | CompareSpec | FullSpec | AnswerSpec | ShardsSpec, Field(discriminator="kind")]
 )
 
 

@@ -8,7 +8,8 @@ from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.spec import AnswerSpec, CompareSpec, LayoutSpec, ModelSpec, RankSpec
+from pt4al_backend.jobs.shards.work import work_through
+from pt4al_backend.jobs.spec import AnswerSpec, CompareSpec, LayoutSpec, ModelSpec, RankSpec, ShardsSpec
 from pt4al_backend.progress import Report
 
 
@@ -30,3 +31,5 @@ def work(job: NetworkJob[Any], report: Report) -> None:
             compare(job, report)
         case AnswerSpec():
             answer(job, report)
+        case ShardsSpec():
+            work_through(job, report)

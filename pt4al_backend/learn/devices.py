@@ -41,14 +41,16 @@ def cores() -> int:
         return bound
 
 
-def share_cores() -> None:
-    """Leaves a core to other processes, unless ``OMP_NUM_THREADS`` sets the number of PyTorch's threads.
+def share_cores(processes: int = 1) -> None:
+    """Leaves a core to others, and shares the rest among as many processes as do this work.
+
+    ``OMP_NUM_THREADS`` sets the number of PyTorch's threads otherwise.
 
     PyTorch's threads wait for the slowest of them at every layer: where another process uses one of two cores now and
     then, two threads are three times slower than one.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, cores() - 1))
+        torch.set_num_threads(max(1, (cores() - 1) // processes))
 
 
 @functools.cache

@@ -193,7 +193,9 @@ def ranked_by_number(folder: Path, to: Path, settings: ServerSettings, **wanted:
     wanted = {"task": "classification", "prefix": "", **wanted}
     options: dict[str, Any] = {"report": lambda _: None, "runner": ByNumber()}
     targets = rank_files.Targets(to)
-    return rank_files.rank([str(folder)], settings, ProjectSettings(), rank_files.Wanted(**wanted), targets, **options)
+    return rank_files.rank(
+        [str(folder)], settings, ProjectSettings(pretext_epochs=1), rank_files.Wanted(**wanted), targets, **options
+    )
 
 
 @pytest.mark.parametrize("copies", ["half one picture", "all twice"])

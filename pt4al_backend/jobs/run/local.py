@@ -16,9 +16,9 @@ from pt4al_backend.config.server import Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
-from pt4al_backend.jobs.node import child_command
+from pt4al_backend.jobs.node import child_command, environment_of
 from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
-from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, bare_environment, lines_of
+from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, lines_of
 from pt4al_backend.progress import Report
 
 GUARD = (sys.executable, "-m", "pt4al_backend.processes")
@@ -55,7 +55,7 @@ class LocalRunner(RestartingRunner):
         failure: Failure | None = None
         has_begun = False
         with (folder / LOG).open("ab") as errors:
-            environment = {**bare_environment(), "PYTHONUNBUFFERED": "1"}
+            environment = environment_of(folder)
             stdin = subprocess.PIPE if self._launcher else subprocess.DEVNULL
             child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, stdin=stdin, env=environment)  # noqa: S603
         assert child.stdout is not None  # noqa: S101 - PIPE was given

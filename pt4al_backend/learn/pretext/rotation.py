@@ -68,13 +68,16 @@ class Rotation(Pretext):
         return torch.stack([losses, recognised], 1)
 
     def quality(self, scores: NDArray[Any]) -> PretextQuality:
-        losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
-        reason = too_alike(self.name, losses)
-        if accuracy < LEAST_ACCURACY:
-            reason = (
-                f"The rotation learner recognises {100 * accuracy:.0f} % of the orientations where guessing gives 25 %: the "
-                "images have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
-            )
-        return PretextQuality(
-            accuracy=accuracy, chance=1 / VIEWS, spread=float(losses.std()), meaningful=not reason, reason=reason
+        return quality(scores)
+
+
+def quality(scores: NDArray[Any]) -> PretextQuality:
+    """Whether a ranking by the losses of ``scores`` [n, 2] means anything; the second column is what was recognised."""
+    losses, accuracy = scores[:, 0], float(scores[:, 1].mean())
+    reason = too_alike(Rotation.name, losses)
+    if accuracy < LEAST_ACCURACY:
+        reason = (
+            f"The rotation learner recognises {100 * accuracy:.0f} % of the orientations where guessing gives 25 %: the "
+            "images have no upright sense (as in microscopy or satellite images), or they are too few or too alike."
         )
+    return PretextQuality(accuracy=accuracy, chance=1 / VIEWS, spread=float(losses.std()), meaningful=not reason, reason=reason)

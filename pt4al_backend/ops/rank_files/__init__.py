@@ -12,26 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import ranked_rest
 from pt4al_backend.engine.encoder import choose, download
-from pt4al_backend.errors import ConfigError, TrainingImpossible
-from pt4al_backend.images import sources
-from pt4al_backend.jobs.folder import LOG, prepare, sound_job_of
+from pt4al_backend.errors import ConfigError
 from pt4al_backend.jobs.run import Runner, runner_of
-from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
+from pt4al_backend.ops.rank_files import sharded, trained
 from pt4al_backend.ops.rank_files.order import Place, order
-from pt4al_backend.ops.rank_files.reader import Reader
+from pt4al_backend.ops.rank_files.scored import Wish
 from pt4al_backend.ops.rank_files.targets import Targets
-from pt4al_backend.ops.rank_files.work import Work, work_on
-from pt4al_backend.phases import Phase
-from pt4al_backend.progress import Progress, Report
+from pt4al_backend.ops.rank_files.work import work_on
+from pt4al_backend.progress import Report
 from pt4al_backend.query.plan import for_task, leaves_encoder_open, on_features
 
 __all__ = ["Ranked", "Targets", "Wanted", "rank"]
@@ -47,6 +41,8 @@ class Wanted:
         prefix: what stands before an image's path in a task; None: its own address.
         presign: seconds for which the addresses are to be valid for everybody; None: addresses without a signature.
         take: how many tasks are to be imported first; None: all.
+        workers: how many processes of this host describe the images by a pretrained encoder.
+        work_dir: path or fsspec URL of the folder in which hosts share that, which is not deleted; "": a folder of this one's.
     """
 
     task: str
@@ -54,6 +50,8 @@ class Wanted:
     prefix: str | None = None
     presign: int | None = None
     take: int | None = None
+    workers: int = 1
+    work_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,35 +102,29 @@ def rank(
     """
     here = [each if "://" in each else str(Path(each).absolute()) for each in arguments]
     decisive = {"images": here, "task": wanted.task, "size": options.image_size, "gpu": settings.has_gpu}
-    with work_on(settings.data_dir, **decisive) as work:
-        source = _found(arguments, work, report)
-        if wanted.presign:
-            source.presigned(source.names[0], wanted.presign)
-        options, problem = _with_encoder(options, settings, wanted.task, report)
-        shape, stored = Reader(wanted.task, settings, options, source, work).read(report)
-        kept = [number for number, each in enumerate(work.outcomes) if each.frame]
-        _require_two(source, work, kept)
-        spec = RankSpec(
-            task=wanted.task,
-            settings=options,
-            device=settings.device,
-            pretrained=settings.pretrained,
-            weights=settings.weights_dir,
-            frames=work.frames,
-            stored=stored,
-            shape=shape,
-            outputs=("features",) if on_features(options, wanted.task) else (),
+    options, problem = _with_encoder(options, settings, wanted.task, report)
+    is_sharded = on_features(options, wanted.task)
+    if is_sharded:  # what the plan says of shapes holds on hosts with a GPU and without
+        decisive = {"images": here, "task": wanted.task, "size": options.image_size, "encoder": options.pretrained_encoder}
+    elif wanted.work_dir:
+        raise ConfigError(
+            "Hosts share the work of a pretrained encoder alone, and no such is used here.",
+            problem or "Leave --work-dir out, or --epochs and what else asks for a network that is trained.",
         )
-        losses, features, quality = _scored(work.job, spec, len(kept), report, runner or runner_of(settings))
-        places = order(losses, options, meaningful=quality.meaningful, features=features)
+    with work_on(settings.data_dir, **decisive) as work:
+        wish = Wish(here, decisive, wanted.task, wanted.presign, wanted.workers, wanted.work_dir)
+        score = sharded.scored if is_sharded else trained.scored
+        found = score(wish, settings, options, work, runner or runner_of(settings), report)
+        source = found.source
+        places = order(found.losses, options, meaningful=found.quality.meaningful, features=found.features)
         heading = ranked_rest.Heading(
-            root=source.root, prefix=wanted.prefix, presign=wanted.presign, task=wanted.task, stored=stored
+            root=source.root, prefix=wanted.prefix, presign=wanted.presign, task=wanted.task, stored=found.stored
         )
 
         def entries(places: Iterable[Place]) -> Iterator[ranked_rest.Entry]:
             for place in places:
-                number = kept[place.index]
-                yield ranked_rest.Entry(source.names[number], work.outcomes[number].frame, place.data())
+                number = int(found.kept[place.index])
+                yield ranked_rest.Entry(source.names[number], found.frame_of(number), place.data())
 
         taken = places[: wanted.take]
         _write_tasks(to.tasks, ({wanted.field: heading.address(source, each.name), **each.data} for each in entries(taken)))
@@ -141,39 +133,10 @@ def rank(
             ranked_rest.write(to.rest, heading, entries(rest))
         else:
             to.rest.unlink(missing_ok=True)  # of an earlier ranking
-        named = list(enumerate(work.outcomes))
-        skipped = [(source.names[number], each.problem) for number, each in named if each.problem]
-        copies = [(source.names[number], source.names[each.same]) for number, each in named if each.same is not None]
+        skipped = [(source.names[number], reason) for number, reason in found.skipped]
+        copies = [(source.names[number], source.names[same]) for number, same in found.copies]
         work.remove()
-    return Ranked(len(taken), len(rest), skipped, copies, quality, options.pretrained_encoder, problem)
-
-
-def _found(arguments: Sequence[str], work: Work, report: Report) -> sources.Source:
-    """The images; of a ranking that was under way those that were found when it began."""
-    kept = work.listing()
-    if kept is None:
-        source = sources.find(arguments)
-        work.keep_listing(source.names, source.root)
-        return source
-    names, root = kept
-    source = sources.source_of(names, root)
-    going_on = f"The ranking that began on {work.begun} goes on: {len(work.outcomes):,} of {len(names):,} images are read."
-    report(
-        Progress(
-            Phase.READING_IMAGES, note=f"{going_on} Images that came later are not in it. To start over, delete {work.folder}."
-        )
-    )
-    return source
-
-
-def _require_two(source: sources.Source, work: Work, kept: Sequence[int]) -> None:
-    if len(kept) >= 2:
-        return
-    problems = (f" {source.names[number]}: {each.problem}" for number, each in enumerate(work.outcomes) if each.problem)
-    first = next(problems, "")
-    work.remove()  # images that are put right are read again
-    found = f"Only {len(kept)} of {len(source.names)} images can be read and differ"
-    raise ConfigError(f"{found}; a ranking needs two.{first}")
+    return Ranked(len(taken), len(rest), skipped, copies, found.quality, options.pretrained_encoder, problem)
 
 
 def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str, report: Report) -> tuple[ProjectSettings, str]:
@@ -182,26 +145,6 @@ def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str,
     if leaves_encoder_open(options, task):
         name, problem = choose(settings, lambda wanted: download(wanted, report, lambda: None))
     return for_task(options, task, name), problem
-
-
-def _scored(
-    folder: Path, spec: RankSpec, images: int, report: Report, runner: Runner
-) -> tuple[NDArray[np.float64], NDArray[np.float16] | None, PretextQuality]:
-    """Pretext losses float64 [images], features [images, d] if the job keeps them, and whether the losses mean anything."""
-    under_way = sound_job_of(folder)
-    if under_way is None or not under_way.is_current(spec):
-        prepare(folder, spec, rows=np.arange(images, dtype=np.int64))
-    try:
-        result = runner.run(folder, report, on_tick=lambda: None)
-    except TrainingImpossible as error:
-        log = folder / LOG
-        if str(log) not in error.remedy:
-            raise
-        tail = " ".join(log.read_text(errors="replace").split())[-1500:]
-        raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
-    losses = np.load(result / "losses.npy", allow_pickle=False)
-    features = np.load(result / "features.npy", mmap_mode="r", allow_pickle=False) if spec.outputs else None
-    return losses, features, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
 
 
 def _write_tasks(path: Path, data: Iterable[Json]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast, overload
+from typing import Protocol, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from pt4al_backend.query.plan import fit_schedule, strategy_of
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request, Strategy
+from pt4al_backend.query.strategies._coverage import MOST_CANDIDATES
 from pt4al_backend.query.strategies.herding import Herding, herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
@@ -20,6 +21,15 @@ from pt4al_backend.query.strategies.pt4al import PT4AL
 MOST_HERDED = 10_000
 #: The most queries by loss.
 MOST_QUERIES = 200
+
+
+class Rows(Protocol):
+    """Features of images in a random order, read when they are wanted; an array is one as well."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: NDArray[np.int64], /) -> NDArray[np.floating]:
+        """Features [m, d] at places int64 [m]."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ def order(
     options: ProjectSettings,
     *,
     meaningful: bool = True,
-    features: NDArray[np.floating] | None = None,
+    features: Rows | None = None,
     most_herded: int = MOST_HERDED,
 ) -> Order:
     """The order in which a project with these settings would query, without ever getting a model.
@@ -113,12 +123,15 @@ def order(
     return Order(np.concatenate(indices), np.concatenate(queries), losses, ranks, batches)
 
 
-def _herded(features: NDArray[np.floating], strategy: Strategy, seed: int, most: int) -> NDArray[np.int64]:
+def _herded(features: Rows, strategy: Strategy, seed: int, most: int) -> NDArray[np.int64]:
     """The images that cover all others best, int64 [at most ``most``]; none for a strategy that begins by another rule."""
     begins = isinstance(strategy, Herding) or (isinstance(strategy, PT4AL) and strategy.first_query == "herding")
     if not begins:
         return np.empty(0, np.int64)
     count = min(len(features), most)
     as_unsure = np.ones(len(features), np.float32)
-    given = cast("NDArray[np.float32]", features)  # kept in 16 bits, mapped: the rule makes 32 of each part that it looks at
-    return herd(given, given[:0], as_unsure, (count, count), np.random.default_rng([seed, 1]))
+    is_small = len(features) <= MOST_CANDIDATES
+    # kept in 16 bits, on the disk: the rule makes 32 of each part that it looks at
+    given = cast("NDArray[np.float32]", features[np.arange(len(features))] if is_small else features)
+    nothing = given[np.arange(0)]
+    return herd(given, nothing, as_unsure, (count, count), np.random.default_rng([seed, 1]), is_shuffled=True)

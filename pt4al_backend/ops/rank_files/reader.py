@@ -5,17 +5,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from pathlib import Path
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.errors import BucketUnavailable, ConfigError, ImageUnreadable
-from pt4al_backend.images.decode import decode
+from pt4al_backend.errors import BucketUnavailable, ConfigError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.images.frames import KEEP, SAMPLE, Shape, choose, digest, readable_sizes
+from pt4al_backend.images.frames import SAMPLE, Shape, choose, digest, readable_sizes
+from pt4al_backend.images.source_frames import Bounds, SourceFrame
 from pt4al_backend.images.sources import Source
 from pt4al_backend.ops.rank_files.work import Outcome, Work
 from pt4al_backend.phases import Phase
@@ -25,14 +21,6 @@ CHUNK = 256  # images read between two notes of what became of them: the most th
 SPARE_BYTES = 500_000_000  # left free on the disk, for checkpoints and everybody else
 
 
-class _Read(NamedTuple):
-    """An image's frame uint8 [h, w, 3], or why there is none, and whether its store is to blame."""
-
-    frame: NDArray[np.uint8] | None = None
-    problem: str = ""
-    transient: bool = False
-
-
 class Reader:
     """Reads the images of ``source`` into the frame file of ``work``; of identical ones the first."""
 
@@ -40,6 +28,7 @@ class Reader:
         self._task = task
         self._settings = settings
         self._options = options
+        self._bounds = Bounds(settings.image_max_bytes, settings.image_max_pixels)
         self._source = source
         self._work = work
 
@@ -67,7 +56,7 @@ class Reader:
             report(Progress(Phase.READING_IMAGES, done=len(names), total=len(names)))
         return shape, stored
 
-    def _chunk(self, pool: ThreadPoolExecutor, names: Sequence[str], stored: Shape) -> list[_Read]:
+    def _chunk(self, pool: ThreadPoolExecutor, names: Sequence[str], stored: Shape) -> list[SourceFrame]:
         """The frames of these images. Those that their store did not give are asked for once more, if it can be reached."""
         found = list(pool.map(lambda name: self._frame(name, stored), names))
         failed = [place for place, each in enumerate(found) if each.transient]
@@ -76,16 +65,13 @@ class Reader:
             for place, again in zip(failed, pool.map(lambda place: self._frame(names[place], stored), failed), strict=True):
                 found[place] = again
         if all(each.transient for each in found) and not any(each.frame for each in self._work.outcomes):
-            raise BucketUnavailable(
-                f"The store lists images, but gives none of the first {len(found)}. {names[0]}: {found[0].problem}",
-                "Give the credentials the right to read objects (s3:GetObject), or name a folder that they may read.",
-            )
+            raise gives_none(names, found[0].problem)
         return found
 
     def _decided(self, pool: ThreadPoolExecutor) -> tuple[Shape, Shape]:
         names = self._source.names
         sample = names[:: max(1, len(names) // SAMPLE)][:SAMPLE]
-        sizes = readable_sizes(sample, lambda name: self._open(name, None).size, pool)
+        sizes = readable_sizes(sample, lambda name: self._bounds.size_of(self._source, name), pool)
         if not sizes:
             self._source.require_reachable()
         shapes = choose(self._task, sizes, gpu=self._settings.has_gpu, requested=self._options.image_size)
@@ -94,26 +80,35 @@ class Reader:
 
     def _check_space(self, stored: Shape) -> None:
         count = len(self._source.names) - len(self._work.outcomes)
-        needed = count * stored[0] * stored[1] * 3 + SPARE_BYTES
-        free = shutil.disk_usage(self._work.folder).free
-        if free < needed:
-            raise ConfigError(
-                f"Ranking {count:,} images takes {needed / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free.",
-                f"Free space, or let PT4AL_DATA_DIR name a larger disk than {self._settings.data_dir} is on.",
-            )
+        require_space(count, stored[0] * stored[1] * 3, self._work.folder)
 
-    def _frame(self, name: str, stored: Shape) -> _Read:
-        try:
-            return _Read(KEEP[self._task](self._open(name, max(stored)), stored))
-        except ImageUnreadable as error:
-            return _Read(None, str(error), error.transient)
-
-    def _open(self, name: str, size_hint: int | None) -> Image.Image:
-        data = self._source.read(name, self._settings.image_max_bytes)
-        return decode(data, self._settings.image_max_pixels, size_hint).image
+    def _frame(self, name: str, stored: Shape) -> SourceFrame:
+        return self._bounds.frame_of(self._source, name, self._task, stored)
 
 
-def _kept(chunk: Sequence[_Read], number: int, first: dict[str, int], frames: FrameFile) -> Iterator[Outcome]:
+def gives_none(names: Sequence[str], problem: str) -> BucketUnavailable:
+    """That the store gives none of these images, for the ``problem`` of the first."""
+    return BucketUnavailable(
+        f"The store lists images, but gives none of the first {len(names)}. {names[0]}: {problem}",
+        "Give the credentials the right to read objects (s3:GetObject), or name a folder that they may read.",
+    )
+
+
+def require_space(images: int, each: int, folder: Path) -> None:
+    """Refuses a disk with too little room for so many bytes of each image.
+
+    Raises:
+        ConfigError: it has.
+    """
+    needed, free = images * each + SPARE_BYTES, shutil.disk_usage(folder).free
+    if free < needed:
+        raise ConfigError(
+            f"Ranking {images:,} images takes {needed / 1e9:.1f} GB of disk; {free / 1e9:.1f} GB are free in {folder}.",
+            "Free space, or let PT4AL_DATA_DIR or --work-dir name a folder on a larger disk.",
+        )
+
+
+def _kept(chunk: Sequence[SourceFrame], number: int, first: dict[str, int], frames: FrameFile) -> Iterator[Outcome]:
     """Stores the frames of images from ``number`` on; ``first`` has the number of the first image with each frame."""
     for each in chunk:
         if each.frame is None:

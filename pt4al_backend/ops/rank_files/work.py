@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pt4al_backend import artefacts
-from pt4al_backend.errors import ConfigError
+from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.images.frames import Shape
-from pt4al_backend.jobs.folder import locked
+from pt4al_backend.jobs.folder import LOG, locked
 
 FOLDER = "rankings"  # in the data folder
 LISTING, OUTCOMES, SHAPES = "images.jsonl", "read.jsonl", "shapes.json"
@@ -42,6 +42,7 @@ class Work:
         self.folder = folder
         self.frames = folder / "pixels.u8"
         self.job = folder / "job"
+        self.shards = folder / "shards"
         self._outcomes = folder / OUTCOMES
         self.outcomes = [Outcome(**each) for each in _lines(self._outcomes)]
 
@@ -49,6 +50,11 @@ class Work:
     def begun(self) -> str:
         """When the images were found, for people."""
         return datetime.fromtimestamp((self.folder / LISTING).stat().st_mtime).strftime("%Y-%m-%d %H:%M")
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it holds anything that took long."""
+        return bool(self.outcomes) or any(self.shards.glob("shards/[0-9]*"))
 
     def listing(self) -> tuple[list[str], str] | None:
         """Names of the images and their root; None if reading has not begun, so that they are better found again."""
@@ -106,9 +112,30 @@ def work_on(data_dir: Path, **decisive: Any) -> Iterator[Work]:
         try:
             yield work
         except BaseException:
-            if not work.outcomes and folder.exists():
+            if folder.exists() and not work.is_begun:
                 work.remove()
             raise
+
+
+def goes_on(begun: str, done: int, images: int, place: str) -> str:
+    """What is said of a ranking that was under way."""
+    return (
+        f"The ranking that began on {begun} goes on: {done:,} of {images:,} images are read. Images that came later are not in "
+        f"it. To start over, delete {place}."
+    )
+
+
+@contextmanager
+def quoted_log(folder: Path) -> Iterator[None]:
+    """Lets an error quote the log that it names, as the folder of a job may be gone when it is read."""
+    try:
+        yield
+    except TrainingImpossible as error:
+        log = folder / LOG
+        if str(log) not in error.remedy:
+            raise
+        tail = " ".join(log.read_text(errors="replace").split())[-1500:]
+        raise TrainingImpossible(error.message, f"Its log ends: {tail}") from error
 
 
 def _lines(path: Path) -> list[Any]:

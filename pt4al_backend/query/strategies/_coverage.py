@@ -50,6 +50,8 @@ def cover_greedily(
     rng: np.random.Generator,
     kernel: Kernel,
     among: Indices | None = None,
+    *,
+    is_shuffled: bool = False,
 ) -> Indices:
     """Indices int64[min(k, n)] into ``features`` float32[n, d]: each adds most to the weighted coverage by those before it.
 
@@ -66,7 +68,8 @@ def cover_greedily(
     More than ``MOST_CANDIDATES`` are parted at random. Each part picks twice its share of what is wanted, and of what the parts
     found the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman,
     Karbasi, Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013), whose parts pick as many as are wanted of
-    all. Time O(n), and memory that of one part.
+    all. Time O(n), and memory that of one part and of what the parts found. If the pool ``is_shuffled``, what is next to each
+    other is a part: ``features`` may then be anything that reads rows from files, of which each part needs few.
     """
     query, k = sizes
     among = np.arange(len(features)) if among is None else among
@@ -76,7 +79,7 @@ def cover_greedily(
         return among[_greedy(own_features, covered, features[sampled], weights[sampled], k, kernel)]
     parts = -(-len(among) // PART)
     orders = []
-    for part in map(np.sort, np.array_split(rng.permutation(among), parts)):
+    for part in map(np.sort, np.array_split(among if is_shuffled else rng.permutation(among), parts)):
         own = part[_sampled(len(part), rng)]
         orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts), kernel)])
     picks = np.empty(0, np.int64)

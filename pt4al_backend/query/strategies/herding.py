@@ -46,6 +46,8 @@ def herd(
     sizes: tuple[int, int],
     rng: np.random.Generator,
     among: NDArray[np.int64] | None = None,
+    *,
+    is_shuffled: bool = False,
 ) -> NDArray[np.int64]:
     """What ``cover_greedily`` picks by the kernel exp(-|x - y|^2) of features of unit length."""
-    return cover_greedily(features, covered, weights, sizes, rng, gaussian, among)
+    return cover_greedily(features, covered, weights, sizes, rng, gaussian, among, is_shuffled=is_shuffled)

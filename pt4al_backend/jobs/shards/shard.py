@@ -1,0 +1,62 @@
+"""The content of a shard: what an encoder sees in each of its images, and what became of them.
+
+A shard is an artefact of four files; row k is that of its k-th image, of whatever could not be read a row of zeros:
+
+* ``upright.npy`` float16 [n, d]: features of the image as it is,
+* ``turned.npy`` float16 [n, 3, d]: of its other three orientations,
+* ``frames.npy`` uint8 [n, 16]: the digest of its frame, by which twins are told,
+* ``problems.json``: why images cannot be read, by their row.
+
+Its manifest names the encoder, the SHA-256 of its weights, the shapes of frames, and the range of the images' names.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pt4al_backend import artefacts
+
+UPRIGHT, TURNED, FRAMES, PROBLEMS = "upright.npy", "turned.npy", "frames.npy", "problems.json"
+#: All of them, and what names them.
+FILES = (UPRIGHT, TURNED, FRAMES, PROBLEMS, artefacts.MANIFEST)
+DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Shard:
+    """Features float16 [n, 4, d] of four orientations, digests uint8 [n, 16] of frames, and problems by their row."""
+
+    features: NDArray[np.float16]
+    frames: NDArray[np.uint8]
+    problems: dict[int, str]
+
+    def write(self, folder: Path) -> None:
+        """Writes its files."""
+        np.save(folder / UPRIGHT, self.features[:, 0])
+        np.save(folder / TURNED, self.features[:, 1:])
+        np.save(folder / FRAMES, self.frames)
+        (folder / PROBLEMS).write_text(json.dumps(self.problems))
+
+
+def upright(folder: Path, rows: NDArray[np.int64] | slice) -> NDArray[np.float16]:
+    """Features float16 [m, d] of some images as they are. No more of the file stays in memory than these."""
+    return np.array(np.load(folder / UPRIGHT, mmap_mode="r", allow_pickle=False)[rows])
+
+
+def turned(folder: Path, rows: NDArray[np.int64]) -> NDArray[np.float16]:
+    """Features float16 [m, 4, d] of all orientations of some images."""
+    others = np.array(np.load(folder / TURNED, mmap_mode="r", allow_pickle=False)[rows])
+    return np.concatenate([upright(folder, rows)[:, None], others], axis=1)
+
+
+def frames(folder: Path) -> NDArray[np.uint8]:
+    """Digests uint8 [n, 16] of frames."""
+    return np.asarray(np.load(folder / FRAMES, allow_pickle=False))
+
+
+def problems(folder: Path) -> dict[int, str]:
+    """Why images cannot be read, by their row."""
+    return {int(row): str(problem) for row, problem in json.loads((folder / PROBLEMS).read_text()).items()}

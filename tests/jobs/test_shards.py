@@ -1,0 +1,209 @@
+"""Shards: several workers share a listing, a killed one costs its shard, and what is damaged is done again."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pt4al_backend.config import ProjectSettings, server_settings
+from pt4al_backend.images.sources import Files
+from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.shards import plan
+from pt4al_backend.jobs.shards.bucket import BucketFolder
+from pt4al_backend.jobs.shards.folder import LocalFolder
+from pt4al_backend.jobs.work import work
+from pt4al_backend.ops import rank_files
+from pt4al_backend.progress import Progress
+from tests.support.encoders import ENCODER, weights_dir
+
+IMAGES, SHARD = 28, 8
+
+
+class Here:
+    """A runner that does a job in this process."""
+
+    def run(self, folder: Path, report: Any, on_tick: Any) -> Path:
+        def tell(event: Progress) -> None:
+            on_tick()
+            report(event)
+
+        work(NetworkJob.read(folder), tell)
+        return folder / "result"
+
+
+class Killed(BaseException):
+    """What nobody expects."""
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "LEAST_SHARD", SHARD)
+    monkeypatch.setattr(plan, "SHARDS", 1_000)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each image was read."""
+    counted, read = Counter[str](), Files.read
+
+    def counting(self: Files, name: str, most: int) -> Any:
+        counted[Path(name).name] += 1
+        return read(self, name, most)
+
+    monkeypatch.setattr(Files, "read", counting)
+    return counted
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Path:
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{number:02}.png")
+    return folder
+
+
+class Command:
+    """`pt4al rank` on a lake, with a data folder of its own for each host."""
+
+    def __init__(self, folder: Path, lake: Path) -> None:
+        self._folder, self._lake = folder, lake
+        self.notes: list[str] = []
+        weights_dir(folder / "weights")
+
+    def __call__(self, host: str = "host", **wanted: Any) -> tuple[rank_files.Ranked, list[Any]]:
+        settings = server_settings(
+            data_dir=self._folder / host, device="cpu", pretrained="off", weights_dir=self._folder / "weights"
+        )
+        to = self._folder / f"{host}.json"
+        to.unlink(missing_ok=True)
+        ranked = rank_files.rank(
+            [str(self._lake)],
+            settings,
+            ProjectSettings(encoder=ENCODER),
+            rank_files.Wanted("classification", prefix="", **wanted),
+            rank_files.Targets(to),
+            report=lambda event: self.notes.append(event.note),
+            runner=Here(),
+        )
+        return ranked, json.loads(to.read_text())
+
+    def images_of(self, shard: Path) -> set[str]:
+        """What the images of a shard are called."""
+        return {Path(name).name for name in json.loads((shard.parent.parent / "names" / f"{shard.name}.json").read_text())}
+
+    def shards(self, host: str = "host") -> list[Path]:
+        return sorted((self._folder / host).glob("rankings/*/shards/shards/0*"))
+
+
+@pytest.fixture
+def rank(tmp_path: Path, lake: Path) -> Command:
+    return Command(tmp_path, lake)
+
+
+def test_two_workers_rank_as_one_does(rank: Command, lake: Path) -> None:
+    (lake / "broken.png").write_bytes(b"no image")
+    (lake / "same.png").write_bytes((lake / "03.png").read_bytes())
+    one, tasks = rank("one")
+    two, others = rank("two", workers=2)
+    assert tasks == others
+    assert len(tasks) == IMAGES
+    assert [Path(name).name for name, _ in two.skipped] == ["broken.png"]
+    assert {Path(name).name for pair in two.copies for name in pair} == {"same.png", "03.png"}
+    assert one == two
+
+
+def test_killed_ranking_does_again_what_was_under_way_and_nothing_else(
+    rank: Command, reads: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = Files.read
+
+    def killing(self: Files, name: str, most: int) -> Any:
+        if reads["20.png"] and Path(name).name == "20.png":  # it was read for its size as well
+            raise Killed
+        return read(self, name, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "read", killing)
+        with pytest.raises(Killed):
+            rank()
+    done = rank.shards()
+    assert done
+    known = {name for each in done for name in rank.images_of(each)}
+    reads.clear()
+    _, tasks = rank()
+    assert set(reads) == {f"{number:02}.png" for number in range(IMAGES)} - known
+    assert tasks == rank("unharmed")[1]
+
+
+def test_damaged_shard_is_found_and_done_again(rank: Command, reads: Counter[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("pt4al_backend.ops.rank_files.sharded.Outcomes.of", lambda *_: [][0])
+        with pytest.raises(IndexError):
+            rank()
+    damaged = rank.shards()[2]
+    images, file = rank.images_of(damaged), damaged / "upright.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    reads.clear()
+    _, tasks = rank()
+    assert set(reads) == images
+    assert any("000002" in note and "described again" in note for note in rank.notes)
+    assert tasks == rank("unharmed")[1]
+
+
+@pytest.mark.parametrize("kind", ["path", "URL"])
+def test_hosts_share_a_work_folder_and_both_get_the_ranking(
+    rank: Command, reads: Counter[str], tmp_path: Path, kind: str
+) -> None:
+    place = str(tmp_path / "work") if kind == "path" else f"file://{tmp_path}/work"
+    _, tasks = rank("one", work_dir=place)
+    reads.clear()
+    assert rank("two", work_dir=place)[1] == tasks
+    assert not reads
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from pt4al_backend.jobs.shards.folder import LocalFolder
+with LocalFolder(Path(sys.argv[1])).claimed("000000") as is_ours:
+    print(is_ours, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_claim_on_a_disk_ends_with_its_holder(tmp_path: Path) -> None:
+    folder = LocalFolder(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, env={**os.environ}) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"True\n"
+        with folder.claimed("000000") as is_ours, folder.claimed("000001") as other:
+            assert (is_ours, other) == (False, True)
+        holder.kill()
+    with folder.claimed("000000") as is_ours:
+        assert is_ours
+
+
+def test_claim_in_a_store_is_kept_while_it_is_renewed_and_free_when_it_is_not(tmp_path: Path) -> None:
+    def host(**options: float) -> BucketFolder:
+        return BucketFolder(f"file://{tmp_path}/work", tmp_path / "copies", settled=0.0, **options)
+
+    patient, hasty = host(stale=1_000.0), host(stale=-1.0)
+    with host(beat=1_000.0).claimed("000000") as is_first:
+        assert is_first
+        for other in (patient, patient, hasty):
+            with other.claimed("000000") as is_ours:
+                assert not is_ours
+        with hasty.claimed("000000") as is_ours:  # it has seen the claim unchanged for as long as it waits
+            assert is_ours
+    with patient.claimed("000000") as is_ours:
+        assert is_ours
