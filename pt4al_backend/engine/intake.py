@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,7 @@ class Intake:
         if not path.is_file():
             frame_file.remove(path)
         is_suspect, allotted = self._project.frames_suspect, self._project.next_row
+        late: dict[int, str] = {}
         with FrameFile(path, shape) as pixels:
             here = OtherHosts(path, pixels) if self._settings.artefacts_url else None
             first = min(pixels.rows, here.filled if here else allotted)
@@ -144,15 +146,18 @@ class Intake:
             lost = rows >= pixels.rows
             if here:
                 absent = lost | (pixels.sums(rows) == 0)
-                refilled = here.refill(ids[absent], rows[absent], self._frames_of, on_progress)
+                frames_of = partial(self._frames_of, late)
+                refilled = here.refill(ids[absent], rows[absent], frames_of, on_progress)
                 if refilled is None:
                     return False
                 lost[absent] = ~refilled
-                here.note_filled(allotted)
+                if not late:
+                    here.note_filled(allotted)
             if is_suspect:
                 for start in range(0, len(rows), CHECKED):
                     on_progress(start, len(rows))
                     lost[start : start + CHECKED] |= pixels.damaged(rows[start : start + CHECKED])
+        lost &= ~np.isin(ids, list(late))
         if lost.any():
             log.warning("Project %s: %s stored images are damaged or gone and are fetched again.", self._project.id, lost.sum())
             self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
@@ -161,23 +166,22 @@ class Intake:
         self._store.forget_frames(self._project.id, ids[lost].tolist())
         if is_suspect:
             self._store.change(self._project, frames_suspect=False)
-        return True
-
-    def _frames_of(self, ids: Sequence[int], pool: ThreadPoolExecutor) -> dict[int, NDArray[np.uint8]]:
-        """Frames of tasks that have a row already, as another host has them; without those that cannot be read.
-
-        Raises:
-            ImageUnreadable: none can be fetched now: that says something of this host's way to the images, not of them.
-        """
-        found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))
-        frames = {each.task_id: each.frame for each in found if each.frame is not None}
-        late = [each.problem for each in found if each.transient]
-        if late and not frames:
+        if late:
             raise ImageUnreadable(
-                f"{len(late)} images that another host has stored cannot be fetched here now. {late[0]}",
+                f"{len(late):,} images that another host has stored cannot be fetched here now. {next(iter(late.values()))}",
                 "See that this host reaches the images too. It is tried again with the next look; until then, the others go on.",
                 transient=True,
             )
+        return True
+
+    def _frames_of(self, late: dict[int, str], ids: Sequence[int], pool: ThreadPoolExecutor) -> dict[int, NDArray[np.uint8]]:
+        """Frames of tasks that have a row already, as another host has them; without those that cannot be read.
+
+        ``late`` gets those that cannot be fetched now, and why: that says something of this host's way to the images, not of them.
+        """
+        found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))
+        frames = {each.task_id: each.frame for each in found if each.frame is not None}
+        late |= {each.task_id: each.problem for each in found if each.transient}
         self._store.put_digests(self._project.id, {task_id: digest(frame) for task_id, frame in frames.items()})
         return frames
 

@@ -13,6 +13,7 @@ from pt4al_backend.config import ServerSettings, project_settings, server_settin
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.server import actions, api, assets, failures, pages, protocol, thumbnails
+from pt4al_backend.server.arrivals import Arrivals
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
@@ -56,7 +57,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.state.services = Services(backend, statuses, metrics, places, opened, requests, Events(statuses))
+    app.state.services = Services(backend, statuses, metrics, places, opened, requests, Events(statuses), Arrivals(settings))
     for part in (
         protocol,
         api,

@@ -1,6 +1,6 @@
 """The served model in the web process: it labels tasks that are not in the queue, when somebody opens one.
 
-Images are fetched by a few threads, the model is loaded and run by a single one, so that neither the event loop nor the
+Images and models are fetched by a few threads, the model is loaded and run by a single one: neither the event loop nor the
 training on the same machine waits for it. Torch is imported when the first model is loaded, not before.
 """
 
@@ -25,8 +25,8 @@ from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.label_studio.annotations import LabelReader, ModelAnswer, image_of
+from pt4al_backend.server.arrivals import Arrivals
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
 
@@ -92,7 +92,7 @@ class LiveModel:
     ) -> None:
         # an image that comes after the deadline is of no use, and would hold up the next request
         self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
-        self._shared = RemoteJobs.of(settings)
+        self._arrivals = Arrivals(settings)
         self._load = load
         self._fetcher = fetcher or partial(fetcher_for, self._settings)
         self._clock = clock
@@ -120,9 +120,11 @@ class LiveModel:
     def _predict_chunk(
         self, project: Project, reader: LabelReader, tasks: Sequence[Task], deadline: float
     ) -> dict[int, Prediction]:
-        model = self._wait(self._running.submit(self._model, project), deadline)
-        if model is None:
+        folder = served_model.folder(self._settings.data_dir, project)
+        if folder is None:
             return {}
+        self._arrivals.wait(folder, max(deadline - self._clock(), 0.0))
+        model = self._wait(self._running.submit(self._model, folder), deadline)
         if model.task != reader.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it
         fetcher = self._fetcher_of(project)
@@ -145,13 +147,8 @@ class LiveModel:
             future.cancel()  # what nobody waits for must not hold up the next request
             raise
 
-    def _model(self, project: Project) -> Model | None:
+    def _model(self, folder: Path) -> Model:
         """Runs in the model's own thread, so that nothing else touches the cache."""
-        folder = served_model.folder(self._settings.data_dir, project)
-        if folder is None:
-            return None
-        if self._shared and not folder.exists():  # trained by another host, and no worker of this one has looked since
-            self._shared.exchange(str(folder.parent.relative_to(self._settings.data_dir)))
         manifest = folder / MANIFEST
         key = (folder, manifest.stat().st_mtime_ns if manifest.exists() else 0)  # a folder may be written again
         if key not in self._models:

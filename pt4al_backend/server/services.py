@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import UnknownProject
+from pt4al_backend.server.arrivals import Arrivals
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics
@@ -35,6 +36,7 @@ class Services:
     store: Store
     queue: WorkQueue
     events: Events
+    arrivals: Arrivals
     predicting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREDICTING))
     _readers: dict[Callable[[Store], Any], Any] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)

@@ -25,6 +25,7 @@ class Files:
         self.files: dict[str, bytes] = {}
         self.fetched: list[int] = []
         self.error: Exception | None = None
+        self.late: set[str] = set()
 
     def add(self, ids: range, size: int = 32) -> None:
         self.files |= {f"{i}.png": encoded(arrow(i, size)) for i in ids}
@@ -33,6 +34,8 @@ class Files:
         self.fetched.append(task_id)
         if self.error:
             raise self.error
+        if str(reference) in self.late:
+            raise ImageUnreadable(f"{reference} did not come.", transient=True)
         if str(reference) not in self.files:
             raise ImageUnreadable(f"{reference} is missing.", transient=False)
         return self.files[str(reference)]
@@ -278,6 +281,27 @@ def test_host_that_reaches_no_image_undoes_nothing_of_the_other(hosts: list[Serv
     assert store.tasks(1).rows.tolist() == [0, 1, 2]
     files.error = None
     take_in(store, hosts[1], files)
+    assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(2, 32)))
+
+
+def test_host_that_reaches_only_some_images_undoes_nothing_of_the_other(
+    hosts: list[ServerSettings], store: Store, files: Files
+) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    files.late = {"2.png"}
+    for is_suspect in (False, True):
+        store.change(1, frames_suspect=is_suspect)
+        with pytest.raises(ImageUnreadable, match=r"1 images that another host has stored .* 2\.png did not come\."):
+            take_in(store, hosts[1], files)
+    assert store.tasks(1).rows.tolist() == [0, 1, 2]
+    files.fetched.clear()
+    take_in(store, hosts[0], files)
+    assert files.fetched == []
+    files.late = set()
+    take_in(store, hosts[1], files)
+    assert files.fetched == [2]
     assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(2, 32)))
 
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ImageUnreadable, PT4ALError, StoreCorrupt, Unreachable
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.measures import FullModel
@@ -140,6 +141,33 @@ def test_cancelled_load_does_not_run(settings: ServerSettings) -> None:
         busy.join()
     assert sorted(model.predict(project("next"), LABELS, tasks(1), soon())) == [1]
     assert loaded == ["slow", "next"]
+
+
+def test_model_that_is_fetched_from_another_host_holds_up_no_other_project(
+    settings: ServerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coming, released = threading.Event(), threading.Event()
+
+    def exchange(shared: RemoteJobs, name: str) -> None:
+        coming.set()
+        released.wait(30)
+        (settings.data_dir / name / "result").mkdir(parents=True)
+
+    monkeypatch.setattr(RemoteJobs, "exchange", exchange)
+    here = project("projects/4/learn-1/result")
+    (settings.data_dir / here.model).mkdir(parents=True)
+    model = live(settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/store"}), Images())
+    found: list[dict[int, Any]] = []
+    waiting = threading.Thread(target=lambda: found.append(model.predict(project(), LABELS, tasks(1), soon())))
+    waiting.start()
+    try:
+        assert coming.wait(30)
+        assert sorted(model.predict(here, LABELS, tasks(1), soon())) == [1]
+        assert model.predict(project(), LABELS, tasks(1), time.monotonic()) == {}
+    finally:
+        released.set()
+        waiting.join()
+    assert [sorted(each) for each in found] == [[1]]
 
 
 def test_silent_image_host_costs_only_its_own_image(settings: ServerSettings) -> None:

@@ -53,6 +53,9 @@ class History(BaseModel):
     rounds: list[RecordedRound]
 
 
+#: How long a person waits for a model of another host before being told so.
+FETCH_SECONDS = 5.0
+
 router = APIRouter(tags=["Pages"])
 OfTable = Annotated[Table, PathParameter(description="which table")]
 InFormat = Annotated[Format, PathParameter(description="how it is written")]
@@ -94,6 +97,8 @@ def table(project: str, table: OfTable, form: InFormat, services: Served) -> Str
     """One of the tables, sent while it is read: CSV, or Parquet with the extra ``parquet``."""
     row = services.project(project)
     form.require()
+    if table is Table.PREDICTIONS:
+        _served(services, row)
     subject = Subject.of(services.backend.settings, services.store, row)
     pieces = form.write(exports.parts(subject, table))
     return StreamingResponse(_begun(pieces), media_type=form.media_type, headers=_saved_as(row, f"{table}.{form}"))
@@ -103,11 +108,13 @@ def _served(services: Services, project: Project) -> Path:
     """The artefact of the model that is served.
 
     Raises:
-        NotNow: there is none yet.
+        NotNow: there is none yet, or another host has it and it is being fetched.
+        ConfigError, StoreAway, StoreCorrupt: it cannot be fetched.
     """
     found = served_model.folder(services.backend.settings.data_dir, project)
     if found is None:
         raise NotNow(*NO_MODEL)
+    services.arrivals.wait(found, FETCH_SECONDS)
     return found
 
 

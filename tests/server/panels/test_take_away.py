@@ -2,20 +2,26 @@
 
 import csv
 import json
+import shutil
+from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pt4al_backend import artefacts
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.learn.frozen.heads import LinearHead
+from pt4al_backend.measures import Control
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support import judged
-from tests.support.filled import PROJECT, fill
+from tests.support.filled import CLASSES, PROJECT, fill
 from tests.support.judged import COPIES, MODEL, fill_judged
 from tests.support.web_client import Client
 
@@ -119,6 +125,26 @@ def test_what_is_not_there_yet_is_said(client: Client, store: Store, settings: S
         assert answer.status_code == 409
         assert words in answer.json()["error"]
         assert answer.json()["remedy"]
+
+
+def test_model_that_another_host_trained_is_fetched_or_said_to_be_missing(
+    connect_client: Callable[..., Client], store: Store, settings: ServerSettings, tmp_path: Path
+) -> None:
+    fill_judged(store, settings)
+    shutil.rmtree(settings.data_dir / MODEL, ignore_errors=True)
+    client = connect_client(artefacts_url=f"file://{tmp_path}/store")
+    for path in ("model.zip", "predictions.csv"):
+        answer = client.get(f"{ADDRESS}/{path}")
+        assert answer.status_code == 409
+        assert "trained by another host" in answer.json()["error"]
+        assert "that host's worker" in answer.json()["remedy"]
+    job = (tmp_path / "other" / MODEL).parent
+    with artefacts.writing(job) as folder:
+        (folder / "job.json").write_text("{}")
+    with artefacts.writing(job / "result", classes=CLASSES, train_size=3, control=Control().model_dump()) as folder:
+        (folder / artefacts.WEIGHTS).write_bytes(b"weights")
+    RemoteJobs(f"file://{tmp_path}/store", tmp_path / "other").push(str(Path(MODEL).parent))
+    assert client.get(f"{ADDRESS}/model.zip").status_code == 200
 
 
 @pytest.mark.parametrize("name", ["nothing.csv", "ranking.xls", "ranking", "..%2fstate.sqlite3", "history.csv"])
