@@ -177,7 +177,7 @@ class Intake:
     def _frames_of(self, late: dict[int, str], ids: Sequence[int], pool: ThreadPoolExecutor) -> dict[int, NDArray[np.uint8]]:
         """Frames of tasks that have a row already, as another host has them; without those that cannot be read.
 
-        ``late`` gets those that cannot be fetched now, and why: that says something of this host's way to the images, not of them.
+        ``late`` gets those that cannot be fetched now, and why: that is about this host, not about the images.
         """
         found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))
         frames = {each.task_id: each.frame for each in found if each.frame is not None}
