@@ -14,6 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.neighbours import Neighbours
+
 log = logging.getLogger(__name__)
 
 #: Main directions that neighbours are found by, and images that these are found from.
@@ -161,7 +163,8 @@ def _arranged(reduced: NDArray[np.float32], seed: int, report: Report) -> NDArra
     start = _plain(reduced).astype(np.float64)
     start *= 1e-4 / max(float(start[:, 0].std()), 1e-12)
     start += np.random.default_rng(seed).normal(scale=1e-6, size=start.shape)  # identical images, which nothing would part
-    affinities = PerplexityBasedNN(reduced, _perplexity(len(reduced)), random_state=seed, n_jobs=1)
+    perplexity = _perplexity(len(reduced))
+    affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=_index(reduced, perplexity), n_jobs=1)
     report(0.25)
     done = 0
 
@@ -181,11 +184,31 @@ def _placed(layout: Layout, later: NDArray[np.float32], seed: int) -> NDArray[np
     from openTSNE.affinity import PerplexityBasedNN
 
     perplexity = min(5.0, _perplexity(len(layout)))
-    affinities = PerplexityBasedNN(layout.reduced, perplexity, random_state=seed, n_jobs=1)
+    affinities = PerplexityBasedNN(perplexity=perplexity, knn_index=_index(layout.reduced, perplexity), n_jobs=1)
     embedding = TSNEEmbedding(layout.positions.astype(np.float64), affinities, random_state=seed, n_jobs=1)
     moved = (embedding.max(0) + embedding.min(0)) / 2  # transform centres what is there
     found = [np.asarray(embedding.transform(later[block], perplexity=perplexity)) for block in _blocks(len(later))]
     return np.asarray(np.concatenate(found) + np.asarray(moved))
+
+
+def _index(reduced: NDArray[np.float32], perplexity: float) -> Any:
+    """The neighbours of images along the main directions, float32 [n, c], in the form that openTSNE asks them in."""
+    from openTSNE.nearest_neighbors import KNNIndex
+
+    index = Neighbours(reduced)
+
+    class Index(KNNIndex):  # type: ignore[misc]
+        VALID_METRICS = ("euclidean",)
+
+        def build(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            distances, places = index.others(np.arange(len(index)), self.k)
+            return places, distances
+
+        def query(self, query: NDArray[np.floating], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            distances, places = index.of(np.asarray(query, np.float32), k)
+            return places, distances
+
+    return Index(reduced, min(len(reduced) - 1, int(3 * perplexity)))
 
 
 def _perplexity(images: int) -> float:

@@ -4,8 +4,8 @@ Two images are near-duplicates if the cosine of their features, less the pool's 
 hangs together by such pairs, so its outer members may be less alike. Of each image at most ``NEAREST`` others are compared.
 
 No image is compared with every other at full width. The features are projected on the ``WIDTH`` directions in which a sample of
-them varies most. A projection only shortens distances, so whatever is near stays near: scikit-learn finds the nearest there,
-block by block, and only these pairs are compared at full width. Memory is n times ``WIDTH`` and ``NEAREST``.
+them varies most. A projection only shortens distances, so whatever is near stays near: the nearest are found there (see
+``pt4al_backend.neighbours``), block by block, and only these pairs are compared at full width. Memory is n times ``WIDTH``.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.insight.neighbours import unit
+from pt4al_backend.neighbours import Neighbours
 
 #: Cosine from which two images are near-duplicates. All of 36 pairs from 0.91 up that were looked at in Caltech-101, by
 #: tf_efficientnet_lite0, show one picture, cropped, mirrored or compressed; below, pairs begin to be of one kind only.
@@ -80,19 +81,17 @@ def _candidates(
     read: Read, count: int, centre: NDArray[np.float64], threshold: float, pause: Callable[[], None]
 ) -> Iterator[NDArray[np.int64]]:
     """Pairs int64 [k, 2], the lower position first, that may be near, block by block; a pair may come twice."""
-    from sklearn.neighbors import NearestNeighbors
-
     sample = np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
     _, _, directions = np.linalg.svd(unit(read(sample), centre), full_matrices=False)
     projected = np.empty((count, min(WIDTH, len(directions))), np.float32)
     for positions in _blocks(count):
         pause()
         projected[positions] = unit(read(positions), centre) @ directions[: projected.shape[1]].T
-    index = NearestNeighbors(n_neighbors=min(NEAREST + 1, count), algorithm="brute").fit(projected)
+    index = Neighbours(projected)
     for positions in _blocks(count):
         pause()
-        distances, others = index.kneighbors(projected[positions])
-        near = (distances**2 <= 2 - 2 * threshold + SLACK) & (others != positions[:, None])
+        distances, others = index.others(positions, min(NEAREST, count - 1))
+        near = distances**2 <= 2 - 2 * threshold + SLACK
         pairs = np.stack([np.broadcast_to(positions[:, None], others.shape)[near], others[near]], axis=1)
         yield np.unique(np.sort(pairs, axis=1), axis=0)
 

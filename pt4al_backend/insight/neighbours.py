@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.neighbours import Neighbours
+
 #: Neighbours that vote.
 VOTERS = 10
 
@@ -22,15 +24,12 @@ class NeighbourVotes:
     def __init__(
         self, features: NDArray[np.floating], targets: NDArray[np.int64], classes: int, centre: NDArray[np.floating]
     ) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
         self._targets, self._classes, self._centre = targets, classes, centre
-        self._index = NearestNeighbors(n_neighbors=min(VOTERS, len(targets)), algorithm="brute")
-        self._index.fit(unit(features, centre))
+        self._index = Neighbours(unit(features, centre))
 
     def __call__(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Posteriors float64 [m, C] of features [m, d]."""
-        nearest = self._index.kneighbors(unit(features, self._centre), return_distance=False)
+        _, nearest = self._index.of(unit(features, self._centre), min(VOTERS, len(self._index)))
         found = np.zeros((len(features), self._classes))
         np.add.at(found, (np.arange(len(features))[:, None], self._targets[nearest]), 1 / nearest.shape[1])
         return found

@@ -13,6 +13,7 @@ ROWS = {
     "looking": "pt4al_backend.bench.numbers.looking",
     "fairness": "pt4al_backend.bench.scale.fairness",
     "herding": "pt4al_backend.bench.scale.herding",
+    "neighbours": "pt4al_backend.bench.scale.neighbours",
     "label_studio": "pt4al_backend.bench.scale.label_studio",
 }
 
