@@ -1,11 +1,15 @@
 """Jobs on a frozen encoder: what they leave, what they read again, and what they refuse."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from pt4al_backend import artefacts
@@ -16,10 +20,12 @@ from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.frozen import features
+from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.predictor import Predictor
+from pt4al_backend.phases import Phase
 from pt4al_backend.progress import silent
 from pt4al_backend.query.confidence import CALIBRATED
-from tests.support import pools
+from tests.support import disks, pools
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.images import CLASSES
 from tests.support.pools import ARROWS, TAGGED
@@ -187,3 +193,47 @@ def test_features_that_are_no_finite_numbers_are_refused(bench: Bench) -> None:
     save_file(given, file)
     with pytest.raises(TrainingImpossible, match=r"no finite numbers.*Check the file of its weights"):
         bench.rank()
+
+
+def features_beside(store: Path) -> dict[str, bytes]:
+    """The feature files beside a store, by what of their names does not depend on the weights."""
+    return {path.name.rpartition("-")[2]: path.read_bytes() for path in store.parent.glob("*.f16")}
+
+
+def test_features_that_a_full_disk_cut_short_are_computed_once_there_is_space(bench: Bench, small_disk: Path) -> None:
+    clean = np.load(bench.rank() / "losses.npy")
+    described = features_beside(bench.store)
+    bench.store = pools.arrows(small_disk / "pixels", POOL, SIZE)
+    filler = disks.fill(small_disk)
+    with pytest.raises(OSError, match="No space left"):
+        bench.rank("again")
+    filler.unlink()
+    assert np.array_equal(np.load(bench.rank("again") / "losses.npy"), clean)
+    assert features_beside(bench.store) == described
+
+
+def test_features_that_a_kill_cut_short_are_gone_on_with_and_are_the_same(tmp_path: Path, described: list[int]) -> None:
+    count, together = 130, scoring_size(torch.device("cpu"), (SIZE, SIZE), 4)
+    results = []
+    for name in ("killed", "clean"):
+        store = pools.arrows(tmp_path / name / "pixels", count, SIZE)
+        given = {"settings": {"encoder": ENCODER}, "weights": weights_dir(tmp_path / "weights"), **SHAPE}
+        folder = pools.ranking(tmp_path / name / "rank", store, np.arange(count), **given)
+        if name == "killed":
+            kill_at(folder, Phase.FEATURES)
+        work(NetworkJob.read(folder), silent)
+        results.append((np.load(folder / "result" / "losses.npy").tolist(), features_beside(store), sum(described)))
+        described.clear()
+    killed, clean = results
+    assert killed[:2] == clean[:2]
+    assert killed[2] <= clean[2] - together
+
+
+def kill_at(folder: Path, phase: Phase) -> None:
+    """Starts a job as the worker does, and kills its process when some of a phase is done."""
+    command = [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        events = (json.loads(line) for line in process.stdout)
+        assert any(event.get("phase") == phase and event["done"] for event in events)
+        process.kill()

@@ -46,11 +46,13 @@ def encoder(context: ProjectContext) -> str:
         if sentence := project.notices.get("no encoder"):
             raise CheckWarns(str(sentence), "`pt4al weights list` prints some encoders, and where their weights are.")
         return ""
+    from pt4al_backend.learn.networks.timm_encoder import licence_of
     from pt4al_backend.learn.weights.pretrained import found
 
     weights = found(name, context.settings.weights_dir)
     if weights is not None:
-        return f"encoder {name}, weights in {weights.file} ({weights.source})"
+        origin = f"{weights.file} ({weights.source}, SHA-256 {weights.digest})"
+        return f"encoder {name}, licence {licence_of(name)}, weights in {origin}"
     remedy = f"Run `pt4al weights fetch {name} --to DIR` where there is a network, and name that folder with PT4AL_WEIGHTS_DIR."
     if context.settings.pretrained == "off":
         raise CheckFailed(f"The weights of the encoder {name} are not on this machine, and PT4AL_PRETRAINED is off.", remedy)
