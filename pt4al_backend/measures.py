@@ -54,6 +54,7 @@ class FullModel(BaseModel):
         model: its artefact, below the data folder.
         labels: that it has learned.
         later: images that it has answered which came after its training.
+        comparison: the one that decided whether it is served, below the data folder; the only one that is there without a model.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,4 +62,5 @@ class FullModel(BaseModel):
     model: str = ""
     labels: int = 0
     later: int = 0
+    comparison: str = ""
     control: Control = Control()

@@ -105,7 +105,8 @@ def worker(supervised: Supervised = False) -> None:
     from pt4al_backend.engine.model_choice import Comparing
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
-    from pt4al_backend.jobs.run import runner_of
+    from pt4al_backend.jobs.remote import RemoteJobs
+    from pt4al_backend.jobs.run import runner_of, sharing
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
     from pt4al_backend.state.paths import comparison_lease, map_lease
@@ -119,7 +120,7 @@ def worker(supervised: Supervised = False) -> None:
     logging.getLogger(__name__).info("Waiting for work.")
     queue = WorkQueue(settings)
     device = Device.of(settings)
-    comparing = Comparing(device, queue.request, runner_of(settings))
+    comparing = Comparing(device, queue.request, sharing(runner_of(settings), settings, RemoteJobs.of(settings)))
     background = (
         Insights(settings, store),
         Insights(settings, store, [map_layout.refresh], map_lease),

@@ -38,7 +38,7 @@ class JobSeries:
         if folder is None or not self.is_sound(folder / RESULT):
             return None
         job = job_of(folder)
-        return folder / RESULT if job is not None and job.is_current(wanted) else None
+        return folder / RESULT if job is not None and job.is_current(wanted, anywhere=True) else None
 
     def following(self) -> Path:
         """The folder of the next job: behind the newest finished one, or that one's own if its result is damaged."""
@@ -60,7 +60,7 @@ class JobSeries:
             newest = self.newest(wanted)
             return job_of(newest.parent) if newest else None
         job = job_of(folder)
-        return job if job is not None and job.is_current(wanted) else None
+        return job if job is not None and job.is_current(wanted, anywhere=True) else None
 
     def why_failed(self, wanted: JobSpec) -> str:
         """Why the last job that was ``wanted`` as one prepared now would be could not be done; "" if it could."""

@@ -141,6 +141,9 @@ def _decided(ctx: Context) -> tuple[FullModel, str]:
     series = _full_models(jobs)
     result = series.newest(jobs.full()) if found.full_wins else None
     full = FullModel() if result is None else _described(result, ctx.settings.data_dir)
+    compared = _comparisons(jobs).newest(jobs.compare())
+    if compared is not None:  # other hosts go by the same one
+        full = full.model_copy(update={"comparison": str(compared.relative_to(ctx.settings.data_dir))})
     return full, sentence(found, ctx.reader.task, full, series.why_failed(jobs.full()))
 
 
@@ -149,8 +152,8 @@ def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]
     known = ctx.project.full_model
     result = ctx.settings.data_dir / known.model
     job = job_of(result.parent) if known.model and _comparisons(jobs).is_empty else None
-    if job is None or not job.is_current(jobs.full()) or not served_model.is_sound(result):
-        return FullModel(), ""
+    if job is None or not job.is_current(jobs.full(), anywhere=True) or not served_model.is_sound(result):
+        return FullModel(comparison=known.comparison), ""
     return known, ctx.project.notices.get(TOPIC, "")
 
 

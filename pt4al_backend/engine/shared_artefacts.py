@@ -16,7 +16,7 @@ def step(ctx: Context) -> Outcome:
     project, shared = ctx.project, ctx.resources.shared
     if shared is None:
         return Outcome.DONE
-    named = (project.learner, project.model, project.full_model.model)
+    named = (project.learner, project.model, project.full_model.model, project.full_model.comparison)
     names = {str(Path(artefact).parent) for artefact in named if artefact}
     try:
         shared.exchange_all(project_name(project), names, lambda: keep_serving(ctx))

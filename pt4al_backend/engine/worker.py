@@ -21,7 +21,7 @@ from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.remote import RemoteJobs
-from pt4al_backend.jobs.run import Runner, SharingRunner, runner_of
+from pt4al_backend.jobs.run import Runner, runner_of, sharing
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -66,7 +66,7 @@ class Worker:
         self._resources = Resources(
             settings,
             store,
-            SharingRunner(where, shared, settings.data_dir) if shared else where,
+            sharing(where, settings, shared),
             device or Device.of(settings),
             doorbell,
             shared=shared,

@@ -21,6 +21,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.folder import RESULT, job_of, result_of
 from pt4al_backend.jobs.object_store import Gone, ObjectStore
+from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.locks import held
 
 SHARED = "shared.json"
@@ -158,7 +159,8 @@ class RemoteJobs:
         """Whether this host has a job as the store had it at the last ``exchange``; asks no store, and notes that it is used."""
         folder = self._data_dir / name
         is_copy = (folder / COPY).exists() and not (folder / UNSHARED).exists()
-        if is_copy := is_copy and artefacts.has_sound(folder / RESULT, artefacts.WEIGHTS):
+        files = () if _series(name)[0] == JobKind.COMPARE else (artefacts.WEIGHTS,)
+        if is_copy := is_copy and artefacts.has_sound(folder / RESULT, *files):
             (folder / COPY).touch()
         return is_copy
 

@@ -93,16 +93,23 @@ class JobSpec(BaseModel):
         """Whether no setting that affects any of these differs."""
         return self.settings.same_for(other.settings, *affected)
 
-    def is_current(self, wanted: "JobSpec") -> bool:
+    def is_current(self, wanted: "JobSpec", *, anywhere: bool = False) -> bool:
         """Whether this job, prepared earlier, still does what a job prepared now would be ``wanted`` for.
 
-        Settings that affect nothing of what it makes, and fields marked ``LATER``, may have changed.
+        Settings that affect nothing of what it makes, and fields marked ``LATER``, may have changed. ``anywhere``: it is done,
+        maybe on a host whose data folder is another one; of a path only the last two parts count.
         """
         decisive = [name for name, field in type(self).model_fields.items() if LATER not in field.metadata and name != "settings"]
+
+        def decides(job: "JobSpec", name: str) -> Any:
+            value = getattr(job, name)
+            is_place = anywhere and isinstance(value, Path)
+            return value.parts[-2:] if is_place else value
+
         return (
             type(self) is type(wanted)
             and self.same_for(wanted, *self.makes)
-            and all(getattr(self, name) == getattr(wanted, name) for name in decisive)
+            and all(decides(self, name) == decides(wanted, name) for name in decisive)
         )
 
     def changed(self, **settings: Any) -> Self:

@@ -18,13 +18,15 @@ from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.run import sharing
 from pt4al_backend.jobs.work import work
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import Report
 from pt4al_backend.server.live_model import LiveModel
 from pt4al_backend.server.requests import Task
 from pt4al_backend.server.status import Statuses
-from pt4al_backend.state.paths import comparison_lease
+from pt4al_backend.state.paths import comparison_lease, project_dir
 from pt4al_backend.state.schema import Pick, Project
 from pt4al_backend.state.store import Store
 from tests.support.encoders import ENCODER, weights_dir
@@ -59,14 +61,18 @@ class Site:
     def __init__(self, folder: Path, studio: StubStudio) -> None:
         place = {"LABEL_STUDIO_URL": studio.url, "LABEL_STUDIO_API_KEY": "0" * 40}
         weights = weights_dir(folder / "weights", is_blind=True)
-        self.settings = ServerSettings(data_dir=folder / "data", device="cpu", pretrained="off", weights_dir=weights, **place)
+        place |= {"data_dir": folder / "data", "weights_dir": weights, "artefacts_url": f"file://{folder}/store"}
+        self.settings = ServerSettings(device="cpu", pretrained="off", **place)
         self.stub, self.store = studio.projects[PROJECT], Store.open(self.settings)
         self.store.connect(PROJECT, label_config=LABEL_CONFIG, params=PARAMS, setup_at=4e9)
         for number in range(TASKS):
             self.stub.put(number + 1, f"/data/{number}.png")
-        self.background = Insights(
-            self.settings, self.store, [Comparing(Device(), lambda _: None, InProcess()).refresh], comparison_lease
-        )
+        self.background = self.background_of(self.settings)
+
+    def background_of(self, settings: ServerSettings) -> Insights:
+        """What a host compares and trains beside the looks."""
+        runner = sharing(InProcess(), settings, RemoteJobs.of(settings))
+        return Insights(settings, self.store, [Comparing(Device(), lambda _: None, runner).refresh], comparison_lease)
 
     @property
     def project(self) -> Project:
@@ -128,7 +134,20 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     live = LiveModel(site.settings).predict(site.project, subject.reader, _opened(5), time.monotonic() + 60)
     assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in live}
     assert len(live) == 5
+    _another_host_goes_by_the_same_comparison(site)
     _images_that_come_later_are_answered_by_it(site)
+
+
+def _another_host_goes_by_the_same_comparison(site: Site) -> None:
+    """It trains none of its own, though its data folder is another one."""
+    before, notice = site.project.full_model, site.project.notices["tuning"]
+    other = site.settings.model_copy(update={"data_dir": site.settings.data_dir.with_name("other")})
+    Worker(other, site.store, runner=InProcess()).handle_request(PROJECT)
+    site.background_of(other).refresh(PROJECT)
+    assert (site.project.full_model, site.project.notices["tuning"]) == (before, notice)
+    names = {path.name for kind in ("compare", "full") for path in project_dir(other, site.project).glob(f"{kind}-*")}
+    assert names == {Path(name).parent.name for name in (before.model, before.comparison)}
+    assert served_model.folder(other.data_dir, site.project) == other.data_dir / before.model
 
 
 def _images_that_come_later_are_answered_by_it(site: Site) -> None:

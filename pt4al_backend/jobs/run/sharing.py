@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run.base import OnTick, Runner
@@ -12,7 +13,7 @@ from pt4al_backend.progress import Report
 log = logging.getLogger(__name__)
 
 #: How the folders of those jobs begin whose results the state names.
-SHARED_KINDS = tuple(f"{kind}-" for kind in (JobKind.RANK, JobKind.LEARN))
+SHARED_KINDS = tuple(f"{kind}-" for kind in (JobKind.RANK, JobKind.LEARN, JobKind.COMPARE, JobKind.FULL))
 
 
 class SharingRunner:
@@ -32,3 +33,8 @@ class SharingRunner:
             except (ConfigError, StoreAway, StoreCorrupt) as error:
                 log.warning("%s: %s", folder.name, error)
         return result
+
+
+def sharing(runner: Runner, settings: ServerSettings, store: RemoteJobs | None) -> Runner:
+    """The runner, whose results are shared if there is a store."""
+    return runner if store is None else SharingRunner(runner, store, settings.data_dir)
