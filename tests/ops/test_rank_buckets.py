@@ -75,8 +75,10 @@ def test_best_are_taken_and_the_rest_is_written_beside_them(bucket: S3Server, tm
     assert len(taken) == 5
     assert sorted(taken + [each["name"] for each in rest]) == sorted(f"s3://lake/photos/{i}.png" for i in range(12))
     assert "The other 7 are in" in " ".join(result.stdout.split())
-    assert rank(tmp_path, "s3://lake").exit_code == 0
+    all_taken = rank(tmp_path, "s3://lake")
+    assert all_taken.exit_code == 0
     assert not (tmp_path / "tasks.rest.jsonl").exists()
+    assert "tasks.rest.jsonl was deleted" in "".join(all_taken.stderr.split("\n"))
 
 
 @pytest.mark.usefixtures("by_number")

@@ -21,8 +21,8 @@ from pt4al_backend.errors import ConfigError
 from pt4al_backend.jobs.run import Runner, runner_of
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files import sharded, trained
-from pt4al_backend.ops.rank_files.order import Place, order
-from pt4al_backend.ops.rank_files.scored import Wish
+from pt4al_backend.ops.rank_files.order import Order, order
+from pt4al_backend.ops.rank_files.scored import Scored, Wish
 from pt4al_backend.ops.rank_files.targets import Targets
 from pt4al_backend.ops.rank_files.work import work_on
 from pt4al_backend.progress import Report
@@ -60,6 +60,7 @@ class Ranked:
 
     Attributes:
         tasks: how many were written, and ``rest``: how many are left behind them.
+        replaced_rest: whether the ranked rest of an earlier ranking was deleted, as nothing is left behind the tasks.
         skipped: images that cannot be read, with their reasons.
         copies: images left out because they are identical to another one, with that one.
         quality: whether the ranking means anything; ``reason`` says why not.
@@ -69,6 +70,7 @@ class Ranked:
 
     tasks: int
     rest: int
+    replaced_rest: bool
     skipped: list[tuple[str, str]]
     copies: list[tuple[str, str]]
     quality: PretextQuality
@@ -117,26 +119,11 @@ def rank(
         found = score(wish, settings, options, work, runner or runner_of(settings), report)
         source = found.source
         places = order(found.losses, options, meaningful=found.quality.meaningful, features=found.features)
-        heading = ranked_rest.Heading(
-            root=source.root, prefix=wanted.prefix, presign=wanted.presign, task=wanted.task, stored=found.stored
-        )
-
-        def entries(places: Iterable[Place]) -> Iterator[ranked_rest.Entry]:
-            for place in places:
-                number = int(found.kept[place.index])
-                yield ranked_rest.Entry(source.names[number], found.frame_of(number), place.data())
-
-        taken = places[: wanted.take]
-        _write_tasks(to.tasks, ({wanted.field: heading.address(source, each.name), **each.data} for each in entries(taken)))
-        rest = places[len(taken) :]
-        if rest:
-            ranked_rest.write(to.rest, heading, entries(rest))
-        else:
-            to.rest.unlink(missing_ok=True)  # of an earlier ranking
+        taken, rest, is_replaced = _write(found, places, wanted, to)
         skipped = [(source.names[number], reason) for number, reason in found.skipped]
         copies = [(source.names[number], source.names[same]) for number, same in found.copies]
         work.remove()
-    return Ranked(len(taken), len(rest), skipped, copies, found.quality, options.pretrained_encoder, problem)
+    return Ranked(taken, rest, is_replaced, skipped, copies, found.quality, options.pretrained_encoder, problem)
 
 
 def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str, report: Report) -> tuple[ProjectSettings, str]:
@@ -145,6 +132,28 @@ def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str,
     if leaves_encoder_open(options, task):
         name, problem = choose(settings, lambda wanted: download(wanted, report, lambda: None))
     return for_task(options, task, name), problem
+
+
+def _write(found: Scored, places: Order, wanted: Wanted, to: Targets) -> tuple[int, int, bool]:
+    """Writes the tasks and the ranked rest: how many each are, and whether the rest of an earlier ranking was deleted."""
+    source = found.source
+    heading = ranked_rest.Heading(
+        root=source.root, prefix=wanted.prefix, presign=wanted.presign, task=wanted.task, stored=found.stored
+    )
+
+    def entries(places: Order) -> Iterator[ranked_rest.Entry]:
+        for place in places:
+            number = int(found.kept[place.index])
+            yield ranked_rest.Entry(source.names[number], found.frame_of(number), place.data())
+
+    taken = places[: wanted.take]
+    _write_tasks(to.tasks, ({wanted.field: heading.address(source, each.name), **each.data} for each in entries(taken)))
+    rest, is_replaced = places[len(taken) :], False
+    if rest:
+        ranked_rest.write(to.rest, heading, entries(rest))
+    elif is_replaced := to.rest.exists():
+        to.rest.unlink()  # it does not belong to these tasks
+    return len(taken), len(rest), is_replaced
 
 
 def _write_tasks(path: Path, data: Iterable[Json]) -> None:
