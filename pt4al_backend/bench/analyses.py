@@ -210,3 +210,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "random-picks": random_picks,
     "served": served,
 }
+
+#: What the help of each shows.
+EXAMPLES: dict[str, str] = {
+    "loss-rank": "`pt4al bench loss-rank out --data DIR --preset quick`: trains, and writes the correlation into the folder out.",
+    "t-sne": "`pt4al bench t-sne mine --arm random --arm pt4al`: draws what two arms of the runs in the folder mine queried.",
+    "choose": "`pt4al bench choose digits caltech101`: weighs the runs in two folders.",
+    "forecast": "`pt4al bench forecast out --seeds 20`: writes into the folder out.",
+    "pool-estimate": "`pt4al bench pool-estimate mine`: reads the runs in the folder mine.",
+    "random-picks": "`pt4al bench random-picks mine`: reads the runs in the folder mine.",
+    "served": "`pt4al bench served out --dataset digits --data . --labels 30 --labels 100`: compares at two numbers of labels.",
+}

@@ -42,6 +42,7 @@ from pt4al_backend.bench.records import ARMS, RANK
 from pt4al_backend.config.catalog import DATASETS
 from pt4al_backend.datasets.loader import Loader
 from pt4al_backend.errors import ConfigError
+from pt4al_backend.ops.terminal import examples
 from pt4al_backend.phases import Phase
 
 if TYPE_CHECKING:
@@ -55,11 +56,15 @@ PRINTED = ("Values", "Deviations", "Differences")
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     help="Compares strategies on data with known labels, with an oracle in place of annotators.",
 )
 
 
-@app.command()
+RUN = "`pt4al bench run mine --data photos --arm 'random={\"strategy\": \"random\"}' --arm 'pt4al={}'`: compares two on a folder."
+
+
+@app.command(epilog=examples(RUN))
 def run(
     to: To,
     data: Data,
@@ -114,13 +119,14 @@ def _command(name: str, experiment: Experiment) -> None:
         run_seeds, rounds = range(first_seed, first_seed + seeds), experiment.rounds or size.rounds
         _compare(chosen, title, arms, run_seeds, rounds, time_limit, named=bool(only))
 
-    app.command(name, help=f"{experiment.title}, on {experiment.dataset}.")(command)
+    example = f"`pt4al bench {name} {name} --data DIR --preset quick`: writes into the folder {name}."
+    app.command(name, help=f"{experiment.title}, on {experiment.dataset}.", epilog=examples(example))(command)
 
 
 for _name, _experiment in EXPERIMENTS.items():
     _command(_name, _experiment)
 for _name, _analysis in analyses.COMMANDS.items():
-    app.command(_name)(_analysis)
+    app.command(_name, epilog=examples(analyses.EXAMPLES[_name]))(_analysis)
 
 
 def _compare(
@@ -245,7 +251,7 @@ def _note(path: Path, title: str) -> None:
         artefacts.atomic_write(path, json.dumps({"title": title, "command": "\n".join(lines)}).encode())
 
 
-@app.command()
+@app.command(epilog=examples("`pt4al bench report mine`: reads the runs in the folder mine."))
 def report(
     to: Annotated[Path, typer.Argument(help="Output folder of runs.")],
     baseline: Annotated[str | None, typer.Option(help="Arm that the others are compared with; else random.")] = None,
@@ -269,7 +275,7 @@ def report(
     out.print("\n".join(filter(None, (reports.skipped(to, results.found.corrupt), f"All tables: {path}"))))
 
 
-@app.command("datasets")
+@app.command("datasets", epilog=examples("`pt4al bench datasets`: prints what `--dataset` may be."))
 def datasets_() -> None:
     """Prints the data sets that have a name: what they are, where to get them, how their folder has to look."""
     for name in DATASETS:

@@ -1,5 +1,6 @@
 """The command line, ``pt4al``. What a command needs is imported when it runs: ``pt4al --help`` answers at once."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -15,17 +16,7 @@ from pt4al_backend.cli.rank import rank
 from pt4al_backend.cli.weights import app as weights
 from pt4al_backend.errors import ConfigError, PT4ALError
 from pt4al_backend.ops import terminal
-from pt4al_backend.ops.terminal import out
-
-EXAMPLES = """
-Examples:
-
-* `pt4al start` runs the backend. Connect it in Label Studio, Settings > Model.
-* `pt4al doctor` checks the settings, the worker and every connected project.
-* `pt4al status --watch` shows where every project stands.
-* `pt4al rank photos/ --out tasks.json` puts images in order before you import them.
-* `pt4al demo` shows the whole loop.
-"""
+from pt4al_backend.ops.terminal import examples, out
 
 
 class Commands(TyperGroup):
@@ -54,7 +45,13 @@ def _of_disk(error: OSError) -> ConfigError:
 app = typer.Typer(
     cls=Commands,
     help="PT4AL active learning beside Label Studio: the labels that teach a model most come first.",
-    epilog=EXAMPLES,
+    epilog=examples(
+        "`pt4al start`: runs the backend. Connect it in Label Studio, Settings > Model.",
+        "`pt4al doctor`: checks the settings, the worker and every connected project.",
+        "`pt4al status --watch`: shows where every project stands.",
+        "`pt4al rank photos/ --out tasks.json`: puts images in order before you import them.",
+        "`pt4al demo`: shows the whole loop.",
+    ),
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -74,18 +71,50 @@ def main(
     """Settings come from the environment (LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY, PT4AL_…); docs/settings.md lists them."""
 
 
-app.command()(start)
-app.command()(web)
-app.command()(worker)
-app.command()(status)
-app.command()(doctor)
-app.command("list")(list_)
-app.command()(train)
-app.command()(pause)
-app.command()(resume)
-app.command()(forget)
-app.command()(rank)
-app.command()(refill)
-app.command()(demo)
+def _add(command: Callable[..., None], *lines: str, name: str | None = None) -> None:
+    app.command(name, epilog=examples(*lines))(command)
+
+
+_add(
+    start,
+    "`pt4al start`: runs both, by the settings in the environment.",
+    "`pt4al start --insecure`: does the same where a proxy before it asks for the password.",
+)
+_add(web, "`pt4al web`: answers Label Studio; workers may run on other hosts, with the same PostgreSQL and Redis.")
+_add(worker, "`pt4al worker`: trains, on this host, for the web process of this or another one.")
+_add(
+    status,
+    "`pt4al status`: shows all projects.",
+    "`pt4al status 3 --watch`: shows project 3 with its learning curve, until Ctrl-C.",
+)
+_add(
+    doctor,
+    "`pt4al doctor`: checks this machine, Label Studio and all projects.",
+    "`pt4al doctor 3`: checks project 3 alone, and what it needs.",
+)
+_add(list_, '`pt4al list` prints what `{"strategy": …}` may be, for example.', name="list")
+_add(train, "`pt4al train 3`: closes the round of project 3, whatever is still to be labelled.")
+_add(pause, "`pt4al pause 3`: leaves the queue of project 3 as it is.")
+_add(resume, "`pt4al resume 3`: goes on where `pt4al pause 3` stopped.")
+_add(
+    forget,
+    "`pt4al forget 3`: asks first.",
+    "`pt4al forget 3 --yes`: does not, for scripts.",
+)
+_add(
+    rank,
+    "`pt4al rank photos/ --out tasks.json`: ranks all images of a folder.",
+    "`pt4al rank s3://bucket/photos --take 50000 --out tasks.json`: writes the best 50,000, and the rest for `pt4al refill`.",
+)
+_add(
+    refill,
+    "`pt4al refill 3 --rest tasks.rest.jsonl --take 1000`: gives project 3 its ranked rest, and adds the best 1,000 of it.",
+    "`pt4al refill 3`: adds the next ones.",
+)
+_add(
+    demo,
+    "`pt4al demo --label-studio .venv-label-studio/bin/label-studio`: labels digits; `make demo` installs Label Studio first.",
+    "`pt4al demo --task segmentation --images photos --masks masks`: draws the masks that a folder has.",
+)
 app.add_typer(bench, name="bench")
 app.add_typer(weights, name="weights")

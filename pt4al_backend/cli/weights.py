@@ -8,12 +8,14 @@ import typer
 from pt4al_backend.cli.settings import read_server_settings
 from pt4al_backend.config.catalog import ENCODERS
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.ops.terminal import out
+from pt4al_backend.ops.terminal import examples, out
 
-app = typer.Typer(no_args_is_help=True, help="Weights of pretrained encoders, for the setting encoder.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Weights of pretrained encoders, for the setting `encoder`."
+)
 
 
-@app.command("list")
+@app.command("list", epilog=examples("`pt4al weights list`: prints the encoders worth a try."))
 def list_(
     names: Annotated[list[str] | None, typer.Argument(help="Names of encoders in timm; without any, some worth a try.")] = None,
 ) -> None:
@@ -36,7 +38,7 @@ def list_(
         raise ConfigError(" ".join(error.message for error in refused), refused[0].remedy)
 
 
-@app.command()
+@app.command(epilog=examples("`pt4al weights fetch tf_efficientnet_lite0.in1k --to weights`: downloads this encoder's."))
 def fetch(
     name: Annotated[str, typer.Argument(help="Name of an encoder in timm.")],
     to: Annotated[Path, typer.Option(help="Folder that PT4AL_WEIGHTS_DIR is to name, here or on another machine.")],

@@ -74,3 +74,8 @@ def done_of(progress: Progress) -> str:
     if progress.total:
         parts.append(f"{progress.done:,} of {progress.total:,}")
     return ", ".join(parts)
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: command lines in backticks, each with what it does."""
+    return "\n".join(["Examples:", "", *(f"* {line}" for line in lines)])
