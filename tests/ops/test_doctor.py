@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from pt4al_backend import artefacts
 from pt4al_backend.cli import app
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.config.catalog import NO_ENCODER
@@ -393,7 +394,9 @@ def test_pretrained_encoder_is_shown_with_its_weights_or_with_how_to_get_them(
     assert f"pt4al weights fetch {ENCODER} --to DIR" in faults(world.findings())
     weights_dir(tmp_path / "weights")
     assert faults(world.findings()) == ""
-    assert any(f"{ENCODER}.safetensors" in finding.text for finding in world.findings())
+    said = next(finding.text for finding in world.findings() if f"{ENCODER}.safetensors" in finding.text)
+    assert "licence apache-2.0" in said
+    assert f"SHA-256 {artefacts.digest(tmp_path / 'weights' / f'{ENCODER}.safetensors')}" in said
 
 
 def test_encoder_that_the_project_chose_is_shown_and_one_that_was_not_found_is_missed(world: World, tmp_path: Path) -> None:
