@@ -1,7 +1,6 @@
 """Finished jobs in an object store: a host gets a whole one or none, and what was altered is noticed."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +15,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.folder import CHECKPOINT, RESULT
-from pt4al_backend.jobs.object_store import ObjectStore, shown
+from pt4al_backend.jobs.object_store import ObjectStore
 from pt4al_backend.jobs.remote import COPY, SHARED, RemoteJobs
 from pt4al_backend.jobs.run import SharingRunner
 from tests.support.bucket import ENVIRONMENT, S3Server, s3_server
@@ -354,22 +353,6 @@ def test_store_that_refuses_in_the_middle_says_what_to_do(tmp_path: Path, code: 
     assert "secret" not in str(away.value)
 
 
-@pytest.mark.parametrize(
-    ("url", "found"),
-    [
-        ("fpt://models", r"nothing is known of fpt://.*file:///"),
-        (
-            "ftp://127.0.0.1:9/models",
-            r"ftp://127\.0\.0\.1:9/models cannot be used now: Connection refused.*answers",
-        ),
-    ],
-)
-def test_store_of_a_protocol_that_is_unknown_or_does_not_answer_says_what_to_do(url: str, found: str) -> None:
-    with pytest.raises((ConfigError, StoreAway)) as refused:
-        ObjectStore(url).probe()
-    assert re.search(found, f"{refused.value.message} {refused.value.remedy}")
-
-
 def test_denied_bucket_is_named_without_credentials_anywhere(s3: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     store = RemoteJobs("s3://no-such-bucket/prefix", tmp_path / "a")
@@ -386,19 +369,6 @@ def test_store_that_refuses_is_named_without_its_secrets(tmp_path: Path) -> None
     store = RemoteJobs(f"file://{tmp_path}/file/below", tmp_path / "a")
     with pytest.raises(StoreAway, match="cannot be used now"):
         store.push(NAME)
-
-
-@pytest.mark.parametrize(
-    ("url", "place"),
-    [
-        ("s3://key:secret@bucket/prefix?token=secret", "s3://bucket/prefix"),
-        ("simplecache::ftp://user:secret@host/models", "simplecache::ftp://host/models"),
-        ("ftp://user:sec/ret@host/models", "ftp://host/models"),
-        ("ftp://user:[secret@host/models", "ftp://host/models"),
-    ],
-)
-def test_place_of_a_store_is_shown_without_its_secrets(url: str, place: str) -> None:
-    assert ObjectStore(url).place == shown(url) == place
 
 
 def test_object_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
