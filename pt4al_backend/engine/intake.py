@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.access import fetcher_for
@@ -28,9 +29,11 @@ from pt4al_backend.images.fetch import Fetcher
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, SAMPLE, choose, digest, readable_sizes
 from pt4al_backend.jobs.folder import forget_unfinished
+from pt4al_backend.jobs.object_store import ObjectStore
+from pt4al_backend.jobs.remote_rows import RemoteRows
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
-from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.state.paths import frames_path, project_dir, rows_in_store
 from pt4al_backend.state.schema import Project, ProjectColumns
 from pt4al_backend.state.store import Store
 
@@ -74,10 +77,17 @@ class Taken(NamedTuple):
 
 
 class Intake:
-    """Fills one project's frame file with frames for the main task ``task``."""
+    """Fills one project's frame file with frames for the main task ``task``; ``shared`` may have those of other hosts."""
 
     def __init__(
-        self, store: Store, settings: ServerSettings, fetcher: Fetcher, project: Project, options: ProjectSettings, task: str
+        self,
+        store: Store,
+        settings: ServerSettings,
+        fetcher: Fetcher,
+        project: Project,
+        options: ProjectSettings,
+        task: str,
+        shared: ObjectStore | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -85,6 +95,7 @@ class Intake:
         self._project = project
         self._options = options
         self._task = task
+        self._shared = shared
 
     def run(self, on_progress: Callable[[int, int], None]) -> Taken:
         """Fetches what is missing and due, for as long as its turn is.
@@ -138,26 +149,24 @@ class Intake:
         is_suspect, allotted = self._project.frames_suspect, self._project.next_row
         late: dict[int, str] = {}
         with FrameFile(path, shape) as pixels:
-            here = OtherHosts(path, pixels) if self._settings.artefacts_url else None
-            first = min(pixels.rows, here.filled if here else allotted)
+            here = self._other_hosts(pixels) if self._settings.artefacts_url else None
+            first = min(pixels.rows, here.filled.read() if here else allotted)
             if first >= allotted and not is_suspect:
                 return True
             ids, rows = self._store.rows(self._project.id, 0 if is_suspect else first)
             lost = rows >= pixels.rows
-            if here:
-                absent = lost | (pixels.sums(rows) == 0)
-                frames_of = partial(self._frames_of, late)
-                refilled = here.refill(ids[absent], rows[absent], frames_of, on_progress)
-                if refilled is None:
-                    return False
-                lost[absent] = ~refilled
-                if not late:
-                    here.note_filled(allotted)
             if is_suspect:
                 for start in range(0, len(rows), CHECKED):
                     on_progress(start, len(rows))
                     lost[start : start + CHECKED] |= pixels.damaged(rows[start : start + CHECKED])
-        lost &= ~np.isin(ids, list(late))
+            if here:
+                lost |= pixels.sums(rows) == 0
+                left = self._lacking(here, ids[lost], rows[lost], late, on_progress)
+                if left is None:
+                    return False
+                lost[lost] = left
+                if not late:
+                    here.filled.write(allotted)
         if lost.any():
             log.warning("Project %s: %s stored images are damaged or gone and are fetched again.", self._project.id, lost.sum())
             self._notice(f"{lost.sum()} stored images were damaged or gone. They are fetched again.")
@@ -174,14 +183,36 @@ class Intake:
             )
         return True
 
-    def _frames_of(self, late: dict[int, str], ids: Sequence[int], pool: ThreadPoolExecutor) -> dict[int, NDArray[np.uint8]]:
-        """Frames of tasks that have a row already, as another host has them; without those that cannot be read.
+    def _other_hosts(self, pixels: FrameFile) -> OtherHosts:
+        name = f"{rows_in_store(self._project)}/{pixels.path.name}"
+        return OtherHosts(pixels, RemoteRows(self._shared, name, pixels) if self._shared else None)
 
-        ``late`` gets those that cannot be fetched now, and why: that is about this host, not about the images.
+    def _lacking(
+        self, here: OtherHosts, ids: Ids, rows: NDArray[np.int64], late: dict[int, str], on_progress: Callable[[int, int], None]
+    ) -> NDArray[np.bool_] | None:
+        """Gets the frames of tasks that another host has stored; bool [m]: those whose images are gone for good.
+
+        None if its turn was over before. ``late`` gets those that cannot be fetched now, and why: that is about this host, not
+        the images.
         """
+        brought = here.bring(ids, rows, self._store.digests(self._project.id, ids.tolist()), on_progress)
+        if brought is None:
+            return None
+        lacking = ~brought
+        frames_of = partial(self._frames_of, late, here)
+        refilled = here.refill(ids[lacking], rows[lacking], frames_of, on_progress)
+        if refilled is None:
+            return None
+        lacking[lacking] = ~refilled
+        return lacking & ~np.isin(ids, list(late))
+
+    def _frames_of(
+        self, late: dict[int, str], here: OtherHosts, ids: Sequence[int], pool: ThreadPoolExecutor
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Frames of tasks that have a row already, as another host has them; without those that cannot be read."""
         found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))
         frames = {each.task_id: each.frame for each in found if each.frame is not None}
-        late |= {each.task_id: each.problem for each in found if each.transient}
+        late |= {each.task_id: each.problem for each in found if each.frame is None and (each.transient or here.is_store_away)}
         self._store.put_digests(self._project.id, {task_id: digest(frame) for task_id, frame in frames.items()})
         return frames
 
@@ -288,7 +319,9 @@ def step(ctx: Context) -> Outcome:
         report(ctx, Progress(Phase.FETCHING_IMAGES, done=done, total=total))
         keep_serving(ctx)
 
+    shared = ctx.resources.shared.store if ctx.resources.shared else None
     with fetcher_for(ctx.settings, ctx.project, ctx.reader.config) as fetcher:
-        taken = Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task).run(on_progress)
+        intake = Intake(ctx.store, ctx.settings, fetcher, ctx.project, ctx.options, ctx.reader.task, shared)
+        taken = intake.run(on_progress)
     sync.read_again(ctx, taken.ids)
     return Outcome.DONE if taken.is_all else Outcome.UNFINISHED

@@ -12,6 +12,7 @@ from pt4al_backend.engine import (
     refill,
     rounds,
     shared_artefacts,
+    shared_rows,
     sync,
     train,
 )
@@ -107,6 +108,7 @@ STEPS: tuple[Step, ...] = (
     people.step,
     publish.step,
     intake.step,
+    shared_rows.step,
     meanwhile.drop_copies,
     refill.step,
     encoder.step,

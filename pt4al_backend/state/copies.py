@@ -60,6 +60,15 @@ class CopyStore(Database):
                 found.update(session.scalars(select(Task.frame).where(_of(project_id), Task.frame.in_(part))))
         return found
 
+    def digests(self, project_id: int, ids: Sequence[int]) -> dict[int, str]:
+        """What the frames of these tasks show, "" where nobody has noted it."""
+        found: dict[int, str] = {}
+        for part in sliced(ids):
+            with self._reading() as session:
+                rows = session.execute(select(Task.id, Task.frame).where(_of(project_id), Task.id.in_(part)))
+                found.update({task_id: digest for task_id, digest in rows})
+        return found
+
     def put_digests(self, project_id: int, digests: Mapping[int, str]) -> None:
         """Notes what the frames of tasks show, by task id: a task whose digest an earlier one has is its copy."""
         for part in sliced(sorted(digests.items())):

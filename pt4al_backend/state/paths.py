@@ -22,6 +22,11 @@ def project_name(project: Project | Forgotten) -> str:
     return f"projects/{number}-{project.identity}" if project.identity else f"projects/{number}"
 
 
+def rows_in_store(project: Project) -> str:
+    """Below which name the artefact store has a project's frames and features."""
+    return f"{project_name(project)}/rows"
+
+
 def insights_lease(settings: ServerSettings, project_id: int) -> Path:
     """The file that is locked by who computes what a project's pages show."""
     return settings.data_dir / "leases" / f"insights-{project_id}"

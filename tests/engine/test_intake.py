@@ -11,7 +11,10 @@ from pt4al_backend.engine import intake as intake_module
 from pt4al_backend.engine.intake import Intake
 from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.state.paths import frames_path, project_dir
+from pt4al_backend.images.frames import digest
+from pt4al_backend.jobs.object_store import ObjectStore
+from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.state.paths import frames_path, project_dir, rows_in_store
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.images import arrow, encoded
@@ -50,11 +53,13 @@ def add_tasks(store: Store, ids: range) -> None:
     store.put_tasks(1, [{"id": i, "image": f"{i}.png", "problem": ""} for i in ids])
 
 
-def take_in(store: Store, settings: ServerSettings, files: Files, **params: Any) -> list[tuple[int, int]]:
+def take_in(
+    store: Store, settings: ServerSettings, files: Files, shared: ObjectStore | None = None, **params: Any
+) -> list[tuple[int, int]]:
     """Runs it; returns the progress that it reported."""
     seen: list[tuple[int, int]] = []
     fetcher: Any = files
-    Intake(store, settings, fetcher, known(store), ProjectSettings(**params), "classification").run(
+    Intake(store, settings, fetcher, known(store), ProjectSettings(**params), "classification", shared).run(
         lambda *done: seen.append(done)
     )
     return seen
@@ -312,6 +317,70 @@ def test_image_that_is_gone_meanwhile_is_set_aside_for_both(hosts: list[ServerSe
     del files.files["2.png"]
     take_in(store, hosts[1], files)
     assert store.tasks(1).aside.tolist() == [False, True, False]
+
+
+def share(store: Store, settings: ServerSettings) -> ObjectStore:
+    """Uploads all frames that a host has."""
+    project, rows = known(store), np.sort(store.rows(1)[1])
+    objects = ObjectStore(settings.artefacts_url)
+    assert project.stored_shape is not None
+    with FrameFile(frames_path(settings, project), project.stored_shape) as frames:
+        name = f"{rows_in_store(project)}/{frames.path.name}"
+        RemoteRows(objects, name, frames).share(rows, 0, project.next_row, list)
+    return objects
+
+
+def test_host_gets_the_frames_that_another_has_shared_though_their_images_are_gone(
+    hosts: list[ServerSettings], store: Store, files: Files
+) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    objects = share(store, hosts[0])
+    files.files.clear()
+    files.fetched.clear()
+    take_in(store, hosts[1], files, objects)
+    assert files.fetched == []
+    for task_id in (1, 2, 3):
+        assert np.array_equal(frame(store, hosts[1], task_id), np.asarray(arrow(task_id, 32)))
+    damaged = frames_path(hosts[1], known(store))
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    store.change(1, frames_suspect=True)
+    take_in(store, hosts[1], files, objects)
+    assert files.fetched == []
+    assert store.tasks(1).rows.tolist() == [0, 1, 2]
+    assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(2, 32)))
+
+
+def test_shared_frame_that_is_not_what_the_state_knows_is_not_taken(
+    hosts: list[ServerSettings], store: Store, files: Files
+) -> None:
+    """The state was set back to a backup, and its rows were given to other images since."""
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    objects = share(store, hosts[0])
+    files.files["2.png"] = encoded(arrow(9, 32))
+    store.put_digests(1, {2: digest(np.asarray(arrow(9, 32)))})
+    files.fetched.clear()
+    take_in(store, hosts[1], files, objects)
+    assert files.fetched == [2]
+    assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(9, 32)))
+
+
+def test_image_that_is_gone_is_not_given_up_while_the_store_is_away(
+    hosts: list[ServerSettings], store: Store, files: Files
+) -> None:
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, hosts[0], files)
+    objects = share(store, hosts[0])
+    del files.files["2.png"]
+    with pytest.raises(ImageUnreadable, match=r"2\.png is missing"):
+        take_in(store, hosts[1], files, ObjectStore("no-such-protocol://store"))
+    assert store.tasks(1).rows.tolist() == [0, 1, 2]
+    take_in(store, hosts[1], files, objects)
+    assert np.array_equal(frame(store, hosts[1], 2), np.asarray(arrow(2, 32)))
 
 
 def test_look_of_a_host_that_has_all_frames_reads_no_rows(hosts: list[ServerSettings], store: Store, files: Files) -> None:

@@ -63,6 +63,7 @@ class Site:
         weights = weights_dir(folder / "weights", is_blind=True)
         place |= {"data_dir": folder / "data", "weights_dir": weights, "artefacts_url": f"file://{folder}/store"}
         self.settings = ServerSettings(device="cpu", pretrained="off", **place)
+        self.fetched: list[str] = []  # images that somebody read
         self.stub, self.store = studio.projects[PROJECT], Store.open(self.settings)
         self.store.connect(PROJECT, label_config=LABEL_CONFIG, params=PARAMS, setup_at=4e9)
         for number in range(TASKS):
@@ -93,8 +94,15 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     stub = StubProject(LABEL_CONFIG, "colour", TASKS)
-    with StubStudio({PROJECT: stub}, drawn) as studio:
+    fetched: list[str] = []
+
+    def image(path: str) -> bytes:
+        fetched.append(path)
+        return drawn(path)
+
+    with StubStudio({PROJECT: stub}, image) as studio:
         site = Site(tmp_path, studio)
+        site.fetched = fetched
         yield site
         site.store.close()
 
@@ -139,8 +147,9 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
 
 
 def _another_host_goes_by_the_same_comparison(site: Site) -> None:
-    """It trains none of its own, though its data folder is another one."""
+    """It trains none of its own, though its data folder is another one, and gets frames and features by the store."""
     before, notice = site.project.full_model, site.project.notices["tuning"]
+    site.fetched.clear()
     other = site.settings.model_copy(update={"data_dir": site.settings.data_dir.with_name("other")})
     Worker(other, site.store, runner=InProcess()).handle_request(PROJECT)
     site.background_of(other).refresh(PROJECT)
@@ -148,6 +157,10 @@ def _another_host_goes_by_the_same_comparison(site: Site) -> None:
     names = {path.name for kind in ("compare", "full") for path in project_dir(other, site.project).glob(f"{kind}-*")}
     assert names == {Path(name).parent.name for name in (before.model, before.comparison)}
     assert served_model.folder(other.data_dir, site.project) == other.data_dir / before.model
+    assert site.fetched == []
+    with Subject.of(other, site.store, site.project).features() as features:
+        assert features is not None
+        assert len(features) == TASKS
 
 
 def _images_that_come_later_are_answered_by_it(site: Site) -> None:

@@ -46,6 +46,11 @@ class FeatureFile:
         """Closes the file; a second call does nothing."""
         self._file.close()
 
+    @property
+    def records(self) -> FrameFile:
+        """The rows as they lie on the disk, each with the checksum of its frame."""
+        return self._file
+
     def missing(self, rows: NDArray[np.int64], frames: FrameFile) -> NDArray[np.int64]:
         """Those of these rows, int64 [m], whose features have to be computed, ascending."""
         damaged = self._file.damaged(rows) | (self._file.sums(rows) == 0)  # 0: between rows that were written
