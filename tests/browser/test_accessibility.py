@@ -4,10 +4,14 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.rendering import TABS
+from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT
 
-ADDRESSES = ("/", "/projects/404", *(f"/projects/{PROJECT}/{tab}".rstrip("/") for tab in TABS))
+CELL = "quality/tasks?by=control&label=red&answer=blue"
+ADDRESSES = ("/", "/projects/404", *(f"/projects/{PROJECT}/{page}".rstrip("/") for page in (*TABS, "report", CELL)))
+LONG = "Donaudampfschifffahrtsgesellschaftskapitänsmützenabzeichen"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -25,7 +29,11 @@ def test_pages_break_no_rule_of_accessibility(browser_page: Page, filled: str, s
     assert broken == []
 
 
-def test_pages_are_no_wider_than_a_phone(browser_page: Page, filled: str) -> None:
+def test_pages_are_no_wider_than_a_phone(browser_page: Page, filled: str, settings: ServerSettings) -> None:
+    store = Store.open(settings)
+    store.change(PROJECT, title=f"{LONG} {LONG}")
+    store.set_tasks(PROJECT, {"id": [120], "problem": [f"The image https://example.com/{LONG}/{LONG}.png is empty."]})
+    store.close()
     browser_page.set_viewport_size({"width": 375, "height": 800})
     for address in ADDRESSES:
         browser_page.goto(filled + address)

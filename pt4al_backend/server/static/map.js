@@ -179,7 +179,8 @@ function showCard({ point, left, top }) {
     words.replaceChildren(...lines);
   }
   card.hidden = false;
-  const { clientWidth: width, clientHeight: height } = card.parentElement;
+  const { clientWidth: width, clientHeight } = card.parentElement;
+  const height = Math.min(clientHeight, innerHeight - card.parentElement.getBoundingClientRect().top); // what of it is on the screen
   card.style.left = `${left + 16 + card.offsetWidth > width ? Math.max(0, left - 16 - card.offsetWidth) : left + 16}px`;
   card.style.top = `${Math.max(0, Math.min(top + 16, height - card.offsetHeight))}px`;
 }
