@@ -22,14 +22,19 @@ err = Console(stderr=True, highlight=False)
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
+def printable(text: str) -> str:
+    """Text in which the name of a file or object cannot command the terminal: its control characters are spelt out."""
+    return "".join(each if each.isprintable() or each == "\n" else each.encode("unicode_escape").decode() for each in text)
+
+
 def warn(text: str) -> None:
     """Prints a line to standard error that stands out."""
-    err.print(Text(text, "yellow"), soft_wrap=True)
+    err.print(Text(printable(text), "yellow"), soft_wrap=True)
 
 
 def fail(text: str) -> None:
     """Prints why the command ends."""
-    err.print(Text(f"Error: {text}", "red"), soft_wrap=True)
+    err.print(Text(printable(f"Error: {text}"), "red"), soft_wrap=True)
 
 
 def line_of(finding: "Finding") -> Text:
@@ -49,7 +54,7 @@ def progress_bars() -> Iterator[Report]:
 
         def report(progress: Progress) -> None:
             if progress.note:
-                shown.console.print(Text(progress.note, "yellow"))
+                shown.console.print(Text(printable(progress.note), "yellow"))
             if progress.share is None:
                 return
             if progress.phase not in bars:

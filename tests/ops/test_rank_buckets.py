@@ -10,8 +10,10 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import fsspec
 import pytest
 import requests
 from typer.testing import CliRunner, Result
@@ -152,6 +154,52 @@ def test_objects_that_are_no_images_are_counted(bucket: S3Server, tmp_path: Path
     result = rank(tmp_path, "s3://lake")
     assert result.exit_code == 1
     assert "None of 3 objects has the ending of an image below s3://lake" in result.stderr
+
+
+@pytest.mark.usefixtures("by_number")
+def test_objects_beside_the_images_are_counted(bucket: S3Server, tmp_path: Path) -> None:
+    for number in range(3):
+        bucket.put("lake", f"photos/{number}.txt", b"no image")
+    result = rank(tmp_path, "s3://lake")
+    assert result.exit_code == 0, result.output
+    assert "Left out 3 objects whose names do not end as an image's do." in " ".join(result.stderr.split())
+
+
+@pytest.mark.usefixtures("by_number")
+def test_keys_that_no_file_system_takes_are_read_and_cannot_command_the_terminal(bucket: S3Server, tmp_path: Path) -> None:
+    keys = ["/first.png", "a/../b.png", "a//b.png", "q?x=#1 %41.png"]
+    bucket.make("lake", {})
+    files = fsspec.filesystem("s3", skip_instance_cache=True)  # requests would change some of these
+    for place, key in enumerate(keys):
+        files.pipe_file(f"lake/{key}", picture(place))
+    bucket.put("lake", "\x1b]0;owned\x07.png", b"no image")
+    result = rank(tmp_path, "s3://lake")
+    assert result.exit_code == 0, result.output
+    assert {each["image"] for each in tasks_in(tmp_path)} == {f"s3://lake/{key}" for key in keys}
+    assert "Skipped s3://lake/\\x1b]0;owned\\x07.png" in result.stderr
+    assert "\x1b]0" not in result.output
+
+
+@pytest.mark.usefixtures("by_number")
+def test_objects_that_vanish_or_change_after_they_were_listed_cost_no_others(
+    bucket: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Remote.find
+
+    def slow(*arguments: Any) -> Remote:
+        listed = find(*arguments)
+        bucket.delete("lake", "photos/3.png")
+        bucket.put("lake", "photos/4.png", picture(99))
+        bucket.put("lake", "photos/5.png", b"no image any more")
+        return listed
+
+    monkeypatch.setattr(Remote, "find", slow)
+    result = rank(tmp_path, "s3://lake")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    assert "Skipped s3://lake/photos/3.png: It was listed, but is not there any more" in said
+    assert "Skipped s3://lake/photos/5.png" in said
+    assert {each["image"] for each in tasks_in(tmp_path)} == {f"s3://lake/photos/{i}.png" for i in range(12) if i not in (3, 5)}
 
 
 def test_wrong_credentials_are_named_without_their_secret(bucket: S3Server, tmp_path: Path) -> None:
@@ -314,6 +362,41 @@ def test_web_server_sends_nobody_elsewhere_and_no_more_than_is_wanted(
         redirected = rank(tmp_path, f"{url}/elsewhere")
         assert redirected.exit_code == 1
         assert "redirects to another host" in redirected.stderr
+
+
+@pytest.mark.usefixtures("by_number")
+def test_folder_that_is_dead_or_refused_is_named_and_ends_no_listing(bucket: S3Server, tmp_path: Path) -> None:
+    class Partly(BaseHTTPRequestHandler):
+        """Refuses the parent; below ``open`` it refuses a folder, has lost another one, and fails for a third."""
+
+        statuses = MappingProxyType({"/": 403, "/open/denied/": 403, "/open/gone/": 404, "/open/broken/": 500})
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            names = ("denied/", "gone/", "broken/", "last/", "1.png", "2.png") if self.path == "/open/" else ("3.png",)
+            is_image = self.path.endswith(".png")
+            body = picture(int(self.path[-5])) if is_image else "".join(f'<a href="{name}">' for name in names).encode()
+            self.send_response(self.statuses.get(self.path, 200))
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Type", "image/png" if is_image else "text/html")
+            self.end_headers()
+            self.wfile.write(body)
+
+    with _served(Partly) as url:
+        result = rank(tmp_path, f"{url}/open")
+        assert result.exit_code == 0, result.output
+        assert {each["image"] for each in tasks_in(tmp_path)} == {
+            f"{url}/open/{name}" for name in ("1.png", "2.png", "last/3.png")
+        }
+        said = " ".join(result.stderr.split())
+        for folder, why in (("denied", "refuses access"), ("gone", "nothing"), ("broken", "does not answer (500)")):
+            _, _, reason = said.partition(f"Skipped {url}/open/{folder}/ and all below it. ")
+            assert why in reason.partition("Skipped")[0]
+        refused = rank(tmp_path, url)
+        assert refused.exit_code == 1
+        assert "refuses access" in refused.stderr
 
 
 @contextmanager

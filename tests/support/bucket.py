@@ -16,6 +16,8 @@ from tests.support.servers import wait_until
 
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "AKIAEXAMPLE", "AWS_SECRET_ACCESS_KEY": "a-secret-key", "AWS_DEFAULT_REGION": "us-east-1"}
 
+OWNER = {"Authorization": f"AWS {ENVIRONMENT['AWS_ACCESS_KEY_ID']}:any"}  # nobody may replace or delete what is another's
+
 
 class S3Server:
     """An S3 server that takes every request, unless ``refuse`` was called."""
@@ -37,8 +39,11 @@ class S3Server:
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
         """Uploads an object, or replaces it."""
-        signed = {"Authorization": f"AWS {ENVIRONMENT['AWS_ACCESS_KEY_ID']}:any"}  # nobody may replace what is another's
-        requests.put(f"{self.url}/{bucket}/{quote(key)}", data=data, headers=signed, timeout=30).raise_for_status()
+        requests.put(f"{self.url}/{bucket}/{quote(key)}", data=data, headers=OWNER, timeout=30).raise_for_status()
+
+    def delete(self, bucket: str, key: str) -> None:
+        """Deletes an object."""
+        requests.delete(f"{self.url}/{bucket}/{quote(key)}", headers=OWNER, timeout=30).raise_for_status()
 
     def deny(self, bucket: str, prefix: str) -> None:
         """Lets nobody read the objects whose keys begin so; they are listed all the same."""

@@ -1,9 +1,10 @@
 """What all sources share."""
 
 import os
+import posixpath
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from pathlib import PurePosixPath
+from functools import cache
 from typing import ClassVar
 from urllib.parse import quote
 
@@ -75,6 +76,7 @@ class Source(ABC):
         return name.removeprefix(self.root).removeprefix("/")
 
 
+@cache
 def image_suffixes() -> frozenset[str]:
     """Endings of the names of files that can be read, in small letters."""
     return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS)
@@ -82,7 +84,7 @@ def image_suffixes() -> frozenset[str]:
 
 def is_image(name: str) -> bool:
     """Whether a name ends as an image's does."""
-    return PurePosixPath(name).suffix.lower() in image_suffixes()
+    return posixpath.splitext(name)[1].lower() in image_suffixes()
 
 
 def no_presigned_urls(name: str) -> ConfigError:

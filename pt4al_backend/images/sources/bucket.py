@@ -7,7 +7,7 @@ import fsspec
 
 from pt4al_backend.images.sources.base import is_image
 from pt4al_backend.images.sources.failures import understood
-from pt4al_backend.images.sources.image_store import SECONDS, THREADS, ImageStore
+from pt4al_backend.images.sources.image_store import SECONDS, THREADS, ImageStore, Note
 
 #: What stores call it that an object has no first byte to begin with.
 EMPTY = ("InvalidRange", "416")
@@ -19,7 +19,7 @@ class Bucket(ImageStore):
 
     extra = "gs"
 
-    def listed(self, url: str) -> Iterator[str]:
+    def listed(self, url: str, note: Note) -> Iterator[str]:  # noqa: ARG002 - a bucket has keys, no folders
         """As ``ImageStore`` says."""
         path, found = _path(url), False
         for each in self._objects(path):

@@ -44,6 +44,9 @@ def of_store(place: str, error: BaseException) -> BucketUnavailable:
     """That what lies at ``place``, a URL, cannot be listed."""
     protocol, _, rest = place.partition("://")
     failure = understood(error)
+    if failure.code == "RequestTimeTooSkewed":
+        remedy = f"Set this machine's clock, such as by NTP: requests are signed with the time. {GO_ON}"
+        return BucketUnavailable(f"The store of {place} finds that this machine's clock is wrong ({failure.code}).", remedy)
     if failure.denied:
         remedy = f"{CREDENTIALS.get(protocol, OF_LISTINGS)} {GO_ON}"
         return BucketUnavailable(f"The store refuses access to {place} ({failure.code}).", remedy)

@@ -1,7 +1,7 @@
 """What gives images by URLs, through fsspec, which takes credentials from where each store's own tools do."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import fsspec
@@ -10,6 +10,9 @@ from pt4al_backend.errors import ConfigError
 
 THREADS = 32  # images read at a time
 SECONDS = 60.0  # for one image, the library's own tries among them
+
+#: Tells the user something in a sentence.
+Note = Callable[[str], None]
 
 
 class ImageStore(ABC):
@@ -43,8 +46,11 @@ class ImageStore(ABC):
         return {}
 
     @abstractmethod
-    def listed(self, url: str) -> Iterator[str]:
-        """URLs of all objects at and below ``url``, or of those that it fits as a pattern."""
+    def listed(self, url: str, note: Note) -> Iterator[str]:
+        """URLs of all objects at and below ``url``, or of those that it fits as a pattern.
+
+        ``note`` is told which folder below it the store answers for, but does not list.
+        """
 
     @abstractmethod
     def beginning(self, url: str, most: int) -> bytes:

@@ -7,7 +7,7 @@ from pt4al_backend.errors import BucketUnavailable, ConfigError, ImageUnreadable
 from pt4al_backend.images.sources.base import Source, image_suffixes, is_image, too_long
 from pt4al_backend.images.sources.bucket import Bucket, S3Bucket
 from pt4al_backend.images.sources.failures import of_image, of_store
-from pt4al_backend.images.sources.image_store import THREADS, ImageStore
+from pt4al_backend.images.sources.image_store import THREADS, ImageStore, Note
 from pt4al_backend.images.sources.web import WebServer
 
 #: What is read, by the beginning of its URLs.
@@ -39,8 +39,10 @@ class Remote(Source):
         return cls(STORES[protocol](protocol), names, root, [root or names[0]])
 
     @classmethod
-    def find(cls, urls: Sequence[str]) -> "Remote":
+    def find(cls, urls: Sequence[str], note: Note) -> "Remote":
         """Finds images: all below the URLs, those that are named themselves, and patterns such as ``s3://bucket/**/*.png``.
+
+        Nothing is held of other objects; ``note`` is told how many there are, and which folders are not listed.
 
         Raises:
             ConfigError: a URL cannot be read, or there is no image.
@@ -52,17 +54,20 @@ class Remote(Source):
         protocol = protocols.pop()
         store = STORES[protocol](protocol)
         found: dict[str, None] = {}
-        tops, objects = [], 0
+        tops, others = [], 0
         for url in (each.rstrip("/") for each in urls):
             tops.append(url.rpartition("/")[0] if is_image(url) else url)
-            for name in _listed(store, url):
-                objects += 1
+            for name in _listed(store, url, note):
                 if name == url or is_image(name):
                     found[name] = None
+                else:
+                    others += 1
         if not found:
-            what = f"None of {objects:,} objects has the ending of an image" if objects else "There is nothing"
+            what = f"None of {others:,} objects has the ending of an image" if others else "There is nothing"
             endings = f"Images are taken by their ending: {', '.join(sorted(image_suffixes()))}."
             raise ConfigError(f"{what} below {', '.join(urls)}.", f"Correct the URL. {endings}")
+        if others:
+            note(f"Left out {others:,} objects whose names do not end as an image's do.")
         return cls(store, list(found), _common(tops), tops)
 
     def read(self, name: str, most: int) -> bytes:
@@ -103,14 +108,14 @@ class Remote(Source):
                 raise of_store(top, error) from None
 
 
-def _listed(store: ImageStore, url: str) -> Iterator[str]:
+def _listed(store: ImageStore, url: str, note: Note) -> Iterator[str]:
     """URLs of all objects at and below ``url``.
 
     Raises:
         BucketUnavailable: the store cannot be reached, or refuses.
     """
     try:
-        yield from store.listed(url)
+        yield from store.listed(url, note)
     except ImageUnreadable as error:
         raise BucketUnavailable(f"{url} cannot be listed. {error.message}", error.remedy) from None
     except Exception as error:

@@ -10,7 +10,8 @@ import fsspec
 
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images.sources.base import is_image, no_presigned_urls
-from pt4al_backend.images.sources.image_store import SECONDS, ImageStore
+from pt4al_backend.images.sources.failures import of_store, understood
+from pt4al_backend.images.sources.image_store import SECONDS, ImageStore, Note
 
 CHUNK = 1 << 16
 
@@ -36,9 +37,9 @@ class WebServer(ImageStore):
         trace.on_request_redirect.append(_stay)
         return {"client_kwargs": {**given, "trace_configs": [trace]}}
 
-    def listed(self, url: str) -> Iterator[str]:
+    def listed(self, url: str, note: Note) -> Iterator[str]:
         """As ``ImageStore`` says; there are no patterns."""
-        return iter([url]) if is_image(url) else self._linked(f"{url}/")
+        return iter([url]) if is_image(url) else self._linked(f"{url}/", note)
 
     def beginning(self, url: str, most: int) -> bytes:
         """As ``ImageStore`` says."""
@@ -57,11 +58,11 @@ class WebServer(ImageStore):
         """Links are percent-encoded."""
         return unquote(path)
 
-    def _linked(self, top: str) -> Iterator[str]:
+    def _linked(self, top: str, note: Note) -> Iterator[str]:
         """What the listing at ``top`` links to, and the listings below it; nothing beside it, such as its parent."""
         waiting, seen = [top], {top}
         while waiting:
-            for url in self._links(waiting.pop(), top):
+            for url in self._links(waiting.pop(), top, note):
                 if not url.startswith(top) or url in seen or "?" in url or "/../" in unquote(url):
                     continue
                 seen.add(url)
@@ -70,13 +71,16 @@ class WebServer(ImageStore):
                 else:
                     yield url
 
-    def _links(self, listing: str, top: str) -> list[str]:
-        """What one listing links to; nothing of one below ``top`` that redirects to another host."""
+    def _links(self, listing: str, top: str, note: Note) -> list[str]:
+        """What one listing links to; nothing of one below ``top`` that is refused, gone, broken or on another host."""
         try:
             return sorted(each["name"] for each in self._files.ls(listing, detail=True))
-        except ImageUnreadable:
-            if listing == top:
+        except Exception as error:  # aiohttp's, or fsspec's
+            is_answer = isinstance(error, ImageUnreadable | FileNotFoundError) or understood(error).code.isdecimal()
+            if listing == top or not is_answer:  # of a server that is gone no more is to be had
                 raise
+            why = error.message if isinstance(error, ImageUnreadable) else of_store(listing, error).message
+            note(f"Skipped {listing} and all below it. {why}")
             return []
 
 

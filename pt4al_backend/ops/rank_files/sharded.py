@@ -96,7 +96,9 @@ def _planned(
     while (plan := shared.plan()) is None or not (wish.place or shared.done()):
         with shared.claimed("plan") as is_ours:
             if is_ours and (shared.plan() is None or not wish.place):
-                source = _shuffled(sources.find(wish.images), options.seed)
+                source = _shuffled(
+                    sources.find(wish.images, lambda text: report(Progress(Phase.READING_IMAGES, note=text))), options.seed
+                )
                 plan = _plan(source, wish.task, settings, options, wanted, report)
                 _require_space(plan, shared.folder)
                 shared.begin(plan, source.names)

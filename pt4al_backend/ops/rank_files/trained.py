@@ -65,7 +65,7 @@ def _found(images: Sequence[str], work: Work, report: Report) -> sources.Source:
     """The images; of a ranking that was under way those that were found when it began."""
     kept = work.listing()
     if kept is None:
-        source = sources.find(images)
+        source = sources.find(images, lambda text: report(Progress(Phase.READING_IMAGES, note=text)))
         work.keep_listing(source.names, source.root)
         return source
     names, root = kept
