@@ -39,7 +39,7 @@ class ServerSettings(BaseSettings):
     artefacts_cache_gb: float = Field(
         20.0,
         gt=0,
-        description="Gigabytes of models that a host keeps of such a store; those used longest ago go first, and are fetched again.",
+        description="Gigabytes of models that a host keeps of such a store; the oldest go first, and are fetched again.",
     )
     database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
     redis_url: str = Field("", repr=False, description="Redis URL of the work queue; empty: SQLite in the data folder.")
