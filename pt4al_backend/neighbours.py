@@ -14,7 +14,7 @@ from pt4al_backend.threads import one_thread
 #: Points up to which all are compared.
 EXACT = 20_000
 #: Lists by the square root of the points, lists that are looked through, and points of each that centres are found by.
-LISTS, PROBED, SAMPLED = 1, 16, 64
+LISTS, PROBED, SAMPLED = 1, 32, 64
 
 Points = NDArray[np.float32]
 Places = NDArray[np.int64]

@@ -1,6 +1,7 @@
 """The Kustomize files of docker/kubernetes/, rendered by kubectl and checked against Kubernetes' schemas, without a cluster."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,28 @@ def test_web_process_is_probed_where_it_listens(name: str) -> None:
         assert container[probe]["httpGet"] == {"path": "/health", "port": "http"}
     (service,) = (manifest for manifest in rendered(name) if manifest["kind"] == "Service")
     assert service["spec"]["selector"].items() <= web["metadata"]["labels"].items()
+
+
+def test_pods_without_a_common_volume_share_by_url() -> None:
+    assert not [each for each in rendered("artefacts") if each["kind"] == "PersistentVolumeClaim"]
+    for pod, _ in pods("artefacts"):
+        (data,) = (volume for volume in pod["volumes"] if volume["name"] == "data")
+        assert set(data) == {"name", "ephemeral"}
+    assert settings_of("artefacts")["PT4AL_ARTEFACTS_URL"].startswith("s3://")
+    (container,) = deployments("artefacts")["pt4al-web"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["start"]  # a worker beside the pages, which show what lies on their own disk
+
+
+def test_ray_overlay_makes_each_worker_a_node_on_which_no_job_runs() -> None:
+    assert deployments("base")["pt4al-web"]["spec"]["replicas"] == deployments("ray")["pt4al-web"]["spec"]["replicas"]
+    (container,) = deployments("ray")["pt4al-worker"]["spec"]["template"]["spec"]["containers"]
+    (script,) = container["args"]
+    assert container["command"] == ["sh", "-c"]
+    words = shlex.split(script)
+    assert words[:3] == ["ray", "start", "--address=$PT4AL_RAY_ADDRESS"]
+    assert "--num-cpus=0" in words
+    assert words[-4:] == ["&&", "exec", "pt4al", "worker"]
+    assert settings_of("ray")["PT4AL_RUNNER"] == "ray"
 
 
 def test_gpu_overlay_changes_the_workers_alone() -> None:
