@@ -26,7 +26,7 @@ def project(project: str, services: Served) -> ProjectStatus:
     return services.statuses.find(project)
 
 
-@router.get("/api/projects/{project}/events", response_class=StreamingResponse, **documented(not_found=True))
+@router.get("/api/projects/{project}/events", **documented(not_found=True, files=[MEDIA_TYPE]))
 async def events(project: str, request: Request, services: Served) -> StreamingResponse:
     """Server-sent events (`text/event-stream`): one named `change` at once, and one whenever the project has changed.
 

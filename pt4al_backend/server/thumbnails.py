@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 from io import BytesIO
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi import Path as InPath
@@ -31,16 +31,10 @@ class Side(IntEnum):
     LARGE = 256
 
 
-def _documented() -> dict[str, Any]:
-    described = documented(query=True, not_found=True)
-    described["responses"] |= {
-        200: {"content": {KIND: {}}, "description": "The picture."},
-        304: {"description": "It has not changed since the one whose ETag the request names."},
-    }
-    return described
-
-
-@router.get("/api/projects/{project}/tasks/{task}/thumbnail", response_class=Response, **_documented())
+@router.get(
+    "/api/projects/{project}/tasks/{task}/thumbnail",
+    **documented(query=True, not_found=True, cached=True, files=[KIND]),
+)
 def thumbnail(project: str, task: TaskId, request: Request, services: Served, side: Side = Side.SMALL) -> Response:
     """A small picture of a task's image, as it is stored for training."""
     known = services.project(project)

@@ -121,6 +121,24 @@ def test_openapi_names_bodies_and_errors(client: Client) -> None:
     assert list(described["paths"]["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain"]
 
 
+def test_openapi_says_of_every_route_what_it_sends_and_with_what_it_refuses(client: Client) -> None:
+    paths = {path: routes for path, routes in client.get("/openapi.json").json()["paths"].items() if path.startswith("/api/")}
+    for path, routes in paths.items():
+        for method, route in routes.items():
+            answers = route["responses"]
+            sent = {kind: each["schema"] for kind, each in answers["200"]["content"].items()}
+            assert sent, path
+            assert all(sent.values()), path
+            assert {"401", "503"} <= answers.keys(), path
+            assert ("{project}" in path) == ("404" in answers), path
+            assert (method == "post") == ("403" in answers), path
+            assert ("requestBody" in route) == ("413" in answers), path
+    assert list(paths["/api/projects/{project}/events"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
+    files = paths["/api/projects/{project}/take-away/{table}.{form}"]["get"]["responses"]["200"]["content"]
+    assert len(files) == 2
+    assert "application/json" not in files
+
+
 def test_every_reference_of_openapi_is_defined(client: Client) -> None:
     text = client.get("/openapi.json").text
     schemas = client.get("/openapi.json").json()["components"]["schemas"]

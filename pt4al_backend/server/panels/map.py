@@ -8,7 +8,7 @@ import json
 from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -84,10 +84,9 @@ class _Drawn(NamedTuple):
 
 
 router = APIRouter(tags=["Pages"])
-JSON: dict[int | str, dict[str, Any]] = {304: {"description": "It has not changed since the one whose ETag the request names."}}
 
 
-@router.get("/api/projects/{project}/map", response_model=MapPlaces, **documented(not_found=True))
+@router.get("/api/projects/{project}/map", response_model=MapPlaces, **documented(not_found=True, cached=True))
 def places(project: str, request: Request, services: Served) -> Response:
     """Where the images lie. Browsers keep it: the answer has an ETag, and is 304 while the layout is the same."""
     known = services.project(project)
@@ -97,7 +96,7 @@ def places(project: str, request: Request, services: Served) -> Response:
     return _answer(request, drawn.plain, drawn.packed, drawn.placed.version)
 
 
-@router.get("/api/projects/{project}/map/colours", response_model=MapColours, **documented(not_found=True))
+@router.get("/api/projects/{project}/map/colours", response_model=MapColours, **documented(not_found=True, cached=True))
 def colours(project: str, request: Request, services: Served) -> Response:
     """What the images are coloured by, in the order of their places. Empty columns where there is no map."""
     known = services.project(project)

@@ -57,6 +57,7 @@ class History(BaseModel):
 FETCH_SECONDS = 5.0
 
 router = APIRouter(tags=["Pages"])
+ZIP, BINARY = "application/zip", "application/octet-stream"
 OfTable = Annotated[Table, PathParameter(description="which table")]
 InFormat = Annotated[Format, PathParameter(description="how it is written")]
 
@@ -68,7 +69,7 @@ def take_away_page(project: str, services: Served) -> Response:
     return panel("take-away", "take_away.html", services.statuses.find(project), about=ABOUT, has_model=bool(row.model))
 
 
-@router.get("/api/projects/{project}/take-away/history.json", **documented(not_found=True))
+@router.get("/api/projects/{project}/take-away/history.json", response_model=History, **documented(not_found=True))
 def history(project: str, services: Served) -> JSONResponse:
     """All rounds of a project, as a file of JSON."""
     row = services.project(project)
@@ -76,23 +77,26 @@ def history(project: str, services: Served) -> JSONResponse:
     return JSONResponse(found.model_dump(mode="json"), headers=_saved_as(row, "history.json"))
 
 
-@router.get("/api/projects/{project}/take-away/model.zip", **documented(not_found=True, busy=True))
+@router.get("/api/projects/{project}/take-away/model.zip", **documented(not_found=True, busy=True, files=[ZIP]))
 def model(project: str, services: Served) -> StreamingResponse:
     """The model that is served, as a folder with a script that answers images by it, packed while it is sent."""
     row = services.project(project)
     pieces = model_archive.pack(_served(services, row), f"project-{row.id}-model")
-    return StreamingResponse(_begun(pieces), media_type="application/zip", headers=_saved_as(row, "model.zip"))
+    return StreamingResponse(_begun(pieces), media_type=ZIP, headers=_saved_as(row, "model.zip"))
 
 
-@router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True))
+@router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True, files=[BINARY]))
 def onnx_model(project: str, services: Served) -> FileResponse:
     """The model that is served as ONNX, with the extra ``onnx``. The first request for a model takes some seconds."""
     row = services.project(project)
     path = onnx_of(_served(services, row))
-    return FileResponse(path, media_type="application/octet-stream", headers=_saved_as(row, "model.onnx"))
+    return FileResponse(path, media_type=BINARY, headers=_saved_as(row, "model.onnx"))
 
 
-@router.get("/api/projects/{project}/take-away/{table}.{form}", **documented(query=True, not_found=True, busy=True))
+@router.get(
+    "/api/projects/{project}/take-away/{table}.{form}",
+    **documented(query=True, not_found=True, busy=True, files=[form.media_type for form in Format]),
+)
 def table(project: str, table: OfTable, form: InFormat, services: Served) -> StreamingResponse:
     """One of the tables, sent while it is read: CSV, or Parquet with the extra ``parquet``."""
     row = services.project(project)
