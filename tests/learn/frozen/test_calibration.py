@@ -99,3 +99,12 @@ def test_class_whose_only_label_no_network_had_learned_gives_a_temperature_all_t
 def test_too_few_answers_leave_a_network_as_it_is() -> None:
     logits, targets = answers(9.0, 3)
     assert temperature_of(ClassLabels(CLASSES), logits[:9], targets[:9]) == 1.0
+
+
+def test_head_of_ten_thousand_classes_is_calibrated_by_the_few_that_have_labels() -> None:
+    features, targets = overlapping(60, 0)
+    space = ClassLabels(tuple(f"class {number}" for number in range(10_000)))
+    head, found = fitted(space, features, 3_000 * targets)
+    assert found > 1
+    answered = space.posteriors_of(head.logits(features) / found)
+    assert set(answered.argmax(1)) == {0, 3_000, 6_000}
