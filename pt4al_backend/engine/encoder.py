@@ -96,5 +96,5 @@ def _downloaded(ctx: Context, name: str) -> str:
 
 def download(name: str, report: Report, on_tick: Callable[[], None]) -> str:
     """Downloads weights of one of ``AUTO_ENCODERS`` to where torch keeps such files; returns why not, "" if they came."""
-    report(Progress(Phase.PREPARING, note=f"Downloading the weights of {name}."))
+    report(Progress(Phase.PREPARING, note=f"Downloading the weights of {name}, whose licence allows commercial use."))
     return fetch(hub_address(f"timm/{name}"), kept_at(own_name(name)), on_tick)

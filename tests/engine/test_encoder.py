@@ -103,11 +103,15 @@ def test_project_keeps_what_was_chosen_when_weights_come_later(site: Site) -> No
     assert site.look().encoder == NO_ENCODER
 
 
-def test_weights_are_downloaded_where_there_are_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_are_downloaded_where_there_are_none_after_their_licence_is_said(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     wanted: list[str] = []
 
     def fetch(url: str, target: Path, _: object) -> str:
         wanted.append(url)
+        assert "licence allows commercial use" in caplog.messages[-1]
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
         return ""
