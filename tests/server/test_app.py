@@ -37,7 +37,7 @@ def test_unexpected_error_is_logged_but_not_shown(
 def test_full_disk_is_named_without_the_values(
     client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(_: int, **fields: object) -> None:
+    def full(*_: object, **fields: object) -> None:
         raise OperationalError("INSERT …", fields, sqlite3.OperationalError("database or disk is full"))
 
     monkeypatch.setattr(store, "connect", full)
