@@ -14,6 +14,7 @@ ROWS = {
     "fairness": "pt4al_backend.bench.scale.fairness",
     "herding": "pt4al_backend.bench.scale.herding",
     "neighbours": "pt4al_backend.bench.scale.neighbours",
+    "hosts": "pt4al_backend.bench.scale.hosts",
     "label_studio": "pt4al_backend.bench.scale.label_studio",
 }
 
