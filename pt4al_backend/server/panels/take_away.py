@@ -11,6 +11,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from pydantic import BaseModel, Field, JsonValue
 
 from pt4al_backend import __version__
+from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine import exports, served_model
 from pt4al_backend.engine.exports import NO_MODEL, Table
 from pt4al_backend.engine.subject import Subject
@@ -137,7 +138,7 @@ def _history(services: Services, project: Project) -> History:
         project=project.id,
         title=status.title,
         backend=__version__,
-        encoder=project.encoder,
+        encoder=ProjectSettings.stored(status.settings).pretrained_encoder,
         pretext=project.quality,
         settings=status.settings,
         rounds=[RecordedRound.model_validate(each) for each in services.store.rounds(project.id)],

@@ -13,6 +13,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config import ServerSettings
+from pt4al_backend.config.catalog import NO_ENCODER_YET
 from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.measures import Control
@@ -21,6 +22,7 @@ from pt4al_backend.state.schema import AnswerKind, Project
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
 from tests.support import judged
+from tests.support.encoders import ENCODER
 from tests.support.filled import CLASSES, PROJECT, fill
 from tests.support.judged import COPIES, MODEL, fill_judged
 from tests.support.web_client import Client
@@ -114,6 +116,24 @@ def test_history_has_every_round_and_no_address(client: Client, store: Store, se
     assert found["rounds"][2]["control"]["value"] == pytest.approx(0.8)
     assert found["title"] == "Arrows"
     assert "label-studio.example" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("params", "chosen", "said"), [({}, NO_ENCODER_YET, ""), ({}, ENCODER, ENCODER), ({"encoder": ENCODER}, "", ENCODER)]
+)
+def test_history_names_the_pretrained_encoder(
+    client: Client,
+    store: Store,
+    settings: ServerSettings,
+    monkeypatch: pytest.MonkeyPatch,
+    params: dict[str, str],
+    chosen: str,
+    said: str,
+) -> None:
+    monkeypatch.delenv("PT4AL_ENCODER")
+    fill(store, settings)
+    store.change(PROJECT, params=params, encoder=chosen)
+    assert client.get(f"{ADDRESS}/history.json").json()["encoder"] == said
 
 
 def test_what_is_not_there_yet_is_said(client: Client, store: Store, settings: ServerSettings) -> None:
