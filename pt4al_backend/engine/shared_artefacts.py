@@ -6,7 +6,6 @@ A store that is away stops nothing: the project goes on with what this host has,
 from pathlib import Path
 
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.meanwhile import keep_serving
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.state.paths import project_name
 
@@ -19,7 +18,7 @@ def step(ctx: Context) -> Outcome:
     named = (project.learner, project.model, project.full_model.model, project.full_model.comparison)
     names = {str(Path(artefact).parent) for artefact in named if artefact}
     try:
-        shared.exchange_all(project_name(project), names, lambda: keep_serving(ctx))
+        shared.exchange_all(project_name(project), names, ctx.require)  # nothing is served by a model that is coming
     except (ConfigError, StoreAway, StoreCorrupt) as error:
         ctx.warn(error)
         ctx.notice("store", str(error))

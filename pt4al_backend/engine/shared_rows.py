@@ -5,6 +5,7 @@ What the store does not have, each host fetches or computes itself, as without o
 
 import hashlib
 import json
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ from pt4al_backend.jobs.object_store import ObjectStore
 from pt4al_backend.jobs.remote_rows import RemoteRows
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
 from pt4al_backend.state.paths import frames_path, rows_in_store
+
+TURN_SECONDS = 60.0  # of uploading or downloading in one look; the next one goes on
 
 
 def step(ctx: Context) -> Outcome:
@@ -50,8 +53,7 @@ def _share_frames(ctx: Context, store: ObjectStore, frames: FrameFile) -> None:
     _, rows = ctx.store.rows(ctx.project.id, remote.block_of(first))
     if (rows >= frames.rows).any() or (frames.sums(rows) == 0).any():
         return  # this host lacks some
-    remote.share(rows, first, end, lambda: keep_serving(ctx))
-    mark.write(end)
+    mark.write(remote.share(rows, first, end, lambda: keep_serving(ctx), TURN_SECONDS))
 
 
 def _exchange_features(ctx: Context, store: ObjectStore, frames: FrameFile) -> None:
@@ -66,18 +68,20 @@ def _exchange_features(ctx: Context, store: ObjectStore, frames: FrameFile) -> N
     with description.file() as file:
         remote = RemoteRows(store, f"{rows_in_store(ctx.project)}/{name}", file.records)
         missing = _missing(file, rows, frames)
+        deadline = time.monotonic() + TURN_SECONDS
         if len(missing):
             for contents in remote.bring(missing, lambda: keep_serving(ctx)):
                 for row, record in contents.items():
                     file.records.write(row, record)
                 file.flush()
+                if time.monotonic() > deadline:
+                    return
             missing = _missing(file, missing, frames)
         if len(missing):
             return  # nobody has shared them yet; the next job computes what it needs of them
         here.write(end)
         first = there.read()
-        remote.share(rows[rows >= remote.block_of(first)], first, end, lambda: keep_serving(ctx))
-        there.write(end)
+        there.write(remote.share(rows[rows >= remote.block_of(first)], first, end, lambda: keep_serving(ctx), TURN_SECONDS))
     for each in store.below(rows_in_store(ctx.project)):
         if each not in (frames.path.name, name):  # of another size of frames, or another encoder
             store.delete(f"{rows_in_store(ctx.project)}/{each}")

@@ -6,7 +6,9 @@ checked by its name.
 """
 
 import hashlib
+import math
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -50,18 +52,21 @@ class RemoteRows:
         there = (Slice(int(each[1]), int(each[2]), each[3]) for each in found if each)
         return sorted(there, key=lambda each: (each.first, -each.end))
 
-    def share(self, rows: NDArray[np.int64], first: int, end: int, on_tick: Callable[[], None]) -> None:
-        """Uploads what no slice covers from row ``first`` until ``end``.
+    def share(self, rows: NDArray[np.int64], first: int, end: int, on_tick: Callable[[], None], seconds: float = math.inf) -> int:
+        """Uploads what no slice covers from row ``first`` until ``end``; returns until where the store has all.
 
         Args:
             rows: int64 [n], ascending: those that hold something, from the start of the block that ``first`` is in.
+            seconds: after which no further slice is begun.
 
         Raises:
             StoreCorrupt: a row is damaged.
         """
-        there = self.slices()
+        deadline, there = time.monotonic() + seconds, self.slices()
         self._store.make_folder(self._name)
         for begin, until in self._uncovered(there, first, end):
+            if time.monotonic() > deadline:
+                return begin
             on_tick()
             block = self.block_of(begin)
             small = [each for each in there if block <= each.first and each.end <= until]
@@ -70,6 +75,7 @@ class RemoteRows:
             self._upload(rows[(rows >= block) & (rows < until)], block, until)
             for each in small:
                 self._store.delete(f"{self._name}/{each.name}")
+        return end
 
     def block_of(self, row: int) -> int:
         """The first row of the block that a row is in: no slice reaches from one block into the next."""

@@ -75,6 +75,16 @@ def test_what_another_host_has_shared_is_not_uploaded_again(hosts: list[RemoteRo
     assert [(each.first, each.end) for each in hosts[0].slices()] == [(0, 3), (3, 4), (4, 6)]
 
 
+def test_upload_that_takes_too_long_goes_on_with_the_next_call(hosts: list[RemoteRows], files: list[FrameFile]) -> None:
+    rows = np.arange(10)
+    for row in rows.tolist():
+        files[0].write(row, frame(row))
+    assert hosts[0].share(rows, 0, 10, list, seconds=-1.0) == 0
+    assert hosts[0].slices() == []
+    assert hosts[0].share(rows, 0, 10, list) == 10
+    assert len(brought(hosts[1], *range(10))) == 10
+
+
 def test_slice_that_was_altered_is_passed_over(hosts: list[RemoteRows], files: list[FrameFile], tmp_path: Path) -> None:
     share(hosts[0], files[0], 0, 8)
     (path,) = (tmp_path / "store" / NAME).glob("0-4-*")
