@@ -22,7 +22,7 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
 from pt4al_backend.jobs.run import OnTick, Runner
-from pt4al_backend.jobs.spec import JobKind
+from pt4al_backend.jobs.spec import JobKind, RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.progress import Report
 from pt4al_backend.query.ranking import insert, sweep
@@ -126,12 +126,18 @@ class PoolRanking:
             if now.name and number_of(folder) < number_of(now) and folder.name not in named:
                 shutil.rmtree(folder)
 
+    def _scoring(self) -> RankSpec:
+        """Scores by the learner that there is, and as it was trained: the next one may be on another encoder."""
+        learner = self._jobs.learner
+        trained_with = artefacts.manifest(learner).get("settings", self._options) if learner else self._options
+        return self._jobs.rank(learner).model_copy(update={"settings": ProjectSettings.stored(trained_with)})
+
     def _score_arrivals(self, on_progress: Report, on_tick: OnTick) -> None:
         folder = self._jobs.folder / "score"
         shutil.rmtree(folder, ignore_errors=True)  # quick to repeat, and more may have arrived
         tasks = self._jobs.fetched()
         late = tasks.where(np.isnan(tasks.losses))
-        prepare(folder, self._jobs.rank(self._jobs.learner), rows=late.rows)
+        prepare(folder, self._scoring(), rows=late.rows)
         losses = np.load(self._runner.run(folder, on_progress, on_tick) / "losses.npy")
         ranked = tasks.where(np.isfinite(tasks.losses) & (tasks.batches > 0))
         last = int(ranked.batches.max()) if len(ranked) else 1

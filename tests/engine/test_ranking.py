@@ -10,6 +10,7 @@ import pytest
 from pt4al_backend import artefacts
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.state.store import Store
+from tests.support.encoders import ENCODER
 from tests.support.trainings import Ranks, idle, known, learner, rank, ranking_of, ten_tasks, train
 
 
@@ -72,6 +73,15 @@ def test_settings_of_another_learner_outgrow_it(store: Store, settings: ServerSe
     assert not ranking_of(store, settings, encoder="resnet18", epochs=3).is_outgrown()
     assert ranking_of(store, settings, encoder="resnet34").is_outgrown()
     assert ranking_of(store, settings, encoder="resnet18", pretext="jigsaw").is_outgrown()
+
+
+@pytest.mark.parametrize(("before", "after"), [("resnet18", ENCODER), (ENCODER, "resnet18")])
+def test_late_images_are_scored_as_the_learner_was_trained_although_another_encoder_is_set(
+    store: Store, settings: ServerSettings, before: str, after: str
+) -> None:
+    folder = learner(store, settings, encoder=before)
+    job = rank(store, settings, encoder=after)
+    assert (job.learner, job.settings.encoder) == (folder / "result", before)
 
 
 def test_learner_stays_for_as_long_as_a_job_names_it(store: Store, settings: ServerSettings) -> None:
