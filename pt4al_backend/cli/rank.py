@@ -123,6 +123,7 @@ def rank(
     _warn_of([f"Left out {name}: its image is identical to that of {same}." for name, same in ranked.copies])
     if ranked.replaced_rest:
         terminal.warn(f"{targets.rest} was deleted: it is of an earlier ranking, and behind these tasks nothing is left.")
+    _warn_of([f"{name} has changed since it was listed; it is ranked as it is now." for name in ranked.changed])
     left_out = f"files skipped: {len(ranked.skipped)}, left out as identical: {len(ranked.copies)}"
     rest = f" The other {ranked.rest:,} are in {targets.rest}, for `pt4al refill`." if ranked.rest else ""
     out.print(

@@ -13,11 +13,12 @@ from pt4al_backend.images.sources import Source
 
 
 class SourceFrame(NamedTuple):
-    """An image's frame uint8 [h, w, 3], or why there is none, and whether its store is to blame."""
+    """An image's frame uint8 [h, w, 3], or why there is none, and whether its store is to blame; and the version of the image."""
 
     frame: NDArray[np.uint8] | None = None
     problem: str = ""
     transient: bool = False
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Bounds:
     def frame_of(self, source: Source, name: str, task: str, stored: Shape) -> SourceFrame:
         """The frame of an image for a main task."""
         try:
-            image = decode(source.read(name, self.bytes), self.pixels, max(stored)).image
-            return SourceFrame(KEEP[task](image, stored))
+            data, version = source.read_version(name, self.bytes)
+            image = decode(data, self.pixels, max(stored)).image
+            return SourceFrame(KEEP[task](image, stored), version=version)
         except ImageUnreadable as error:
             return SourceFrame(None, str(error), error.transient)

@@ -11,7 +11,7 @@ import psutil
 SECONDS = 0.5  # between two looks: a process takes its peak with it
 
 #: What the command line of each of the backend's processes holds.
-ROLES = {"pt4al_backend.jobs.child": "training child", "web": "web process", "worker": "worker"}
+ROLES = {"pt4al_backend.jobs.child": "training child", "rank": "command", "web": "web process", "worker": "worker"}
 
 
 class Footprint:

@@ -3,7 +3,7 @@
 import os
 import posixpath
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import ClassVar
 from urllib.parse import quote
@@ -24,6 +24,7 @@ class Source(ABC):
         names: of the images, each once.
         root: what of a name stands before the part that follows ``prefix`` in an address.
         threads: how many images are read at a time, None for as many as there are cores.
+        versions: what told the content of images from another one when they were found, by their names, where that is known.
     """
 
     threads: ClassVar[int | None] = None
@@ -31,10 +32,15 @@ class Source(ABC):
     def __init__(self, names: Sequence[str], root: str = "") -> None:
         self.names = names
         self.root = root
+        self.versions: Mapping[str, str] = {}
+
+    def read(self, name: str, most: int) -> bytes:
+        """The image file of that name (see ``read_version``)."""
+        return self.read_version(name, most)[0]
 
     @abstractmethod
-    def read(self, name: str, most: int) -> bytes:
-        """The image file of that name.
+    def read_version(self, name: str, most: int) -> tuple[bytes, str]:
+        """The image file of that name, and what tells its content from another one, "" if that is unknown.
 
         Raises:
             ImageUnreadable: it cannot be read, or is longer than ``most`` bytes; ``transient`` if its store failed or refused.

@@ -28,14 +28,17 @@ class Bucket(ImageStore):
         if not found and PATTERN.intersection(path):
             yield from (self._url(each) for each in sorted(self._files.glob(path)))
 
-    def beginning(self, url: str, most: int) -> bytes:
+    def beginning(self, url: str, most: int) -> tuple[bytes, str]:
         """As ``ImageStore`` says."""
         try:
-            return bytes(self._files.cat_file(_path(url), start=0, end=most + 1, timeout=SECONDS))
+            return self._got(_path(url), most)
         except Exception as error:  # each library has its own
             if understood(error).code not in EMPTY:
                 raise
-            return b""
+            return b"", ""
+
+    def _got(self, path: str, most: int) -> tuple[bytes, str]:
+        return bytes(self._files.cat_file(path, start=0, end=most + 1, timeout=SECONDS)), ""
 
     def check(self, url: str) -> None:
         """As ``ImageStore`` says."""
@@ -77,16 +80,33 @@ class S3Bucket(Bucket):
         bucket, _, prefix = _path(url).partition("/")
         self._files.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=1)
 
+    def _got(self, path: str, most: int) -> tuple[bytes, str]:
+        return fsspec.asyn.sync(self._files.loop, _object, self._files, path, most, timeout=SECONDS)  # type: ignore[no-any-return]
+
     def _below(self, path: str) -> Iterator[str]:
         """Keys page by page: the library's own listing holds a kilobyte for each until the last one came."""
         bucket, _, prefix = path.partition("/")
         request: dict[str, Any] = {"Bucket": bucket, "Prefix": f"{prefix}/" if prefix else ""}
         while True:
             page = self._files.call_s3("list_objects_v2", **request)
-            yield from (f"{bucket}/{each['Key']}" for each in page.get("Contents", ()))
+            for each in page.get("Contents", ()):
+                path = f"{bucket}/{each['Key']}"
+                if is_image(path):
+                    self.versions[self._url(path)] = each.get("ETag", "").strip('"')
+                yield path
             if not page.get("IsTruncated"):
                 return
             request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+async def _object(files: Any, path: str, most: int) -> tuple[bytes, str]:
+    """As the library's own ``cat_file``, which drops what the reply says beside the content."""
+    bucket, key, _ = files.split_path(path)
+    reply = await files._call_s3("get_object", Bucket=bucket, Key=key, Range=f"bytes=0-{most}")
+    try:
+        return await reply["Body"].read(), reply.get("ETag", "").strip('"')
+    finally:
+        reply["Body"].close()
 
 
 def _path(url: str) -> str:

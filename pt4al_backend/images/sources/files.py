@@ -41,12 +41,12 @@ class Files(Source):
             )
         return cls([str(path) for path in found], os.path.commonpath(tops))
 
-    def read(self, name: str, most: int) -> bytes:
+    def read_version(self, name: str, most: int) -> tuple[bytes, str]:
         """As ``Source`` says."""
         try:
             if Path(name).stat().st_size > most:
                 raise too_long(most)
-            return Path(name).read_bytes()
+            return Path(name).read_bytes(), ""
         except OSError as error:
             raise ImageUnreadable(f"The file cannot be read ({error.strerror or type(error).__name__}).") from error
 

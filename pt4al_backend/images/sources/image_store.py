@@ -23,6 +23,7 @@ class ImageStore(ABC):
     Attributes:
         extra: what brings its library.
         has_queries: whether a question mark begins the query of a URL; elsewhere it is part of a pattern.
+        versions: what told the content of each object from another one when it was listed, by its URL, if the listing says so.
     """
 
     extra: ClassVar[str]
@@ -35,6 +36,7 @@ class ImageStore(ABC):
             ConfigError: its library is not installed.
         """
         self.protocol = protocol
+        self.versions: dict[str, str] = {}
         try:
             self._files = fsspec.filesystem(protocol, use_listings_cache=False, skip_instance_cache=True, **self._options())
         except ImportError:
@@ -53,8 +55,8 @@ class ImageStore(ABC):
         """
 
     @abstractmethod
-    def beginning(self, url: str, most: int) -> bytes:
-        """More than ``most`` bytes of a file, or all there are."""
+    def beginning(self, url: str, most: int) -> tuple[bytes, str]:
+        """More than ``most`` bytes of a file, or all there are; and its version as in ``versions``, "" if that is unknown."""
 
     @abstractmethod
     def check(self, url: str) -> None:

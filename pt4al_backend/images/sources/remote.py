@@ -68,19 +68,21 @@ class Remote(Source):
             raise ConfigError(f"{what} below {', '.join(urls)}.", f"Correct the URL. {endings}")
         if others:
             note(f"Left out {others:,} objects whose names do not end as an image's do.")
-        return cls(store, list(found), _common(tops), tops)
+        source = cls(store, list(found), _common(tops), tops)
+        source.versions = store.versions
+        return source
 
-    def read(self, name: str, most: int) -> bytes:
+    def read_version(self, name: str, most: int) -> tuple[bytes, str]:
         """As ``Source`` says."""
         try:
-            data = self._store.beginning(name, most)
+            data, version = self._store.beginning(name, most)
         except ImageUnreadable:
             raise
         except Exception as error:  # each library has its own; what they say may hold secrets
             raise of_image(error) from None
         if len(data) > most:
             raise too_long(most)
-        return data
+        return data, version
 
     def own_address(self, name: str) -> str:
         """Its URL, which Label Studio resolves by a source storage of the project."""

@@ -41,9 +41,9 @@ class WebServer(ImageStore):
         """As ``ImageStore`` says; there are no patterns."""
         return iter([url]) if is_image(url) else self._linked(f"{url}/", note)
 
-    def beginning(self, url: str, most: int) -> bytes:
-        """As ``ImageStore`` says."""
-        return bytes(fsspec.asyn.sync(self._files.loop, _beginning, self._files, url, most))
+    def beginning(self, url: str, most: int) -> tuple[bytes, str]:
+        """As ``ImageStore`` says; listings know no versions."""
+        return bytes(fsspec.asyn.sync(self._files.loop, _beginning, self._files, url, most)), ""
 
     def check(self, url: str) -> None:
         """As ``ImageStore`` says; of images that were named themselves there may be no listing."""

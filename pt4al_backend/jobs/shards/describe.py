@@ -15,7 +15,7 @@ from pt4al_backend.images.frames import digest
 from pt4al_backend.images.source_frames import Bounds, SourceFrame
 from pt4al_backend.images.sources import Source
 from pt4al_backend.jobs.shards.plan import Plan
-from pt4al_backend.jobs.shards.shard import DIGEST_BYTES, Shard
+from pt4al_backend.jobs.shards.shard import DIGEST_BYTES, Notes, Shard
 from pt4al_backend.learn import peers
 from pt4al_backend.learn.augmentation import Centre
 from pt4al_backend.learn.devices import cores
@@ -34,15 +34,16 @@ AHEAD = 3  # minibatches that are read while the encoder works at one, so that a
 class _Images:
     """Images of a source as an encoder sees them, read in threads ahead of it; ``found`` is what became of them."""
 
-    def __init__(self, plan: Plan, source: Source, names: Sequence[str], pool: ThreadPoolExecutor) -> None:
-        self._plan, self._source, self._names, self._pool = plan, source, names, pool
+    def __init__(self, plan: Plan, source: Source, listed: Sequence[tuple[str, str]], pool: ThreadPoolExecutor) -> None:
+        self._plan, self._source, self._listed, self._pool = plan, source, listed, pool
         self._bounds, self._centre = Bounds(plan.max_bytes, plan.max_pixels), Centre(plan.shape)
         self._waiting: dict[int, Future[SourceFrame]] = {}
         self.marks: dict[int, str] = {}
         self.failed: dict[int, SourceFrame] = {}
+        self.changed: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._listed)
 
     def minibatch(self, positions: NDArray[np.int64], _: np.random.Generator) -> Minibatch:
         """As ``Data`` says; black where an image cannot be read."""
@@ -55,6 +56,8 @@ class _Images:
             else:
                 frames[place] = found.frame
                 self.marks[position] = digest(found.frame)
+                if found.version != self._listed[position][1] != "" != found.version:
+                    self.changed.append(position)
         return (channels_first(self._centre(frames)),)
 
     def _begin(self, positions: list[int]) -> None:
@@ -65,31 +68,35 @@ class _Images:
             if position not in self._waiting:
                 plan = self._plan
                 self._waiting[position] = self._pool.submit(
-                    self._bounds.frame_of, self._source, self._names[position], plan.task, plan.stored
+                    self._bounds.frame_of, self._source, self._listed[position][0], plan.task, plan.stored
                 )
 
 
 def describe(
-    plan: Plan, source: Source, names: Sequence[str], encoder: TimmEncoder, device: torch.device, report: Report
+    plan: Plan, source: Source, listed: Sequence[tuple[str, str]], encoder: TimmEncoder, device: torch.device, report: Report
 ) -> Shard:
-    """The shard of these images. Those that their store did not give are asked for once more, if it can be reached.
+    """The shard of images that were ``listed``: names and versions.
+
+    Those that their store did not give are asked for once more, if it can be reached.
 
     Raises:
         BucketUnavailable: the store fails or refuses.
         TrainingImpossible: the encoder gives features that are no finite numbers.
     """
-    features = np.zeros((len(names), VIEWS, encoder.features), np.float16)
-    frames = np.zeros((len(names), DIGEST_BYTES), np.uint8)
+    features = np.zeros((len(listed), VIEWS, encoder.features), np.float16)
+    frames = np.zeros((len(listed), DIGEST_BYTES), np.uint8)
     problems: dict[int, str] = {}
-    rows = np.arange(len(names))
+    changed: set[int] = set()
+    rows = np.arange(len(listed))
     with _threads(source) as pool:
         for is_last in (False, True):
-            images = _Images(plan, source, [names[row] for row in rows.tolist()], pool)
+            images = _Images(plan, source, [listed[row] for row in rows.tolist()], pool)
             _features(images, rows, features, encoder, plan, device, report)
             failed = {k: each for part in peers.gathered(images.failed) for k, each in part.items()}
             for part in peers.gathered(images.marks):
                 for position, mark in part.items():
                     frames[rows[position]] = np.frombuffer(bytes.fromhex(mark), np.uint8)
+            changed |= {int(rows[position]) for part in peers.gathered(images.changed) for position in part}
             again = [position for position, each in sorted(failed.items()) if each.transient and not is_last]
             problems |= {int(rows[position]): each.problem for position, each in failed.items()}
             if not again:
@@ -98,7 +105,7 @@ def describe(
             rows = rows[again]
             problems = {row: problem for row, problem in problems.items() if row not in set(rows.tolist())}
     features[sorted(problems)] = 0
-    return Shard(features, frames, problems)
+    return Shard(features, frames, Notes(problems=problems, changed=sorted(changed)))
 
 
 def _features(

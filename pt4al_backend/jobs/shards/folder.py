@@ -6,7 +6,7 @@ It is a folder of this host, or of a disk that several hosts share; ``bucket.Buc
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -48,18 +48,19 @@ class WorkFolder(ABC):
         except ValidationError:
             raise StoreCorrupt(f"{PLAN} in {self.place} is damaged, or of another version.", f"Delete {self.place}.") from None
 
-    def begin(self, plan: Plan, names: Sequence[str]) -> None:
-        """Keeps the names of the images, and then the plan."""
+    def begin(self, plan: Plan, names: Sequence[str], versions: Mapping[str, str]) -> None:
+        """Keeps the names of the images and their versions, and then the plan."""
         for shard in range(plan.shards):
-            self.write(_names(shard), json.dumps(plan.cut(names, shard)).encode())
+            cut = plan.cut(names, shard)
+            self.write(_names(shard), json.dumps([[name, versions.get(name, "")] for name in cut]).encode())
         self.write(PLAN, plan.model_dump_json().encode())
 
-    def names(self, shard: int) -> list[str]:
-        """Names of a shard's images."""
+    def images(self, shard: int) -> list[tuple[str, str]]:
+        """Names of a shard's images, and their versions when they were listed (see ``images.sources``)."""
         text = self.read(_names(shard))
         if text is None:
             raise StoreCorrupt(f"{_names(shard)} in {self.place} is missing.", f"Delete {self.place}.")
-        return [str(name) for name in json.loads(text)]
+        return [(str(name), str(version)) for name, version in json.loads(text)]
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:

@@ -25,28 +25,29 @@ class Outcomes:
         frames: digests uint8 [n, 16] of their frames.
         kept: int64 [k], ascending, those of another frame than all before.
         copies: (number, that of the image that it is identical to).
-        problems: why images cannot be read.
+        problems: why images cannot be read, and ``changed``: those that were others when they were listed.
     """
 
     frames: NDArray[np.uint8]
     kept: NDArray[np.int64]
     copies: list[tuple[int, int]]
     problems: dict[int, str]
+    changed: list[int]
 
     @classmethod
     def of(cls, folders: Sequence[Path], size: int) -> "Outcomes":
         """Of all shards, of ``size`` images each; twins are told by sorting 16 bytes of each image."""
         frames = np.concatenate([shard.frames(folder) for folder in folders])
-        problems = {
-            number * size + row: text for number, folder in enumerate(folders) for row, text in shard.problems(folder).items()
-        }
+        notes = [(number * size, shard.notes(folder)) for number, folder in enumerate(folders)]
+        problems = {first + row: text for first, each in notes for row, text in each.problems.items()}
+        changed = [first + row for first, each in notes for row in each.changed]
         readable = np.ones(len(frames), np.bool_)
         readable[sorted(problems)] = False
         numbers = np.flatnonzero(readable)
         first = numbers[_firsts(frames[numbers])]
         is_copy = first != numbers
         copies = list(zip(numbers[is_copy].tolist(), first[is_copy].tolist(), strict=True))
-        return cls(frames, numbers[~is_copy], copies, problems)
+        return cls(frames, numbers[~is_copy], copies, problems, changed)
 
 
 def _firsts(marks: NDArray[np.uint8]) -> NDArray[np.int64]:

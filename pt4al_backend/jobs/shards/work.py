@@ -57,10 +57,11 @@ def _next(work: WorkFolder, plan: Plan, encoder: TimmEncoder, job: NetworkJob[Sh
         with work.claimed(shard_name(number)) if peers.number() == 0 else nullcontext(False) as is_ours:
             if not peers.agreed(is_ours and number not in work.done()):
                 continue
-            names = work.names(number)
-            shard = describe(plan, source_of(names, plan.root), names, encoder, job.device, report)
+            images = work.images(number)
+            source = source_of([name for name, _ in images], plan.root)
+            shard = describe(plan, source, images, encoder, job.device, report)
             if peers.number() == 0:
-                work.put(number, shard, _manifest(plan, names))
+                work.put(number, shard, _manifest(plan, number, len(images)))
             return number
     return -1 if left else None
 
@@ -85,7 +86,8 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, report: Report) -> TimmEnc
     return encoder.to(job.device)
 
 
-def _manifest(plan: Plan, names: list[str]) -> Json:
-    """What the manifest of a shard says."""
+def _manifest(plan: Plan, number: int, images: int) -> Json:
+    """What the manifest of a shard says: which images of the plan's order it is about, and what saw them."""
+    first = number * plan.size
     facts = {"encoder": plan.encoder, "sha256": plan.sha256, "task": plan.task, "shape": plan.shape, "stored": plan.stored}
-    return {"kind": "shard", "images": len(names), "first": names[0], "last": names[-1], **facts}
+    return {"kind": "shard", "first": first, "end": first + images, **facts}

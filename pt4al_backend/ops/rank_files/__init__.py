@@ -63,6 +63,7 @@ class Ranked:
         replaced_rest: whether the ranked rest of an earlier ranking was deleted, as nothing is left behind the tasks.
         skipped: images that cannot be read, with their reasons.
         copies: images left out because they are identical to another one, with that one.
+        changed: images that have changed since they were listed; they are ranked as they are now.
         quality: whether the ranking means anything; ``reason`` says why not.
         encoder: that the images are ranked on, "" for the small network.
         problem: why there is no encoder, "" if none was looked for in vain.
@@ -73,6 +74,7 @@ class Ranked:
     replaced_rest: bool
     skipped: list[tuple[str, str]]
     copies: list[tuple[str, str]]
+    changed: list[str]
     quality: PretextQuality
     encoder: str
     problem: str
@@ -122,8 +124,9 @@ def rank(
         taken, rest, is_replaced = _write(found, places, wanted, to)
         skipped = [(source.names[number], reason) for number, reason in found.skipped]
         copies = [(source.names[number], source.names[same]) for number, same in found.copies]
+        changed = [source.names[number] for number in found.changed]
         work.remove()
-    return Ranked(taken, rest, is_replaced, skipped, copies, found.quality, options.pretrained_encoder, problem)
+    return Ranked(taken, rest, is_replaced, skipped, copies, changed, found.quality, options.pretrained_encoder, problem)
 
 
 def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str, report: Report) -> tuple[ProjectSettings, str]:

@@ -12,8 +12,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.query.plan import fit_schedule, strategy_of
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
-from pt4al_backend.query.strategies import Pool, Request, Strategy
-from pt4al_backend.query.strategies._coverage import MOST_CANDIDATES
+from pt4al_backend.query.strategies import Pool, Request, Strategy, _coverage
 from pt4al_backend.query.strategies.herding import Herding, herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
@@ -130,7 +129,7 @@ def _herded(features: Rows, strategy: Strategy, seed: int, most: int) -> NDArray
         return np.empty(0, np.int64)
     count = min(len(features), most)
     as_unsure = np.ones(len(features), np.float32)
-    is_small = len(features) <= MOST_CANDIDATES
+    is_small = len(features) <= _coverage.MOST_CANDIDATES
     # kept in 16 bits, on the disk: the rule makes 32 of each part that it looks at
     given = cast("NDArray[np.float32]", features[np.arange(len(features))] if is_small else features)
     nothing = given[np.arange(0)]

@@ -57,6 +57,7 @@ class Scored:
         quality: whether the losses mean anything.
         skipped: those that cannot be read, and why.
         copies: those that are identical to another one, and that one.
+        changed: those that have changed since they were listed.
         frame_of: the digest of an image's frame.
     """
 
@@ -68,6 +69,7 @@ class Scored:
     quality: PretextQuality
     skipped: list[tuple[int, str]]
     copies: list[tuple[int, int]]
+    changed: list[int]
     frame_of: Callable[[int], str]
 
 

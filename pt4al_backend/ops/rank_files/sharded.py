@@ -84,6 +84,7 @@ def scored(
         quality(scores),
         skipped,
         found.copies,
+        found.changed,
         lambda number: found.frames[number].tobytes().hex(),
     )
 
@@ -101,12 +102,12 @@ def _planned(
                 )
                 plan = _plan(source, wish.task, settings, options, wanted, report)
                 _require_space(plan, shared.folder)
-                shared.begin(plan, source.names)
+                shared.begin(plan, source.names, source.versions)
                 return plan, source
         time.sleep(shared.seconds)
     if plan.wanted != wanted:
         raise ConfigError(f"Another ranking is under way in {shared.place}.", "Name an empty folder with --work-dir.")
-    names = [name for number in range(plan.shards) for name in shared.names(number)]
+    names = [name for number in range(plan.shards) for name, _ in shared.images(number)]
     done = sum(map(plan.count, shared.done()))
     report(Progress(Phase.FEATURES, note=goes_on(plan.begun, done, plan.images, shared.place)))
     return plan, sources.source_of(names, plan.root)

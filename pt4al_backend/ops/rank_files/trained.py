@@ -58,7 +58,7 @@ def scored(
         shape=shape,
     )
     losses, quality = _trained(work.job, spec, len(kept), report, runner)
-    return Scored(source, stored, kept, losses, None, quality, skipped, copies, lambda number: work.outcomes[number].frame)
+    return Scored(source, stored, kept, losses, None, quality, skipped, copies, [], lambda number: work.outcomes[number].frame)
 
 
 def _found(images: Sequence[str], work: Work, report: Report) -> sources.Source:

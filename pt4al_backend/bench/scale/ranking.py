@@ -1,0 +1,72 @@
+"""``pt4al rank`` of millions of images from a web server, end to end: time, and the memory of each process.
+
+Images are tiny, and the encoder is timm's smallest, with fresh weights: what is measured is what does not depend on either.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pt4al_backend.bench.numbers.footprint import Footprint
+from pt4al_backend.bench.numbers.measuring import err
+from pt4al_backend.bench.numbers.servers import BenchmarkFailed
+from pt4al_backend.bench.numbers.table import Line
+from pt4al_backend.bench.numbers.workbench import Workbench
+from pt4al_backend.bench.scale import lake
+
+ENCODER = "test_efficientnet.r160_in1k"
+WORKERS, TAKE = 2, 50_000
+MB = 1e6
+
+
+def measure(bench: Workbench) -> list[Line]:
+    """Seconds of the whole, and what each process held at most."""
+    folder, count = bench.folder / "ranking", bench.sizes.images
+    folder.mkdir()
+    weights(folder / "weights")
+    with lake.running(count, folder / "lake.log") as url, Footprint() as footprint:
+        seconds = _ranked(folder, url)
+        held = footprint.look()
+    take = min(TAKE, count)
+    if len(json.loads((folder / "tasks.json").read_text())) != take:
+        raise BenchmarkFailed(f"Not all of {take:,} tasks were written.")
+    what = f"rank of {count:,} images of {lake.SIDE} px from a web server on this machine, {WORKERS} workers"
+    note = f"{count / seconds:,.0f} images/s, all stages; {ENCODER}, fresh weights, four orientations"
+    lines = [Line(what, seconds, "s", note=note)]
+    for role in sorted(held):
+        lines.append(Line(f"— peak memory of the {role}", held[role] / MB, "MB"))
+    return lines
+
+
+def weights(folder: Path) -> None:
+    """Writes fresh weights of the encoder, as ``PT4AL_WEIGHTS_DIR`` holds them."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    network = timm.create_model(ENCODER, pretrained=False)
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, folder / f"{ENCODER}.safetensors")
+
+
+def _ranked(folder: Path, url: str) -> float:
+    environment = {
+        **os.environ,
+        "PT4AL_DATA_DIR": str(folder / "data"),
+        "PT4AL_DEVICE": "cpu",
+        "PT4AL_WEIGHTS_DIR": str(folder / "weights"),
+        "PT4AL_ENCODER": ENCODER,
+    }
+    command = [sys.executable, "-m", "pt4al_backend", "rank", url, "--out", str(folder / "tasks.json")]
+    command += ["--take", str(TAKE), "--workers", str(WORKERS)]
+    began = time.monotonic()
+    with (folder / "rank.log").open("w+b") as log:
+        ended = subprocess.run(command, env=environment, stdout=log, stderr=log, check=False)  # noqa: S603 - our own command
+    if ended.returncode:
+        raise BenchmarkFailed(f"pt4al rank failed: {(folder / 'rank.log').read_text()[-1500:]}")
+    err.print(f"  {(folder / 'rank.log').read_text().strip().splitlines()[-1]}")
+    return time.monotonic() - began
