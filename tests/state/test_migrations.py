@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 
 from pt4al_backend.picks import PickKind
 from pt4al_backend.state import migrations
+from pt4al_backend.state.paths import project_name
 from pt4al_backend.state.schema import AnswerKind, Base, PublicationState, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -139,6 +140,7 @@ def test_state_of_the_version_before_is_found_again(url: str) -> None:
     found = store.project(7)
     assert found is not None
     assert (found.title, found.round, found.model) == ("Kittens", 2, "projects/7/learn-1/result")
+    assert project_name(found) == "projects/7", "its files would be made again"
     assert (found.requests, found.requests_handled) == (31, 31)
     assert (found.trainings_requested, found.trainings_handled, found.requested_size) == (3, 2, 64)
     assert (found.image_shape, found.learner) == ((64, 64), "projects/7/rank-1/result")
