@@ -19,7 +19,7 @@ __all__ = ["LabelStudio", "NotFound"]
 
 
 #: Tasks of a page. On SQLite, Label Studio 1.23.2 answers HTTP 500 ("Expression tree is too large") to a page of more than
-#: 998 uploaded files, as it looks each of them up with one more OR.
+#: 998 uploaded files, as it looks each of them up with one more OR, also where no more than ids are asked for.
 PAGE_SIZE = 900
 
 #: Tasks of the first page, and bytes of tasks' data that a later one may hold: some projects write whole images into their tasks.
