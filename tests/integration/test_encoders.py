@@ -1,7 +1,10 @@
 """Projects on a pretrained encoder, against a real Label Studio."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import requests
 
@@ -9,11 +12,20 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.device import Device
+from pt4al_backend.engine.insights import pool_estimate, quality
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.worker import Worker
+from pt4al_backend.jobs.folder import job_of
+from pt4al_backend.jobs.results import CANDIDATES
+from pt4al_backend.jobs.spec import FullSpec
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.progress import Report
+from pt4al_backend.state.paths import comparison_lease
+from tests.support import filled
 from tests.support.backend import SECONDS, Backend
 from tests.support.encoders import ENCODER, weights_dir
-from tests.support.images import arrow, class_of, save
+from tests.support.images import CLASSES, arrow, class_of, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer, wait_until
@@ -129,6 +141,63 @@ def test_head_is_trained_while_the_device_is_at_another_job(
         with device.hold():
             loop.reconcile()
         assert (loop.project.round, loop.project.error) == (2, "")
+
+
+class Made:
+    """A runner whose comparison is won by training the encoder too. Such a model of it gives all images one answer."""
+
+    answer = CLASSES[0]
+    control: ClassVar = {"metric": "accuracy", "value": 0.25, "low": 0.1, "high": 0.5, "total": 15}
+
+    def run(self, folder: Path, _: Report, on_tick: Callable[[], None]) -> Path:
+        """Does a job."""
+        on_tick()
+        job = job_of(folder)
+        if not isinstance(job, FullSpec):
+            with artefacts.writing(folder / "result", images=30, head=0.7, full=0.9, error=0.05):
+                return folder / "result"
+        images = len(np.load(folder / "candidate_ids.npy"))
+        with artefacts.writing(folder / "result", control=self.control, train_size=job.labels) as draft:
+            (draft / artefacts.WEIGHTS).write_bytes(b"weights")
+            np.savez(draft / CANDIDATES, labels=np.full(images, self.answer), least_confidence=np.full(images, 0.75))
+        return folder / "result"
+
+
+def test_model_whose_encoder_is_trained_is_seen_on_the_page_and_in_predictions(
+    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
+) -> None:
+    params = {**PARAMS, "query_size": 46, "control_share": 0.34}
+    with Loop(label_studio, lead, tmp_path / "two models", params, weights_dir=weights_dir(tmp_path / "weights")) as loop:
+        loop.add(60)
+        loop.reconcile()
+        loop.annotate_all(loop.order("query", "control"))
+        loop.reconcile()
+        assert (loop.project.round, loop.project.error) == (2, "")
+        Insights(loop.settings, loop.store, [quality.refresh, pool_estimate.refresh]).refresh(loop.id)
+        with filled.served(loop.store, loop.settings) as url:
+
+            def shown() -> tuple[Json, str]:
+                found = requests.get(f"{url}/api/projects/{loop.id}", timeout=30).json()
+                return found, requests.get(f"{url}/projects/{loop.id}", headers={"Accept": "text/html"}, timeout=30).text
+
+            status, page = shown()
+            assert status["served"]["kind"] == "round"
+            assert status["pool_estimate_missing"] == pool_estimate.NO_HELP  # the head is sure of all: too few are expected wrong
+            assert pool_estimate.NO_HELP in page
+            comparing = Comparing(Device(), lambda _: None, Made())
+            background = Insights(loop.settings, loop.store, [comparing.refresh], comparison_lease)
+            for _ in range(2):  # compared, then trained; a look after each
+                background.refresh(loop.id)
+                loop.reconcile()
+            status, page = shown()
+        labels = status["served"]["labels"]
+        assert (status["served"]["kind"], status["control"]["value"]) == ("full", Made.control["value"])
+        assert (status["pool_estimate"], status["pool_estimate_missing"]) == (None, pool_estimate.FULL)
+        assert "whose encoder is trained too" in page
+        assert loop.served().startswith(f"pt4al-r2-full{labels}-")
+        known = loop.client.request("GET", "/api/predictions/", params={"project": loop.id})
+        answers = [each["result"] for each in known if each["model_version"] == loop.served()]
+        assert {result[0]["value"]["choices"][0] for result in answers if result} == {Made.answer}
 
 
 def test_encoder_that_nobody_has_is_named_with_the_remedy(
