@@ -7,13 +7,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pt4al_backend import artefacts
-from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER, NO_ENCODER_YET
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.meanwhile import keep_serving, report
 from pt4al_backend.engine.retries import DOWNLOAD
 from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.learn.weights.download import fetch
 from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
@@ -84,7 +84,7 @@ def _remedy(settings: ServerSettings) -> str:
 
 def _known(learner: Path) -> str:
     try:
-        return ProjectSettings.stored(artefacts.manifest(learner)["settings"]).pretrained_encoder or NO_ENCODER
+        return LearnerManifest.read(learner).settings.pretrained_encoder or NO_ENCODER
     except StoreCorrupt:
         return NO_ENCODER
 

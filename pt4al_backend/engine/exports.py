@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts
-from pt4al_backend.aliases import Ids, Json
+from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.engine import served_model
 from pt4al_backend.engine.subject import PoolFeatures, Subject
 from pt4al_backend.errors import NotNow
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.label_sets import LabelSet
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.learn.labels.image_labels import ImageLabels
@@ -114,7 +114,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
     if model is None:
         raise NotNow(*NO_MODEL)
     if (model / HEAD).exists():
-        manifest = artefacts.manifest(model)
+        manifest = ModelManifest.read(model)
         with subject.features() as features:
             if features is not None and features.suit(manifest):
                 yield from _by_head(model, manifest, features)
@@ -125,8 +125,8 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}
 
 
-def _by_head(model: Path, manifest: Json, features: PoolFeatures) -> Iterator[Rows]:
-    space = LABEL_SPACES.load(manifest["task"], ImageLabels)(tuple(manifest["classes"]))
+def _by_head(model: Path, manifest: ModelManifest, features: PoolFeatures) -> Iterator[Rows]:
+    space = LABEL_SPACES.load(manifest.task, ImageLabels)(manifest.classes)
     head = LinearHead.load(model / HEAD)
     for part in _slices(len(features)):
         positions = np.arange(len(features))[part]

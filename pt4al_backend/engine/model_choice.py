@@ -27,10 +27,11 @@ from pt4al_backend.engine.subject import Subject, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
-from pt4al_backend.measures import Control, FullModel
+from pt4al_backend.measures import FullModel
 from pt4al_backend.picks import PickKind
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan
@@ -158,12 +159,11 @@ def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]
 
 
 def _described(result: Path, data_dir: Path) -> FullModel:
-    manifest = described(result)
     try:
-        control = Control.model_validate(manifest["control"])
+        manifest = ModelManifest.model_validate(described(result))
         later = sum(int(described(each)["images"]) for each in served_model.later(result).results())
-        name, labels = str(result.relative_to(data_dir)), int(manifest["train_size"])
-        return FullModel(model=name, labels=labels, later=later, control=control)
+        name = str(result.relative_to(data_dir))
+        return FullModel(model=name, labels=manifest.train_size, later=later, control=manifest.control)
     except (KeyError, ValueError):
         return FullModel()
 

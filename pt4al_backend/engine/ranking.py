@@ -21,9 +21,9 @@ from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import job_of, prepare, sound_job_of
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, RankSpec
-from pt4al_backend.measures import PretextQuality
 from pt4al_backend.progress import Report
 from pt4al_backend.query.ranking import insert, sweep
 from pt4al_backend.state.schema import Project
@@ -94,7 +94,7 @@ class PoolRanking:
         self.forget_old_learners()
 
     def _adopt(self, result: Path, ids: Ids) -> None:
-        losses, quality = np.load(result / "losses.npy"), PretextQuality.model_validate(artefacts.manifest(result)["quality"])
+        losses, quality = np.load(result / "losses.npy"), LearnerManifest.read(result).quality
         rounds = Rounds(self._store, self._project, self._options)
         pool = rounds.pool()
         order = np.argsort(ids)
@@ -106,11 +106,11 @@ class PoolRanking:
 
     def encoder(self) -> str:
         """What the pretrained encoder is that the pool was ranked with, and where its weights came from; "" if there is none."""
-        weights = artefacts.manifest(self._jobs.learner).get("weights") if self._jobs.learner else None
-        if not weights:
+        weights = LearnerManifest.read(self._jobs.learner).weights if self._jobs.learner else None
+        if weights is None:
             return ""
-        origin = f"weights from {weights['source']}, SHA-256 {weights['sha256'][:8]}…"
-        return f"The encoder is {weights['encoder']} (licence {weights['licence']}), {origin}."
+        origin = f"weights from {weights.source}, SHA-256 {weights.sha256[:8]}…"
+        return f"The encoder is {weights.encoder} (licence {weights.licence}), {origin}."
 
     def is_learner_gone(self) -> bool:
         """Whether the pretext learner's weights are missing or damaged."""

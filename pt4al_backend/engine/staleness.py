@@ -14,6 +14,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import Affects, ProjectSettings
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec
 from pt4al_backend.state.schema import Project
 
@@ -36,7 +37,7 @@ def is_outgrown(learner: Path | None, options: ProjectSettings, pool: int, image
         return False
     if not artefacts.is_complete(learner):
         return True
-    trained_with = ProjectSettings.stored(artefacts.manifest(learner)["settings"])
+    trained_with = LearnerManifest.read(learner).settings
     return images > GROWTH * pool or not trained_with.same_for(options, Affects.RANKING)
 
 

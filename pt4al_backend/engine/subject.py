@@ -22,6 +22,7 @@ from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.description import Describer, Description
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
 from pt4al_backend.query import plan
@@ -156,9 +157,9 @@ class PoolFeatures:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def suit(self, model: Json) -> bool:
-        """Whether a head with the manifest ``model`` was trained on such: the encoder may have changed since."""
-        return self.by is Describer.ENCODER and model.get("weights", {}).get("sha256") == self.source["weights"]
+    def suit(self, model: ModelManifest) -> bool:
+        """Whether the head ``model`` was trained on such: the encoder may have changed since."""
+        return self.by is Describer.ENCODER and model.weights is not None and model.weights.sha256 == self.source["weights"]
 
     def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of positions int64 [m] among ``ids``."""

@@ -29,11 +29,11 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.errors import Part, StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs import head
 from pt4al_backend.jobs.folder import prepare, sound_job_of
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
 from pt4al_backend.label_studio.annotations import LabelReader
-from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
 from pt4al_backend.query.plan import StoredOutput
@@ -142,13 +142,13 @@ class RoundTraining:
         except TrainingImpossible:
             (self._folder / "failed").touch()
             raise
-        manifest = artefacts.manifest(result)
+        manifest = ModelManifest.read(result)
         closed = ClosedRound(
             model=str(result.relative_to(self._settings.data_dir)),
-            labels=int(manifest["train_size"]),
+            labels=manifest.train_size,
             digest=job.digest,
-            control=Control.model_validate(manifest["control"]),
-            seconds=manifest["seconds"],
+            control=manifest.control,
+            seconds=manifest.seconds,
         )
         return read_scored(self._folder), closed
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 from pt4al_backend import __version__, artefacts
-from pt4al_backend.aliases import Json
 from pt4al_backend.artefacts import HEAD, MANIFEST, WEIGHTS
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.server.drain import Drain
 
 #: The files of an artefact that loading the model takes; the others are outputs of its training.
@@ -37,7 +37,7 @@ def pack(result: Path, name: str) -> Iterator[bytes]:
     held = {file: digest for file, digest in manifest["files"].items() if file in NEEDED}
     texts = {
         "predict.py": SCRIPT.read_text(),
-        "README.txt": _readme(manifest),
+        "README.txt": _readme(ModelManifest.model_validate(manifest)),
         f"model/{MANIFEST}": json.dumps({**manifest, "files": held}, indent=1),
     }
     drain = Drain()
@@ -54,10 +54,8 @@ def pack(result: Path, name: str) -> Iterator[bytes]:
     yield drain.take()
 
 
-def _readme(manifest: Json) -> str:
-    control = manifest["control"]
-    value = "not measured" if control["value"] is None else f"{100 * control['value']:.1f} % of {control['total']}"
-    classes = ", ".join(manifest["classes"][:100]) + (", …" if len(manifest["classes"]) > 100 else "")
-    return README.format(
-        version=__version__, classes=classes, labels=manifest["train_size"], metric=control["metric"], value=value
-    )
+def _readme(model: ModelManifest) -> str:
+    control = model.control
+    value = "not measured" if control.value is None else f"{100 * control.value:.1f} % of {control.total}"
+    classes = ", ".join(model.classes[:100]) + (", …" if len(model.classes) > 100 else "")
+    return README.format(version=__version__, classes=classes, labels=model.train_size, metric=control.metric, value=value)

@@ -1,6 +1,7 @@
 """The pool estimate of the newest model: computed after each training, once labels are cross-validated."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from pt4al_backend.engine.insights.quality_file import Quality
 from pt4al_backend.engine.subject import PoolFeatures, Subject, described
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.insight.pool_estimate import PoolConfidence, PoolEstimate, estimate
+from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.learn.frozen.feature_file import blocks
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.state.paths import project_below
@@ -149,7 +151,7 @@ def _estimated(subject: Subject, quality: Quality, features: PoolFeatures | None
 class _Model:
     """The head that is served."""
 
-    def __init__(self, head: LinearHead, classes: list[str]) -> None:
+    def __init__(self, head: LinearHead, classes: Sequence[str]) -> None:
         self._head, self._classes = head, classes
 
     @property
@@ -164,8 +166,8 @@ class _Model:
         if not (folder / artefacts.HEAD).exists():
             return None
         try:
-            manifest = artefacts.manifest(folder)
-            return cls(LinearHead.load(folder / artefacts.HEAD), manifest["classes"]) if features.suit(manifest) else None
+            manifest = ModelManifest.read(folder)
+            return cls(LinearHead.load(folder / artefacts.HEAD), manifest.classes) if features.suit(manifest) else None
         except (StoreCorrupt, KeyError, OSError, ValueError):
             return None  # the engine reports it, and trains another
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images import sources
 from pt4al_backend.jobs.folder import prepare, sound_job_of
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
@@ -84,4 +84,4 @@ def _trained(
     with quoted_log(folder):
         result = runner.run(folder, report, on_tick=lambda: None)
     losses = np.load(result / "losses.npy", allow_pickle=False)
-    return losses, PretextQuality.model_validate(artefacts.manifest(result)["quality"])
+    return losses, LearnerManifest.read(result).quality
