@@ -3,11 +3,12 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,11 +90,16 @@ def scored(
     )
 
 
+def fingerprint(decisive: Mapping[str, Any]) -> str:
+    """Tells one ranking from another by what decides it, any JSON."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _planned(
     wish: Wish, settings: ServerSettings, options: ProjectSettings, shared: WorkFolder, report: Report
 ) -> tuple[Plan, sources.Source]:
     """The plan, and the images that it is about; of a ranking that is under way those that were found when it began."""
-    wanted = hashlib.sha256(json.dumps(wish.decisive, sort_keys=True).encode()).hexdigest()[:16]
+    wanted = fingerprint(wish.decisive)
     while (plan := shared.plan()) is None or not (wish.place or shared.done()):
         with shared.claimed("plan") as is_ours:
             if is_ours and (shared.plan() is None or not wish.place):
