@@ -197,7 +197,7 @@ def random_picks(
 
     truth = Truth.load(to / "data")
     heads = simulation.Heads(to, truth)
-    found = [each for seed in range(seeds) for each in simulation.said(heads, truth, seed)]
+    found = [each for seed in range(seeds) for each in simulation.estimates(heads, truth, seed)]
     _report(to, "random-picks", "Random picks, by control picks", simulation.sections(found, seeds))
 
 

@@ -39,7 +39,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Said:
+class Estimated:
     """What the control picks of one seed say of random picks: the estimate, the bounds of its interval, and the truth, 0..1."""
 
     picks: int
@@ -93,7 +93,7 @@ class Heads:
         return float(np.mean(found))
 
 
-def said(heads: Heads, whole: Truth, seed: int) -> Iterator[Said]:
+def estimates(heads: Heads, whole: Truth, seed: int) -> Iterator[Estimated]:
     """What control picks that are drawn from the pool of a seed say, for each number of them that the pool suffices for."""
     for picks in PICKS:
         rng, rows = np.random.default_rng([seed, picks]), whole.of_seed(seed).rows
@@ -105,11 +105,11 @@ def said(heads: Heads, whole: Truth, seed: int) -> Iterator[Said]:
                 continue
             low, high = wilson(value, picks)
             points.append(Point(part, labels, value, low, high, picks))
-            yield Said(picks, labels, False, value, low, high, heads.truth(labels))
+            yield Estimated(picks, labels, False, value, low, high, heads.truth(labels))
         goal = LABELS_A_PICK * picks
         if points and goal <= len(rows):
             at = Forecast(points).at(goal)
-            yield Said(picks, goal, True, at.middle, at.low, at.high, heads.truth(goal))
+            yield Estimated(picks, goal, True, at.middle, at.low, at.high, heads.truth(goal))
 
 
 def _crossed(heads: Heads, drawn: NDArray[np.int64], labels: int, rng: np.random.Generator) -> float | None:
@@ -124,7 +124,7 @@ def _crossed(heads: Heads, drawn: NDArray[np.int64], labels: int, rng: np.random
     return float(np.mean(found)) if found else None
 
 
-def sections(found: Sequence[Said], seeds: int) -> list[Section]:
+def sections(found: Sequence[Estimated], seeds: int) -> list[Section]:
     """The table of a report."""
     rows = []
     for picks, labels in sorted({(each.picks, each.labels) for each in found}):

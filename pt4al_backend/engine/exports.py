@@ -119,7 +119,7 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
             if features is not None and features.suit(manifest):
                 yield from _by_head(model, manifest, features)
                 return
-    scored = served_model.said(model)
+    scored = served_model.all_answers(model)
     for part in _slices(len(scored.ids)):
         answers = [str(label) or None for label in scored.labels[part].tolist()]
         yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}

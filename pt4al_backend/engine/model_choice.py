@@ -254,7 +254,7 @@ def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
     tasks = subject.jobs.fetched()
-    tasks = tasks.where(~np.isin(tasks.ids, served_model.said(model).ids))
+    tasks = tasks.where(~np.isin(tasks.ids, served_model.all_answers(model).ids))
     folder = series.following()
     if not len(tasks) or (folder / FAILED).exists():
         return series, None

@@ -38,7 +38,7 @@ def later(model: Path) -> JobSeries:
     return JobSeries(model.parent, JobKind.ANSWER, lambda result: artefacts.has_sound(result, CANDIDATES))
 
 
-def said(model: Path) -> Candidates:
+def all_answers(model: Path) -> Candidates:
     """What the model of an artefact says of images, of those that came after its training as far as they were answered since.
 
     Raises:
@@ -53,7 +53,7 @@ def answers(data_dir: Path, project: Project) -> Candidates | None:
     if not project.full_model.model:
         return None
     try:
-        return said(data_dir / project.full_model.model)
+        return all_answers(data_dir / project.full_model.model)
     except StoreCorrupt:  # damaged within this look: the next one serves the round's model
         return Candidates(np.empty(0, np.int64), np.empty(0, np.str_), np.empty(0))
 

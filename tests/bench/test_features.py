@@ -110,6 +110,6 @@ def test_control_picks_that_are_learned_in_part_say_what_as_many_random_picks_gi
     list(run_of(truth, tmp_path / "arms" / "arm", strategy="random")(1))
     monkeypatch.setattr(random_picks, "PICKS", (12,))
     monkeypatch.setattr(random_picks, "LABELS_A_PICK", 2)
-    found = list(random_picks.said(random_picks.Heads(tmp_path, truth), truth, 0))
+    found = list(random_picks.estimates(random_picks.Heads(tmp_path, truth), truth, 0))
     assert [(each.labels, each.is_forecast) for each in found] == [(4, False), (8, False), (24, True)]
     assert all(each.low <= each.value <= each.high and 0 <= each.truth <= 1 for each in found)

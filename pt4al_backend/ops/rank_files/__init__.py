@@ -22,7 +22,7 @@ from pt4al_backend.jobs.run import Runner, runner_of
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files import sharded, trained
 from pt4al_backend.ops.rank_files.order import Order, order
-from pt4al_backend.ops.rank_files.scored import Scored, Wish
+from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest
 from pt4al_backend.ops.rank_files.targets import Targets
 from pt4al_backend.ops.rank_files.work import work_on
 from pt4al_backend.progress import Report
@@ -116,9 +116,9 @@ def rank(
             problem or "Leave --work-dir out, or --epochs and what else asks for a network that is trained.",
         )
     with work_on(settings.data_dir, **decisive) as work:
-        wish = Wish(here, decisive, wanted.task, wanted.presign, wanted.workers, wanted.work_dir)
+        request = ScoringRequest(here, decisive, wanted.task, wanted.presign, wanted.workers, wanted.work_dir)
         score = sharded.scored if is_sharded else trained.scored
-        found = score(wish, settings, options, work, runner or runner_of(settings), report)
+        found = score(request, settings, options, work, runner or runner_of(settings), report)
         source = found.source
         places = order(found.losses, options, meaningful=found.quality.meaningful, features=found.features)
         taken, rest, is_replaced = _write(found, places, wanted, to)
@@ -137,7 +137,7 @@ def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str,
     return for_task(options, task, name), problem
 
 
-def _write(found: Scored, places: Order, wanted: Wanted, to: Targets) -> tuple[int, int, bool]:
+def _write(found: ScoredImages, places: Order, wanted: Wanted, to: Targets) -> tuple[int, int, bool]:
     """Writes the tasks and the ranked rest: how many each are, and whether the rest of an earlier ranking was deleted."""
     source = found.source
     heading = ranked_rest.Heading(

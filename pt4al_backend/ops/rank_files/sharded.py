@@ -29,7 +29,7 @@ from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, TimmEncoder, TimmFor
 from pt4al_backend.learn.pretext.rotation import VIEWS, quality
 from pt4al_backend.learn.weights.pretrained import obtain
 from pt4al_backend.ops.rank_files.reader import gives_none, require_space
-from pt4al_backend.ops.rank_files.scored import Scored, Wish, require_two
+from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest, require_two
 from pt4al_backend.ops.rank_files.work import Work, goes_on
 from pt4al_backend.ops.rank_files.workers import Workers
 from pt4al_backend.phases import Phase
@@ -39,13 +39,13 @@ TRIES = 3  # of all shards, some of which may be damaged
 
 
 def scored(
-    wish: Wish,
+    request: ScoringRequest,
     settings: ServerSettings,
     options: ProjectSettings,
     work: Work,
     runner: Runner,
     report: Report,
-) -> Scored:
+) -> ScoredImages:
     """Describes the images that were not described yet, on this host and on others; learns a head on a draw, and scores all.
 
     Memory is that of the listing, of 100 bytes more for each image, and of ``pool.BLOCK`` images' features at a time.
@@ -56,19 +56,19 @@ def scored(
         StoreAway: the work folder's does.
         TrainingImpossible: with the reason that the runner gave.
     """
-    shared = work_folder(wish.place or str(work.shards), work.folder / "copies")
-    plan, source = _planned(wish, settings, options, shared, report)
-    wish.check(source)
+    shared = work_folder(request.place or str(work.shards), work.folder / "copies")
+    plan, source = _planned(request, settings, options, shared, report)
+    request.check(source)
     spec = ShardsSpec(
-        task=wish.task,
+        task=request.task,
         settings=options,
         device=settings.device,
         pretrained=settings.pretrained,
         weights=settings.weights_dir,
         stored=plan.stored,
         shape=plan.shape,
-        place=wish.place or str(work.shards),
-        workers=wish.workers,
+        place=request.place or str(work.shards),
+        workers=request.workers,
     )
     folders = _described(shared, plan, Workers(work.folder, spec, runner), report)
     found = Outcomes.of(folders, plan.size)
@@ -76,7 +76,7 @@ def scored(
     require_two(len(found.kept), source, skipped)
     pool = Pool(folders, plan.size, found.kept)
     scores = _scores(pool, options.seed, report)
-    return Scored(
+    return ScoredImages(
         source,
         plan.stored,
         found.kept,
@@ -96,17 +96,17 @@ def fingerprint(decisive: Mapping[str, Any]) -> str:
 
 
 def _planned(
-    wish: Wish, settings: ServerSettings, options: ProjectSettings, shared: WorkFolder, report: Report
+    request: ScoringRequest, settings: ServerSettings, options: ProjectSettings, shared: WorkFolder, report: Report
 ) -> tuple[Plan, sources.Source]:
     """The plan, and the images that it is about; of a ranking that is under way those that were found when it began."""
-    wanted = fingerprint(wish.decisive)
-    while (plan := shared.plan()) is None or not (wish.place or shared.done()):
+    wanted = fingerprint(request.decisive)
+    while (plan := shared.plan()) is None or not (request.place or shared.done()):
         with shared.claimed("plan") as is_ours:
-            if is_ours and (shared.plan() is None or not wish.place):
+            if is_ours and (shared.plan() is None or not request.place):
                 source = _shuffled(
-                    sources.find(wish.images, lambda text: report(Progress(Phase.READING_IMAGES, note=text))), options.seed
+                    sources.find(request.images, lambda text: report(Progress(Phase.READING_IMAGES, note=text))), options.seed
                 )
-                plan = _plan(source, wish.task, settings, options, wanted, report)
+                plan = _plan(source, request.task, settings, options, wanted, report)
                 _require_space(plan, shared.folder)
                 shared.begin(plan, source.names, source.versions)
                 return plan, source

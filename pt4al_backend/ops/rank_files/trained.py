@@ -15,20 +15,20 @@ from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.reader import Reader
-from pt4al_backend.ops.rank_files.scored import Scored, Wish, require_two
+from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest, require_two
 from pt4al_backend.ops.rank_files.work import Work, goes_on, quoted_log
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 
 
 def scored(
-    wish: Wish,
+    request: ScoringRequest,
     settings: ServerSettings,
     options: ProjectSettings,
     work: Work,
     runner: Runner,
     report: Report,
-) -> Scored:
+) -> ScoredImages:
     """Reads the images that were not read yet, and trains the pretext learner on them.
 
     Raises:
@@ -36,9 +36,9 @@ def scored(
         BucketUnavailable: the images' store fails or refuses.
         TrainingImpossible: with the reason that the runner gave.
     """
-    source = _found(wish.images, work, report)
-    wish.check(source)
-    shape, stored = Reader(wish.task, settings, options, source, work).read(report)
+    source = _found(request.images, work, report)
+    request.check(source)
+    shape, stored = Reader(request.task, settings, options, source, work).read(report)
     kept = np.array([number for number, each in enumerate(work.outcomes) if each.frame], np.int64)
     skipped = [(number, each.problem) for number, each in enumerate(work.outcomes) if each.problem]
     copies = [(number, each.same) for number, each in enumerate(work.outcomes) if each.same is not None]
@@ -48,7 +48,7 @@ def scored(
         work.remove()  # images that are put right are read again
         raise
     spec = RankSpec(
-        task=wish.task,
+        task=request.task,
         settings=options,
         device=settings.device,
         pretrained=settings.pretrained,
@@ -58,7 +58,9 @@ def scored(
         shape=shape,
     )
     losses, quality = _trained(work.job, spec, len(kept), report, runner)
-    return Scored(source, stored, kept, losses, None, quality, skipped, copies, [], lambda number: work.outcomes[number].frame)
+    return ScoredImages(
+        source, stored, kept, losses, None, quality, skipped, copies, [], lambda number: work.outcomes[number].frame
+    )
 
 
 def _found(images: Sequence[str], work: Work, report: Report) -> sources.Source:

@@ -211,7 +211,7 @@ def _predictions(
     uncertainty: dict[int, int] = {}
     result = served_model.folder(services.backend.settings.data_dir, project)
     try:
-        scored = served_model.said(result) if result is not None else None
+        scored = served_model.all_answers(result) if result is not None else None
     except StoreCorrupt:  # the engine reports it
         scored = None
     if scored is not None:

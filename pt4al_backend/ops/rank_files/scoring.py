@@ -15,7 +15,7 @@ from pt4al_backend.ops.rank_files.order import Rows
 
 
 @dataclass(frozen=True)
-class Wish:
+class ScoringRequest:
     """What is to be scored.
 
     Attributes:
@@ -35,7 +35,7 @@ class Wish:
     place: str = ""
 
     def check(self, source: Source) -> None:
-        """Refuses, before any work, images that cannot be addressed as is wished.
+        """Refuses, before any work, images that cannot be addressed as is requested.
 
         Raises:
             ConfigError: they cannot.
@@ -45,7 +45,7 @@ class Wish:
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
+class ScoredImages:
     """Images by their number in the listing.
 
     Attributes:
