@@ -14,9 +14,12 @@ from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, server_settings
 from pt4al_backend.images.sources import Files
+from pt4al_backend.jobs.folder import prepare
+from pt4al_backend.jobs.node import environment_of
 from pt4al_backend.jobs.shards import plan
 from pt4al_backend.jobs.shards.bucket import BucketFolder
 from pt4al_backend.jobs.shards.folder import LocalFolder
+from pt4al_backend.jobs.spec import RankSpec, ShardsSpec
 from pt4al_backend.ops import rank_files
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.here import Here
@@ -198,3 +201,16 @@ def test_claim_in_a_store_is_kept_while_it_is_renewed_and_free_when_it_is_not(tm
             assert is_ours
     with patient.claimed("000000") as is_ours:
         assert is_ours
+
+
+def test_workers_get_the_credentials_of_stores_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "LABEL_STUDIO_API_KEY"):
+        monkeypatch.setenv(name, "hidden")
+    facts: dict[str, Any] = {"task": "classification", "settings": ProjectSettings(), "device": "cpu", "pretrained": "off"}
+    shape: dict[str, Any] = {"stored": (32, 32), "shape": (32, 32)}
+    prepare(tmp_path / "shards", ShardsSpec(**facts, **shape, place=str(tmp_path)))
+    prepare(tmp_path / "rank", RankSpec(**facts, **shape, frames=tmp_path))
+    reader, other = environment_of(tmp_path / "shards"), environment_of(tmp_path / "rank")
+    assert reader["AWS_SECRET_ACCESS_KEY"] == "hidden"
+    assert not {"AWS_SECRET_ACCESS_KEY", "LABEL_STUDIO_API_KEY"} & set(other)
+    assert "LABEL_STUDIO_API_KEY" not in reader
