@@ -216,6 +216,7 @@ class Run:
         return ORDERS[self._arm.order](losses, self._schedule.batches, np.random.default_rng(self.options.seed))
 
     def needs_ranking(self) -> bool:
+        """Whether its rounds need what a pretext learner is trained for: losses, or features."""
         return self._needs_losses() or self._needs_features()
 
     def _needs_losses(self) -> bool:

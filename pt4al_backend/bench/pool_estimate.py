@@ -143,9 +143,11 @@ class Redrawn:
 
     @property
     def truth(self) -> float:
+        """The accuracy on all images."""
         return float(self.model.right.mean())
 
     def bias(self, name: str) -> float:
+        """How far the mean of an estimate is from the truth."""
         return float(self.values[name].mean()) - self.truth
 
     def held(self, name: str) -> float:
@@ -154,6 +156,7 @@ class Redrawn:
         return float(((low <= self.truth + 1e-12) & (self.truth <= high + 1e-12)).mean())
 
     def width(self, name: str) -> float:
+        """The mean width of the intervals."""
         low, high = self.bounds[name]
         return float((high - low).mean())
 

@@ -122,6 +122,7 @@ def _forward(model: nn.Module, views: list[Tensor], device: torch.device) -> flo
 
 
 def line(what: str, count: int, product: list[float], bare: list[float], of: str) -> Line:
+    """The row of one kind of scoring, from the seconds that it and the bare forward pass took, run by run."""
     share = 100 * median(b / p for b, p in zip(bare, product, strict=True))
     speeds = f"{count / median(product):,.0f} against {count / median(bare):,.0f} images/s, {of}, n = {count:,}"
     return Line(f"{what}, share of the bare forward pass's speed", share, "%", BOUND_PERCENT, at_least=True, note=speeds)
