@@ -53,7 +53,12 @@ class ServerSettings(BaseSettings):
     port: int = Field(9090, ge=1, le=65535, description="Port that the web process listens on.")
     workers: int = Field(4, ge=2, le=64, description="Projects that one worker process looks after at a time.")
     poll_seconds: float = Field(30.0, gt=0, description="Seconds between two looks at a project when no webhook arrives.")
-    full_sync_seconds: float = Field(600.0, gt=0, description="Seconds between two full passes over tasks and annotations.")
+    full_sync_seconds: float = Field(
+        600.0,
+        gt=0,
+        description="Seconds between two full passes over tasks and annotations; "
+        "nine times as long as a pass takes, if that is more.",
+    )
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
     weights_dir: Path | None = Field(None, description="Folder with weights of pretrained encoders, named as timm names them.")

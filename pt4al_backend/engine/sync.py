@@ -69,6 +69,7 @@ class Sync:
 
         Of tasks that were seen before, no more than their numbers is held, and of a page what the state has of it.
         """
+        started = time.monotonic()
         present = np.asarray(self._client.task_ids(self._project.id), np.int64)
         known = self._store.task_ids(self._project.id)
         self._store.drop_tasks(self._project.id, np.setdiff1d(known, present).tolist())
@@ -86,7 +87,7 @@ class Sync:
             withdrawn = dict.fromkeys(gone.tolist(), StoredAnswer(AnswerKind.NONE))
             self._store.put_answers(self._project.id, withdrawn)
             self._store.put_annotations(self._project.id, dict.fromkeys(withdrawn, ()))
-        self._store.change(self._project, full_sync_at=time.time())
+        self._store.change(self._project, full_sync_at=time.time(), full_sync_took=time.monotonic() - started)
 
     def _state_of(self, page: Sequence[Mapping[str, Any]]) -> _State:
         ids = [int(task["id"]) for task in page]

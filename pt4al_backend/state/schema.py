@@ -124,6 +124,7 @@ class Project(Base):
     view_made: Mapped[bool] = mapped_column(Boolean, default=False)  # once: people may delete the Data Manager's tab
     synced_until: Mapped[str] = mapped_column(String(40), default="")  # Label Studio's clock: newest updated_at seen
     full_sync_at: Mapped[float] = mapped_column(Float, default=0.0)
+    full_sync_took: Mapped[float] = mapped_column(Float, default=0.0)  # seconds of the last full pass
     config_read: Mapped[str] = mapped_column(Text, default="")  # the labeling config that images and labels were read by
     control_read: Mapped[str] = mapped_column(Text, default="")  # name of the tag in it that was learned
     task: Mapped[str] = mapped_column(String(32), default="")  # the main task that the images are stored for
@@ -192,6 +193,7 @@ class ProjectColumns(TypedDict, total=False):
     view_made: bool
     synced_until: str
     full_sync_at: float
+    full_sync_took: float
     config_read: str
     control_read: str
     task: str

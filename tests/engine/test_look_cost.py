@@ -1,6 +1,7 @@
 """A look that finds little to do costs what changed, not the pool: against a stub of Label Studio that can be of any size."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -137,3 +138,14 @@ def test_predictions_that_are_to_be_hidden_are_sent_again_only_if_there_are_any(
     fifty.store.connect(PROJECT, params={"show_predictions": False})
     fifty.look()
     assert fifty.stub.imported == sent  # no model has answered anything yet
+
+
+def test_full_pass_that_took_long_is_not_made_again_soon(fifty: Looks) -> None:
+    an_hour_ago = time.time() - 3600
+    fifty.store.change(PROJECT, full_sync_at=an_hour_ago, full_sync_took=1_000.0)
+    fifty.look()
+    assert fifty.project.full_sync_at == an_hour_ago
+    fifty.store.change(PROJECT, full_sync_took=60.0)
+    fifty.look()
+    assert fifty.project.full_sync_at > an_hour_ago
+    assert 0 < fifty.project.full_sync_took < 60
