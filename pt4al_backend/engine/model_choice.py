@@ -54,6 +54,7 @@ class Comparing:
 
     def __init__(self, device: Device, doorbell: Callable[[int], None], runner: Runner | None = None) -> None:
         self._device, self._doorbell, self._runner = device, doorbell, runner or LocalRunner()
+        self._answered: dict[int, tuple[str, int]] = {}  # of a project: the model that had answered all of so many images
 
     def refresh(self, subject: Subject) -> None:
         """Compares, or trains the model that won, if that is due; or goes on with what was cut short.
@@ -69,9 +70,19 @@ class Comparing:
         if folder is None:
             series, folder = _full_models(jobs), _full_model_due(subject)
         if folder is None and (model := served_model.full_model(subject.settings.data_dir, subject.project).model):
-            series, folder = _answers_due(subject, subject.settings.data_dir / model)
+            series, folder = self._later_answers_due(subject, model)
         if folder is not None:
             self._do(subject, series, folder)
+
+    def _later_answers_due(self, subject: Subject, model: str) -> tuple[JobSeries, Path | None]:
+        """As ``_answers_due`` says, which reads the pool: it is asked again only where images came since it said none."""
+        result, asked = subject.settings.data_dir / model, (model, subject.project.next_row)
+        if self._answered.get(subject.project.id) == asked:
+            return served_model.later(result), None
+        series, folder = _answers_due(subject, result)
+        if folder is None:
+            self._answered[subject.project.id] = asked
+        return series, folder
 
     def _do(self, subject: Subject, series: JobSeries, folder: Path) -> None:
         if is_under_way(folder):
@@ -251,6 +262,8 @@ def _full_model_due(subject: Subject) -> Path | None:
 def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]:
     """The job in which a served model answers images that came after its training; None if there are none."""
     series, wanted = served_model.later(model), subject.jobs.answer(model)
+    if _full_models(subject.jobs).newest(subject.jobs.full()) != model:  # a look serves a newer one, and deletes this
+        return series, None
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
     tasks = subject.jobs.fetched()

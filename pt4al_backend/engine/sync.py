@@ -87,6 +87,8 @@ class Sync:
             withdrawn = dict.fromkeys(gone.tolist(), StoredAnswer(AnswerKind.NONE))
             self._store.put_answers(self._project.id, withdrawn)
             self._store.put_annotations(self._project.id, dict.fromkeys(withdrawn, ()))
+        if not self._store.correct_counts(self._project.id):
+            log.warning("Project %s: the numbers of its tasks were wrong, and are counted again.", self._project.id)
         self._store.change(self._project, full_sync_at=time.time(), full_sync_took=time.monotonic() - started)
 
     def _state_of(self, page: Sequence[Mapping[str, Any]]) -> _State:

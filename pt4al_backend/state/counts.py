@@ -68,6 +68,21 @@ def _rows(project_id: int, counts: Mapping[int, Any]) -> list[dict[str, int]]:
 class CountStore(Database):
     """Reads the counts. It costs as much as there are batches."""
 
+    def correct_counts(self, project_id: int) -> bool:
+        """Counts all tasks, and corrects the counts that are kept; returns whether they were right.
+
+        They are wrong where a backend of an earlier version still ran, or somebody changed tasks by hand.
+        """
+        kept = select(BatchCounts.batch, *(getattr(BatchCounts, name) for name in COUNTED))
+        with self._reading() as session:
+            found = {batch: counts.tolist() for batch, counts in _count(session, project_id).items()}
+            rows = session.execute(kept.where(BatchCounts.project_id == project_id, BatchCounts.tasks > 0))
+            is_right = found == {batch: counts for batch, *counts in rows}
+        if not is_right:
+            with self._writing() as session:
+                count_again(session, project_id)
+        return is_right
+
     def counts(self, project_id: int) -> dict[str, int]:
         """Tasks in all, in the pool, fetched, scored, labelled, skipped, set aside.
 

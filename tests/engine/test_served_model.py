@@ -1,5 +1,6 @@
 """The model that wins the comparison is served: a blind encoder's head cannot tell images apart, which training it does."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
@@ -17,10 +18,12 @@ from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.subject import Subject
 from pt4al_backend.engine.worker import Worker
+from pt4al_backend.jobs import network_job
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run import sharing
 from pt4al_backend.jobs.work import work
+from pt4al_backend.learn.networks.body import LEAST_SIDE
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import Report
 from pt4al_backend.server.live_model import LiveModel
@@ -92,7 +95,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    monkeypatch.setattr(network_job, "LEAST_SIDE_FROZEN", LEAST_SIDE)  # a quarter of the pixels tells arrows apart as well
     stub = StubProject(LABEL_CONFIG, "colour", TASKS)
     fetched: list[str] = []
 
@@ -144,6 +148,7 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     assert len(live) == 5
     _another_host_goes_by_the_same_comparison(site)
     _images_that_come_later_are_answered_by_it(site)
+    _model_that_the_next_look_replaces_answers_nothing_more(site)
 
 
 def _another_host_goes_by_the_same_comparison(site: Site) -> None:
@@ -190,6 +195,21 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
     site.look()
     model = site.settings.data_dir / site.project.full_model.model
     assert [folder.name for folder in model.parent.glob("answer-*")] == ["answer-1"]
+
+
+def _model_that_the_next_look_replaces_answers_nothing_more(site: Site) -> None:
+    """That look deletes its folder, with all that is done there."""
+    site.stub.put(TASKS + 9, f"/data/{TASKS + 8}.png")
+    site.store.change(PROJECT, full_sync_at=0.0)
+    site.look()
+    old = (site.settings.data_dir / site.project.full_model.model).parent
+    new = shutil.copytree(old, old.with_name("full-2"))
+    site.background.refresh(PROJECT)
+    assert [folder.name for folder in old.glob("answer-*")] == ["answer-1"]
+    site.look()
+    site.background.refresh(PROJECT)
+    assert not old.exists()
+    assert {folder.name for folder in new.glob("answer-*")} == {"answer-1", "answer-2"}
 
 
 def _first(site: Site) -> tuple[int, str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, text
 
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.sync import Sync
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -205,6 +207,20 @@ def test_full_pass_fills_in_annotators_that_an_older_version_did_not_keep(store:
     studio.tasks[1]["annotations"] = []
     Sync(store, studio, known(store), READER).full()  # type: ignore[arg-type]
     assert list(store.annotations(1, [1, 2])) == [1]
+
+
+def test_full_pass_counts_tasks_again_that_an_older_version_changed(store: Store, settings: ServerSettings) -> None:
+    studio = Studio()
+    for _ in range(3):
+        studio.add(datetime.now(UTC) - timedelta(hours=1))
+    look(store, studio)
+    engine = create_engine(f"sqlite:///{settings.data_dir}/state.sqlite3")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM tasks WHERE id = 3"))
+    engine.dispose()
+    studio.tasks.pop()
+    Sync(store, studio, known(store), READER).full()  # type: ignore[arg-type]
+    assert store.task_count(1) == 2
 
 
 def segmentation(folder: Path) -> SegmentationReader:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from sqlalchemy import create_engine, text
 
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.state.schema import AnswerKind
@@ -73,3 +74,15 @@ def test_change_that_fails_is_not_counted(pool: Store) -> None:
     with pytest.raises(Exception, match="no_such_column"):
         pool.set_tasks(1, {"id": [1, 2], "problem": ["Gone.", "Gone."], "no_such_column": [1, 2]})
     agree(pool)
+
+
+def test_counts_that_an_earlier_version_did_not_keep_up_are_found_to_be_wrong(pool: Store, url: str) -> None:
+    assert pool.correct_counts(1)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE tasks SET problem = 'Gone.', batch = 2 WHERE id <= 700"))
+    engine.dispose()
+    assert not pool.correct_counts(1)
+    agree(pool)
+    assert pool.batch_sizes(1) == [0, 700]
+    assert pool.correct_counts(1)
