@@ -260,14 +260,13 @@ def _full_model_due(subject: Subject) -> Path | None:
 
 
 def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]:
-    """The job in which a served model answers images that came after its training; None if there are none."""
+    """The job in which a served model answers images that came, or took another's place, after its training; None if none did."""
     series, wanted = served_model.later(model), subject.jobs.answer(model)
     if _full_models(subject.jobs).newest(subject.jobs.full()) != model:  # a look serves a newer one, and deletes this
         return series, None
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
-    tasks = subject.jobs.fetched()
-    tasks = tasks.where(~np.isin(tasks.ids, served_model.all_answers(model).ids))
+    tasks = served_model.unanswered(model, subject.jobs.fetched())
     folder = series.following()
     if not len(tasks) or (folder / FAILED).exists():
         return series, None

@@ -10,10 +10,11 @@ import numpy as np
 from pt4al_backend import artefacts
 from pt4al_backend.engine.job_series import JobSeries
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.jobs.results import CANDIDATES, Candidates, read_candidates
+from pt4al_backend.jobs.results import CANDIDATES, Candidates, read_candidates, read_rows
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.measures import FullModel
 from pt4al_backend.state.schema import Project
+from pt4al_backend.state.tasks import Tasks
 
 
 def is_sound(result: Path) -> bool:
@@ -41,11 +42,31 @@ def later(model: Path) -> JobSeries:
 def all_answers(model: Path) -> Candidates:
     """What the model of an artefact says of images, of those that came after its training as far as they were answered since.
 
+    Of a task that got another image it has the newer answer. Ids ascend.
+
     Raises:
         StoreCorrupt: it is missing or damaged.
     """
-    parts = [read_candidates(folder) for folder in (model.parent, *(result.parent for result in later(model).results()))]
-    return Candidates(*map(np.concatenate, zip(*parts, strict=True)))
+    found = Candidates(*map(np.concatenate, zip(*map(read_candidates, _jobs(model)), strict=True)))
+    last = len(found.ids) - 1 - np.unique(found.ids[::-1], return_index=True)[1]
+    return Candidates(found.ids[last], found.labels[last], found.confidences[last])
+
+
+def unanswered(model: Path, tasks: Tasks) -> Tasks:
+    """Those tasks whose image, as it is now, the model of an artefact has not answered: no row of frames is given to another one.
+
+    Raises:
+        StoreCorrupt: its answers are missing or damaged.
+    """
+    answered: dict[int, int] = {}
+    for folder in _jobs(model):
+        answered.update(zip(read_candidates(folder).ids.tolist(), read_rows(folder).tolist(), strict=True))
+    return tasks.where(np.array([answered.get(task, -1) for task in tasks.ids.tolist()], np.int64) != tasks.rows)
+
+
+def _jobs(model: Path) -> list[Path]:
+    """The folders of the jobs in which the model of an artefact answered images, the oldest first."""
+    return [model.parent, *(result.parent for result in later(model).results())]
 
 
 def answers(data_dir: Path, project: Project) -> Candidates | None:

@@ -54,6 +54,17 @@ def read_candidates(folder: Path) -> Candidates:
         return Candidates(ids, output["labels"], output[shown])
 
 
+def read_rows(folder: Path) -> NDArray[np.int64]:
+    """The rows of the frames int64 [n] that a job's candidates had, in the order of ``read_candidates``.
+
+    Raises:
+        StoreCorrupt: it is missing or damaged.
+    """
+    with _sound(folder):
+        rows: NDArray[np.int64] = np.load(folder / "candidates.npy", allow_pickle=False)
+        return rows
+
+
 def read_learner(folder: Path) -> StoredOutput:
     """The pretext learner's features of the pool's images, from what a finished ranking wrote; empty if none were wanted.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
@@ -169,10 +170,15 @@ def _another_host_goes_by_the_same_comparison(site: Site) -> None:
 
 
 def _images_that_come_later_are_answered_by_it(site: Site) -> None:
-    """The first of them is shown without an answer until the background has one, and then in a version of the same model."""
-    later = range(TASKS + 1, TASKS + 9)
-    for task in later:
-        site.stub.put(task, f"/data/{task - 1}.png")
+    """The first of them is shown without an answer until the background has one, and then in a version of the same model.
+
+    Another image of a task that is known is answered as well.
+    """
+    changed = int(np.setdiff1d(site.store.task_ids(PROJECT), site.store.answered_ids(PROJECT))[-1])
+    image_of = {task: f"/data/{task - 1}.png" for task in range(TASKS + 1, TASKS + 9)} | {changed: f"/data/{TASKS + changed}.png"}
+    later = sorted(image_of.keys() - {changed})
+    for task, image in image_of.items():
+        site.stub.put(task, image)
     site.store.change(PROJECT, full_sync_at=0.0)
     site.look()
     site.store.choose(PROJECT, [later[0]], "Ann")
@@ -188,9 +194,10 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
     answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
     assert set(later) <= answered.keys()
     assert _first(site) == (later[0], answered[later[0]])
-    opened = [Task(id=task, data={"image": f"/data/{task - 1}.png"}) for task in later]
+    opened = [Task(id=task, data={"image": image}) for task, image in image_of.items()]
     live = LiveModel(site.settings).predict(site.project, subject.reader, opened, time.monotonic() + 60)
-    assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in later}
+    assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in image_of}
+    assert answered[changed] == class_of(TASKS + changed) != class_of(changed - 1)
     site.background.refresh(PROJECT)
     site.look()
     model = site.settings.data_dir / site.project.full_model.model
