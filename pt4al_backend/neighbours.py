@@ -68,4 +68,4 @@ class Neighbours:
         distances, found = self.of(self._points[places], count + 1)
         out = found == places[:, None]
         out[~out.any(1), -1] = True  # so many lie in its place that it is not among them
-        return distances[~out].reshape(-1, count), found[~out].reshape(-1, count)
+        return distances[~out].reshape(len(places), count), found[~out].reshape(len(places), count)

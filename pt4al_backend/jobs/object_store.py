@@ -67,12 +67,13 @@ class Gone(Exception):
 class ObjectStore:
     """Objects below a URL, by their names.
 
-    A store that did not answer is not asked again for ``AWAY_SECONDS``: nobody waits for its time limits with every label. All
+    A store that did not answer is not asked again for ``away_seconds``: nobody waits for its time limits with every label. All
     methods raise ``StoreAway`` if it refuses or does not answer, and ``ConfigError`` if no package is installed for the URL.
     """
 
-    def __init__(self, url: str, use: Use = ARTEFACTS) -> None:
+    def __init__(self, url: str, use: Use = ARTEFACTS, away_seconds: float = AWAY_SECONDS) -> None:
         self.place = shown(url)
+        self._away_seconds = away_seconds
         self._use = use
         self._url = url
         self._away: tuple[float, StoreAway] | None = None
@@ -176,7 +177,7 @@ class ObjectStore:
             raise
         except Exception as error:
             away = self._why_away(error)
-            self._away = (time.monotonic() + AWAY_SECONDS, away)
+            self._away = (time.monotonic() + self._away_seconds, away)
             raise away from None
 
     def _why_away(self, error: Exception) -> StoreAway:

@@ -127,13 +127,16 @@ def test_altered_object_is_refused_and_its_remedy_works(folder_url: str, tmp_pat
     assert weights(tmp_path / "b") == "weights"
 
 
-def test_forgotten_project_leaves_no_object(url: str, tmp_path: Path) -> None:
-    finished(tmp_path / "a")
-    store = RemoteJobs(url, tmp_path / "a")
-    store.push(NAME)
+def test_forgotten_connection_leaves_no_object_and_a_later_one_of_its_project_all(url: str, tmp_path: Path) -> None:
+    store, later = RemoteJobs(url, tmp_path / "a"), "projects/3-another/learn-1"
+    for name in (later, NAME):
+        finished(tmp_path / "a", name=name)
+        store.push(name)
     store.forget("projects/3")
     store.forget("projects/3")
-    assert objects(url) == []
+    left = objects(url)
+    assert left
+    assert all("/projects/3-another/" in name for name in left)
 
 
 def test_jobs_that_the_state_names_no_more_go(url: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, server_settings
+from pt4al_backend.errors import ConfigError, TrainingImpossible
 from pt4al_backend.images.sources import Files
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.node import environment_of
@@ -20,12 +23,13 @@ from pt4al_backend.jobs.shards import plan
 from pt4al_backend.jobs.shards.bucket import BucketFolder
 from pt4al_backend.jobs.shards.folder import LocalFolder
 from pt4al_backend.jobs.spec import RankSpec, ShardsSpec
+from pt4al_backend.learn.tasks import whole_image
 from pt4al_backend.ops import rank_files
 from tests.support.encoders import ENCODER, weights_dir
 from tests.support.here import Here
 from tests.support.servers import wait_until
 
-IMAGES, SHARD = 28, 8
+IMAGES, SHARD, SIDE = 14, 4, 32
 
 
 class Killed(BaseException):
@@ -36,6 +40,8 @@ class Killed(BaseException):
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "LEAST_SHARD", SHARD)
     monkeypatch.setattr(plan, "SHARDS", 1_000)
+    monkeypatch.setattr(BucketFolder, "settled", 0.0)
+    monkeypatch.setattr(whole_image, "LEAST_SIDE_FROZEN", SIDE)  # images are not enlarged
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -58,7 +64,7 @@ def lake(tmp_path: Path) -> Path:
     folder.mkdir()
     rng = np.random.default_rng(0)
     for number in range(IMAGES):
-        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{number:02}.png")
+        Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(folder / f"{number:02}.png")
     return folder
 
 
@@ -161,6 +167,25 @@ def test_hosts_share_a_work_folder_and_both_get_the_ranking(
     assert not reads
 
 
+@pytest.mark.parametrize(("prefix", "disk"), [("", "work"), ("file://", "host")])
+def test_disk_that_shards_or_their_copies_do_not_fit_on_is_refused_before_any_is_made(
+    rank: Command, reads: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, disk: str
+) -> None:
+    monkeypatch.setattr("pt4al_backend.ops.rank_files.reader.SPARE_BYTES", 10**18)
+    with pytest.raises(ConfigError, match=rf"takes .* of disk; .* free in {tmp_path}/{disk}/"):
+        rank(work_dir=f"{prefix}{tmp_path}/work")
+    assert max(reads.values()) == 1  # for the size of all
+
+
+def test_host_with_other_weights_describes_no_shard(rank: Command, tmp_path: Path) -> None:
+    place = tmp_path / "work"
+    rank("one", work_dir=str(place))
+    LocalFolder(place).drop(1)
+    weights_dir(tmp_path / "weights", seed=1)
+    with pytest.raises(TrainingImpossible, match=f"begun with weights of .*delete {place} to start over"):
+        rank("two", work_dir=str(place))
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -187,12 +212,32 @@ def test_shard_of_a_worker_that_is_killed_is_done_by_another(rank: Command, read
     assert set(reads - others) == held
 
 
-def test_claim_in_a_store_is_kept_while_it_is_renewed_and_free_when_it_is_not(tmp_path: Path) -> None:
-    def host(**options: float) -> BucketFolder:
-        return BucketFolder(f"file://{tmp_path}/work", tmp_path / "copies", settled=0.0, **options)
+def bucket(folder: Path, **seconds: float) -> BucketFolder:
+    """The work folder of one host in a store, with claims that are rewritten or free after other times."""
+    found = BucketFolder(f"file://{folder}/work", folder / "copies")
+    vars(found).update(seconds)
+    return found
 
-    patient, hasty = host(stale=1_000.0), host(stale=-1.0)
-    with host(beat=1_000.0).claimed("000000") as is_first:
+
+def test_claim_outlives_a_store_that_fails_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim, has_failed, write = tmp_path / "work/claims/000000.json", threading.Event(), LocalFileSystem.pipe_file
+
+    def failing(*given: Any, **options: Any) -> None:
+        if not has_failed.is_set():
+            has_failed.set()
+            raise ConnectionError
+        write(*given, **options)
+
+    with bucket(tmp_path, beat=0.01).claimed("000000"):
+        monkeypatch.setattr(LocalFileSystem, "pipe_file", failing, raising=False)
+        assert has_failed.wait(60)
+        before = claim.read_bytes()
+        wait_until(lambda: claim.read_bytes() != before, 30, "the claim is rewritten")
+
+
+def test_claim_in_a_store_is_kept_while_it_is_renewed_and_free_when_it_is_not(tmp_path: Path) -> None:
+    patient, hasty = bucket(tmp_path, stale=1_000.0), bucket(tmp_path, stale=-1.0)
+    with bucket(tmp_path, beat=1_000.0).claimed("000000") as is_first:
         assert is_first
         for other in (patient, patient, hasty):
             with other.claimed("000000") as is_ours:

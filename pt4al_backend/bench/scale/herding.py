@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from pt4al_backend.bench.numbers.footprint import forget_peak, peak
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.ops.rank_files.order import MOST_HERDED
 from pt4al_backend.query.strategies import _coverage
 from pt4al_backend.query.strategies._lengths import of_unit_length
-from pt4al_backend.query.strategies.herding import herd
+from pt4al_backend.query.strategies.herding import MOST_HERDED, herd
 
 IMAGES, WIDTH, GROUPS = 1_000_000, 256, 200
 COMPARED, QUERY = 20_000, 1_000  # images and picks of the comparison with computing all

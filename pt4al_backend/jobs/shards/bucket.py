@@ -4,7 +4,7 @@
 a shard is there as a whole or not at all.
 
 An object store has no locks. A claim is an object that its holder rewrites every few seconds; whoever has seen the same content
-for ``STALE`` seconds of its own clock takes it over. Should two ever hold a claim, both write the same shard; nothing is lost.
+for ``stale`` seconds of its own clock takes it over. Should two ever hold a claim, both write the same shard; nothing is lost.
 """
 
 import json
@@ -23,8 +23,6 @@ from pt4al_backend.jobs.object_store import Gone, ObjectStore, Use
 from pt4al_backend.jobs.shards.folder import WorkFolder, shard_name
 from pt4al_backend.jobs.shards.shard import FILES, Shard
 
-#: Seconds between two rewritings of a claim, after which one that is not rewritten is free, and until a new one counts.
-BEAT, STALE, SETTLED = 10.0, 60.0, 1.0
 VERSION = "version"
 WORK = Use(
     "work folder",
@@ -35,15 +33,21 @@ WORK = Use(
 
 
 class BucketFolder(WorkFolder):
-    """Below an fsspec URL; ``copies`` is a folder of this host, in which checked copies of shards are kept."""
+    """Below an fsspec URL; ``copies`` is a folder of this host, in which checked copies of shards are kept.
+
+    Attributes:
+        beat: seconds between two rewritings of a claim.
+        stale: those after which one that is not rewritten is free.
+        settled: those until a new one counts.
+    """
 
     seconds = 5.0
+    beat, stale, settled = 10.0, 60.0, 1.0
 
-    def __init__(self, url: str, copies: Path, *, beat: float = BEAT, stale: float = STALE, settled: float = SETTLED) -> None:
-        self._store = ObjectStore(url, WORK)
-        self.place = self._store.place
-        self._copies = copies
-        self._beat, self._stale, self._settled = beat, stale, settled
+    def __init__(self, url: str, copies: Path) -> None:
+        self._store = ObjectStore(url, WORK, away_seconds=0.0)  # a claim would be stale before it is rewritten
+        self.place, self.shards = self._store.place, copies
+        self.shards.mkdir(parents=True, exist_ok=True)
         self._seen: dict[str, tuple[bytes, float]] = {}
         for folder in ("", "names", "shards", "claims"):
             self._store.make_folder(folder)
@@ -59,7 +63,7 @@ class BucketFolder(WorkFolder):
         return {int(name.removesuffix(".json")) for name in named}
 
     def put(self, number: int, shard: Shard, manifest: Json) -> None:
-        version, copy = uuid.uuid4().hex, self._copies / shard_name(number)
+        version, copy = uuid.uuid4().hex, self.shards / shard_name(number)
         with artefacts.writing(copy, **manifest) as folder:
             shard.write(folder)
         there = f"{_of(number)}/{version}"
@@ -74,7 +78,7 @@ class BucketFolder(WorkFolder):
         Raises:
             StoreAway: the store refused or did not answer.
         """
-        version, copy = self._version(number), self._copies / shard_name(number)
+        version, copy = self._version(number), self.shards / shard_name(number)
         with suppress(FileNotFoundError):
             if (copy / VERSION).read_text() == version and artefacts.is_complete(copy):
                 return copy
@@ -97,7 +101,7 @@ class BucketFolder(WorkFolder):
             yield False
             return
         self.write(path, _beat(owner, 0))
-        time.sleep(self._settled)
+        time.sleep(self.settled)
         if _owner(self.read(path)) != owner:  # another one came at the same moment
             yield False
             return
@@ -120,11 +124,11 @@ class BucketFolder(WorkFolder):
         if before != content:
             self._seen[name] = (content, time.monotonic())
             return False
-        return time.monotonic() - since > self._stale
+        return time.monotonic() - since > self.stale
 
     def _keep(self, path: str, owner: str, ended: threading.Event) -> None:
         beats = 0
-        while not ended.wait(self._beat):
+        while not ended.wait(self.beat):
             beats += 1
             with suppress(StoreAway):  # it may come back before the claim is stale
                 self.write(path, _beat(owner, beats))

@@ -56,7 +56,8 @@ class _Images:
             else:
                 frames[place] = found.frame
                 self.marks[position] = digest(found.frame)
-                if found.version != self._listed[position][1] != "" != found.version:
+                listed = self._listed[position][1]
+                if listed and found.version and found.version != listed:
                     self.changed.append(position)
         return (channels_first(self._centre(frames)),)
 
@@ -103,7 +104,8 @@ def describe(
                 break
             source.require_reachable()
             rows = rows[again]
-            problems = {row: problem for row, problem in problems.items() if row not in set(rows.tolist())}
+            for row in rows.tolist():
+                del problems[row]
     features[sorted(problems)] = 0
     return Shard(features, frames, Notes(problems=problems, changed=sorted(changed)))
 

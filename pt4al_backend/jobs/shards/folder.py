@@ -26,12 +26,13 @@ class WorkFolder(ABC):
     """What all that work at a listing share.
 
     Attributes:
-        place: what people call it, and ``folder``: where it is, if it is on a disk.
+        place: what people call it.
+        shards: the folder of this host that shards lie in: all of them, or copies of some.
         seconds: between two looks at what others do.
     """
 
     place: str
-    folder: Path | None = None
+    shards: Path
     seconds: float
 
     def plan(self) -> Plan | None:
@@ -70,6 +71,10 @@ class WorkFolder(ABC):
     def write(self, name: str, data: bytes) -> None:
         """Writes a small file, which is there as a whole or not at all."""
 
+    def here(self) -> set[int]:
+        """The shards that lie on this host, sound or not."""
+        return {int(path.parent.name) for path in self.shards.glob(f"[0-9]*/{artefacts.MANIFEST}")}
+
     @abstractmethod
     def done(self) -> set[int]:
         """The shards that are there, sound or not."""
@@ -101,7 +106,7 @@ class LocalFolder(WorkFolder):
     seconds = 0.5
 
     def __init__(self, folder: Path) -> None:
-        self.place, self.folder = str(folder), folder
+        self.place, self.shards = str(folder), folder / "shards"
         self._folder = folder
         for each in ("names", "shards", "claims"):
             (folder / each).mkdir(parents=True, exist_ok=True)
@@ -115,7 +120,7 @@ class LocalFolder(WorkFolder):
         artefacts.atomic_write(self._folder / name, data)
 
     def done(self) -> set[int]:
-        return {int(path.parent.name) for path in (self._folder / "shards").glob(f"[0-9]*/{artefacts.MANIFEST}")}
+        return self.here()
 
     def put(self, number: int, shard: Shard, manifest: Json) -> None:
         with artefacts.writing(self._shard(number), **manifest) as folder:
@@ -134,7 +139,7 @@ class LocalFolder(WorkFolder):
             yield is_ours
 
     def _shard(self, number: int) -> Path:
-        return self._folder / "shards" / shard_name(number)
+        return self.shards / shard_name(number)
 
 
 def shard_name(number: int) -> str:

@@ -38,7 +38,7 @@ def work_through(job: NetworkJob[ShardsSpec], report: Report) -> None:
         plan = work.plan()
         if plan is None:
             raise StoreCorrupt(f"{work.place} holds no plan.", "Run the command again.")
-        encoder, done = _encoder(job, plan, report), 0
+        encoder, done = _encoder(job, plan, work.place, report), 0
         while (number := _next(work, plan, encoder, job, report)) is not None:
             done += number >= 0
             if number < 0:
@@ -66,8 +66,8 @@ def _next(work: WorkFolder, plan: Plan, encoder: TimmEncoder, job: NetworkJob[Sh
     return -1 if left else None
 
 
-def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, report: Report) -> TimmEncoder:
-    """The plan's encoder with its weights."""
+def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, place: str, report: Report) -> TimmEncoder:
+    """The encoder of a plan that lies at ``place``, with its weights."""
 
     def note(text: str) -> None:
         if job.spec.tells:
@@ -81,7 +81,7 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, report: Report) -> TimmEnc
         raise TrainingImpossible(
             f"The ranking was begun with weights of {plan.encoder} whose SHA-256 begins with {plan.sha256[:8]}; here are those "
             f"that begin with {given['sha256'][:8]}.",
-            "Put the same file in the folder that PT4AL_WEIGHTS_DIR names, on all hosts.",
+            f"Put the same file in the folder that PT4AL_WEIGHTS_DIR names, on all hosts; or delete {place} to start over.",
         )
     return encoder.to(job.device)
 

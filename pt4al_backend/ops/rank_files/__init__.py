@@ -104,7 +104,7 @@ def rank(
         BucketUnavailable: the images' store fails or refuses.
         TrainingImpossible: with the reason that the runner gave.
     """
-    here = [each if "://" in each else str(Path(each).absolute()) for each in arguments]
+    here = [_absolute(each) for each in arguments]
     decisive = {"images": here, "task": wanted.task, "size": options.image_size, "gpu": settings.has_gpu}
     options, problem = _with_encoder(options, settings, wanted.task, report)
     is_sharded = on_features(options, wanted.task)
@@ -116,7 +116,7 @@ def rank(
             problem or "Leave --work-dir out, or --epochs and what else asks for a network that is trained.",
         )
     with work_on(settings.data_dir, **decisive) as work:
-        request = ScoringRequest(here, decisive, wanted.task, wanted.presign, wanted.workers, wanted.work_dir)
+        request = ScoringRequest(here, decisive, wanted.task, wanted.presign, wanted.workers, _absolute(wanted.work_dir))
         score = sharded.scored if is_sharded else trained.scored
         found = score(request, settings, options, work, runner or runner_of(settings), report)
         source = found.source
@@ -127,6 +127,11 @@ def rank(
         changed = [source.names[number] for number in found.changed]
         work.remove()
     return Ranked(taken, rest, is_replaced, skipped, copies, changed, found.quality, options.pretrained_encoder, problem)
+
+
+def _absolute(place: str) -> str:
+    """A path as processes of other folders need it; URLs and "" as they are."""
+    return place if "://" in place or not place else str(Path(place).absolute())
 
 
 def _with_encoder(options: ProjectSettings, settings: ServerSettings, task: str, report: Report) -> tuple[ProjectSettings, str]:

@@ -13,11 +13,9 @@ from pt4al_backend.query.plan import fit_schedule, strategy_of
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
 from pt4al_backend.query.strategies import Pool, Request, Strategy, _coverage
-from pt4al_backend.query.strategies.herding import Herding, herd
+from pt4al_backend.query.strategies.herding import MOST_HERDED, Herding, herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
-#: The most places that herding finds: what it covers by (see ``query.strategies._coverage``) is covered long before.
-MOST_HERDED = 10_000
 #: The most queries by loss.
 MOST_QUERIES = 200
 

@@ -1,14 +1,11 @@
 """Images are scored on a pretrained encoder, shard by shard (see ``jobs.shards``): none is kept, and no network is trained."""
 
-import hashlib
-import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +27,7 @@ from pt4al_backend.learn.pretext.rotation import VIEWS, quality
 from pt4al_backend.learn.weights.pretrained import obtain
 from pt4al_backend.ops.rank_files.reader import gives_none, require_space
 from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest, require_two
-from pt4al_backend.ops.rank_files.work import Work, goes_on
+from pt4al_backend.ops.rank_files.work import Work, fingerprint, goes_on
 from pt4al_backend.ops.rank_files.workers import Workers
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, TimeLeft
@@ -90,11 +87,6 @@ def scored(
     )
 
 
-def fingerprint(decisive: Mapping[str, Any]) -> str:
-    """Tells one ranking from another by what decides it, any JSON."""
-    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def _planned(
     request: ScoringRequest, settings: ServerSettings, options: ProjectSettings, shared: WorkFolder, report: Report
 ) -> tuple[Plan, sources.Source]:
@@ -107,13 +99,14 @@ def _planned(
                     sources.find(request.images, lambda text: report(Progress(Phase.READING_IMAGES, note=text))), options.seed
                 )
                 plan = _plan(source, request.task, settings, options, wanted, report)
-                _require_space(plan, shared.folder)
+                _require_space(plan, shared)
                 shared.begin(plan, source.names, source.versions)
                 return plan, source
         time.sleep(shared.seconds)
     if plan.wanted != wanted:
         raise ConfigError(f"Another ranking is under way in {shared.place}.", "Name an empty folder with --work-dir.")
     names = [name for number in range(plan.shards) for name, _ in shared.images(number)]
+    _require_space(plan, shared)
     done = sum(map(plan.count, shared.done()))
     report(Progress(Phase.FEATURES, note=goes_on(plan.begun, done, plan.images, shared.place)))
     return plan, sources.source_of(names, plan.root)
@@ -179,12 +172,11 @@ def _sizes(source: sources.Source, bounds: Bounds) -> list[tuple[int, int]]:
     return sizes
 
 
-def _require_space(plan: Plan, folder: Path | None) -> None:
-    """Refuses a disk that the features do not fit on; how much room an object store has nobody knows."""
-    if folder is None:
-        return
-    width = TimmEncoder(TimmForm(plan.encoder, least_side=LEAST_SIDE_FROZEN)).features
-    require_space(plan.images, VIEWS * width * np.dtype(np.float16).itemsize, folder)
+def _require_space(plan: Plan, shared: WorkFolder) -> None:
+    """Refuses a disk that features do not fit on which are not here; how much room an object store has nobody knows."""
+    if lacking := plan.images - sum(map(plan.count, shared.here())):
+        width = TimmEncoder(TimmForm(plan.encoder, least_side=LEAST_SIDE_FROZEN)).features
+        require_space(lacking, VIEWS * width * np.dtype(np.float16).itemsize, shared.shards)
 
 
 def _described(shared: WorkFolder, plan: Plan, workers: Workers, report: Report) -> list[Path]:

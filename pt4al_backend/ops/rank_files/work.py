@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -102,8 +102,7 @@ def work_on(data_dir: Path, **decisive: Any) -> Iterator[Work]:
     Raises:
         ConfigError: another process is at it.
     """
-    name = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
-    folder = data_dir / FOLDER / name
+    folder = data_dir / FOLDER / fingerprint(decisive)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(folder, wait=False) as is_ours:
         if not is_ours:
@@ -115,6 +114,11 @@ def work_on(data_dir: Path, **decisive: Any) -> Iterator[Work]:
             if folder.exists() and not work.is_begun:
                 work.remove()
             raise
+
+
+def fingerprint(decisive: Mapping[str, Any]) -> str:
+    """Tells one ranking from another by what decides it, any JSON."""
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def goes_on(begun: str, done: int, images: int, place: str) -> str:

@@ -4,9 +4,11 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from pt4al_backend.errors import StoreAway
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.shards.folder import WorkFolder
@@ -79,7 +81,8 @@ class _Look:
 
     def __call__(self, under_way: int, *, again: bool) -> None:
         if again or self._looks % max(1, round(self._shared.seconds / LOOK_SECONDS)) == 0:
-            self._done = sum(map(self._plan.count, self._shared.done()))
+            with suppress(StoreAway):  # if it stays away, the workers say so
+                self._done = sum(map(self._plan.count, self._shared.done()))
         self._looks += 1
         event = Progress(Phase.FEATURES, done=min(self._done + under_way, self._plan.images), total=self._plan.images)
         self._report(replace(event, eta=self._left(event)))

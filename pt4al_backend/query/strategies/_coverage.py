@@ -83,7 +83,7 @@ def cover_greedily(
         own = part[_sampled(len(part), rng)]
         orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts), kernel)])
     picks = np.empty(0, np.int64)
-    for size in (min(query, k), k):
+    for size in sorted({min(query, k), k}):  # once if there is no reserve
         found = np.setdiff1d(np.concatenate([order[: _of_each(size, parts)] for order in orders]), picks)
         there = np.concatenate([covered, features[picks]])
         more = _greedy(features[found], there, features[sampled], weights[sampled], size - len(picks), kernel)

@@ -9,6 +9,9 @@ from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
 
 Features = NDArray[np.float32]
 
+#: The most picks where all images are ordered: what they cover by (see ``_coverage``) is covered long before.
+MOST_HERDED = 10_000
+
 
 class Herding(Covering):
     """Queries the task that adds most to the coverage of what is unsure, then the next.

@@ -13,6 +13,7 @@ def test_seconds_memory_and_what_parts_lose_are_told(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(herding, "WIDTH", 8)
     monkeypatch.setattr(herding, "COMPARED", 500)
     monkeypatch.setattr(herding, "QUERY", 20)
+    monkeypatch.setattr(herding, "MOST_HERDED", 100)
     with Workbench(Path("unused"), Sizes()) as bench:
         took, coverage = herding.measure(bench)
     assert took.value > 0
