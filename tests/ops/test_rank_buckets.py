@@ -248,17 +248,17 @@ def test_credentials_that_expire_keep_what_was_read(
 ) -> None:
     monkeypatch.setattr("pt4al_backend.ops.rank_files.reader.CHUNK", 4)
     monkeypatch.setattr("pt4al_backend.images.sources.Remote.threads", 1)
-    read, seen = Remote.read, list[str]()
+    read, seen = Remote.read_version, list[str]()
 
-    def expiring(self: Any, name: str, most: int) -> bytes:
-        data = read(self, name, most)
+    def expiring(self: Any, name: str, most: int) -> tuple[bytes, str]:
+        found = read(self, name, most)
         seen.append(name)
         if seen.count("s3://lake/photos/4.png") == 2:  # for its size, then with the second four
             bucket.refuse()
-        return data
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr("pt4al_backend.images.sources.Remote.read", expiring)
+        patch.setattr("pt4al_backend.images.sources.Remote.read_version", expiring)
         result = rank(tmp_path, "s3://lake/photos")
     assert result.exit_code == 1
     assert "refuses access" in result.stderr

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from urllib.parse import quote
 
+import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import requests
 from PIL import Image
@@ -70,7 +71,7 @@ class S3Server:
 
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
-    """Runs one on a free port."""
+    """Runs one on a free port. Connections to it that fsspec keeps end with it, as the next one has another address."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -80,6 +81,7 @@ def s3_server() -> Iterator[S3Server]:
             yield server
         finally:
             process.terminate()
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
 def _answers(url: str) -> bool:
