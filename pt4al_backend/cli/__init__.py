@@ -93,7 +93,7 @@ _add(
     "`pt4al doctor 3`: checks project 3 alone, and what it needs.",
 )
 _add(list_, '`pt4al list` prints what `{"strategy": …}` may be, for example.', name="list")
-_add(train, "`pt4al train 3`: closes the round of project 3, whatever is still to be labelled.")
+_add(train, "`pt4al train 3`: has a model learn the new labels of project 3 now, whatever its round still waits for.")
 _add(pause, "`pt4al pause 3`: leaves the queue of project 3 as it is.")
 _add(resume, "`pt4al resume 3`: goes on where `pt4al pause 3` stopped.")
 _add(

@@ -133,11 +133,11 @@ def step(ctx: Context) -> Outcome:
 
 
 def _take_later_answers(ctx: Context) -> None:
-    """Gives picks of the open round that came after the served model's training the answers that it has given since."""
+    """Gives picks of the open round whose image came after the served model's training the answers that it has given since."""
     found = served_model.answers(ctx.settings.data_dir, ctx.project)
-    known = set() if found is None else set(found.ids.tolist())
-    picks = ctx.store.picks(ctx.project.id, ctx.project.round)
-    if any(pick.task_id in known and not pick.label and pick.kind != PickKind.CONTROL for pick in picks):
+    known = {} if found is None else dict(zip(found.ids.tolist(), found.labels.tolist(), strict=True))
+    picks = [pick for pick in ctx.store.picks(ctx.project.id, ctx.project.round) if pick.kind != PickKind.CONTROL]
+    if any(known.get(pick.task_id, pick.label) != pick.label for pick in picks):
         ServedQueue.of(ctx).renew(ctx.project.round)  # first: what is not sent after a crash would stay without them
         Rounds.of(ctx).answer_again(last_output(ctx.settings, ctx.project, ctx.options))
 

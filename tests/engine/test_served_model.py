@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
@@ -174,7 +173,7 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
 
     Another image of a task that is known is answered as well.
     """
-    changed = int(np.setdiff1d(site.store.task_ids(PROJECT), site.store.answered_ids(PROJECT))[-1])
+    changed = next(pick.task_id for pick in site.store.picks(PROJECT, 2) if pick.kind == "query")
     image_of = {task: f"/data/{task - 1}.png" for task in range(TASKS + 1, TASKS + 9)} | {changed: f"/data/{TASKS + changed}.png"}
     later = sorted(image_of.keys() - {changed})
     for task, image in image_of.items():
@@ -198,6 +197,7 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
     live = LiveModel(site.settings).predict(site.project, subject.reader, opened, time.monotonic() + 60)
     assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in image_of}
     assert answered[changed] == class_of(TASKS + changed) != class_of(changed - 1)
+    assert {pick.task_id: pick.label for pick in site.store.picks(PROJECT, 2)}[changed] == answered[changed]
     site.background.refresh(PROJECT)
     site.look()
     model = site.settings.data_dir / site.project.full_model.model

@@ -129,20 +129,6 @@ def test_another_encoder_in_mid_project_describes_all_again_and_keeps_the_labels
         assert {ENCODER in path.name for path in state.glob("*.f16")} == {False}
 
 
-def test_head_is_trained_while_the_device_is_at_another_job(
-    label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
-) -> None:
-    device = Device()
-    with Loop(label_studio, lead, tmp_path / "at once", PARAMS, weights_dir=weights_dir(tmp_path / "weights")) as loop:
-        loop.add(24)
-        loop.reconcile()
-        loop.annotate_all(loop.order("query", "control"))
-        loop.engine = Worker(loop.settings, loop.store, device=device)
-        with device.hold():
-            loop.reconcile()
-        assert (loop.project.round, loop.project.error) == (2, "")
-
-
 class Made:
     """A runner whose comparison is won by training the encoder too. Such a model of it gives all images one answer."""
 
@@ -163,15 +149,18 @@ class Made:
         return folder / "result"
 
 
-def test_model_whose_encoder_is_trained_is_seen_on_the_page_and_in_predictions(
+def test_head_waits_for_no_device_and_the_model_that_beats_it_is_seen_on_the_page_and_in_predictions(
     label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
 ) -> None:
+    device = Device()
     params = {**PARAMS, "query_size": 46, "control_share": 0.34}
     with Loop(label_studio, lead, tmp_path / "two models", params, weights_dir=weights_dir(tmp_path / "weights")) as loop:
         loop.add(60)
         loop.reconcile()
         loop.annotate_all(loop.order("query", "control"))
-        loop.reconcile()
+        loop.engine = Worker(loop.settings, loop.store, device=device)
+        with device.hold():  # as another job does
+            loop.reconcile()
         assert (loop.project.round, loop.project.error) == (2, "")
         Insights(loop.settings, loop.store, [quality.refresh, pool_estimate.refresh]).refresh(loop.id)
         with filled.served(loop.store, loop.settings) as url:
@@ -184,7 +173,7 @@ def test_model_whose_encoder_is_trained_is_seen_on_the_page_and_in_predictions(
             assert status["served"]["kind"] == "round"
             assert status["pool_estimate_missing"] == pool_estimate.NO_HELP  # the head is sure of all: too few are expected wrong
             assert pool_estimate.NO_HELP in page
-            comparing = Comparing(Device(), lambda _: None, Made())
+            comparing = Comparing(device, lambda _: None, Made())
             background = Insights(loop.settings, loop.store, [comparing.refresh], comparison_lease)
             for _ in range(2):  # compared, then trained; a look after each
                 background.refresh(loop.id)
