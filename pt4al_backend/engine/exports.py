@@ -120,9 +120,11 @@ def _predictions(subject: Subject) -> Iterator[Rows]:
                 yield from _by_head(model, manifest, features)
                 return
     scored = served_model.all_answers(model)
-    for part in _slices(len(scored.ids)):
-        answers = [str(label) or None for label in scored.labels[part].tolist()]
-        yield {"task": scored.ids[part], "answer": answers, "confidence": scored.confidences[part]}
+    there = np.flatnonzero(np.isin(scored.ids, subject.tasks.ids))
+    for part in _slices(len(there)):
+        places = there[part]
+        answers = [str(label) or None for label in scored.labels[places].tolist()]
+        yield {"task": scored.ids[places], "answer": answers, "confidence": scored.confidences[places]}
 
 
 def _by_head(model: Path, manifest: ModelManifest, features: PoolFeatures) -> Iterator[Rows]:

@@ -79,6 +79,17 @@ def test_predictions_are_the_last_good_model_s_while_another_trains(
     assert all(0 <= float(row["confidence"]) <= 1 for row in found)
 
 
+def test_predictions_of_a_network_leave_out_tasks_that_were_deleted(
+    client: Client, store: Store, settings: ServerSettings
+) -> None:
+    fill_judged(store, settings)
+    result = settings.data_dir / MODEL
+    np.savez(result / "candidates.npz", labels=np.array(["red", "blue"]), least_confidence=np.array([0.9, 0.25]))
+    np.save(result.parent / "candidate_ids.npy", np.array([100, 101]))
+    store.drop_tasks(PROJECT, [101])
+    assert [(row["task"], row["answer"]) for row in rows(client, "predictions")] == [("100", "red")]
+
+
 def test_features_are_those_of_the_encoder(client: Client, store: Store, settings: ServerSettings) -> None:
     fill_judged(store, settings)
     found = rows(client, "features")
