@@ -15,13 +15,13 @@ from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-
 from PIL import Image
 
 from pt4al_backend.config import ProjectSettings, server_settings
-from pt4al_backend.errors import ConfigError, TrainingImpossible
+from pt4al_backend.errors import ConfigError, StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.sources import Files
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.node import environment_of
 from pt4al_backend.jobs.shards import plan
 from pt4al_backend.jobs.shards.bucket import BucketFolder
-from pt4al_backend.jobs.shards.folder import LocalFolder
+from pt4al_backend.jobs.shards.folder import PLAN, LocalFolder
 from pt4al_backend.jobs.spec import RankSpec, ShardsSpec
 from pt4al_backend.learn.tasks import whole_image
 from pt4al_backend.ops import rank_files
@@ -184,6 +184,22 @@ def test_host_with_other_weights_describes_no_shard(rank: Command, tmp_path: Pat
     weights_dir(tmp_path / "weights", seed=1)
     with pytest.raises(TrainingImpossible, match=f"begun with weights of .*delete {place} to start over"):
         rank("two", work_dir=str(place))
+
+
+def test_shard_of_a_plan_that_is_replaced_meanwhile_is_not_kept(
+    rank: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, read = LocalFolder(tmp_path / "work"), Files.read_version
+
+    def replacing(self: Files, name: str, most: int) -> Any:
+        if found := work.plan():
+            work.write(PLAN, found.model_copy(update={"begun": "later"}).model_dump_json().encode())
+        return read(self, name, most)
+
+    monkeypatch.setattr(Files, "read_version", replacing)
+    with pytest.raises(StoreCorrupt, match="begun anew"):
+        rank(work_dir=str(tmp_path / "work"))
+    assert not work.done()
 
 
 HOLDER = """

@@ -9,6 +9,7 @@ import requests
 from typer.testing import CliRunner, Result
 
 from pt4al_backend.cli import app
+from pt4al_backend.jobs.shards.bucket import BucketFolder
 from pt4al_backend.ops import rank_files
 from tests.support.bucket import picture, s3_server
 from tests.support.encoders import ENCODER, weights_dir
@@ -22,6 +23,7 @@ def test_hosts_share_a_work_folder_in_a_bucket_and_a_changed_object_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"PT4AL_DEVICE": "cpu", "PT4AL_ENCODER": ENCODER, "PT4AL_WEIGHTS_DIR": str(weights_dir(tmp_path / "weights"))}
+    monkeypatch.setattr(BucketFolder, "settled", 0.0)
     with s3_server() as store:
         for name, value in {**store.environment, **settings, "OMP_NUM_THREADS": "1"}.items():
             monkeypatch.setenv(name, value)

@@ -61,6 +61,7 @@ def _next(work: WorkFolder, plan: Plan, encoder: TimmEncoder, job: NetworkJob[Sh
             source = source_of([name for name, _ in images], plan.root)
             shard = describe(plan, source, images, encoder, job.device, report)
             if peers.number() == 0:
+                _require_still(work, plan)
                 work.put(number, shard, _manifest(plan, number, len(images)))
             return number
     return -1 if left else None
@@ -84,6 +85,16 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, place: str, report: Report
             f"Put the same file in the folder that PT4AL_WEIGHTS_DIR names, on all hosts; or delete {place} to start over.",
         )
     return encoder.to(job.device)
+
+
+def _require_still(work: WorkFolder, plan: Plan) -> None:
+    """Keeps no shard of a plan that is replaced, as by a command that began anew while its predecessor's worker still ran.
+
+    Raises:
+        StoreCorrupt: it is.
+    """
+    if work.plan() != plan:
+        raise StoreCorrupt(f"The ranking in {work.place} was begun anew by another command.", "Run the command again.")
 
 
 def _manifest(plan: Plan, number: int, images: int) -> Json:
