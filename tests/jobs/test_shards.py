@@ -202,6 +202,17 @@ def test_shard_of_a_plan_that_is_replaced_meanwhile_is_not_kept(
     assert not work.done()
 
 
+def test_command_says_that_it_waits_while_another_one_lists_the_images(rank: Command, tmp_path: Path) -> None:
+    place = tmp_path / "work"
+    with ThreadPoolExecutor() as thread:
+        with LocalFolder(place).claimed("plan") as is_ours:
+            assert is_ours
+            ranked = thread.submit(rank, work_dir=str(place))
+            wait_until(lambda: any("this one waits" in note for note in rank.notes), 60, "it says so")
+            assert not ranked.done()
+        assert len(ranked.result()[1]) == IMAGES
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path

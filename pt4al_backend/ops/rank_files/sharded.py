@@ -91,7 +91,7 @@ def _planned(
     request: ScoringRequest, settings: ServerSettings, options: ProjectSettings, shared: WorkFolder, report: Report
 ) -> tuple[Plan, sources.Source]:
     """The plan, and the images that it is about; of a ranking that is under way those that were found when it began."""
-    wanted = fingerprint(request.decisive)
+    wanted, waits = fingerprint(request.decisive), False
     while (plan := shared.plan()) is None or not (request.place or shared.done()):
         with shared.claimed("plan") as is_ours:
             if is_ours and (shared.plan() is None or not request.place):
@@ -102,6 +102,10 @@ def _planned(
                 _require_space(plan, shared)
                 shared.begin(plan, source.names, source.versions)
                 return plan, source
+        if not waits:
+            note = f"Another command lists the images of {shared.place}, or did so until a moment ago: this one waits."
+            report(Progress(Phase.READING_IMAGES, note=note))
+        waits = True
         time.sleep(shared.seconds)
     if plan.wanted != wanted:
         raise ConfigError(f"Another ranking is under way in {shared.place}.", "Name an empty folder with --work-dir.")
