@@ -20,6 +20,7 @@ class Crowded(ImageStore):
 
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
+        self.versions: dict[str, str] = {}
 
     def listed(self, url: str, note: Note) -> Iterator[str]:
         yield f"{url}/1.png"

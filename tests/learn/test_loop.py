@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.learn import peers
 from pt4al_backend.learn.checkpoint import Checkpoint
 from pt4al_backend.learn.loop import Recipe, Training
 from pt4al_backend.learn.minibatches import Minibatch
@@ -101,12 +100,6 @@ def test_diverged_loss_is_an_error_that_names_the_setting() -> None:
 def test_training_refuses_a_single_image() -> None:
     with pytest.raises(TrainingImpossible, match="two images"):
         Training(Sum(), Points(1), recipe(), device=CPU)
-
-
-def test_images_that_peers_cannot_share_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "count", lambda: 2)
-    with pytest.raises(TrainingImpossible, match=r"2 processes cannot share 3 images.*PT4AL_LAUNCHER"):
-        Training(Sum(), Points(3), recipe(), device=CPU)
 
 
 def test_three_images_are_not_cut_into_two_and_one() -> None:
