@@ -319,12 +319,15 @@ def test_image_that_is_gone_meanwhile_is_set_aside_for_both(hosts: list[ServerSe
     assert store.tasks(1).aside.tolist() == [False, True, False]
 
 
-def share(store: Store, settings: ServerSettings) -> ObjectStore:
-    """Uploads all frames that a host has."""
+def shared_by(host: ServerSettings, store: Store, files: Files) -> ObjectStore:
+    """The store to which a host has uploaded the frames of three tasks, which it has fetched."""
+    add_tasks(store, range(1, 4))
+    files.add(range(1, 4))
+    take_in(store, host, files)
     project, rows = known(store), np.sort(store.rows(1)[1])
-    objects = ObjectStore(settings.artefacts_url)
+    objects = ObjectStore(host.artefacts_url)
     assert project.stored_shape is not None
-    with FrameFile(frames_path(settings, project), project.stored_shape) as frames:
+    with FrameFile(frames_path(host, project), project.stored_shape) as frames:
         name = f"{rows_in_store(project)}/{frames.path.name}"
         RemoteRows(objects, name, frames).share(rows, 0, project.next_row, list)
     return objects
@@ -333,10 +336,7 @@ def share(store: Store, settings: ServerSettings) -> ObjectStore:
 def test_host_gets_the_frames_that_another_has_shared_though_their_images_are_gone(
     hosts: list[ServerSettings], store: Store, files: Files
 ) -> None:
-    add_tasks(store, range(1, 4))
-    files.add(range(1, 4))
-    take_in(store, hosts[0], files)
-    objects = share(store, hosts[0])
+    objects = shared_by(hosts[0], store, files)
     files.files.clear()
     files.fetched.clear()
     take_in(store, hosts[1], files, objects)
@@ -356,10 +356,7 @@ def test_shared_frame_that_is_not_what_the_state_knows_is_not_taken(
     hosts: list[ServerSettings], store: Store, files: Files
 ) -> None:
     """The state was set back to a backup, and its rows were given to other images since."""
-    add_tasks(store, range(1, 4))
-    files.add(range(1, 4))
-    take_in(store, hosts[0], files)
-    objects = share(store, hosts[0])
+    objects = shared_by(hosts[0], store, files)
     files.files["2.png"] = encoded(arrow(9, 32))
     store.put_digests(1, {2: digest(np.asarray(arrow(9, 32)))})
     files.fetched.clear()
@@ -371,10 +368,7 @@ def test_shared_frame_that_is_not_what_the_state_knows_is_not_taken(
 def test_image_that_is_gone_is_not_given_up_while_the_store_is_away(
     hosts: list[ServerSettings], store: Store, files: Files
 ) -> None:
-    add_tasks(store, range(1, 4))
-    files.add(range(1, 4))
-    take_in(store, hosts[0], files)
-    objects = share(store, hosts[0])
+    objects = shared_by(hosts[0], store, files)
     del files.files["2.png"]
     with pytest.raises(ImageUnreadable, match=r"2\.png is missing"):
         take_in(store, hosts[1], files, ObjectStore("no-such-protocol://store"))

@@ -197,7 +197,7 @@ def test_shard_of_a_plan_that_is_replaced_meanwhile_is_not_kept(
         return read(self, name, most)
 
     monkeypatch.setattr(Files, "read_version", replacing)
-    with pytest.raises(StoreCorrupt, match="begun anew"):
+    with pytest.raises(StoreCorrupt, match="started over"):
         rank(work_dir=str(tmp_path / "work"))
     assert not work.done()
 

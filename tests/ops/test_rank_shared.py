@@ -28,7 +28,7 @@ def test_hosts_share_a_work_folder_in_a_bucket_and_a_changed_object_is_named(
         for name, value in {**store.environment, **settings, "OMP_NUM_THREADS": "1"}.items():
             monkeypatch.setenv(name, value)
         store.make("lake", {f"photos/{number}.png": picture(number) for number in range(12)})
-        requests.put(f"{store.url}/work", timeout=30).raise_for_status()
+        requests.put(f"{store.url}/shards", timeout=30).raise_for_status()
 
         class Changing(Here):
             def run(self, *given: Any) -> Path:
@@ -46,7 +46,7 @@ def test_hosts_share_a_work_folder_in_a_bucket_and_a_changed_object_is_named(
 def _ranked(host: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Result, list[Any]]:
     host.mkdir()
     monkeypatch.setenv("PT4AL_DATA_DIR", str(host / "data"))
-    arguments = ["rank", "s3://lake/photos", "--work-dir", "s3://work/of this", "--out", str(host / "tasks.json")]
+    arguments = ["rank", "s3://lake/photos", "--work-dir", "s3://shards/of this", "--out", str(host / "tasks.json")]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     return result, json.loads((host / "tasks.json").read_text())

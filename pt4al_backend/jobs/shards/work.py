@@ -88,13 +88,13 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, place: str, report: Report
 
 
 def _require_still(work: WorkFolder, plan: Plan) -> None:
-    """Keeps no shard of a plan that is replaced, as by a command that began anew while its predecessor's worker still ran.
+    """Keeps no shard of a plan that is replaced, as by a command that starts over while a worker of the last one still runs.
 
     Raises:
         StoreCorrupt: it is.
     """
     if work.plan() != plan:
-        raise StoreCorrupt(f"The ranking in {work.place} was begun anew by another command.", "Run the command again.")
+        raise StoreCorrupt(f"The ranking in {work.place} was started over by another command.", "Run the command again.")
 
 
 def _manifest(plan: Plan, number: int, images: int) -> Json:

@@ -53,7 +53,8 @@ def scored(
         StoreAway: the work folder's does.
         TrainingImpossible: with the reason that the runner gave.
     """
-    shared = work_folder(request.place or str(work.shards), work.folder / "copies")
+    place = request.place or str(work.shards)
+    shared = work_folder(place, work.folder / "copies")
     plan, source = _planned(request, settings, options, shared, report)
     request.check(source)
     spec = ShardsSpec(
@@ -64,7 +65,7 @@ def scored(
         weights=settings.weights_dir,
         stored=plan.stored,
         shape=plan.shape,
-        place=request.place or str(work.shards),
+        place=place,
         workers=request.workers,
     )
     folders = _described(shared, plan, Workers(work.folder, spec, runner), report)
