@@ -23,7 +23,7 @@
     ├── ProjectBusy              a worker is at the project
     ├── NotNow                   what was requested does not fit where the project stands
     ├── NoFrame                  no image of the task is stored
-    ├── Superseded               the project was forgotten while something was computed; in engine/subject
+    ├── Superseded               the project was forgotten while something was computed; in engine/snapshot
     ├── BodyTooLong              a request's body is longer than the settings allow; in server/protocol, with the next two
     ├── BodyTooSlow              it did not arrive in time
     ├── ClientLeft               the client left before its body was complete

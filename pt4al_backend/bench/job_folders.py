@@ -18,10 +18,10 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import Affects, Device, Pretrained, ProjectSettings, server_settings
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.images.frames import Shape
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.folder import CHECKPOINT, job_of, prepare, result_of
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec, RankSpec
-from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import devices
 from pt4al_backend.progress import Report, silent
 

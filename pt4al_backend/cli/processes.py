@@ -64,8 +64,8 @@ def web(supervised: Supervised = False, insecure: Insecure = False) -> None:
     from pt4al_backend.config.exposure import require_guarded
     from pt4al_backend.processes import end_with_parent, keep_what_is_loaded
     from pt4al_backend.server.app import create_app
-    from pt4al_backend.server.connections import BACKLOG, Connection
-    from pt4al_backend.server.waiting import WhenOpen
+    from pt4al_backend.server.connection_limits import BACKLOG, Connection
+    from pt4al_backend.server.startup import WhenOpen
     from pt4al_backend.state.opening import wait_for_store
 
     begin_log("web")
@@ -99,14 +99,14 @@ def worker(supervised: Supervised = False) -> None:
     """Runs a worker: looks after the projects, trains in child processes."""
     from pt4al_backend.artefacts import remove_leftovers
     from pt4al_backend.engine.device import Device
+    from pt4al_backend.engine.disconnected import clear_forgotten
     from pt4al_backend.engine.insights import map_layout
     from pt4al_backend.engine.insights.background import Insights
-    from pt4al_backend.engine.letting_go import clear_forgotten
     from pt4al_backend.engine.model_choice import Comparing
     from pt4al_backend.engine.work_queue import WorkQueue
     from pt4al_backend.engine.worker import Worker
-    from pt4al_backend.jobs.remote import RemoteJobs
     from pt4al_backend.jobs.run import runner_of, sharing
+    from pt4al_backend.jobs.shared_jobs import SharedJobs
     from pt4al_backend.processes import end_with_parent
     from pt4al_backend.state.opening import wait_for_store
     from pt4al_backend.state.paths import comparison_lease, map_lease
@@ -120,7 +120,7 @@ def worker(supervised: Supervised = False) -> None:
     logging.getLogger(__name__).info("Waiting for work.")
     queue = WorkQueue(settings)
     device = Device.of(settings)
-    comparing = Comparing(device, queue.request, sharing(runner_of(settings), settings, RemoteJobs.of(settings)))
+    comparing = Comparing(device, queue.request, sharing(runner_of(settings), settings, SharedJobs.of(settings)))
     background = (
         Insights(settings, store),
         Insights(settings, store, [map_layout.refresh], map_lease),

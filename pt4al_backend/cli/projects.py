@@ -135,7 +135,7 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Deletes what is kept here of a project: its rounds, models and images. Nothing is deleted in Label Studio."""
-    from pt4al_backend.engine.letting_go import forget as forget_project
+    from pt4al_backend.engine.disconnected import forget as forget_project
     from pt4al_backend.state.opening import open_store
 
     settings = read_settings()

@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Unpack
 
-from pt4al_backend.engine.letting_go import CONNECT_AGAIN
+from pt4al_backend.engine.disconnected import CONNECT_AGAIN
 from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.errors import NotNow, UnknownProject
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import ActionKind, Project, ProjectColumns, RoundState
 from pt4al_backend.state.store import Store
 

@@ -8,13 +8,13 @@ from enum import Enum, auto
 from typing import Any
 
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
-from pt4al_backend.engine import labeling
+from pt4al_backend.engine import labeling_config
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.letting_go import Connections, require_known
+from pt4al_backend.engine.disconnected import Connections, require_known
 from pt4al_backend.engine.retries import Retries
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run import Runner
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import SAMPLING, Registration
@@ -68,7 +68,7 @@ class Resources:
     doorbell: Callable[[int], None] | None
     retries: Retries = field(default_factory=Retries)
     connections: Connections = field(default_factory=Connections)
-    shared: RemoteJobs | None = None
+    shared: SharedJobs | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Context:
     Attributes:
         project: its row, which ``Store.change`` keeps up to date with what this look writes.
         options: the project's settings when the look began.
-        config_xml: the labeling config that the reader reads by (see ``labeling``).
+        config_xml: the labeling config that the reader reads by (see ``labeling_config``).
         full_sync_due: whether the look ends with a full pass over the tasks.
         requests_seen: the last request whose answers were taken over.
         reported_at, served_at: when the progress was last written and answers were last looked for, by ``time.monotonic``.
@@ -186,7 +186,9 @@ def connect(resources: Resources, project: Project, lease: Lease) -> Context:
     changed = bool(project.served_version) and (remote.model_version, remote.sampling) != (project.served_version, SAMPLING)
     resources.connections.require(resources.store, project, registration, now=changed)
     options = project_settings(project.params)
-    config_xml, reader, waiting = labeling.decide(resources.store, resources.settings, project, options, remote.label_config)
+    config_xml, reader, waiting = labeling_config.decide(
+        resources.store, resources.settings, project, options, remote.label_config
+    )
     options = plan.for_task(options, reader.task, project.encoder)
     plan.require_fit(options, reader.task)
     between = max(resources.settings.full_sync_seconds, REST * project.full_sync_took)

@@ -10,7 +10,7 @@ from pathlib import Path
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.config.catalog import AUTO_ENCODERS, NO_ENCODER, NO_ENCODER_YET
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.meanwhile import keep_serving, report
+from pt4al_backend.engine.during_jobs import keep_serving, report
 from pt4al_backend.engine.retries import DOWNLOAD
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.manifest import LearnerManifest

@@ -12,7 +12,7 @@ from pt4al_backend.aliases import Ids
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.engine import served_model
-from pt4al_backend.engine.subject import PoolFeatures, Subject
+from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot
 from pt4al_backend.errors import NotNow
 from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.label_sets import LabelSet
@@ -38,7 +38,7 @@ class Table(StrEnum):
     FEATURES = "features"
 
 
-def parts(subject: Subject, table: Table) -> Iterator[Rows]:
+def parts(snapshot: Snapshot, table: Table) -> Iterator[Rows]:
     """The table's parts, at least one, each with the same columns; the first comes once it is known that there is a table.
 
     Raises:
@@ -47,13 +47,13 @@ def parts(subject: Subject, table: Table) -> Iterator[Rows]:
     """
     match table:
         case Table.RANKING:
-            return _ranking(subject)
+            return _ranking(snapshot)
         case Table.SPLITS:
-            return _splits(subject)
+            return _splits(snapshot)
         case Table.PREDICTIONS:
-            return _predictions(subject)
+            return _predictions(snapshot)
         case Table.FEATURES:
-            return _features(subject)
+            return _features(snapshot)
 
 
 def _slices(count: int) -> Iterator[slice]:
@@ -62,9 +62,9 @@ def _slices(count: int) -> Iterator[slice]:
         yield slice(start, start + PART)
 
 
-def _ranking(subject: Subject) -> Iterator[Rows]:
+def _ranking(snapshot: Snapshot) -> Iterator[Rows]:
     """Ranked tasks, the highest pretext loss first: the place in the ranking, the loss, and PT4AL's batch, 0 for none."""
-    tasks = subject.tasks
+    tasks = snapshot.tasks
     ranked = tasks.where(np.isfinite(tasks.losses))
     if not len(ranked):
         raise NotNow("The pool is not ranked yet.", "Wait until it is: the overview shows how far it is.")
@@ -79,15 +79,15 @@ def _ranking(subject: Subject) -> Iterator[Rows]:
         }
 
 
-def _splits(subject: Subject) -> Iterator[Rows]:
+def _splits(snapshot: Snapshot) -> Iterator[Rows]:
     """Every task: what it is used for, its label, and the task whose identical image it repeats."""
-    tasks = subject.tasks
-    labels = subject.labels(train_on_accepted=subject.options.train_on_accepted)
-    controls = frozenset(subject.store.control_ids(subject.project.id).tolist())
+    tasks = snapshot.tasks
+    labels = snapshot.labels(train_on_accepted=snapshot.options.train_on_accepted)
+    controls = frozenset(snapshot.store.control_ids(snapshot.project.id).tolist())
     for part in _slices(len(tasks)):
         some = tasks.ids[part].tolist()
         aside = tasks.aside[part].tolist()
-        answers = subject.store.answers(subject.project.id, some)
+        answers = snapshot.store.answers(snapshot.project.id, some)
 
         def split_of(task: int, is_aside: bool, answers: Mapping[int, Any] = answers) -> str:
             if is_aside:
@@ -108,19 +108,19 @@ def _splits(subject: Subject) -> Iterator[Rows]:
         }
 
 
-def _predictions(subject: Subject) -> Iterator[Rows]:
+def _predictions(snapshot: Snapshot) -> Iterator[Rows]:
     """The served model's answers: to every image that has features, or else to those that it scored after its training."""
-    model = served_model.folder(subject.settings.data_dir, subject.project)
+    model = served_model.folder(snapshot.settings.data_dir, snapshot.project)
     if model is None:
         raise NotNow(*NO_MODEL)
     if (model / HEAD).exists():
         manifest = ModelManifest.read(model)
-        with subject.features() as features:
+        with snapshot.features() as features:
             if features is not None and features.suit(manifest):
                 yield from _by_head(model, manifest, features)
                 return
     scored = served_model.all_answers(model)
-    there = np.flatnonzero(np.isin(scored.ids, subject.tasks.ids))
+    there = np.flatnonzero(np.isin(scored.ids, snapshot.tasks.ids))
     for part in _slices(len(there)):
         places = there[part]
         answers = [str(label) or None for label in scored.labels[places].tolist()]
@@ -137,9 +137,9 @@ def _by_head(model: Path, manifest: ModelManifest, features: PoolFeatures) -> It
         yield {"task": features.ids[part], "answer": texts, "confidence": confidences["least_confidence"]}
 
 
-def _features(subject: Subject) -> Iterator[Rows]:
+def _features(snapshot: Snapshot) -> Iterator[Rows]:
     """The features of every image that has some."""
-    with subject.features() as features:
+    with snapshot.features() as features:
         if features is None or not len(features):
             raise NotNow(
                 "There are no features yet: the ranking of the pool computes them.",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.config.project import as_object, refused_settings
-from pt4al_backend.engine import labeling
+from pt4al_backend.engine import labeling_config
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.errors import ConfigError, NotNow
 from pt4al_backend.label_studio.registration import Registration
@@ -56,7 +56,7 @@ def changed(project: Project, params: Mapping[str, Any], changes: Mapping[str, s
         raise SettingsRefused(problems)
     options = project_settings({**wanted, **given})
     try:
-        plan.require_fit(options, labeling.wanted(project, project.label_config, options.control).task)
+        plan.require_fit(options, labeling_config.wanted(project, project.label_config, options.control).task)
     except ConfigError as error:
         raise SettingsRefused({"": f"{error.message} {error.remedy}"}) from error
     for name, text in given.items():

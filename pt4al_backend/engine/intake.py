@@ -20,8 +20,8 @@ from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import sync
 from pt4al_backend.engine.access import fetcher_for
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.meanwhile import keep_serving, report
-from pt4al_backend.engine.other_hosts import OtherHosts
+from pt4al_backend.engine.during_jobs import keep_serving, report
+from pt4al_backend.engine.sharing.missing_frames import MissingFrames
 from pt4al_backend.errors import ImageUnreadable
 from pt4al_backend.images import frame_file
 from pt4al_backend.images.decode import Decoded, decode
@@ -30,7 +30,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import KEEP, SAMPLE, choose, digest, readable_sizes
 from pt4al_backend.jobs.folder import forget_unfinished
 from pt4al_backend.jobs.object_store import ObjectStore
-from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.jobs.shared_rows import SharedRows
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.paths import frames_path, project_dir, rows_in_store
@@ -149,7 +149,7 @@ class Intake:
         is_suspect, allotted = self._project.frames_suspect, self._project.next_row
         late: dict[int, str] = {}
         with FrameFile(path, shape) as pixels:
-            here = self._other_hosts(pixels) if self._settings.artefacts_url else None
+            here = self._missing_frames(pixels) if self._settings.artefacts_url else None
             first = min(pixels.rows, here.filled.read() if here else allotted)
             if first >= allotted and not is_suspect:
                 return True
@@ -183,12 +183,17 @@ class Intake:
             )
         return True
 
-    def _other_hosts(self, pixels: FrameFile) -> OtherHosts:
+    def _missing_frames(self, pixels: FrameFile) -> MissingFrames:
         name = f"{rows_in_store(self._project)}/{pixels.path.name}"
-        return OtherHosts(pixels, RemoteRows(self._shared, name, pixels) if self._shared else None)
+        return MissingFrames(pixels, SharedRows(self._shared, name, pixels) if self._shared else None)
 
     def _lacking(
-        self, here: OtherHosts, ids: Ids, rows: NDArray[np.int64], late: dict[int, str], on_progress: Callable[[int, int], None]
+        self,
+        here: MissingFrames,
+        ids: Ids,
+        rows: NDArray[np.int64],
+        late: dict[int, str],
+        on_progress: Callable[[int, int], None],
     ) -> NDArray[np.bool_] | None:
         """Gets the frames of tasks that another host has stored; bool [m]: those whose images are gone for good.
 
@@ -207,7 +212,7 @@ class Intake:
         return lacking & ~np.isin(ids, list(late))
 
     def _frames_of(
-        self, late: dict[int, str], here: OtherHosts, ids: Sequence[int], pool: ThreadPoolExecutor
+        self, late: dict[int, str], here: MissingFrames, ids: Sequence[int], pool: ThreadPoolExecutor
     ) -> dict[int, NDArray[np.uint8]]:
         """Frames of tasks that have a row already, as another host has them; without those that cannot be read."""
         found = list(pool.map(self._fetch, self._store.task_images(self._project.id, ids).items()))

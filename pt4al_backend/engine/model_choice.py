@@ -23,7 +23,7 @@ from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.engine.rounds import Rounds, last_output
-from pt4al_backend.engine.subject import Subject, described
+from pt4al_backend.engine.snapshot import Snapshot, described
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
@@ -32,7 +32,7 @@ from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
 from pt4al_backend.measures import FullModel
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import silent
 from pt4al_backend.query import plan
 
@@ -56,57 +56,61 @@ class Comparing:
         self._device, self._doorbell, self._runner = device, doorbell, runner or LocalRunner()
         self._answered: dict[int, tuple[str, int]] = {}  # of a project: the model that had answered all of so many images
 
-    def refresh(self, subject: Subject) -> None:
+    def refresh(self, snapshot: Snapshot) -> None:
         """Compares, or trains the model that won, if that is due; or goes on with what was cut short.
 
         Raises:
             Superseded: the project is forgotten.
             PT4ALError, OSError: it cannot be done now.
         """
-        jobs = subject.jobs
-        if not _compares(subject.options, subject.reader.task) or jobs.learner is None or subject.project.paused_at is not None:
+        jobs = snapshot.jobs
+        if (
+            not _compares(snapshot.options, snapshot.reader.task)
+            or jobs.learner is None
+            or snapshot.project.paused_at is not None
+        ):
             return
-        series, folder = _comparisons(jobs), _comparison_due(subject)
+        series, folder = _comparisons(jobs), _comparison_due(snapshot)
         if folder is None:
-            series, folder = _full_models(jobs), _full_model_due(subject)
-        if folder is None and (model := served_model.full_model(subject.settings.data_dir, subject.project).model):
-            series, folder = self._later_answers_due(subject, model)
+            series, folder = _full_models(jobs), _full_model_due(snapshot)
+        if folder is None and (model := served_model.full_model(snapshot.settings.data_dir, snapshot.project).model):
+            series, folder = self._later_answers_due(snapshot, model)
         if folder is not None:
-            self._do(subject, series, folder)
+            self._do(snapshot, series, folder)
 
-    def _later_answers_due(self, subject: Subject, model: str) -> tuple[JobSeries, Path | None]:
+    def _later_answers_due(self, snapshot: Snapshot, model: str) -> tuple[JobSeries, Path | None]:
         """As ``_answers_due`` says, which reads the pool: it is asked again only where images came since it said none."""
-        result, asked = subject.settings.data_dir / model, (model, subject.project.next_row)
-        if self._answered.get(subject.project.id) == asked:
+        result, asked = snapshot.settings.data_dir / model, (model, snapshot.project.next_row)
+        if self._answered.get(snapshot.project.id) == asked:
             return served_model.later(result), None
-        series, folder = _answers_due(subject, result)
+        series, folder = _answers_due(snapshot, result)
         if folder is None:
-            self._answered[subject.project.id] = asked
+            self._answered[snapshot.project.id] = asked
         return series, folder
 
-    def _do(self, subject: Subject, series: JobSeries, folder: Path) -> None:
+    def _do(self, snapshot: Snapshot, series: JobSeries, folder: Path) -> None:
         if is_under_way(folder):
             return
         found = []
         try:
             with self._device.hold() as has_device:
                 if has_device:
-                    result = self._runner.run(folder, silent, lambda: _require(subject))
+                    result = self._runner.run(folder, silent, lambda: _require(snapshot))
                     if series.kind is JobKind.COMPARE:  # a model is served until the next look
                         series.keep_only(result)
-                    found.append(subject.project.id)
+                    found.append(snapshot.project.id)
         except TrainingImpossible as error:  # it is tried again with more labels
             series.failed(folder, error)
-            found.append(subject.project.id)
+            found.append(snapshot.project.id)
             raise
         except _Yielded:
             pass
         finally:
-            self._ring(subject, found)
+            self._ring(snapshot, found)
 
-    def _ring(self, subject: Subject, found: list[int]) -> None:
+    def _ring(self, snapshot: Snapshot, found: list[int]) -> None:
         try:
-            for project_id in [*subject.store.waiting_for_device(), *found]:
+            for project_id in [*snapshot.store.waiting_for_device(), *found]:
                 self._doorbell(project_id)
         except QUEUE_ERRORS as error:
             log.warning("Projects that wait for the device are looked at with the next poll: %s", error)
@@ -209,64 +213,64 @@ def _full_models(jobs: ProjectJobs) -> JobSeries:
     return JobSeries(jobs.folder, JobKind.FULL, served_model.is_sound)
 
 
-def _require(subject: Subject) -> None:
-    subject.require()
-    project = subject.store.project(subject.project.id)
-    if project is None or project.paused_at is not None or project.params != subject.project.params:
+def _require(snapshot: Snapshot) -> None:
+    snapshot.require()
+    project = snapshot.store.project(snapshot.project.id)
+    if project is None or project.paused_at is not None or project.params != snapshot.project.params:
         raise _Yielded
-    if subject.store.waiting_for_device():
+    if snapshot.store.waiting_for_device():
         raise _Yielded
 
 
-def _comparison_due(subject: Subject) -> Path | None:
+def _comparison_due(snapshot: Snapshot) -> Path | None:
     """The folder of the comparison that is to be made or gone on with; None if none is."""
-    jobs, series = subject.jobs, _comparisons(subject.jobs)
+    jobs, series = snapshot.jobs, _comparisons(snapshot.jobs)
     wanted = jobs.compare()
     if (folder := series.unfinished(wanted)) is not None:
         return folder
     tried = series.tried(wanted)
-    labels = _labels(subject).train
+    labels = _labels(snapshot).train
     if not is_due(len(labels), tried.labels if isinstance(tried, CompareSpec) else 0):
         return None
     folder = series.following()
-    drawn = np.sort(np.random.default_rng(subject.options.seed).permutation(len(labels))[:MOST_LABELS])
-    train = {name: values[drawn] for name, values in _training_data(subject, labels).items()}
+    drawn = np.sort(np.random.default_rng(snapshot.options.seed).permutation(len(labels))[:MOST_LABELS])
+    train = {name: values[drawn] for name, values in _training_data(snapshot, labels).items()}
     prepare(folder, wanted.model_copy(update={"labels": len(labels)}), train=train, rows=jobs.fetched().rows)
     return folder
 
 
-def _full_model_due(subject: Subject) -> Path | None:
+def _full_model_due(snapshot: Snapshot) -> Path | None:
     """The folder of the model with a trained encoder that is to be trained or gone on with; None if none is."""
-    jobs, series = subject.jobs, _full_models(subject.jobs)
+    jobs, series = snapshot.jobs, _full_models(snapshot.jobs)
     found, wanted = _last_comparison(jobs), jobs.full()
     if found is None or not found.full_wins:
         return None
     if (folder := series.unfinished(wanted)) is not None:
         return folder
     tried = series.tried(wanted)
-    labels = _labels(subject)
+    labels = _labels(snapshot)
     if not is_outgrown(len(labels.train), tried.labels if isinstance(tried, FullSpec) else 0):
         return None
     folder, tasks = series.following(), jobs.fetched()
     prepare(
         folder,
         wanted.model_copy(update={"labels": len(labels.train), "temperature": found.temperature}),
-        train=_training_data(subject, labels.train),
-        control=_training_data(subject, labels.control),
+        train=_training_data(snapshot, labels.train),
+        control=_training_data(snapshot, labels.control),
         candidates=tasks.rows,
         candidate_ids=tasks.ids,
     )
     return folder
 
 
-def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]:
+def _answers_due(snapshot: Snapshot, model: Path) -> tuple[JobSeries, Path | None]:
     """The job in which a served model answers images that came, or took another's place, after its training; None if none did."""
-    series, wanted = served_model.later(model), subject.jobs.answer(model)
-    if _full_models(subject.jobs).newest(subject.jobs.full()) != model:  # a look serves a newer one, and deletes this
+    series, wanted = served_model.later(model), snapshot.jobs.answer(model)
+    if _full_models(snapshot.jobs).newest(snapshot.jobs.full()) != model:  # a look serves a newer one, and deletes this
         return series, None
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
-    tasks = served_model.unanswered(model, subject.jobs.fetched())
+    tasks = served_model.unanswered(model, snapshot.jobs.fetched())
     folder = series.following()
     if not len(tasks) or (folder / FAILED).exists():
         return series, None
@@ -274,13 +278,13 @@ def _answers_due(subject: Subject, model: Path) -> tuple[JobSeries, Path | None]
     return series, folder
 
 
-def _labels(subject: Subject) -> LabelSplit:
-    return subject.labels(train_on_accepted=subject.options.train_on_accepted)
+def _labels(snapshot: Snapshot) -> LabelSplit:
+    return snapshot.labels(train_on_accepted=snapshot.options.train_on_accepted)
 
 
-def _training_data(subject: Subject, labels: dict[int, str]) -> dict[str, NDArray[Any]]:
+def _training_data(snapshot: Snapshot, labels: dict[int, str]) -> dict[str, NDArray[Any]]:
     """Rows of labelled tasks, and their labels."""
-    tasks = subject.jobs.fetched()
+    tasks = snapshot.jobs.fetched()
     row_of = dict(zip(tasks.ids.tolist(), tasks.rows.tolist(), strict=True))
     return {"rows": np.array([row_of[task] for task in labels], np.int64), "labels": np.array(list(labels.values()), np.str_)}
 

@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Self
 
 from pt4al_backend.aliases import Json
-from pt4al_backend.engine import letting_go, served_model
+from pt4al_backend.engine import disconnected, served_model
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.annotations import LabelReader, Size, prediction
 from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.rounds import PublicationColumns
 from pt4al_backend.state.schema import Pick, Project, Publication, PublicationState
 from pt4al_backend.state.store import Store
@@ -261,9 +261,9 @@ def note_choices(ctx: Context) -> None:
         return
     remote = ctx.client.project(ctx.project.id)
     own_titles = [str(entry.get("title") or "") for entry in ctx.registration.ours(ctx.registration.backends())]
-    before = letting_go.choices_of(remote, own_titles)
+    before = disconnected.choices_of(remote, own_titles)
     ctx.store.change(ctx.project, chosen_before={**before, "carried": before["model_version"]})
-    ctx.notice("before", letting_go.replaced(before))
+    ctx.notice("before", disconnected.replaced(before))
 
 
 def step(ctx: Context) -> Outcome:

@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.query.draws import interleave, queue_scores
 from pt4al_backend.query.plan import ROOM
 from pt4al_backend.state.schema import Pick

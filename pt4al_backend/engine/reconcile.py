@@ -1,23 +1,23 @@
 """One look at a project: the steps in their order. Each does only what is missing, from whatever state is on disk."""
 
 from pt4al_backend.engine import (
+    disconnected,
+    during_jobs,
     encoder,
     intake,
-    letting_go,
-    meanwhile,
     model_choice,
     people,
     publish,
     ranking,
     refill,
     rounds,
-    shared_artefacts,
-    shared_rows,
     sync,
     train,
 )
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
+from pt4al_backend.engine.sharing.jobs import share_jobs
+from pt4al_backend.engine.sharing.rows import share_rows
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.phases import Phase
 
@@ -38,7 +38,7 @@ def reconcile(ctx: Context) -> Outcome:
         if outcomes & GOES_ON:
             break
     ctx.lease.require()
-    meanwhile.lengthen(ctx)
+    during_jobs.lengthen(ctx)
     if not outcomes & GOES_ON:
         show_rest(ctx)
     ctx.lease.require()
@@ -49,7 +49,7 @@ def reconcile(ctx: Context) -> Outcome:
 def stand_still(ctx: Context) -> Outcome:
     """What a paused project gets: its answers are taken over. Nothing is fetched, trained or published."""
     if ctx.project.to_put_back:
-        letting_go.put_back(ctx.store, ctx.settings, ctx.project)
+        disconnected.put_back(ctx.store, ctx.settings, ctx.project)
     sync.step(ctx)
     if ctx.full_sync_due:
         sync.full(ctx)
@@ -101,15 +101,15 @@ def tidy(ctx: Context) -> None:
 #: What moves the project forward. A step that must wait, or leaves the rest for its next turn, ends them.
 STEPS: tuple[Step, ...] = (
     register,
-    shared_artefacts.step,
+    share_jobs,
     publish.repair_served,
     sync.step,
     rounds.start,
     people.step,
     publish.step,
     intake.step,
-    shared_rows.step,
-    meanwhile.drop_copies,
+    share_rows,
+    during_jobs.drop_copies,
     refill.step,
     encoder.step,
     ranking.step,

@@ -17,8 +17,8 @@ from urllib.parse import parse_qs, urlsplit
 from pt4al_backend.aliases import Json
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.labeling import in_force
-from pt4al_backend.engine.meanwhile import keep_serving
+from pt4al_backend.engine.during_jobs import keep_serving
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.engine.ranked_rest import Entry, Heading, Rest
 from pt4al_backend.engine.sync import seen_until
 from pt4al_backend.errors import ImageUnreadable, LabelStudioError, NotNow, PT4ALError

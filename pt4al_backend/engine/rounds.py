@@ -14,7 +14,7 @@ from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.queue_order import led_by, mixed_with
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.results import Candidates, read_learner, read_scored
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.query.control_picks import draw_controls, held_back
 from pt4al_backend.query.plan import (
     Choice,

@@ -21,8 +21,8 @@ from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import publish, staleness, sync
 from pt4al_backend.engine.context import Context, Outcome
+from pt4al_backend.engine.during_jobs import device, keep_serving, report
 from pt4al_backend.engine.labels import LabelSplit, split_labels
-from pt4al_backend.engine.meanwhile import device, keep_serving, report
 from pt4al_backend.engine.project_jobs import ProjectJobs, number_of
 from pt4al_backend.engine.ranking import PoolRanking, rank
 from pt4al_backend.engine.rounds import Rounds

@@ -15,13 +15,13 @@ from sqlalchemy.exc import DBAPIError
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.context import GOES_ON, Outcome, Paused, Resources, connect
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.letting_go import NotConnected, let_go
-from pt4al_backend.engine.meanwhile import SettingsChanged
+from pt4al_backend.engine.disconnected import NotConnected, let_go
+from pt4al_backend.engine.during_jobs import SettingsChanged
 from pt4al_backend.engine.reconcile import reconcile
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import Part, PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run import Runner, runner_of, sharing
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.lease import Lease, LeaseLost
@@ -62,7 +62,7 @@ class Worker:
         self._settings = settings
         self._store = store
         self._insights = insights
-        where, shared = runner or runner_of(settings), RemoteJobs.of(settings)
+        where, shared = runner or runner_of(settings), SharedJobs.of(settings)
         self._resources = Resources(
             settings,
             store,

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Scope
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.app import create_app
 from pt4al_backend.server.events import CAN_STREAM
-from pt4al_backend.server.waiting import WhenOpen
+from pt4al_backend.server.startup import WhenOpen
 from pt4al_backend.state.opening import wait_for_store
 from pt4al_backend.state.store import Store
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.neighbour_index import NeighbourIndex
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 DIRECTIONS, SAMPLE = 50, 20_000
 #: Images that are read, and that are placed, at a time.
 BLOCK = 2_048
-#: Neighbours that an image is held near: half of what is usual, since on large pools it costs half and shows the same groups.
+#: NeighbourIndex that an image is held near: half of what is usual, since on large pools it costs half and shows the same groups.
 PERPLEXITY = 15
 #: Below this t-SNE has too little to arrange and may end with all images in one place: positions are the two main directions.
 LEAST = 50
@@ -195,7 +195,7 @@ def _index(reduced: NDArray[np.float32], perplexity: float) -> Any:
     """The neighbours of images along the main directions, float32 [n, c], in the form that openTSNE asks them in."""
     from openTSNE.nearest_neighbors import KNNIndex
 
-    index = Neighbours(reduced)
+    index = NeighbourIndex(reduced)
 
     class Index(KNNIndex):  # type: ignore[misc]
         VALID_METRICS = ("euclidean",)
@@ -212,5 +212,5 @@ def _index(reduced: NDArray[np.float32], perplexity: float) -> Any:
 
 
 def _perplexity(images: int) -> float:
-    """Neighbours that an image can be held near, where there are few."""
+    """NeighbourIndex that an image can be held near, where there are few."""
     return min(PERPLEXITY, (images - 1) / 3)

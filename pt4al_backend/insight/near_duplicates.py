@@ -5,7 +5,7 @@ hangs together by such pairs, so its outer members may be less alike. Of each im
 
 No image is compared with every other at full width. The features are projected on the ``WIDTH`` directions in which a sample of
 them varies most. A projection only shortens distances, so whatever is near stays near: the nearest are found there (see
-``pt4al_backend.neighbours``), block by block, and only these pairs are compared at full width. Memory is n times ``WIDTH``.
+``pt4al_backend.neighbour_index``), block by block, and only these pairs are compared at full width. Memory is n times ``WIDTH``.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.insight.neighbours import unit
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.insight.nearest_labelled import unit
+from pt4al_backend.neighbour_index import NeighbourIndex
 
 #: Cosine from which two images are near-duplicates. All of 36 pairs from 0.91 up that were looked at in Caltech-101, by
 #: tf_efficientnet_lite0, show one picture, cropped, mirrored or compressed; below, pairs begin to be of one kind only.
@@ -87,7 +87,7 @@ def _candidates(
     for positions in _blocks(count):
         pause()
         projected[positions] = unit(read(positions), centre) @ directions[: projected.shape[1]].T
-    index = Neighbours(projected)
+    index = NeighbourIndex(projected)
     for positions in _blocks(count):
         pause()
         distances, others = index.others(positions, min(NEAREST, count - 1))

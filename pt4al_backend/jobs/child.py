@@ -22,11 +22,11 @@ from typing import NoReturn
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, locked
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
-from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import peers
 from pt4al_backend.learn.devices import share_cores
 from pt4al_backend.progress import Progress, TimeLeft

@@ -14,8 +14,8 @@ from pt4al_backend.aliases import Ids, Json
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.insight.layout import Layout, NotFinite
-from pt4al_backend.jobs.description import Description
 from pt4al_backend.jobs.folder import RESULT
+from pt4al_backend.jobs.image_vectors import ImageVectors
 from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.spec import JobKind, LayoutSpec
 from pt4al_backend.learn.frozen.feature_file import blocks
@@ -68,10 +68,10 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
         StoreCorrupt: the frame file is damaged.
     """
     start = time.monotonic()
-    description = Description.of(job.spec)
-    if description is None:
+    vectors = ImageVectors.of(job.spec)
+    if vectors is None:
         raise TrainingImpossible("The images are not described.", "The next ranking of the pool describes them.")
-    with FrameFile(job.spec.frames, job.spec.stored) as frames, description.file() as file, one_thread():
+    with FrameFile(job.spec.frames, job.spec.stored) as frames, vectors.file() as file, one_thread():
         asked = job.rows("rows.npy")
         lacking = np.concatenate([asked[:0], *(file.missing(block, frames) for block in blocks(asked))])
         rows = asked[~np.isin(asked, lacking)]
@@ -81,7 +81,7 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
         def read(wanted: NDArray[np.int64]) -> NDArray[np.floating]:
             return file.read(wanted)[:, 0]
 
-        before = _before(job.spec.previous, description.source, len(rows))
+        before = _before(job.spec.previous, vectors.source, len(rows))
         try:
             if before is None:
                 placed, layout = rows, Layout.of(lambda which: read(rows[which]), len(rows), job.settings.seed, _told(report))
@@ -99,8 +99,8 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
     manifest = {
         "fingerprint": job.fingerprint,
         "kind": "layout",
-        "source": description.source,
-        "by": description.by,
+        "source": vectors.source,
+        "by": vectors.by,
         "features": job.spec.features,
         "images": len(placed),
         "laid_out": len(placed) if before is None else before.manifest["laid_out"],

@@ -12,7 +12,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import COMPANIONS, MAIN_TASKS
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs import frozen
+from pt4al_backend.jobs import frozen_encoder
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import AnswerSpec, FullSpec, ModelSpec
 from pt4al_backend.learn import saved
@@ -48,7 +48,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
         StoreCorrupt: the frame file or a mask is damaged.
     """
     if job.on_features:
-        return frozen.learn(job, report)
+        return frozen_encoder.learn(job, report)
     torch.manual_seed(job.settings.seed)
     task = MAIN_TASKS.load(job.spec.task, MainTask)(job.body(), job.spec.classes, job.spec.shape, job.settings)
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:

@@ -13,8 +13,8 @@ from pt4al_backend.aliases import Json
 from pt4al_backend.config.catalog import MAIN_TASK_FACTS, PRETEXTS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs import frozen
-from pt4al_backend.jobs.description import path_beside
+from pt4al_backend.jobs import frozen_encoder
+from pt4al_backend.jobs.image_vectors import path_beside
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn import saved
@@ -39,14 +39,14 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
     A part of the pool is held out of the training (see ``holdout``); a learner that the job brings has seen none of
     the images. Writes ``result/``: ``losses.npy`` float64 [n] in the order of ``rows.npy``, what a trained learner needs to
     score later imports, and ``features.npy`` float16 [n, d] if they are wanted. Of a live project, the features describe the
-    images for its pages as well (see ``description``).
+    images for its pages as well (see ``image_vectors``).
 
     Raises:
         TrainingImpossible: too few images, or losses that are not finite.
         StoreCorrupt: the frame file or the learner is damaged.
     """
     if job.on_features:
-        return frozen.rank(job, report)
+        return frozen_encoder.rank(job, report)
     torch.manual_seed(job.settings.seed)
     rows = job.rows("rows.npy")
     held = _held_out(job, len(rows))

@@ -16,7 +16,7 @@ from pt4al_backend.config import EXTRA_PARAMS, ProjectSettings
 from pt4al_backend.config.catalog import BATCH_SAMPLERS, MAIN_TASK_FACTS, NO_ENCODER, NO_ENCODER_YET, STRATEGIES, TaskName
 from pt4al_backend.config.project import ON_NETWORKS
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.draws import interleave, queue_scores
 from pt4al_backend.query.ranking import shrink

@@ -12,16 +12,16 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
 from pt4al_backend.engine.work_queue import WorkQueue
-from pt4al_backend.server import actions, api, assets, failures, pages, protocol, thumbnails
-from pt4al_backend.server.arrivals import Arrivals
+from pt4al_backend.server import actions, api, assets, failures, project_list, protocol, thumbnails
 from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics, Timed
+from pt4al_backend.server.model_downloads import ModelDownloads
 from pt4al_backend.server.openapi import DocumentedApp
 from pt4al_backend.server.panels import act, classes, map, next_up, overview, quality, report, take_away
 from pt4al_backend.server.panels import settings as settings_panel
-from pt4al_backend.server.places import Places
+from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.server.trusted_hosts import TrustedHosts
@@ -37,9 +37,9 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
     settings = settings or server_settings()
     project_settings(where=IN_ENVIRONMENT)
     opened = store or Store.open(settings)
-    places = Places(settings)
+    redaction = Redaction(settings)
     requests = queue or WorkQueue(settings)
-    statuses = Statuses(opened, data_dir=settings.data_dir, queue=requests.waiting, hide=places.hide)
+    statuses = Statuses(opened, data_dir=settings.data_dir, queue=requests.waiting, hide=redaction.hide)
     metrics = Metrics(statuses)
     backend = Backend(settings, opened, requests)
 
@@ -57,12 +57,14 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.state.services = Services(backend, statuses, metrics, places, opened, requests, Events(statuses), Arrivals(settings))
+    app.state.services = Services(
+        backend, statuses, metrics, redaction, opened, requests, Events(statuses), ModelDownloads(settings)
+    )
     for part in (
         protocol,
         api,
         actions,
-        pages,
+        project_list,
         assets,
         thumbnails,
         overview,

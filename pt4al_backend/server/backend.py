@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from pt4al_backend.config import ServerSettings, project_settings
-from pt4al_backend.engine import labeling, letting_go
+from pt4al_backend.engine import disconnected, labeling_config
 from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.errors import UnknownProject
 from pt4al_backend.phases import Phase
@@ -71,10 +71,10 @@ class Backend:
         project = known or Project(id=request.project)
         fields: dict[str, Any] = {"label_config": request.label_config}
         if request.extra_params is None:
-            labeling.wanted(project, request.label_config, labeling.control_of(project))
+            labeling_config.wanted(project, request.label_config, labeling_config.control_of(project))
         else:
             options = project_settings(request.extra_params)
-            plan.require_fit(options, labeling.wanted(project, request.label_config, options.control).task)
+            plan.require_fit(options, labeling_config.wanted(project, request.label_config, options.control).task)
             fields["params"] = _params(request.extra_params)
         fields |= self._access(project, request)
         if backend_host:
@@ -121,7 +121,7 @@ class Backend:
             UnknownProject: it never connected.
             ProjectBusy: a worker is at it.
         """
-        return letting_go.forget(self._store, self.settings, project_id)
+        return disconnected.forget(self._store, self.settings, project_id)
 
     def answer(self, project_id: int, tasks: Sequence[Task], deadline: float | None = None) -> list[TaskPrediction]:
         """One prediction for each task, in their order.

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import protocol
-from pt4al_backend.server.places import Places
+from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.server.rendering import error_page, wants_page
 from pt4al_backend.state.store import REMEDY, cause_of
 
@@ -51,7 +51,7 @@ def answer(request: Request, error: Exception) -> Response:
     headers = getattr(error, "headers", None) or {}
     if known.status == 413:
         headers = {**headers, "Connection": "close"}  # the rest of the body is not read
-    shown = _shown(known, request.app.state.services.places)
+    shown = _shown(known, request.app.state.services.redaction)
     if wants_page(request):
         return error_page(shown, headers)
     return protocol.refused(request, shown, headers)
@@ -69,9 +69,9 @@ def _known(error: Exception) -> PT4ALError:
     return StateUnavailable(f"The state cannot be read or written ({cause_of(error)}).", REMEDY)
 
 
-def _shown(error: PT4ALError, places: Places) -> PT4ALError:
+def _shown(error: PT4ALError, redaction: Redaction) -> PT4ALError:
     """The same error without folders and addresses of this machine."""
-    shown = PT4ALError(places.hide(error.message), places.hide(error.remedy))
+    shown = PT4ALError(redaction.hide(error.message), redaction.hide(error.remedy))
     shown.status = error.status
     return shown
 

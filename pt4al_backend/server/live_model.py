@@ -26,7 +26,7 @@ from pt4al_backend.errors import ImageUnreadable, PT4ALError
 from pt4al_backend.images.decode import decode
 from pt4al_backend.images.frames import KEEP, Shape
 from pt4al_backend.label_studio.annotations import LabelReader, ModelAnswer, image_of
-from pt4al_backend.server.arrivals import Arrivals
+from pt4al_backend.server.model_downloads import ModelDownloads
 from pt4al_backend.server.requests import Task
 from pt4al_backend.state.schema import Project
 
@@ -92,7 +92,7 @@ class LiveModel:
     ) -> None:
         # an image that comes after the deadline is of no use, and would hold up the next request
         self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
-        self._arrivals = Arrivals(settings)
+        self._arrivals = ModelDownloads(settings)
         self._load = load
         self._fetcher = fetcher or partial(fetcher_for, self._settings)
         self._clock = clock

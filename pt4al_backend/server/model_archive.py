@@ -8,7 +8,7 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 from pt4al_backend import __version__, artefacts
 from pt4al_backend.artefacts import HEAD, MANIFEST, WEIGHTS
 from pt4al_backend.jobs.manifest import ModelManifest
-from pt4al_backend.server.drain import Drain
+from pt4al_backend.server.streamed_file import StreamedFile
 
 #: The files of an artefact that loading the model takes; the others are outputs of its training.
 NEEDED = (WEIGHTS, HEAD)
@@ -40,18 +40,18 @@ def pack(result: Path, name: str) -> Iterator[bytes]:
         "README.txt": _readme(ModelManifest.model_validate(manifest)),
         f"model/{MANIFEST}": json.dumps({**manifest, "files": held}, indent=1),
     }
-    drain = Drain()
-    with ZipFile(drain, "w", ZIP_STORED) as archive:
+    packed = StreamedFile()
+    with ZipFile(packed, "w", ZIP_STORED) as archive:
         for file, text in texts.items():
             archive.writestr(ZipInfo(f"{name}/{file}"), text)
-            yield drain.take()
+            yield packed.take()
         for file in held:
             entry = ZipInfo(f"{name}/model/{file}")
             with (result / file).open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 while piece := source.read(PIECE):
                     target.write(piece)
-                    yield drain.take()
-    yield drain.take()
+                    yield packed.take()
+    yield packed.take()
 
 
 def _readme(model: ModelManifest) -> str:

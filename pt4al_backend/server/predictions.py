@@ -11,7 +11,7 @@ from typing_extensions import TypedDict  # Python 3.11's own is not one that pyd
 
 from pt4al_backend.config import ServerSettings, project_settings
 from pt4al_backend.engine.access import label_reader_for
-from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.server.live_model import LiveModel, Prediction

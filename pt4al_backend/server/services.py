@@ -10,11 +10,11 @@ from fastapi import Depends, Request
 
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import UnknownProject
-from pt4al_backend.server.arrivals import Arrivals
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics
-from pt4al_backend.server.places import Places
+from pt4al_backend.server.model_downloads import ModelDownloads
+from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.server.status import Statuses
 from pt4al_backend.state.schema import Project
@@ -32,11 +32,11 @@ class Services:
     backend: Backend
     statuses: Statuses
     metrics: Metrics
-    places: Places
+    redaction: Redaction
     store: Store
     queue: WorkQueue
     events: Events
-    arrivals: Arrivals
+    model_downloads: ModelDownloads
     predicting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREDICTING))
     _readers: dict[Callable[[Store], Any], Any] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)

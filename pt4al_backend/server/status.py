@@ -15,12 +15,12 @@ from pt4al_backend.config.catalog import MAIN_TASK_FACTS
 from pt4al_backend.engine import served_model
 from pt4al_backend.engine.insights.last_found import Found
 from pt4al_backend.engine.insights.pool_estimate import FULL, Estimated, estimate_of
-from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.engine.rounds import QUERY
 from pt4al_backend.errors import ConfigError, LabelConfigUnsupported, UnknownProject
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.phases import Phase
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.query.plan import fit_schedule, for_task
 from pt4al_backend.server.outage import Outages, Trouble

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.engine.exports import Rows
 from pt4al_backend.errors import NotNow
-from pt4al_backend.server.drain import Drain
+from pt4al_backend.server.streamed_file import StreamedFile
 
 #: What a cell begins with that spreadsheets take for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -76,16 +76,16 @@ def _parquet(parts: Iterable[Rows]) -> Iterator[bytes]:
     import pyarrow
     import pyarrow.parquet
 
-    drain, writer = Drain(), None
+    file, writer = StreamedFile(), None
     for part in parts:
         table = pyarrow.table({name: _arrow(values) for name, values in part.items()})
         if writer is None:
-            writer = pyarrow.parquet.ParquetWriter(drain, table.schema)
+            writer = pyarrow.parquet.ParquetWriter(file, table.schema)
         writer.write_table(table)
-        yield drain.take()
+        yield file.take()
     if writer is not None:
         writer.close()
-        yield drain.take()
+        yield file.take()
 
 
 def _arrow(values: NDArray[Any] | list[str | None]) -> Any:

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from pt4al_backend.config.catalog import TaskName
-from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.label_sets import from_text
 from pt4al_backend.label_studio.label_config import ClassificationConfig

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from pt4al_backend.aliases import Ids
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.database import Database
 from pt4al_backend.state.schema import AnswerKind, Pick, Task
 from pt4al_backend.state.tasks import STREAMED

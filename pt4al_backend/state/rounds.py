@@ -11,7 +11,7 @@ from sqlalchemy import JSON, delete, insert, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from pt4al_backend.measures import ClassMeasured, Control
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.columns import JsonOf
 from pt4al_backend.state.database import Database, sliced
 from pt4al_backend.state.projects import change, id_of, mirror

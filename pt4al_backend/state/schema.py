@@ -9,7 +9,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from pt4al_backend.measures import Control, FullModel, PretextQuality
 from pt4al_backend.phases import Phase
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.columns import JsonOf, text_of
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.queue_order import led_by
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer

@@ -17,7 +17,7 @@ from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.measures import Control
 from pt4al_backend.phases import Phase
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import Progress
 from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.lease import locked

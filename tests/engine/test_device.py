@@ -17,7 +17,7 @@ from pt4al_backend.engine import intake
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.engine.worker import Worker
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind, Project, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer

@@ -13,7 +13,7 @@ from pt4al_backend.errors import AuthError, ImageUnreadable
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import digest
 from pt4al_backend.jobs.object_store import ObjectStore
-from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.jobs.shared_rows import SharedRows
 from pt4al_backend.state.paths import frames_path, project_dir, rows_in_store
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
@@ -329,7 +329,7 @@ def shared_by(host: ServerSettings, store: Store, files: Files) -> ObjectStore:
     assert project.stored_shape is not None
     with FrameFile(frames_path(host, project), project.stored_shape) as frames:
         name = f"{rows_in_store(project)}/{frames.path.name}"
-        RemoteRows(objects, name, frames).share(rows, 0, project.next_row, list)
+        SharedRows(objects, name, frames).share(rows, 0, project.next_row, list)
     return objects
 
 

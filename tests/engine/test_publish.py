@@ -9,7 +9,7 @@ from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.errors import LabelStudioError
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.lease import LeaseLost
 from pt4al_backend.state.schema import Pick, PublicationState
 from pt4al_backend.state.store import Store

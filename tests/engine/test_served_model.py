@@ -16,13 +16,13 @@ from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.exports import Table
 from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.engine.model_choice import Comparing
-from pt4al_backend.engine.subject import Subject
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.jobs import network_job
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run import sharing
-from pt4al_backend.jobs.work import work
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.learn.networks.body import LEAST_SIDE
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import Report
@@ -75,7 +75,7 @@ class Site:
 
     def background_of(self, settings: ServerSettings) -> Insights:
         """What a host compares and trains beside the looks."""
-        runner = sharing(InProcess(), settings, RemoteJobs.of(settings))
+        runner = sharing(InProcess(), settings, SharedJobs.of(settings))
         return Insights(settings, self.store, [Comparing(Device(), lambda _: None, runner).refresh], comparison_lease)
 
     @property
@@ -138,12 +138,12 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     assert manifest["settings"]["tuning"] == "full"
     assert status.control == Control.model_validate(manifest["control"])
     assert served_model.folder(site.settings.data_dir, site.project) == model
-    subject = Subject.of(site.settings, site.store, site.project)
-    (table,) = exports.parts(subject, Table.PREDICTIONS)
+    snapshot = Snapshot.of(site.settings, site.store, site.project)
+    (table,) = exports.parts(snapshot, Table.PREDICTIONS)
     answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
     assert len(answered) == TASKS
     assert {pick.task_id: pick.label for pick in shown}.items() <= answered.items()
-    live = LiveModel(site.settings).predict(site.project, subject.reader, _opened(5), time.monotonic() + 60)
+    live = LiveModel(site.settings).predict(site.project, snapshot.reader, _opened(5), time.monotonic() + 60)
     assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in live}
     assert len(live) == 5
     _another_host_goes_by_the_same_comparison(site)
@@ -163,7 +163,7 @@ def _another_host_goes_by_the_same_comparison(site: Site) -> None:
     assert names == {Path(name).parent.name for name in (before.model, before.comparison)}
     assert served_model.folder(other.data_dir, site.project) == other.data_dir / before.model
     assert site.fetched == []
-    with Subject.of(other, site.store, site.project).features() as features:
+    with Snapshot.of(other, site.store, site.project).features() as features:
         assert features is not None
         assert len(features) == TASKS
 
@@ -188,13 +188,13 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
     site.look()
     assert site.stub.served["model_version"] != before
     assert site.stub.served["model_version"].startswith(f"pt4al-r2-full{site.project.full_model.labels}-")
-    subject = Subject.of(site.settings, site.store, site.project)
-    (table,) = exports.parts(subject, Table.PREDICTIONS)
+    snapshot = Snapshot.of(site.settings, site.store, site.project)
+    (table,) = exports.parts(snapshot, Table.PREDICTIONS)
     answered = dict(zip(table["task"].tolist(), table["answer"], strict=True))
     assert set(later) <= answered.keys()
     assert _first(site) == (later[0], answered[later[0]])
     opened = [Task(id=task, data={"image": image}) for task, image in image_of.items()]
-    live = LiveModel(site.settings).predict(site.project, subject.reader, opened, time.monotonic() + 60)
+    live = LiveModel(site.settings).predict(site.project, snapshot.reader, opened, time.monotonic() + 60)
     assert {task: str(found.answer) for task, found in live.items()} == {task: answered[task] for task in image_of}
     assert answered[changed] == class_of(TASKS + changed) != class_of(changed - 1)
     assert {pick.task_id: pick.label for pick in site.store.picks(PROJECT, 2)}[changed] == answered[changed]

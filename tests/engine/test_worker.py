@@ -10,7 +10,7 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine import reconcile as reconcile_module
 from pt4al_backend.engine import worker as worker_module
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.meanwhile import SettingsChanged
+from pt4al_backend.engine.during_jobs import SettingsChanged
 from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pt4al_backend.demo.annotator import Annotator
-from pt4al_backend.jobs.remote import COPY
+from pt4al_backend.jobs.shared_jobs import COPY
 from tests.support.backend import Backend
 from tests.support.bucket import ENVIRONMENT, S3Server, s3_server
 from tests.support.driven import PARAMS, POLL, project_with_images

@@ -8,9 +8,9 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.jobs import compare
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobKind
-from pt4al_backend.jobs.work import work
 from pt4al_backend.progress import silent
 from tests.support import pools
 from tests.support.encoders import ENCODER, weights_dir

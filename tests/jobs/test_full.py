@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobKind
-from pt4al_backend.jobs.work import work
 from pt4al_backend.learn import saved
 from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN
 from pt4al_backend.learn.predictor import Predictor

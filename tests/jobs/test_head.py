@@ -16,10 +16,10 @@ from pt4al_backend import artefacts
 from pt4al_backend.errors import TooFewClasses
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import head
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.folder import LOG
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.run import LocalRunner
-from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.progress import silent
 from pt4al_backend.query.confidence import CALIBRATED

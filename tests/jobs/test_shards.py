@@ -18,7 +18,7 @@ from pt4al_backend.config import ProjectSettings, server_settings
 from pt4al_backend.errors import ConfigError, StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.sources import Files
 from pt4al_backend.jobs.folder import prepare
-from pt4al_backend.jobs.node import environment_of
+from pt4al_backend.jobs.run.node import environment_of
 from pt4al_backend.jobs.shards import plan
 from pt4al_backend.jobs.shards.bucket import BucketFolder
 from pt4al_backend.jobs.shards.folder import PLAN, LocalFolder

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind, Project, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ImageUnreadable, PT4ALError, StoreCorrupt, Unreachable
-from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.measures import FullModel
@@ -148,12 +148,12 @@ def test_model_that_is_fetched_from_another_host_holds_up_no_other_project(
 ) -> None:
     coming, released = threading.Event(), threading.Event()
 
-    def exchange(shared: RemoteJobs, name: str) -> None:
+    def exchange(shared: SharedJobs, name: str) -> None:
         coming.set()
         released.wait(30)
         (settings.data_dir / name / "result").mkdir(parents=True)
 
-    monkeypatch.setattr(RemoteJobs, "exchange", exchange)
+    monkeypatch.setattr(SharedJobs, "exchange", exchange)
     here = project("projects/4/learn-1/result")
     (settings.data_dir / here.model).mkdir(parents=True)
     model = live(settings.model_copy(update={"artefacts_url": f"file://{tmp_path}/store"}), Images())

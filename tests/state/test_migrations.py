@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state import migrations
 from pt4al_backend.state.paths import project_name
 from pt4al_backend.state.schema import AnswerKind, Base, PublicationState, RoundState

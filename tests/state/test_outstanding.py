@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, event
 
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind, Pick, Round
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer

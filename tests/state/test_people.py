@@ -2,7 +2,7 @@
 
 import pytest
 
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.queue import QueueFilter, QueueGroup
 from pt4al_backend.state.schema import ActionKind, AnswerKind, Pick, Round, RoundState
 from pt4al_backend.state.store import Store

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend.measures import ClassMeasured, Control, Measured, PretextQuality
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state import tasks as tasks_module
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import (

@@ -15,9 +15,9 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, path_beside
 from pt4al_backend.learn.labels.intervals import share
 from pt4al_backend.measures import ClassMeasured, Control
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.server.app import create_app
-from pt4al_backend.server.connections import Connection
+from pt4al_backend.server.connection_limits import Connection
 from pt4al_backend.state.annotations import Annotated
 from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.rounds import ClosedRound

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.work import work
 from pt4al_backend.progress import Progress
 
 

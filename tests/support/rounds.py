@@ -1,6 +1,6 @@
 """A project in the middle of its work, written straight into the state."""
 
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import Pick, Publication, PublicationState, Round, RoundState
 from pt4al_backend.state.store import Store

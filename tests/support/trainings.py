@@ -17,7 +17,7 @@ from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind, Pick, Project, Round, RoundState
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer

@@ -21,7 +21,7 @@ from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.client import LabelStudio
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.processes import wait_until
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project, RoundState

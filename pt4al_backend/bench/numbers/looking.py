@@ -24,7 +24,7 @@ from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.measures import PretextQuality
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.state.paths import frames_path

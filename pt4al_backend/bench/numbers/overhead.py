@@ -30,7 +30,7 @@ from pt4al_backend.label_studio import label_config
 from pt4al_backend.learn import devices
 from pt4al_backend.learn.networks import ResNetForm, build
 from pt4al_backend.learn.tasks.base import MainTask
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import silent
 from pt4al_backend.query.plan import StoredOutput, fit_schedule
 from pt4al_backend.state.paths import frames_path

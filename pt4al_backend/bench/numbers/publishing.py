@@ -13,7 +13,7 @@ from pt4al_backend.engine.access import PREDICTED, label_reader_for
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
 

@@ -27,7 +27,7 @@ from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.engine.sync import Sync
 from pt4al_backend.label_studio import client
 from pt4al_backend.label_studio.label_config import parse
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import Pick
 from pt4al_backend.state.store import Store
 

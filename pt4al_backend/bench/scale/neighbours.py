@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.insight.near_duplicates import NEAREST, WIDTH
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.neighbour_index import NeighbourIndex
 from pt4al_backend.threads import one_thread
 
 POINTS, GROUPS, TWINS = 100_000, 200, 0.1
@@ -24,7 +24,7 @@ def measure(_: Workbench) -> list[Line]:
     """Seconds for all, and the share of the true ones that are found."""
     points = _points(np.random.default_rng(0))
     began = time.perf_counter()
-    index = Neighbours(points)
+    index = NeighbourIndex(points)
     built = time.perf_counter() - began
     found = np.concatenate(
         [index.others(np.arange(start, min(start + BLOCK, len(points))), NEAREST)[1] for start in range(0, len(points), BLOCK)]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.insights import nearest, pool_estimate, quality
+from pt4al_backend.engine.snapshot import Snapshot, Superseded
 from pt4al_backend.engine.staleness import Basis
-from pt4al_backend.engine.subject import Subject, Superseded
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.state.lease import locked
 from pt4al_backend.state.paths import insights_lease
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 600.0
 
 #: Computes what is out of date, and nothing if nothing is.
-Insight = Callable[[Subject], None]
+Insight = Callable[[Snapshot], None]
 
 #: The file that is locked by who computes them for a project.
 LeasePath = Callable[[ServerSettings, int], Path]
@@ -86,20 +86,20 @@ class Insights:
             if lease is None or project is None:
                 return
             try:
-                subject = Subject.of(self._settings, self._store, project)
+                snapshot = Snapshot.of(self._settings, self._store, project)
             except PT4ALError as error:
                 log.warning("Project %s: its pages are not brought up to date. %s", project_id, error)
                 return
             for insight in self._insights:
-                self._refresh(insight, subject)
+                self._refresh(insight, snapshot)
 
-    def _refresh(self, insight: Insight, subject: Subject) -> None:
-        number, name = subject.project.id, insight.__module__.rpartition(".")[2]
-        basis, failed = Basis.of(subject.project), self._failed.get((number, name))
+    def _refresh(self, insight: Insight, snapshot: Snapshot) -> None:
+        number, name = snapshot.project.id, insight.__module__.rpartition(".")[2]
+        basis, failed = Basis.of(snapshot.project), self._failed.get((number, name))
         if failed is not None and failed.basis == basis and time.monotonic() < failed.retry_at:
             return
         try:
-            insight(subject)
+            insight(snapshot)
         except Superseded:
             log.info("Project %s is gone: nothing more is computed for its pages.", number)
         except Exception as error:  # what goes wrong here must not stop the labelling

@@ -6,10 +6,10 @@ from pathlib import Path
 from pt4al_backend import artefacts
 from pt4al_backend.engine.job_series import FAILED, JobSeries
 from pt4al_backend.engine.project_jobs import number_of
-from pt4al_backend.engine.subject import Subject, described
+from pt4al_backend.engine.snapshot import Snapshot, described
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.jobs.description import Description
 from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
+from pt4al_backend.jobs.image_vectors import ImageVectors
 from pt4al_backend.jobs.layout import newest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
@@ -21,14 +21,14 @@ SHARE = "share.txt"
 STEP = 0.01
 
 
-def refresh(subject: Subject, runner: Runner | None = None) -> None:
+def refresh(snapshot: Snapshot, runner: Runner | None = None) -> None:
     """Lays a project's images out if there are features that the last layout has not seen.
 
     Raises:
         Superseded: the project is forgotten.
         PT4ALError, OSError: it cannot be done; ``problem`` says why.
     """
-    jobs, series = subject.jobs, JobSeries(subject.jobs.folder, JobKind.LAYOUT)
+    jobs, series = snapshot.jobs, JobSeries(snapshot.jobs.folder, JobKind.LAYOUT)
     wanted = jobs.layout()
     features = _content(wanted)
     previous = newest(jobs.folder)
@@ -44,16 +44,16 @@ def refresh(subject: Subject, runner: Runner | None = None) -> None:
         changes = {"previous": previous, "features": features}
         prepare(folder, wanted.model_copy(update=changes), rows=tasks.rows, ids=tasks.ids)
     try:
-        result = (runner or LocalRunner()).run(folder, _Noted(folder), subject.require)
+        result = (runner or LocalRunner()).run(folder, _Noted(folder), snapshot.require)
     except TrainingImpossible as error:
         series.failed(folder, error)
         raise
     series.keep_only(result)
 
 
-def is_possible(subject: Subject) -> bool:
+def is_possible(snapshot: Snapshot) -> bool:
     """Whether a project's images have features that could be laid out, or will have once they are ranked."""
-    return subject.jobs.learner is None or Description.of(subject.jobs.layout(), check=False) is not None
+    return snapshot.jobs.learner is None or ImageVectors.of(snapshot.jobs.layout(), check=False) is not None
 
 
 def problem(project: Path) -> str:
@@ -100,11 +100,11 @@ def _is_other(folder: Path, features: str) -> bool:
 
 def _content(job: JobSpec) -> str:
     """Tells what the feature file holds from what it held or will hold; "" if there is none."""
-    description = Description.of(job, check=False)
-    if description is None:
+    vectors = ImageVectors.of(job, check=False)
+    if vectors is None:
         return ""
     try:
-        found = description.path.stat()
+        found = vectors.path.stat()
     except FileNotFoundError:
         return ""
-    return f"{description.path.name} {found.st_size} {found.st_mtime_ns}"
+    return f"{vectors.path.name} {found.st_size} {found.st_mtime_ns}"

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.engine import staleness
-from pt4al_backend.engine.subject import NOT_YET, PoolFeatures, Subject, described
-from pt4al_backend.insight.neighbours import nearest
-from pt4al_backend.picks import PickKind
+from pt4al_backend.engine.snapshot import NOT_YET, PoolFeatures, Snapshot, described
+from pt4al_backend.insight.nearest_labelled import nearest
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.threads import one_thread
 
@@ -81,50 +81,50 @@ class Nearest:
         return found
 
 
-def refresh(subject: Subject) -> None:
+def refresh(snapshot: Snapshot) -> None:
     """Finds the neighbours of the open round's picks, if it has others, or if labels came since."""
-    store, project = subject.store, subject.project
-    if not project.round or not len(subject.tasks):
+    store, project = snapshot.store, snapshot.project
+    if not project.round or not len(snapshot.tasks):
         return
     answered = sum(each.answered for each in store.pick_progress(project.id, project.round).values())
-    key, known = _key(subject), Nearest.load(subject.folder)
+    key, known = _key(snapshot), Nearest.load(snapshot.folder)
     if known is not None and known.facts.key == key and answered - known.facts.answered <= GROWTH * known.facts.labels:
         return
-    subject.require()
+    snapshot.require()
     picks = [pick.task_id for pick in store.picks(project.id, project.round) if pick.kind != PickKind.CONTROL]
     answers = store.answers(project.id)
     labelled = np.array(sorted(i for i, each in answers.items() if each.answer == AnswerKind.LABEL), np.int64)
-    sample = subject.tasks.ids[np.unique(np.linspace(0, len(subject.tasks) - 1, MEAN_OF).astype(np.int64))]
+    sample = snapshot.tasks.ids[np.unique(np.linspace(0, len(snapshot.tasks) - 1, MEAN_OF).astype(np.int64))]
     asked = np.array(sorted(picks), np.int64)
-    with one_thread(), subject.features(np.concatenate([asked, labelled, sample])) as features:
+    with one_thread(), snapshot.features(np.concatenate([asked, labelled, sample])) as features:
         missing = NOT_YET if features is None else "" if len(labelled) else NO_LABELS
         rows = np.empty(0, _ROW)
         if features is not None and len(labelled) and len(features):
             some = np.unique(np.linspace(0, len(features) - 1, MEAN_OF).astype(np.int64))
             mean = features.read(some).mean(0, dtype=np.float64)
-            rows = _found(subject, features, asked, labelled, mean)
+            rows = _found(snapshot, features, asked, labelled, mean)
     facts = Facts(key=key, labels=len(labelled), answered=answered, missing=missing)
-    with artefacts.writing(subject.folder / FOLDER, kind="nearest", facts=facts.model_dump()) as folder:
+    with artefacts.writing(snapshot.folder / FOLDER, kind="nearest", facts=facts.model_dump()) as folder:
         np.save(folder / ARRAY, rows)
-        subject.require()
+        snapshot.require()
     log.info("Project %s: the nearest of %s labelled images was found for %s picks.", project.id, len(labelled), len(rows))
 
 
-def _key(subject: Subject) -> str:
+def _key(snapshot: Snapshot) -> str:
     """Changes with the round, with its picks, and with what describes the images."""
-    project, basis = subject.project, staleness.Basis.of(subject.project)
-    picks = subject.store.pick_count(project.id, project.round)
+    project, basis = snapshot.project, staleness.Basis.of(snapshot.project)
+    picks = snapshot.store.pick_count(project.id, project.round)
     return staleness.key(VERSION, basis.round, project.served_version, picks, basis.describers, basis.reading)
 
 
-def _found(subject: Subject, features: PoolFeatures, asked: Ids, labelled: Ids, mean: NDArray[np.float64]) -> NDArray[np.void]:
+def _found(snapshot: Snapshot, features: PoolFeatures, asked: Ids, labelled: Ids, mean: NDArray[np.float64]) -> NDArray[np.void]:
     """The rows of the picks ``asked``, as far as there are features."""
     known = np.flatnonzero(np.isin(features.ids, labelled))
     places = np.flatnonzero(np.isin(features.ids, asked))
 
     def blocks() -> Iterator[NDArray[np.float16]]:
         for start in range(0, len(known), BLOCK):
-            subject.require()
+            snapshot.require()
             yield features.read(known[start : start + BLOCK])
 
     rows = np.empty(len(places), _ROW)

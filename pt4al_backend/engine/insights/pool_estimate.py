@@ -14,7 +14,7 @@ from pt4al_backend.aliases import Ids
 from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.insights.quality import MOST_PRODUCTS
 from pt4al_backend.engine.insights.quality_file import Quality
-from pt4al_backend.engine.subject import PoolFeatures, Subject, described
+from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot, described
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.insight.pool_estimate import PoolConfidence, PoolEstimate, estimate
 from pt4al_backend.jobs.manifest import ModelManifest
@@ -89,24 +89,24 @@ def estimate_of(data_dir: Path | None, project: Project) -> tuple[Estimated | No
     return known.estimate, known.missing
 
 
-def refresh(subject: Subject) -> None:
+def refresh(snapshot: Snapshot) -> None:
     """Estimates again if the labels were cross-validated since, as they are after a training."""
-    quality = Quality.load(subject.folder)
-    if quality is None or not subject.project.model:
+    quality = Quality.load(snapshot.folder)
+    if quality is None or not snapshot.project.model:
         return
-    key, known = f"{VERSION} {quality.facts.key}", _known(subject.folder)
+    key, known = f"{VERSION} {quality.facts.key}", _known(snapshot.folder)
     if known is not None and known.key == key:
         return
-    subject.require()
-    with one_thread(), subject.features() as features:
-        found = _estimated(subject, quality, features)
+    snapshot.require()
+    with one_thread(), snapshot.features() as features:
+        found = _estimated(snapshot, quality, features)
     if isinstance(found, str):
-        facts = Facts(key=key, model=subject.project.model, missing=found)
+        facts = Facts(key=key, model=snapshot.project.model, missing=found)
     else:
-        facts = Facts(key=key, model=subject.project.model, estimate=Estimated(**vars(found)))
-    with artefacts.writing(subject.folder / FOLDER, kind=FOLDER, facts=facts.model_dump()):
-        subject.require()
-    log.info("Project %s: the pool estimate of %s was computed.", subject.project.id, subject.project.model)
+        facts = Facts(key=key, model=snapshot.project.model, estimate=Estimated(**vars(found)))
+    with artefacts.writing(snapshot.folder / FOLDER, kind=FOLDER, facts=facts.model_dump()):
+        snapshot.require()
+    log.info("Project %s: the pool estimate of %s was computed.", snapshot.project.id, snapshot.project.model)
 
 
 def _known(project: Path) -> Facts | None:
@@ -117,14 +117,14 @@ def _known(project: Path) -> Facts | None:
         return None
 
 
-def _estimated(subject: Subject, quality: Quality, features: PoolFeatures | None) -> PoolEstimate | str:
+def _estimated(snapshot: Snapshot, quality: Quality, features: PoolFeatures | None) -> PoolEstimate | str:
     """The estimate, or why there is none: the measure is no share of images, say, or the control picks are better alone."""
-    if subject.reader.task != TaskName.CLASSIFICATION:
+    if snapshot.reader.task != TaskName.CLASSIFICATION:
         return NO_SHARE
-    model = _Model.of(subject, features) if features is not None else None
+    model = _Model.of(snapshot, features) if features is not None else None
     if features is None or model is None:
         return NETWORK
-    split, tasks = subject.labels(train_on_accepted=subject.options.train_on_accepted), subject.tasks
+    split, tasks = snapshot.labels(train_on_accepted=snapshot.options.train_on_accepted), snapshot.tasks
     learned = np.isin(tasks.origins, tasks.origins[np.isin(tasks.ids, list(split.train))])
     unlabelled = np.flatnonzero(np.isin(features.ids, tasks.ids[tasks.distinct & ~learned]))
     control = np.array(sorted(split.control), np.int64)
@@ -136,14 +136,14 @@ def _estimated(subject: Subject, quality: Quality, features: PoolFeatures | None
         return MANY_CLASSES
     drawn = unlabelled
     if len(drawn) > MOST_READ:
-        drawn = np.sort(np.random.default_rng(subject.options.seed).choice(drawn, MOST_READ, replace=False))
+        drawn = np.sort(np.random.default_rng(snapshot.options.seed).choice(drawn, MOST_READ, replace=False))
     crossed = (quality.judged.labels == quality.judged.answers)[judged].astype(np.float64)
-    sure = model.answer(subject, features, drawn)[1]
+    sure = model.answer(snapshot, features, drawn)[1]
     unjudged = len(split.train) - len(crossed)
     pool = PoolConfidence.of(sure, len(unlabelled), quality.judged.confidence[judged], crossed, unjudged)
     if not pool.suits(len(control)):
         return NO_HELP
-    answers, confidence = model.answer(subject, features, np.searchsorted(features.ids, control))
+    answers, confidence = model.answer(snapshot, features, np.searchsorted(features.ids, control))
     right = np.array([split.control[task] == answer for task, answer in zip(control.tolist(), answers, strict=True)], np.float64)
     return estimate(right, confidence, pool)
 
@@ -160,9 +160,9 @@ class _Model:
         return self._head.weights.size
 
     @classmethod
-    def of(cls, subject: Subject, features: PoolFeatures) -> "_Model | None":
+    def of(cls, snapshot: Snapshot, features: PoolFeatures) -> "_Model | None":
         """None where the newest model is no head, or one of other features than these."""
-        folder = subject.settings.data_dir / subject.project.model
+        folder = snapshot.settings.data_dir / snapshot.project.model
         if not (folder / artefacts.HEAD).exists():
             return None
         try:
@@ -171,12 +171,12 @@ class _Model:
         except (StoreCorrupt, KeyError, OSError, ValueError):
             return None  # the engine reports it, and trains another
 
-    def answer(self, subject: Subject, features: PoolFeatures, places: Ids) -> tuple[list[str], NDArray[np.float64]]:
+    def answer(self, snapshot: Snapshot, features: PoolFeatures, places: Ids) -> tuple[list[str], NDArray[np.float64]]:
         """Its answers to images int64 [n] by their places among the features, and how sure it is of them, float64 [n]."""
         answers: list[str] = []
         sure = [np.empty(0)]
         for block in blocks(places):
-            subject.require()
+            snapshot.require()
             posteriors = softmax(self._head.logits(features.read(block)) / self._head.temperature, axis=1)
             answers += [self._classes[number] for number in posteriors.argmax(1).tolist()]
             sure.append(posteriors.max(1))

@@ -19,12 +19,12 @@ from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
 from pt4al_backend.engine import served_model, staleness
 from pt4al_backend.engine.insights.quality_file import Facts, Grouped, Judged, Labels, Quality
 from pt4al_backend.engine.labels import LabelSplit
-from pt4al_backend.engine.subject import PoolFeatures, Subject
+from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.insight import label_errors, near_duplicates
 from pt4al_backend.insight.label_errors import Learn, Posteriors
-from pt4al_backend.insight.neighbours import NeighbourVotes
-from pt4al_backend.jobs.description import Describer
+from pt4al_backend.insight.nearest_labelled import NeighbourVotes
+from pt4al_backend.jobs.image_vectors import MadeBy
 from pt4al_backend.label_sets import from_text, to_text
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS
 from pt4al_backend.learn.frozen.heads import LinearHead, Standard
@@ -46,34 +46,34 @@ NO_CLASSES = "A mask has a class for every pixel, so it is no label of the whole
 NO_MODEL = "There is no model yet that control picks were answered by."
 
 
-def refresh(subject: Subject) -> None:
+def refresh(snapshot: Snapshot) -> None:
     """Computes the quality of a project, if a training, new images or another labeling config came since."""
-    key = _key(subject)
-    known = Quality.load(subject.folder)
+    key = _key(snapshot)
+    known = Quality.load(snapshot.folder)
     if known is not None and known.facts.key == key.all:
         return
     start = time.monotonic()
-    subject.require()
-    names = _Names(subject)
-    split = subject.labels(train_on_accepted=True)
-    with one_thread(), subject.features(by=Describer.ENCODER) as features:
+    snapshot.require()
+    names = _Names(snapshot)
+    split = snapshot.labels(train_on_accepted=True)
+    with one_thread(), snapshot.features(by=MadeBy.ENCODER) as features:
         pool_key = f"{key.pool} {len(features) if features else 0}"
-        judged, without_judgement = _judged(subject, names, split, features)
+        judged, without_judgement = _judged(snapshot, names, split, features)
         if known is not None and known.facts.pool_key == pool_key:
             grouped, compared, without_comparison = known.grouped, known.facts.compared, known.facts.without_comparison
         else:
-            grouped, compared, without_comparison = _grouped(subject, features)
-    grouped, contradicting = _contradicting_first(subject, grouped)
-    control, without_control = _control(subject, names, split)
+            grouped, compared, without_comparison = _grouped(snapshot, features)
+    grouped, contradicting = _contradicting_first(snapshot, grouped)
+    control, without_control = _control(snapshot, names, split)
     labelled, picked = (names.count(labels.values()) for labels in ({**split.train, **split.control}, split.control))
     suspects = int((judged.labels != judged.answers).sum())
-    subject.require()
+    snapshot.require()
     facts = Facts(
         key=key.all,
         pool_key=pool_key,
         at=time.time(),
-        round=subject.project.round,
-        task=subject.reader.task,
+        round=snapshot.project.round,
+        task=snapshot.reader.task,
         names=names.all,
         suspects=suspects,
         contradicting=contradicting,
@@ -84,8 +84,8 @@ def refresh(subject: Subject) -> None:
         without_control=without_control,
     )
     found = Quality(facts, judged, control, grouped, labelled, picked, np.array(names.classes, np.str_))
-    found.save(subject.folder, subject.require)
-    log.info("Project %s: the quality of its labels was computed in %.1f s.", subject.project.id, time.monotonic() - start)
+    found.save(snapshot.folder, snapshot.require)
+    log.info("Project %s: the quality of its labels was computed in %.1f s.", snapshot.project.id, time.monotonic() - start)
 
 
 class _Key(NamedTuple):
@@ -95,21 +95,21 @@ class _Key(NamedTuple):
     all: str
 
 
-def _key(subject: Subject) -> _Key:
+def _key(snapshot: Snapshot) -> _Key:
     """Changes with every training, when images come or are described, and with the labeling config and the settings."""
-    basis = staleness.Basis.of(subject.project)
+    basis = staleness.Basis.of(snapshot.project)
     pool = (VERSION, basis.describers, basis.images)
-    is_unranked = subject.store.has_unranked(subject.project.id)
+    is_unranked = snapshot.store.has_unranked(snapshot.project.id)
     return _Key(staleness.key(*pool), staleness.key(*pool, basis.models, basis.round, basis.reading, is_unranked))
 
 
 class _Names:
     """Numbers for labels: those of the classes, or of sets of them, as they come."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.is_mask = subject.reader.task == TaskName.SEGMENTATION
-        self.are_sets = subject.reader.task == TaskName.MULTILABEL
-        self.classes = () if self.is_mask else subject.jobs.classes
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.is_mask = snapshot.reader.task == TaskName.SEGMENTATION
+        self.are_sets = snapshot.reader.task == TaskName.MULTILABEL
+        self.classes = () if self.is_mask else snapshot.jobs.classes
         self._numbers = {} if self.are_sets else {name: number for number, name in enumerate(self.classes)}
 
     @property
@@ -134,28 +134,28 @@ class _Names:
         return np.bincount([place[name] for name in held if name in place], minlength=len(place)).astype(np.int64)
 
 
-def _judged(subject: Subject, names: _Names, split: LabelSplit, features: PoolFeatures | None) -> tuple[Judged, str]:
+def _judged(snapshot: Snapshot, names: _Names, split: LabelSplit, features: PoolFeatures | None) -> tuple[Judged, str]:
     """The cross-validated labels, the suspects first, or why there are none."""
     if names.is_mask:
         return Judged(), NO_CLASSES
     if features is None:
-        return Judged(), subject.why_without_features
+        return Judged(), snapshot.why_without_features
     labels = {**split.train, **split.control}
     ids = np.array(sorted(labels), np.int64)
     ids = ids[np.isin(ids, features.ids)]
-    space = LABEL_SPACES.load(subject.reader.task, ImageLabels)(names.classes)
+    space = LABEL_SPACES.load(snapshot.reader.task, ImageLabels)(names.classes)
     try:
         targets = np.asarray(space.targets([labels[i] for i in ids.tolist()], None, Path())[np.arange(len(ids))])
     except TrainingImpossible as error:
         return Judged(), str(error)
     places = np.searchsorted(features.ids, ids)
-    origins = subject.tasks.origins[np.searchsorted(subject.tasks.ids, ids)]
+    origins = snapshot.tasks.origins[np.searchsorted(snapshot.tasks.ids, ids)]
 
     def read(positions: NDArray[np.int64]) -> NDArray[np.float16]:
-        subject.require()
+        snapshot.require()
         return features.read(places[positions])
 
-    learn, rng = _learner(subject, space, features), np.random.default_rng(subject.options.seed)
+    learn, rng = _learner(snapshot, space, features), np.random.default_rng(snapshot.options.seed)
     if names.are_sets:
         targets = targets > 0
         judged = label_errors.judge_sets(read, targets, origins, learn, rng)
@@ -169,13 +169,13 @@ def _judged(subject: Subject, names: _Names, split: LabelSplit, features: PoolFe
     return Judged(ids[order], numbers, answers, judged.confidence[order], judged.self_confidence[order]), ""
 
 
-def _learner(subject: Subject, space: ImageLabels, features: PoolFeatures) -> Learn:
+def _learner(snapshot: Snapshot, space: ImageLabels, features: PoolFeatures) -> Learn:
     """What learns labels: the head that rounds train, as sure as the newest model, or votes where a head would take hours."""
     some = np.unique(np.linspace(0, len(features) - 1, min(len(features), MOST_STANDARD)).astype(np.int64))
     standard = Standard.of(features.read(some)) if len(features) else Standard.of(np.empty((0, 1)))
-    is_balanced = subject.options.class_weights == "balanced"
-    model = subject.settings.data_dir / subject.project.model / HEAD
-    temperature = LinearHead.load(model).temperature if subject.project.model and model.exists() else 1.0
+    is_balanced = snapshot.options.class_weights == "balanced"
+    model = snapshot.settings.data_dir / snapshot.project.model / HEAD
+    temperature = LinearHead.load(model).temperature if snapshot.project.model and model.exists() else 1.0
 
     def learn(learned: NDArray[np.floating], targets: NDArray[np.int64]) -> Posteriors:
         coefficients = len(space.classes) * learned.shape[1]
@@ -187,18 +187,18 @@ def _learner(subject: Subject, space: ImageLabels, features: PoolFeatures) -> Le
     return learn
 
 
-def _grouped(subject: Subject, features: PoolFeatures | None) -> tuple[Grouped, int, str]:
+def _grouped(snapshot: Snapshot, features: PoolFeatures | None) -> tuple[Grouped, int, str]:
     """Groups of identical images and of near-duplicates, how many images were compared, and why none were."""
-    tasks = subject.tasks.where((subject.tasks.rows >= 0) & ~subject.tasks.aside)
+    tasks = snapshot.tasks.where((snapshot.tasks.rows >= 0) & ~snapshot.tasks.aside)
     group = tasks.origins.copy()  # of each task: a task that stands for it
     cosine = np.zeros(len(tasks))
     _, place, copies = np.unique(tasks.origins, return_inverse=True, return_counts=True)
     cosine[copies[place] > 1] = 1.0
-    compared, why = 0, subject.why_without_features
+    compared, why = 0, snapshot.why_without_features
     if features is not None:
         first = np.flatnonzero(np.isin(features.ids, tasks.ids[tasks.distinct]))
         compared, why = len(first), ""
-        found = near_duplicates.find(lambda positions: features.read(first[positions]), len(first), subject.require)
+        found = near_duplicates.find(lambda positions: features.read(first[positions]), len(first), snapshot.require)
         ids = features.ids[first[found.positions]]
         here = np.searchsorted(tasks.ids, ids)
         heads = ids[np.searchsorted(found.groups, found.groups)]
@@ -219,11 +219,11 @@ def _ordered(grouped: Grouped, first: NDArray[np.int64]) -> Grouped:
     return Grouped(grouped.ids[order], numbers, grouped.cosines[order])
 
 
-def _contradicting_first(subject: Subject, grouped: Grouped) -> tuple[Grouped, int]:
+def _contradicting_first(snapshot: Snapshot, grouped: Grouped) -> tuple[Grouped, int]:
     """The groups, those first whose labels contradict each other, and how many these are."""
-    if subject.reader.task == TaskName.SEGMENTATION:
+    if snapshot.reader.task == TaskName.SEGMENTATION:
         return _ordered(grouped, np.empty(0, np.int64)), 0
-    answers = subject.store.answers(subject.project.id, grouped.ids.tolist())
+    answers = snapshot.store.answers(snapshot.project.id, grouped.ids.tolist())
     labels: dict[int, set[str]] = {}
     for task, group in zip(grouped.ids.tolist(), grouped.groups.tolist(), strict=True):
         if task in answers and answers[task].answer == AnswerKind.LABEL:
@@ -232,11 +232,11 @@ def _contradicting_first(subject: Subject, grouped: Grouped) -> tuple[Grouped, i
     return _ordered(grouped, contradicting), len(contradicting)
 
 
-def _control(subject: Subject, names: _Names, split: LabelSplit) -> tuple[Labels, str]:
+def _control(snapshot: Snapshot, names: _Names, split: LabelSplit) -> tuple[Labels, str]:
     """The control picks that the served model was measured on, or why there are none."""
     if names.is_mask:
         return Labels(), NO_CLASSES
-    result = served_model.folder(subject.settings.data_dir, subject.project)
+    result = served_model.folder(snapshot.settings.data_dir, snapshot.project)
     if result is None:
         return Labels(), NO_MODEL
     try:
@@ -245,18 +245,18 @@ def _control(subject: Subject, names: _Names, split: LabelSplit) -> tuple[Labels
         answers = np.load(result / CONTROL_ANSWERS, allow_pickle=False)
     except (OSError, KeyError, ValueError, EOFError, BadZipFile):
         return Labels(), "The model's answers to control picks are kept from the next training on."
-    ids = _tasks_in(subject, rows)
+    ids = _tasks_in(snapshot, rows)
     there = [place for place, task in enumerate(ids[: len(answers)].tolist()) if task in split.control]
     labels = names.of([split.control[int(task)] for task in ids[there]])
     found = Labels(ids[there], labels, names.of(answers[there].tolist()))
     return found, "" if len(found) else NO_MODEL
 
 
-def _tasks_in(subject: Subject, rows: NDArray[np.int64]) -> Ids:
+def _tasks_in(snapshot: Snapshot, rows: NDArray[np.int64]) -> Ids:
     """The tasks int64 [n] whose images are in these rows of the frame file; -1 where there is none any more."""
-    order = np.argsort(subject.tasks.rows, kind="stable")
-    known = subject.tasks.rows[order]
+    order = np.argsort(snapshot.tasks.rows, kind="stable")
+    known = snapshot.tasks.rows[order]
     place = np.minimum(np.searchsorted(known, rows), max(len(known) - 1, 0))
     if not len(known):
         return np.full(len(rows), -1, np.int64)
-    return np.where(known[place] == rows, subject.tasks.ids[order][place], -1)
+    return np.where(known[place] == rows, snapshot.tasks.ids[order][place], -1)

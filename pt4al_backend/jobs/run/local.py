@@ -16,8 +16,8 @@ from pt4al_backend.config.server import Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
-from pt4al_backend.jobs.node import child_command, environment_of
 from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
+from pt4al_backend.jobs.run.node import child_command, environment_of
 from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, lines_of
 from pt4al_backend.progress import Report
 

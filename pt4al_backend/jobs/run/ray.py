@@ -1,7 +1,7 @@
 """Jobs on a Ray cluster: each is a task with the resources that it needs, and waits there until a node has them.
 
 The nodes need this package and the data folder, each under the same path as here: a job names files. What a node does is in
-``jobs.node``. Ray starts no job again by itself: ``RestartingRunner`` does, and goes on from the checkpoint.
+``jobs.run.node``. Ray starts no job again by itself: ``RestartingRunner`` does, and goes on from the checkpoint.
 """
 
 import os
@@ -15,8 +15,8 @@ from pt4al_backend.config.server import Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG, job_of
-from pt4al_backend.jobs.node import follow
 from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
+from pt4al_backend.jobs.run.node import follow
 from pt4al_backend.progress import Report
 
 #: What Ray would do unasked: send facts on its use, and change which GPUs a task that needs none can see.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run.base import OnTick, Runner
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.progress import Report
 
@@ -19,7 +19,7 @@ SHARED_KINDS = tuple(f"{kind}-" for kind in (JobKind.RANK, JobKind.LEARN, JobKin
 class SharingRunner:
     """Runs jobs with another runner, and uploads each result before the state names it, so that another host can take over."""
 
-    def __init__(self, runner: Runner, store: RemoteJobs, data_dir: Path) -> None:
+    def __init__(self, runner: Runner, store: SharedJobs, data_dir: Path) -> None:
         self._runner = runner
         self._store = store
         self._data_dir = data_dir
@@ -35,6 +35,6 @@ class SharingRunner:
         return result
 
 
-def sharing(runner: Runner, settings: ServerSettings, store: RemoteJobs | None) -> Runner:
+def sharing(runner: Runner, settings: ServerSettings, store: SharedJobs | None) -> Runner:
     """The runner, whose results are shared if there is a store."""
     return runner if store is None else SharingRunner(runner, store, settings.data_dir)

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from pt4al_backend.learn.companions.base import Companion, CompanionInput, confidences_by_rank
 from pt4al_backend.learn.networks import pooled
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.neighbour_index import NeighbourIndex
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, silent
 from pt4al_backend.query.strategies.core_set import k_center
@@ -40,7 +40,7 @@ def adjacency(features: Tensor) -> Tensor:
     And each node is joined with itself by 1.
     """
     rows, n = features.cpu().numpy(), len(features)
-    distances, places = Neighbours(rows).others(np.arange(n), min(NEIGHBOURS, n - 1))
+    distances, places = NeighbourIndex(rows).others(np.arange(n), min(NEIGHBOURS, n - 1))
     near = coo_array((distances.ravel(), (np.arange(n).repeat(places.shape[1]), places.ravel())), (n, n))
     lengths = np.einsum("nd,nd->n", rows, rows)
     near.data = np.maximum((lengths[near.row] + lengths[near.col] - near.data**2) / 2, 0)

@@ -12,11 +12,11 @@ from pt4al_backend.config import ProjectSettings, ServerSettings, project_settin
 from pt4al_backend.config.catalog import AUTO_ENCODERS, TaskName
 from pt4al_backend.config.exposure import REMEDY, exposed
 from pt4al_backend.config.refusal import IN_ENVIRONMENT
-from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import ConfigError, PT4ALError, StoreAway
-from pt4al_backend.jobs.remote import RemoteJobs
 from pt4al_backend.jobs.run.named import runner_of
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.learn.weights.places import first_there
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
@@ -64,7 +64,7 @@ def data_folder(server: ServerContext) -> str:
 def artefact_store(server: ServerContext) -> str:
     """The store that hosts share takes an object, gives it back and deletes it."""
     try:
-        store = RemoteJobs.of(server.settings)
+        store = SharedJobs.of(server.settings)
         if store is None:
             return "none is set: the data folder is all there is"
         store.store.probe()

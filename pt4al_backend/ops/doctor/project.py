@@ -2,7 +2,7 @@
 
 from pt4al_backend.config import project_settings
 from pt4al_backend.engine.access import fetcher_for
-from pt4al_backend.engine.labeling import control_of, in_force, wanted
+from pt4al_backend.engine.labeling_config import control_of, in_force, wanted
 from pt4al_backend.errors import ConfigError, ImageUnreadable, LabelConfigUnsupported
 from pt4al_backend.images.decode import decode
 from pt4al_backend.label_studio.annotations import image_of

@@ -7,7 +7,7 @@ never behind random's, and with 500 to 2,000 of 20,000 images it is level.
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.neighbour_index import NeighbourIndex
 from pt4al_backend.query.draws import even_intervals
 from pt4al_backend.query.strategies._covering import Covering
 from pt4al_backend.query.strategies._k_means import k_means
@@ -73,6 +73,6 @@ def _most_typical_first(points: Features) -> NDArray[np.int64]:
     distance[measured] = 0.0
     if len(measured) > 1:
         count = min(NEIGHBOURS, max(1, len(measured) // 2))
-        nearest, _ = Neighbours(points[measured]).others(np.arange(len(measured)), count)
+        nearest, _ = NeighbourIndex(points[measured]).others(np.arange(len(measured)), count)
         distance[measured] = nearest.mean(1)
     return np.argsort(distance, kind="stable")

@@ -18,9 +18,9 @@ from pydantic import BaseModel, Field
 
 from pt4al_backend.engine.access import client_for, registration_for
 from pt4al_backend.engine.insights import map_layout
-from pt4al_backend.engine.subject import Subject
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.errors import PT4ALError, StoreCorrupt
-from pt4al_backend.jobs.description import Describer
+from pt4al_backend.jobs.image_vectors import MadeBy
 from pt4al_backend.jobs.layout import LaidOut, newest
 from pt4al_backend.label_studio.registration import MAP_VIEW
 from pt4al_backend.server.actions import Done, acting
@@ -63,7 +63,7 @@ class MapPlaces(BaseModel):
     images: int
     without_features: int = Field(description="images of the pool that were not described yet and are not on the map")
     made_at: float | None
-    by: Describer | None = Field(description="whose features place the images: a pretrained encoder's or the pretext learner's")
+    by: MadeBy | None = Field(description="whose features place the images: a pretrained encoder's or the pretext learner's")
     tasks: list[int]
     x: list[int] = Field(description=f"0 to {SIDE}")
     y: list[int] = Field(description=f"0 to {SIDE}, upwards")
@@ -161,7 +161,7 @@ def _undrawn(services: Services, project: Project) -> MapPlaces:
         state, why = MapState.NO_IMAGES, NO_IMAGES
     elif not _is_possible(services, project):
         state, why = MapState.NO_FEATURES, NO_FEATURES
-    elif problem := services.places.hide(map_layout.problem(folder), project.hostname):
+    elif problem := services.redaction.hide(map_layout.problem(folder), project.hostname):
         state, why = MapState.FAILED, f"The map could not be drawn. {problem}"
     else:
         state, why = MapState.DRAWING, DRAWING
@@ -171,7 +171,7 @@ def _undrawn(services: Services, project: Project) -> MapPlaces:
 
 def _is_possible(services: Services, project: Project) -> bool:
     try:
-        return map_layout.is_possible(Subject.of(services.backend.settings, services.store, project))
+        return map_layout.is_possible(Snapshot.of(services.backend.settings, services.store, project))
     except PT4ALError:  # the engine reports it
         return True
 
@@ -201,7 +201,7 @@ def _read(result: Path, _: int) -> _Drawn:
         images=len(found.tasks),
         without_features=found.manifest["without_features"],
         made_at=found.manifest["made_at"],
-        by=found.manifest.get("by", Describer.ENCODER),
+        by=found.manifest.get("by", MadeBy.ENCODER),
         tasks=found.tasks.tolist(),
         x=x,
         y=y,

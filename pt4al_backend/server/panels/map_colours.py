@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from pt4al_backend.aliases import Ids
 from pt4al_backend.engine import served_model
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.server.services import Services
 from pt4al_backend.server.words import LabelWords
 from pt4al_backend.state.schema import Project

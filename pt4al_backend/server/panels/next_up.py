@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from pt4al_backend.engine.insights.nearest import Nearest
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services

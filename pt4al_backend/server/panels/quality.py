@@ -387,7 +387,7 @@ def _aside(services: Services, project: Project) -> Aside:
     total, tasks = services.store.set_aside(project.id, ASIDE_READ)
     kinds: dict[str, Reason] = {}
     for task, reason in tasks:
-        shown = services.places.hide(reason, project.hostname)
+        shown = services.redaction.hide(reason, project.hostname)
         found = kinds.setdefault(kind_of(shown), Reason(reason=shown, tasks=0, first=[]))
         found.tasks += 1
         if len(found.first) < EXAMPLES:

@@ -14,7 +14,7 @@ from pt4al_backend import __version__
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine import exports, served_model
 from pt4al_backend.engine.exports import NO_MODEL, Table
-from pt4al_backend.engine.subject import Subject
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.errors import NotNow
 from pt4al_backend.measures import Control, PretextQuality
 from pt4al_backend.server import model_archive
@@ -104,8 +104,8 @@ def table(project: str, table: OfTable, form: InFormat, services: Served) -> Str
     form.require()
     if table is Table.PREDICTIONS:
         _served(services, row)
-    subject = Subject.of(services.backend.settings, services.store, row)
-    pieces = form.write(exports.parts(subject, table))
+    snapshot = Snapshot.of(services.backend.settings, services.store, row)
+    pieces = form.write(exports.parts(snapshot, table))
     return StreamingResponse(_begun(pieces), media_type=form.media_type, headers=_saved_as(row, f"{table}.{form}"))
 
 
@@ -119,7 +119,7 @@ def _served(services: Services, project: Project) -> Path:
     found = served_model.folder(services.backend.settings.data_dir, project)
     if found is None:
         raise NotNow(*NO_MODEL)
-    services.arrivals.wait(found, FETCH_SECONDS)
+    services.model_downloads.wait(found, FETCH_SECONDS)
     return found
 
 

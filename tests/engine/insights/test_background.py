@@ -6,15 +6,15 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.insights.background import Insight, Insights
-from pt4al_backend.engine.subject import Subject
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.state.schema import Project
 from pt4al_backend.state.store import Store
 from tests.support.filled import PROJECT, fill
 
 
 def fail_with(error: Exception, calls: list[int]) -> Insight:
-    def insight(subject: Subject) -> None:
-        calls.append(subject.project.round)
+    def insight(snapshot: Snapshot) -> None:
+        calls.append(snapshot.project.round)
         raise error
 
     return insight

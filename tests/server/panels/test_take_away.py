@@ -14,7 +14,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.config.catalog import NO_ENCODER_YET
-from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.learn.frozen.heads import LinearHead
 from pt4al_backend.measures import Control
 from pt4al_backend.state.paths import project_dir
@@ -174,7 +174,7 @@ def test_model_that_another_host_trained_is_fetched_or_said_to_be_missing(
         (folder / "job.json").write_text("{}")
     with artefacts.writing(job / "result", classes=CLASSES, train_size=3, control=Control().model_dump()) as folder:
         (folder / artefacts.WEIGHTS).write_bytes(b"weights")
-    RemoteJobs(f"file://{tmp_path}/store", tmp_path / "other").push(str(Path(MODEL).parent))
+    SharedJobs(f"file://{tmp_path}/store", tmp_path / "other").push(str(Path(MODEL).parent))
     assert client.get(f"{ADDRESS}/model.zip").status_code == 200
 
 

@@ -4,7 +4,7 @@ from io import RawIOBase
 from typing import Any
 
 
-class Drain(RawIOBase):
+class StreamedFile(RawIOBase):
     """Takes what is written, at the end only, until ``take`` takes it away."""
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ from pt4al_backend import artefacts
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.jobs.folder import CHECKPOINT, RESULT
 from pt4al_backend.jobs.object_store import ObjectStore
-from pt4al_backend.jobs.remote import COPY, SHARED, RemoteJobs
 from pt4al_backend.jobs.run import SharingRunner
+from pt4al_backend.jobs.shared_jobs import COPY, SHARED, SharedJobs
 from tests.support.bucket import ENVIRONMENT, S3Server, s3_server
 from tests.support.stub_server import Reply, Request, stub_server
 
@@ -81,8 +81,8 @@ def put(url: str, path: str, data: bytes) -> None:
 
 def test_other_host_gets_the_finished_job_and_nothing_half_done(url: str, tmp_path: Path) -> None:
     finished(tmp_path / "a")
-    RemoteJobs(url, tmp_path / "a").push(NAME)
-    RemoteJobs(url, tmp_path / "b").exchange(NAME)
+    SharedJobs(url, tmp_path / "a").push(NAME)
+    SharedJobs(url, tmp_path / "b").exchange(NAME)
     assert weights(tmp_path / "b") == "weights"
     assert artefacts.is_complete(tmp_path / "b" / NAME)
     assert artefacts.is_complete(tmp_path / "b" / NAME / RESULT)
@@ -90,7 +90,7 @@ def test_other_host_gets_the_finished_job_and_nothing_half_done(url: str, tmp_pa
 
 
 def test_job_that_another_host_did_again_replaces_the_copy_and_the_old_objects_go(url: str, tmp_path: Path) -> None:
-    a, b = RemoteJobs(url, tmp_path / "a"), RemoteJobs(url, tmp_path / "b")
+    a, b = SharedJobs(url, tmp_path / "a"), SharedJobs(url, tmp_path / "b")
     finished(tmp_path / "a", "first")
     a.push(NAME)
     count = len(objects(url))
@@ -103,7 +103,7 @@ def test_job_that_another_host_did_again_replaces_the_copy_and_the_old_objects_g
 
 def test_damaged_copy_is_fetched_again(folder_url: str, tmp_path: Path) -> None:
     folder = finished(tmp_path / "a")
-    store = RemoteJobs(folder_url, tmp_path / "a")
+    store = SharedJobs(folder_url, tmp_path / "a")
     store.push(NAME)
     (folder / RESULT / artefacts.WEIGHTS).write_text("damaged")
     store.exchange(NAME)
@@ -113,7 +113,7 @@ def test_damaged_copy_is_fetched_again(folder_url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"weightz"], ids=["truncated", "altered"])
 def test_altered_object_is_refused_and_its_remedy_works(folder_url: str, tmp_path: Path, damage: bytes) -> None:
     finished(tmp_path / "a")
-    a, b = RemoteJobs(folder_url, tmp_path / "a"), RemoteJobs(folder_url, tmp_path / "b")
+    a, b = SharedJobs(folder_url, tmp_path / "a"), SharedJobs(folder_url, tmp_path / "b")
     a.push(NAME)
     [path] = [each for each in objects(folder_url) if each.endswith(artefacts.WEIGHTS)]
     put(folder_url, path, damage)
@@ -128,7 +128,7 @@ def test_altered_object_is_refused_and_its_remedy_works(folder_url: str, tmp_pat
 
 
 def test_forgotten_connection_leaves_no_object_and_a_later_one_of_its_project_all(url: str, tmp_path: Path) -> None:
-    store, later = RemoteJobs(url, tmp_path / "a"), "projects/3-another/learn-1"
+    store, later = SharedJobs(url, tmp_path / "a"), "projects/3-another/learn-1"
     for name in (later, NAME):
         finished(tmp_path / "a", name=name)
         store.push(name)
@@ -140,7 +140,7 @@ def test_forgotten_connection_leaves_no_object_and_a_later_one_of_its_project_al
 
 
 def test_jobs_that_the_state_names_no_more_go(url: str, tmp_path: Path) -> None:
-    store = RemoteJobs(url, tmp_path / "a")
+    store = SharedJobs(url, tmp_path / "a")
     for name in (NAME, "projects/3/learn-2"):
         finished(tmp_path / "a", name=name)
         store.push(name)
@@ -152,7 +152,7 @@ def test_host_that_has_lost_a_project_deletes_nothing_that_another_one_shared(fo
     def lost() -> None:
         raise InterruptedError
 
-    a, b = (RemoteJobs(folder_url, tmp_path / host) for host in "ab")
+    a, b = (SharedJobs(folder_url, tmp_path / host) for host in "ab")
     for store, host, name in ((a, "a", NAME), (b, "b", "projects/3/learn-2")):
         finished(tmp_path / host, name=name)
         store.push(name)
@@ -170,9 +170,9 @@ def test_probe_leaves_nothing(url: str, tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from pt4al_backend.jobs import remote
+from pt4al_backend.jobs import shared_jobs
 
-class Killed(remote.RemoteJobs):
+class Killed(shared_jobs.SharedJobs):
     left = int(sys.argv[3])
 
     def tick(self):
@@ -180,7 +180,7 @@ class Killed(remote.RemoteJobs):
             os.kill(os.getpid(), signal.SIGKILL)
         self.left -= 1
 
-remote.AT_ONCE = 1
+shared_jobs.AT_ONCE = 1
 store = Killed(sys.argv[1], Path(sys.argv[2]))
 store.push("projects/3/learn-1", store.tick)
 """
@@ -191,7 +191,7 @@ def test_reader_gets_the_old_job_when_the_writer_is_killed_before_any_upload(
     folder_url: str, tmp_path: Path, uploads: int
 ) -> None:
     finished(tmp_path / "a", "old")
-    a, b = RemoteJobs(folder_url, tmp_path / "a"), RemoteJobs(folder_url, tmp_path / "b")
+    a, b = SharedJobs(folder_url, tmp_path / "a"), SharedJobs(folder_url, tmp_path / "b")
     a.push(NAME)
     finished(tmp_path / "a", "new")
     killed = subprocess.run(
@@ -212,7 +212,7 @@ def test_job_that_another_host_did_again_meanwhile_is_not_undone_by_one_that_was
     def kill() -> None:
         raise Killed
 
-    a, b = RemoteJobs(url, tmp_path / "a"), RemoteJobs(url, tmp_path / "b")
+    a, b = SharedJobs(url, tmp_path / "a"), SharedJobs(url, tmp_path / "b")
     finished(tmp_path / "a", "of the host that was killed")
     with pytest.raises(Killed):
         a.push(NAME, kill)
@@ -223,7 +223,7 @@ def test_job_that_another_host_did_again_meanwhile_is_not_undone_by_one_that_was
 
 
 def test_job_that_is_replaced_while_it_is_downloaded_arrives_whole(url: str, tmp_path: Path) -> None:
-    a, b = RemoteJobs(url, tmp_path / "a"), RemoteJobs(url, tmp_path / "b")
+    a, b = SharedJobs(url, tmp_path / "a"), SharedJobs(url, tmp_path / "b")
     finished(tmp_path / "a", "first")
     a.push(NAME)
     replaced: list[str] = []
@@ -242,12 +242,12 @@ def test_job_damaged_here_is_not_uploaded(folder_url: str, tmp_path: Path) -> No
     folder = finished(tmp_path / "a")
     (folder / RESULT / artefacts.WEIGHTS).write_text("damaged")
     with pytest.raises(StoreCorrupt):
-        RemoteJobs(folder_url, tmp_path / "a").push(NAME)
+        SharedJobs(folder_url, tmp_path / "a").push(NAME)
     assert objects(folder_url) == []
 
 
 def test_copies_used_longest_ago_go_when_there_is_no_room_and_come_back(folder_url: str, tmp_path: Path) -> None:
-    a, b = RemoteJobs(folder_url, tmp_path / "a"), RemoteJobs(folder_url, tmp_path / "b", most=2500)
+    a, b = SharedJobs(folder_url, tmp_path / "a"), SharedJobs(folder_url, tmp_path / "b", most=2500)
     names = [f"projects/{number}/learn-1" for number in range(4)]
     for age, name in enumerate(names):
         finished(tmp_path / "a", "x" * 1000, name)
@@ -270,18 +270,18 @@ def test_result_is_shared_before_its_runner_returns_and_a_store_that_is_away_sto
 
     for url, is_shared in ((folder_url, True), ("no-such-protocol://store", False)):
         folder = finished(tmp_path / "a")
-        runner = SharingRunner(Done(), RemoteJobs(url, tmp_path / "a"), tmp_path / "a")
+        runner = SharingRunner(Done(), SharedJobs(url, tmp_path / "a"), tmp_path / "a")
         assert runner.run(folder, print, list) == folder / RESULT
         assert (folder / COPY).exists() == is_shared
     (tmp_path / "a" / NAME).rename(tmp_path / "a" / "projects" / "3" / "comparison")
-    SharingRunner(Done(), RemoteJobs(folder_url, tmp_path / "a"), tmp_path / "a").run(
+    SharingRunner(Done(), SharedJobs(folder_url, tmp_path / "a"), tmp_path / "a").run(
         tmp_path / "a" / "projects" / "3" / "comparison", print, list
     )
     assert not any("comparison" in path for path in objects(folder_url))
 
 
 def test_quiet_look_asks_the_store_nothing(tmp_path: Path) -> None:
-    store = RemoteJobs(f"file://{tmp_path}/store", tmp_path / "a")
+    store = SharedJobs(f"file://{tmp_path}/store", tmp_path / "a")
     finished(tmp_path / "a")
     store.exchange_all("projects/3", {NAME})
     shutil.rmtree(tmp_path / "store")
@@ -298,7 +298,7 @@ def test_store_that_does_not_answer_is_not_asked_again_at_once(tmp_path: Path) -
 
     finished(tmp_path / "a")
     with stub_server(refuse) as (base, _):
-        store = RemoteJobs(f"{base}/store", tmp_path / "a")
+        store = SharedJobs(f"{base}/store", tmp_path / "a")
         for _ in range(2):
             with pytest.raises(StoreAway) as away:
                 store.exchange(NAME)
@@ -307,18 +307,18 @@ def test_store_that_does_not_answer_is_not_asked_again_at_once(tmp_path: Path) -
 
 
 def test_job_done_again_while_the_store_is_away_replaces_what_was_shared_before(folder_url: str, tmp_path: Path) -> None:
-    a, b = RemoteJobs(folder_url, tmp_path / "a"), RemoteJobs(folder_url, tmp_path / "b")
+    a, b = SharedJobs(folder_url, tmp_path / "a"), SharedJobs(folder_url, tmp_path / "b")
     finished(tmp_path / "a", "first")
     a.push(NAME)
     finished(tmp_path / "a", "second")
     with pytest.raises(ConfigError):
-        RemoteJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
+        SharedJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
     a.exchange(NAME)
     b.exchange(NAME)
     assert weights(tmp_path / "b") == "second"
     finished(tmp_path / "a", "third")
     with pytest.raises(ConfigError):
-        RemoteJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
+        SharedJobs("no-such-protocol://store", tmp_path / "a").push(NAME)
     finished(tmp_path / "b", "of the host that took over")
     b.push(NAME)
     a.exchange(NAME)
@@ -349,7 +349,7 @@ def test_store_that_refuses_in_the_middle_says_what_to_do(tmp_path: Path, code: 
     fsspec.register_implementation("refusing", Refusing, clobber=True)
     finished(tmp_path / "a")
     with pytest.raises(StoreAway) as away:
-        RemoteJobs("refusing://models", tmp_path / "a").push(NAME)
+        SharedJobs("refusing://models", tmp_path / "a").push(NAME)
     assert reason in away.value.message
     assert "Work goes on" in away.value.message
     assert remedy in away.value.remedy
@@ -358,7 +358,7 @@ def test_store_that_refuses_in_the_middle_says_what_to_do(tmp_path: Path, code: 
 
 def test_denied_bucket_is_named_without_credentials_anywhere(s3: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    store = RemoteJobs("s3://no-such-bucket/prefix", tmp_path / "a")
+    store = SharedJobs("s3://no-such-bucket/prefix", tmp_path / "a")
     finished(tmp_path / "a")
     with pytest.raises(StoreAway, match=r"s3://no-such-bucket/prefix cannot be used now") as away:
         store.push(NAME)
@@ -369,7 +369,7 @@ def test_denied_bucket_is_named_without_credentials_anywhere(s3: str, tmp_path: 
 def test_store_that_refuses_is_named_without_its_secrets(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     finished(tmp_path / "a")
-    store = RemoteJobs(f"file://{tmp_path}/file/below", tmp_path / "a")
+    store = SharedJobs(f"file://{tmp_path}/file/below", tmp_path / "a")
     with pytest.raises(StoreAway, match="cannot be used now"):
         store.push(NAME)
 
@@ -377,8 +377,8 @@ def test_store_that_refuses_is_named_without_its_secrets(tmp_path: Path) -> None
 def test_object_that_names_a_file_elsewhere_is_refused(tmp_path: Path) -> None:
     url = f"file://{tmp_path}/store"
     finished(tmp_path / "a")
-    RemoteJobs(url, tmp_path / "a").push(NAME)
+    SharedJobs(url, tmp_path / "a").push(NAME)
     path = tmp_path / "store" / NAME / SHARED
     path.write_text(path.read_text().replace('"job.json"', '"../../../escaped"'))
     with pytest.raises(StoreCorrupt):
-        RemoteJobs(url, tmp_path / "b").exchange(NAME)
+        SharedJobs(url, tmp_path / "b").exchange(NAME)

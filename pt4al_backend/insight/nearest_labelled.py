@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.neighbours import Neighbours
+from pt4al_backend.neighbour_index import NeighbourIndex
 
-#: Neighbours that vote.
+#: NeighbourIndex that vote.
 VOTERS = 10
 
 
@@ -25,7 +25,7 @@ class NeighbourVotes:
         self, features: NDArray[np.floating], targets: NDArray[np.int64], classes: int, centre: NDArray[np.floating]
     ) -> None:
         self._targets, self._classes, self._centre = targets, classes, centre
-        self._index = Neighbours(unit(features, centre))
+        self._index = NeighbourIndex(unit(features, centre))
 
     def __call__(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Posteriors float64 [m, C] of features [m, d]."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.labeling import InForce, decide, in_force
+from pt4al_backend.engine.labeling_config import InForce, decide, in_force
 from pt4al_backend.errors import LabelConfigUnsupported
 from pt4al_backend.images.mask_files import Mask, MaskFiles
 from pt4al_backend.state.paths import mask_dir

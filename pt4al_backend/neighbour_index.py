@@ -20,7 +20,7 @@ Points = NDArray[np.float32]
 Places = NDArray[np.int64]
 
 
-class Neighbours:
+class NeighbourIndex:
     """An index of ``points`` float32 [n, d].
 
     Raises:

@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.engine.context import Context, Outcome
-from pt4al_backend.engine.meanwhile import keep_serving
+from pt4al_backend.engine.during_jobs import keep_serving
 from pt4al_backend.engine.project_jobs import ProjectJobs
-from pt4al_backend.engine.row_marks import HERE, SHARED, Mark
+from pt4al_backend.engine.sharing.row_marks import HERE, SHARED, Mark
 from pt4al_backend.errors import ConfigError, StoreAway
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.description import Description
+from pt4al_backend.jobs.image_vectors import ImageVectors
 from pt4al_backend.jobs.object_store import ObjectStore
-from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.jobs.shared_rows import SharedRows
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
 from pt4al_backend.state.paths import frames_path, rows_in_store
 
 TURN_SECONDS = 60.0  # of uploading or downloading in one look; the next one goes on
 
 
-def step(ctx: Context) -> Outcome:
+def share_rows(ctx: Context) -> Outcome:
     """Shares the frames and features of this host, after getting the features that others have computed.
 
     Raises:
@@ -49,7 +49,7 @@ def _share_frames(ctx: Context, store: ObjectStore, frames: FrameFile) -> None:
     first = mark.read()
     if first >= end:
         return
-    remote = RemoteRows(store, f"{rows_in_store(ctx.project)}/{frames.path.name}", frames)
+    remote = SharedRows(store, f"{rows_in_store(ctx.project)}/{frames.path.name}", frames)
     _, rows = ctx.store.rows(ctx.project.id, remote.block_of(first))
     if (rows >= frames.rows).any() or (frames.sums(rows) == 0).any():
         return  # this host lacks some
@@ -58,15 +58,15 @@ def _share_frames(ctx: Context, store: ObjectStore, frames: FrameFile) -> None:
 
 def _exchange_features(ctx: Context, store: ObjectStore, frames: FrameFile) -> None:
     jobs, end = ProjectJobs.of(ctx), ctx.project.next_row
-    description = Description.of(jobs.layout(), check=False)
-    if description is None or ctx.store.has_unranked(ctx.project.id):
+    vectors = ImageVectors.of(jobs.layout(), check=False)
+    if vectors is None or ctx.store.has_unranked(ctx.project.id):
         return
-    here, there = Mark(description.path, HERE), Mark(description.path, SHARED)
+    here, there = Mark(vectors.path, HERE), Mark(vectors.path, SHARED)
     if min(here.read(), there.read()) >= end:
         return
-    name, rows = _name_of(description), np.sort(jobs.fetched().rows)
-    with description.file() as file:
-        remote = RemoteRows(store, f"{rows_in_store(ctx.project)}/{name}", file.records)
+    name, rows = _name_of(vectors), np.sort(jobs.fetched().rows)
+    with vectors.file() as file:
+        remote = SharedRows(store, f"{rows_in_store(ctx.project)}/{name}", file.records)
         missing = _missing(file, rows, frames)
         deadline = time.monotonic() + TURN_SECONDS
         if len(missing):
@@ -91,7 +91,7 @@ def _missing(file: FeatureFile, rows: NDArray[np.int64], frames: FrameFile) -> N
     return np.concatenate([rows[:0], *(file.missing(block, frames) for block in blocks(rows))])
 
 
-def _name_of(description: Description) -> str:
+def _name_of(vectors: ImageVectors) -> str:
     """What tells these features from others of the project."""
-    text = json.dumps([description.path.name, description.by, description.source], sort_keys=True)
+    text = json.dumps([vectors.path.name, vectors.by, vectors.source], sort_keys=True)
     return f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -21,7 +21,7 @@ from pt4al_backend.query.plan import on_features
 FILE = "features.f16"
 
 
-class Describer(StrEnum):
+class MadeBy(StrEnum):
     """What the vectors come from."""
 
     ENCODER = "encoder"
@@ -29,7 +29,7 @@ class Describer(StrEnum):
 
 
 @dataclass(frozen=True)
-class Description:
+class ImageVectors:
     """Where the vectors of a pool lie, for each row of its frame file.
 
     Attributes:
@@ -37,7 +37,7 @@ class Description:
         source: what made them; only vectors of one source can be compared.
     """
 
-    by: Describer
+    by: MadeBy
     path: Path
     width: int
     source: Json
@@ -55,7 +55,7 @@ class Description:
             if encoder is None:
                 return None
             source = {"weights": encoder.manifest["weights"]["sha256"], "shape": list(spec.shape)}
-            return cls(Describer.ENCODER, encoder.path(spec), encoder.features, source)
+            return cls(MadeBy.ENCODER, encoder.path(spec), encoder.features, source)
         try:
             manifest = artefacts.manifest(spec.learner, check=check)
         except StoreCorrupt:
@@ -63,7 +63,7 @@ class Description:
         if "features" not in manifest:
             return None
         source = {"learner": manifest["fingerprint"], "shape": list(spec.shape)}
-        return cls(Describer.LEARNER, path_beside(spec.learner), manifest["features"], source)
+        return cls(MadeBy.LEARNER, path_beside(spec.learner), manifest["features"], source)
 
     def file(self, *, writable: bool = True) -> FeatureFile:
         """The vectors."""

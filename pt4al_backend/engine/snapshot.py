@@ -16,12 +16,12 @@ from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.access import label_reader_for
-from pt4al_backend.engine.labeling import in_force
+from pt4al_backend.engine.labeling_config import in_force
 from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.description import Describer, Description
+from pt4al_backend.jobs.image_vectors import ImageVectors, MadeBy
 from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
@@ -50,7 +50,7 @@ class Superseded(PT4ALError):
 
 
 @dataclass(frozen=True)
-class Subject:
+class Snapshot:
     """One project, and what reads it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Subject:
     reader: LabelReader
 
     @classmethod
-    def of(cls, settings: ServerSettings, store: Store, project: Project) -> "Subject":
+    def of(cls, settings: ServerSettings, store: Store, project: Project) -> "Snapshot":
         """A project as its state has it.
 
         Raises:
@@ -116,14 +116,14 @@ class Subject:
         return NOT_YET if self.options.frozen_encoder else NO_FEATURES
 
     @contextmanager
-    def features(self, ids: Ids | None = None, by: Describer | None = None) -> Iterator["PoolFeatures | None"]:
+    def features(self, ids: Ids | None = None, by: MadeBy | None = None) -> Iterator["PoolFeatures | None"]:
         """The features of the pool's images, or of those of some tasks; None where there are none, or none yet.
 
         ``by``: only those of this describer.
         """
         spec = self.jobs.layout() if self.project.stored_shape else None
-        description = None if spec is None else Description.of(spec)
-        if spec is None or description is None or by not in (None, description.by):
+        vectors = None if spec is None else ImageVectors.of(spec)
+        if spec is None or vectors is None or by not in (None, vectors.by):
             yield None
             return
         wanted = (self.tasks.rows >= 0) & ~self.tasks.aside
@@ -132,7 +132,7 @@ class Subject:
         with ExitStack() as files:
             with suppress(FileNotFoundError):  # not made yet, or the project was forgotten a moment ago
                 frames = files.enter_context(FrameFile(spec.frames, spec.stored, writable=False))
-                file = files.enter_context(description.file(writable=False))
+                file = files.enter_context(vectors.file(writable=False))
             if file is None:
                 yield None
                 return
@@ -141,17 +141,17 @@ class Subject:
                 self.require()
                 missing.append(file.missing(rows, frames))
             there = tasks.where(~np.isin(tasks.rows, np.concatenate(missing)))
-            yield PoolFeatures(there.ids, there.rows, file, description.by, description.source)
+            yield PoolFeatures(there.ids, there.rows, file, vectors.by, vectors.source)
 
 
 @dataclass(frozen=True, eq=False)
 class PoolFeatures:
-    """Features of tasks: their ids int64 [n], ascending, their rows in the feature file, and what made them (``Description``)."""
+    """Features of tasks: their ids int64 [n], ascending, their rows in the feature file, and what made them."""
 
     ids: Ids
     rows: NDArray[np.int64]
     file: FeatureFile
-    by: Describer
+    by: MadeBy
     source: Json
 
     def __len__(self) -> int:
@@ -159,7 +159,7 @@ class PoolFeatures:
 
     def suit(self, model: ModelManifest) -> bool:
         """Whether the head ``model`` was trained on such: the encoder may have changed since."""
-        return self.by is Describer.ENCODER and model.weights is not None and model.weights.sha256 == self.source["weights"]
+        return self.by is MadeBy.ENCODER and model.weights is not None and model.weights.sha256 == self.source["weights"]
 
     def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of positions int64 [m] among ``ids``."""

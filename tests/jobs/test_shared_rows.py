@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs import remote_rows
+from pt4al_backend.jobs import shared_rows
 from pt4al_backend.jobs.object_store import ObjectStore
-from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.jobs.shared_rows import SharedRows
 
 SHAPE = (2, 2)
 NAME = "projects/3-ab/rows/pixels-2x2.u8"
@@ -29,29 +29,29 @@ def files(tmp_path: Path) -> Iterator[list[FrameFile]]:
 
 
 @pytest.fixture
-def hosts(files: list[FrameFile], tmp_path: Path) -> list[RemoteRows]:
+def hosts(files: list[FrameFile], tmp_path: Path) -> list[SharedRows]:
     store = ObjectStore(f"file://{tmp_path}/store")
-    return [RemoteRows(store, NAME, file) for file in files]
+    return [SharedRows(store, NAME, file) for file in files]
 
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_rows, "MOST_ROWS", 4)
-    monkeypatch.setattr(remote_rows, "MOST_SMALL", 3)
+    monkeypatch.setattr(shared_rows, "MOST_ROWS", 4)
+    monkeypatch.setattr(shared_rows, "MOST_SMALL", 3)
 
 
-def share(host: RemoteRows, file: FrameFile, first: int, end: int, gap: int = -1) -> None:
+def share(host: SharedRows, file: FrameFile, first: int, end: int, gap: int = -1) -> None:
     rows = np.array([row for row in range(host.block_of(first), end) if row != gap], np.int64)
     for row in rows.tolist():
         file.write(row, frame(row))
     host.share(rows, first, end, list)
 
 
-def brought(host: RemoteRows, *rows: int) -> dict[int, Any]:
+def brought(host: SharedRows, *rows: int) -> dict[int, Any]:
     return {row: found for contents in host.bring(np.array(rows), list) for row, found in contents.items()}
 
 
-def test_other_host_gets_every_row_but_one_that_holds_nothing(hosts: list[RemoteRows], files: list[FrameFile]) -> None:
+def test_other_host_gets_every_row_but_one_that_holds_nothing(hosts: list[SharedRows], files: list[FrameFile]) -> None:
     share(hosts[0], files[0], 0, 6, gap=2)
     found = brought(hosts[1], *range(8))
     assert sorted(found) == [0, 1, 3, 4, 5]
@@ -60,7 +60,7 @@ def test_other_host_gets_every_row_but_one_that_holds_nothing(hosts: list[Remote
         assert np.array_equal(files[1].read(np.array([row]))[0], frame(row))
 
 
-def test_late_imports_add_slices_which_become_one_when_there_are_many(hosts: list[RemoteRows], files: list[FrameFile]) -> None:
+def test_late_imports_add_slices_which_become_one_when_there_are_many(hosts: list[SharedRows], files: list[FrameFile]) -> None:
     counts = []
     for end in (1, 2, 3, 4, 5, 6):
         share(hosts[0], files[0], end - 1, end)
@@ -69,13 +69,13 @@ def test_late_imports_add_slices_which_become_one_when_there_are_many(hosts: lis
     assert sorted(brought(hosts[1], *range(6))) == list(range(6))
 
 
-def test_what_another_host_has_shared_is_not_uploaded_again(hosts: list[RemoteRows], files: list[FrameFile]) -> None:
+def test_what_another_host_has_shared_is_not_uploaded_again(hosts: list[SharedRows], files: list[FrameFile]) -> None:
     share(hosts[0], files[0], 0, 3)
     share(hosts[1], files[1], 0, 6)
     assert [(each.first, each.end) for each in hosts[0].slices()] == [(0, 3), (3, 4), (4, 6)]
 
 
-def test_upload_that_takes_too_long_goes_on_with_the_next_call(hosts: list[RemoteRows], files: list[FrameFile]) -> None:
+def test_upload_that_takes_too_long_goes_on_with_the_next_call(hosts: list[SharedRows], files: list[FrameFile]) -> None:
     rows = np.arange(10)
     for row in rows.tolist():
         files[0].write(row, frame(row))
@@ -85,7 +85,7 @@ def test_upload_that_takes_too_long_goes_on_with_the_next_call(hosts: list[Remot
     assert len(brought(hosts[1], *range(10))) == 10
 
 
-def test_slice_that_was_altered_is_passed_over(hosts: list[RemoteRows], files: list[FrameFile], tmp_path: Path) -> None:
+def test_slice_that_was_altered_is_passed_over(hosts: list[SharedRows], files: list[FrameFile], tmp_path: Path) -> None:
     share(hosts[0], files[0], 0, 8)
     (path,) = (tmp_path / "store" / NAME).glob("0-4-*")
     path.write_bytes(path.read_bytes()[:-9] + b"otherwise")

@@ -10,7 +10,7 @@ from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
 from pt4al_backend.state.paths import project_name
 
 
-def step(ctx: Context) -> Outcome:
+def share_jobs(ctx: Context) -> Outcome:
     """Brings what the state names to this host, or to the store, whichever lacks it."""
     project, shared = ctx.project, ctx.resources.shared
     if shared is None:

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
-from pt4al_backend.engine.row_marks import HERE, Mark
+from pt4al_backend.engine.sharing.row_marks import HERE, Mark
 from pt4al_backend.errors import ConfigError, StoreAway
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import digest
-from pt4al_backend.jobs.remote_rows import RemoteRows
+from pt4al_backend.jobs.shared_rows import SharedRows
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ FramesOf = Callable[[Sequence[int], ThreadPoolExecutor], dict[int, NDArray[np.ui
 OnProgress = Callable[[int, int], None]
 
 
-class OtherHosts:
+class MissingFrames:
     """What one frame file here lacks of theirs.
 
     Attributes:
@@ -38,7 +38,7 @@ class OtherHosts:
         is_store_away: whether the artefact store has not said what it has.
     """
 
-    def __init__(self, frames: FrameFile, remote: RemoteRows | None) -> None:
+    def __init__(self, frames: FrameFile, remote: SharedRows | None) -> None:
         self.filled = Mark(frames.path, HERE)
         self.is_store_away = False
         self._frames, self._remote = frames, remote

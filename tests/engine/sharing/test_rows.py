@@ -12,10 +12,10 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine import shared_rows
+from pt4al_backend.engine.sharing.rows import share_rows
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.description import path_beside
-from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.image_vectors import path_beside
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.label_studio.classification import ClassificationReader
 from pt4al_backend.label_studio.label_config import parse
 from pt4al_backend.learn.frozen.feature_file import FeatureFile
@@ -67,7 +67,7 @@ def features(host: ServerSettings) -> FeatureFile:
 
 def look(store: Store, host: ServerSettings) -> None:
     ctx: Any = SimpleNamespace(
-        resources=SimpleNamespace(shared=RemoteJobs.of(host)),
+        resources=SimpleNamespace(shared=SharedJobs.of(host)),
         settings=host,
         store=store,
         project=known(store),
@@ -75,7 +75,7 @@ def look(store: Store, host: ServerSettings) -> None:
         reader=ClassificationReader(parse(LABEL_CONFIG)),
         served_at=time.monotonic() + 3600,
     )
-    shared_rows.step(ctx)
+    share_rows(ctx)
 
 
 def test_features_of_a_pretext_learner_come_from_the_host_that_computed_them_and_back_with_the_learner(

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.server.places import Places
+from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.state.store import Store
 from tests.support.bodies import event, setup
 from tests.support.rounds import PROJECT
@@ -48,7 +48,7 @@ def test_database_that_is_away_is_named_without_its_address(
 
 
 def test_paths_of_label_studio_stay_where_the_data_folder_is_named_alike() -> None:
-    hide = Places(ServerSettings(data_dir=Path("/data"))).hide
+    hide = Redaction(ServerSettings(data_dir=Path("/data"))).hide
     for kept in (
         "/data/upload/7/a.png is gone.",
         "http://a.example/data/projects",

@@ -39,7 +39,7 @@ class Slice:
         return f"{self.first}-{self.end}-{self.sha256}"
 
 
-class RemoteRows:
+class SharedRows:
     """The rows of ``file`` that the store has below ``name``. All methods raise what those of ``ObjectStore`` do."""
 
     def __init__(self, store: ObjectStore, name: str, file: FrameFile) -> None:

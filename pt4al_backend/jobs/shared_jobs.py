@@ -55,7 +55,7 @@ def unasked() -> None:
     """A tick that nobody waits for."""
 
 
-class RemoteJobs:
+class SharedJobs:
     """The jobs in an object store, and their copies below a data folder. A job's name is its path below either.
 
     Args:

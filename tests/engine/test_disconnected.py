@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.engine.insights.background import Insights
-from pt4al_backend.engine.letting_go import (
+from pt4al_backend.engine.disconnected import (
     Connections,
     NotConnected,
     choices_of,
@@ -22,12 +21,13 @@ from pt4al_backend.engine.letting_go import (
     replaced,
     require_known,
 )
-from pt4al_backend.engine.subject import Subject, Superseded
+from pt4al_backend.engine.insights.background import Insights
+from pt4al_backend.engine.snapshot import Snapshot, Superseded
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import AuthError, ProjectBusy, UnknownProject
 from pt4al_backend.label_studio.client import NotFound
-from pt4al_backend.picks import PickKind
+from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.requests import SetupRequest
 from pt4al_backend.state.paths import project_dir
@@ -309,14 +309,14 @@ def test_what_is_computed_for_the_pages_writes_nothing_after_a_project_is_forgot
     store.change(1, label_config=LABEL_CONFIG)
     begun, forgotten = Event(), Event()
 
-    def write_late(subject: Subject) -> None:
+    def write_late(snapshot: Snapshot) -> None:
         begun.set()
         with suppress(Superseded):
             while True:
-                subject.require()
+                snapshot.require()
         forgotten.wait(0.5)  # no longer than that: it is waited for
-        subject.folder.mkdir(parents=True, exist_ok=True)
-        (subject.folder / "late").touch()
+        snapshot.folder.mkdir(parents=True, exist_ok=True)
+        (snapshot.folder / "late").touch()
 
     background = Thread(target=Insights(settings, store, [write_late]).refresh, args=[1])
     background.start()

@@ -7,18 +7,18 @@ from threading import Lock
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import NotNow
-from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 
 AT_ONCE = 4  # downloads, of as many projects
 
 
-class Arrivals:
+class ModelDownloads:
     """Fetches jobs from the artefact store in threads of its own. Safe to share between threads."""
 
     def __init__(self, settings: ServerSettings) -> None:
         self._data_dir = settings.data_dir
-        self._shared = RemoteJobs.of(settings)
-        self._fetching = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="arrivals")
+        self._shared = SharedJobs.of(settings)
+        self._fetching = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="model-downloads")
         self._coming: dict[Path, Future[None]] = {}
         self._lock = Lock()
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from pt4al_backend import artefacts
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
+from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.folder import sound_job_of
 from pt4al_backend.jobs.head import EncoderFile
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.work import work
 from pt4al_backend.learn.frozen import features
 from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.predictor import Predictor

@@ -13,7 +13,7 @@ from pt4al_backend.config import ServerSettings
 NOT_OURS = r"(?![\w-]|\.\w|/(?:upload|local-files)\b)"
 
 
-class Places:
+class Redaction:
     """Replaces folders and addresses of the settings in texts. Safe to share between threads."""
 
     def __init__(self, settings: ServerSettings) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.access import client_for
 from pt4al_backend.errors import ConfigError, LabelStudioError, ProjectBusy, PT4ALError, StoreAway, UnknownProject
-from pt4al_backend.jobs.remote import RemoteJobs
+from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.label_studio.client import LabelStudio, NotFound
 from pt4al_backend.label_studio.registration import PREFIX, SAMPLING, SEQUENTIAL, Registration
 from pt4al_backend.phases import Phase
@@ -263,7 +263,7 @@ def _clear(store: Store, settings: ServerSettings, forgotten: Forgotten) -> str:
             shutil.rmtree(folder)
     except OSError as error:
         left.append(f"Its files on this host are deleted later: {error.strerror}.")
-    shared = RemoteJobs.of(settings) if forgotten.shared else None
+    shared = SharedJobs.of(settings) if forgotten.shared else None
     try:
         if shared is not None:
             shared.forget(project_name(forgotten))
