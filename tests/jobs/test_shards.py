@@ -22,6 +22,7 @@ from pt4al_backend.jobs.run.node import environment_of
 from pt4al_backend.jobs.shards import plan
 from pt4al_backend.jobs.shards.bucket import BucketFolder
 from pt4al_backend.jobs.shards.folder import PLAN, LocalFolder
+from pt4al_backend.jobs.shards.shard import DIGEST_BYTES, Notes, Shard
 from pt4al_backend.jobs.spec import RankSpec, ShardsSpec
 from pt4al_backend.learn.tasks import whole_image
 from pt4al_backend.ops import rank_files
@@ -95,7 +96,14 @@ class Command:
 
     def images_of(self, shard: Path) -> set[str]:
         """What the images of a shard are called."""
-        return {Path(name).name for name, _ in json.loads((shard.parent.parent / "names" / f"{shard.name}.json").read_text())}
+        work = LocalFolder(shard.parent.parent)
+        found = work.plan()
+        assert found is not None
+        return {Path(name).name for name, _ in work.images(found, int(shard.name))}
+
+    @staticmethod
+    def shards_in(folder: Path) -> list[Path]:
+        return sorted(folder.glob("0*"))
 
     def shards(self, host: str = "host") -> list[Path]:
         return sorted((self._folder / host).glob("rankings/*/shards/shards/0*"))
@@ -193,13 +201,13 @@ def test_shard_of_a_plan_that_is_replaced_meanwhile_is_not_kept(
 
     def replacing(self: Files, name: str, most: int) -> Any:
         if found := work.plan():
-            work.write(PLAN, found.model_copy(update={"begun": "later"}).model_dump_json().encode())
+            work.write(PLAN, found.model_copy(update={"listing": "another"}).model_dump_json().encode())
         return read(self, name, most)
 
     monkeypatch.setattr(Files, "read_version", replacing)
     with pytest.raises(StoreCorrupt, match="started over"):
         rank(work_dir=str(tmp_path / "work"))
-    assert not work.done()
+    assert not list((tmp_path / "work/shards").iterdir())
 
 
 def test_command_says_that_it_waits_while_another_one_lists_the_images(rank: Command, tmp_path: Path) -> None:
@@ -230,13 +238,70 @@ def test_shard_of_a_worker_that_is_killed_is_done_by_another(rank: Command, read
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"True\n"
         ranked = thread.submit(rank, work_dir=str(tmp_path / "work"))
-        wait_until(lambda: ranked.done() or folder.done() == {0, 2, 3}, 120, "all others are done")
-        held = {Path(name).name for name, _ in folder.images(1)}
+        wait_until(lambda: ranked.done() or len(rank.shards_in(folder.shards)) == 3, 120, "all others are done")
+        held = rank.images_of(folder.shards / "000001")
         others = Counter(reads)
         assert not ranked.done()
         holder.kill()
         assert len(ranked.result()[1]) == IMAGES
     assert set(reads - others) == held
+
+
+PLANNER = """
+import sys
+from tests.jobs.test_shards import listed, planned
+from pt4al_backend.jobs.shards.bucket import BucketFolder
+from pathlib import Path
+
+class Slow(BucketFolder):
+    def write(self, name, data):
+        super().write(name, data)
+        if name.startswith("names/"):
+            print(name, flush=True)
+            sys.stdin.readline()
+
+Slow(sys.argv[1], Path(sys.argv[2])).begin(planned(sys.argv[3]), listed(sys.argv[3]), {})
+"""
+
+
+def listed(name: str) -> list[str]:
+    return [f"/{name}/{number}.png" for number in range(3 * SHARD)]
+
+
+def planned(name: str) -> plan.Plan:
+    """A plan for what ``listed`` gives."""
+    facts: dict[str, Any] = {"wanted": "", "begun": name, "root": "", "task": "classification", "encoder": ENCODER, "sha256": ""}
+    sizes: dict[str, Any] = {"images": 3 * SHARD, "size": SHARD, "stored": (32, 32), "shape": (32, 32)}
+    bounds: dict[str, Any] = {"max_bytes": 1, "max_pixels": 1}
+    return plan.Plan(**facts, **sizes, **bounds, listing=plan.listing_of(listed(name), {}))
+
+
+@pytest.mark.parametrize("ends", ["killed", "goes on"])
+def test_two_that_plan_at_once_never_mix_what_they_listed(tmp_path: Path, ends: str) -> None:
+    place = f"file://{tmp_path}/work"
+    command = [sys.executable, "-c", PLANNER, place, str(tmp_path / "copies"), "first"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        assert first.stdout.readline().startswith(b"names/")  # in the middle of its names, which are three
+        work = BucketFolder(place, tmp_path / "copies")
+        work.begin(planned("second"), listed("second"), {})
+        if ends == "killed":
+            first.kill()
+        else:
+            first.communicate(b"\n\n\n", timeout=60)
+    found = work.plan()
+    assert found == planned("second" if ends == "killed" else "first")
+    assert [name for shard in range(found.shards) for name, _ in work.images(found, shard)] == listed(found.begun)
+
+
+def test_shard_of_another_ranking_is_not_taken_for_ones_own(tmp_path: Path) -> None:
+    work, features = bucket(tmp_path), np.zeros((SHARD, 4, 2), np.float16)
+    shard = Shard(features, np.zeros((SHARD, DIGEST_BYTES), np.uint8), Notes(problems={}, changed=[]))
+    work.put(planned("first"), 1, shard)
+    assert work.get(planned("first").model_copy(update={"begun": "later"}), 1).is_dir()
+    with pytest.raises(StoreCorrupt, match="of another ranking"):
+        work.get(planned("second"), 1)
 
 
 def bucket(folder: Path, **seconds: float) -> BucketFolder:

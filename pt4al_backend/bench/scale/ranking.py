@@ -62,7 +62,7 @@ def of_shards(folder: Path, count: int) -> tuple[float, int]:
     size, width, rng = shard_size(count), 256, np.random.default_rng(0)
     decisive = {"images": [images], "task": "classification", "size": None, "encoder": ENCODER}
     sides = {"stored": (SIDE, SIDE), "shape": (SIDE, SIDE)}
-    bounds = {"max_bytes": 1, "max_pixels": 1, "begun": "", "root": images, "sha256": ""}
+    bounds = {"max_bytes": 1, "max_pixels": 1, "begun": "", "listing": "", "root": images, "sha256": ""}
     facts = {"wanted": fingerprint(decisive), "images": count, "size": size, "task": "classification", "encoder": ENCODER}
     plan = Plan.model_validate({**facts, **sides, **bounds})
     work.begin(plan, [f"{images}/{number:09}.bmp" for number in range(count)], {})
@@ -71,7 +71,7 @@ def of_shards(folder: Path, count: int) -> tuple[float, int]:
         features = centres[rng.integers(0, GROUPS, plan.count(number))]
         features += rng.normal(size=features.shape).astype(np.float32)
         marks = rng.integers(0, 256, (len(features), DIGEST_BYTES), np.uint8)
-        work.put(number, Shard(features.astype(np.float16), marks, Notes(problems={}, changed=[])), {"kind": "shard"})
+        work.put(plan, number, Shard(features.astype(np.float16), marks, Notes(problems={}, changed=[])))
     with Footprint() as footprint:
         seconds = _ranked(folder, images, "--work-dir", str(folder / "work"))
         return seconds, footprint.look()["command"]

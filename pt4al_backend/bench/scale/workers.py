@@ -69,6 +69,7 @@ def _rate(folder: Path, source: Files, workers: int) -> float:
     shape, stored = choose("classification", [(SIDE, SIDE)], gpu=False)
     plan = Plan(
         wanted="",
+        listing="",
         begun="",
         root=source.root,
         images=IMAGES,

@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Json
 from pt4al_backend.errors import StoreAway, StoreCorrupt
 from pt4al_backend.jobs.object_store import Gone, ObjectStore, Use
-from pt4al_backend.jobs.shards.folder import WorkFolder, shard_name
+from pt4al_backend.jobs.shards.folder import WorkFolder, manifest_of, shard_name
+from pt4al_backend.jobs.shards.plan import Plan
 from pt4al_backend.jobs.shards.shard import FILES, Shard
 
 VERSION = "version"
@@ -49,22 +49,23 @@ class BucketFolder(WorkFolder):
         self.place, self.shards = self._store.place, copies
         self.shards.mkdir(parents=True, exist_ok=True)
         self._seen: dict[str, tuple[bytes, float]] = {}
-        for folder in ("", "names", "shards", "claims"):
+        for folder in ("", "shards", "claims"):
             self._store.make_folder(folder)
 
     def read(self, name: str) -> bytes | None:
         return self._store.read(name)
 
     def write(self, name: str, data: bytes) -> None:
+        self._store.make_folder(name.rpartition("/")[0])
         self._store.write(name, data)
 
-    def done(self) -> set[int]:
+    def _there(self) -> set[int]:
         named = (name for name in self._store.below("shards") if name.endswith(".json"))
         return {int(name.removesuffix(".json")) for name in named}
 
-    def put(self, number: int, shard: Shard, manifest: Json) -> None:
+    def put(self, plan: Plan, number: int, shard: Shard) -> None:
         version, copy = uuid.uuid4().hex, self.shards / shard_name(number)
-        with artefacts.writing(copy, **manifest) as folder:
+        with artefacts.writing(copy, **manifest_of(plan, number)) as folder:
             shard.write(folder)
         there = f"{_of(number)}/{version}"
         self._store.make_folder(there)
@@ -72,7 +73,7 @@ class BucketFolder(WorkFolder):
         self._store.write(f"{_of(number)}.json", json.dumps({VERSION: version}).encode())
         shutil.rmtree(copy)
 
-    def get(self, number: int) -> Path:
+    def _checked(self, number: int) -> Path:
         """As ``WorkFolder`` says; a sound copy that is here is not downloaded again.
 
         Raises:

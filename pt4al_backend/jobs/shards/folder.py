@@ -1,5 +1,8 @@
 """The work folder: the plan, the names of each shard's images, claims, and the shards that are done.
 
+Should two commands plan at once, the plan that is written last counts. Names lie below what tells their listing from others, and
+a shard says which plan it is of, so that those of two are never mixed.
+
 It is a folder of this host, or of a disk that several hosts share; ``bucket.BucketFolder`` is the same in an object store.
 """
 
@@ -53,15 +56,44 @@ class WorkFolder(ABC):
         """Keeps the names of the images and their versions, and then the plan."""
         for shard in range(plan.shards):
             cut = plan.cut(names, shard)
-            self.write(_names(shard), json.dumps([[name, versions.get(name, "")] for name in cut]).encode())
+            self.write(_names(plan, shard), json.dumps([[name, versions.get(name, "")] for name in cut]).encode())
         self.write(PLAN, plan.model_dump_json().encode())
 
-    def images(self, shard: int) -> list[tuple[str, str]]:
+    def require(self, plan: Plan) -> None:
+        """Refuses to go on by a plan that was replaced, as by a command that starts over while a worker of the last one runs.
+
+        Raises:
+            StoreCorrupt: it was.
+        """
+        found = self.plan()
+        if found is None or found.id != plan.id:
+            raise StoreCorrupt(f"The ranking in {self.place} was started over by another command.", "Run the command again.")
+
+    def images(self, plan: Plan, shard: int) -> list[tuple[str, str]]:
         """Names of a shard's images, and their versions when they were listed (see ``images.sources``)."""
-        text = self.read(_names(shard))
+        text = self.read(_names(plan, shard))
         if text is None:
-            raise StoreCorrupt(f"{_names(shard)} in {self.place} is missing.", f"Delete {self.place}.")
+            raise StoreCorrupt(f"{_names(plan, shard)} in {self.place} is missing.", f"Delete {self.place}.")
         return [(str(name), str(version)) for name, version in json.loads(text)]
+
+    def done(self, plan: Plan) -> set[int]:
+        """The shards that are there, sound or not."""
+        return self._there().intersection(range(plan.shards))
+
+    def here(self, plan: Plan) -> set[int]:
+        """Those of them that lie on this host."""
+        return self._on_this_host().intersection(range(plan.shards))
+
+    def get(self, plan: Plan, number: int) -> Path:
+        """The folder of a shard on this host, whose files were checked.
+
+        Raises:
+            StoreCorrupt: it is missing, not what was written, or another plan's.
+        """
+        folder = self._checked(number)
+        if artefacts.manifest(folder, check=False).get("plan") != plan.id:
+            raise StoreCorrupt(f"The shard {shard_name(number)} in {self.place} is of another ranking.", "Run the command again.")
+        return folder
 
     @abstractmethod
     def read(self, name: str) -> bytes | None:
@@ -71,25 +103,20 @@ class WorkFolder(ABC):
     def write(self, name: str, data: bytes) -> None:
         """Writes a small file, which is there as a whole or not at all."""
 
-    def here(self) -> set[int]:
-        """The shards that lie on this host, sound or not."""
+    def _on_this_host(self) -> set[int]:
         return {int(path.parent.name) for path in self.shards.glob(f"[0-9]*/{artefacts.MANIFEST}")}
 
     @abstractmethod
-    def done(self) -> set[int]:
-        """The shards that are there, sound or not."""
+    def _there(self) -> set[int]:
+        """The shards that are there, of whichever plan."""
 
     @abstractmethod
-    def put(self, number: int, shard: Shard, manifest: Json) -> None:
+    def put(self, plan: Plan, number: int, shard: Shard) -> None:
         """Writes a shard, which is there as a whole or not at all; one that is there is replaced."""
 
     @abstractmethod
-    def get(self, number: int) -> Path:
-        """The folder of a shard on this host, whose files were checked.
-
-        Raises:
-            StoreCorrupt: it is missing or not what was written.
-        """
+    def _checked(self, number: int) -> Path:
+        """As ``get``, of whichever plan."""
 
     @abstractmethod
     def drop(self, number: int) -> None:
@@ -108,7 +135,7 @@ class LocalFolder(WorkFolder):
     def __init__(self, folder: Path) -> None:
         self.place, self.shards = str(folder), folder / "shards"
         self._folder = folder
-        for each in ("names", "shards", "claims"):
+        for each in ("shards", "claims"):
             (folder / each).mkdir(parents=True, exist_ok=True)
 
     def read(self, name: str) -> bytes | None:
@@ -117,16 +144,17 @@ class LocalFolder(WorkFolder):
         return None
 
     def write(self, name: str, data: bytes) -> None:
+        (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
         artefacts.atomic_write(self._folder / name, data)
 
-    def done(self) -> set[int]:
-        return self.here()
+    def _there(self) -> set[int]:
+        return self._on_this_host()
 
-    def put(self, number: int, shard: Shard, manifest: Json) -> None:
-        with artefacts.writing(self._shard(number), **manifest) as folder:
+    def put(self, plan: Plan, number: int, shard: Shard) -> None:
+        with artefacts.writing(self._shard(number), **manifest_of(plan, number)) as folder:
             shard.write(folder)
 
-    def get(self, number: int) -> Path:
+    def _checked(self, number: int) -> Path:
         artefacts.manifest(self._shard(number))
         return self._shard(number)
 
@@ -147,5 +175,12 @@ def shard_name(number: int) -> str:
     return f"{number:06}"
 
 
-def _names(shard: int) -> str:
-    return f"names/{shard_name(shard)}.json"
+def manifest_of(plan: Plan, number: int) -> Json:
+    """What the manifest of a shard says: which images of the plan's order it is about, and what saw them."""
+    first = number * plan.size
+    facts = {"encoder": plan.encoder, "sha256": plan.sha256, "task": plan.task, "shape": plan.shape, "stored": plan.stored}
+    return {"kind": "shard", "plan": plan.id, "first": first, "end": first + plan.count(number), **facts}
+
+
+def _names(plan: Plan, shard: int) -> str:
+    return f"names/{plan.listing}/{shard_name(shard)}.json"

@@ -1,6 +1,8 @@
 """What is to be done to a listing that is cut into shards: the same for all that work at it, whatever their own settings say."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Literal
 
@@ -19,11 +21,20 @@ def shard_size(images: int) -> int:
     return min(MOST_SHARD, max(LEAST_SHARD, ceil(images / SHARDS)))
 
 
+def listing_of(names: Iterable[str], versions: Mapping[str, str]) -> str:
+    """What tells a listing from others."""
+    digest = hashlib.sha256()
+    for name in names:
+        digest.update(json.dumps([name, versions.get(name, "")]).encode())
+    return digest.hexdigest()[:16]
+
+
 class Plan(BaseModel):
     """What decides the features of a listing, beside the images.
 
     Attributes:
         wanted: tells apart what was asked for.
+        listing: tells apart what was listed: the names of the images, in their order, and their versions.
         begun: when the images were listed, for people.
         root: of their names (see ``images.sources``).
         images: how many there are, and ``size``: how many of them a shard has.
@@ -34,8 +45,9 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     wanted: str
+    listing: str
     begun: str
     root: str
     images: int
@@ -47,6 +59,11 @@ class Plan(BaseModel):
     sha256: str
     max_bytes: int
     max_pixels: int
+
+    @property
+    def id(self) -> str:
+        """What all that is done by it is known by: two that ask for the same of the same images have the same."""
+        return hashlib.sha256(self.model_dump_json(exclude={"begun"}).encode()).hexdigest()[:16]
 
     @property
     def shards(self) -> int:

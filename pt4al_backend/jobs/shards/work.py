@@ -5,7 +5,6 @@ import time
 from contextlib import nullcontext
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Json
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.sources import source_of
 from pt4al_backend.jobs.network_job import NetworkJob
@@ -51,18 +50,18 @@ def work_through(job: NetworkJob[ShardsSpec], report: Report) -> None:
 
 def _next(work: WorkFolder, plan: Plan, encoder: TimmEncoder, job: NetworkJob[ShardsSpec], report: Report) -> int | None:
     """Does one shard, and returns its number; -1 if others hold all that are left, None if none is."""
-    left = peers.agreed(sorted(set(range(plan.shards)) - work.done()))
+    left = peers.agreed(sorted(set(range(plan.shards)) - work.done(plan)))
     start = peers.agreed(os.getpid() % max(len(left), 1))  # not all at the same one
     for number in left[start:] + left[:start]:
         with work.claimed(shard_name(number)) if peers.number() == 0 else nullcontext(False) as is_ours:
-            if not peers.agreed(is_ours and number not in work.done()):
+            if not peers.agreed(is_ours and number not in work.done(plan)):
                 continue
-            images = work.images(number)
+            images = work.images(plan, number)
             source = source_of([name for name, _ in images], plan.root)
             shard = describe(plan, source, images, encoder, job.device, report)
             if peers.number() == 0:
-                _require_still(work, plan)
-                work.put(number, shard, _manifest(plan, number, len(images)))
+                work.require(plan)
+                work.put(plan, number, shard)
             return number
     return -1 if left else None
 
@@ -85,20 +84,3 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, place: str, report: Report
             f"Put the same file in the folder that PT4AL_WEIGHTS_DIR names, on all hosts; or delete {place} to start over.",
         )
     return encoder.to(job.device)
-
-
-def _require_still(work: WorkFolder, plan: Plan) -> None:
-    """Keeps no shard of a plan that is replaced, as by a command that starts over while a worker of the last one still runs.
-
-    Raises:
-        StoreCorrupt: it is.
-    """
-    if work.plan() != plan:
-        raise StoreCorrupt(f"The ranking in {work.place} was started over by another command.", "Run the command again.")
-
-
-def _manifest(plan: Plan, number: int, images: int) -> Json:
-    """What the manifest of a shard says: which images of the plan's order it is about, and what saw them."""
-    first = number * plan.size
-    facts = {"encoder": plan.encoder, "sha256": plan.sha256, "task": plan.task, "shape": plan.shape, "stored": plan.stored}
-    return {"kind": "shard", "first": first, "end": first + images, **facts}

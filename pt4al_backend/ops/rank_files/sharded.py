@@ -18,7 +18,7 @@ from pt4al_backend.images.source_frames import Bounds
 from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.shards.folder import WorkFolder
 from pt4al_backend.jobs.shards.places import work_folder
-from pt4al_backend.jobs.shards.plan import Plan, shard_size
+from pt4al_backend.jobs.shards.plan import Plan, listing_of, shard_size
 from pt4al_backend.jobs.shards.pool import Outcomes, Pool, Standardised
 from pt4al_backend.jobs.spec import ShardsSpec
 from pt4al_backend.learn.frozen.rotation_head import cross_fitted
@@ -93,7 +93,7 @@ def _planned(
 ) -> tuple[Plan, sources.Source]:
     """The plan, and the images that it is about; of a ranking that is under way those that were found when it began."""
     wanted, waits = fingerprint(request.decisive), False
-    while (plan := shared.plan()) is None or not (request.place or shared.done()):
+    while (plan := shared.plan()) is None or not (request.place or shared.done(plan)):
         with shared.claimed("plan") as is_ours:
             if is_ours and (shared.plan() is None or not request.place):
                 source = _shuffled(
@@ -102,7 +102,8 @@ def _planned(
                 plan = _plan(source, request.task, settings, options, wanted, report)
                 _require_space(plan, shared)
                 shared.begin(plan, source.names, source.versions)
-                return plan, source
+                if shared.plan() == plan:
+                    return plan, source
         if not waits:
             note = f"Another command lists the images of {shared.place}, or did so until a moment ago: this one waits."
             report(Progress(Phase.READING_IMAGES, note=note))
@@ -110,9 +111,9 @@ def _planned(
         time.sleep(shared.seconds)
     if plan.wanted != wanted:
         raise ConfigError(f"Another ranking is under way in {shared.place}.", "Name an empty folder with --work-dir.")
-    names = [name for number in range(plan.shards) for name, _ in shared.images(number)]
+    names = [name for number in range(plan.shards) for name, _ in shared.images(plan, number)]
     _require_space(plan, shared)
-    done = sum(map(plan.count, shared.done()))
+    done = sum(map(plan.count, shared.done(plan)))
     report(Progress(Phase.FEATURES, note=goes_on(plan.begun, done, plan.images, shared.place)))
     return plan, sources.source_of(names, plan.root)
 
@@ -142,6 +143,7 @@ def _plan(
     weights = obtain(options.pretrained_encoder, settings.weights_dir, settings.pretrained, note)
     return Plan(
         wanted=wanted,
+        listing=listing_of(source.names, source.versions),
         begun=datetime.now().strftime("%Y-%m-%d %H:%M"),
         root=source.root,
         images=len(source.names),
@@ -179,7 +181,7 @@ def _sizes(source: sources.Source, bounds: Bounds) -> list[tuple[int, int]]:
 
 def _require_space(plan: Plan, shared: WorkFolder) -> None:
     """Refuses a disk that features do not fit on which are not here; how much room an object store has nobody knows."""
-    if lacking := plan.images - sum(map(plan.count, shared.here())):
+    if lacking := plan.images - sum(map(plan.count, shared.here(plan))):
         width = TimmEncoder(TimmForm(plan.encoder, least_side=LEAST_SIDE_FROZEN)).features
         require_space(lacking, VIEWS * width * np.dtype(np.float16).itemsize, shared.shards)
 
@@ -187,15 +189,16 @@ def _require_space(plan: Plan, shared: WorkFolder) -> None:
 def _described(shared: WorkFolder, plan: Plan, workers: Workers, report: Report) -> list[Path]:
     """The folders of all shards, which were checked; what is damaged is done again."""
     for is_last in [False] * (TRIES - 1) + [True]:
-        if len(shared.done()) < plan.shards:
+        if len(shared.done(plan)) < plan.shards:
             workers.run(shared, plan, report)
         folders = []
         for number in range(plan.shards):
             try:
-                folders.append(shared.get(number))
+                folders.append(shared.get(plan, number))
             except StoreCorrupt as error:
                 if is_last:
                     raise
+                shared.require(plan)
                 shared.drop(number)
                 report(Progress(Phase.FEATURES, note=f"{error.message} Its images are described again."))
         if len(folders) == plan.shards:

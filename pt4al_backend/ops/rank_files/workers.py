@@ -82,7 +82,7 @@ class _Look:
     def __call__(self, under_way: int, *, again: bool) -> None:
         if again or self._looks % max(1, round(self._shared.seconds / LOOK_SECONDS)) == 0:
             with suppress(StoreAway):  # if it stays away, the workers say so
-                self._done = sum(map(self._plan.count, self._shared.done()))
+                self._done = sum(map(self._plan.count, self._shared.done(self._plan)))
         self._looks += 1
         event = Progress(Phase.FEATURES, done=min(self._done + under_way, self._plan.images), total=self._plan.images)
         self._report(replace(event, eta=self._left(event)))
