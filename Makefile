@@ -20,9 +20,11 @@ VENV := .venv
 LABEL_STUDIO := .venv-label-studio
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
-EXTRAS := bench,encoder,http,label-studio-ml,onnx,parquet,postgresql,ray,redis,s3,dev
+EXTRAS := bench,encoder,http,label-studio-ml,onnx,parquet,pdf,postgresql,ray,redis,s3,dev
 # Debian packages that only the tests use: a browser, and the servers that a larger installation runs on
 DEBIAN := chromium postgresql redis-server
+# What the report as PDF is set by
+DEBIAN += libpango-1.0-0 libpangoft2-1.0-0 libharfbuzz-subset0
 
 TASK ?= classification
 IMAGES ?=

@@ -1,4 +1,4 @@
-"""The report: one page for the customer of the labels, to be printed or kept as PDF by the browser."""
+"""The report: one page for the customer of the labels, to be read, printed, or taken away as PDF."""
 
 import time
 
@@ -10,7 +10,7 @@ from pt4al_backend.measures import Control
 from pt4al_backend.server.panels import quality
 from pt4al_backend.server.panels.quality import QualityPanel
 from pt4al_backend.server.rendering import page
-from pt4al_backend.server.services import Served
+from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.status import ProjectStatus
 from pt4al_backend.state.schema import Round
 
@@ -33,6 +33,11 @@ router = APIRouter(include_in_schema=False)
 @router.get("/projects/{project}/report")
 def report(project: str, services: Served) -> Response:
     """What was labelled, how good a model of the labels is, and what is known of their quality."""
+    return report_of(services, project)
+
+
+def report_of(services: Services, project: str) -> Response:
+    """The report of the project that an address names, as HTML: what the PDF is made of as well."""
     row = services.project(project)
     status, known = services.statuses.find(project), quality.read(services, row)
     return page(

@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field, JsonValue
@@ -17,9 +17,10 @@ from pt4al_backend.engine.exports import NO_MODEL, Table
 from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.errors import NotNow
 from pt4al_backend.measures import Control, PretextQuality
-from pt4al_backend.server import model_archive
+from pt4al_backend.server import model_archive, pdf_export
 from pt4al_backend.server.onnx_export import onnx_of
 from pt4al_backend.server.openapi import documented
+from pt4al_backend.server.panels.report import report_of
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.services import Served, Services
 from pt4al_backend.server.status import RoundFacts
@@ -58,9 +59,10 @@ class History(BaseModel):
 FETCH_SECONDS = 5.0
 
 router = APIRouter(tags=["Pages"])
-ZIP, BINARY = "application/zip", "application/octet-stream"
+ZIP, BINARY, PDF = "application/zip", "application/octet-stream", "application/pdf"
 OfTable = Annotated[Table, PathParameter(description="which table")]
 InFormat = Annotated[Format, PathParameter(description="how it is written")]
+Languages = Annotated[str, Header(description="whose customs numbers and times follow: the first that is known")]
 
 
 @router.get("/projects/{project}/take-away", include_in_schema=False)
@@ -76,6 +78,14 @@ def history(project: str, services: Served) -> JSONResponse:
     row = services.project(project)
     found = _history(services, row)
     return JSONResponse(found.model_dump(mode="json"), headers=_saved_as(row, "history.json"))
+
+
+@router.get("/api/projects/{project}/take-away/report.pdf", **documented(not_found=True, busy=True, files=[PDF]))
+def report_pdf(project: str, services: Served, accept_language: Languages = "en") -> Response:
+    """The report for the customer of the labels on one sheet, with the extra ``pdf``. It takes about two seconds."""
+    row = services.project(project)
+    written = pdf_export.pdf_of(bytes(report_of(services, project).body), accept_language)
+    return Response(written, media_type=PDF, headers=_saved_as(row, "report.pdf"))
 
 
 @router.get("/api/projects/{project}/take-away/model.zip", **documented(not_found=True, busy=True, files=[ZIP]))
