@@ -28,9 +28,10 @@ class JobSeries:
         """Whether this host has finished none."""
         return self._last() is None
 
-    def results(self) -> list[Path]:
-        """The sound results of the finished jobs, the oldest first."""
-        return [folder / RESULT for folder in sorted(self._finished(), key=number_of) if self.is_sound(folder / RESULT)]
+    def last(self) -> Path | None:
+        """The result of the last finished job whose result is sound."""
+        sound = [folder for folder in self._finished() if self.is_sound(folder / RESULT)]
+        return max(sound, key=number_of) / RESULT if sound else None
 
     def newest(self, wanted: JobSpec) -> Path | None:
         """The result of the newest finished job, if it is sound and still what a job prepared now would be ``wanted`` for."""

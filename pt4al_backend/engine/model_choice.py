@@ -95,9 +95,10 @@ class Comparing:
         try:
             with self._device.hold() as has_device:
                 if has_device:
+                    before = series.last() if series.kind is JobKind.ANSWER else None  # somebody may be reading it
                     result = self._runner.run(folder, silent, lambda: _require(snapshot))
-                    if series.kind is JobKind.COMPARE:  # a model is served until the next look
-                        series.keep_only(result)
+                    if series.kind is not JobKind.FULL:  # a model is served until the next look
+                        series.keep_only(before or result)
                     found.append(snapshot.project.id)
         except TrainingImpossible as error:  # it is tried again with more labels
             series.failed(folder, error)
@@ -176,7 +177,8 @@ def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]
 def _described(result: Path, data_dir: Path) -> FullModel:
     try:
         manifest = ModelManifest.model_validate(described(result))
-        later = sum(int(described(each)["images"]) for each in served_model.later(result).results())
+        last = served_model.later(result).last()
+        later = int(described(last)["images"]) if last else 0
         name = str(result.relative_to(data_dir))
         return FullModel(model=name, labels=manifest.train_size, later=later, control=manifest.control)
     except (KeyError, ValueError):
@@ -265,7 +267,8 @@ def _full_model_due(snapshot: Snapshot) -> Path | None:
 
 def _answers_due(snapshot: Snapshot, model: Path) -> tuple[JobSeries, Path | None]:
     """The job in which a served model answers images that came, or took another's place, after its training; None if none did."""
-    series, wanted = served_model.later(model), snapshot.jobs.answer(model)
+    series = served_model.later(model)
+    wanted = snapshot.jobs.answer(model, series.last())
     if _full_models(snapshot.jobs).newest(snapshot.jobs.full()) != model:  # a look serves a newer one, and deletes this
         return series, None
     if (folder := series.unfinished(wanted)) is not None:

@@ -73,9 +73,9 @@ class ProjectJobs:
         common = self._common() | {"settings": self._options.model_copy(update={"tuning": "full"})}
         return FullSpec(**common, learner=self.learner, classes=self.classes)
 
-    def answer(self, model: Path) -> AnswerSpec:
-        """Answers later images with a model that is served beside rounds of heads."""
-        return AnswerSpec(**self._common(), model=model)
+    def answer(self, model: Path, previous: Path | None) -> AnswerSpec:
+        """Answers later images with a model that is served beside rounds of heads, beside the answers that it gave before."""
+        return AnswerSpec(**self._common(), model=model, previous=previous)
 
     def _common(self) -> dict[str, Any]:
         return {

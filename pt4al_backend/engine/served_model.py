@@ -10,7 +10,7 @@ import numpy as np
 from pt4al_backend import artefacts
 from pt4al_backend.engine.job_series import JobSeries
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.jobs.results import CANDIDATES, Candidates, read_candidates, read_rows
+from pt4al_backend.jobs.results import CANDIDATES, LATER, Answers, Candidates, read_answers, read_later
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.measures import FullModel
 from pt4al_backend.state.schema import Project
@@ -35,8 +35,8 @@ def folder(data_dir: Path, project: Project) -> Path | None:
 
 
 def later(model: Path) -> JobSeries:
-    """The jobs in which the model of an artefact answers images that came after its training."""
-    return JobSeries(model.parent, JobKind.ANSWER, lambda result: artefacts.has_sound(result, CANDIDATES))
+    """The jobs in which the model of an artefact answers images that came after its training; the last one's result has all."""
+    return JobSeries(model.parent, JobKind.ANSWER, lambda result: artefacts.has_sound(result, LATER))
 
 
 def all_answers(model: Path) -> Candidates:
@@ -47,9 +47,8 @@ def all_answers(model: Path) -> Candidates:
     Raises:
         StoreCorrupt: it is missing or damaged.
     """
-    found = Candidates(*map(np.concatenate, zip(*map(read_candidates, _jobs(model)), strict=True)))
-    last = len(found.ids) - 1 - np.unique(found.ids[::-1], return_index=True)[1]
-    return Candidates(found.ids[last], found.labels[last], found.confidences[last])
+    found = _answers(model)
+    return Candidates(found.ids, found.labels, found.confidences)
 
 
 def unanswered(model: Path, tasks: Tasks) -> Tasks:
@@ -58,15 +57,14 @@ def unanswered(model: Path, tasks: Tasks) -> Tasks:
     Raises:
         StoreCorrupt: its answers are missing or damaged.
     """
-    answered: dict[int, int] = {}
-    for folder in _jobs(model):
-        answered.update(zip(read_candidates(folder).ids.tolist(), read_rows(folder).tolist(), strict=True))
+    found = _answers(model)
+    answered = dict(zip(found.ids.tolist(), found.rows.tolist(), strict=True))
     return tasks.where(np.array([answered.get(task, -1) for task in tasks.ids.tolist()], np.int64) != tasks.rows)
 
 
-def _jobs(model: Path) -> list[Path]:
-    """The folders of the jobs in which the model of an artefact answered images, the oldest first."""
-    return [model.parent, *(result.parent for result in later(model).results())]
+def _answers(model: Path) -> Answers:
+    found, last = read_answers(model.parent), later(model).last()
+    return found if last is None else found.with_later(read_later(last))
 
 
 def answers(data_dir: Path, project: Project) -> Candidates | None:

@@ -8,6 +8,7 @@ from pt4al_backend import artefacts
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.learn import evaluate
 from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.results import Answers, read_later
 from pt4al_backend.jobs.spec import AnswerSpec
 from pt4al_backend.learn import saved
 from pt4al_backend.progress import Report
@@ -16,10 +17,10 @@ from pt4al_backend.progress import Report
 def answer(job: NetworkJob[AnswerSpec], report: Report) -> None:
     """Answers the images in ``candidates.npy`` as the training of the model would have, had they been there.
 
-    Writes ``result/``, which has of these what ``learn`` writes of its candidates.
+    Writes ``result/``, which holds the answers of the job before as well, so that the last one's has all.
 
     Raises:
-        StoreCorrupt: the model or the frame file is damaged.
+        StoreCorrupt: the model, the frame file or the result of the job before is damaged.
     """
     start = time.monotonic()
     task = saved.load_model(job.spec.model).task
@@ -27,7 +28,12 @@ def answer(job: NetworkJob[AnswerSpec], report: Report) -> None:
     with FrameFile(job.spec.frames, job.spec.stored) as frames, job.scratch() as scratch:
         unmeasured = task.targets([], None, scratch)
         evaluation = evaluate(job, task, frames, (none, unmeasured), none, scratch / "masks", report)
-        seconds, images = {"score": time.monotonic() - start}, evaluation.candidates.stop
-        facts = {"fingerprint": job.fingerprint, "kind": "answers", "seconds": seconds, "images": images}
-        with artefacts.writing(job.result, **facts) as folder:
-            evaluation.save(folder)
+    confidences, labels, _ = evaluation.outputs()
+    found = Answers(job.rows("candidate_ids.npy"), job.rows("candidates.npy"), labels, confidences["least_confidence"])
+    given = len(found.ids)
+    if job.spec.previous is not None:
+        found = read_later(job.spec.previous).with_later(found)
+        given += artefacts.manifest(job.spec.previous)["images"]
+    facts = {"fingerprint": job.fingerprint, "kind": "answers", "seconds": {"score": time.monotonic() - start}, "images": given}
+    with artefacts.writing(job.result, **facts) as folder:
+        found.save(folder)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,6 +16,8 @@ from pt4al_backend.query.plan import StoredOutput
 
 #: The file of what a model says of its candidates.
 CANDIDATES = "candidates.npz"
+#: The file of what it says of images that came after its training.
+LATER = "later.npz"
 
 
 def read_scored(folder: Path) -> StoredOutput:
@@ -54,15 +56,46 @@ def read_candidates(folder: Path) -> Candidates:
         return Candidates(ids, output["labels"], output[shown])
 
 
-def read_rows(folder: Path) -> NDArray[np.int64]:
-    """The rows of the frames int64 [n] that a job's candidates had, in the order of ``read_candidates``.
+class Answers(NamedTuple):
+    """``Candidates``, ids ascending, with the rows of the frames that were answered, int64 [n]."""
+
+    ids: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.str_]
+    confidences: NDArray[np.float64]
+
+    def with_later(self, later: Self) -> Self:
+        """Joined by answers that were given later: of a task that has both, the later one counts."""
+        joined = [np.concatenate(pair) for pair in zip(self, later, strict=True)]
+        last = len(joined[0]) - 1 - np.unique(joined[0][::-1], return_index=True)[1]
+        return type(self)(*(values[last] for values in joined))
+
+    def save(self, folder: Path) -> None:
+        """Writes what ``read_later`` reads."""
+        np.savez_compressed(folder / LATER, **self._asdict())
+
+
+def read_answers(folder: Path) -> Answers:
+    """What the model of a finished job answered to the images that were there when it was trained.
 
     Raises:
         StoreCorrupt: it is missing or damaged.
     """
+    ids, labels, confidences = read_candidates(folder)
+    order = np.argsort(ids)
     with _sound(folder):
-        rows: NDArray[np.int64] = np.load(folder / "candidates.npy", allow_pickle=False)
-        return rows
+        rows = np.load(folder / "candidates.npy", allow_pickle=False)
+        return Answers(ids[order], rows[order], labels[order], confidences[order])
+
+
+def read_later(result: Path) -> Answers:
+    """What a model answered to images that came after its training, up to the job of a result.
+
+    Raises:
+        StoreCorrupt: it is missing or damaged.
+    """
+    with _sound(result.parent), (result / LATER).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return Answers(**{name: arrays[name] for name in Answers._fields})
 
 
 def read_learner(folder: Path) -> StoredOutput:

@@ -212,12 +212,14 @@ class AnswerSpec(JobSpec):
 
     Attributes:
         model: its artefact.
+        previous: result of the job before, whose answers these join.
     """
 
     yields: ClassVar[bool] = True
 
     kind: Literal[JobKind.ANSWER] = JobKind.ANSWER
     model: Path
+    previous: Path | None = None
 
 
 class ShardsSpec(JobSpec):

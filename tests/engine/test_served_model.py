@@ -148,6 +148,7 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     assert len(live) == 5
     _another_host_goes_by_the_same_comparison(site)
     _images_that_come_later_are_answered_by_it(site)
+    _images_that_trickle_in_fill_no_disk(site)
     _model_that_the_next_look_replaces_answers_nothing_more(site)
 
 
@@ -204,19 +205,34 @@ def _images_that_come_later_are_answered_by_it(site: Site) -> None:
     assert [folder.name for folder in model.parent.glob("answer-*")] == ["answer-1"]
 
 
+def _images_that_trickle_in_fill_no_disk(site: Site) -> None:
+    """Each time the job before is kept for those who read it, and none before that; nothing that was answered is forgotten."""
+    model = site.settings.data_dir / site.project.full_model.model
+    known = set(range(1, TASKS + 9))
+    for number in (2, 3, 4):
+        task = TASKS + 7 + number
+        site.stub.put(task, f"/data/{task - 1}.png")
+        site.store.change(PROJECT, full_sync_at=0.0)
+        site.look()
+        site.background.refresh(PROJECT)
+        assert {folder.name for folder in model.parent.glob("answer-*")} == {f"answer-{number - 1}", f"answer-{number}"}
+        known.add(task)
+        assert set(served_model.all_answers(model).ids.tolist()) == known
+
+
 def _model_that_the_next_look_replaces_answers_nothing_more(site: Site) -> None:
     """That look deletes its folder, with all that is done there."""
-    site.stub.put(TASKS + 9, f"/data/{TASKS + 8}.png")
+    site.stub.put(TASKS + 12, f"/data/{TASKS + 11}.png")
     site.store.change(PROJECT, full_sync_at=0.0)
     site.look()
     old = (site.settings.data_dir / site.project.full_model.model).parent
     new = shutil.copytree(old, old.with_name("full-2"))
     site.background.refresh(PROJECT)
-    assert [folder.name for folder in old.glob("answer-*")] == ["answer-1"]
+    assert {folder.name for folder in old.glob("answer-*")} == {"answer-3", "answer-4"}
     site.look()
     site.background.refresh(PROJECT)
     assert not old.exists()
-    assert {folder.name for folder in new.glob("answer-*")} == {"answer-1", "answer-2"}
+    assert (new / "answer-5").exists()
 
 
 def _first(site: Site) -> tuple[int, str]:
