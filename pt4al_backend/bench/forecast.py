@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm
+from scipy.stats import norm
 
+from pt4al_backend import wilson
 from pt4al_backend.bench import tables
 from pt4al_backend.bench.measured_curves import MEASURED
 from pt4al_backend.bench.report import Section
@@ -148,8 +149,8 @@ def simulated(project: Project, rng: np.random.Generator) -> list[Point]:
 
 
 def _point(number: int, labels: int, right: int, picks: int) -> Point | None:
-    interval = binomtest(right, picks).proportion_ci(0.95, method="wilson")
-    measured = Measured(value=right / picks, low=float(interval.low), high=float(interval.high))
+    low, high = wilson.bounds(right / picks, picks)
+    measured = Measured(value=right / picks, low=low, high=high)
     return Point.of(number, labels, measured, picks)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from pt4al_backend import wilson
 from pt4al_backend.bench import features, tables
 from pt4al_backend.bench.records import Record, read
 from pt4al_backend.bench.report import Section
@@ -24,7 +25,6 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.insight import label_errors
-from pt4al_backend.insight.learning_curve import wilson
 from pt4al_backend.insight.pool_estimate import PoolConfidence, estimate
 from pt4al_backend.learn.frozen.calibration import temperature
 from pt4al_backend.learn.labels.image_labels import ImageLabels
@@ -170,7 +170,7 @@ def redraw(model: Model, picks: int, draws: int) -> Redrawn:
     plain = right.mean(1)
     found = [estimate(*each, pool) for each in zip(right, confidence, strict=True)]
     value, low, high, worth = (np.array([getattr(each, name) for each in found]) for name in ("value", "low", "high", "worth"))
-    below, above = np.array([wilson(share, picks) for share in plain.tolist()]).T
+    below, above = np.array([wilson.bounds(share, picks) for share in plain.tolist()]).T
     values, bounds = {"plain": plain, "estimate": value}, {"plain": (below, above), "estimate": (low, high)}
     for name, factor in {"t": np.ones(draws), "PPI++": _tuned(right, confidence)}.items():
         left = right - factor[:, None] * confidence

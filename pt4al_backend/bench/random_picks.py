@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend import wilson
 from pt4al_backend.bench import features, tables
 from pt4al_backend.bench.records import read
 from pt4al_backend.bench.report import Section
@@ -22,7 +23,7 @@ from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import ConfigError, TooFewClasses
 from pt4al_backend.insight.forecast import Forecast
-from pt4al_backend.insight.learning_curve import Point, wilson
+from pt4al_backend.insight.learning_curve import Point
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 
 PICKS = (12, 30, 60, 120)
@@ -103,7 +104,7 @@ def estimates(heads: Heads, whole: Truth, seed: int) -> Iterator[Estimated]:
             value = _crossed(heads, drawn, labels, rng)
             if value is None:
                 continue
-            low, high = wilson(value, picks)
+            low, high = wilson.bounds(value, picks)
             points.append(Point(part, labels, value, low, high, picks))
             yield Estimated(picks, labels, False, value, low, high, heads.truth(labels))
         goal = LABELS_A_PICK * picks

@@ -8,12 +8,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from scipy.stats import norm
-
+from pt4al_backend import wilson
 from pt4al_backend.measures import Measured
 
-LEVEL = 0.95
-_Z = float(norm.isf((1 - LEVEL) / 2))
 MOST_IMAGES = 10**9  # beyond them an interval has no width
 MOST_SHARES = 10  # images of a share that one control pick is worth: a mask holds many pixels, but they are of one image
 
@@ -60,32 +57,20 @@ class Point:
 
 
 def sharing(share: float, width: float) -> float:
-    """Images whose Wilson interval (Wilson 1927) about a share is that wide; not a whole number."""
+    """Images whose Wilson interval about a share is that wide; not a whole number."""
     low, high = 0.0, 1.0
-    while wilson_width(share, high) > width and high < MOST_IMAGES:
+    while wilson.width(share, high) > width and high < MOST_IMAGES:
         low, high = high, 2 * high
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if wilson_width(share, middle) > width else (low, middle)
+        low, high = (middle, high) if wilson.width(share, middle) > width else (low, middle)
     return high
-
-
-def wilson_width(share: float, images: float) -> float:
-    """Width of the 95 % Wilson interval of a share of so many images; it falls as they grow."""
-    return 2 * _Z * math.sqrt(share * (1 - share) * images + _Z**2 / 4) / (images + _Z**2)
-
-
-def wilson(share: float, images: float) -> tuple[float, float]:
-    """The bounds of the 95 % Wilson interval of a share of so many images."""
-    middle = (share * images + _Z**2 / 2) / (images + _Z**2)
-    half = wilson_width(share, images) / 2
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def picks_to_halve(point: Point) -> int:
     """Control picks that are missing before a point's interval is half as wide, if the measure stays what it is."""
     now = point.shares()
-    then = sharing(point.value, wilson_width(point.value, now) / 2)
+    then = sharing(point.value, wilson.width(point.value, now) / 2)
     return max(math.ceil(point.picks * (then / now - 1) - 1e-6), 0)
 
 

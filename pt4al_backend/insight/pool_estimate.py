@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.insight.learning_curve import wilson, wilson_width
+from pt4al_backend import wilson
 
 #: Control picks that are expected to be right, and as many to be wrong: with fewer their spread is hardly known.
 LEAST = 5
@@ -79,7 +79,7 @@ class PoolConfidence:
         What they turn out to be has no part in it: an estimate that is shown when it looks good is biased.
         """
         expected = picks * min(self.mean, 1 - self.mean)
-        return self.tells and expected >= LEAST and self.doubt <= MOST_DOUBT * wilson_width(self.mean, picks)
+        return self.tells and expected >= LEAST and self.doubt <= MOST_DOUBT * wilson.width(self.mean, picks)
 
 
 @dataclass(frozen=True)
@@ -106,4 +106,4 @@ def estimate(right: Floats, confidence: Floats, pool: PoolConfidence) -> PoolEst
     variance = float((right - confidence).var(ddof=1)) / picks + pool.variance
     worth = min(kept * (1 - kept) / max(variance, 1e-12), MOST_WORTH * picks)
     worth = max(worth, float(picks))  # suits() has seen to it that confidence helps: less is the luck of the draw
-    return PoolEstimate(value, *wilson(value, worth), picks, worth)
+    return PoolEstimate(value, *wilson.bounds(value, worth), picks, worth)

@@ -26,6 +26,7 @@ from pt4al_backend.learn.minibatches import Data, Minibatch, cut_evenly, stream
 from pt4al_backend.learn.networks import Body
 from pt4al_backend.learn.objective import Trainable
 from pt4al_backend.learn.placement import placed
+from pt4al_backend.learn.sgd import SGD
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, silent
 
@@ -133,7 +134,7 @@ class Training:
         self._loss_of = peers.averaged(self._model, objective.loss) if self._is_shared else objective.loss
         groups = by_rate(self._model, recipe.layer_decay)
         self._shares = list(groups)
-        self._optimizer = torch.optim.SGD(
+        self._optimizer = SGD(
             [{"params": parameters} for parameters in groups.values()],
             lr=recipe.learning_rate,
             momentum=recipe.momentum,

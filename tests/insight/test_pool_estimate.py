@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pt4al_backend.insight.learning_curve import wilson
+from pt4al_backend import wilson
 from pt4al_backend.insight.pool_estimate import PoolConfidence, estimate
 
 DRAWS = 1_000
@@ -27,7 +27,7 @@ def redrawn(right: np.ndarray, sure: np.ndarray, picks: int) -> tuple[np.ndarray
     for _ in range(DRAWS):
         drawn = rng.integers(0, len(right), picks)
         found.append(estimate(right[drawn], sure[drawn], pool))
-        plain.append(np.diff(wilson(float(right[drawn].mean()), picks)).item())
+        plain.append(np.diff(wilson.bounds(float(right[drawn].mean()), picks)).item())
     held = np.array([each.low <= right.mean() <= each.high for each in found])
     widths = np.array([each.high - each.low for each in found]) / np.mean(plain)
     return np.array([each.value for each in found]), held, widths

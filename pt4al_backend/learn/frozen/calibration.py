@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from pt4al_backend.errors import TooFewClasses
 from pt4al_backend.learn.frozen.heads import Standard
@@ -53,6 +52,8 @@ def temperature_of(space: ImageLabels, logits: NDArray[np.floating], targets: ND
     """The temperature that makes ``targets`` [n, ...] most likely by logits [n, C] of models that have not learned them."""
     if len(logits) < LEAST_ANSWERS:
         return 1.0
+    from scipy.optimize import minimize_scalar  # 0.4 s of CPU that only those who fit a head need spend
+
     answers = logits.astype(np.float64)
 
     def unlikelihood(logarithm: float) -> float:

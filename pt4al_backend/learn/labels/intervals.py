@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from pt4al_backend import wilson
 from pt4al_backend.learn.labels.base import ClassInterval, Interval, Metrics
 
 DRAWS = 1000
@@ -17,12 +17,13 @@ _TOGETHER = 100  # draws that are counted at a time: memory stays flat
 
 
 def share(hits: NDArray[np.integer]) -> Interval:
-    """The share of images that are right, 1 or 0 for each [n], and its Wilson score interval (Wilson 1927)."""
+    """The share of images that are right, 1 or 0 for each [n], and its Wilson score interval."""
     total = len(hits)
     if not total:
         return {"value": None, "low": None, "high": None}
-    interval = binomtest(int(hits.sum()), total).proportion_ci(0.95, method="wilson")
-    return {"value": float(hits.mean()), "low": float(interval.low), "high": float(interval.high)}
+    value = float(hits.mean())
+    low, high = wilson.bounds(value, total)
+    return {"value": value, "low": low, "high": high}
 
 
 def of_class(interval: Interval, picks: int) -> ClassInterval:

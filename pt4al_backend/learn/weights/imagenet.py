@@ -10,24 +10,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision.models import (
-    MobileNet_V2_Weights,
-    ResNet18_Weights,
-    ResNet34_Weights,
-    ResNet50_Weights,
-    ResNet101_Weights,
-)
 
 from pt4al_backend.learn.weights.download import fetch, is_intact
 from pt4al_backend.learn.weights.places import kept_at
 
-#: Where the weights of each network come from; the eight digits are the start of the file's SHA-256.
+_FOLDER = "https://download.pytorch.org/models"
+#: torchvision's addresses, copied: to import it costs 1.5 s of CPU. The eight digits are the start of the file's SHA-256.
 URLS: dict[str, str] = {
-    "resnet18": ResNet18_Weights.IMAGENET1K_V1.url,
-    "resnet34": ResNet34_Weights.IMAGENET1K_V1.url,
-    "resnet50": ResNet50_Weights.IMAGENET1K_V1.url,
-    "resnet101": ResNet101_Weights.IMAGENET1K_V1.url,
-    "mobilenet_v2": MobileNet_V2_Weights.IMAGENET1K_V1.url,
+    "resnet18": f"{_FOLDER}/resnet18-f37072fd.pth",
+    "resnet34": f"{_FOLDER}/resnet34-b627a593.pth",
+    "resnet50": f"{_FOLDER}/resnet50-0676ba61.pth",
+    "resnet101": f"{_FOLDER}/resnet101-63fe2227.pth",
+    "mobilenet_v2": f"{_FOLDER}/mobilenet_v2-b0353104.pth",
 }
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from pt4al_backend import wilson
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine.insights import pool_estimate, quality
 from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.engine.insights.pool_estimate import Estimated, estimate_of
-from pt4al_backend.insight.learning_curve import wilson_width
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import StoredAnswer
@@ -41,7 +41,7 @@ def test_estimate_holds_the_truth_and_is_narrower_than_the_control_picks_alone(s
     assert found is not None
     assert found.picks == 31
     assert found.low < truth() < found.high
-    assert found.high - found.low < wilson_width(found.value, 31)
+    assert found.high - found.low < wilson.width(found.value, 31)
     assert found.worth > 31
 
 

@@ -26,6 +26,7 @@ def archive() -> bytes:
 
 
 CONTENT = archive()
+ADDRESSES = dict(imagenet_files.URLS)
 NAME = f"resnet18-{hashlib.sha256(CONTENT).hexdigest()[:8]}.pth"
 
 
@@ -132,6 +133,11 @@ def test_torchvisions_weights_fit_the_encoder_of_their_name(network: str) -> Non
     body.load_imagenet(reference.state_dict())
     first = next(reference.parameters())
     assert any(torch.equal(first, parameter) for parameter in body.parameters())
+
+
+def test_addresses_are_torchvisions() -> None:
+    for network, url in ADDRESSES.items():
+        assert url == torchvision.models.get_model_weights(network).IMAGENET1K_V1.url
 
 
 def test_every_encoder_of_the_settings_has_an_address() -> None:
