@@ -1,6 +1,7 @@
 /** The map: reads places and colours, lets a sandboxed frame draw them, and acts on the images that a lasso takes. */
 import { only, watch } from "./live.js";
 import { colouring, facts } from "./map_colours.js";
+import { post } from "./posting.js";
 
 /** Images of a still picture, where the browser has no WebGL. */
 const STILL = 3000;
@@ -242,18 +243,9 @@ addEventListener("message", ({ source, data: message }) => {
 async function act(path, button, told) {
   const done = document.getElementById("done");
   button.disabled = true;
-  try {
-    const answer = await fetch(`/api/projects/${project}/${path}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ tasks: chosen }),
-    });
-    const found = await answer.json();
-    if (answer.ok) told(found, done);
-    else done.textContent = `${found.error} ${found.remedy}`;
-  } catch {
-    done.textContent = "The backend is not responding.";
-  }
+  const { isDone, found, words } = await post(project, path, { tasks: chosen });
+  if (isDone) told(found, done);
+  else done.textContent = words;
   button.disabled = false;
 }
 

@@ -1,4 +1,6 @@
 /** Sends the settings that were changed, once that is confirmed, and shows beside each field what is wrong with it. */
+import { post } from "./posting.js";
+
 const form = document.getElementById("settings");
 const said = document.getElementById("said");
 const confirmed = document.getElementById("confirm");
@@ -47,20 +49,11 @@ async function send() {
   const changes = Object.fromEntries(changed().map(({ input }) => [input.name, input.value.trim() || null]));
   save.disabled = true;
   said.textContent = "Writing to Label Studio …";
-  try {
-    const answer = await fetch(`/api/projects/${form.dataset.project}/settings`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ read: form.dataset.read, changes }),
-    });
-    const found = await answer.json();
-    if (answer.ok) return location.reload();
-    const errors = found.fields ?? {};
-    showErrors(errors);
-    said.textContent = errors[""] ?? (found.fields ? "Nothing was changed: see the fields." : `${found.error} ${found.remedy}`);
-  } catch {
-    said.textContent = "The backend is not responding.";
-  }
+  const { isDone, found, words } = await post(form.dataset.project, "settings", { read: form.dataset.read, changes });
+  if (isDone) return location.reload();
+  const errors = found.fields ?? {};
+  showErrors(errors);
+  said.textContent = errors[""] ?? (found.fields ? "Nothing was changed: see the fields." : words);
   save.disabled = false;
 }
 
