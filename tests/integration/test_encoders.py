@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import requests
+from PIL import Image
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Json
@@ -25,7 +26,7 @@ from pt4al_backend.state.paths import comparison_lease
 from tests.support import filled
 from tests.support.backend import SECONDS, Backend
 from tests.support.encoders import ENCODER, weights_dir
-from tests.support.images import CLASSES, arrow, class_of, save
+from tests.support.images import CLASSES, arrow, class_of, flat, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer, wait_until
@@ -129,6 +130,11 @@ def test_another_encoder_in_mid_project_describes_all_again_and_keeps_the_labels
         assert {ENCODER in path.name for path in state.glob("*.f16")} == {False}
 
 
+def arrow_or_nothing(number: int) -> Image.Image:
+    """Every other image shows nothing of its class, so that a head is sure of half of its answers, and right about these."""
+    return arrow(number) if number // 3 % 2 else flat(number)
+
+
 class Made:
     """A runner whose comparison is won by training the encoder too. Such a model of it gives all images one answer."""
 
@@ -153,9 +159,9 @@ def test_head_waits_for_no_device_and_the_model_that_beats_it_is_seen_on_the_pag
     label_studio: LabelStudioServer, lead: Annotator, tmp_path: Path
 ) -> None:
     device = Device()
-    params = {**PARAMS, "query_size": 46, "control_share": 0.3}  # some 32 are learned, and 30 are needed for a comparison
+    params = {**PARAMS, "query_size": 64, "control_share": 0.5}  # 32 are learned, and 30 are needed for a comparison
     with Loop(label_studio, lead, tmp_path / "two models", params, weights_dir=weights_dir(tmp_path / "weights")) as loop:
-        loop.add(60)
+        loop.add(110, arrow_or_nothing)
         loop.reconcile()
         loop.annotate_all(loop.order("query", "control"))
         loop.engine = Worker(loop.settings, loop.store, device=device)
@@ -171,8 +177,11 @@ def test_head_waits_for_no_device_and_the_model_that_beats_it_is_seen_on_the_pag
 
             status, page = shown()
             assert status["served"]["kind"] == "round"
-            assert status["pool_estimate_missing"] == pool_estimate.NO_HELP  # the head is sure of all: too few are expected wrong
-            assert pool_estimate.NO_HELP in page
+            estimate = status["pool_estimate"]
+            assert estimate["low"] < estimate["value"] < estimate["high"]
+            assert estimate["picks"] == status["control"]["total"] <= estimate["worth"]
+            assert "confidence on the whole pool, which they correct" in page
+            assert f"{100 * estimate['value']:.1f}" in page
             comparing = Comparing(device, lambda _: None, Made())
             background = Insights(loop.settings, loop.store, [comparing.refresh], comparison_lease)
             for _ in range(2):  # compared, then trained; a look after each
