@@ -22,7 +22,7 @@ from pt4al_backend.images.sources import Files
 from pt4al_backend.ops import rank_files
 from pt4al_backend.ops.rank_files import reader
 from pt4al_backend.ops.rank_files.order import order
-from pt4al_backend.query.strategies import _coverage
+from pt4al_backend.query.strategies._coverage import Limits
 from tests.support.by_number import ByNumber
 from tests.support.encoders import ENCODER, weights_dir
 
@@ -126,7 +126,7 @@ def test_features_are_covered_first_and_the_rest_follows_by_loss() -> None:
     assert [place.query for place in places] == sorted(place.query for place in places)
 
 
-def test_no_more_features_than_a_part_are_read_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_features_than_a_part_are_read_at_a_time() -> None:
     class Read:
         most = 0
 
@@ -137,11 +137,8 @@ def test_no_more_features_than_a_part_are_read_at_a_time(monkeypatch: pytest.Mon
             self.most = max(self.most, len(places))
             return np.eye(4, dtype=np.float16)[places % 4]
 
-    sizes = {"MOST_CANDIDATES": 200, "PART": 100, "MOST_COVERED": 80, "LEAST_PICKS": 5}
-    for name, size in sizes.items():
-        monkeypatch.setattr(_coverage, name, size)
-    features = Read()
-    places = order(np.arange(2_000.0), ProjectSettings(encoder=ENCODER), features=features, most_herded=50)
+    features, limits = Read(), Limits(covered=80, candidates=200, part=100, least_picks=5)
+    places = order(np.arange(2_000.0), ProjectSettings(encoder=ENCODER), features=features, most_herded=50, limits=limits)
     assert {place.index % 4 for place in places[:4]} == {0, 1, 2, 3}
     assert features.most == 100
 

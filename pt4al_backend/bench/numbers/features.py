@@ -21,6 +21,7 @@ from pt4al_backend.learn.networks import LEAST_SIDE_FROZEN, TimmEncoder, TimmFor
 from pt4al_backend.learn.stored_images import StoredImages
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.progress import silent
+from pt4al_backend.query.strategies import Sizes
 from pt4al_backend.query.strategies.herding import herd
 
 BOUND_SECONDS = 2.0
@@ -71,7 +72,7 @@ def _round() -> list[Line]:
         LinearHead.fit(standard(features[:LABELS]), targets, CLASSES, standard).logits(features)
 
     def query() -> None:
-        herd(features[LABELS:].astype(np.float32), features[:LABELS].astype(np.float32), weights, (PICKS, PICKS), rng)
+        herd(features[LABELS:].astype(np.float32), features[:LABELS].astype(np.float32), weights, Sizes(PICKS, PICKS), rng)
 
     weights = rng.random(TASKS - LABELS).astype(np.float32)
     sizes = f"{FEATURES:,} features, median of {REPEATS}"

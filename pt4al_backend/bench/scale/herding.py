@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,9 @@ from numpy.typing import NDArray
 from pt4al_backend.bench.numbers.footprint import forget_peak, peak
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.query.strategies import _coverage
+from pt4al_backend.query.strategies._coverage import LIMITS, Limits, blocks, gaussian, negative_squares
 from pt4al_backend.query.strategies._lengths import of_unit_length
+from pt4al_backend.query.strategies.base import Sizes
 from pt4al_backend.query.strategies.herding import MOST_HERDED, herd
 
 IMAGES, WIDTH, GROUPS = 1_000_000, 256, 200
@@ -62,22 +62,20 @@ def _herded(path: Path, picks: int) -> tuple[float, int]:
     return time.perf_counter() - began, peak(os.getpid()) - before
 
 
-def _picked(features: Features, count: int) -> NDArray[np.int64]:
+def _picked(features: Features, count: int, limits: Limits = LIMITS) -> NDArray[np.int64]:
     weights = np.ones(len(features), np.float32)
     given = features.view()  # of 16 bits: herding makes 32 of each part that it looks at
-    return herd(given, given[:0], weights, (count, count), np.random.default_rng(1))  # type: ignore[arg-type]
+    return herd(given, given[:0], weights, Sizes(count, count), np.random.default_rng(1), limits=limits)  # type: ignore[arg-type]
 
 
 def _compared(features: Features) -> Iterator[Line]:
     """Parts of a fiftieth each, as of a million, and one part, against one that counts all for what a pick covers."""
-    with patch.multiple(_coverage, MOST_COVERED=len(features)):
-        exact = _coverage_by(features, _picked(features, QUERY))
-    with patch.multiple(_coverage, MOST_CANDIDATES=0, PART=len(features) // 50):
-        parted = _coverage_by(features, _picked(features, QUERY))
+    exact = _coverage_by(features, _picked(features, QUERY, Limits(covered=len(features))))
+    parted = _coverage_by(features, _picked(features, QUERY, Limits(candidates=0, part=len(features) // 50)))
     one = _coverage_by(features, _picked(features, QUERY))
     drawn = _coverage_by(features, np.random.default_rng(2).choice(len(features), QUERY, replace=False))
     what = f"coverage by {QUERY:,} of {len(features):,} features herded in 50 parts, of that of computing all"
-    beside = f"one part, which counts {_coverage.MOST_COVERED:,} of them: {100 * one / exact:.1f} %"
+    beside = f"one part, which counts {LIMITS.covered:,} of them: {100 * one / exact:.1f} %"
     yield Line(what, 100 * parted / exact, "%", note=f"{beside}; random picks: {100 * drawn / exact:.1f} %")
 
 
@@ -85,7 +83,7 @@ def _coverage_by(features: Features, picks: NDArray[np.int64]) -> float:
     """The mean over all of the largest kernel with a pick."""
     points = of_unit_length(features.astype(np.float32))
     cover = np.zeros(len(points), np.float32)
-    for block in _coverage.blocks(len(picks)):
-        near = _coverage.gaussian(_coverage.negative_squares(points[picks[block]], points))
+    for block in blocks(len(picks)):
+        near = gaussian(negative_squares(points[picks[block]], points))
         np.maximum(cover, near.max(0), out=cover)
     return float(cover.mean())

@@ -12,7 +12,8 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.query.plan import fit_schedule, strategy_of
 from pt4al_backend.query.ranking import cut_batches
 from pt4al_backend.query.ranking import rank as by_loss
-from pt4al_backend.query.strategies import Pool, Request, Strategy, _coverage
+from pt4al_backend.query.strategies import Pool, Request, Sizes, Strategy
+from pt4al_backend.query.strategies._coverage import LIMITS, Limits
 from pt4al_backend.query.strategies.herding import MOST_HERDED, Herding, herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
@@ -83,6 +84,7 @@ def order(
     meaningful: bool = True,
     features: Rows | None = None,
     most_herded: int = MOST_HERDED,
+    limits: Limits = LIMITS,
 ) -> Order:
     """The order in which a project with these settings would query, without ever getting a model.
 
@@ -94,6 +96,7 @@ def order(
         losses: pretext losses float64 [images].
         features: of the images [images, d], if an encoder gave any. A strategy that begins by herding then covers the images
             by them: query after query is one run of the greedy algorithm, up to ``most_herded``. What is left follows by loss.
+        limits: how much of the pool herding computes at once.
     """
     n = len(losses)
     ids = np.arange(n, dtype=np.int64)
@@ -104,7 +107,7 @@ def order(
     batches = cut_batches(ids, known, schedule.batches, options.seed)
     ranks = np.empty(n, np.int64)
     ranks[ranking] = np.arange(1, n + 1)
-    herded = _herded(features, strategy, options.seed, most_herded) if features is not None else ids[:0]
+    herded = _herded(features, strategy, options.seed, most_herded, limits) if features is not None else ids[:0]
     indices, queries = [herded], [1 + np.arange(len(herded)) // schedule.query]
     number = -(-len(herded) // schedule.query)
     left = ranking[~np.isin(ranking, herded)]  # in ranked order, which makes the strategies' sorting cheap
@@ -120,15 +123,15 @@ def order(
     return Order(np.concatenate(indices), np.concatenate(queries), losses, ranks, batches)
 
 
-def _herded(features: Rows, strategy: Strategy, seed: int, most: int) -> NDArray[np.int64]:
+def _herded(features: Rows, strategy: Strategy, seed: int, most: int, limits: Limits) -> NDArray[np.int64]:
     """The images that cover all others best, int64 [at most ``most``]; none for a strategy that begins by another rule."""
     begins = isinstance(strategy, Herding) or (isinstance(strategy, PT4AL) and strategy.first_query == "herding")
     if not begins:
         return np.empty(0, np.int64)
     count = min(len(features), most)
     as_unsure = np.ones(len(features), np.float32)
-    is_small = len(features) <= _coverage.MOST_CANDIDATES
+    is_small = len(features) <= limits.candidates
     # kept in 16 bits, on the disk: the rule makes 32 of each part that it looks at
     given = cast("NDArray[np.float32]", features[np.arange(len(features))] if is_small else features)
     nothing = given[np.arange(0)]
-    return herd(given, nothing, as_unsure, (count, count), np.random.default_rng([seed, 1]), is_shuffled=True)
+    return herd(given, nothing, as_unsure, Sizes(count, count), np.random.default_rng([seed, 1]), is_shuffled=True, limits=limits)

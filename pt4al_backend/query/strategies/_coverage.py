@@ -1,11 +1,13 @@
 """Coverage by greedy picks: each adds most to what those before it cover. Herding and ProbCover differ in their kernel."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies._lengths import of_unit_length
+from pt4al_backend.query.strategies.base import Sizes
 from pt4al_backend.threads import one_thread
 
 Features = NDArray[np.float32]
@@ -14,18 +16,34 @@ Indices = NDArray[np.int64]
 #: Turns negative squared distances, float32[a, b], into the kernel's values; it may use their memory.
 Kernel = Callable[[Features], Features]
 
-#: The most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
-MOST_COVERED = 4_000
-#: The most tasks that compete at once; a larger pool is parted, into parts whose kernel can be kept.
-MOST_CANDIDATES, PART = 100_000, 20_000
-#: Picks of each part of a larger pool: this many times its share of all, and at least so many if so many are wanted.
-SHARES, LEAST_PICKS = 2, 256
+#: Picks of each part of a larger pool, as a multiple of its share of all.
+SHARES = 2
 #: Rows of the kernel that are computed at once, when all gains are found and when the largest are found again.
 BLOCK, SMALL_BLOCK = 1_024, 32
 #: The bounds among which the largest is looked for, until one of the others is larger.
 WINDOW = 4_096
 #: The most numbers of the kernel that are kept, 320 MB; of a larger one rows are computed whenever they are needed.
-MOST_KEPT = PART * MOST_COVERED
+MOST_KEPT = 20_000 * 4_000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of a pool is computed at once. Larger ones find better picks, and take more time and memory.
+
+    Attributes:
+        covered: the most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
+        candidates: the most tasks that compete at once; a larger pool is parted.
+        part: the most tasks of a part. By the defaults the kernel of a part can be kept (see ``MOST_KEPT``).
+        least_picks: that a part makes, if so many are wanted at all.
+    """
+
+    covered: int = 4_000
+    candidates: int = 100_000
+    part: int = 20_000
+    least_picks: int = 256
+
+
+LIMITS = Limits()
 
 
 def gaussian(squares: Features) -> Features:
@@ -46,59 +64,71 @@ def cover_greedily(
     features: Features,
     covered: Features,
     weights: Weights,
-    sizes: tuple[int, int],
+    sizes: Sizes,
     rng: np.random.Generator,
     kernel: Kernel,
     among: Indices | None = None,
     *,
     is_shuffled: bool = False,
+    limits: Limits = LIMITS,
 ) -> Indices:
-    """Indices int64[min(k, n)] into ``features`` float32[n, d]: each adds most to the weighted coverage by those before it.
+    """Picks tasks one after the other, each of which adds most to the weighted coverage by those before it.
 
-    Picks are ``among`` some of the n, ascending; all of them count for what a pick covers. None: all may be picked.
-
-    Features are scaled to unit length. The cover c(x) of a task is its largest kernel with anything in ``covered`` float32[l, d]
-    or picked before. A pick y adds the sum over tasks x of w(x) max(0, k(x, y) - c(x)), with ``weights`` w float32[n]. Equal
-    gains go to the lowest index. When nothing adds anything, what is left follows by index. ``sizes`` are those of the query and
-    of all picks, k; a reserve changes nothing about its query.
+    The cover c(x) of a task is its largest kernel with anything in ``covered`` or picked before. A pick y adds the sum over
+    tasks x of w(x) max(0, k(x, y) - c(x)). Equal gains go to the lowest index. When nothing adds anything, what is left follows
+    by index.
 
     The sum can only shrink as picks are made, so a gain that was computed earlier is a bound, and only the tasks with the
     largest bounds are computed again: the result is that of computing all. Memory O(n d), not O(n^2).
 
-    More than ``MOST_CANDIDATES`` are parted at random. Each part picks twice its share of what is wanted, and of what the parts
+    More than ``limits.candidates`` are parted at random. Each part picks twice its share of what is wanted, and of what the parts
     found the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman,
     Karbasi, Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013), whose parts pick as many as are wanted of
-    all. Time O(n), and memory that of one part and of what the parts found. If the pool ``is_shuffled``, what is next to each
-    other is a part: ``features`` may then be anything that reads rows from files, of which each part needs few.
+    all. Time O(n), and memory that of one part and of what the parts found.
+
+    Args:
+        features: of the tasks, float32[n, d]; they are scaled to unit length.
+        covered: features of what is covered from the start, float32[l, d].
+        weights: w, float32[n].
+        sizes: how many are wanted; the reserve changes nothing about the query before it.
+        rng: draws what the limits leave out, and the parts.
+        kernel: k(x, y), such as ``gaussian`` or ``ball``.
+        among: the only ones that may be picked, int64[m], ascending; all n count for what a pick covers. None: any.
+        is_shuffled: the order is random already, so that tasks next to each other are a part: ``features`` may then be
+            anything that reads rows from files, of which each part needs few.
+        limits: how much is computed at once.
+
+    Returns:
+        Indices int64[min(k, n)] into ``features``.
     """
     query, k = sizes
     among = np.arange(len(features)) if among is None else among
-    sampled = _sampled(len(features), rng)
-    if len(among) <= MOST_CANDIDATES:
+    sampled = _sampled(len(features), limits.covered, rng)
+    if len(among) <= limits.candidates:
         own_features = features if len(among) == len(features) else features[among]  # hundreds of megabytes are not copied
         return among[_greedy(own_features, covered, features[sampled], weights[sampled], k, kernel)]
-    parts = -(-len(among) // PART)
+    parts = -(-len(among) // limits.part)
     orders = []
     for part in map(np.sort, np.array_split(among if is_shuffled else rng.permutation(among), parts)):
-        own = part[_sampled(len(part), rng)]
-        orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts), kernel)])
+        own = part[_sampled(len(part), limits.covered, rng)]
+        orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts, limits), kernel)])
     picks = np.empty(0, np.int64)
     for size in sorted({min(query, k), k}):  # once if there is no reserve
-        found = np.setdiff1d(np.concatenate([order[: _of_each(size, parts)] for order in orders]), picks)
+        found = np.setdiff1d(np.concatenate([order[: _of_each(size, parts, limits)] for order in orders]), picks)
         there = np.concatenate([covered, features[picks]])
         more = _greedy(features[found], there, features[sampled], weights[sampled], size - len(picks), kernel)
         picks = np.concatenate([picks, found[more]])
     return picks
 
 
-def _of_each(size: int, parts: int) -> int:
+def _of_each(size: int, parts: int, limits: Limits) -> int:
     """How many each part picks where ``size`` are wanted of all."""
-    return max(-(-SHARES * size // parts), min(size, LEAST_PICKS))
+    return max(-(-SHARES * size // parts), min(size, limits.least_picks))
 
 
-def _sampled(count: int, rng: np.random.Generator) -> Indices:
-    """Those of ``count`` tasks whose coverage is summed, ascending."""
-    return np.arange(count) if count <= MOST_COVERED else np.sort(rng.choice(count, MOST_COVERED, replace=False))
+def _sampled(count: int, most: int, rng: np.random.Generator) -> Indices:
+    """Those of ``count`` tasks whose coverage is summed, ``most`` at most, ascending."""
+    return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
 
 
 def _greedy(features: Features, covered: Features, sampled: Features, weights: Weights, k: int, kernel: Kernel) -> Indices:

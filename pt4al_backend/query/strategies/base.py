@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +121,13 @@ class ModelOutput:
         )
 
 
+class Sizes(NamedTuple):
+    """How many tasks are wanted: those of the query, and those of the query and the reserve behind it together."""
+
+    query: int
+    total: int
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """What a round wants of a strategy.
@@ -140,6 +147,11 @@ class Request:
     k: int
     rng: np.random.Generator
     output: ModelOutput | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """``query_size`` and ``k``."""
+        return Sizes(self.query_size, self.k)
 
 
 @dataclass(frozen=True, eq=False)

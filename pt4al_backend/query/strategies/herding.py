@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.query.strategies._coverage import cover_greedily, gaussian
+from pt4al_backend.query.strategies._coverage import LIMITS, Limits, cover_greedily, gaussian
 from pt4al_backend.query.strategies._covering import Covering
-from pt4al_backend.query.strategies.base import ModelOutput, Need, Request
+from pt4al_backend.query.strategies.base import ModelOutput, Need, Request, Sizes
 
 Features = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ class Herding(Covering):
 
     def pick(self, output: ModelOutput, request: Request) -> NDArray[np.int64]:
         features, labelled = output.required_features()
-        return herd(features, labelled, uncertainty(output), (request.query_size, request.k), request.rng)
+        return herd(features, labelled, uncertainty(output), request.sizes, request.rng)
 
 
 def uncertainty(output: ModelOutput) -> NDArray[np.float32]:
@@ -46,11 +46,12 @@ def herd(
     features: Features,
     covered: Features,
     weights: NDArray[np.float32],
-    sizes: tuple[int, int],
+    sizes: Sizes,
     rng: np.random.Generator,
     among: NDArray[np.int64] | None = None,
     *,
     is_shuffled: bool = False,
+    limits: Limits = LIMITS,
 ) -> NDArray[np.int64]:
     """What ``cover_greedily`` picks by the kernel exp(-|x - y|^2) of features of unit length."""
-    return cover_greedily(features, covered, weights, sizes, rng, gaussian, among, is_shuffled=is_shuffled)
+    return cover_greedily(features, covered, weights, sizes, rng, gaussian, among, is_shuffled=is_shuffled, limits=limits)

@@ -47,8 +47,7 @@ class ProbCover(Covering):
         radius = pure_radius(np.concatenate([features, labelled]), KINDS, request.rng)
         order = request.rng.permutation(len(features))
         alike = np.ones(len(features), np.float32)
-        sizes = request.query_size, request.k
-        return order[cover_greedily(features[order], labelled, alike, sizes, request.rng, ball(radius))]
+        return order[cover_greedily(features[order], labelled, alike, request.sizes, request.rng, ball(radius))]
 
 
 def pure_radius(features: Features, kinds: int, rng: np.random.Generator) -> float:

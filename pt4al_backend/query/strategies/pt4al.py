@@ -4,19 +4,18 @@
 throughout is well behind random with few labels, and the defaults are level with it.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.config.catalog import NEED_IMAGE_POSTERIORS
 from pt4al_backend.query.ranking import rounds_until
 from pt4al_backend.query.strategies import first_query
-from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Strategy, whole
+from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Query, Request, Sizes, Strategy, whole
 from pt4al_backend.query.strategies.core_set import k_center
 from pt4al_backend.query.strategies.herding import herd, uncertainty
 
-Features = NDArray[np.float32]
+#: The samplers that cover a batch by features; the others query its lowest confidences.
+COVERS = ("k_center", "herding")
 
 
 class PT4AL(Strategy):
@@ -80,8 +79,7 @@ class PT4AL(Strategy):
         output = request.output.by_id(request.pool.ids)
         if self.first_query == "herding" and not output.confidences:  # the pretext learner's: there is no model yet
             features, labelled = output.required_features()
-            sizes = request.query_size, request.k
-            return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), sizes, request.rng)])
+            return Query.by_place(output.positions[herd(features, labelled, uncertainty(output), request.sizes, request.rng)])
         wait = rounds_until(request.pool.batches, self.order, request.round)[output.positions]
         if self.sampler in COVERS:
             return Query.by_place(output.positions[_cover(self.sampler, output, wait, request)])
@@ -90,28 +88,20 @@ class PT4AL(Strategy):
         return Query(output.positions[best], scores[best])
 
 
-Cover = Callable[
-    [Features, Features, NDArray[np.float32], tuple[int, int], np.random.Generator, NDArray[np.int64]], NDArray[np.int64]
-]
-
-#: The samplers that cover by features: given those of the candidates, those that are covered, uncertainties, how many the query
-#: and all are, chance, and the batch, they give indices of the batch's.
-COVERS: dict[str, Cover] = {
-    "k_center": lambda features, covered, _weights, sizes, _rng, batch: batch[k_center(features[batch], covered, sizes[1])],
-    "herding": herd,
-}
-
-
 def _cover(sampler: str, output: ModelOutput, wait: NDArray[np.int64], request: Request) -> NDArray[np.int64]:
     """Indices int64[min(k, m)] of the candidates that cover best, batch after batch; labelled images and picks are covered."""
     features, covered = output.required_features()
     weights = uncertainty(output)
     picks = np.empty(0, dtype=np.int64)
     for rounds in np.unique(wait):
-        sizes = max(0, request.query_size - len(picks)), request.k - len(picks)
-        if sizes[1] < 1:
+        sizes = Sizes(max(0, request.query_size - len(picks)), request.k - len(picks))
+        if sizes.total < 1:
             break
-        found = COVERS[sampler](features, covered, weights, sizes, request.rng, np.flatnonzero(wait == rounds))
+        batch = np.flatnonzero(wait == rounds)
+        if sampler == "k_center":
+            found = batch[k_center(features[batch], covered, sizes.total)]
+        else:
+            found = herd(features, covered, weights, sizes, request.rng, batch)
         picks = np.concatenate([picks, found])
         covered = np.concatenate([covered, features[found]])
     return picks

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.query.strategies._covering import Covering
-from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Request, Strategy
+from pt4al_backend.query.strategies.base import ModelOutput, Need, Pool, Request, Sizes, Strategy
 from pt4al_backend.query.strategies.herding import Herding, herd, uncertainty
 from pt4al_backend.query.strategies.typiclust import TypiClust
 from pt4al_backend.query.strategies.uncertainty import Uncertainty
@@ -40,11 +40,11 @@ class Refine(Covering):
         size = request.query_size or request.k
         for _ in range(DEPTH if size > 0 else 0):
             left = self._filtered(output, left, size, request)
-        first = left[herd(features[left], labelled, weights[left], (request.query_size, request.k), request.rng)]
+        first = left[herd(features[left], labelled, weights[left], request.sizes, request.rng)]
         out = np.setdiff1d(np.arange(len(features)), left)
         covered = np.concatenate([labelled, features[left]])
         wanted = max(0, request.k - len(first))
-        return np.concatenate([first, out[herd(features[out], covered, weights[out], (0, wanted), request.rng)]])
+        return np.concatenate([first, out[herd(features[out], covered, weights[out], Sizes(0, wanted), request.rng)]])
 
     def _filtered(self, output: ModelOutput, left: NDArray[np.int64], size: int, request: Request) -> NDArray[np.int64]:
         """Those indices of ``left`` int64[m] that a rule queries, ascending."""

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pt4al_backend.query.strategies import ModelOutput, Pool, Request, _coverage
+from pt4al_backend.query.strategies import ModelOutput, Pool, Request, Sizes, _coverage
+from pt4al_backend.query.strategies._coverage import LIMITS, Limits
 from pt4al_backend.query.strategies.herding import herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
@@ -20,9 +21,13 @@ def directions(*degrees: float) -> Features:
     return np.stack([np.cos(radians), np.sin(radians)], axis=1).astype(np.float32)
 
 
-def herded(features: Features, covered: Features = NOTHING, k: int = 3, weights: list[float] | None = None) -> list[int]:
+def herded(
+    features: Features, covered: Features = NOTHING, k: int = 3, weights: list[float] | None = None, limits: Limits = LIMITS
+) -> list[int]:
     given_weights = np.ones(len(features)) if weights is None else np.array(weights)
-    return herd(features, covered, given_weights.astype(np.float32), (k, k), np.random.default_rng(0)).tolist()
+    return herd(
+        features, covered, given_weights.astype(np.float32), Sizes(k, k), np.random.default_rng(0), limits=limits
+    ).tolist()
 
 
 def by_computing_all(features: Features, covered: Features, weights: NDArray[np.float32], k: int) -> float:
@@ -71,44 +76,40 @@ def test_bounds_lose_nothing_against_computing_all_gains(seed: int, n: int, know
     rng = np.random.default_rng(seed)
     features, covered = rng.normal(size=(n, 4)).astype(np.float32), rng.normal(size=(known, 4)).astype(np.float32)
     weights = rng.random(n).astype(np.float32)
-    picks = herd(features, covered, weights, (k, k), rng).tolist()
+    picks = herd(features, covered, weights, Sizes(k, k), rng).tolist()
     assert coverage(features, covered, weights, picks) == pytest.approx(by_computing_all(features, covered, weights, k), rel=1e-4)
 
 
 @pytest.mark.parametrize("kept", [_coverage.MOST_KEPT, 0])
 def test_large_pool_asks_a_draw_and_takes_its_picks_from_all(monkeypatch: pytest.MonkeyPatch, kept: int) -> None:
     monkeypatch.setattr(_coverage, "MOST_KEPT", kept)
-    monkeypatch.setattr(_coverage, "MOST_COVERED", 40)
     monkeypatch.setattr(_coverage, "BLOCK", 16)
     around = np.concatenate([np.arange(100) / 50, 120 + np.arange(60) / 50, 240 + np.arange(40) / 50])
-    picks = herded(directions(*around))
+    picks = herded(directions(*around), limits=Limits(covered=40))
     assert sorted(np.digitize(picks, [100, 160]).tolist()) == [0, 1, 2]
 
 
-def parted(features: Features, sizes: tuple[int, int], seed: int = 0) -> list[int]:
+def parted(features: Features, sizes: Sizes, limits: Limits, seed: int = 0) -> list[int]:
     weights = np.ones(len(features), np.float32)
-    return herd(features, features[:0], weights, sizes, np.random.default_rng(seed)).tolist()
+    return herd(features, features[:0], weights, sizes, np.random.default_rng(seed), limits=limits).tolist()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_parts_of_a_pool_find_together_what_covers_it(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    monkeypatch.setattr(_coverage, "MOST_CANDIDATES", 60)
-    monkeypatch.setattr(_coverage, "PART", 60)
+def test_parts_of_a_pool_find_together_what_covers_it(seed: int) -> None:
+    limits = Limits(candidates=60, part=60)
     around = np.concatenate([np.arange(100) / 50, 120 + np.arange(60) / 50, 240 + np.arange(40) / 50])
-    picks = parted(directions(*around), (3, 3), seed)
+    picks = parted(directions(*around), Sizes(3, 3), limits, seed)
     assert np.digitize(picks, [100, 160]).tolist() == [0, 1, 2]
-    assert picks == parted(directions(*around), (3, 3), seed)
+    assert picks == parted(directions(*around), Sizes(3, 3), limits, seed)
 
 
 @given(st.integers(0, 2**32), st.integers(0, 90), st.integers(0, 12), st.integers(0, 12))
 def test_reserve_changes_no_query_of_a_pool_in_parts(seed: int, n: int, query: int, reserve: int) -> None:
     features = np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_coverage, "MOST_CANDIDATES", 30)
-        patch.setattr(_coverage, "PART", 30)
-        picks = parted(features, (query, query + reserve), seed)
-        assert len(set(picks)) == min(query + reserve, n)
-        assert picks[:query] == parted(features, (query, query), seed)
+    limits = Limits(candidates=30, part=30)
+    picks = parted(features, Sizes(query, query + reserve), limits, seed)
+    assert len(set(picks)) == min(query + reserve, n)
+    assert picks[:query] == parted(features, Sizes(query, query), limits, seed)
 
 
 def pool(n: int, batches: list[int]) -> Pool:
