@@ -17,7 +17,6 @@ from pt4al_backend.server.auth import BasicAuth, SameSite
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics, Timed
-from pt4al_backend.server.model_downloads import ModelDownloads
 from pt4al_backend.server.openapi import DocumentedApp
 from pt4al_backend.server.panels import act, classes, map, next_up, overview, quality, report, take_away
 from pt4al_backend.server.panels import settings as settings_panel
@@ -57,9 +56,7 @@ def create_app(settings: ServerSettings | None = None, store: Store | None = Non
         docs_url=None,  # both pages load their scripts from the internet, which the backend's network need not reach
         redoc_url=None,
     )
-    app.state.services = Services(
-        backend, statuses, metrics, redaction, opened, requests, Events(statuses), ModelDownloads(settings)
-    )
+    app.state.services = Services(backend, statuses, metrics, redaction, opened, requests, Events(statuses))
     for part in (
         protocol,
         api,

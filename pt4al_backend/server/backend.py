@@ -17,6 +17,8 @@ from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.errors import UnknownProject
 from pt4al_backend.phases import Phase
 from pt4al_backend.query import plan
+from pt4al_backend.server.live_model import LiveModel
+from pt4al_backend.server.model_downloads import ModelDownloads
 from pt4al_backend.server.predictions import Predictions, TaskPrediction
 from pt4al_backend.server.requests import START_TRAINING, SetupRequest, Task
 from pt4al_backend.state.schema import Instance, Project, PublicationState
@@ -26,13 +28,18 @@ SETUP_SECONDS = 20.0  # between two notes of a /setup that says nothing new
 
 
 class Backend:
-    """The answers to Label Studio's requests. Safe to share between threads."""
+    """The answers to Label Studio's requests. Safe to share between threads.
 
-    def __init__(self, settings: ServerSettings, store: Store, queue: WorkQueue, predictions: Predictions | None = None) -> None:
+    Attributes:
+        model_downloads: of this process, shared by all who need a model that another host trained.
+    """
+
+    def __init__(self, settings: ServerSettings, store: Store, queue: WorkQueue) -> None:
         self.settings = settings
         self._store = store
         self._queue = queue
-        self._predictions = predictions or Predictions(settings, store)
+        self.model_downloads = ModelDownloads(settings)
+        self._predictions = Predictions(settings, store, LiveModel(settings, downloads=self.model_downloads))
 
     @classmethod
     def open(cls, settings: ServerSettings) -> "Backend":

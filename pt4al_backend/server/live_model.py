@@ -86,13 +86,14 @@ class LiveModel:
         self,
         settings: ServerSettings,
         *,
+        downloads: ModelDownloads | None = None,
         load: Callable[[Path], Model] = _load,
         fetcher: Callable[[Project], Fetch] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         # an image that comes after the deadline is of no use, and would hold up the next request
         self._settings = settings.model_copy(update={"image_seconds": min(settings.image_seconds, settings.predict_seconds)})
-        self._arrivals = ModelDownloads(settings)
+        self._downloads = downloads or ModelDownloads(settings)
         self._load = load
         self._fetcher = fetcher or partial(fetcher_for, self._settings)
         self._clock = clock
@@ -123,7 +124,7 @@ class LiveModel:
         folder = served_model.folder(self._settings.data_dir, project)
         if folder is None:
             return {}
-        self._arrivals.wait(folder, max(deadline - self._clock(), 0.0))
+        self._downloads.wait(folder, max(deadline - self._clock(), 0.0))
         model = self._wait(self._running.submit(self._model, folder), deadline)
         if model.task != reader.task:
             return {}  # the labeling config has become another task's; the next round brings a model for it

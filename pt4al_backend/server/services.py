@@ -13,7 +13,6 @@ from pt4al_backend.errors import UnknownProject
 from pt4al_backend.server.backend import Backend
 from pt4al_backend.server.events import Events
 from pt4al_backend.server.metrics import Metrics
-from pt4al_backend.server.model_downloads import ModelDownloads
 from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.server.requests import addressed_project
 from pt4al_backend.server.status import Statuses
@@ -36,7 +35,6 @@ class Services:
     store: Store
     queue: WorkQueue
     events: Events
-    model_downloads: ModelDownloads
     predicting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(PREDICTING))
     _readers: dict[Callable[[Store], Any], Any] = field(default_factory=dict)
     _making: Lock = field(default_factory=Lock)

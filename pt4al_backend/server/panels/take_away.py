@@ -129,7 +129,7 @@ def _served(services: Services, project: Project) -> Path:
     found = served_model.folder(services.backend.settings.data_dir, project)
     if found is None:
         raise NotNow(*NO_MODEL)
-    services.model_downloads.wait(found, FETCH_SECONDS)
+    services.backend.model_downloads.wait(found, FETCH_SECONDS)
     return found
 
 
