@@ -86,6 +86,7 @@ def test_predictions_of_a_network_leave_out_tasks_that_were_deleted(
     result = settings.data_dir / MODEL
     np.savez(result / "candidates.npz", labels=np.array(["red", "blue"]), least_confidence=np.array([0.9, 0.25]))
     np.save(result.parent / "candidate_ids.npy", np.array([100, 101]))
+    np.save(result.parent / "candidates.npy", np.array([0, 1]))
     store.drop_tasks(PROJECT, [101])
     assert [(row["task"], row["answer"]) for row in rows(client, "predictions")] == [("100", "red")]
 
