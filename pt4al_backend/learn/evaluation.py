@@ -68,10 +68,9 @@ class Evaluation:
         limit = labels.max_answers
         self._limit = limit if limit is None or sampler else max(limit, SUBSET)
         self._masks = MaskFiles(masks)
-        widths = {"posteriors": len(labels.classes)} if "posteriors" in keep else {}
-        if "features" in keep:
-            widths |= {"features": width, "labelled": width}
-        self._rows = {name: [np.empty((0, width), np.float16)] for name, width in widths.items()}
+        widths = {"features": width, "posteriors": len(labels.classes)}
+        self._rows = {name: np.empty((candidates, width), np.float16) for name, width in widths.items() if name in keep}
+        self._labelled = [np.empty((0, width), np.float16)]
         self._tallies = [labels.tally([], targets[np.empty(0, np.int64)])]
         self._confidences = {name: np.empty(candidates) for name in SAMPLERS}
         self._answers = [""] * candidates
@@ -88,15 +87,16 @@ class Evaluation:
         """
         split, end = np.searchsorted(positions, [self._controls, self._controls + len(self._answers)]).tolist()
         features, *predicted = (each[:end] for each in rows)
-        self._add_rows("features", features[split:])
-        self._add_rows("labelled", rows[0][end:])
+        self._add_rows("features", positions[split:end], features[split:])
+        if "features" in self._rows:
+            self._labelled.append(to_float16(rows[0][end:]))
         if end:
             self._add_answers(positions[:end], tuple(predicted), split)
 
     def _add_answers(self, positions: NDArray[np.int64], predicted: tuple[NDArray[Any], ...], split: int) -> None:
         confidences, answers = self._labels.interpret(predicted)
         if "posteriors" in self._rows:
-            self._add_rows("posteriors", self._labels.posteriors(predicted)[split:])
+            self._add_rows("posteriors", positions[split:], self._labels.posteriors(predicted)[split:])
         self._tallies.append(self._labels.tally(answers[:split], self._targets[positions[:split]]))
         if self._labels.max_answers is None:  # masks are too large to be kept for a page
             self._control_answers += [self._labels.store(answer, self._masks) for answer in answers[:split]]
@@ -107,9 +107,9 @@ class Evaluation:
         for candidate, confidence, answer in zip(candidates.tolist(), unsure, answers[split:], strict=True):
             self._add_answer(candidate, confidence, answer)
 
-    def _add_rows(self, name: str, rows: NDArray[np.floating]) -> None:
+    def _add_rows(self, name: str, positions: NDArray[np.int64], rows: NDArray[np.floating]) -> None:
         if name in self._rows:
-            self._rows[name].append(to_float16(rows))
+            self._rows[name][positions - self._controls] = to_float16(rows)
 
     def _add_answer(self, candidate: int, confidence: float, answer: Answer) -> None:
         limit = self._limit
@@ -144,7 +144,9 @@ class Evaluation:
         And what was to be kept, float16: "features" [m, d] with "labelled" [l, d], "posteriors" [m, C].
         """
         self._prune()
-        kept = {name: np.concatenate(parts) for name, parts in self._rows.items()}
+        kept = dict(self._rows)
+        if "features" in kept:
+            kept["labelled"] = np.concatenate(self._labelled)
         return self._confidences, np.array(self._answers, np.str_), kept
 
     def save(self, folder: Path) -> None:

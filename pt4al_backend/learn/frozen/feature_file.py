@@ -69,9 +69,15 @@ class FeatureFile:
         self._file.flush()
 
     def read(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
-        """Features float16 [m, views, features] of rows int64 [m], none of which may be ``missing``."""
-        values = self._records(rows)[:, _SUM.itemsize :].copy().view(np.float16)
-        return values.reshape(len(rows), *self._shape)
+        """Features float16 [m, views, features] of rows int64 [m], none of which may be ``missing``.
+
+        Read block by block, so that a large pool's are in memory once. A memory map would count as much, and check nothing.
+        """
+        values = np.empty((len(rows), *self._shape), np.float16)
+        for positions in blocks(np.arange(len(rows))):
+            found = self._records(rows[positions])[:, _SUM.itemsize :].copy().view(np.float16)
+            values[positions] = found.reshape(len(positions), *self._shape)
+        return values
 
     def _records(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._file.read(rows)[:, 0, :, 0]

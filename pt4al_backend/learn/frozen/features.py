@@ -46,10 +46,8 @@ class Features:
 
     def upright(self, rows: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of the images in rows int64 [m]."""
-        parts = [np.empty((0, self._encoder.features), np.float16)]
         with self._computed("upright", 1, rows) as file:
-            parts += [file.read(block)[:, 0] for block in blocks(rows)]
-        return np.concatenate(parts)
+            return file.read(rows)[:, 0]
 
     def compute_upright(self, rows: NDArray[np.int64]) -> None:
         """Computes what ``upright`` would read of rows int64 [m]."""
