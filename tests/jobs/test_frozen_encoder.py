@@ -23,11 +23,11 @@ from pt4al_backend.learn.frozen import features
 from pt4al_backend.learn.inference import scoring_size
 from pt4al_backend.learn.predictor import Predictor
 from pt4al_backend.phases import Phase
-from pt4al_backend.progress import silent
+from pt4al_backend.progress import Progress, Report, silent
 from pt4al_backend.query.confidence import CALIBRATED
 from tests.support import disks, pools
 from tests.support.encoders import ENCODER, weights_dir
-from tests.support.images import CLASSES
+from tests.support.images import CLASSES, arrow
 from tests.support.pools import ARROWS, TAGGED
 
 pytestmark = pytest.mark.training
@@ -51,11 +51,11 @@ class Bench:
     def learn(self, name: str = "learn", **changes: Any) -> Path:
         return self._done(pools.training_data, name, ROWS[:12], ROWS[12:], **changes)
 
-    def _done(self, make: Callable[..., Path], name: str, *rows: Any, **changes: Any) -> Path:
+    def _done(self, make: Callable[..., Path], name: str, *rows: Any, report: Report = silent, **changes: Any) -> Path:
         settings = {"encoder": ENCODER, **changes.pop("settings", {})}
         given = {"pool": ARROWS, "settings": settings, "weights": self.weights, **SHAPE, **changes}
         folder = make(self.folder / name, self.store, *rows, **given)
-        work(NetworkJob.read(folder), silent)
+        work(NetworkJob.read(folder), report)
         return folder / "result"
 
 
@@ -133,6 +133,27 @@ def test_features_are_computed_once_for_ranking_rounds_and_late_images(bench: Be
         frames.write(3, np.zeros((SIZE, SIZE, 3), np.uint8))
     bench.learn("learn-3")
     assert described == [20, POOL, 1]
+
+
+def test_images_that_arrive_while_others_are_described_are_left_to_the_next_job(
+    bench: Bench, described: list[int], tmp_path: Path
+) -> None:
+    late = np.asarray(arrow(POOL, SIZE), np.uint8)
+    begun: list[Phase | None] = []
+
+    def arrive(progress: Progress) -> None:
+        if progress.phase is Phase.FEATURES and not begun:
+            begun.append(progress.phase)
+            with FrameFile(bench.store, (SIZE, SIZE)) as frames:
+                frames.write(POOL, late)
+
+    learner = bench.rank(report=arrive)
+    assert begun
+    bench.rank("late", np.array([POOL]), learner=learner)
+    assert described == [POOL, 1]
+    (tmp_path / "undisturbed").mkdir()
+    undisturbed = Bench(tmp_path / "undisturbed").rank()
+    np.testing.assert_array_equal(np.load(undisturbed / "losses.npy"), np.load(learner / "losses.npy"))
 
 
 def test_other_weights_are_other_features(bench: Bench, described: list[int]) -> None:

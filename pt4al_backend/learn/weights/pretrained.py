@@ -88,7 +88,7 @@ def load(encoder: TimmEncoder, weights: Weights) -> None:
         raise TrainingImpossible(
             f"The file {weights.file.name} of {weights.source} holds no weights of {encoder.form.encoder!r} "
             f"({type(error).__name__}).",
-            "Delete the file, or put the right one in its place.",
+            f"Delete {weights.file}, or put the right one in its place.",
         ) from error
 
 
