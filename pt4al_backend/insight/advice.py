@@ -102,10 +102,11 @@ def price(forecast: Forecast) -> tuple[float, Estimate]:
 
 def price_sentence(gain: float, needed: Estimate, unlabelled: int) -> str:
     """The same as a sentence; labels are rounded, as no forecast is exact to one of them."""
-    goal = f"+{100 * gain:.0f} {'point' if gain == 0.01 else 'points'}"
+    is_one = gain == 0.01
+    goal = f"+{100 * gain:.0f} {'point' if is_one else 'points'}"
     if needed.middle > unlabelled:
         least = "" if needed.low > unlabelled else f", at best about {rounded(needed.low):,}"
-        return f"{goal} probably take more labels than the {unlabelled:,} images that are left{least}."
+        return f"{goal} probably {'takes' if is_one else 'take'} more labels than the {unlabelled:,} images that are left{least}."
     upper = "more than are left" if needed.high > unlabelled else f"{rounded(needed.high):,}"
     return f"About {rounded(needed.middle):,} more labels for {goal} (95 %: {rounded(needed.low):,} to {upper})."
 

@@ -1,7 +1,9 @@
 """The pages of a project with known truth, in a browser."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
+from pt4al_backend.server import pdf_export
 from tests.support.filled import PROJECT, TITLE
 
 
@@ -31,3 +33,20 @@ def test_numbers_of_every_page_follow_the_browsers_customs_once(browser_page: Pa
     for page in ("", "/next", "/quality", "/act", "/settings", "/take-away", "/report"):
         browser_page.goto(f"{filled}/projects/{PROJECT}{page}")
         expect(browser_page.locator("[data-numbers] [data-numbers]")).to_have_count(0)  # they would be rewritten twice
+
+
+def test_report_is_saved_as_pdf_or_the_page_says_what_that_needs(
+    browser_page: Page, filled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser_page.set_extra_http_headers({"Accept-Language": "de-DE,de"})
+    monkeypatch.setattr(pdf_export, "pdf_of", lambda page, languages: f"%PDF-1.7 {languages}".encode())
+    for address, link in (("take-away", "The same as PDF"), ("report", "Save as PDF")):
+        browser_page.goto(f"{filled}/projects/{PROJECT}/{address}")
+        with browser_page.expect_download() as saved:
+            browser_page.get_by_role("link", name=link).click()
+        assert saved.value.suggested_filename == f"project-{PROJECT}-report.pdf"
+        assert saved.value.path().read_bytes().endswith(b"de-DE,de")
+    monkeypatch.undo()
+    monkeypatch.setattr(pdf_export, "find_spec", lambda name: None)
+    browser_page.get_by_role("link", name="Save as PDF").click()
+    expect(browser_page.get_by_text("pip install 'pt4al-backend[pdf]'")).to_be_visible()

@@ -90,6 +90,9 @@ def test_price_of_a_good_model_is_asked_for_one_point() -> None:
 )
 def test_price_says_what_is_out_of_reach(needed: Estimate, left: int, sentence: str) -> None:
     assert price_sentence(0.03, needed, left) == sentence
+    assert price_sentence(0.01, needed, left) == sentence.replace("+3 points", "+1 point").replace(
+        "probably take", "probably takes"
+    )
 
 
 @pytest.mark.parametrize(("labels", "shown"), [(0.2, 1), (7.4, 7), (99.6, 100), (243.2, 240), (12_345.0, 12_000)])
