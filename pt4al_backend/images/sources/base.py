@@ -24,7 +24,8 @@ class Source(ABC):
         names: of the images, each once.
         root: what of a name stands before the part that follows ``prefix`` in an address.
         threads: how many images are read at a time, None for as many as there are cores.
-        versions: what told the content of images from another one when they were found, by their names, where that is known.
+        versions: what told the content of images from another one when they were found, by their names, where that is known (see
+            ``has_changed``).
     """
 
     threads: ClassVar[int | None] = None
@@ -40,11 +41,15 @@ class Source(ABC):
 
     @abstractmethod
     def read_version(self, name: str, most: int) -> tuple[bytes, str]:
-        """The image file of that name, and what tells its content from another one, "" if that is unknown.
+        """The image file of that name, and what tells its content from another one (see ``has_changed``), "" if that is unknown.
 
         Raises:
             ImageUnreadable: it cannot be read, or is longer than ``most`` bytes; ``transient`` if its store failed or refused.
         """
+
+    def has_changed(self, listed: str, found: str) -> bool:
+        """Whether an image is another one than when it was listed, by its version then and that of ``read_version``."""
+        return bool(listed and found) and listed != found
 
     @abstractmethod
     def own_address(self, name: str) -> str:

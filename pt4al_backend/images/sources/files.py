@@ -24,7 +24,7 @@ class Files(Source):
             ConfigError: an argument names nothing, or there is no image.
         """
         suffixes = image_suffixes()
-        found: dict[Path, None] = {}
+        found: dict[Path, str] = {}
         tops = []
         for argument in arguments:
             names = [argument] if Path(argument).exists() else sorted(glob.glob(argument, recursive=True))  # noqa: PTH207 - absolute patterns
@@ -34,19 +34,23 @@ class Files(Source):
                 tops.append(path if path.is_dir() else path.parent)
                 inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
                 # a link that leads nowhere stays, so that it is named among the files that cannot be read
-                found.update(dict.fromkeys(p for p in inside if p.is_file() or not p.exists()))
+                found.update((p, _version_of(p)) for p in inside if p.is_file() or not p.exists())
         if not found:
             raise ConfigError(
                 "No image files were found.", f"Files of folders are taken by their ending: {', '.join(sorted(suffixes))}."
             )
-        return cls([str(path) for path in found], os.path.commonpath(tops))
+        source = cls([str(path) for path in found], os.path.commonpath(tops))
+        source.versions = {str(path): version for path, version in found.items() if version}
+        return source
 
     def read_version(self, name: str, most: int) -> tuple[bytes, str]:
         """As ``Source`` says."""
         try:
-            if Path(name).stat().st_size > most:
-                raise too_long(most)
-            return Path(name).read_bytes(), ""
+            with Path(name).open("rb") as file:
+                version = os.fstat(file.fileno())
+                if version.st_size > most:
+                    raise too_long(most)
+                return file.read(), _version(version)
         except OSError as error:
             raise ImageUnreadable(f"The file cannot be read ({error.strerror or type(error).__name__}).") from error
 
@@ -60,3 +64,15 @@ class Files(Source):
 
     def require_reachable(self) -> None:
         """A file is read, or it is to blame itself."""
+
+
+def _version_of(path: Path) -> str:
+    try:
+        return _version(path.stat())
+    except OSError:
+        return ""
+
+
+def _version(found: os.stat_result) -> str:
+    """When a file was written, in nanoseconds, and its size."""
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"

@@ -56,7 +56,11 @@ class ImageStore(ABC):
 
     @abstractmethod
     def beginning(self, url: str, most: int) -> tuple[bytes, str]:
-        """More than ``most`` bytes of a file, or all there are; and its version as in ``versions``, "" if that is unknown."""
+        """More than ``most`` bytes of a file, or all there are; and its version (see ``has_changed``), "" if that is unknown."""
+
+    def has_changed(self, listed: str, found: str) -> bool:
+        """Whether an object is another one than when it was listed, by its version then and that of ``beginning``."""
+        return bool(listed and found) and listed != found
 
     @abstractmethod
     def check(self, url: str) -> None:

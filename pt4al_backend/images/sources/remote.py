@@ -84,6 +84,10 @@ class Remote(Source):
             raise too_long(most)
         return data, version
 
+    def has_changed(self, listed: str, found: str) -> bool:
+        """As ``Source`` says."""
+        return self._store.has_changed(listed, found)
+
     def own_address(self, name: str) -> str:
         """Its URL, which Label Studio resolves by a source storage of the project."""
         return name

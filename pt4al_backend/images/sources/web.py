@@ -1,8 +1,13 @@
-"""What a web server lists. It is asked for no more of a file than is wanted, and nothing of another host."""
+"""What a web server lists. It is asked for no more of a file than is wanted, and nothing of another host.
+
+A listing says nothing of the files' content. So the version of a file is the time of the listing, by the server's clock, and what
+was modified later has changed.
+"""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,6 +26,7 @@ class WebServer(ImageStore):
 
     extra = "http"
     has_queries = True
+    _date = ""
 
     def _options(self) -> dict[str, Any]:
         """Those of the environment, and redirects to other hosts are not followed.
@@ -35,15 +41,23 @@ class WebServer(ImageStore):
             given |= fsspec.config.conf.get(each, {}).get("client_kwargs", {})
         trace = TraceConfig()
         trace.on_request_redirect.append(_stay)
+        trace.on_request_end.append(self._note_date)
         return {"client_kwargs": {**given, "trace_configs": [trace]}}
 
     def listed(self, url: str, note: Note) -> Iterator[str]:
-        """As ``ImageStore`` says; there are no patterns."""
+        """As ``ImageStore`` says; there are no patterns. The version of what is named itself is unknown."""
         return iter([url]) if is_image(url) else self._linked(f"{url}/", note)
 
     def beginning(self, url: str, most: int) -> tuple[bytes, str]:
-        """As ``ImageStore`` says; listings know no versions."""
-        return bytes(fsspec.asyn.sync(self._files.loop, _beginning, self._files, url, most)), ""
+        """As ``ImageStore`` says; the version is when the file was modified."""
+        return fsspec.asyn.sync(self._files.loop, _beginning, self._files, url, most)  # type: ignore[no-any-return]
+
+    def has_changed(self, listed: str, found: str) -> bool:
+        """Whether a file was modified after it was listed; dates are those of HTTP."""
+        try:
+            return bool(listed and found) and parsedate_to_datetime(found) > parsedate_to_datetime(listed)
+        except (ValueError, TypeError):  # no dates, or one of them without a time zone
+            return False
 
     def check(self, url: str) -> None:
         """As ``ImageStore`` says; of images that were named themselves there may be no listing."""
@@ -68,8 +82,14 @@ class WebServer(ImageStore):
                 seen.add(url)
                 if url.endswith("/"):
                     waiting.append(url)
-                else:
-                    yield url
+                    continue
+                if is_image(url) and self._date:
+                    self.versions[url] = self._date
+                yield url
+
+    async def _note_date(self, _session: Any, _context: Any, ended: Any) -> None:
+        """Keeps the server's time of its last reply."""
+        self._date = str(ended.response.headers.get("Date", ""))
 
     def _links(self, listing: str, top: str, note: Note) -> list[str]:
         """What one listing links to; nothing of one below ``top`` that is refused, gone, broken or on another host."""
@@ -84,8 +104,10 @@ class WebServer(ImageStore):
             return []
 
 
-async def _beginning(files: Any, url: str, most: int) -> bytes:
+async def _beginning(files: Any, url: str, most: int) -> tuple[bytes, str]:
     """The file at ``url``; of one that is longer than ``most`` bytes, a little more than those: servers may ignore a range.
+
+    And when it was modified; "" if that is as it is sent, which is what some servers say of all they send.
 
     Raises:
         ImageUnreadable: it is on another host.
@@ -101,7 +123,8 @@ async def _beginning(files: Any, url: str, most: int) -> bytes:
                 if len(data) > most:
                     reply.close()
                     break
-            return bytes(data)
+            modified = reply.headers.get("Last-Modified", "")
+            return bytes(data), "" if modified == reply.headers.get("Date") else modified
 
 
 async def _stay(_session: Any, _context: Any, redirect: Any) -> None:

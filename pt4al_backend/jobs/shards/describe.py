@@ -56,8 +56,7 @@ class _Images:
             else:
                 frames[place] = found.frame
                 self.marks[position] = digest(found.frame)
-                listed = self._listed[position][1]
-                if listed and found.version and found.version != listed:
+                if self._source.has_changed(self._listed[position][1], found.version):
                     self.changed.append(position)
         return (channels_first(self._centre(frames)),)
 
