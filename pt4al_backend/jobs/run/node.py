@@ -8,6 +8,10 @@ from pathlib import Path
 from pt4al_backend.jobs.folder import LOG, job_of
 from pt4al_backend.processes import bare_environment
 
+#: Lets glibc keep what is freed. A network's layers ask for the same megabytes again and again, and to get them from the kernel
+#: takes up to 40 % of the time of a forward pass (docs/numbers.md). Other allocators know none of it.
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+
 
 def child_command(folder: Path) -> list[str]:
     """The command line of a job's child process (see ``child``)."""
@@ -17,7 +21,8 @@ def child_command(folder: Path) -> list[str]:
 def environment_of(folder: Path) -> dict[str, str]:
     """The environment of a job's child process."""
     job = job_of(folder)
-    return {**bare_environment(reads_stores=job is not None and job.reads_stores), "PYTHONUNBUFFERED": "1"}
+    own = bare_environment(reads_stores=job is not None and job.reads_stores)
+    return {**KEEPS_MEMORY, **own, "PYTHONUNBUFFERED": "1"}
 
 
 def follow(folder: str) -> Iterator[bytes | int | None]:

@@ -91,10 +91,11 @@ class TimmEncoder(Body):
 
     def normalised(self, images: Tensor) -> Tensor:
         """As of any body, but small images are enlarged: most encoders shrink them 32 times."""
+        normalised = super().normalised(images)
         shorter, least = min(images.shape[2:]), self.form.least_side or LEAST_SIDE
-        if shorter < least:
-            images = F.interpolate(images.float(), scale_factor=ceil(least / shorter), mode="bilinear", align_corners=False)
-        return super().normalised(images)
+        if shorter < least:  # last, as there are fewer pixels before
+            return F.interpolate(normalised, scale_factor=ceil(least / shorter), mode="bilinear", align_corners=False)
+        return normalised
 
     def maps(self, images: Tensor) -> list[Tensor]:
         seen, wanted = self._tiled(images), {"indices": self._indices, "output_fmt": "NCHW"}
