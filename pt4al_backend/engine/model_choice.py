@@ -193,7 +193,8 @@ def sentence(found: Comparison, task: str, full: FullModel, failure: str = "") -
         f"whose encoder is trained too on {found.full:.1%}"
     )
     if not found.full_wins:
-        return f"{both}: the head is served."
+        chance = ", which may be chance" if found.full > found.head else ""
+        return f"{both}{chance}: the head is served."
     if full.model:
         return (
             f"{both}. So the latter is served, trained on {full.labels:,} labels; the head still chooses what is labelled next."

@@ -29,14 +29,16 @@ def documented(
     not_found: bool = False,
     busy: bool = False,
     cached: bool = False,
+    made: bool = False,
     files: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Arguments of a route: the body that it reads, and the errors that it answers with; ``query``: to the address as well.
 
-    ``cached``: it may answer that nothing has changed. ``files``: media types of what it sends, where that is not JSON.
+    ``cached``: it may answer that nothing has changed. ``made``: another process makes what it sends, and may fail. ``files``:
+    media types of what it sends, where that is not JSON.
     """
     errors = {*OF_EVERY_ROUTE, *(OF_A_BODY if body else ())}
-    errors |= {status for status, is_given in ((400, query), (404, not_found), (409, busy)) if is_given}
+    errors |= {status for status, is_given in ((400, query), (404, not_found), (409, busy), (500, made)) if is_given}
     described: dict[str, Any] = {"responses": {status: {"model": ErrorAnswer} for status in sorted(errors)}}
     if cached:
         described["responses"][304] = {"description": "It has not changed since the one whose ETag the request names."}

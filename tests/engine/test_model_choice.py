@@ -138,7 +138,9 @@ def test_sentence_says_which_model_is_served_and_why() -> None:
     assert "So the latter is served, trained on 41 labels" in sentence(won, "classification", FullModel(model="m", labels=41))
     assert sentence(won, "classification", FullModel()).endswith("until then the head is.")
     assert sentence(won, "classification", FullModel(), "No memory.").endswith("could not be trained: No memory.")
-    assert sentence(lost, "multilabel", FullModel()).endswith(": the head is served.")
+    assert sentence(lost, "multilabel", FullModel()).endswith("on 72.0%, which may be chance: the head is served.")
+    worse = Comparison(40, 0.72, 0.7, 0.05)
+    assert sentence(worse, "classification", FullModel()).endswith("on 70.0%: the head is served.")
 
 
 def test_comparison_that_cannot_be_made_is_tried_again_with_more_labels(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

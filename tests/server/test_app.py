@@ -134,9 +134,13 @@ def test_openapi_says_of_every_route_what_it_sends_and_with_what_it_refuses(clie
             assert (method == "post") == ("403" in answers), path
             assert ("requestBody" in route) == ("413" in answers), path
     assert list(paths["/api/projects/{project}/events"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
-    files = paths["/api/projects/{project}/take-away/{table}.{form}"]["get"]["responses"]["200"]["content"]
+    away = "/api/projects/{project}/take-away"
+    files = paths[f"{away}/{{table}}.{{form}}"]["get"]["responses"]["200"]["content"]
     assert len(files) == 2
     assert "application/json" not in files
+    report = paths[f"{away}/report.pdf"]["get"]["responses"]
+    assert list(report["200"]["content"]) == ["application/pdf"]
+    assert {"401", "404", "409", "500", "503"} <= report.keys()
 
 
 def test_every_reference_of_openapi_is_defined(client: Client) -> None:

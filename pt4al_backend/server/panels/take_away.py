@@ -80,7 +80,7 @@ def history(project: str, services: Served) -> JSONResponse:
     return JSONResponse(found.model_dump(mode="json"), headers=_saved_as(row, "history.json"))
 
 
-@router.get("/api/projects/{project}/take-away/report.pdf", **documented(not_found=True, busy=True, files=[PDF]))
+@router.get("/api/projects/{project}/take-away/report.pdf", **documented(not_found=True, busy=True, made=True, files=[PDF]))
 def report_pdf(project: str, services: Served, accept_language: Languages = "en") -> Response:
     """The report for the customer of the labels on one sheet, with the extra ``pdf``. It takes about two seconds."""
     row = services.project(project)
@@ -96,7 +96,7 @@ def model(project: str, services: Served) -> StreamingResponse:
     return StreamingResponse(_begun(pieces), media_type=ZIP, headers=_saved_as(row, "model.zip"))
 
 
-@router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True, files=[BINARY]))
+@router.get("/api/projects/{project}/take-away/model.onnx", **documented(not_found=True, busy=True, made=True, files=[BINARY]))
 def onnx_model(project: str, services: Served) -> FileResponse:
     """The model that is served as ONNX, with the extra ``onnx``. The first request for a model takes some seconds."""
     row = services.project(project)
