@@ -13,11 +13,11 @@ import re
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.label_studio.registration import WEBHOOK_HEADER
+from pt4al_backend.server.error_answer import error_answer
 
 OPEN = "/health"  # Label Studio and container engines probe it; it reveals nothing
 WEBHOOK = "/webhook"
@@ -51,11 +51,12 @@ class BasicAuth:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and self._is_on and scope["path"] != OPEN and not self._admits(scope):
-            body = {
-                "error": "This backend requires a user name and a password.",
-                "remedy": "Use BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, enter them in Settings > Model > Edit.",
-            }
-            refusal = JSONResponse(body, 401, {"WWW-Authenticate": 'Basic realm="PT4AL backend", charset="UTF-8"'})
+            refusal = error_answer(
+                401,
+                "This backend requires a user name and a password.",
+                "Use BASIC_AUTH_USER and BASIC_AUTH_PASS; in Label Studio, enter them in Settings > Model > Edit.",
+                {"WWW-Authenticate": 'Basic realm="PT4AL backend", charset="UTF-8"'},
+            )
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -86,11 +87,12 @@ class SameSite:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS and not _is_same_site(Headers(scope=scope)):
-            body = {
-                "error": "Posts from pages of other sites are refused.",
-                "remedy": "Send the request without the headers Origin and Sec-Fetch-Site.",
-            }
-            await JSONResponse(body, 403)(scope, receive, send)
+            refusal = error_answer(
+                403,
+                "Posts from pages of other sites are refused.",
+                "Send the request without the headers Origin and Sec-Fetch-Site.",
+            )
+            await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

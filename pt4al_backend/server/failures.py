@@ -4,7 +4,7 @@ import logging
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.datastructures import MutableHeaders
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import BadRequest, PT4ALError
 from pt4al_backend.server import protocol
+from pt4al_backend.server.error_answer import error_answer
 from pt4al_backend.server.redaction import Redaction
 from pt4al_backend.server.rendering import error_page, wants_page
 from pt4al_backend.state.store import REMEDY, cause_of
@@ -102,8 +103,9 @@ class LastResort:
             log.exception("%s %s failed.", scope.get("method"), scope.get("path"))
             if started:
                 raise
-            body = {
-                "error": "Internal error.",
-                "remedy": "The log has the traceback: standard error of `pt4al start` or `pt4al web`. Please report it.",
-            }
-            await JSONResponse(body, 500)(scope, receive, note)
+            broken = error_answer(
+                500,
+                "Internal error.",
+                "The log has the traceback: standard error of `pt4al start` or `pt4al web`. Please report it.",
+            )
+            await broken(scope, receive, note)

@@ -5,21 +5,14 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import Response
-from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from pt4al_backend.server.error_answer import ErrorAnswer
 from pt4al_backend.server.requests import BODIES, Body
 
 SCHEMAS = "#/components/schemas/{model}"
 OF_EVERY_ROUTE = (401, 503)
 OF_A_BODY = (400, 408, 413)
-
-
-class ErrorAnswer(BaseModel):
-    """What went wrong, and what to change."""
-
-    error: str
-    remedy: str
 
 
 def documented(

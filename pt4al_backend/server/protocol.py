@@ -19,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from pt4al_backend import __version__
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.server.auth import host_name, is_from_page
+from pt4al_backend.server.error_answer import error_answer
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.predictions import TaskPrediction
 from pt4al_backend.server.requests import (
@@ -158,7 +159,7 @@ async def setup(request: Request, services: Served) -> SetupAnswer:
 @router.get("/setup", include_in_schema=False)
 async def setup_refusal(refused: str = "") -> JSONResponse:
     """Where Label Studio is redirected to when a /setup is refused."""
-    return JSONResponse({"error": refused or "Post to this route, as Label Studio does.", "remedy": ""}, 400)
+    return error_answer(400, refused or "Post to this route, as Label Studio does.", "")
 
 
 @router.post("/predict", response_model=PredictAnswer, **documented(PredictRequest))
@@ -228,4 +229,4 @@ def refused(request: Request, error: PT4ALError, headers: Mapping[str, str]) -> 
     if is_refused_setup(request, error) and request.headers.get("user-agent", "").startswith("heartex/"):
         words = str(error)[:LONGEST_REFUSAL].replace(" > ", " / ").translate(LEGIBLE)
         return RedirectResponse(f"setup?refused={quote_plus(words, safe=PLAIN)}", 303)
-    return JSONResponse({"error": error.message, "remedy": error.remedy}, error.status, dict(headers))
+    return error_answer(error.status, error.message, error.remedy, headers)

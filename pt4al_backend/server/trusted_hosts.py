@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.auth import OPEN, host_name, is_from_page
+from pt4al_backend.server.error_answer import error_answer
 from pt4al_backend.server.failures import STATE_ERRORS, StateUnavailable
 from pt4al_backend.state.store import REMEDY, Store
 
@@ -56,13 +57,12 @@ class TrustedHosts:
             if await self._is_learned(name):
                 return None
         except STATE_ERRORS:
-            error = StateUnavailable("The state cannot be read.", REMEDY)
-            return JSONResponse({"error": error.message, "remedy": error.remedy}, error.status)
-        body = {
-            "error": f"The backend is not known as {name[:100]!r}.",
-            "remedy": "Use the address that Label Studio has, or name this one in PT4AL_ALLOWED_HOSTS and restart the backend.",
-        }
-        return JSONResponse(body, 400)
+            return error_answer(StateUnavailable.status, "The state cannot be read.", REMEDY)
+        return error_answer(
+            400,
+            f"The backend is not known as {name[:100]!r}.",
+            "Use the address that Label Studio has, or name this one in PT4AL_ALLOWED_HOSTS and restart the backend.",
+        )
 
     def _is_given(self, name: str) -> bool:
         if self._allows_all or name in self._names or name.endswith(self._endings):

@@ -20,7 +20,8 @@ from pt4al_backend.engine import extra_params
 from pt4al_backend.engine.actions import Actions
 from pt4al_backend.engine.extra_params import SettingsRefused
 from pt4al_backend.server.actions import Done, acting
-from pt4al_backend.server.openapi import ErrorAnswer, documented
+from pt4al_backend.server.error_answer import ErrorAnswer
+from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.protocol import answer
 from pt4al_backend.server.rendering import panel
 from pt4al_backend.server.requests import SettingsRequest
