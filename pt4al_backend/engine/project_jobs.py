@@ -1,6 +1,7 @@
 """The jobs of one project: the spec that each kind would get now."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,18 +16,25 @@ from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Tasks
 
 
+@dataclass(frozen=True)
 class ProjectJobs:
-    """Folders and specifications of one project's jobs."""
+    """Folders and specifications of one project's jobs.
 
-    def __init__(
-        self, store: Store, settings: ServerSettings, project: Project, options: ProjectSettings, reader: LabelReader
-    ) -> None:
-        self._store = store
-        self._settings = settings
-        self._project = project
-        self._options = options
-        self._reader = reader
-        self.classes = reader.classes(options)
+    Attributes:
+        settings: the server's.
+        options: the project's settings.
+    """
+
+    store: Store
+    settings: ServerSettings
+    project: Project
+    options: ProjectSettings
+    reader: LabelReader
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Of the main task."""
+        return self.reader.classes(self.options)
 
     @classmethod
     def of(cls, ctx: Context) -> Self:
@@ -36,28 +44,28 @@ class ProjectJobs:
     @property
     def folder(self) -> Path:
         """Where they lie, beside the project's other artefacts."""
-        return project_dir(self._settings, self._project)
+        return project_dir(self.settings, self.project)
 
     @property
     def learner(self) -> Path | None:
         """The artefact of the pretext learner, if there is one."""
-        return self._settings.data_dir / self._project.learner if self._project.learner else None
+        return self.settings.data_dir / self.project.learner if self.project.learner else None
 
     def fetched(self) -> Tasks:
         """Tasks whose image can be trained on."""
-        tasks = self._store.tasks(self._project.id)
+        tasks = self.store.tasks(self.project.id)
         return tasks.where((tasks.rows >= 0) & ~tasks.aside)
 
     def rank(self, learner: Path | None = None) -> RankSpec:
         """Scores with ``learner``, or else trains one."""
-        features = learner is None and "pretext_features" in plan.needs_of(self._options)
+        features = learner is None and "pretext_features" in plan.needs_of(self.options)
         return RankSpec(**self._common(), learner=learner, outputs=("features",) if features else ())
 
     def learn(self, learner: Path | None = None) -> LearnSpec:
         """Trains a model, from ``learner`` if the settings say so."""
-        images = self._store.fetched_count(self._project.id) - self._store.copy_count(self._project.id)
-        query = plan.fit_schedule(images, self._options).query
-        needed = plan.job_requirements(self._options, query)
+        images = self.store.fetched_count(self.project.id) - self.store.copy_count(self.project.id)
+        query = plan.fit_schedule(images, self.options).query
+        needed = plan.job_requirements(self.options, query)
         return LearnSpec(**self._common(), learner=learner, classes=self.classes, **asdict(needed))
 
     def layout(self) -> LayoutSpec:
@@ -70,7 +78,7 @@ class ProjectJobs:
 
     def full(self) -> FullSpec:
         """Trains a model whose encoder is trained too, to be served beside rounds of heads."""
-        common = self._common() | {"settings": self._options.model_copy(update={"tuning": "full"})}
+        common = self._common() | {"settings": self.options.model_copy(update={"tuning": "full"})}
         return FullSpec(**common, learner=self.learner, classes=self.classes)
 
     def answer(self, model: Path, previous: Path | None) -> AnswerSpec:
@@ -79,16 +87,16 @@ class ProjectJobs:
 
     def _common(self) -> dict[str, Any]:
         return {
-            "project": self._project.id,
-            "task": self._reader.task,
-            "settings": self._options,
-            "device": self._settings.device,
-            "pretrained": self._settings.pretrained,
-            "weights": self._settings.weights_dir,
-            "frames": frames_path(self._settings, self._project),
-            "stored": self._project.stored_shape,
-            "shape": self._project.image_shape,
-            "masks": mask_dir(self._settings, self._project),
+            "project": self.project.id,
+            "task": self.reader.task,
+            "settings": self.options,
+            "device": self.settings.device,
+            "pretrained": self.settings.pretrained,
+            "weights": self.settings.weights_dir,
+            "frames": frames_path(self.settings, self.project),
+            "stored": self.project.stored_shape,
+            "shape": self.project.image_shape,
+            "masks": mask_dir(self.settings, self.project),
         }
 
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
-from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import staleness, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.during_jobs import device, keep_serving, report
@@ -26,8 +25,6 @@ from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, RankSpec
 from pt4al_backend.progress import Report
 from pt4al_backend.query.ranking import insert, sweep
-from pt4al_backend.state.schema import Project
-from pt4al_backend.state.store import Store
 from pt4al_backend.state.tasks import Ranking
 
 LEARNER_GONE = (
@@ -40,26 +37,18 @@ SAFER_ORDER = "The batches are therefore drawn at random, not by pretext loss." 
 class PoolRanking:
     """Ranks the pool of one project; ``runner`` is where its jobs run."""
 
-    def __init__(
-        self,
-        store: Store,
-        settings: ServerSettings,
-        project: Project,
-        options: ProjectSettings,
-        jobs: ProjectJobs,
-        runner: Runner,
-    ) -> None:
-        self._store = store
-        self._settings = settings
-        self._project = project
-        self._options = options
+    def __init__(self, jobs: ProjectJobs, runner: Runner) -> None:
+        self._store = jobs.store
+        self._settings = jobs.settings
+        self._project = jobs.project
+        self._options = jobs.options
         self._jobs = jobs
         self._runner = runner
 
     @classmethod
     def of(cls, ctx: Context) -> Self:
         """The ranking of the project that a look is at."""
-        return cls(ctx.store, ctx.settings, ctx.project, ctx.options, ProjectJobs.of(ctx), ctx.resources.runner)
+        return cls(ProjectJobs.of(ctx), ctx.resources.runner)
 
     def is_outgrown(self) -> bool:
         """Whether another pretext learner is needed (see ``staleness``)."""
@@ -100,7 +89,7 @@ class PoolRanking:
         order = np.argsort(ids)
         known = np.isin(pool.ids, ids)
         pool.losses[known] = losses[order][np.searchsorted(ids, pool.ids[known], sorter=order)]
-        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), quality.meaningful, from_scratch=True)
+        batch_ids, batches = rounds.batches(pool, max(self._project.round, 1), meaningful=quality.meaningful, from_scratch=True)
         learner = str(result.relative_to(self._settings.data_dir))
         self._store.adopt_ranking(self._project, Ranking(ids, losses, batch_ids, batches, learner, quality))
 
@@ -129,8 +118,8 @@ class PoolRanking:
     def _scoring(self) -> RankSpec:
         """Scores by the learner that there is, and as it was trained: the next one may be on another encoder."""
         learner = self._jobs.learner
-        trained_with = artefacts.manifest(learner).get("settings", self._options) if learner else self._options
-        return self._jobs.rank(learner).model_copy(update={"settings": ProjectSettings.stored(trained_with)})
+        trained_with = LearnerManifest.read(learner).settings if learner else self._options
+        return self._jobs.rank(learner).model_copy(update={"settings": trained_with})
 
     def _score_arrivals(self, on_progress: Report, on_tick: OnTick) -> None:
         folder = self._jobs.folder / "score"
@@ -176,7 +165,7 @@ def rank(ctx: Context, *, from_scratch: bool = False) -> None:
     ctx.retries.succeeded(ctx.project, JobKind.RANK)
     ctx.notice("learner", "")
     if ctx.options.pretrained_encoder:
-        ctx.notice("weights", "")  # where they came from is said with the encoder
+        ctx.notice("weights", "")  # the notice of the encoder says where they came from
         ctx.notice("encoder", ranking.encoder())
     quality = ctx.project.quality
     ctx.notice("pretext", "" if quality.meaningful else f"{quality.reason} {SAFER_ORDER}")

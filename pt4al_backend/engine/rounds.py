@@ -301,10 +301,10 @@ class Rounds:
 
     def cut_batches(self, number: int) -> None:
         """Cuts the pool into batches before round ``number``, if a sweep begins with it or the batches do not fit any more."""
-        ids, batches = self.batches(self.pool(), number, self._project.quality.meaningful)
+        ids, batches = self.batches(self.pool(), number, meaningful=self._project.quality.meaningful)
         self._store.set_tasks(self._project.id, {"id": ids, "batch": batches})
 
-    def batches(self, pool: Tasks, number: int, meaningful: bool, *, from_scratch: bool = False) -> tuple[Ids, Ids]:
+    def batches(self, pool: Tasks, number: int, *, meaningful: bool, from_scratch: bool = False) -> tuple[Ids, Ids]:
         """The batches to be cut before round ``number``: ids of tasks and the batch 1..I of each; both empty if none are.
 
         At the start of a sweep they are cut over what is left of the pool, ``from_scratch`` always. By pretext loss if that is

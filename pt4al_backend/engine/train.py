@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
-from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine import publish, staleness, sync
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.during_jobs import device, keep_serving, report
@@ -33,13 +32,11 @@ from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.jobs.results import read_scored
 from pt4al_backend.jobs.run import OnTick, Runner
 from pt4al_backend.jobs.spec import JobKind, LearnSpec
-from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Report
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.rounds import ClosedRound
 from pt4al_backend.state.schema import AnswerKind, Project, RoundState
-from pt4al_backend.state.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +51,12 @@ BROUGHT = 0  # the round that labels belong to which a project had before it was
 class RoundTraining:
     """Trains the models of one project's rounds; ``runner`` is where its jobs run, ``number`` the round if not the open one."""
 
-    def __init__(
-        self,
-        store: Store,
-        settings: ServerSettings,
-        project: Project,
-        options: ProjectSettings,
-        reader: LabelReader,
-        jobs: ProjectJobs,
-        runner: Runner,
-        number: int | None = None,
-    ) -> None:
-        self._store = store
-        self._settings = settings
-        self._project = project
-        self._options = options
-        self._reader = reader
+    def __init__(self, jobs: ProjectJobs, runner: Runner, number: int | None = None) -> None:
+        self._store = jobs.store
+        self._settings = jobs.settings
+        self._project = jobs.project
+        self._options = jobs.options
+        self._reader = jobs.reader
         self._jobs = jobs
         self._runner = runner
         self._number = number
@@ -77,9 +64,7 @@ class RoundTraining:
     @classmethod
     def of(cls, ctx: Context, number: int | None = None) -> Self:
         """The trainings of the project that a look is at."""
-        return cls(
-            ctx.store, ctx.settings, ctx.project, ctx.options, ctx.reader, ProjectJobs.of(ctx), ctx.resources.runner, number
-        )
+        return cls(ProjectJobs.of(ctx), ctx.resources.runner, number)
 
     def take_labels(self) -> LabelSplit:
         """The labels that there are; those that cannot be used are set aside, those that are gone are read again."""
@@ -273,7 +258,7 @@ def _turn(ctx: Context) -> Outcome | None:
         labels = training.take_labels()
     if not is_answered and not _is_due_early(ctx, training, labels):
         return Outcome.DONE
-    presses = _presses_answered(ctx.project, training, is_answered)
+    presses = _presses_answered(ctx.project, training, is_answered=is_answered)
     missing = training.missing_for_training(labels)
     if missing:
         ctx.lease.require()
@@ -297,7 +282,7 @@ def _device_for(ctx: Context, training: RoundTraining, labels: LabelSplit) -> Ab
     return nullcontext(True) if is_quick else device(ctx)
 
 
-def _presses_answered(project: Project, training: RoundTraining, is_answered: bool) -> int:
+def _presses_answered(project: Project, training: RoundTraining, *, is_answered: bool) -> int:
     """How many presses of Start Training the training that now begins answers; those that come while it runs want another one.
 
     One that is resumed has taken its labels before: beside the press that it began with, if any, the presses since are such.
@@ -356,7 +341,7 @@ def _train(ctx: Context, training: RoundTraining) -> tuple[StoredOutput, ClosedR
 
 
 def _keep_open(ctx: Context, error: TrainingImpossible) -> None:
-    """Withdraws the request to close a round early: it goes on, so that people can mend what the training lacked."""
+    """Withdraws the request to close a round early: it goes on, so that people can supply what the training lacked."""
     again = f"Round {ctx.project.round} was not closed and goes on. Once that is put right, close it again."
     ctx.store.change(ctx.project, round_to_close=0)
     ctx.notice("close", f"{error} {again}")

@@ -33,7 +33,7 @@ FAILURES, PAUSE_SECONDS = 20, 60.0
 class Authorize(Protocol):
     """Gives the headers that carry Label Studio's token; ``refresh`` says that the last ones were refused."""
 
-    def __call__(self, refresh: bool = False) -> dict[str, str]: ...
+    def __call__(self, *, refresh: bool = False) -> dict[str, str]: ...
 
 
 class Fetcher:

@@ -89,7 +89,7 @@ class Connection:
         """What the token is; Label Studio hands out both."""
         return "personal" if self._personal else "legacy"
 
-    def authorization(self, refresh: bool = False) -> dict[str, str]:
+    def authorization(self, *, refresh: bool = False) -> dict[str, str]:
         """The header that authenticates a request to this Label Studio; no other host may see it.
 
         Args:

@@ -59,7 +59,7 @@ class Pool:
         ids = self.store.tasks(1).ids
         self.store.set_tasks(1, {"id": ids, "loss": [float(self.shows(i)) for i in ids.tolist()]})
         self.store.change(1, quality=PretextQuality(meaningful=True))
-        ids, batches = self.rounds.batches(self.rounds.pool(), max(self.project.round, 1), True, from_scratch=True)
+        ids, batches = self.rounds.batches(self.rounds.pool(), max(self.project.round, 1), meaningful=True, from_scratch=True)
         self.store.set_tasks(1, {"id": ids, "batch": batches})
 
     def open(self) -> None:

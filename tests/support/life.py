@@ -55,7 +55,7 @@ class Life:
         losses = np.random.default_rng(seed).permutation(len(tasks)) / len(tasks)
         self.store.set_tasks(PROJECT, {"id": tasks.ids, "row": np.arange(len(tasks)), "loss": losses})
         self.store.change(PROJECT, quality=PretextQuality(meaningful=meaningful))
-        ids, cut = self.rounds.batches(self.rounds.pool(), max(self.number, 1), meaningful, from_scratch=True)
+        ids, cut = self.rounds.batches(self.rounds.pool(), max(self.number, 1), meaningful=meaningful, from_scratch=True)
         self.store.set_tasks(PROJECT, {"id": ids, "batch": cut})
         return dict(zip(tasks.ids.tolist(), losses.tolist(), strict=True))
 

@@ -81,16 +81,12 @@ def training_of(
     store: Store, settings: ServerSettings, config: str = LABEL_CONFIG, runner: Runner | None = None, **params: Any
 ) -> RoundTraining:
     """The training of the project's round, which is cut short unless another runner is given."""
-    project, options, reader = known(store), ProjectSettings(**params), ClassificationReader(parse(config))
-    jobs = ProjectJobs(store, settings, project, options, reader)
-    return RoundTraining(store, settings, project, options, reader, jobs, runner or CutShort())
+    return RoundTraining(jobs_of(store, settings, config, **params), runner or CutShort())
 
 
 def ranking_of(store: Store, settings: ServerSettings, runner: Runner | None = None, **params: Any) -> PoolRanking:
     """The ranking of the project's pool, which is cut short unless another runner is given."""
-    project, options = known(store), ProjectSettings(**params)
-    jobs = ProjectJobs(store, settings, project, options, ClassificationReader(parse(LABEL_CONFIG)))
-    return PoolRanking(store, settings, project, options, jobs, runner or CutShort())
+    return PoolRanking(jobs_of(store, settings, **params), runner or CutShort())
 
 
 def idle(*_: object) -> None:

@@ -83,8 +83,8 @@ class Run:
         self._rounds = Rounds(self._store, project, options)
         reader = label_reader_for(settings, project, label_config.parse(CONFIG))
         jobs = ProjectJobs(self._store, settings, project, options, reader)
-        self._ranking = PoolRanking(self._store, settings, project, options, jobs, LocalRunner())
-        self._training = RoundTraining(self._store, settings, project, options, reader, jobs, LocalRunner())
+        self._ranking = PoolRanking(jobs, LocalRunner())
+        self._training = RoundTraining(jobs, LocalRunner())
         self._folder = folder
         self._settings = settings
         self._options = options

@@ -36,7 +36,7 @@ class LocalRunner(RestartingRunner):
         self._launcher = tuple(launcher)
 
     def check(self, device: Device) -> str:  # noqa: ARG002 - the host's own devices are not the runner's to judge
-        """As ``RestartingRunner`` says; of a launcher it is seen that it is installed."""
+        """As ``RestartingRunner`` says; a launcher has to be installed."""
         if not self._launcher:
             return "jobs run in processes of the worker's host"
         if shutil.which(self._launcher[0]) is None:
@@ -74,9 +74,9 @@ class LocalRunner(RestartingRunner):
         finally:
             _end(child)
             child.stdout.close()
-        return self._ended(status, failure, last_line((folder / LOG).read_text(errors="replace")), has_begun)
+        return self._ended(status, failure, last_line((folder / LOG).read_text(errors="replace")), has_begun=has_begun)
 
-    def _ended(self, status: int, failure: Failure | None, tail: str, has_begun: bool) -> Ended:
+    def _ended(self, status: int, failure: Failure | None, tail: str, *, has_begun: bool) -> Ended:
         if failure is not None or status == 0:
             return Ended(failure=failure)
         if status < 0:
@@ -89,7 +89,7 @@ class LocalRunner(RestartingRunner):
 
 
 def unusable(launcher: Sequence[str], status: int, tail: str) -> RunnerUnavailable:
-    """What is said where a launcher did not bring a job to its first sign of life."""
+    """The error of a launcher that ended before the job had begun."""
     name = launcher[0]
     if status in (NOT_FOUND, NOT_EXECUTABLE):
         return RunnerUnavailable(
