@@ -234,7 +234,7 @@ class StoredOutput:
 
     @property
     def shown(self) -> NDArray[np.float64] | None:
-        """How sure the model is of each task, as people are told, float64[m]; None if there is none."""
+        """How sure the model is of each task, as people see it, float64[m]; None if there is none."""
         return self.confidences.get(CALIBRATED, self.confidences.get("least_confidence"))
 
     def of(self, pool: Ids) -> tuple[ModelOutput, Ids]:

@@ -189,9 +189,6 @@ class Strategy(ABC):
         seed: the project's, for a draw of candidates.
     """
 
-    #: What it needs beside confidences. Where the model's output lacks it, ``query`` is called without a model.
-    needs: frozenset[Need] = frozenset()
-
     def __init__(
         self, name: str, *, batches: int, first_query: str, sampler: str, batch_order: str = "hard_first", seed: int = 0
     ) -> None:
@@ -201,6 +198,11 @@ class Strategy(ABC):
         self.sampler = sampler
         self.order = sweep(batches, batch_order)
         self.seed = seed
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What it needs beside confidences. Where the model's output lacks it, ``query`` is called without a model."""
+        return frozenset()
 
     @property
     def companion(self) -> str:

@@ -41,7 +41,7 @@ class Learned(Uncertainty):
     """
 
     @property
-    def needs(self) -> frozenset[Need]:  # type: ignore[override]
+    def needs(self) -> frozenset[Need]:
         return frozenset({"posteriors"}) if self.name in NEED_IMAGE_POSTERIORS else frozenset()
 
     @property

@@ -46,7 +46,7 @@ class PT4AL(Strategy):
     """
 
     @property
-    def needs(self) -> frozenset[Need]:  # type: ignore[override]
+    def needs(self) -> frozenset[Need]:
         needs: set[Need] = set()
         if self.sampler in COVERS:
             needs.add("features")
