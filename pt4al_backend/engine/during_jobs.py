@@ -110,7 +110,7 @@ def _note_waiting(ctx: Context) -> None:
 
 
 def _ring(ctx: Context) -> None:
-    """Requests a look at the projects that wait for the device, the one first that has waited longest."""
+    """Requests a look at the projects that wait for the device, beginning with the one that has waited longest."""
     if ctx.resources.doorbell is None:
         return
     try:

@@ -49,7 +49,7 @@ class JobSeries:
         return self.project / f"{self.kind}-{number_of(last) + 1 if last else 1}"
 
     def unfinished(self, wanted: JobSpec) -> Path | None:
-        """The folder of a job that was cut short and is to be gone on with."""
+        """The folder of a job that was cut short and is to be resumed."""
         folder = self.following()
         job = sound_job_of(folder)
         return folder if job is not None and job.is_current(wanted) and not (folder / FAILED).exists() else None

@@ -226,7 +226,7 @@ def _require(snapshot: Snapshot) -> None:
 
 
 def _comparison_due(snapshot: Snapshot) -> Path | None:
-    """The folder of the comparison that is to be made or gone on with; None if none is."""
+    """The folder of the comparison that is to be made or resumed; None if none is."""
     jobs, series = snapshot.jobs, _comparisons(snapshot.jobs)
     wanted = jobs.compare()
     if (folder := series.unfinished(wanted)) is not None:
@@ -243,7 +243,7 @@ def _comparison_due(snapshot: Snapshot) -> Path | None:
 
 
 def _full_model_due(snapshot: Snapshot) -> Path | None:
-    """The folder of the model with a trained encoder that is to be trained or gone on with; None if none is."""
+    """The folder of the model with a trained encoder that is to be trained or resumed; None if none is."""
     jobs, series = snapshot.jobs, _full_models(snapshot.jobs)
     found, wanted = _last_comparison(jobs), jobs.full()
     if found is None or not found.full_wins:

@@ -53,7 +53,7 @@ class Basis:
     Attributes:
         images: rows of the frame file that were given.
         describers: the pretext learner, and the encoder that was chosen.
-        models: the last round's, and the one that is served in its stead.
+        models: the last round's, and the one that is served instead.
         reading: the labeling config that labels are read by, and the settings.
     """
 

@@ -57,7 +57,7 @@ NO_RANGE = "Its grey values, of 32 bits, state no range and were stretched from 
 LARGE = 16_000_000
 _large = threading.Lock()
 
-# Pillow's own limit is one for the process and only warns at first; decode() checks the caller's limit in its stead.
+# Pillow's own limit is one for the process and only warns at first; decode() checks the caller's limit instead.
 Image.MAX_IMAGE_PIXELS = None
 
 

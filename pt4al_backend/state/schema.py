@@ -59,6 +59,7 @@ class Base(DeclarativeBase):
 
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own convention
         dict[str, Any]: JSON,
+        dict[str, str]: JSON,
         list[str]: JSON,
         AnswerKind: text_of(AnswerKind),
         PickKind: text_of(PickKind),
@@ -103,7 +104,7 @@ class Project(Base):
 
     phase: Mapped[str] = mapped_column(String(32), default=Phase.CONNECTED)
     progress: Mapped[Progress] = mapped_column(default=Progress)
-    notices: Mapped[dict[str, Any]] = mapped_column(default=dict)  # topic -> sentence for the user
+    notices: Mapped[dict[str, str]] = mapped_column(default=dict)  # topic -> sentence for the user
     error: Mapped[str] = mapped_column(Text, default="")
     remedy: Mapped[str] = mapped_column(Text, default="")
     error_at: Mapped[float | None] = mapped_column(Float)
@@ -141,7 +142,7 @@ class Project(Base):
     learner_pool: Mapped[int] = mapped_column(Integer, default=0)  # images it was trained on
     quality: Mapped[PretextQuality] = mapped_column(default=PretextQuality)  # whether the pretext means anything here
     model: Mapped[str] = mapped_column(Text, default="")  # artefact of the last good model of a round
-    full_model: Mapped[FullModel] = mapped_column(default=FullModel)  # what is served in its stead (see ``engine.served_model``)
+    full_model: Mapped[FullModel] = mapped_column(default=FullModel)  # what is served instead of it (see ``engine.served_model``)
     round: Mapped[int] = mapped_column(Integer, default=0)
     served_version: Mapped[str] = mapped_column(String(64), default="")
 
@@ -176,7 +177,7 @@ class ProjectColumns(TypedDict, total=False):
     chosen_before: dict[str, Any]
     phase: str
     progress: Progress
-    notices: dict[str, Any]
+    notices: dict[str, str]
     error: str
     remedy: str
     error_at: float | None

@@ -73,7 +73,7 @@ class Store(TaskStore, CountStore, AnnotationStore, RoundStore, OutstandingStore
             return list(session.scalars(select(Project.id).where(Project.let_go_at.is_(None)).order_by(Project.id)))
 
     def waiting_for_device(self) -> list[int]:
-        """Ids of the projects whose training waits for the device, the one first that has waited longest."""
+        """Ids of the projects whose training waits for the device, the longest wait first."""
         waiting = (Project.device_wanted_at.is_not(None), Project.let_go_at.is_(None))
         with self._reading() as session:
             return list(session.scalars(select(Project.id).where(*waiting).order_by(Project.device_wanted_at, Project.id)))

@@ -118,7 +118,7 @@ class RestartingRunner(ABC):
 
 
 def _finished(folder: Path) -> Path | None:
-    """The folder of a finished job's result, which needs its checkpoint no more; None if it is not finished."""
+    """The folder of a finished job's result, which no longer needs its checkpoint; None if it is not finished."""
     done = result_of(folder)
     if done is not None:
         (folder / CHECKPOINT).unlink(missing_ok=True)

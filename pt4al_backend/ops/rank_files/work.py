@@ -122,7 +122,7 @@ def fingerprint(decisive: Mapping[str, Any]) -> str:
 
 
 def goes_on(begun: str, done: int, images: int, place: str) -> str:
-    """What is said of a ranking that was under way."""
+    """The sentence about a ranking that is resumed."""
     return (
         f"The ranking that began on {begun} goes on: {done:,} of {images:,} images are read. Images that came later are not in "
         f"it. To start over, delete {place}."

@@ -81,6 +81,7 @@ def test_answers_of_the_model_to_its_candidates_are_shown(client: Client, drawn:
         labels = np.array([CLASSES[0], CLASSES[1]])
         np.savez(result / "candidates.npz", labels=labels, least_confidence=np.array([0.9, 0.25]))
     np.save(folder / "candidate_ids.npy", np.array([110, 111]))
+    np.save(folder / "candidates.npy", np.array([0, 1]))
     drawn.change(PROJECT, model=str((folder / "result").relative_to(settings.data_dir)))
     found = colours(client)
     assert (found[110]["predicted"], found[110]["uncertainty"]) == (CLASSES[0], 10)
