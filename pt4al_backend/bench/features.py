@@ -73,4 +73,4 @@ def _encoder(name: str, shape: Shape, folder: Path | None, pretrained: str) -> t
     """An encoder with its weights, and their digest."""
     encoder = TimmEncoder(TimmForm(name, least_side=LEAST_SIDE_FROZEN))
     encoder.require_shape(shape)
-    return encoder, str(give(encoder, folder, pretrained, lambda _: None)["sha256"])
+    return encoder, give(encoder, folder, pretrained, lambda _: None).sha256

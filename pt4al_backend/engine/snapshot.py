@@ -21,7 +21,7 @@ from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.jobs.image_vectors import ImageVectors, MadeBy
+from pt4al_backend.jobs.image_vectors import ImageVectors, MadeBy, VectorSource
 from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.label_studio.annotations import LabelReader
 from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks
@@ -152,14 +152,14 @@ class PoolFeatures:
     rows: NDArray[np.int64]
     file: FeatureFile
     by: MadeBy
-    source: Json
+    source: VectorSource
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def suit(self, model: ModelManifest) -> bool:
         """Whether the head ``model`` was trained on such: the encoder may have changed since."""
-        return self.by is MadeBy.ENCODER and model.weights is not None and model.weights.sha256 == self.source["weights"]
+        return self.by is MadeBy.ENCODER and model.weights is not None and model.weights.sha256 == self.source.weights
 
     def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of positions int64 [m] among ``ids``."""

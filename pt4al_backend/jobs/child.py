@@ -25,6 +25,7 @@ from pt4al_backend.errors import PT4ALError, StoreCorrupt
 from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, locked
+from pt4al_backend.jobs.manifest import Manifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.learn import peers
@@ -87,7 +88,7 @@ def _remedy(error: OSError, folder: Path) -> str:
 def _is_done(job: NetworkJob[JobSpec]) -> bool:
     """Whether an orphan has done this very job in the meantime."""
     try:
-        return bool(artefacts.manifest(job.result).get("fingerprint") == job.fingerprint)
+        return Manifest.read(job.result).fingerprint == job.fingerprint
     except StoreCorrupt:
         return False
 

@@ -15,6 +15,7 @@ from pt4al_backend.errors import StoreCorrupt, TooFewClasses, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.manifest import Manifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn import peers
@@ -116,7 +117,7 @@ def _fold(job: NetworkJob[CompareSpec], material: _Material, number: int, held: 
 def _done(place: Path, fingerprint: str) -> _Answers | None:
     """A fold that was kept; None if it is not done yet, damaged, or of a version that kept less."""
     try:
-        if artefacts.manifest(place).get("fingerprint") == fingerprint:
+        if Manifest.read(place).fingerprint == fingerprint:
             with np.load(place / ANSWERS, allow_pickle=False) as arrays:
                 return _Answers(**{name: arrays[name] for name in _Answers._fields})
     except (StoreCorrupt, FileNotFoundError):

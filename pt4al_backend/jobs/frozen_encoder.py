@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Json
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs import head
 from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import ModelSpec, RankSpec
 from pt4al_backend.learn import networks, peers, saved
@@ -24,6 +24,7 @@ from pt4al_backend.learn.frozen.rotation_head import cross_fitted, head_of, scor
 from pt4al_backend.learn.networks import TimmEncoder
 from pt4al_backend.learn.pretext.holdout import Scale
 from pt4al_backend.learn.pretext.rotation import Rotation
+from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
 from pt4al_backend.learn.weights.initial import Source
 from pt4al_backend.learn.weights.pretrained import give
 from pt4al_backend.phases import Phase
@@ -49,7 +50,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
     else:  # with the weights that it was ranked with, whatever lies on this machine now
         learner, weights = _saved_learner(job.spec.learner)
     with FrameFile(job.spec.frames, job.spec.stored) as frames:
-        features = Features(_encoder_of(learner), weights["sha256"], frames, job.spec.shape, job.device, report)
+        features = Features(_encoder_of(learner), weights.sha256, frames, job.spec.shape, job.device, report)
         if job.spec.learner is None:
             if len(rows) < LEAST_RANKED:
                 raise TrainingImpossible("One image alone cannot be ranked.", "Import more.")
@@ -71,7 +72,7 @@ def rank(job: NetworkJob[RankSpec], report: Report) -> None:
         "kind": "ranking",
         "pretext": learner.name,
         "init": Source.PRETRAINED,
-        "weights": weights,
+        "weights": weights.model_dump(),
         "quality": learner.quality(scores).model_dump(),
         "seconds": seconds,
         "images": len(rows),
@@ -105,8 +106,7 @@ def learn(job: NetworkJob[ModelSpec], report: Report) -> None:
             missing = peers.agreed(file.missing(rows, frames))  # another one may have begun to write
             if len(missing):
                 body = _loaded(encoder)
-                digest = encoder.manifest["weights"]["sha256"]
-                Features(body, digest, frames, job.spec.shape, job.device, report).compute_upright(missing)
+                Features(body, encoder.given.sha256, frames, job.spec.shape, job.device, report).compute_upright(missing)
         head.learn(job, encoder, scratch)
 
 
@@ -116,12 +116,12 @@ def _fetched(job: NetworkJob[ModelSpec], scratch: Path, report: Report) -> Encod
     weights = _given_weights(job, _encoder_of(learner), report)
     saved.save(learner, scratch)
     manifest = {**job.manifest(learner.body.form), "init": Source.PRETRAINED, "weights": weights}
-    return EncoderFile(scratch / artefacts.WEIGHTS, manifest)
+    return EncoderFile(scratch / artefacts.WEIGHTS, weights, LearnerManifest.model_validate(manifest))
 
 
 def _loaded(encoder: EncoderFile) -> TimmEncoder:
     """The encoder itself."""
-    learner = Rotation(networks.build(networks.form_of(encoder.manifest["network"])))
+    learner = Rotation(networks.build(networks.form_of(encoder.manifest.network)))
     learner.model.load_state_dict(torch.load(encoder.weights, map_location="cpu", weights_only=True))
     return _encoder_of(learner)
 
@@ -132,16 +132,16 @@ def _encoder_of(objective: Rotation) -> TimmEncoder:
     return objective.body
 
 
-def _saved_learner(folder: Path) -> tuple[Rotation, Json]:
-    """A learner that ``rank`` saved, and what its manifest says of its encoder's weights."""
-    learner = saved.load_learner(folder)
-    if not isinstance(learner, Rotation):
-        raise TypeError(f"{type(learner).__name__} is no rotation learner")
-    return learner, artefacts.manifest(folder)["weights"]
+def _saved_learner(folder: Path) -> tuple[Rotation, EncoderWeights]:
+    """A learner that ``rank`` saved, and the weights that its encoder was given."""
+    learner, weights = saved.load_learner(folder), LearnerManifest.read(folder).weights
+    if not isinstance(learner, Rotation) or weights is None:
+        raise TypeError(f"{type(learner).__name__} is no rotation learner on a frozen encoder")
+    return learner, weights
 
 
-def _given_weights(job: NetworkJob[Any], encoder: TimmEncoder, report: Report) -> Json:
-    """Gives the encoder its weights; returns what the manifest says of them."""
+def _given_weights(job: NetworkJob[Any], encoder: TimmEncoder, report: Report) -> EncoderWeights:
+    """Gives the encoder its weights."""
 
     def note(text: str) -> None:
         report(Progress(Phase.PREPARING, note=text))

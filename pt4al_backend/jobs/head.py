@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Json
-from pt4al_backend.config import ProjectSettings
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import locked, sound_job_of
 from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.spec import JobSpec, LearnSpec, ModelSpec
 from pt4al_backend.learn.evaluation import Evaluation, sampler_of
 from pt4al_backend.learn.frozen.calibration import temperature
@@ -24,6 +23,7 @@ from pt4al_backend.learn.frozen.feature_file import FeatureFile, blocks, path_be
 from pt4al_backend.learn.frozen.heads import L2, LinearHead, Standard
 from pt4al_backend.learn.frozen.tuning import tune
 from pt4al_backend.learn.labels.image_labels import ImageLabels
+from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
 from pt4al_backend.query.confidence import CALIBRATED
 from pt4al_backend.query.plan import on_features
 
@@ -34,7 +34,7 @@ MOST_PRODUCTS = 2 * 10**8
 MOST_LOGITS = 10**10
 
 #: What a model's manifest repeats of that of its encoder.
-ENCODER_FACTS = ("network", "normalisation", "device", "init", "weights")
+ENCODER_FACTS = {"network", "normalisation", "device", "init", "weights"}
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,13 @@ class EncoderFile:
 
     Attributes:
         weights: file of a network that begins with the encoder.
+        given: which weights it was given.
         manifest: of the artefact.
     """
 
     weights: Path
-    manifest: Json
+    given: EncoderWeights
+    manifest: LearnerManifest
 
     @classmethod
     def of(cls, learner: Path | None, encoder: str, *, check: bool = True) -> Self | None:
@@ -58,23 +60,25 @@ class EncoderFile:
         if learner is None:
             return None
         try:
-            manifest = artefacts.manifest(learner, check=check)
+            manifest = LearnerManifest.read(learner, check=check)
         except StoreCorrupt:
             return None
-        named = manifest.get("weights", {})
-        is_frozen = bool(ProjectSettings.stored(manifest["settings"]).frozen_encoder)  # else it has changed in the ranking
-        is_it = is_frozen and named.get("encoder") == encoder and "features" in named
-        return cls(learner / artefacts.WEIGHTS, manifest) if is_it else None
+        given = manifest.weights
+        if given is None or given.encoder != encoder or not given.features:
+            return None
+        if not manifest.settings.frozen_encoder:  # the ranking has changed it
+            return None
+        return cls(learner / artefacts.WEIGHTS, given, manifest)
 
     @property
     def features(self) -> int:
         """Features of an image."""
-        return int(self.manifest["weights"]["features"])
+        return self.given.features
 
     def path(self, spec: JobSpec) -> Path:
         """Where the features of a job's images lie."""
-        named, least = self.manifest["weights"], self.manifest["network"].get("least_side")
-        return path_beside(spec.frames, named["encoder"], named["sha256"], spec.shape, "upright", least)
+        least = self.manifest.network.get("least_side")
+        return path_beside(spec.frames, self.given.encoder, self.given.sha256, spec.shape, "upright", least)
 
     def file(self, spec: JobSpec, *, writable: bool = True) -> FeatureFile:
         """The features of a job's images."""
@@ -118,7 +122,7 @@ def learn(job: Job[ModelSpec], encoder: EncoderFile, scratch: Path) -> None:
     seconds["calibrate"] = time.monotonic() - start
     manifest = {
         **job.facts(),
-        **{name: encoder.manifest[name] for name in ENCODER_FACTS},
+        **encoder.manifest.model_dump(mode="json", include=ENCODER_FACTS),
         "kind": "model",
         "classes": spec.classes,
         "recipe": {"l2": L2, "temperature": head.temperature},
@@ -133,7 +137,7 @@ def learn(job: Job[ModelSpec], encoder: EncoderFile, scratch: Path) -> None:
 
 
 def _shown_confidences(head: LinearHead, space: ImageLabels, features: NDArray[np.float16]) -> NDArray[np.float64]:
-    """How sure the head is of images, as people are told: float64 [n] of features [n, d]."""
+    """How sure the head is of images, as people see it: float64 [n] of features [n, d]."""
     parts = [np.empty(0)]
     for positions in blocks(np.arange(len(features))):
         posteriors = space.posteriors_of(head.logits(features[positions]) / head.temperature)

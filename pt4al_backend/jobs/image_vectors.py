@@ -9,10 +9,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from pt4al_backend import artefacts
+from pydantic import BaseModel, ConfigDict
+
 from pt4al_backend.aliases import Json
 from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.images.frames import Shape
 from pt4al_backend.jobs.head import EncoderFile
+from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.learn.frozen.feature_file import FeatureFile
 from pt4al_backend.query.plan import on_features
@@ -28,19 +31,39 @@ class MadeBy(StrEnum):
     LEARNER = "pretext learner"
 
 
+class VectorSource(BaseModel):
+    """What made the vectors; only those of one source can be compared.
+
+    Attributes:
+        weights: SHA-256 of the encoder's, if an encoder made them.
+        learner: fingerprint of the job that trained the pretext learner, if that made them.
+        shape: height and width of the images that were seen.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    weights: str = ""
+    learner: str = ""
+    shape: Shape = (0, 0)
+
+    def facts(self) -> Json:
+        """As JSON has it."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
 @dataclass(frozen=True)
 class ImageVectors:
     """Where the vectors of a pool lie, for each row of its frame file.
 
     Attributes:
         width: numbers of each vector.
-        source: what made them; only vectors of one source can be compared.
+        source: what made them.
     """
 
     by: MadeBy
     path: Path
     width: int
-    source: Json
+    source: VectorSource
 
     @classmethod
     def of(cls, spec: JobSpec, *, check: bool = True) -> Self | None:
@@ -54,16 +77,16 @@ class ImageVectors:
             encoder = EncoderFile.of(spec.learner, spec.settings.frozen_encoder, check=check)
             if encoder is None:
                 return None
-            source = {"weights": encoder.manifest["weights"]["sha256"], "shape": list(spec.shape)}
+            source = VectorSource(weights=encoder.given.sha256, shape=spec.shape)
             return cls(MadeBy.ENCODER, encoder.path(spec), encoder.features, source)
         try:
-            manifest = artefacts.manifest(spec.learner, check=check)
+            manifest = LearnerManifest.read(spec.learner, check=check)
         except StoreCorrupt:
             return None
-        if "features" not in manifest:
+        if not manifest.features:
             return None
-        source = {"learner": manifest["fingerprint"], "shape": list(spec.shape)}
-        return cls(MadeBy.LEARNER, path_beside(spec.learner), manifest["features"], source)
+        source = VectorSource(learner=manifest.fingerprint, shape=spec.shape)
+        return cls(MadeBy.LEARNER, path_beside(spec.learner), manifest.features, source)
 
     def file(self, *, writable: bool = True) -> FeatureFile:
         """The vectors."""

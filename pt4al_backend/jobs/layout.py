@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Ids, Json
+from pt4al_backend.aliases import Ids
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.insight.layout import Layout, NotFinite
 from pt4al_backend.jobs.folder import RESULT
-from pt4al_backend.jobs.image_vectors import ImageVectors
+from pt4al_backend.jobs.image_vectors import ImageVectors, MadeBy, VectorSource
 from pt4al_backend.jobs.job import Job
+from pt4al_backend.jobs.manifest import Manifest
 from pt4al_backend.jobs.spec import JobKind, LayoutSpec
 from pt4al_backend.learn.frozen.feature_file import blocks
 from pt4al_backend.phases import Phase
@@ -28,6 +29,25 @@ GROWTH = 1.2
 STEPS = 1_000  # that progress is told in
 
 
+class LayoutManifest(Manifest):
+    """Of a layout.
+
+    Attributes:
+        source, by: what made the features that images lie by; an earlier version knew encoders alone.
+        features: as the job has it.
+        laid_out: images that were laid out together, before later ones joined them.
+        without_features: images of the pool that are in no place, as they had no features.
+        made_at: seconds since 1970 in UTC.
+    """
+
+    source: VectorSource
+    by: MadeBy = MadeBy.ENCODER
+    features: str = ""
+    laid_out: int
+    without_features: int
+    made_at: float
+
+
 @dataclass(frozen=True, eq=False)
 class LaidOut:
     """A finished layout: ``tasks`` int64 [n] with the ``rows`` int64 [n] of their frames, and where they lie."""
@@ -35,7 +55,7 @@ class LaidOut:
     tasks: Ids
     rows: NDArray[np.int64]
     layout: Layout
-    manifest: Json
+    manifest: LayoutManifest
 
     @classmethod
     def load(cls, result: Path) -> Self:
@@ -44,7 +64,7 @@ class LaidOut:
         Raises:
             StoreCorrupt: it is missing or damaged.
         """
-        manifest = artefacts.manifest(result)
+        manifest = LayoutManifest.read(result)
         try:
             tasks, rows = (np.load(result / f"{name}.npy", allow_pickle=False) for name in ("tasks", "rows"))
             return cls(tasks, rows, Layout.load(result), manifest)
@@ -99,11 +119,11 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
     manifest = {
         "fingerprint": job.fingerprint,
         "kind": "layout",
-        "source": vectors.source,
+        "source": vectors.source.facts(),
         "by": vectors.by,
         "features": job.spec.features,
         "images": len(placed),
-        "laid_out": len(placed) if before is None else before.manifest["laid_out"],
+        "laid_out": len(placed) if before is None else before.manifest.laid_out,
         "without_features": len(lacking),
         "made_at": time.time(),
         "seconds": time.monotonic() - start,
@@ -114,7 +134,7 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
         layout.save(folder)
 
 
-def _before(previous: Path | None, source: Json, images: int) -> LaidOut | None:
+def _before(previous: Path | None, source: VectorSource, images: int) -> LaidOut | None:
     """The layout before, if ``images`` images with features of the same source may join or stay in it."""
     if previous is None:
         return None
@@ -122,7 +142,7 @@ def _before(previous: Path | None, source: Json, images: int) -> LaidOut | None:
         found = LaidOut.load(previous)
     except StoreCorrupt:
         return None
-    return found if found.manifest["source"] == source and images <= GROWTH * found.manifest["laid_out"] else None
+    return found if found.manifest.source == source and images <= GROWTH * found.manifest.laid_out else None
 
 
 def _told(report: Report) -> Callable[[float], None]:

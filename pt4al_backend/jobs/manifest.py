@@ -1,4 +1,4 @@
-"""What the manifests of finished jobs say to others than those who load the network.
+"""What the manifests of finished jobs say.
 
 An entry that is missing has its default, and one that is unknown is left out: other versions may have written it.
 """
@@ -9,22 +9,32 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
+from pt4al_backend.aliases import Json
 from pt4al_backend.config import ProjectSettings
 from pt4al_backend.errors import StoreCorrupt
+from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
 from pt4al_backend.measures import Control, PretextQuality
 
 
-class _Manifest(BaseModel):
+class Manifest(BaseModel):
+    """Of any job.
+
+    Attributes:
+        fingerprint: of all that its result depends on.
+    """
+
     model_config = ConfigDict(frozen=True)
 
+    fingerprint: str = ""
+
     @classmethod
-    def read(cls, result: Path) -> Self:
-        """That of a job's result.
+    def read(cls, result: Path, *, check: bool = True) -> Self:
+        """That of a job's result; its files are not read without ``check``, so that they may be damaged.
 
         Raises:
             StoreCorrupt: the artefact is damaged, or an entry is of another kind.
         """
-        found = artefacts.manifest(result)
+        found = artefacts.manifest(result, check=check)
         try:
             return cls.model_validate(found)
         except ValidationError as error:
@@ -34,30 +44,28 @@ class _Manifest(BaseModel):
             ) from None
 
 
-class EncoderWeights(BaseModel):
-    """The weights of a pretrained encoder: its name in timm, the file's SHA-256, where it came from, and its licence."""
-
-    model_config = ConfigDict(frozen=True)
-
-    encoder: str = ""
-    sha256: str = ""
-    source: str = ""
-    licence: str = ""
-
-
-class LearnerManifest(_Manifest):
+class LearnerManifest(Manifest):
     """Of a pretext learner.
 
     Attributes:
         weights: that it started from, or that it left as they are; None if it has no pretrained encoder.
+        init: what it started from, one of ``learn.weights.initial.Source``.
+        features: numbers that describe an image (see ``image_vectors``); 0 if none were kept.
+        network, normalisation: the form of its body and what that takes, as ``NetworkJob.manifest`` wrote them.
+        device: kind of the device that it was trained on.
     """
 
     settings: Annotated[ProjectSettings, BeforeValidator(ProjectSettings.stored)] = ProjectSettings.stored({})
     quality: PretextQuality = PretextQuality()
     weights: EncoderWeights | None = None
+    init: str = ""
+    features: int = 0
+    network: Json = {}
+    normalisation: Json = {}
+    device: str = ""
 
 
-class ModelManifest(_Manifest):
+class ModelManifest(Manifest):
     """Of a main task's model.
 
     Attributes:

@@ -1,12 +1,13 @@
 """Saved networks: pretext learners and main tasks' models, written into an artefact and loaded from it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, BeforeValidator
 
 from pt4al_backend import artefacts
 from pt4al_backend.artefacts import HEAD, WEIGHTS
@@ -62,13 +63,27 @@ class SavedModel:
     device: str
 
 
-def _body(manifest: Mapping[str, Any]) -> Body:
-    return networks.build(networks.form_of(manifest["network"]))
+class _LearnerFacts(BaseModel):
+    """What of its manifest loading a pretext learner takes."""
+
+    network: dict[str, Any]  # of the kinds of ``networks.form_of``, which knows those of earlier versions
+    pretext: str
 
 
-def _shape(sides: Sequence[int]) -> Shape:
-    height, width = sides
-    return height, width
+class _ModelFacts(BaseModel):
+    """What of its manifest loading a main task's model takes."""
+
+    network: dict[str, Any]
+    task: str
+    classes: tuple[str, ...]
+    settings: Annotated[ProjectSettings, BeforeValidator(ProjectSettings.stored)]
+    shape: Shape
+    stored: Shape
+    device: str
+
+
+def _body(network: Mapping[str, Any]) -> Body:
+    return networks.build(networks.form_of(network))
 
 
 def load_learner(folder: Path) -> Pretext:
@@ -79,7 +94,8 @@ def load_learner(folder: Path) -> Pretext:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        learner = PRETEXTS.load(manifest["pretext"], Pretext)(_body(manifest))
+        facts = _LearnerFacts.model_validate(manifest)
+        learner = PRETEXTS.load(facts.pretext, Pretext)(_body(facts.network))
         _load(learner, folder)
     return learner
 
@@ -92,9 +108,7 @@ def load_model(folder: Path) -> SavedModel:
     """
     manifest = artefacts.manifest(folder)
     with _loading(folder):
-        settings = ProjectSettings.stored(manifest["settings"])
-        task = MAIN_TASKS.load(manifest["task"], MainTask)(
-            _body(manifest), tuple(manifest["classes"]), _shape(manifest["shape"]), settings
-        )
+        facts = _ModelFacts.model_validate(manifest)
+        task = MAIN_TASKS.load(facts.task, MainTask)(_body(facts.network), facts.classes, facts.shape, facts.settings)
         _load(task, folder)
-        return SavedModel(task, _shape(manifest["shape"]), _shape(manifest["stored"]), str(manifest["device"]))
+        return SavedModel(task, facts.shape, facts.stored, facts.device)

@@ -169,7 +169,7 @@ def test_live_project_gets_a_map_of_all_that_its_learner_has_ranked(tmp_path: Pa
     assert [run(folder)[0] for folder in (ranking, late, layout)] == [0, 0, 0]
     found = LaidOut.load(layout / "result")
     assert found.tasks.tolist() == list(range(100, 155))
-    assert (found.manifest["by"], found.manifest["without_features"]) == ("pretext learner", 5)
+    assert (found.manifest.by, found.manifest.without_features) == ("pretext learner", 5)
     assert not (ranking / "result" / "features.npy").exists()
 
 

@@ -44,7 +44,7 @@ def test_each_image_has_its_place(first: LaidOut) -> None:
 def test_images_without_features_are_left_out_and_counted(pool: Described) -> None:
     found = pool.lay_out("layout-1", np.arange(POOL + 5))
     assert found.tasks.tolist() == (ROWS + 100).tolist()
-    assert found.manifest["without_features"] == 5
+    assert found.manifest.without_features == 5
 
 
 def test_later_images_join_and_nothing_moves(pool: Described, first: LaidOut) -> None:
@@ -66,23 +66,23 @@ def test_images_of_deleted_tasks_leave_and_nothing_moves(pool: Described, first:
 def test_layout_is_made_again_when_the_pool_has_grown_by_more_than_a_fifth(pool: Described, first: LaidOut) -> None:
     pool.describe(POOL, 2 * POOL)
     at_most = joined(pool, np.arange(POOL + POOL // 5))
-    assert at_most.manifest["laid_out"] == POOL
+    assert at_most.manifest.laid_out == POOL
     one_more = pool.lay_out("layout-3", np.arange(POOL + POOL // 5 + 1), previous=pool.folder / "layout-2" / "result")
-    assert one_more.manifest["laid_out"] == POOL + POOL // 5 + 1
+    assert one_more.manifest.laid_out == POOL + POOL // 5 + 1
     assert not np.array_equal(one_more.layout.positions[:POOL], first.layout.positions)
 
 
 def test_layout_is_made_again_with_other_weights(pool: Described, first: LaidOut) -> None:
     pool.digest = "b" * 64
     pool.describe(0, POOL + 1)
-    assert joined(pool, np.arange(POOL + 1)).manifest["laid_out"] == POOL + 1
+    assert joined(pool, np.arange(POOL + 1)).manifest.laid_out == POOL + 1
 
 
 def test_damaged_layout_is_made_again(pool: Described, first: LaidOut) -> None:
     (pool.folder / "layout-1" / "result" / "layout.npz").write_bytes(b"spoilt")
     with pytest.raises(StoreCorrupt):
         LaidOut.load(pool.folder / "layout-1" / "result")
-    assert joined(pool, ROWS).manifest["laid_out"] == POOL
+    assert joined(pool, ROWS).manifest.laid_out == POOL
 
 
 def test_pool_without_features_is_refused(pool: Described) -> None:

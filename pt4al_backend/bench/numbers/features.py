@@ -40,7 +40,7 @@ def measure(bench: Workbench) -> list[Line]:
 def _features(bench: Workbench) -> Line:
     device, shape, frame = place("classification", SIDE)
     settings, encoder = server_settings(), TimmEncoder(TimmForm(ENCODER, least_side=LEAST_SIDE_FROZEN))
-    digest = give(encoder, settings.weights_dir, settings.pretrained, lambda _: None)["sha256"]
+    digest = give(encoder, settings.weights_dir, settings.pretrained, lambda _: None).sha256
     together = scoring_size(device, shape, 1)
     count = whole(bench, SHARE, together)
     rows, began = np.arange(count), time.time_ns()

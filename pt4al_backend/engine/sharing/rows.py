@@ -93,5 +93,5 @@ def _missing(file: FeatureFile, rows: NDArray[np.int64], frames: FrameFile) -> N
 
 def _name_of(vectors: ImageVectors) -> str:
     """What tells these features from others of the project."""
-    text = json.dumps([vectors.path.name, vectors.by, vectors.source], sort_keys=True)
+    text = json.dumps([vectors.path.name, vectors.by, vectors.source.facts()], sort_keys=True)
     return f"features-{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -77,10 +77,10 @@ def _encoder(job: NetworkJob[ShardsSpec], plan: Plan, place: str, report: Report
     if not isinstance(encoder, TimmEncoder):
         raise TypeError(f"{type(encoder).__name__} is no frozen encoder")
     given = give(encoder, job.spec.weights, job.spec.pretrained, note)
-    if given["sha256"] != plan.sha256:
+    if given.sha256 != plan.sha256:
         raise TrainingImpossible(
             f"The ranking was begun with weights of {plan.encoder} whose SHA-256 begins with {plan.sha256[:8]}; here are those "
-            f"that begin with {given['sha256'][:8]}.",
+            f"that begin with {given.sha256[:8]}.",
             f"Put the same file in the folder that PT4AL_WEIGHTS_DIR names, on all hosts; or delete {place} to start over.",
         )
     return encoder.to(job.device)

@@ -17,6 +17,7 @@ from pt4al_backend.learn.networks import Body, TimmEncoder
 from pt4al_backend.learn.saved import load_learner, load_model
 from pt4al_backend.learn.tasks.base import MainTask
 from pt4al_backend.learn.weights import imagenet, pretrained
+from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
 
 Init = Literal["auto", "pretext", "imagenet", "fresh"]
 
@@ -50,7 +51,7 @@ PRETRAINED_ORDER: dict[Init, tuple[Source, ...]] = {
 Note = Callable[[str], None]
 
 
-@dataclass(frozen=True)
+@dataclass
 class InitialWeights:
     """Where initial weights may come from.
 
@@ -64,7 +65,7 @@ class InitialWeights:
         note: gets a sentence for the user where a source that was wanted is not used.
 
     Attributes:
-        file: what a manifest says of the file of a pretrained encoder, once weights came out of it.
+        file: the weights that a pretrained encoder was given, once it was.
     """
 
     init: Init
@@ -74,7 +75,7 @@ class InitialWeights:
     pretrained: str
     folder: Path | None
     note: Note
-    file: Json = field(default_factory=dict)
+    file: EncoderWeights | None = field(default=None, init=False)
 
     def init_learner(self, body: Body) -> Source:
         """Gives the pretext learner's body its initial weights; returns their source: a file, ImageNet (where they fit) or fresh.
@@ -112,11 +113,13 @@ class InitialWeights:
 
     def described(self, source: Source) -> Json:
         """What a manifest says of the weights that came from a source."""
-        return {"init": source, "weights": self.file} if source is Source.PRETRAINED else {"init": source}
+        if source is not Source.PRETRAINED or self.file is None:
+            return {"init": source}
+        return {"init": source, "weights": self.file.model_dump()}
 
     def _from_file(self, body: Body) -> bool:
         if isinstance(body, TimmEncoder):
-            self.file.update(pretrained.give(body, self.folder, self.pretrained, self.note))
+            self.file = pretrained.give(body, self.folder, self.pretrained, self.note)
         return isinstance(body, TimmEncoder)
 
     def _from_imagenet(self, body: Body) -> bool:

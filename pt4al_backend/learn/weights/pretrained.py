@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from pt4al_backend import artefacts
-from pt4al_backend.aliases import Json
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.networks.timm_encoder import facts_of, licence_of
 from pt4al_backend.learn.weights.download import fetch, is_intact
+from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
 from pt4al_backend.learn.weights.places import Weights, hub_address, kept_at, own_name, search
 
 
@@ -92,8 +92,8 @@ def load(encoder: TimmEncoder, weights: Weights) -> None:
         ) from error
 
 
-def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[str], None]) -> Json:
-    """Gives an encoder the weights that ``obtain`` finds; returns what a manifest says of them.
+def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[str], None]) -> EncoderWeights:
+    """Gives an encoder the weights that ``obtain`` finds; returns what is kept of them.
 
     Raises:
         TrainingImpossible: there are none, or the file holds others.
@@ -103,14 +103,14 @@ def give(encoder: TimmEncoder, folder: Path | None, mode: str, note: Callable[[s
     load(encoder, weights)
     licence, digest = licence_of(name), weights.digest
     note(f"The encoder is {name} (licence {licence}), with weights from {weights.source}, SHA-256 {digest[:8]}….")
-    return {
-        "encoder": name,
-        "source": weights.source,
-        "file": weights.file.name,
-        "sha256": digest,
-        "licence": licence,
-        "features": encoder.features,
-    }
+    return EncoderWeights(
+        encoder=name,
+        source=weights.source,
+        file=weights.file.name,
+        sha256=digest,
+        licence=licence,
+        features=encoder.features,
+    )
 
 
 def keep(encoder: str, folder: Path, note: Callable[[str], None]) -> Weights:

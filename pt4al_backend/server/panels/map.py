@@ -190,7 +190,7 @@ def _drawn(services: Services, project: Project) -> _Drawn | None:
 @lru_cache(maxsize=4)
 def _read(result: Path, _: int) -> _Drawn:
     found = LaidOut.load(result)
-    version = str(found.manifest["fingerprint"])[:16]
+    version = found.manifest.fingerprint[:16]
     positions = found.layout.positions.astype(np.float64)
     scale = SIDE / max(float(np.ptp(positions, axis=0).max()), 1e-9)
     x, y = np.rint((positions - positions.min(0)) * scale).astype(int).T.tolist()
@@ -199,9 +199,9 @@ def _read(result: Path, _: int) -> _Drawn:
         why="",
         version=version,
         images=len(found.tasks),
-        without_features=found.manifest["without_features"],
-        made_at=found.manifest["made_at"],
-        by=found.manifest.get("by", MadeBy.ENCODER),
+        without_features=found.manifest.without_features,
+        made_at=found.manifest.made_at,
+        by=found.manifest.by,
         tasks=found.tasks.tolist(),
         x=x,
         y=y,
