@@ -205,7 +205,8 @@ def _due(ctx: Context, rest: Rest) -> tuple[bool, str]:
     if left >= least:
         return False, ""
     if not rest.is_given:
-        return False, f"There is no ranked rest to add tasks from: pt4al refill {project_id} --rest tasks.rest.jsonl gives one."
+        cure = f"pt4al refill {project_id} --rest tasks.rest.jsonl gives it one."
+        return False, f"This host has no ranked rest to add tasks from: {cure}"
     if not rest.left:
         return False, "The ranked rest is used up: all its images are in this project."
     if left + aside >= least:

@@ -18,6 +18,8 @@ Kernel = Callable[[Features], Features]
 
 #: Picks of each part of a larger pool, as a multiple of its share of all.
 SHARES = 2
+#: Tasks that are drawn for each pick that is made by their coverage: then comes another draw.
+DRAWN_FOR_EACH = 4
 #: Rows of the kernel that are computed at once, when all gains are found and when the largest are found again.
 BLOCK, SMALL_BLOCK = 1_024, 32
 #: The bounds among which the largest is looked for, until one of the others is larger.
@@ -31,7 +33,8 @@ class Limits:
     """How much of a pool is computed at once. Larger ones find better picks, and take more time and memory.
 
     Attributes:
-        covered: the most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly.
+        covered: the most tasks that count for whether a pick covers them; of a larger pool this many are drawn uniformly, again
+            after a fourth as many picks.
         candidates: the most tasks that compete at once; a larger pool is parted.
         part: the most tasks of a part. By the defaults the kernel of a part can be kept (see ``MOST_KEPT``).
         least_picks: that a part makes, if so many are wanted at all.
@@ -81,6 +84,8 @@ def cover_greedily(
     The sum can only shrink as picks are made, so a gain that was computed earlier is a bound, and only the tasks with the
     largest bounds are computed again: the result is that of computing all. Memory O(n d), not O(n^2).
 
+    What a pick of more than ``limits.covered`` tasks adds is the sum over a draw, which is another one after some picks.
+
     More than ``limits.candidates`` are parted at random. Each part picks twice its share of what is wanted, and of what the parts
     found the query is picked, then, with the query covered, the rest, over a draw of the whole pool: GreeDi (Mirzasoleiman,
     Karbasi, Sarkar and Krause, "Distributed submodular maximization", NeurIPS 2013), whose parts pick as many as are wanted of
@@ -103,22 +108,47 @@ def cover_greedily(
     """
     query, k = sizes
     among = np.arange(len(features)) if among is None else among
-    sampled = _sampled(len(features), limits.covered, rng)
     if len(among) <= limits.candidates:
-        own_features = features if len(among) == len(features) else features[among]  # hundreds of megabytes are not copied
-        return among[_greedy(own_features, covered, features[sampled], weights[sampled], k, kernel)]
+        return _in_stretches(features, among, covered, weights, k, rng, kernel, limits)
     parts = -(-len(among) // limits.part)
     orders = []
     for part in map(np.sort, np.array_split(among if is_shuffled else rng.permutation(among), parts)):
-        own = part[_sampled(len(part), limits.covered, rng)]
-        orders.append(part[_greedy(features[part], covered, features[own], weights[own], _of_each(k, parts, limits), kernel)])
+        own = np.random.default_rng(rng.integers(2**63))  # what it draws for a reserve changes no other part
+        count, everything = _of_each(k, parts, limits), np.arange(len(part))
+        orders.append(part[_in_stretches(features[part], everything, covered, weights[part], count, own, kernel, limits)])
     picks = np.empty(0, np.int64)
     for size in sorted({min(query, k), k}):  # once if there is no reserve
         found = np.setdiff1d(np.concatenate([order[: _of_each(size, parts, limits)] for order in orders]), picks)
         there = np.concatenate([covered, features[picks]])
-        more = _greedy(features[found], there, features[sampled], weights[sampled], size - len(picks), kernel)
-        picks = np.concatenate([picks, found[more]])
+        more = _in_stretches(features, found, there, weights, size - len(picks), rng, kernel, limits)
+        picks = np.concatenate([picks, more])
     return picks
+
+
+def _in_stretches(
+    features: Features,
+    among: Indices,
+    covered: Features,
+    weights: Weights,
+    k: int,
+    rng: np.random.Generator,
+    kernel: Kernel,
+    limits: Limits,
+) -> Indices:
+    """Picks ``among`` the tasks, by the coverage of a draw of all, which is another one for each stretch of picks.
+
+    By one draw alone the last picks would be no better than random ones: as many as were drawn cover all that was drawn.
+    """
+    candidates = features if len(among) == len(features) else features[among]  # hundreds of megabytes are not copied
+    k, places = min(k, len(among)), np.empty(0, np.int64)
+    stretch = k if len(features) <= limits.covered else max(1, limits.covered // DRAWN_FOR_EACH)
+    while len(places) < k:
+        sampled = _sampled(len(features), limits.covered, rng)
+        there = np.concatenate([covered, candidates[places]])
+        size = min(stretch, k - len(places))
+        more = _greedy(candidates, places, there, features[sampled], weights[sampled], size, kernel)
+        places = np.concatenate([places, more])
+    return among[places]
 
 
 def _of_each(size: int, parts: int, limits: Limits) -> int:
@@ -131,8 +161,10 @@ def _sampled(count: int, most: int, rng: np.random.Generator) -> Indices:
     return np.arange(count) if count <= most else np.sort(rng.choice(count, most, replace=False))
 
 
-def _greedy(features: Features, covered: Features, sampled: Features, weights: Weights, k: int, kernel: Kernel) -> Indices:
-    """Picks of ``features`` by the coverage of what is ``sampled``, float32[t, d] with ``weights`` float32[t]."""
+def _greedy(
+    features: Features, taken: Indices, covered: Features, sampled: Features, weights: Weights, k: int, kernel: Kernel
+) -> Indices:
+    """k picks of ``features`` that are not ``taken``, by the coverage of what is ``sampled``, float32[t, d] of ``weights``."""
     points, targets = of_unit_length(features), of_unit_length(sampled)
     cover = np.zeros(len(targets), np.float32)
     for block in blocks(len(covered)):
@@ -144,7 +176,8 @@ def _greedy(features: Features, covered: Features, sampled: Features, weights: W
         return np.asarray(np.maximum(added, 0, out=added) @ weights, np.float32)
 
     bounds = np.concatenate([gains(block) for block in blocks(len(points))] or [np.empty(0, np.float32)])
-    picks = np.empty(max(0, min(k, len(points))), np.int64)
+    bounds[taken] = -np.inf
+    picks = np.empty(k, np.int64)
     with one_thread():  # threads would wait for each other at each of many small products
         largest = _Largest(bounds, gains)
         for place in range(len(picks)):

@@ -9,7 +9,7 @@ from pt4al_backend.query.strategies.base import ModelOutput, Need, Request, Size
 
 Features = NDArray[np.float32]
 
-#: The most picks where all images are ordered: what they cover by (see ``_coverage``) is covered long before.
+#: The most picks where all images are ordered: of so many the next adds little, and takes as long as each before it.
 MOST_HERDED = 10_000
 
 
@@ -25,7 +25,7 @@ class Herding(Covering):
 
     Deviations: the papers choose the kernel's radius by the distances of the labelled images, and calibrate the model. Here the
     radius is 1 and the model is taken as it is, which made no difference and was better, respectively. Coverage is summed
-    over at most 4,000 tasks. Of more than 100,000 candidates parts compete by themselves first.
+    over at most 4,000 tasks, others after 1,000 picks. Of more than 100,000 candidates parts compete by themselves first.
     """
 
     needs: frozenset[Need] = frozenset({"features", "pretext_features"})

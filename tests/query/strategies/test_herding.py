@@ -12,7 +12,7 @@ from pt4al_backend.query.strategies.herding import herd
 from pt4al_backend.query.strategies.pt4al import PT4AL
 
 Features = NDArray[np.float32]
-NOTHING = np.empty((0, 2), np.float32)
+NOTHING, NOTHING_OF_SIX = np.empty((0, 2), np.float32), np.empty((0, 6), np.float32)
 
 
 def directions(*degrees: float) -> Features:
@@ -114,6 +114,21 @@ def test_reserve_changes_no_query_of_a_pool_in_parts(seed: int, n: int, query: i
 
 def pool(n: int, batches: list[int]) -> Pool:
     return Pool(np.arange(1, n + 1), np.linspace(2, 1, n), np.array(batches))
+
+
+@pytest.mark.parametrize("limits", [Limits(covered=40), Limits(covered=40, candidates=0, part=200)])
+def test_more_picks_than_were_drawn_still_cover_better_than_random_ones(limits: Limits) -> None:
+    rng = np.random.default_rng(3)
+    features, picks = rng.normal(size=(600, 6)).astype(np.float32), 160
+    reached = {
+        name: coverage(features, NOTHING_OF_SIX, np.ones(600, np.float32), chosen)
+        for name, chosen in {
+            "herded": herded(features, NOTHING_OF_SIX, picks, limits=limits),
+            "random": rng.permutation(600)[:picks].tolist(),
+            "all": herded(features, NOTHING_OF_SIX, picks),
+        }.items()
+    }
+    assert reached["herded"] - reached["random"] > 0.25 * (reached["all"] - reached["random"])
 
 
 def test_pt4al_herds_inside_its_batch() -> None:
