@@ -8,11 +8,12 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from pt4al_backend.config import ServerSettings
+from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo import databases
 from pt4al_backend.demo.annotator import Annotator
+from pt4al_backend.state.store import Store
 from tests.support import disks
-from tests.support.servers import LabelStudioServer, label_studio_command
+from tests.support.servers import LabelStudioServer, data_of_first_start, label_studio_command
 
 REQUIRED = "REQUIRE_LABEL_STUDIO"  # no setting of the backend: "1" fails what would be skipped without a Label Studio
 
@@ -67,7 +68,15 @@ def settings(tmp_path: Path) -> ServerSettings:
 
 
 @pytest.fixture(scope="session")
-def label_studio_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated state, made once: the migrations have tests of their own."""
+    folder = tmp_path_factory.mktemp("empty-state")
+    Store.open(server_settings(data_dir=folder)).close()
+    return folder / "state.sqlite3"
+
+
+@pytest.fixture(scope="session")
+def label_studio_template() -> Path:
     """Data of a Label Studio that has run once, so that those which start from it need no migrations."""
     command = label_studio_command()
     if not command.exists():
@@ -75,10 +84,7 @@ def label_studio_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if os.environ.get(REQUIRED) == "1":
             pytest.fail(reason)
         pytest.skip(reason)
-    server = LabelStudioServer(tmp_path_factory.mktemp("label-studio-template"))
-    server.start()
-    server.stop()
-    return server.data
+    return data_of_first_start()
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """What the tests of the engine share."""
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +11,10 @@ from pt4al_backend.state.store import Store
 
 
 @pytest.fixture
-def store(settings: ServerSettings) -> Iterator[Store]:
+def store(settings: ServerSettings, empty_state: Path) -> Iterator[Store]:
     """A state with project 1."""
+    settings.data_dir.mkdir(exist_ok=True)
+    shutil.copy(empty_state, settings.data_dir)
     opened = Store.open(settings)
     opened.connect(1)
     yield opened

@@ -8,18 +8,10 @@ from typing import Any
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from pt4al_backend.config import ServerSettings, server_settings
+from pt4al_backend.config import ServerSettings
 from pt4al_backend.server.app import create_app
 from pt4al_backend.state.store import Store
 from tests.support.web_client import Client, RecordingQueue
-
-
-@pytest.fixture(scope="session")
-def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated state, made once: the migrations have tests of their own."""
-    folder = tmp_path_factory.mktemp("empty-state")
-    Store.open(server_settings(data_dir=folder)).close()
-    return folder / "state.sqlite3"
 
 
 @pytest.fixture

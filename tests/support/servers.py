@@ -1,5 +1,6 @@
 """Real servers for tests, which a test may kill."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pt4al_backend.demo import servers
+from pt4al_backend.locks import held
 from pt4al_backend.processes import ProcessGroup, wait_until
 
 __all__ = ["KillableServer", "wait_until"]
@@ -68,6 +70,26 @@ class LabelStudioServer(KillableServer, servers.LabelStudio):
         given = {**tokens, **(settings or {})}
         # any port: tests that run side by side would all start at the same one
         super().__init__(label_studio_command(), folder, self.email, self.password, preferred=0, settings=given, guarded=False)
+
+
+def data_of_first_start() -> Path:
+    """Data of a Label Studio that has run once: those that start from a copy need no migrations, 35 s of CPU.
+
+    They are made by whoever first wants them, and kept beside the installation, for later runs and those beside this one.
+    """
+    environment = label_studio_command().parent.parent
+    installed = [each.name for each in environment.glob("lib/*/site-packages/label_studio-*.dist-info")]
+    account = (LabelStudioServer.email, LabelStudioServer.password, LabelStudioServer.token)
+    kept = environment / f"first-start-{hashlib.sha256(repr((installed, account)).encode()).hexdigest()[:8]}"
+    with (environment / "first-start.lock").open("w") as lock, held(lock, wait=True):
+        if not kept.exists():
+            draft = kept.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            server = LabelStudioServer(draft)
+            server.start()
+            server.stop()
+            draft.rename(kept)
+    return kept / "data"
 
 
 def label_studio_command() -> Path:
