@@ -11,12 +11,12 @@ from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.train import needs_new_learner
-from pt4al_backend.jobs.run import LocalRunner
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.query.plan import StoredOutput
 from pt4al_backend.state.paths import frames_path
 from pt4al_backend.state.schema import AnswerKind, Pick
 from pt4al_backend.state.store import Store
+from tests.support.here import Here
 from tests.support.images import CLASSES, LABEL_CONFIG
 from tests.support.pools import arrows
 from tests.support.trainings import answer, idle, learner, rank, ranking_of, ten_tasks, train, training_of
@@ -166,7 +166,7 @@ def test_strategy_set_midway_queries_without_a_model_at_first(store: Store, sett
         for pick in store.picks(1, project.round):
             answer(store, pick.task_id, CLASSES[(pick.task_id - 1) % len(CLASSES)])
         before = Rounds(store, project, ProjectSettings(strategy=trained_for, **given))
-        one = training_of(store, settings, runner=LocalRunner(), strategy=trained_for, **given)
+        one = training_of(store, settings, runner=Here(), strategy=trained_for, **given)
         scored, closed = one.train(lambda: before.candidates(project.round + 1), idle, idle)
         Rounds(store, project, ProjectSettings(strategy=queried_by, **given)).open_next(scored, closed)
         return [pick for pick in store.picks(1, project.round) if pick.kind == "query"], scored

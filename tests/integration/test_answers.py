@@ -12,6 +12,7 @@ from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.work_queue import WorkQueue, start_training
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.label_studio.annotations import prediction
+from tests.support.here import RestartingHere
 from tests.support.kinds import KINDS
 from tests.support.loop import SECONDS, Loop
 from tests.support.queues import taken
@@ -34,7 +35,14 @@ def loop(
 ) -> Iterator[Loop]:
     """A long first round, which no test here answers to the end."""
     params = {"rounds": 1, "query_size": 24, "control_share": 0.1, "pretext_epochs": 1, "train_on_accepted": False}
-    with Loop(label_studio, lead, tmp_path_factory.mktemp(f"answers-{request.param.name}"), params, kind=request.param) as loop:
+    with Loop(
+        label_studio,
+        lead,
+        tmp_path_factory.mktemp(f"answers-{request.param.name}"),
+        params,
+        kind=request.param,
+        runner=RestartingHere(),
+    ) as loop:
         loop.add(30)
         loop.reconcile()
         yield loop
@@ -166,7 +174,7 @@ def test_start_training_closes_a_round_early_and_says_when_there_is_nothing_new(
     label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     params = {"rounds": 2, "query_size": 8, "control_share": 0.25, "reserve_size": 4, "pretext_epochs": 1}
-    with Loop(label_studio, lead, tmp_path_factory.mktemp("button"), params) as loop:
+    with Loop(label_studio, lead, tmp_path_factory.mktemp("button"), params, runner=RestartingHere()) as loop:
         loop.add(20)
         pressed = loop.reconcile(train=True)
         assert (pressed.round, pressed.trainings_handled) == (1, 1)

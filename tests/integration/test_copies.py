@@ -10,6 +10,7 @@ from PIL import Image
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.state.schema import RoundState
+from tests.support.here import RestartingHere
 from tests.support.images import arrow
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer
@@ -38,7 +39,7 @@ def pictures(
     def draw(number: int) -> Image.Image:
         return arrow(shows(number))
 
-    with Loop(label_studio, lead, tmp_path / shows.__name__, params) as loop:
+    with Loop(label_studio, lead, tmp_path / shows.__name__, params, runner=RestartingHere()) as loop:
         loop.add(TASKS, draw)
         yield loop, lambda task_id: shows(loop.numbers[task_id])
 

@@ -26,6 +26,7 @@ from pt4al_backend.state.paths import comparison_lease
 from tests.support import filled
 from tests.support.backend import SECONDS, Backend
 from tests.support.encoders import ENCODER, weights_dir
+from tests.support.here import RestartingHere
 from tests.support.images import CLASSES, arrow, class_of, flat, save
 from tests.support.kinds import BRUSH, CLASSIFICATION, Kind
 from tests.support.loop import Loop
@@ -112,7 +113,7 @@ def test_another_encoder_in_mid_project_describes_all_again_and_keeps_the_labels
 ) -> None:
     folder = weights_dir(tmp_path / "weights")
     weights_dir(folder, OTHER)
-    with Loop(label_studio, lead, tmp_path / "another encoder", PARAMS, weights_dir=folder) as loop:
+    with Loop(label_studio, lead, tmp_path / "another encoder", PARAMS, runner=RestartingHere(), weights_dir=folder) as loop:
         loop.add(24)
         loop.reconcile()
         first = loop.order("query", "control")

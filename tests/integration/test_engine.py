@@ -19,6 +19,7 @@ from pt4al_backend.label_studio.client import LabelStudio
 from pt4al_backend.state.paths import project_dir
 from pt4al_backend.state.schema import Project, PublicationState
 from pt4al_backend.state.store import Store
+from tests.support.here import RestartingHere
 from tests.support.images import LABEL_CONFIG, arrow, encoded, flat, header_bomb, save_files
 from tests.support.loop import SECONDS, Loop
 from tests.support.servers import LabelStudioServer, wait_until
@@ -48,7 +49,7 @@ class Broken:
 def plain(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     """Images that mean nothing to the pretext, some of them broken; all answers are of one class, so nothing is trained."""
     params = {"rounds": 12, "query_size": 3, "control_share": 0, "reserve_size": 3, "pretext_epochs": 1}
-    with Loop(label_studio, lead, tmp_path_factory.mktemp("plain"), params) as loop:
+    with Loop(label_studio, lead, tmp_path_factory.mktemp("plain"), params, runner=RestartingHere()) as loop:
         loop.add(80, flat)
         odd = save_files(loop.folder / "odd", [("cmyk.jpg", cmyk()), ("deep.png", sixteen_bits())])
         loop.numbers |= dict.fromkeys(loop.lead.upload_images(loop.id, odd), 0)

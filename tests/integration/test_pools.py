@@ -13,6 +13,7 @@ from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.state.schema import Project
+from tests.support.here import RestartingHere
 from tests.support.images import LABEL_CONFIG, flat
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer
@@ -25,7 +26,7 @@ FOUR_CLASSES = LABEL_CONFIG.replace("</Choices>", '<Choice value="black"/></Choi
 @pytest.fixture(scope="module")
 def make(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Loop]:
     def make(name: str, **options: Any) -> Loop:
-        return Loop(label_studio, lead, tmp_path_factory.mktemp(name), **options)
+        return Loop(label_studio, lead, tmp_path_factory.mktemp(name), runner=RestartingHere(), **options)
 
     return make
 

@@ -15,6 +15,7 @@ from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.ops import rank_files
 from tests.support.bucket import ENVIRONMENT, S3Server, picture, s3_server
 from tests.support.by_number import ByNumber
+from tests.support.here import RestartingHere
 from tests.support.loop import Loop
 from tests.support.servers import LabelStudioServer
 
@@ -36,7 +37,7 @@ def loop(
 ) -> Iterator[Loop]:
     """A project whose source storage is the bucket; Label Studio gives its images by presigned URLs."""
     params = {"rounds": 3, "query_size": 4, "control_share": 0, "reserve_size": 2}
-    with Loop(label_studio, lead, tmp_path / "loop", params, image_hosts="127.0.0.1") as made:
+    with Loop(label_studio, lead, tmp_path / "loop", params, runner=RestartingHere(), image_hosts="127.0.0.1") as made:
         settings = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token}
         settings |= {"PT4AL_DATA_DIR": str(made.settings.data_dir), "PT4AL_DEVICE": "cpu", "PT4AL_PRETRAINED": "off"}
         for name, value in {**server.environment, **settings}.items():

@@ -11,6 +11,7 @@ from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_sets import from_text
 from pt4al_backend.server.predictions import Predictions
 from pt4al_backend.server.requests import Task
+from tests.support.here import RestartingHere
 from tests.support.images import CLASSES, LABEL_CONFIG
 from tests.support.kinds import CLASSIFICATION, SEVERAL
 from tests.support.loop import SECONDS, Loop
@@ -23,7 +24,9 @@ pytestmark = pytest.mark.label_studio
 def loop(label_studio: LabelStudioServer, lead: Annotator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loop]:
     """A first round of single choices, all answered but two."""
     params = {"rounds": 3, "query_size": 10, "control_share": 0.2, "reserve_size": 4, "pretext_epochs": 1, "epochs": 20}
-    with Loop(label_studio, lead, tmp_path_factory.mktemp("several"), params, kind=CLASSIFICATION) as loop:
+    with Loop(
+        label_studio, lead, tmp_path_factory.mktemp("several"), params, kind=CLASSIFICATION, runner=RestartingHere()
+    ) as loop:
         loop.add(40)
         loop.reconcile()
         loop.annotate_all(loop.order("query", "control")[:-2])

@@ -20,6 +20,7 @@ from pt4al_backend.engine.labels import LabelSplit, split_labels
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.worker import Worker
 from pt4al_backend.images.mask_files import UNLABELLED, MaskFiles
+from pt4al_backend.jobs.run import Runner
 from pt4al_backend.label_sets import from_text
 from pt4al_backend.label_studio import label_config
 from pt4al_backend.label_studio.annotations import LabelReader
@@ -42,6 +43,7 @@ class Loop:
         folder: takes state and images.
         params: extra params of the connection, beside those of its kind.
         kind: what it is about.
+        runner: where jobs run; None: in child processes, as in production.
         settings: of the server.
     """
 
@@ -53,6 +55,7 @@ class Loop:
         params: dict[str, Any] | None = None,
         *,
         kind: Kind = CLASSIFICATION,
+        runner: Runner | None = None,
         **settings: Any,
     ) -> None:
         self.lead = lead
@@ -65,7 +68,7 @@ class Loop:
         place = {"LABEL_STUDIO_URL": label_studio.url, "LABEL_STUDIO_API_KEY": label_studio.token, "data_dir": folder / "state"}
         self.settings = server_settings(**{**place, "device": "cpu", "pretrained": "off", **settings})
         self.store = Store.open(self.settings)
-        self.engine = Worker(self.settings, self.store)
+        self.engine = Worker(self.settings, self.store, runner)
         self.connect()
         self._environment = pytest.MonkeyPatch()
 
