@@ -34,29 +34,37 @@ ROWS = np.arange(POOL)
 
 
 class Project:
-    """A pool of arrows whose first 20 images are ranked on a frozen encoder, and trainings on it."""
+    """What is in the folder ``ranked``, and trainings on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store = pools.arrows(folder / "pixels", POOL, SIZE)
+        self.folder, self.store = folder, folder / "pixels"
+        self.learner = folder / "rank" / "result"
         self.common: dict[str, Any] = {
             "settings": {"encoder": ENCODER},
-            "weights": weights_dir(folder / "weights"),
+            "weights": folder / "weights",
             "shape": (SIZE, SIZE),
             "stored": (SIZE, SIZE),
         }
-        ranking = pools.ranking(folder / "rank", self.store, ROWS[:20], outputs=["features"], **self.common)
-        work(NetworkJob.read(ranking), silent)
-        self.learner = ranking / "result"
 
     def job(self, name: str, train: Any = ROWS[:8], control: Any = ROWS[8:12], pool: Pool = ARROWS, **more: Any) -> Path:
         given = {**self.common, "learner": self.learner, "pool": pool, **more}
         return pools.training_data(self.folder / name, self.store, train, control, **given)
 
 
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pool of arrows whose first 20 images are ranked on a frozen encoder. To be copied: tests change it."""
+    project = Project(tmp_path_factory.mktemp("ranked"))
+    pools.arrows(project.store, POOL, SIZE)
+    weights_dir(project.common["weights"])
+    ranking = pools.ranking(project.folder / "rank", project.store, ROWS[:20], outputs=["features"], **project.common)
+    work(NetworkJob.read(ranking), silent)
+    return project.folder
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(ranked: Path, tmp_path: Path) -> Project:
+    return Project(shutil.copytree(ranked, tmp_path / "project"))
 
 
 def run(folder: Path) -> Path:
