@@ -1,5 +1,6 @@
 """Removing the backend under Settings > Model, deleting the project, forgetting it; what was there before comes back."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import requests
 
 from pt4al_backend.demo.annotator import Annotator
 from pt4al_backend.label_studio.client import LabelStudio
+from pt4al_backend.state.store import Store
 from tests.support.backend import SECONDS, Backend, wait_for_end
 from tests.support.images import LABEL_CONFIG, arrow, save
 from tests.support.servers import LabelStudioServer, wait_until
@@ -120,6 +122,9 @@ def test_backend_that_is_connected_again_resumes_its_round(
 
 def test_deleted_project_is_let_go(backend: Backend, client: LabelStudio, connected: int) -> None:
     client.request("DELETE", f"/api/projects/{connected}/")
+    store = Store(f"sqlite:///{backend.data / 'state.sqlite3'}")
+    store.change(connected, setup_at=time.time() - 3_600)  # as if it had not just been connected, which is waited for
+    store.close()
     status = backend.wait_for(connected, phase="not connected", error=None)
     assert "no such project" in status["notices"]["connection"]
 
