@@ -14,6 +14,7 @@ from pt4al_backend.jobs.run import LocalRunner
 from pt4al_backend.progress import Progress
 from tests.support import pools, shared_training
 from tests.support.encoders import ENCODER, weights_dir
+from tests.support.here import Here
 
 pytestmark = pytest.mark.slow
 
@@ -59,12 +60,12 @@ def test_two_peers_choose_by_a_second_network_with_fewer_labels_than_they_could_
 
 def test_two_peers_describe_and_rank_as_one_process_does(tmp_path: Path) -> None:
     losses, features = [], []
-    for name, launcher in (("alone", []), ("together", LAUNCHER)):
+    for name, runner in (("alone", Here()), ("together", LocalRunner(LAUNCHER))):
         store = pools.arrows(tmp_path / name / "pixels", len(ROWS), SIZE)
         given = {"weights": weights_dir(tmp_path / name / "weights"), "shape": (SIZE, SIZE), "stored": (SIZE, SIZE)}
         settings = {"encoder": ENCODER, "tuning": "head"}
         folder = pools.ranking(tmp_path / name / "rank", store, ROWS, settings=settings, outputs=("features",), **given)
-        result = LocalRunner(launcher).run(folder, nothing, nothing)
+        result = runner.run(folder, nothing, nothing)
         losses.append(np.load(result / "losses.npy"))
         features.append(np.load(result / "features.npy"))
     np.testing.assert_allclose(features[1], features[0], atol=0.01)
