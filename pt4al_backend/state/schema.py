@@ -216,7 +216,10 @@ class ProjectColumns(TypedDict, total=False):
 
 
 class Forgotten(Base):
-    """One connection of a project that was forgotten: each host deletes its files of it when it hears of that."""
+    """One connection of a project that was forgotten: each host deletes its files of it when it hears of that.
+
+    Kept for good, as nobody knows which hosts there are, and how long one has been away: a row costs each a look for a folder.
+    """
 
     __tablename__ = "forgotten"
 
