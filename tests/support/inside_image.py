@@ -26,6 +26,13 @@ def check_training_imports() -> str:
     return subprocess.run([sys.executable, "-c", IMPORTS], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
+def check_report() -> None:
+    """The report can be set as PDF: what that needs of the system is there."""
+    command = [sys.executable, "-m", "pt4al_backend.server.pdf_writer", "en"]
+    done = subprocess.run(command, input=b"<title>t</title><p>one", stdout=subprocess.PIPE, check=True, timeout=60)
+    assert done.stdout.startswith(b"%PDF"), "the report is no PDF"
+
+
 def check_refusal() -> None:
     """The image listens for other machines, so it does not start without a password."""
     ended = subprocess.run(["pt4al", "start"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, timeout=60)
@@ -59,5 +66,6 @@ def _health(backend: "subprocess.Popen[bytes]") -> str:
 
 if __name__ == "__main__":
     check_user()
+    check_report()
     check_refusal()
     sys.stdout.write(f"torch {check_training_imports()}; /health: {check_backend()}\n")

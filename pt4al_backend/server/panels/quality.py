@@ -215,7 +215,7 @@ def read(services: Services, project: Project, page: int = 1, group_page: int = 
     known = Quality.load(project_dir(services.backend.settings, project))
     found = known or Quality()
     reader = _Reader(services, project, found)
-    pending = "" if known else "It is computed after the first ranking and after every training, in the background."
+    pending = "" if known else "Not computed yet: the worker does so after the first ranking and after every training."
     return QualityPanel(
         at=found.facts.at if known else None,
         round=found.facts.round,
