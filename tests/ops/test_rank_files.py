@@ -153,7 +153,7 @@ def test_large_pool_is_ordered_by_few_queries_which_each_hold_all_degrees_of_har
 
 
 @pytest.mark.training
-def test_rank_is_on_a_pretrained_encoder_where_its_weights_are_at_hand(
+def test_rank_is_on_a_pretrained_encoder_where_its_weights_are_available(
     lake: Path, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(encoder, "AUTO_ENCODERS", {True: (ENCODER,), False: (ENCODER,)})
