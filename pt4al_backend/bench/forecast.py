@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from pt4al_backend import wilson
+from pt4al_backend.analysis.advice import LEAST_GAIN, Verdict, advise
+from pt4al_backend.analysis.forecast import Estimate, Forecast
+from pt4al_backend.analysis.learning_curve import Point
 from pt4al_backend.bench import tables
 from pt4al_backend.bench.measured_curves import MEASURED
 from pt4al_backend.bench.report import Section
-from pt4al_backend.insight.advice import LEAST_GAIN, Verdict, advise
-from pt4al_backend.insight.forecast import Estimate, Forecast
-from pt4al_backend.insight.learning_curve import Point
 from pt4al_backend.measures import Measured
 
 #: Accuracy of a model of so many labels, on average.

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import t
 
 from pt4al_backend import wilson
+from pt4al_backend.analysis import label_errors
+from pt4al_backend.analysis.pool_estimate import PoolConfidence, estimate
 from pt4al_backend.bench import features, tables
 from pt4al_backend.bench.records import Record, read
 from pt4al_backend.bench.report import Section
@@ -24,8 +26,6 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import ConfigError
-from pt4al_backend.insight import label_errors
-from pt4al_backend.insight.pool_estimate import PoolConfidence, estimate
 from pt4al_backend.learn.frozen.calibration import temperature
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 

@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend import wilson
+from pt4al_backend.analysis.forecast import Forecast
+from pt4al_backend.analysis.learning_curve import Point
 from pt4al_backend.bench import features, tables
 from pt4al_backend.bench.records import read
 from pt4al_backend.bench.report import Section
@@ -22,8 +24,6 @@ from pt4al_backend.bench.truth import Truth
 from pt4al_backend.config import project_settings
 from pt4al_backend.config.catalog import LABEL_SPACES
 from pt4al_backend.errors import ConfigError, TooFewClasses
-from pt4al_backend.insight.forecast import Forecast
-from pt4al_backend.insight.learning_curve import Point
 from pt4al_backend.learn.labels.image_labels import ImageLabels
 
 PICKS = (12, 30, 60, 120)

@@ -26,7 +26,7 @@ from pt4al_backend.demo.servers import Server
 from pt4al_backend.demo.simulated_annotators import SimulatedAnnotators
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.images.frames import choose
-from pt4al_backend.learn.weights.places import first_there
+from pt4al_backend.learn.weights.search import first_there
 from pt4al_backend.query.plan import OF_TRAINED_NETWORKS, leaves_features_open
 
 TITLE = "PT4AL demo"

@@ -15,7 +15,7 @@ from pt4al_backend.engine.retries import DOWNLOAD
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.manifest import LearnerManifest
 from pt4al_backend.learn.weights.download import fetch
-from pt4al_backend.learn.weights.places import first_there, hub_address, kept_at, own_name
+from pt4al_backend.learn.weights.search import first_there, hub_address, kept_at, own_name
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 from pt4al_backend.query.plan import for_task, leaves_encoder_open, without_effect

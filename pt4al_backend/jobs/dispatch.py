@@ -8,7 +8,7 @@ from pt4al_backend.jobs.layout import lay_out
 from pt4al_backend.jobs.learn import learn
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.rank import rank
-from pt4al_backend.jobs.shards.work import work_through
+from pt4al_backend.jobs.shards.worker import work_through
 from pt4al_backend.jobs.spec import AnswerSpec, CompareSpec, LayoutSpec, ModelSpec, RankSpec, ShardsSpec
 from pt4al_backend.progress import Report
 

@@ -1,4 +1,4 @@
-"""The layout of a pool for the map: where each image lies in two dimensions (see ``insight.layout``). No torch is needed."""
+"""The layout of a pool for the map: where each image lies in two dimensions (see ``analysis.layout``). No torch is needed."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.analysis.layout import Layout, NotFinite
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
-from pt4al_backend.insight.layout import Layout, NotFinite
 from pt4al_backend.jobs.folder import RESULT
 from pt4al_backend.jobs.image_vectors import ImageVectors, MadeBy, VectorSource
 from pt4al_backend.jobs.job import Job

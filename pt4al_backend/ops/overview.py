@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pt4al_backend.insight.advice import Verdict
+from pt4al_backend.analysis.advice import Verdict
 from pt4al_backend.measures import Control
 from pt4al_backend.ops.terminal import done_of, duration, out
 from pt4al_backend.phases import PHASES

@@ -6,8 +6,8 @@ import numpy as np
 from typer.testing import CliRunner
 
 from pt4al_backend import cli
+from pt4al_backend.analysis.advice import Verdict
 from pt4al_backend.bench.forecast import Project, outcome, projects, simulated
-from pt4al_backend.insight.advice import Verdict
 
 
 def steep(labels: np.ndarray) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from pt4al_backend.analysis.pool_estimate import PoolConfidence
 from pt4al_backend.bench.pool_estimate import Model, redraw, sections
-from pt4al_backend.insight.pool_estimate import PoolConfidence
 
 
 def model(seed: int, labels: int = 40) -> Model:

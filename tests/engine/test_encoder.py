@@ -74,7 +74,7 @@ class Site:
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.delenv("PT4AL_ENCODER")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr("pt4al_backend.learn.weights.places.PACKAGES", {})
+    monkeypatch.setattr("pt4al_backend.learn.weights.search.PACKAGES", {})
     with StubStudio({}, lambda path: encoded(arrow(int(Path(path).stem)))) as studio:
         site = Site(tmp_path, studio)
         yield site

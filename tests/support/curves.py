@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pt4al_backend.insight.learning_curve import Point
+from pt4al_backend.analysis.learning_curve import Point
 from pt4al_backend.learn.labels.intervals import share
 from pt4al_backend.measures import Measured
 

@@ -17,6 +17,7 @@ import requests
 import uvicorn
 
 from pt4al_backend import artefacts
+from pt4al_backend.analysis.layout import Layout
 from pt4al_backend.bench.numbers.looking import PROJECT, fill
 from pt4al_backend.bench.numbers.servers import BenchmarkFailed
 from pt4al_backend.bench.numbers.table import Line
@@ -24,7 +25,6 @@ from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, server_settings
 from pt4al_backend.demo.browser import chromium, chromium_command
 from pt4al_backend.engine.insights.quality_file import Facts, Grouped, Judged, Labels, Quality
-from pt4al_backend.insight.layout import Layout
 from pt4al_backend.processes import keep_what_is_loaded
 from pt4al_backend.server.app import create_app
 from pt4al_backend.server.rendering import TABS

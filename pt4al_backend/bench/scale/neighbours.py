@@ -9,9 +9,9 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from pt4al_backend.analysis.near_duplicates import NEAREST, WIDTH
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
-from pt4al_backend.insight.near_duplicates import NEAREST, WIDTH
 from pt4al_backend.neighbour_index import NeighbourIndex
 from pt4al_backend.threads import one_thread
 

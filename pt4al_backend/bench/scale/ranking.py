@@ -22,7 +22,7 @@ from pt4al_backend.jobs.shards.folder import LocalFolder
 from pt4al_backend.jobs.shards.plan import Plan, shard_size
 from pt4al_backend.jobs.shards.shard import DIGEST_BYTES, Notes, Shard
 from pt4al_backend.learn.pretext.rotation import VIEWS
-from pt4al_backend.ops.rank_files.work import fingerprint
+from pt4al_backend.ops.rank_files.unfinished import fingerprint
 
 ENCODER = "test_efficientnet.r160_in1k"
 WORKERS, TAKE = 2, 50_000

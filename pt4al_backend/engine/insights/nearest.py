@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.analysis.nearest_labelled import nearest
 from pt4al_backend.engine import staleness
 from pt4al_backend.engine.snapshot import NOT_YET, PoolFeatures, Snapshot, described
-from pt4al_backend.insight.nearest_labelled import nearest
 from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.threads import one_thread

@@ -11,12 +11,12 @@ from scipy.special import softmax
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.analysis.pool_estimate import PoolConfidence, PoolEstimate, estimate
 from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.insights.quality import MOST_PRODUCTS
 from pt4al_backend.engine.insights.quality_file import Quality
 from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot, described
 from pt4al_backend.errors import StoreCorrupt
-from pt4al_backend.insight.pool_estimate import PoolConfidence, PoolEstimate, estimate
 from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.learn.frozen.feature_file import blocks
 from pt4al_backend.learn.frozen.heads import LinearHead

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pt4al_backend.aliases import Ids
+from pt4al_backend.analysis import label_errors, near_duplicates
+from pt4al_backend.analysis.label_errors import Learn, Posteriors
+from pt4al_backend.analysis.nearest_labelled import NeighbourVotes
 from pt4al_backend.artefacts import HEAD
 from pt4al_backend.config.catalog import LABEL_SPACES, TaskName
 from pt4al_backend.engine import served_model, staleness
@@ -21,9 +24,6 @@ from pt4al_backend.engine.insights.quality_file import Facts, Grouped, Judged, L
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot
 from pt4al_backend.errors import TrainingImpossible
-from pt4al_backend.insight import label_errors, near_duplicates
-from pt4al_backend.insight.label_errors import Learn, Posteriors
-from pt4al_backend.insight.nearest_labelled import NeighbourVotes
 from pt4al_backend.jobs.image_vectors import MadeBy
 from pt4al_backend.label_sets import from_text, to_text
 from pt4al_backend.learn.evaluation import CONTROL_ANSWERS

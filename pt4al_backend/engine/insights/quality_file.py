@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
+from pt4al_backend.analysis.confusion import Pairs, pairs
 from pt4al_backend.artefacts import MANIFEST
 from pt4al_backend.engine.snapshot import described
-from pt4al_backend.insight.confusion import Pairs, pairs
 
 FOLDER = "quality"
 ARRAYS = "quality.npz"

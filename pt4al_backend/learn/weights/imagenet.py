@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pt4al_backend.learn.weights.download import fetch, is_intact
-from pt4al_backend.learn.weights.places import kept_at
+from pt4al_backend.learn.weights.search import kept_at
 
 _FOLDER = "https://download.pytorch.org/models"
 #: torchvision's addresses, copied: to import it costs 1.5 s of CPU. The eight digits are the start of the file's SHA-256.

@@ -16,7 +16,7 @@ from pt4al_backend.learn.networks import TimmEncoder, TimmForm
 from pt4al_backend.learn.networks.timm_encoder import facts_of, licence_of
 from pt4al_backend.learn.weights.download import fetch, is_intact
 from pt4al_backend.learn.weights.encoder_weights import EncoderWeights
-from pt4al_backend.learn.weights.places import Weights, hub_address, kept_at, own_name, search
+from pt4al_backend.learn.weights.search import Weights, hub_address, kept_at, own_name, search
 
 
 def found(encoder: str, folder: Path | None) -> Weights | None:

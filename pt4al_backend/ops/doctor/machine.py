@@ -17,7 +17,7 @@ from pt4al_backend.engine.work_queue import QUEUE_ERRORS, WorkQueue
 from pt4al_backend.errors import ConfigError, PT4ALError, StoreAway
 from pt4al_backend.jobs.run.named import runner_of
 from pt4al_backend.jobs.shared_jobs import SharedJobs
-from pt4al_backend.learn.weights.places import first_there
+from pt4al_backend.learn.weights.search import first_there
 from pt4al_backend.ops.doctor.context import ServerContext
 from pt4al_backend.ops.doctor.finding import ANSWER_SECONDS, CheckFailed, CheckWarns
 from pt4al_backend.query import plan

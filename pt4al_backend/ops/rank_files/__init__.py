@@ -24,7 +24,7 @@ from pt4al_backend.ops.rank_files import sharded, trained
 from pt4al_backend.ops.rank_files.order import Order, order
 from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest
 from pt4al_backend.ops.rank_files.targets import Targets
-from pt4al_backend.ops.rank_files.work import work_on
+from pt4al_backend.ops.rank_files.unfinished import work_on
 from pt4al_backend.progress import Report
 from pt4al_backend.query.plan import for_task, leaves_encoder_open, on_features
 

@@ -13,7 +13,7 @@ from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.images.frames import SAMPLE, Shape, choose, digest, readable_sizes
 from pt4al_backend.images.source_frames import Bounds, SourceFrame
 from pt4al_backend.images.sources import Source
-from pt4al_backend.ops.rank_files.work import Outcome, Work
+from pt4al_backend.ops.rank_files.unfinished import Outcome, Work
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, TimeLeft
 

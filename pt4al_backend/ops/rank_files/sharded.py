@@ -16,8 +16,8 @@ from pt4al_backend.images import sources
 from pt4al_backend.images.frames import SAMPLE, choose
 from pt4al_backend.images.source_frames import Bounds
 from pt4al_backend.jobs.run import Runner
+from pt4al_backend.jobs.shards import work_folder
 from pt4al_backend.jobs.shards.folder import WorkFolder
-from pt4al_backend.jobs.shards.places import work_folder
 from pt4al_backend.jobs.shards.plan import Plan, listing_of, shard_size
 from pt4al_backend.jobs.shards.pool import Outcomes, Pool, Standardised
 from pt4al_backend.jobs.spec import ShardsSpec
@@ -27,7 +27,7 @@ from pt4al_backend.learn.pretext.rotation import VIEWS, quality
 from pt4al_backend.learn.weights.pretrained import obtain
 from pt4al_backend.ops.rank_files.reader import gives_none, require_space
 from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest, require_two
-from pt4al_backend.ops.rank_files.work import Work, fingerprint, goes_on
+from pt4al_backend.ops.rank_files.unfinished import Work, fingerprint, goes_on
 from pt4al_backend.ops.rank_files.workers import Workers
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, TimeLeft

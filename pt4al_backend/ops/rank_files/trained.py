@@ -16,7 +16,7 @@ from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.measures import PretextQuality
 from pt4al_backend.ops.rank_files.reader import Reader
 from pt4al_backend.ops.rank_files.scoring import ScoredImages, ScoringRequest, require_two
-from pt4al_backend.ops.rank_files.work import Work, goes_on, quoted_log
+from pt4al_backend.ops.rank_files.unfinished import Work, goes_on, quoted_log
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report
 

@@ -14,7 +14,7 @@ from pt4al_backend.jobs.run import Runner
 from pt4al_backend.jobs.shards.folder import WorkFolder
 from pt4al_backend.jobs.shards.plan import Plan
 from pt4al_backend.jobs.spec import ShardsSpec
-from pt4al_backend.ops.rank_files.work import quoted_log
+from pt4al_backend.ops.rank_files.unfinished import quoted_log
 from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress, Report, TimeLeft
 

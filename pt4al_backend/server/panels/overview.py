@@ -12,10 +12,10 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
-from pt4al_backend.insight import advice as advices
-from pt4al_backend.insight import pace
-from pt4al_backend.insight.forecast import Forecast
-from pt4al_backend.insight.learning_curve import Point, curve
+from pt4al_backend.analysis import advice as advices
+from pt4al_backend.analysis import pace
+from pt4al_backend.analysis.forecast import Forecast
+from pt4al_backend.analysis.learning_curve import Point, curve
 from pt4al_backend.server.openapi import documented
 from pt4al_backend.server.panels.classes import FEW_PICKS, NamedClass, OfClass, curve_of_class
 from pt4al_backend.server.rendering import page, panel

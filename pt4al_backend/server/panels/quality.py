@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
+from pt4al_backend.analysis.confusion import Pairs
 from pt4al_backend.engine.insights.quality_file import Grouped, Labels, Quality
-from pt4al_backend.insight.confusion import Pairs
 from pt4al_backend.learn.labels import intervals
 from pt4al_backend.measures import Measured
 from pt4al_backend.server.openapi import documented

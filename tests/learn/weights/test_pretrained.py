@@ -126,7 +126,7 @@ def test_weights_that_were_downloaded_are_found_and_not_downloaded_again(
         return ""
 
     monkeypatch.setattr("pt4al_backend.learn.weights.pretrained.fetch", fetch)
-    monkeypatch.setattr("pt4al_backend.learn.weights.places.PACKAGES", {})
+    monkeypatch.setattr("pt4al_backend.learn.weights.search.PACKAGES", {})
     if encoder == ENCODER:
         got = obtain(encoder, None, "auto", print)
         assert found(encoder, None) is not None

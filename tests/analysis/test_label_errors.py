@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from pt4al_backend.insight import label_errors
-from pt4al_backend.insight.label_errors import Judged, Learn
-from pt4al_backend.insight.nearest_labelled import NeighbourVotes
+from pt4al_backend.analysis import label_errors
+from pt4al_backend.analysis.label_errors import Judged, Learn
+from pt4al_backend.analysis.nearest_labelled import NeighbourVotes
 from pt4al_backend.learn.frozen.heads import Standard
 from pt4al_backend.learn.labels.class_labels import ClassLabels
 from pt4al_backend.learn.labels.set_labels import SetLabels

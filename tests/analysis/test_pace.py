@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pt4al_backend.insight.pace import by_hour, midnight, per_hour, since
+from pt4al_backend.analysis.pace import by_hour, midnight, per_hour, since
 
 NOW = 1_800_000_000.0  # 08:00 UTC
 QUARTER = int(NOW) // 900

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pt4al_backend.insight.learning_curve import Point, curve, picks_to_halve
+from pt4al_backend.analysis.learning_curve import Point, curve, picks_to_halve
 from pt4al_backend.learn.labels.intervals import share
 from pt4al_backend.measures import Measured
 from tests.support.curves import counted

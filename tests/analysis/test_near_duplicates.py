@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.insight import near_duplicates
-from pt4al_backend.insight.near_duplicates import THRESHOLD, Groups
+from pt4al_backend.analysis import near_duplicates
+from pt4al_backend.analysis.near_duplicates import THRESHOLD, Groups
 
 
 def found(features: NDArray[np.floating], **options: float) -> Groups:

@@ -21,7 +21,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.insight.learning_curve import Point
+from pt4al_backend.analysis.learning_curve import Point
 
 QUANTILES = (0.025, 0.5, 0.975)
 MOST_POINTS = 40  # of a longer curve those are left out that lie closest together

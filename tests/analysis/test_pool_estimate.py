@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pt4al_backend import wilson
-from pt4al_backend.insight.pool_estimate import PoolConfidence, estimate
+from pt4al_backend.analysis.pool_estimate import PoolConfidence, estimate
 
 DRAWS = 1_000
 USABLE = PoolConfidence(0.7, 0.0, 0.0, tells=True)

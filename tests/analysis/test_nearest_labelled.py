@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pt4al_backend.insight.nearest_labelled import nearest
+from pt4al_backend.analysis.nearest_labelled import nearest
 
 
 def test_nearest_is_the_most_alike_of_all_blocks_and_never_the_image_itself() -> None:

@@ -15,7 +15,7 @@ The interval is Wilson's (1927) for a share of as many picks as would be as exac
     m = p (1 - p) / (s^2 / n + v),    s^2 the variance of y - g, v that of the pool's mean,
 
 as surveys have it (Franco, Little, Louis and Slud, Journal of Survey Statistics and Methodology 2019): the normal interval holds
-the truth too rarely with few picks. When not to use it, ``suits`` says; docs/results/control-estimate.md has the simulation.
+the truth too rarely with few picks. When not to use it, ``suits`` says; docs/results/pool-estimate.md has the simulation.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pt4al_backend.insight.layout import Layout, NotFinite, Read
+from pt4al_backend.analysis.layout import Layout, NotFinite, Read
 
 GROUPS, SIZE, WIDTH = 4, 60, 64
 

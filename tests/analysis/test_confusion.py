@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pt4al_backend.insight.confusion import pairs
+from pt4al_backend.analysis.confusion import pairs
 
 LABELS = np.array([0, 0, 0, 1, 1, 7, 7, 7, 9_999])
 ANSWERS = np.array([0, 0, 1, 1, 1, 0, 0, 7, 9_999])

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pt4al_backend.insight.forecast import Estimate, Forecast
-from pt4al_backend.insight.learning_curve import Point, picks_to_halve
+from pt4al_backend.analysis.forecast import Estimate, Forecast
+from pt4al_backend.analysis.learning_curve import Point, picks_to_halve
 
 LEAST_GAIN = 0.01  # what as many labels again must bring to be worth it
 SURE, HARDLY = 0.8, 0.2  # how likely they must be to bring that: from the one on go on, up to the other stop

@@ -3,10 +3,10 @@
 import pytest
 from hypothesis import given, settings
 
-from pt4al_backend.insight.advice import Verdict, advise, price, price_sentence, rounded
-from pt4al_backend.insight.forecast import Estimate, Forecast
-from pt4al_backend.insight.learning_curve import Point
-from tests.insight.test_forecast import curves, measured
+from pt4al_backend.analysis.advice import Verdict, advise, price, price_sentence, rounded
+from pt4al_backend.analysis.forecast import Estimate, Forecast
+from pt4al_backend.analysis.learning_curve import Point
+from tests.analysis.test_forecast import curves, measured
 from tests.support.curves import counted
 
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pt4al_backend.insight.forecast import MOST_POINTS, Estimate, Forecast
-from pt4al_backend.insight.learning_curve import Point
+from pt4al_backend.analysis.forecast import MOST_POINTS, Estimate, Forecast
+from pt4al_backend.analysis.learning_curve import Point
 from tests.support.curves import counted
 
 ROUNDING = 1e-9

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.insight.nearest_labelled import unit
+from pt4al_backend.analysis.nearest_labelled import unit
 from pt4al_backend.neighbour_index import NeighbourIndex
 
 #: Cosine from which two images are near-duplicates. All of 36 pairs from 0.91 up that were looked at in Caltech-101, by

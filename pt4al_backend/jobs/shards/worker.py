@@ -8,9 +8,9 @@ from pt4al_backend import artefacts
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.sources import source_of
 from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.shards import work_folder
 from pt4al_backend.jobs.shards.describe import describe
 from pt4al_backend.jobs.shards.folder import WorkFolder, shard_name
-from pt4al_backend.jobs.shards.places import work_folder
 from pt4al_backend.jobs.shards.plan import Plan
 from pt4al_backend.jobs.spec import ShardsSpec
 from pt4al_backend.learn import peers
