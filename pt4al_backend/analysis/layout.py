@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 DIRECTIONS, SAMPLE = 50, 20_000
 #: Images that are read, and that are placed, at a time.
 BLOCK = 2_048
-#: NeighbourIndex that an image is held near: half of what is usual, since on large pools it costs half and shows the same groups.
+#: Neighbours that an image is held near: half of what is usual, since on large pools it costs half and shows the same groups.
 PERPLEXITY = 15
 #: Below this t-SNE has too little to arrange and may end with all images in one place: positions are the two main directions.
 LEAST = 50
@@ -212,5 +212,5 @@ def _index(reduced: NDArray[np.float32], perplexity: float) -> Any:
 
 
 def _perplexity(images: int) -> float:
-    """NeighbourIndex that an image can be held near, where there are few."""
+    """Neighbours that an image can be held near, where there are few."""
     return min(PERPLEXITY, (images - 1) / 3)

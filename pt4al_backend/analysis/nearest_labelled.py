@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.neighbour_index import NeighbourIndex
 
-#: NeighbourIndex that vote.
+#: Neighbours that vote.
 VOTERS = 10
 
 
