@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from pt4al_backend.analysis.advice import Verdict
 from pt4al_backend.measures import Control
-from pt4al_backend.ops.terminal import done_of, duration, out
+from pt4al_backend.ops.terminal import done_of, duration, out, printable
 from pt4al_backend.phases import PHASES
 from pt4al_backend.server.panels.overview import Labelling, Overview
 from pt4al_backend.server.status import ProjectStatus
 
 WATCH_SECONDS = 1.0
-BAR = 40  # characters of the whole range of a measure
+BAR = 32  # characters of the whole range of a measure: the table fits into a terminal of 80
 CURVE_SHOWN = 12  # rounds, the last ones
 COLOURS = {Verdict.GO_ON: "green", Verdict.LITTLE_LEFT: "cyan", Verdict.TOO_FEW_PICKS: "yellow"}
 
@@ -26,22 +26,18 @@ Shown = tuple[ProjectStatus, Overview]
 
 
 def overview(projects: Sequence[Shown]) -> Group:
-    """Where every project stands: a line each, and below them what stands in the way, and whether it is worth going on."""
+    """Where every project stands: a row each, and below them what stands in the way, and whether it is worth going on."""
     if not projects:
         return Group("No project has connected yet. Connect one in Label Studio, Settings > Model.")
-    table = Table("Project", "Phase", "Progress", "Time left", "Round", "Labels in", "missing", "today", "On control picks")
+    table = Table(Column("Project", overflow="fold"), "Phase", "Round", "Labels", "Control picks", show_lines=True)
     below: list[RenderableType] = []
     for status, found in projects:
         table.add_row(
-            Text(f"{status.id} {status.title}"),
-            Text(PHASES.get(status.phase, status.phase)),
-            done_of(status.progress),
-            "" if status.eta_seconds is None else duration(status.eta_seconds),
+            Text(printable(f"{status.id} {status.title}")),
+            Text("\n".join(_phase(status))),
             f"{status.round}",
-            f"{status.labels_in}",
-            f"{status.labels_missing}",
-            f"{found.labelling.today}",
-            _measured(status.control, is_full=status.served.kind == "full"),
+            f"{status.labels_in} in\n{status.labels_missing} missing\n{found.labelling.today} today",
+            "\n".join(_measured(status.control, is_full=status.served.kind == "full")),
         )
         below += _below(status, found)
     return Group(table, *below, *(_alone(projects[0][1]) if len(projects) == 1 else ()))
@@ -60,9 +56,9 @@ def watch(read: Callable[[], Sequence[Shown]]) -> None:
 
 def _below(status: ProjectStatus, found: Overview) -> Iterator[Text]:
     for sentence in status.notices.values():
-        yield Text(f"Project {status.id}: {sentence}", "yellow")
+        yield Text(printable(f"Project {status.id}: {sentence}"), "yellow")
     if status.error:
-        yield Text(f"Project {status.id}: {status.error.message} {status.error.remedy}".strip(), "red")
+        yield Text(printable(f"Project {status.id}: {status.error.message} {status.error.remedy}".strip()), "red")
     if estimated := status.pool_estimate:
         shown = f"{estimated.value:.1%} ({estimated.low:.1%} to {estimated.high:.1%})"
         yield Text(f"Project {status.id}: {found.metric} {shown}, pool estimate. {estimated.sentence}")
@@ -98,8 +94,18 @@ def _annotators(labelling: Labelling) -> Table:
     return table
 
 
-def _measured(control: Control, *, is_full: bool) -> str:
+def _phase(status: ProjectStatus) -> Iterator[str]:
+    """A line each: few columns leave words whole in a terminal of 80 characters."""
+    yield PHASES.get(status.phase, status.phase)
+    if done := done_of(status.progress):
+        yield done
+    if status.eta_seconds is not None:
+        yield f"{duration(status.eta_seconds)} left"
+
+
+def _measured(control: Control, *, is_full: bool) -> Iterator[str]:
     if control.value is None or control.low is None or control.high is None:
-        return ""
-    of = ", encoder trained too" if is_full else ""
-    return f"{control.metric} {control.value:.1%} ({control.low:.1%} to {control.high:.1%}, {control.total} picks{of})"
+        return
+    yield f"{control.metric} {control.value:.1%}"
+    yield f"({control.low:.1%} to {control.high:.1%})"
+    yield f"{control.total} {'pick' if control.total == 1 else 'picks'}{', encoder trained too' if is_full else ''}"

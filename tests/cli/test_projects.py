@@ -16,6 +16,7 @@ from pt4al_backend.engine.ranked_rest import Entry, Heading, Rest, write
 from pt4al_backend.engine.work_queue import WorkQueue
 from pt4al_backend.errors import ConfigError
 from pt4al_backend.measures import Control
+from pt4al_backend.ops.terminal import out
 from pt4al_backend.phases import Phase
 from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.progress import Progress
@@ -67,13 +68,35 @@ def test_status_shows_where_each_project_stands(run: Any, store: Store) -> None:
     store.connect(8, title="Puppies", error="Label Studio refuses the token.", remedy="Set another.")
     store.notice(8, "pretext", "The images have no upright sense.")
     shown = run("status").output
-    kittens = next(line for line in shown.splitlines() if "Kittens" in line)
-    for part in ("Training the model", "epoch 3 of 15", "120 of 1,797", "1:35", "90.0% (59.6% to 98.2%, 10 picks)"):
-        assert part in kittens
-    cells = [cell.strip() for cell in re.split("[│┃]", kittens)]
-    assert cells[5:8] == ["2", "1", "1"]  # round, labels in, missing
+    rows = [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in shown.splitlines() if "│" in line]
+    first = next(place for place, row in enumerate(rows) if "Kittens" in row[0])
+    columns = zip(*rows[first : first + 3], strict=True)
+    project, phase, number, labels, measured = (" ".join(filter(None, cells)) for cells in columns)
+    assert (project, number, labels) == ("7 Kittens", "2", "1 in 1 missing 0 today")
+    assert phase == "Training the model epoch 3 of 15, 120 of 1,797 1:35 left"
+    assert measured == "accuracy 90.0% (59.6% to 98.2%) 10 picks"
     assert "Label Studio refuses the token. Set another." in shown
     assert "The images have no upright sense." in shown
+
+
+def test_status_fits_into_a_terminal_of_80_characters(run: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(out, "width", 80)
+    store.change(7, title="All the kittens and a-title-without-a-blank-that-is-long", phase=Phase.WAITING_FOR_DEVICE)
+    store.connect(8, title="Puppies")
+    shown = run("status", "7").output
+    for whole in ("kittens", "another", "epoch 3 of 15", "1:35 left", "1 missing", "accuracy 90.0%", "(59.6% to 98.2%)", "0 %"):
+        assert whole in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "…" not in shown
+    assert shown.count("●") == 1  # where the curve's last model stands
+
+
+def test_title_and_error_cannot_command_the_terminal(run: Any, store: Store) -> None:
+    store.change(7, title="\x1b]0;owned\x07", error="\x1b[2Jgone", remedy="\x1b[31m")
+    store.notice(7, "encoder", "\x1b[5mblinking")
+    shown = run("status", "7").output
+    assert "\x1b" not in shown
+    assert "owned" in shown
 
 
 def test_status_of_one_project_shows_its_curve_and_its_annotators(run: Any, store: Store) -> None:
