@@ -4,7 +4,7 @@ import logging
 import subprocess
 import sys
 from importlib.util import find_spec
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 from pt4al_backend.errors import NotNow, PT4ALError
 from pt4al_backend.processes import bare_environment
@@ -16,9 +16,10 @@ MODULE = "pt4al_backend.server.pdf_writer"
 LIBRARIES = ("weasyprint", "babel")
 MISSING = 3
 MOST_SECONDS = 60.0
+MOST_AT_ONCE = 4  # the one that is set, and those that wait: each holds a thread of those that answer Label Studio
 LONGEST_LANGUAGES = 200
 
-_one_at_a_time = Lock()
+_admitted, _one_at_a_time = BoundedSemaphore(MOST_AT_ONCE), Lock()
 
 
 def pdf_of(page: bytes, languages: str) -> bytes:
@@ -34,12 +35,13 @@ def pdf_of(page: bytes, languages: str) -> bytes:
     """
     if any(find_spec(name) is None for name in LIBRARIES):
         raise NotNow("PDF needs libraries that are not installed.", "pip install 'pt4al-backend[pdf]'")
-    if not _one_at_a_time.acquire(timeout=MOST_SECONDS):
+    if not _admitted.acquire(blocking=False):
         raise NotNow("Other reports are being set.", "Try again in a moment.")
     try:
-        return _set(page, languages[:LONGEST_LANGUAGES])
+        with _one_at_a_time:
+            return _set(page, languages[:LONGEST_LANGUAGES])
     finally:
-        _one_at_a_time.release()
+        _admitted.release()
 
 
 def _set(page: bytes, languages: str) -> bytes:

@@ -1,11 +1,13 @@
 """Sets one of our pages as PDF: ``python -m pt4al_backend.server.pdf_writer LANGUAGES`` reads HTML, and writes one sheet.
 
-A process of its own, which ends when it takes too long: what it sets may be hostile, and the libraries are none of Python's.
-It needs the extra ``pdf``.
+A process of its own, which ends when it takes too long or too much memory: what it sets may be hostile, and the libraries are
+none of Python's. It needs the extra ``pdf``.
 """
 
 import re
+import resource
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +19,7 @@ from pt4al_backend.server.pdf_export import MISSING
 STATIC = Path(__file__).parent / "static"
 #: How far a page is made smaller until it fits on one sheet.
 SCALES = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+MOST_MEMORY = 2**30  # bytes of addresses; a report takes a fifth of that
 #: Of a sheet of A4, in mm.
 WIDTH, HEIGHT, MARGIN = 210, 297, 15
 
@@ -106,6 +109,8 @@ def pdf_of(page: str, languages: str) -> bytes:
 
 def main() -> None:
     """Reads a page from standard input, and writes its PDF to standard output."""
+    with suppress(ValueError):  # a lower limit is set already, or the system has none
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     sys.stdout.buffer.write(pdf_of(sys.stdin.buffer.read().decode(), sys.argv[1]))
 
 

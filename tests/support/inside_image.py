@@ -31,6 +31,7 @@ def check_report() -> None:
     command = [sys.executable, "-m", "pt4al_backend.server.pdf_writer", "en"]
     done = subprocess.run(command, input=b"<title>t</title><p>one", stdout=subprocess.PIPE, check=True, timeout=60)
     assert done.stdout.startswith(b"%PDF"), "the report is no PDF"
+    assert any(Path("/usr/share/fonts").rglob("*.ttf")), "there is no font, so the report has no letters"
 
 
 def check_refusal() -> None:

@@ -1,8 +1,11 @@
 """The report as PDF: the same page, on one sheet, without anything from elsewhere."""
 
 import re
+import subprocess
+import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import util
@@ -171,6 +174,32 @@ def test_setting_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(pdf_export, "MOST_SECONDS", 0.05)
     with pytest.raises(PT4ALError, match="took too long"):
         pdf_of(b"<p>one", "en")
+
+
+def test_setting_that_takes_too_much_memory_is_ended() -> None:
+    program = "from pt4al_backend.server import pdf_writer; pdf_writer.MOST_MEMORY = 1; pdf_writer.main()"
+    page = b"<p>" + b"one " * 1_000_000
+    ended = subprocess.run([sys.executable, "-c", program, "en"], input=page, capture_output=True, check=False)
+    assert b"MemoryError" in ended.stderr
+
+
+def test_only_a_few_wait_for_their_report_since_each_holds_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    released = threading.Event()
+
+    def slow(*_: object) -> bytes:
+        assert released.wait(60)
+        return b"%PDF"
+
+    monkeypatch.setattr(pdf_export, "_set", slow)
+    with ThreadPoolExecutor(pdf_export.MOST_AT_ONCE + 1) as threads:
+        asked = [threads.submit(pdf_of, b"<p>one", "en") for _ in range(pdf_export.MOST_AT_ONCE + 1)]
+        try:
+            refused = next(as_completed(asked, timeout=60))
+            assert isinstance(refused.exception(), NotNow)
+        finally:
+            released.set()
+    assert [each.result() for each in asked if each is not refused] == [b"%PDF"] * pdf_export.MOST_AT_ONCE
+    assert pdf_of(b"<p>one", "en") == b"%PDF"
 
 
 def test_report_of_an_unknown_project_is_none(client: Client) -> None:
