@@ -23,11 +23,11 @@ from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.publish import ServedQueue
 from pt4al_backend.engine.rounds import Rounds, last_output
-from pt4al_backend.engine.snapshot import Snapshot, described
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.engine.work_queue import QUEUE_ERRORS
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
-from pt4al_backend.jobs.manifest import ModelManifest
+from pt4al_backend.jobs.manifest import AnswersManifest, ComparisonManifest, ModelManifest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import CompareSpec, FullSpec, JobKind
 from pt4al_backend.learn.frozen.comparison import MOST_LABELS, Comparison, is_due, is_outgrown
@@ -175,14 +175,12 @@ def _decided_elsewhere(ctx: Context, jobs: ProjectJobs) -> tuple[FullModel, str]
 
 
 def _described(result: Path, data_dir: Path) -> FullModel:
-    try:
-        manifest = ModelManifest.model_validate(described(result))
-        last = served_model.later(result).last()
-        later = int(described(last)["images"]) if last else 0
-        name = str(result.relative_to(data_dir))
-        return FullModel(model=name, labels=manifest.train_size, later=later, control=manifest.control)
-    except (KeyError, ValueError):
+    manifest, last = ModelManifest.known(result), served_model.later(result).last()
+    answers = AnswersManifest() if last is None else AnswersManifest.known(last)
+    if manifest is None or answers is None:
         return FullModel()
+    name = str(result.relative_to(data_dir))
+    return FullModel(model=name, labels=manifest.train_size, later=answers.images, control=manifest.control)
 
 
 def sentence(found: Comparison, task: str, full: FullModel, failure: str = "") -> str:
@@ -296,12 +294,7 @@ def _training_data(snapshot: Snapshot, labels: dict[int, str]) -> dict[str, NDAr
 def _last_comparison(jobs: ProjectJobs) -> Comparison | None:
     """What the newest comparison found, if it is of the encoder, the classes and the settings that the project has."""
     result = _comparisons(jobs).newest(jobs.compare())
-    if result is None:
+    found = None if result is None else ComparisonManifest.known(result)
+    if found is None or not found.images:
         return None
-    manifest = described(result)
-    try:
-        measured = {name: manifest[name] for name in ("images", "head", "full", "error")}
-        found = Comparison(**measured, temperature=float(manifest.get("temperature", 1.0)))  # an earlier version measured none
-    except KeyError:
-        return None
-    return found if found.images else None
+    return Comparison(found.images, found.head, found.full, found.error, found.temperature)

@@ -1,18 +1,15 @@
 """A project as what is computed for its pages sees it: read once, beside the looks, and never changed."""
 
-import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend.aliases import Ids, Json
-from pt4al_backend.artefacts import MANIFEST
+from pt4al_backend.aliases import Ids
 from pt4al_backend.config import ProjectSettings, ServerSettings, project_settings
 from pt4al_backend.config.catalog import TaskName
 from pt4al_backend.engine.access import label_reader_for
@@ -164,12 +161,3 @@ class PoolFeatures:
     def read(self, positions: NDArray[np.int64]) -> NDArray[np.float16]:
         """Features float16 [m, d] of positions int64 [m] among ``ids``."""
         return self.file.read(self.rows[positions])[:, 0]
-
-
-def described(folder: Path) -> Json:
-    """The manifest of what was computed; empty where there is none that can be read. Its files are checked by who reads them."""
-    try:
-        found: Any = json.loads((folder / MANIFEST).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -16,7 +16,6 @@ So a project is registered by the body of its /setup, all of it in one call, and
 with 500 and its traceback; what is refused here is answered as everywhere else, with its own status and the reason.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from typing import Any
 
 from pt4al_backend.errors import PT4ALError
 from pt4al_backend.hosts.process import hosted
+from pt4al_backend.server.error_answer import ErrorAnswer
 from pt4al_backend.server.predictions import TaskPrediction
 from pt4al_backend.server.requests import EVENTS, PredictRequest, SetupRequest, WebhookEvent
 
@@ -71,7 +71,7 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except PT4ALError as error:
-        status, body = error.status, json.dumps({"error": error.message, "remedy": error.remedy})
+        status, body = error.status, ErrorAnswer(error=error.message, remedy=error.remedy).model_dump_json()
 
         def answer(response: Response) -> Response:
             response.status_code = status

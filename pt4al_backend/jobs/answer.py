@@ -4,9 +4,9 @@ import time
 
 import numpy as np
 
-from pt4al_backend import artefacts
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.learn import evaluate
+from pt4al_backend.jobs.manifest import AnswersManifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.results import Answers, read_later
 from pt4al_backend.jobs.spec import AnswerSpec
@@ -33,7 +33,7 @@ def answer(job: NetworkJob[AnswerSpec], report: Report) -> None:
     given = len(found.ids)
     if job.spec.previous is not None:
         found = read_later(job.spec.previous).with_later(found)
-        given += artefacts.manifest(job.spec.previous)["images"]
-    facts = {"fingerprint": job.fingerprint, "kind": "answers", "seconds": {"score": time.monotonic() - start}, "images": given}
-    with artefacts.writing(job.result, **facts) as folder:
+        given += AnswersManifest.read(job.spec.previous).images
+    seconds = {"score": time.monotonic() - start}
+    with AnswersManifest(fingerprint=job.fingerprint, seconds=seconds, images=given).writing(job.result) as folder:
         found.save(folder)

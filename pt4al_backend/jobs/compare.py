@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts
 from pt4al_backend.config.catalog import MAIN_TASKS
 from pt4al_backend.errors import StoreCorrupt, TooFewClasses, TrainingImpossible
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.folder import CHECKPOINT
 from pt4al_backend.jobs.head import EncoderFile
-from pt4al_backend.jobs.manifest import Manifest
+from pt4al_backend.jobs.manifest import ComparisonManifest, Manifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import CompareSpec
 from pt4al_backend.learn import peers
@@ -58,8 +57,8 @@ def compare(job: NetworkJob[CompareSpec], report: Report) -> None:
     head, logits, answered = (np.concatenate(each) for each in zip(*found, strict=True))
     right = task.right(task.posteriors_of(logits), answered)
     comparison = Comparison.of(head, right, temperature_of(task, logits, answered))
-    manifest = {"fingerprint": job.fingerprint, "kind": "comparison", "seconds": time.monotonic() - start, **asdict(comparison)}
-    with artefacts.writing(job.result, **manifest):
+    seconds = time.monotonic() - start
+    with ComparisonManifest(fingerprint=job.fingerprint, seconds=seconds, **asdict(comparison)).writing(job.result):
         pass
 
 
@@ -108,7 +107,7 @@ def _fold(job: NetworkJob[CompareSpec], material: _Material, number: int, held: 
     head = _answered_by_head(job, material, held)
     logits = _answered_by_network(job, material, number, held, report)
     found = _Answers(head, logits, material.targets[held])
-    with artefacts.writing(place, fingerprint=job.fingerprint) as folder:
+    with Manifest(fingerprint=job.fingerprint, kind="fold").writing(place) as folder:
         np.savez(folder / ANSWERS, **found._asdict())
     (job.folder / CHECKPOINT).unlink(missing_ok=True)
     return found

@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.analysis.layout import Layout, NotFinite
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
@@ -35,17 +34,21 @@ class LayoutManifest(Manifest):
     Attributes:
         source, by: what made the features that images lie by; an earlier version knew encoders alone.
         features: as the job has it.
+        images: that have a place.
         laid_out: images that were laid out together, before later ones joined them.
         without_features: images of the pool that are in no place, as they had no features.
         made_at: seconds since 1970 in UTC.
     """
 
+    kind: str = "layout"
     source: VectorSource
     by: MadeBy = MadeBy.ENCODER
     features: str = ""
+    images: int = 0
     laid_out: int
     without_features: int
     made_at: float
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,19 +119,18 @@ def lay_out(job: Job[LayoutSpec], report: Report) -> None:
             raise TrainingImpossible(f"There is no map: {error}.", "Set encoder in the extra params to another.") from error
     order = np.argsort(asked)
     tasks = job.rows("ids.npy")[order[np.searchsorted(asked, placed, sorter=order)]]
-    manifest = {
-        "fingerprint": job.fingerprint,
-        "kind": "layout",
-        "source": vectors.source.facts(),
-        "by": vectors.by,
-        "features": job.spec.features,
-        "images": len(placed),
-        "laid_out": len(placed) if before is None else before.manifest.laid_out,
-        "without_features": len(lacking),
-        "made_at": time.time(),
-        "seconds": time.monotonic() - start,
-    }
-    with artefacts.writing(job.result, **manifest) as folder:
+    manifest = LayoutManifest(
+        fingerprint=job.fingerprint,
+        source=vectors.source,
+        by=vectors.by,
+        features=job.spec.features,
+        images=len(placed),
+        laid_out=len(placed) if before is None else before.manifest.laid_out,
+        without_features=len(lacking),
+        made_at=time.time(),
+        seconds=time.monotonic() - start,
+    )
+    with manifest.writing(job.result) as folder:
         np.save(folder / "tasks.npy", tasks)
         np.save(folder / "rows.npy", placed)
         layout.save(folder)

@@ -1,8 +1,10 @@
-"""What the manifests of finished jobs say.
+"""What the manifests of finished jobs say, read and, but for learners and models, written as one type each.
 
 An entry that is missing has its default, and one that is unknown is left out: other versions may have written it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -21,11 +23,27 @@ class Manifest(BaseModel):
 
     Attributes:
         fingerprint: of all that its result depends on.
+        kind: of the result, for people who look into its folder.
     """
 
     model_config = ConfigDict(frozen=True)
 
     fingerprint: str = ""
+    kind: str = ""
+
+    @contextmanager
+    def writing(self, result: Path) -> Iterator[Path]:
+        """As ``artefacts.writing``, of a result that has this manifest."""
+        with artefacts.writing(result, **self.model_dump(mode="json")) as folder:
+            yield folder
+
+    @classmethod
+    def known(cls, result: Path) -> Self | None:
+        """That of a result whose files are checked by who reads them; None if there is none that this version can read."""
+        try:
+            return cls.read(result, check=False)
+        except StoreCorrupt:
+            return None
 
     @classmethod
     def read(cls, result: Path, *, check: bool = True) -> Self:
@@ -80,3 +98,27 @@ class ModelManifest(Manifest):
     control: Control = Control()
     seconds: dict[str, float] = {}
     weights: EncoderWeights | None = None
+
+
+class ComparisonManifest(Manifest):
+    """Of a comparison, as ``learn.frozen.comparison.Comparison`` has it; an earlier version measured no temperature."""
+
+    kind: str = "comparison"
+    seconds: float = 0.0
+    images: int
+    head: float
+    full: float
+    error: float
+    temperature: float = 1.0
+
+
+class AnswersManifest(Manifest):
+    """Of answers to images that came after a model's training.
+
+    Attributes:
+        images: that it has answered since, those of the jobs before among them.
+    """
+
+    kind: str = "answers"
+    seconds: dict[str, float] = {}
+    images: int = 0

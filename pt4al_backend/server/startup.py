@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from threading import Thread
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pt4al_backend.server.error_answer import error_answer
 from pt4al_backend.state.store import REMEDY
 
 log = logging.getLogger(__name__)
@@ -45,5 +45,5 @@ class WhenOpen:
         if self._app is not None and scope["type"] != "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            body = {"status": "WAITING", "error": "The state does not answer yet.", "remedy": REMEDY}
-            await JSONResponse(body, 503, {"Retry-After": "1"})(scope, receive, send)
+            waiting = error_answer(503, "The state does not answer yet.", REMEDY, {"Retry-After": "1"})
+            await waiting(scope, receive, send)

@@ -218,7 +218,7 @@ def test_file_with_other_things_than_the_encoders_weights_is_refused_and_runs_no
     else:
         weights_dir(bench.folder, "test_resnet.r160_in1k")
         (bench.folder / "test_resnet.r160_in1k.safetensors").rename(file)
-    with pytest.raises(TrainingImpossible, match=r"holds no weights of.*Delete the file"):
+    with pytest.raises(TrainingImpossible, match=r"holds no weights of.*Delete .*put the right one in its place"):
         bench.learn(pool=SCENES)
     assert not trap.exists()
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from pt4al_backend import artefacts
 from pt4al_backend.engine.job_series import FAILED, JobSeries
 from pt4al_backend.engine.project_jobs import number_of
-from pt4al_backend.engine.snapshot import Snapshot, described
+from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs.folder import is_under_way, job_of, prepare
 from pt4al_backend.jobs.image_vectors import ImageVectors
-from pt4al_backend.jobs.layout import newest
+from pt4al_backend.jobs.layout import LayoutManifest, newest
 from pt4al_backend.jobs.run import LocalRunner, Runner
 from pt4al_backend.jobs.spec import JobKind, JobSpec, LayoutSpec
 from pt4al_backend.progress import Progress
@@ -32,7 +32,7 @@ def refresh(snapshot: Snapshot, runner: Runner | None = None) -> None:
     wanted = jobs.layout()
     features = _content(wanted)
     previous = newest(jobs.folder)
-    if not features or (previous and described(previous).get("features") == features):
+    if not features or (previous and _laid_out(previous) == features):
         if previous:
             series.keep_only(previous)
         return
@@ -96,6 +96,12 @@ def _is_other(folder: Path, features: str) -> bool:
     """Whether the job in a folder is about other features, or none is there."""
     job = job_of(folder)
     return not isinstance(job, LayoutSpec) or job.features != features
+
+
+def _laid_out(result: Path) -> str:
+    """Of which features a layout is, as its job has it; "" if it cannot be read."""
+    manifest = LayoutManifest.known(result)
+    return "" if manifest is None else manifest.features
 
 
 def _content(job: JobSpec) -> str:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.analysis.nearest_labelled import nearest
 from pt4al_backend.engine import staleness
-from pt4al_backend.engine.snapshot import NOT_YET, PoolFeatures, Snapshot, described
+from pt4al_backend.engine.insights.facts import InsightFacts
+from pt4al_backend.engine.snapshot import NOT_YET, PoolFeatures, Snapshot
 from pt4al_backend.pick_kinds import PickKind
 from pt4al_backend.state.schema import AnswerKind
 from pt4al_backend.threads import one_thread
@@ -37,19 +36,15 @@ NO_LABELS = "No image was labelled yet when this was computed."
 _ROW = np.dtype([("task", np.int64), ("neighbour", np.int64), ("cosine", np.float32)])
 
 
-class Facts(BaseModel):
+class Facts(InsightFacts):
     """What the array is about.
 
     Attributes:
-        key: of what it was made of; another one means that it is out of date.
         labels: labelled images that were compared.
         answered: picks of the round that were answered then.
         missing: why there are no neighbours; "" if there are.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    key: str = ""
     labels: int = 0
     answered: int = 0
     missing: str = ""
@@ -66,11 +61,11 @@ class Nearest:
     def load(cls, project: Path) -> "Nearest | None":
         """Opens it among a project's artefacts, without reading it; None if there is none that this version can read."""
         try:
-            facts = Facts.model_validate(described(project / FOLDER)["facts"])
             rows = np.load(project / FOLDER / ARRAY, mmap_mode="r", allow_pickle=False)
-        except (OSError, KeyError, ValueError, EOFError, ValidationError):
+        except (OSError, ValueError, EOFError):
             return None
-        return cls(facts, rows) if rows.dtype == _ROW and rows.ndim == 1 else None
+        facts = Facts.known(project / FOLDER)
+        return cls(facts, rows) if facts is not None and rows.dtype == _ROW and rows.ndim == 1 else None
 
     def of(self, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
         """The neighbour and the cosine of those of these tasks that have one."""
@@ -104,7 +99,7 @@ def refresh(snapshot: Snapshot) -> None:
             mean = features.read(some).mean(0, dtype=np.float64)
             rows = _found(snapshot, features, asked, labelled, mean)
     facts = Facts(key=key, labels=len(labelled), answered=answered, missing=missing)
-    with artefacts.writing(snapshot.folder / FOLDER, kind="nearest", facts=facts.model_dump()) as folder:
+    with facts.writing(snapshot.folder / FOLDER) as folder:
         np.save(folder / ARRAY, rows)
         snapshot.require()
     log.info("Project %s: the nearest of %s labelled images was found for %s picks.", project.id, len(labelled), len(rows))

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import softmax
 
 from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.analysis.pool_estimate import PoolConfidence, PoolEstimate, estimate
 from pt4al_backend.config.catalog import TaskName
+from pt4al_backend.engine.insights.facts import InsightFacts
 from pt4al_backend.engine.insights.quality import MOST_PRODUCTS
 from pt4al_backend.engine.insights.quality_file import Quality
-from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot, described
+from pt4al_backend.engine.snapshot import PoolFeatures, Snapshot
 from pt4al_backend.errors import StoreCorrupt
 from pt4al_backend.jobs.manifest import ModelManifest
 from pt4al_backend.learn.frozen.feature_file import blocks
@@ -63,19 +64,15 @@ class Estimated(BaseModel):
         )
 
 
-class Facts(BaseModel):
+class Facts(InsightFacts):
     """What is kept of it.
 
     Attributes:
-        key: of what it was made of; another one means that it is out of date.
         model: that it is of, as the state has it.
         estimate: None where the control picks stand alone.
         missing: why they do.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    key: str = ""
     model: str = ""
     estimate: Estimated | None = None
     missing: str = ""
@@ -83,7 +80,7 @@ class Facts(BaseModel):
 
 def estimate_of(data_dir: Path | None, project: Project) -> tuple[Estimated | None, str]:
     """What was estimated of a project's newest model, below a data folder; None, and why, if nothing was."""
-    known = None if data_dir is None else _known(project_below(data_dir, project))
+    known = None if data_dir is None else Facts.known(project_below(data_dir, project) / FOLDER)
     if known is None or known.model != project.model:
         return None, COMING
     return known.estimate, known.missing
@@ -94,7 +91,7 @@ def refresh(snapshot: Snapshot) -> None:
     quality = Quality.load(snapshot.folder)
     if quality is None or not snapshot.project.model:
         return
-    key, known = f"{VERSION} {quality.facts.key}", _known(snapshot.folder)
+    key, known = f"{VERSION} {quality.facts.key}", Facts.known(snapshot.folder / FOLDER)
     if known is not None and known.key == key:
         return
     snapshot.require()
@@ -104,17 +101,9 @@ def refresh(snapshot: Snapshot) -> None:
         facts = Facts(key=key, model=snapshot.project.model, missing=found)
     else:
         facts = Facts(key=key, model=snapshot.project.model, estimate=Estimated(**vars(found)))
-    with artefacts.writing(snapshot.folder / FOLDER, kind=FOLDER, facts=facts.model_dump()):
+    with facts.writing(snapshot.folder / FOLDER):
         snapshot.require()
     log.info("Project %s: the pool estimate of %s was computed.", snapshot.project.id, snapshot.project.model)
-
-
-def _known(project: Path) -> Facts | None:
-    """What was computed last; None if nothing was, or nothing that this version can read."""
-    try:
-        return Facts.model_validate(described(project / FOLDER)["facts"])
-    except (KeyError, ValidationError):
-        return None
 
 
 def _estimated(snapshot: Snapshot, quality: Quality, features: PoolFeatures | None) -> PoolEstimate | str:

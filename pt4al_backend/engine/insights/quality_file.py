@@ -8,23 +8,21 @@ from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field
 
-from pt4al_backend import artefacts
 from pt4al_backend.aliases import Ids
 from pt4al_backend.analysis.confusion import Pairs, pairs
 from pt4al_backend.artefacts import MANIFEST
-from pt4al_backend.engine.snapshot import described
+from pt4al_backend.engine.insights.facts import InsightFacts
 
 FOLDER = "quality"
 ARRAYS = "quality.npz"
 
 
-class Facts(BaseModel):
+class Facts(InsightFacts):
     """What the arrays are about.
 
     Attributes:
-        key: of what they were made of; another one means that they are out of date.
         pool_key: the same of the groups alone.
         at: when they were made, seconds since 1970.
         round: whose labels they are.
@@ -37,14 +35,11 @@ class Facts(BaseModel):
         without_judgement, without_comparison, without_control: why there is none of these; "" if there is.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    key: str = ""
     pool_key: str = ""
     at: float = 0.0
     round: int = 0
     task: str = ""
-    names: list[str] = []
+    names: list[str] = Field(default_factory=list)
     suspects: int = 0
     contradicting: int = 0
     compared: int = 0
@@ -128,7 +123,7 @@ class Quality:
         for part in self.PARTS:
             held = getattr(self, part)
             arrays |= {f"{part}.{each.name}": getattr(held, each.name) for each in fields(held)}
-        with artefacts.writing(project / FOLDER, kind="quality", facts=self.facts.model_dump()) as folder:
+        with self.facts.writing(project / FOLDER) as folder:
             np.savez(folder / ARRAYS, **arrays)
             require()
 
@@ -138,13 +133,15 @@ class Quality:
         folder = project / FOLDER
         try:
             return _read(folder, (folder / MANIFEST).stat().st_mtime_ns, (folder / ARRAYS).stat().st_mtime_ns)
-        except (OSError, KeyError, ValueError, EOFError, BadZipFile, ValidationError):
+        except (OSError, KeyError, ValueError, EOFError, BadZipFile):
             return None
 
 
 @lru_cache(maxsize=2)
-def _read(folder: Path, *_: int) -> Quality:
-    facts = Facts.model_validate(described(folder)["facts"])
+def _read(folder: Path, *_: int) -> Quality | None:
+    facts = Facts.known(folder)
+    if facts is None:
+        return None
     with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         held = {name: arrays[name] for name in arrays.files}
     kinds = {"judged": Judged, "control": Labels, "grouped": Grouped}

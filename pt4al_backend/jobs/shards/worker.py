@@ -4,9 +4,9 @@ import os
 import time
 from contextlib import nullcontext
 
-from pt4al_backend import artefacts
 from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.images.sources import source_of
+from pt4al_backend.jobs.manifest import Manifest
 from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.shards import work_folder
 from pt4al_backend.jobs.shards.describe import describe
@@ -37,14 +37,13 @@ def work_through(job: NetworkJob[ShardsSpec], report: Report) -> None:
         plan = work.plan()
         if plan is None:
             raise StoreCorrupt(f"{work.place} holds no plan.", "Run the command again.")
-        encoder, done = _encoder(job, plan, work.place, report), 0
+        encoder = _encoder(job, plan, work.place, report)
         while (number := _next(work, plan, encoder, job, report)) is not None:
-            done += number >= 0
             if number < 0:
                 time.sleep(work.seconds)
                 report(Progress(Phase.FEATURES))
     if peers.number() == 0:
-        with artefacts.writing(job.result, kind="shards", fingerprint=job.fingerprint, shards=done):
+        with Manifest(fingerprint=job.fingerprint, kind="shards").writing(job.result):
             pass
 
 
