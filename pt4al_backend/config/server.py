@@ -13,6 +13,8 @@ from pt4al_backend.config.refusal import IN_ENVIRONMENT, PREFIX, refusal
 Device = Literal["auto", "cpu", "cuda"]
 Pretrained = Literal["auto", "off"]
 
+JOB_STALL_SECONDS = 3600.0
+
 
 class ServerSettings(BaseSettings):
     """The server's settings, from the environment alone."""
@@ -70,6 +72,12 @@ class ServerSettings(BaseSettings):
     )
     launcher: str = Field(
         "", description="Words before the command of each job, such as srun --gres=gpu:1, split as a shell splits them."
+    )
+    job_stall_seconds: float = Field(
+        JOB_STALL_SECONDS,
+        gt=0,
+        description="Seconds without progress after which a job's process is taken to hang, is stopped, and is started again "
+        "from its last checkpoint. No single step of a job may take as long.",
     )
     predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
     webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")

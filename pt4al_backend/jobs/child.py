@@ -9,9 +9,11 @@ torchrun starts several, which share the job (see ``learn.peers``): the first lo
 """
 
 import errno
+import faulthandler
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -142,6 +144,7 @@ def run(folder: Path, channel: Channel) -> int:
 def main() -> NoReturn:
     """Entry point of the process."""
     channel = Channel()
+    faulthandler.register(signal.SIGTERM, chain=True)  # of a process that hangs the log says where
     os.nice(NICENESS)
     share_cores()
     peers.join()

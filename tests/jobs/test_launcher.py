@@ -1,6 +1,8 @@
 """Jobs behind a launcher of the user's: a prefix of the child's command."""
 
+import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,11 @@ import psutil
 import pytest
 
 from pt4al_backend.config import server_settings
-from pt4al_backend.errors import ConfigError, RunnerUnavailable
+from pt4al_backend.errors import ConfigError, RunnerUnavailable, TrainingImpossible
 from pt4al_backend.jobs.folder import prepare
 from pt4al_backend.jobs.run import LocalRunner, runner_of
 from pt4al_backend.jobs.spec import JobKind
+from pt4al_backend.phases import Phase
 from pt4al_backend.progress import Progress
 from tests.support import pools
 from tests.support.pools import description
@@ -54,6 +57,27 @@ def test_job_that_is_no_longer_wanted_ends_with_its_launcher(folder: Path) -> No
     with pytest.raises(Unwanted):
         LocalRunner(["env", "MARK=1"]).run(folder, stop, nothing)
     assert processes_of(folder) == []
+
+
+def test_job_that_hangs_behind_a_launcher_ends_with_it(folder: Path) -> None:
+    begun = json.dumps(asdict(Progress(Phase.TRAINING, 1, 1, 1, 2)))
+    launcher = LocalRunner(["sh", "-c", f"echo '{begun}'; sleep 600", str(folder)], stall_seconds=0.1)
+    with pytest.raises(TrainingImpossible, match="reported no progress"):
+        launcher.run(folder, nothing, nothing)
+    assert processes_of(folder) == []
+
+
+def test_launcher_may_let_a_job_wait_for_as_long_as_it_likes(folder: Path, tmp_path: Path) -> None:
+    turn, ticks = tmp_path / "turn", []
+
+    def call_at_last() -> None:
+        ticks.append(1)
+        if len(ticks) == 4:
+            turn.touch()
+
+    waiting = f"while [ ! -e '{turn}' ]; do sleep 0.05; done; exit 5"
+    with pytest.raises(RunnerUnavailable, match="status 5"):
+        LocalRunner(["sh", "-c", waiting], stall_seconds=0.1).run(folder, nothing, call_at_last)
 
 
 def test_launcher_that_is_missing_is_named_with_what_to_do(folder: Path) -> None:

@@ -17,8 +17,9 @@ import pytest
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import RunnerUnavailable, TrainingImpossible
-from pt4al_backend.jobs.folder import prepare, result_of
-from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, runner_of
+from pt4al_backend.jobs.folder import locked, prepare, result_of
+from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, base, node, runner_of
+from pt4al_backend.jobs.run.node import TICK_SECONDS, Silence
 from pt4al_backend.jobs.run.ray import QUIET
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.ops.doctor import examine
@@ -138,6 +139,67 @@ def test_killed_child_is_resumed(tmp_path: Path, pool: Pool) -> None:
 def test_killed_process_is_resumed_by_every_runner(runner: Runner, tmp_path: Path, pixels: Path) -> None:
     result = killed_in(training_data(tmp_path / "learn", pixels), "training", runner)
     assert result_of(tmp_path / "learn") == result
+
+
+def test_process_that_is_stopped_is_killed_and_its_job_resumed(
+    tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, notes, stopped = training_data(tmp_path / "learn", pixels), [], list[int]()
+
+    def hangs(_: Silence) -> bool:
+        return any(child.status() == psutil.STATUS_STOPPED for child in children_of(folder))
+
+    def stop_once(progress: Progress) -> None:
+        notes.append(progress.note)
+        if progress.epoch and not stopped:
+            stopped.extend(child.pid for child in children_of(folder))
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+
+    monkeypatch.setattr(Silence, "is_too_long", hangs)
+    monkeypatch.setattr(node, "TERMINATE_SECONDS", 0.1)
+    assert LocalRunner().run(folder, stop_once, nothing) == result_of(folder)
+    assert len(stopped) == 1
+    assert not psutil.pid_exists(stopped[0])
+    assert any("reported no progress for 3600 s and was stopped. It goes on" in note for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["local", "ray"])
+def test_job_that_never_reports_anything_ends_with_what_to_set(
+    kind: Literal["local", "ray"], request: pytest.FixtureRequest, tmp_path: Path, pixels: Path
+) -> None:
+    if kind == "ray":
+        request.getfixturevalue("cluster")
+    folder = tmp_path / "rank"
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
+    runner = runner_of(ServerSettings(runner=kind, job_stall_seconds=0.1))
+    said = r"reported no progress for 0\.1 s and was stopped.*rank/log\.txt.*raise PT4AL_JOB_STALL_SECONDS"
+    with locked(folder, wait=False), pytest.raises(TrainingImpossible, match=said):  # which each process waits for
+        runner.run(folder, nothing, nothing)
+    wait_until(lambda: not children_of(folder), 30, "the last process has ended")
+
+
+def test_log_says_where_a_process_hung(tmp_path: Path, pixels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "rank"
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
+
+    def answers(child: psutil.Process) -> bool:
+        """Whether it has a handler for SIGTERM by now."""
+        (caught,) = (line for line in Path(f"/proc/{child.pid}/status").read_text().splitlines() if line.startswith("SigCgt"))
+        return bool(int(caught.split()[1], 16) >> signal.SIGTERM - 1 & 1)
+
+    monkeypatch.setattr(Silence, "is_too_long", lambda _: any(map(answers, children_of(folder))))
+    monkeypatch.setattr(base, "RESTARTS", 0)
+    with locked(folder, wait=False), pytest.raises(TrainingImpossible):
+        LocalRunner().run(folder, nothing, nothing)
+    assert "locks.py" in (folder / "log.txt").read_text()
+
+
+def test_time_in_which_nobody_listened_is_no_silence() -> None:
+    silence = Silence(2 * TICK_SECONDS)
+    assert [silence.is_too_long() for _ in range(3)] == [False, False, True]
+    silence.end()
+    assert not silence.is_too_long()
 
 
 def test_several_jobs_run_at_once(runner: Runner, tmp_path: Path, pixels: Path) -> None:

@@ -43,8 +43,9 @@ def refresh(snapshot: Snapshot, runner: Runner | None = None) -> None:
         tasks = jobs.fetched()
         changes = {"previous": previous, "features": features}
         prepare(folder, wanted.model_copy(update=changes), rows=tasks.rows, ids=tasks.ids)
+    where = runner or LocalRunner(stall_seconds=jobs.settings.job_stall_seconds)
     try:
-        result = (runner or LocalRunner()).run(folder, _Noted(folder), snapshot.require)
+        result = where.run(folder, _Noted(folder), snapshot.require)
     except TrainingImpossible as error:
         series.failed(folder, error)
         raise

@@ -4,7 +4,7 @@ import logging
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -22,7 +22,6 @@ from pt4al_backend.progress import Progress, Report
 log = logging.getLogger(__name__)
 
 RESTARTS = 3  # of a process that was killed
-TICK_SECONDS = 0.5
 
 OnTick = Callable[[], None]
 
@@ -55,12 +54,24 @@ class Ended:
     Attributes:
         was_killed: its process, or its machine, was: another attempt goes on from the checkpoint.
         how: in words.
+        remedy: what the user may do if it ends so each time; "": what the runner says of any that is killed.
         failure: what the job itself said, if it cannot be done.
     """
 
     was_killed: bool = False
     how: str = ""
+    remedy: str = ""
     failure: Failure | None = None
+
+
+def stalled(seconds: float, folder: Path) -> Ended:
+    """The end of a process that said nothing for so long that it was taken to hang."""
+    return Ended(
+        was_killed=True,
+        how=f"reported no progress for {seconds:g} s and was stopped",
+        remedy=f"The end of {folder / LOG} says where it was: see whether a disk, a store or a GPU hangs. "
+        "If a step takes longer than that here, raise PT4AL_JOB_STALL_SECONDS.",
+    )
 
 
 class RestartingRunner(ABC):
@@ -77,28 +88,38 @@ class RestartingRunner(ABC):
             StoreCorrupt: the job found a part of the project's files damaged.
             RunnerUnavailable: as ``attempt`` says.
         """
-        how = ""
+        ended = Ended()
+        last: Progress | None = None
+
+        def follow(event: Progress) -> None:
+            nonlocal last
+            last = event
+            on_progress(event)
+
         for attempt in range(RESTARTS + 1):
             if done := _finished(folder):
                 return done
             shutil.rmtree(folder / RESULT, ignore_errors=True)
             if attempt == 0 and learn_here(folder):
                 continue
-            ended = self.attempt(folder, on_progress, on_tick)
+            ended = self.attempt(folder, follow, on_tick)
             if ended.failure:
                 failure = ended.failure
                 if failure.damaged:
                     raise StoreCorrupt(failure.error, failure.remedy, part=failure.damaged)
                 raise TrainingImpossible(failure.error, failure.remedy)
             _expect_heads(folder)
-            how = ended.how
-            if ended.was_killed:
-                log.warning("The training process %s; attempt %s resumes it.", how, attempt + 2)
-            elif how:
-                raise TrainingImpossible(f"The training process {how}", f"Its log is {folder / LOG}.")
+            if ended.was_killed and attempt < RESTARTS:
+                log.warning("The training process %s; attempt %s resumes it.", ended.how, attempt + 2)
+                if last is not None:
+                    on_progress(replace(last, note=f"The training process {ended.how}. It goes on from its last checkpoint."))
+            elif ended.how and not ended.was_killed:
+                raise TrainingImpossible(f"The training process {ended.how}", f"Its log is {folder / LOG}.")
         if done := _finished(folder):
             return done
-        raise TrainingImpossible(f"The training process was killed {RESTARTS + 1} times: the last one {how}.", self.too_often)
+        raise TrainingImpossible(
+            f"The training process was killed {RESTARTS + 1} times: the last one {ended.how}.", ended.remedy or self.too_often
+        )
 
     @abstractmethod
     def check(self, device: Device) -> str:

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pt4al_backend.config.server import Device
+from pt4al_backend.config.server import JOB_STALL_SECONDS, Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
-from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
-from pt4al_backend.jobs.run.node import child_command, environment_of
+from pt4al_backend.jobs.run.base import Ended, OnTick, RestartingRunner, event_of, last_line, stalled
+from pt4al_backend.jobs.run.node import TICK_SECONDS, Silence, child_command, end, environment_of
 from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, lines_of
 from pt4al_backend.progress import Report
 
@@ -30,10 +30,12 @@ class LocalRunner(RestartingRunner):
 
     Args:
         launcher: words that are put before the child's command line, such as ``srun --gres=gpu:1``.
+        stall_seconds: without progress after which a job's process is taken to hang. A launcher may let it wait: there they
+            count from its first progress.
     """
 
-    def __init__(self, launcher: Sequence[str] = ()) -> None:
-        self._launcher = tuple(launcher)
+    def __init__(self, launcher: Sequence[str] = (), stall_seconds: float = JOB_STALL_SECONDS) -> None:
+        self._launcher, self._stall_seconds = tuple(launcher), stall_seconds
 
     def check(self, device: Device) -> str:  # noqa: ARG002 - the host's own devices are not the runner's to judge
         """As ``RestartingRunner`` says; a launcher has to be installed."""
@@ -53,7 +55,7 @@ class LocalRunner(RestartingRunner):
         if self._launcher:
             command = [*GUARD, *self._launcher, *command]
         failure: Failure | None = None
-        has_begun = False
+        has_begun, silence = False, Silence(self._stall_seconds)
         with (folder / LOG).open("ab") as errors:
             environment = environment_of(folder)
             stdin = subprocess.PIPE if self._launcher else subprocess.DEVNULL
@@ -62,6 +64,8 @@ class LocalRunner(RestartingRunner):
         try:
             for line in lines_of(child.stdout, TICK_SECONDS):
                 if line is None:
+                    if (has_begun or not self._launcher) and silence.is_too_long():
+                        return stalled(self._stall_seconds, folder)
                     on_tick()
                     continue
                 event = event_of(line)
@@ -69,6 +73,7 @@ class LocalRunner(RestartingRunner):
                     failure = failure or event
                 elif event is not None:
                     has_begun = True
+                    silence.end()
                     on_progress(event)
             status = child.wait()
         finally:
@@ -108,6 +113,4 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
         child.stdin.close()
         with suppress(subprocess.TimeoutExpired):
             child.wait(END_SECONDS)
-    if child.poll() is None:
-        child.kill()
-        child.wait()
+    end(child)

@@ -11,12 +11,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar
 
-from pt4al_backend.config.server import Device
+from pt4al_backend.config.server import JOB_STALL_SECONDS, Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG, job_of
-from pt4al_backend.jobs.run.base import TICK_SECONDS, Ended, OnTick, RestartingRunner, event_of, last_line
-from pt4al_backend.jobs.run.node import follow
+from pt4al_backend.jobs.run.base import Ended, OnTick, RestartingRunner, event_of, last_line, stalled
+from pt4al_backend.jobs.run.node import STALLED, TICK_SECONDS, follow
 from pt4al_backend.progress import Report
 
 #: What Ray would do unasked: send facts on its use, and change which GPUs a task that needs none can see.
@@ -32,12 +32,13 @@ class RayRunner(RestartingRunner):
 
     Args:
         address: of the cluster, as ``ray start`` prints it; "": one of this process's own.
+        stall_seconds: without progress after which a job's process is taken to hang; waiting for a node does not count.
     """
 
     too_often: ClassVar[str] = "Short of memory on the node? Lower minibatch_size or image_size."
 
-    def __init__(self, address: str = "") -> None:
-        self._address = address
+    def __init__(self, address: str = "", stall_seconds: float = JOB_STALL_SECONDS) -> None:
+        self._address, self._stall_seconds = address, stall_seconds
 
     def check(self, device: Device) -> str:
         """As ``RestartingRunner`` says; this process joins the cluster, if there is an address of one."""
@@ -59,7 +60,7 @@ class RayRunner(RestartingRunner):
         ray = self._connected()
         # nothing is tried again by Ray: a generator's first part would come twice
         task = ray.remote(follow).options(num_cpus=1, num_gpus=self._gpus(ray, folder), max_retries=0, num_returns="streaming")
-        output = task.remote(str(folder))
+        output = task.remote(str(folder), self._stall_seconds)
         failure: Failure | None = None
         try:
             while True:
@@ -68,6 +69,8 @@ class RayRunner(RestartingRunner):
                     on_tick()
                     continue
                 said = ray.get(next(output))
+                if said == STALLED:
+                    return stalled(self._stall_seconds, folder)
                 if not isinstance(said, bytes):
                     return self._ended(said, failure, folder)
                 event = event_of(said)
