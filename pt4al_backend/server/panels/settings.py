@@ -121,7 +121,7 @@ def _write(services: Services, wanted: Actions, received: SettingsRequest) -> Se
     params = extra_params.write(services.backend.settings, services.store, wanted.project, received.read, received.changes)
     words = [f"{name}: {_text(params[name]) if name in params else 'not given'}" for name in received.changes]
     wanted.note_done(ActionKind.CHANGE_SETTINGS, ", ".join(words))
-    services.statuses.drop(wanted.id)
+    services.statuses.expire(wanted.id)
     return SettingsAnswer(
         project=wanted.id,
         message="The settings are changed, here and in Label Studio.",

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from pt4al_backend.config import ProjectSettings, ServerSettings
+from pt4al_backend.engine import extra_params
 from pt4al_backend.state.store import Store
+from tests.support.bodies import event
 from tests.support.filled import PROJECT, fill
 from tests.support.web_client import Client
 
@@ -90,6 +92,25 @@ def test_without_access_to_label_studio_nothing_changes_and_the_reason_is_said(c
     assert answer.status_code >= 400
     assert "LABEL_STUDIO_API_KEY" in answer.json()["remedy"]
     assert read(client)["rounds"]["given"] is None
+
+
+def test_change_is_shown_at_once_and_the_last_webhook_is_still_known(
+    client: Client, shown: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: object) -> dict[str, int]:
+        shown.change(PROJECT, params={"query_size": 17})
+        return {"query_size": 17}
+
+    def status() -> tuple[int, bool]:
+        found = client.get(f"/api/projects/{PROJECT}").json()
+        return found["query_size"], found["webhook_at"] is not None
+
+    client.post("/webhook", json=event(project=PROJECT))
+    size, has_webhook = status()
+    assert (size != 17, has_webhook) == (True, True)
+    monkeypatch.setattr(extra_params, "write", write)
+    assert change(client, query_size="17").status_code == 200
+    assert status() == (17, True)
 
 
 def test_other_sites_change_nothing(client: Client, shown: Store) -> None:
