@@ -51,6 +51,8 @@ class JobSeries:
     def unfinished(self, wanted: JobSpec) -> Path | None:
         """The folder of a job that was cut short and is to be resumed."""
         folder = self.following()
+        if artefacts.is_complete(folder / RESULT):  # and yet not sound: an earlier version wrote it, which kept less
+            return None
         job = sound_job_of(folder)
         return folder if job is not None and job.is_current(wanted) and not (folder / FAILED).exists() else None
 

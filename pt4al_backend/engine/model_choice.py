@@ -18,7 +18,7 @@ from pt4al_backend.config import ProjectSettings
 from pt4al_backend.engine import served_model
 from pt4al_backend.engine.context import Context, Outcome
 from pt4al_backend.engine.device import Device
-from pt4al_backend.engine.job_series import FAILED, JobSeries
+from pt4al_backend.engine.job_series import JobSeries
 from pt4al_backend.engine.labels import LabelSplit
 from pt4al_backend.engine.project_jobs import ProjectJobs
 from pt4al_backend.engine.publish import ServedQueue
@@ -100,8 +100,9 @@ class Comparing:
                     if series.kind is not JobKind.FULL:  # a model is served until the next look
                         series.keep_only(before or result)
                     found.append(snapshot.project.id)
-        except TrainingImpossible as error:  # it is tried again with more labels
-            series.failed(folder, error)
+        except TrainingImpossible as error:
+            if series.kind is not JobKind.ANSWER:  # which is tried again after a while; what learns, with more labels
+                series.failed(folder, error)
             found.append(snapshot.project.id)
             raise
         except _Yielded:
@@ -273,9 +274,9 @@ def _answers_due(snapshot: Snapshot, model: Path) -> tuple[JobSeries, Path | Non
     if (folder := series.unfinished(wanted)) is not None:
         return series, folder
     tasks = served_model.unanswered(model, snapshot.jobs.fetched())
-    folder = series.following()
-    if not len(tasks) or (folder / FAILED).exists():
+    if not len(tasks):
         return series, None
+    folder = series.following()
     prepare(folder, wanted, candidates=tasks.rows, candidate_ids=tasks.ids)
     return series, folder
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pt4al_backend import artefacts
@@ -14,15 +15,21 @@ from pt4al_backend.config import ServerSettings
 from pt4al_backend.engine import exports, served_model
 from pt4al_backend.engine.device import Device
 from pt4al_backend.engine.exports import Table
+from pt4al_backend.engine.insights import background as insights
 from pt4al_backend.engine.insights.background import Insights
 from pt4al_backend.engine.model_choice import Comparing
 from pt4al_backend.engine.snapshot import Snapshot
 from pt4al_backend.engine.worker import Worker
+from pt4al_backend.errors import TrainingImpossible
 from pt4al_backend.jobs import network_job
 from pt4al_backend.jobs.dispatch import work
+from pt4al_backend.jobs.folder import prepare
+from pt4al_backend.jobs.job import Job
 from pt4al_backend.jobs.network_job import NetworkJob
+from pt4al_backend.jobs.results import CANDIDATES
 from pt4al_backend.jobs.run import sharing
 from pt4al_backend.jobs.shared_jobs import SharedJobs
+from pt4al_backend.jobs.spec import AnswerSpec
 from pt4al_backend.learn.networks.body import LEAST_SIDE
 from pt4al_backend.measures import Control
 from pt4al_backend.progress import Report
@@ -44,10 +51,16 @@ PARAMS = {"encoder": ENCODER, "strategy": "herding", "query_size": 40, "reserve_
 
 
 class InProcess:
-    """A runner that does jobs in this process."""
+    """A runner that does jobs in this process, but for the first ones if some are to fail."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures, self.tried = failures, 0
 
     def run(self, folder: Path, report: Report, on_tick: Callable[[], None]) -> Path:
         on_tick()
+        self.tried += 1
+        if self.tried <= self.failures:
+            raise TrainingImpossible("The process was killed.")
         work(NetworkJob.read(folder), report)
         return folder / "result"
 
@@ -73,10 +86,10 @@ class Site:
             self.stub.put(number + 1, f"/data/{number}.png")
         self.background = self.background_of(self.settings)
 
-    def background_of(self, settings: ServerSettings) -> Insights:
+    def background_of(self, settings: ServerSettings, runner: InProcess | None = None) -> Insights:
         """What a host compares and trains beside the looks."""
-        runner = sharing(InProcess(), settings, SharedJobs.of(settings))
-        return Insights(settings, self.store, [Comparing(Device(), lambda _: None, runner).refresh], comparison_lease)
+        shared = sharing(runner or InProcess(), settings, SharedJobs.of(settings))
+        return Insights(settings, self.store, [Comparing(Device(), lambda _: None, shared).refresh], comparison_lease)
 
     @property
     def project(self) -> Project:
@@ -111,7 +124,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         site.store.close()
 
 
-def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site: Site) -> None:
+def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.look()
     site.label()
     site.look()
@@ -149,6 +162,8 @@ def test_model_that_wins_answers_in_place_of_the_head_which_goes_on_asking(site:
     _another_host_goes_by_the_same_comparison(site)
     _images_that_come_later_are_answered_by_it(site)
     _images_that_trickle_in_fill_no_disk(site)
+    _answers_of_an_earlier_version_are_given_again(site)
+    _answers_that_could_not_be_given_are_tried_again_after_a_while(site, monkeypatch)
     _model_that_the_next_look_replaces_answers_nothing_more(site)
 
 
@@ -220,19 +235,53 @@ def _images_that_trickle_in_fill_no_disk(site: Site) -> None:
         assert set(served_model.all_answers(model).ids.tolist()) == known
 
 
+def _answers_of_an_earlier_version_are_given_again(site: Site) -> None:
+    """It kept those of each job apart, and no rows beside them."""
+    model = site.settings.data_dir / site.project.full_model.model
+    known = served_model.all_answers(model).ids.tolist()
+    for number in (3, 4):
+        folder = model.parent / f"answer-{number}"
+        job, rows, ids = (
+            Job[AnswerSpec].read(folder),
+            *(np.load(folder / f"{name}.npy") for name in ("candidates", "candidate_ids")),
+        )
+        prepare(folder, job.spec.model_copy(update={"previous": None}), candidates=rows, candidate_ids=ids)
+        with artefacts.writing(folder / "result", fingerprint=Job.read(folder).fingerprint, images=len(ids)) as result:
+            np.savez(result / CANDIDATES, labels=np.full(len(ids), "red"), least_confidence=np.ones(len(ids)))
+    site.background_of(site.settings).refresh(PROJECT)
+    assert served_model.all_answers(model).ids.tolist() == known
+    assert [folder.name for folder in model.parent.glob("answer-*")] == ["answer-4"]
+    unused = InProcess()
+    site.background_of(site.settings, unused).refresh(PROJECT)
+    assert unused.tried == 0
+
+
+def _answers_that_could_not_be_given_are_tried_again_after_a_while(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As all that is computed in the background is."""
+    monkeypatch.setattr(insights, "RETRY_SECONDS", 0.0)
+    model, task = site.settings.data_dir / site.project.full_model.model, TASKS + 12
+    site.stub.put(task, f"/data/{task - 1}.png")
+    site.store.change(PROJECT, full_sync_at=0.0)
+    site.look()
+    background = site.background_of(site.settings, InProcess(failures=1))
+    for is_answered in (False, True):
+        background.refresh(PROJECT)
+        assert (task in served_model.all_answers(model).ids) is is_answered
+
+
 def _model_that_the_next_look_replaces_answers_nothing_more(site: Site) -> None:
     """That look deletes its folder, with all that is done there."""
-    site.stub.put(TASKS + 12, f"/data/{TASKS + 11}.png")
+    site.stub.put(TASKS + 13, f"/data/{TASKS + 12}.png")
     site.store.change(PROJECT, full_sync_at=0.0)
     site.look()
     old = (site.settings.data_dir / site.project.full_model.model).parent
     new = shutil.copytree(old, old.with_name("full-2"))
     site.background.refresh(PROJECT)
-    assert {folder.name for folder in old.glob("answer-*")} == {"answer-3", "answer-4"}
+    assert {folder.name for folder in old.glob("answer-*")} == {"answer-4", "answer-5"}
     site.look()
     site.background.refresh(PROJECT)
     assert not old.exists()
-    assert (new / "answer-5").exists()
+    assert (new / "answer-6").exists()
 
 
 def _first(site: Site) -> tuple[int, str]:
