@@ -89,7 +89,7 @@ class ProjectSettings(BaseModel):
         "default", description="`paper` sets rounds, query, initial weights, epochs and schedule as published."
     )
     rounds: Annotated[int, Affects.QUERY, Affects.CANDIDATES] = Field(
-        10, ge=1, le=1000, description="Rounds that the pool is to suffice for."
+        10, ge=1, le=1000, description="Rounds that the pool should last for."
     )
     batches: Annotated[int | None, Affects.QUERY, Affects.CANDIDATES] = Field(
         None,
@@ -153,29 +153,29 @@ class ProjectSettings(BaseModel):
         0.1,
         ge=0,
         le=0.25,
-        description="Share of the pool that the pretext learner does not train on, which tells what it has learned.",
+        description="Share of the pool that the pretext learner does not train on, by which its learning is measured.",
     )
     encoder: Annotated[str | None, Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = Field(
         None,
         max_length=200,
         pattern=r"^(tu-)?[A-Za-z0-9_.]+$",
-        description="A pretrained network by its name in timm. Empty or `auto`: one whose weights are there. If there is none: "
-        "a ResNet-18 that is trained from the pretext learner's weights, also by `resnet18`; in segmentation on a GPU "
-        "`resnet101`. In segmentation these, `resnet34`, `resnet50` and `mobilenet_v2` are torchvision's, and `tu-resnet18` is "
-        "timm's.",
+        description="A pretrained network by its name in timm. Empty or `auto`: one whose weights are on this machine, or are "
+        "downloaded. Without any, as with `resnet18`: a ResNet-18 trained from the pretext learner's weights; for segmentation "
+        "on a GPU, `resnet101`. For segmentation these two, `resnet34`, `resnet50` and `mobilenet_v2` are torchvision's; "
+        "`tu-resnet18` is timm's.",
     )
     tuning: Annotated[Literal["auto", "head", "full"], Affects.RANKING, Affects.LEARNER, Affects.MODEL, Affects.CANDIDATES] = (
         Field(
             "auto",
-            description="Of a pretrained encoder: `head` trains what is on it alone, `full` trains it as well; auto is `head`, "
-            "and serves a model of `full` where the labels favour it; in segmentation `full`.",
+            description="With a pretrained encoder: `head` trains the head alone, `full` the encoder as well. `auto` is `head`, "
+            "but serves a model trained by `full` where the labels favour it; for segmentation it is `full`.",
         )
     )
     architecture: Annotated[Literal["deeplabv3plus", "deeplabv3", "dpt"], Affects.RANKING, Affects.LEARNER, Affects.MODEL] = (
         Field("deeplabv3plus", description="Segmentation: the segmenter; on a vision transformer it is always `dpt`.")
     )
     unlabelled: Annotated[Literal["background", "ignore"], Affects.MODEL] = Field(
-        "background", description="Segmentation: pixels that nobody gave a class are the background's, or teach nothing."
+        "background", description="Segmentation: pixels without a label count as background, or are ignored."
     )
     background: Annotated[str, Affects.MODEL] = Field(
         "background", min_length=1, max_length=1000, description="Segmentation: name of the class of unlabelled pixels."
@@ -184,7 +184,7 @@ class ProjectSettings(BaseModel):
         1.0,
         gt=0,
         le=1,
-        description="Segmentation: share of an image's pixels, the least certain, that its confidence is the mean of.",
+        description="Segmentation: share of an image's pixels, the least certain ones, over which its confidence is averaged.",
     )
     init: Annotated[Literal["auto", "pretext", "imagenet", "fresh"], Affects.LEARNER, Affects.MODEL] = Field(
         "auto",
@@ -217,8 +217,8 @@ class ProjectSettings(BaseModel):
     )
     class_weights: Annotated[Literal["none", "balanced"], Affects.MODEL] = Field(
         "none",
-        description="`balanced` weighs classes by their inverse frequency; of several choices, images with a class "
-        "as much as those without it, class by class.",
+        description="`balanced` weighs classes by their inverse frequency; with several choices, each class weighs the images "
+        "that have it as much as those that do not.",
     )
     image_size: Annotated[int | None, Affects.IMAGES] = Field(
         None,

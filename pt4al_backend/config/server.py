@@ -41,15 +41,16 @@ class ServerSettings(BaseSettings):
     artefacts_cache_gb: float = Field(
         20.0,
         gt=0,
-        description="Gigabytes of models that a host keeps of such a store; the oldest go first, and are fetched again.",
+        description="Gigabytes of models that a host keeps from such a store; the oldest are dropped first, "
+        "and fetched again if needed.",
     )
     database_url: str = Field("", repr=False, description="SQLAlchemy URL of the state; empty: SQLite in the data folder.")
     redis_url: str = Field("", repr=False, description="Redis URL of the work queue; empty: SQLite in the data folder.")
     host: str = Field("127.0.0.1", description="Address that the web process listens on.")
     allowed_hosts: str = Field(
         "",
-        description="Comma-separated names under which the backend may be addressed, beside loopback's, PT4AL_HOST and the one "
-        "that Label Studio uses. *.example.org allows every name below, * any.",
+        description="Comma-separated names under which the backend may be addressed, besides loopback names, PT4AL_HOST and the "
+        "one that Label Studio uses. *.example.org allows every name below, * any.",
     )
     insecure: bool = Field(False, description="Whether PT4AL_HOST may be open to other machines without basic auth.")
     port: int = Field(9090, ge=1, le=65535, description="Port that the web process listens on.")
@@ -58,8 +59,8 @@ class ServerSettings(BaseSettings):
     full_sync_seconds: float = Field(
         600.0,
         gt=0,
-        description="Seconds between two full passes over tasks and annotations; "
-        "nine times as long as a pass takes, if that is more.",
+        description="Seconds between two full passes over tasks and annotations, or "
+        "nine times as long as a pass takes, whichever is longer.",
     )
     device: Device = Field("auto", description="Where training and scoring run.")
     pretrained: Pretrained = Field("auto", description="Whether ImageNet weights may be looked for and downloaded.")
@@ -71,7 +72,7 @@ class ServerSettings(BaseSettings):
         "", description="Address of the Ray cluster, such as ray-head:6379; empty: one of the worker's own, on its host."
     )
     launcher: str = Field(
-        "", description="Words before the command of each job, such as srun --gres=gpu:1, split as a shell splits them."
+        "", description="What each job's command is prefixed with, such as srun --gres=gpu:1; split as a shell splits it."
     )
     job_stall_seconds: float = Field(
         JOB_STALL_SECONDS,
@@ -79,13 +80,15 @@ class ServerSettings(BaseSettings):
         description="Seconds without progress after which a job's process is taken to hang, is stopped, and is started again "
         "from its last checkpoint. No single step of a job may take as long.",
     )
-    predict_seconds: float = Field(20.0, gt=0, description="Time limit of one /predict request; the rest is answered empty.")
-    webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read.")
-    image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched.")
-    image_max_pixels: int = Field(100_000_000, gt=0, description="Largest image, width times height, that is decoded.")
-    image_seconds: float = Field(30.0, gt=0, description="Time limit of fetching one image.")
+    predict_seconds: float = Field(
+        20.0, gt=0, description="Seconds that one /predict request may take; what is left then is answered empty."
+    )
+    webhook_max_bytes: int = Field(32_000_000, gt=0, description="Longest webhook body that is read, in bytes.")
+    image_max_bytes: int = Field(50_000_000, gt=0, description="Longest image file that is fetched, in bytes.")
+    image_max_pixels: int = Field(100_000_000, gt=0, description="Largest image that is decoded, in pixels: width times height.")
+    image_seconds: float = Field(30.0, gt=0, description="Seconds that fetching one image may take.")
     image_hosts: str = Field(
-        "", description="Comma-separated hosts with private addresses that images may come from, beside Label Studio itself."
+        "", description="Comma-separated hosts with private addresses that images may come from, besides Label Studio itself."
     )
 
     @field_validator("data_dir")

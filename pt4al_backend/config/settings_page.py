@@ -27,13 +27,13 @@ HEAD = """\
 
 The server's settings come from the environment. A project's settings come from the *Extra params* of its connection in
 Label Studio, for example `{"query_size": 100, "rounds": 8}`. What is not given there comes from the environment
-(`PT4AL_QUERY_SIZE=100`), and else from the default.
+(`PT4AL_QUERY_SIZE=100`), or else is the default.
 
 A secret belongs in the environment, never in the extra params. An unknown key in the extra params, or a value that is
 not allowed, is refused; the message says what is allowed. The status page shows the settings in force.
 
-A misspelt variable of the environment has no effect. Each command warns of it and names the nearest
-right one. An empty variable counts as not set.
+A misspelt environment variable has no effect. Every command warns of it and names the nearest right one. An empty
+variable counts as not set.
 """
 
 SERVER = """\
@@ -45,7 +45,7 @@ A change takes effect when the backend is restarted.
 PROJECT = f"""\
 ## A project
 
-`empty` means that the backend chooses. `{{"preset": "paper"}}` sets what the paper says; a key that is given beside it
+Where a setting is `empty`, the backend chooses. `{{"preset": "paper"}}` sets what the paper says; a key given beside it
 wins. The values {_listed(NEED_IMAGE_POSTERIORS)} are for a single choice only.
 """
 
@@ -59,7 +59,7 @@ EFFECTS = {
     Affects.QUEUE: "at once: the queue that is served is published again",
     Affects.POOL: "with the next look at the project, within seconds",
     Affects.QUERY: "with the next query or training; a running training is not disturbed",
-    None: "as the settings do that it sets",
+    None: "as it does for the settings that it sets",
 }
 
 NAMES = {int: "a whole number", float: "a number", bool: "`true` or `false`"}
@@ -88,8 +88,7 @@ def _whole(number: Any) -> str:
 def allowed(name: str, field: FieldInfo) -> str:
     """The values that a setting takes, with code in backticks."""
     types = list(members(field.annotation))
-    words = ["empty"] if NoneType in types else []
-    words += [f"`{value}`" for value in VOCABULARY.get(name, ())]
+    words = [f"`{value}`" for value in VOCABULARY.get(name, ())]
     if name == "first_query":
         words.append("`batch:N`")
     for member in types:
@@ -97,7 +96,7 @@ def allowed(name: str, field: FieldInfo) -> str:
             words += [f"`{value}`" for value in get_args(member)]
         elif member in NAMES:
             words.append(_range(field) or NAMES[member])
-    return ", ".join(words)
+    return ", ".join(["empty", *words] if words and NoneType in types else words)
 
 
 def _default(field: FieldInfo) -> str:
