@@ -30,7 +30,7 @@ class Advice:
 
     Attributes:
         sentence: it and its reason, for people.
-        more: labels beyond the present ones whose worth is told; 0 where none is.
+        more: labels beyond the present ones whose worth is given; 0 where none is.
         gain: what they add to the measure.
         chance: how likely that is ``LEAST_GAIN`` or more.
         halved_by: control picks that would halve the interval of the measure.

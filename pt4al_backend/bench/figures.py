@@ -1,7 +1,7 @@
 """The figures of a report: PNG for the eye, SVG for print, the same bytes from the same numbers.
 
-Colours are those of Okabe and Ito (2008), which the colour-blind tell apart, without the yellow, which white paper swallows.
-Arms differ in marker and line as well, parts in hatching, so that they differ without colour.
+Colours are those of Okabe and Ito (2008), which colour-blind people can tell apart, without the yellow, which is hard to see on
+white. Arms differ in marker and line as well, parts in hatching, so that they differ without colour.
 """
 
 from collections.abc import Mapping

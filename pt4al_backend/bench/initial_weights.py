@@ -1,6 +1,6 @@
-"""Initial weights that cannot be had: those of ImageNet fit some networks only, and are not on every machine.
+"""Initial weights that are not available: ImageNet's fit some networks only, and are not on every machine.
 
-Asked before anything is trained: an arm that is to start from them would end a comparison in the middle.
+Checked before anything is trained: an arm that is to start from them would end a comparison halfway.
 """
 
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ def later(model: Path) -> JobSeries:
 
 
 def all_answers(model: Path) -> Candidates:
-    """What the model of an artefact says of images, of those that came after its training as far as they were answered since.
+    """A model's answers to images, among them those that came after its training and were answered since.
 
     Of a task that got another image it has the newer answer. Ids ascend.
 

@@ -25,7 +25,7 @@ from pt4al_backend.threads import one_thread
 
 #: How much a pool may have grown since its layout was made before it is made again, not only joined by what came later.
 GROWTH = 1.2
-STEPS = 1_000  # that progress is told in
+STEPS = 1_000  # that progress is reported in
 
 
 class LayoutManifest(Manifest):

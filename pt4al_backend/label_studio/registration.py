@@ -17,7 +17,7 @@ from pt4al_backend.label_studio.identity import ANSWER_SECONDS, instance_at
 SAMPLING = "Uncertainty sampling"
 #: What a project has in which nobody has chosen.
 SEQUENTIAL = "Sequential sampling"
-#: The tabs that show the queue, and what somebody chose on the map; and how the model versions of ours begin.
+#: Names of the tabs that show the queue, and what somebody chose on the map; and the prefix of our model versions.
 VIEW = "PT4AL queue"
 MAP_VIEW = "PT4AL map"
 PREFIX = "pt4al-"

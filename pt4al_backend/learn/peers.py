@@ -31,13 +31,13 @@ def join() -> None:
 
 
 class _Work:
-    """Whether this process does by itself what it is at (see ``by_first``)."""
+    """Whether this process is working alone for the moment (see ``by_first``)."""
 
     is_alone = False
 
 
 def count() -> int:
-    """How many processes share the job, or what this one does of it now."""
+    """How many processes share what this one is doing: the job, or one part of it."""
     return distributed.get_world_size() if distributed.is_initialized() and not _Work.is_alone else 1
 
 

@@ -1,6 +1,6 @@
 """What people can do to a project, each a POST: it is written down with who did it, and a worker carries it out.
 
-Pages of other sites cannot send these (``auth.SameSite``). The pages of ours ask before they do.
+Pages of other sites cannot send these (``auth.SameSite``). Our own pages ask first.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What strategies take to ask a large pool: seconds, and memory, which a matrix of all pairs of images would overflow.
+"""What strategies take to query a large pool: seconds, and memory, which a matrix of all pairs of images would exhaust.
 
 PT4AL is measured, and every strategy that compares images by the model's features, here random ones in clusters. Seconds are
 those of a run whose memory is traced, which costs the shortest of them a quarter.

@@ -1,4 +1,4 @@
-"""What the measurements share: a real Label Studio with pictures to label, and the project lives that were led on it."""
+"""What the measurements share: a real Label Studio with pictures to label, and the projects that were run on it."""
 
 import tempfile
 from contextlib import ExitStack

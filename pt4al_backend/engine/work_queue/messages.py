@@ -23,7 +23,7 @@ LONGEST = 1000  # bytes of a message; ours have about a hundred
 
 
 class ForeignMessage(ValueError):
-    """What was read is no message of ours."""
+    """What was read is not one of our messages."""
 
 
 class JsonMessages(Serializer):  # type: ignore[misc]  # huey has no types
@@ -37,7 +37,7 @@ class JsonMessages(Serializer):  # type: ignore[misc]  # huey has no types
         """Bytes to message.
 
         Raises:
-            ForeignMessage: they are none of ours.
+            ForeignMessage: they are not ours.
         """
         try:
             read = json.loads(bytes(data)) if len(data) <= LONGEST else None

@@ -1,7 +1,7 @@
-"""What a web server lists. It is asked for no more of a file than is wanted, and nothing of another host.
+"""What a web server lists. Only the wanted part of a file is requested, and nothing from other hosts.
 
-A listing says nothing of the files' content. So the version of a file is the time of the listing, by the server's clock, and what
-was modified later has changed.
+A listing says nothing about the files' content. So the version of a file is the time of the listing, by the server's clock:
+a file that was modified later has changed.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The images of all shards as one pool: twins are told, and features read where they lie, never those of all at once."""
+"""The images of all shards as one pool: twins are found, and features are read where they lie, never all at once."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Outcomes:
 
     @classmethod
     def of(cls, folders: Sequence[Path], size: int) -> "Outcomes":
-        """Of all shards, of ``size`` images each; twins are told by sorting 16 bytes of each image."""
+        """Of all shards, of ``size`` images each; twins are found by sorting 16 bytes of each image."""
         frames = np.concatenate([shard.frames(folder) for folder in folders])
         notes = [(number * size, shard.notes(folder)) for number, folder in enumerate(folders)]
         problems = {first + row: text for first, each in notes for row, text in each.problems.items()}

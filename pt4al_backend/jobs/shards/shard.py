@@ -1,10 +1,10 @@
 """The content of a shard: what an encoder sees in each of its images, and what became of them.
 
-A shard is an artefact of four files; row k is that of its k-th image, of whatever could not be read a row of zeros:
+A shard is an artefact of four files; row k is that of its k-th image, zeros where it could not be read:
 
 * ``upright.npy`` float16 [n, d]: features of the image as it is,
 * ``turned.npy`` float16 [n, 3, d]: of its other three orientations,
-* ``frames.npy`` uint8 [n, 16]: the digest of its frame, by which twins are told,
+* ``frames.npy`` uint8 [n, 16]: the digest of its frame, by which twins are found,
 * ``notes.json``: ``problems``, why images cannot be read, by their row, and ``changed``, rows of those that were others when they
   were listed.
 

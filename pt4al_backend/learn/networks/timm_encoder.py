@@ -145,8 +145,8 @@ def _built(form: TimmForm) -> Any:
     import timm
 
     dilated: list[dict[str, Any]] = [{"output_stride": form.stride}] if form.architecture else []
-    *wishes, last = [*dilated, *ANY_SIZE]
-    for options in wishes:
+    *preferred, last = [*dilated, *ANY_SIZE]
+    for options in preferred:
         try:
             return timm.create_model(form.encoder, pretrained=False, num_classes=0, **options)
         except (TypeError, AssertionError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Weights of pretrained encoders: looked for on this machine first (see ``places``), then downloaded within a time limit.
+"""Weights of pretrained encoders: looked for on this machine first (see ``search``), then downloaded within a time limit.
 
 Files are safetensors, or archives of torch that are read as numbers alone: a file with code in it is refused.
 """

@@ -36,7 +36,7 @@ class Outcome:
 
 
 class Work:
-    """What was done of a ranking: the images that were found, and what became of those that were read, in their order."""
+    """What a ranking has done so far: the images that it found, and what became of those that it read, in their order."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
