@@ -340,6 +340,38 @@ def test_claim_in_a_store_is_kept_while_it_is_renewed_and_free_when_it_is_not(tm
         assert is_ours
 
 
+def test_holder_of_a_claim_that_was_taken_over_leaves_it_to_the_other(tmp_path: Path) -> None:
+    claim = tmp_path / "work/claims/000000.json"
+    with bucket(tmp_path, beat=0.01).claimed("000000"):
+        (beating,) = (thread for thread in threading.enumerate() if thread.name == "claim 000000")
+        taken = json.dumps({"owner": "another", "beat": 0})
+        wait_until(lambda: claim.write_text(taken) and not beating.is_alive(), 30, "the first one rewrites it no more")
+        assert claim.read_text() == taken
+    assert claim.read_text() == taken
+
+
+def test_worker_that_was_stopped_keeps_no_shard_that_another_one_has_done(
+    rank: Command, reads: Counter[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another host takes the work over while the first one is at an image; then the first one goes on."""
+    place, read, others = f"file://{tmp_path}/work", Files.read_version, list[Any]()
+    shards, is_first = tmp_path / "work/shards", threading.Lock()
+
+    def overtaken(self: Files, name: str, most: int) -> Any:
+        if list((tmp_path / "work/claims").glob("0*")) and is_first.acquire(blocking=False):
+            others.append((rank("two", work_dir=place)[1], {each: each.read_bytes() for each in shards.glob("*.json")}))
+        return read(self, name, most)
+
+    monkeypatch.setattr(BucketFolder, "stale", -1.0)
+    monkeypatch.setattr(BucketFolder, "seconds", 0.01)
+    monkeypatch.setattr(Files, "read_version", overtaken)
+    _, tasks = rank("one", work_dir=place)
+    ((other, done),) = others
+    assert tasks == other
+    assert len(done) == 4
+    assert {each: each.read_bytes() for each in shards.glob("*.json")} == done  # each names one version
+
+
 def test_workers_get_the_credentials_of_stores_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "LABEL_STUDIO_API_KEY"):
         monkeypatch.setenv(name, "hidden")

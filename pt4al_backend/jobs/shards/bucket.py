@@ -132,6 +132,8 @@ class BucketFolder(WorkFolder):
         while not ended.wait(self.beat):
             beats += 1
             with suppress(StoreAway):  # it may come back before the claim is stale
+                if _owner(self.read(path)) != owner:  # this process was stopped for so long that another one took over
+                    return
                 self.write(path, _beat(owner, beats))
 
     def _version(self, number: int) -> str:

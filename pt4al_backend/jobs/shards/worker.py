@@ -60,7 +60,8 @@ def _next(work: WorkFolder, plan: Plan, encoder: TimmEncoder, job: NetworkJob[Sh
             shard = describe(plan, source, images, encoder, job.device, report)
             if peers.number() == 0:
                 work.require(plan)
-                work.put(plan, number, shard)
+                if number not in work.done(plan):  # another one did it while this one was stopped
+                    work.put(plan, number, shard)
             return number
     return -1 if left else None
 
