@@ -18,12 +18,14 @@ from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
 from pt4al_backend.engine.sharing.jobs import share_jobs
 from pt4al_backend.engine.sharing.rows import share_rows
-from pt4al_backend.errors import LabelStudioError
+from pt4al_backend.errors import LabelStudioError, RunnerUnavailable
 from pt4al_backend.phases import Phase
 
 
 def reconcile(ctx: Context) -> Outcome:
     """Moves a project forward until it waits for people.
+
+    Where no job can run, all is done that needs none, so that people go on labelling for as long as that lasts.
 
     Raises:
         LeaseLost, SettingsChanged: the look ends where it stands.
@@ -32,17 +34,24 @@ def reconcile(ctx: Context) -> Outcome:
     if ctx.project.paused_at is not None:
         return stand_still(ctx)
     outcomes = {Outcome.DONE}
+    away: RunnerUnavailable | None = None
     for step in STEPS:
         ctx.lease.require()
-        outcomes.add(step(ctx))
+        try:
+            outcomes.add(step(ctx))
+        except RunnerUnavailable as error:
+            away = error
+            break
         if outcomes & GOES_ON:
             break
     ctx.lease.require()
     during_jobs.lengthen(ctx)
-    if not outcomes & GOES_ON:
+    if not outcomes & GOES_ON and away is None:
         show_rest(ctx)
     ctx.lease.require()
     tidy(ctx)
+    if away is not None:
+        raise away
     return max(outcomes, key=lambda outcome: outcome.value)
 
 
