@@ -1,4 +1,4 @@
-"""A copy of CIFAR-10 in one file of 18 MB whose images were saved again as JPEG: not the original pixels.
+"""A copy of CIFAR-10 in one file of 18 MB whose images were re-encoded as JPEG: not the original pixels.
 
 ``cifar10.npz`` holds the JPEG files without what all share. File k is ``header``, the next ``length[k]`` bytes of ``data``, and
 the marker of a JPEG's end; ``label[k]`` is its class, as an index of ``classes``, ``split[k]`` 0 for the pool and 1 for the

@@ -1,4 +1,4 @@
-"""Handwritten digits, which scikit-learn ships: images that no network for photos has seen the like of.
+"""Handwritten digits, which scikit-learn ships: images unlike any that a network for photos has seen.
 
 Source: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
 """

@@ -1,4 +1,4 @@
-"""ImageNet (ILSVRC 2012) with superclasses for classes, 67 in the paper, which does not publish them: a file says them.
+"""ImageNet (ILSVRC 2012) with superclasses for classes, 67 in the paper, which does not publish them: a file names them.
 
 Source: O. Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015.
 

@@ -1,4 +1,4 @@
-"""Masks as data sets come with them: PNG files whose pixels are class numbers of the data set's own."""
+"""Masks as data sets ship them: PNG files whose pixels are the data set's own class numbers."""
 
 import math
 from collections.abc import Iterable

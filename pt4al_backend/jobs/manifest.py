@@ -1,4 +1,4 @@
-"""What the manifests of finished jobs say, read and, but for learners and models, written as one type each.
+"""What the manifests of finished jobs say: a type for each, by which it is read and, but for learners and models, written.
 
 An entry that is missing has its default, and one that is unknown is left out: other versions may have written it.
 """
