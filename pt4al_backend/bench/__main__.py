@@ -9,7 +9,7 @@ from pt4al_backend.bench.numbers.measuring import report
 from pt4al_backend.bench.numbers.workbench import Sizes
 
 #: Offline measurements first, while no server runs beside them.
-OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking", "pages", "heads")
+OFFLINE = ("codec", "querying", "scoring", "training", "overhead", "looking", "pages", "heads", "features_overhead")
 ROWS = (*OFFLINE, "publishing", "acknowledgement", "turnaround", "memory", "features")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
