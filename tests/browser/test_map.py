@@ -82,7 +82,7 @@ def test_each_colour_counts_what_the_state_holds(opened: Callable[[], Page], sto
         assert legend(page) == groups
 
 
-def test_lasso_takes_the_images_in_it_and_tells_those_that_are_gone(opened: Callable[[], Page], store: Store) -> None:
+def test_lasso_takes_the_images_in_it_tells_those_that_are_gone_and_stays_when_a_label_comes(opened: Callable[[], Page], store: Store) -> None:
     page = opened()
     reds = [task for task in range(1, 121) if task % 3 == 0]
     lasso(page, reds)
@@ -96,6 +96,15 @@ def test_lasso_takes_the_images_in_it_and_tells_those_that_are_gone(opened: Call
     expect(done).to_contain_text("2 left out: there is no such task.")
     expect(done).to_contain_text("30 left out: it is labelled.")
     assert set(store.choices(PROJECT).tolist()) == set(reds[30:]) - {117, 120}
+    page.evaluate("delete document.getElementById('map').dataset.drawn")
+    store.put_answers(PROJECT, {93: StoredAnswer(AnswerKind.LABEL, HOSTILE)})
+    expect(page.locator("#map")).to_have_attribute("data-drawn", "label")
+    expect(page.locator("#legend")).to_contain_text(HOSTILE)
+    expect(page.locator("#chosen-title")).to_have_text("40 images chosen")
+    expect(page.locator("#chosen")).to_be_visible()
+    expect(done).to_contain_text("30 left out")
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#chosen")).to_be_hidden()
 
 
 def test_colours_follow_labels_and_not_the_progress_of_a_job(opened: Callable[[], Page], store: Store) -> None:

@@ -64,6 +64,7 @@ async function refresh() {
       if (found.state !== "drawn") return showUndrawn(found);
       places = found;
       colours = await read("/map/colours");
+      revision += 1;
       choose([]);
     }
     if (colours.version !== places.version) throw new Error("The map has just been drawn again. Reload the page.");

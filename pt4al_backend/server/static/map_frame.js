@@ -15,6 +15,8 @@ const hasWebgl = (() => {
   }
 })();
 let drawn = null;
+let outlines = [];
+let drawings = 0;
 let mode = "pan";
 
 const tell = (message) => parent.postMessage(message, "*");
@@ -31,6 +33,7 @@ function layout(dark) {
     hovermode: "closest",
     dragmode: hasWebgl ? mode : false,
     uirevision: "kept",
+    selections: outlines,
     selectionrevision: drawn.revision,
     newselection: { line: { color: dark ? "#fff" : "#000", width: 1, dash: "dot" } },
   };
@@ -60,18 +63,28 @@ function traces() {
 
 const pointOf = (found) => drawn.groups[found.curveNumber].points[found.pointNumber];
 
+/** A lasso outlasts what is drawn anew by the same revision: the library would forget it, and say that nothing is selected. */
 async function draw(message) {
+  outlines = drawn?.revision === message.revision ? (map.layout?.selections ?? []) : [];
   drawn = message;
-  await Plotly.react(map, traces(), layout(message.dark), {
-    displayModeBar: false,
-    scrollZoom: hasWebgl,
-    staticPlot: !hasWebgl,
-    doubleClick: "reset",
-    responsive: true,
-  });
+  drawings += 1;
+  try {
+    await Plotly.react(map, traces(), layout(message.dark), {
+      displayModeBar: false,
+      scrollZoom: hasWebgl,
+      staticPlot: !hasWebgl,
+      doubleClick: "reset",
+      responsive: true,
+    });
+  } finally {
+    drawings -= 1;
+  }
   if (!draw.listens) listen();
   tell({ kind: "drawn" });
 }
+
+/** What people select; not what the library finds when it draws. */
+const select = (points) => drawings || tell({ kind: "selected", points: points.map(pointOf) });
 
 function listen() {
   draw.listens = true;
@@ -80,8 +93,8 @@ function listen() {
   });
   map.on("plotly_unhover", () => tell({ kind: "unhover" }));
   map.on("plotly_click", ({ points: [found] }) => found && tell({ kind: "click", point: pointOf(found) }));
-  map.on("plotly_selected", (event) => event && tell({ kind: "selected", points: event.points.map(pointOf) }));
-  map.on("plotly_deselect", () => tell({ kind: "selected", points: [] }));
+  map.on("plotly_selected", (event) => event && select(event.points));
+  map.on("plotly_deselect", () => select([]));
 }
 
 addEventListener("message", (event) => {
