@@ -82,7 +82,7 @@ def test_each_colour_counts_what_the_state_holds(opened: Callable[[], Page], sto
         assert legend(page) == groups
 
 
-def test_lasso_takes_the_images_in_it_tells_those_that_are_gone_and_stays_when_a_label_comes(opened: Callable[[], Page], store: Store) -> None:
+def test_lasso_tells_the_images_that_are_gone_and_stays_when_a_label_comes(opened: Callable[[], Page], store: Store) -> None:
     page = opened()
     reds = [task for task in range(1, 121) if task % 3 == 0]
     lasso(page, reds)
