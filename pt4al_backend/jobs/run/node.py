@@ -1,5 +1,6 @@
 """What a node of a cluster does for a job: it runs the child beside the job's folder, and hands on what that says."""
 
+import platform
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pt4al_backend.processes import bare_environment, lines_of
 #: Lets glibc keep what is freed. A network's layers ask for the same megabytes again and again, and to get them from the kernel
 #: takes up to 40 % of the time of a forward pass (docs/numbers.md). Other allocators know none of it.
 KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
+#: The oldest glibc that was seen to take both. Older ones refuse the first above 32 MB and take the second, which alone fixes the
+#: first at 128 KB: more than that would come from the kernel each time.
+OLDEST_GLIBC = (2, 36)
 
 
 TICK_SECONDS = 0.5
@@ -30,7 +34,13 @@ def environment_of(folder: Path) -> dict[str, str]:
     """The environment of a job's child process."""
     job = job_of(folder)
     own = bare_environment(reads_stores=job is not None and job.reads_stores)
-    return {**KEEPS_MEMORY, **own, "PYTHONUNBUFFERED": "1"}
+    defaults = KEEPS_MEMORY if takes_large_thresholds(*platform.libc_ver()) else {}
+    return {**defaults, **own, "PYTHONUNBUFFERED": "1"}
+
+
+def takes_large_thresholds(library: str, version: str) -> bool:
+    """Whether a C library, by its name and version, is a glibc that ``KEEPS_MEMORY`` helps."""
+    return library == "glibc" and tuple(int(part) for part in version.split(".")[:2]) >= OLDEST_GLIBC
 
 
 def follow(folder: str, stall_seconds: float) -> Iterator[bytes | int | Literal["stalled"] | None]:
