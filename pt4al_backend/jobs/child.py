@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ from pt4al_backend.jobs.network_job import NetworkJob
 from pt4al_backend.jobs.spec import JobSpec
 from pt4al_backend.learn import peers
 from pt4al_backend.learn.devices import share_cores
+from pt4al_backend.processes import ORPHAN_SECONDS
 from pt4al_backend.progress import Progress, TimeLeft
 
 EXIT_ERROR = 3
@@ -66,9 +68,23 @@ class Channel:
         except BrokenPipeError:
             raise SystemExit(EXIT_ORPHANED) from None
 
+    def end_with_parent(self) -> None:
+        """Ends the process some time after the worker is gone if it reports nothing: one that hangs would keep the job's lock."""
+
+        def watch() -> None:
+            while not self._is_orphan():
+                time.sleep(INTERVAL)
+            time.sleep(ORPHAN_SECONDS)
+            os._exit(EXIT_ORPHANED)
+
+        threading.Thread(target=watch, name="parent", daemon=True).start()
+
+    def _is_orphan(self) -> bool:
+        return os.getppid() != self._parent
+
     def report(self, progress: Progress) -> None:
         """Reports progress, at intervals; ends the process if the worker is gone."""
-        if os.getppid() != self._parent:
+        if self._is_orphan():
             raise SystemExit(EXIT_ORPHANED)
         if peers.number():
             return
@@ -144,6 +160,7 @@ def run(folder: Path, channel: Channel) -> int:
 def main() -> NoReturn:
     """Entry point of the process."""
     channel = Channel()
+    channel.end_with_parent()
     faulthandler.register(signal.SIGTERM, chain=True)  # of a process that hangs the log says where
     os.nice(NICENESS)
     share_cores()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import warnings
@@ -193,6 +194,18 @@ def test_log_says_where_a_process_hung(tmp_path: Path, pixels: Path, monkeypatch
     with locked(folder, wait=False), pytest.raises(TrainingImpossible):
         LocalRunner().run(folder, nothing, nothing)
     assert "locks.py" in (folder / "log.txt").read_text()
+
+
+def test_process_that_hangs_ends_when_its_worker_is_gone(tmp_path: Path, pixels: Path) -> None:
+    folder = tmp_path / "rank"
+    prepare(folder, description(JobKind.RANK, pixels), rows=np.arange(24))
+    command = [sys.executable, "-m", "pt4al_backend.jobs.child", str(folder)]
+    starter = [sys.executable, "-c", f"import subprocess; subprocess.run({command!r})"]
+    with locked(folder, wait=False), subprocess.Popen(starter) as worker:  # which the child waits for
+        (hanging,) = wait_until(lambda: children_of(folder), 30, "it has begun")
+        wait_until(lambda: hanging.num_threads() > 1 and hanging.nice() > 0, 60, "it is at its work")
+        worker.kill()
+        wait_until(lambda: not children_of(folder), 60, "it ends")
 
 
 def test_time_in_which_nobody_listened_is_no_silence() -> None:
