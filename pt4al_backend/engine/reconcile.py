@@ -16,8 +16,8 @@ from pt4al_backend.engine import (
 )
 from pt4al_backend.engine.context import GOES_ON, Context, Outcome, Step
 from pt4al_backend.engine.rounds import Rounds
+from pt4al_backend.engine.sharing.frames_and_features import share_rows
 from pt4al_backend.engine.sharing.jobs import share_jobs
-from pt4al_backend.engine.sharing.rows import share_rows
 from pt4al_backend.errors import LabelStudioError, RunnerUnavailable
 from pt4al_backend.phases import Phase
 

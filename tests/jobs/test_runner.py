@@ -19,7 +19,7 @@ import pytest
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import RunnerUnavailable, TrainingImpossible
 from pt4al_backend.jobs.folder import locked, prepare, result_of
-from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, base, node, runner_of
+from pt4al_backend.jobs.run import LocalRunner, RayRunner, Runner, node, restarts, runner_of
 from pt4al_backend.jobs.run.node import TICK_SECONDS, Silence
 from pt4al_backend.jobs.run.ray import QUIET
 from pt4al_backend.jobs.spec import JobKind
@@ -190,7 +190,7 @@ def test_log_says_where_a_process_hung(tmp_path: Path, pixels: Path, monkeypatch
         return bool(int(caught.split()[1], 16) >> signal.SIGTERM - 1 & 1)
 
     monkeypatch.setattr(Silence, "is_too_long", lambda _: any(map(answers, children_of(folder))))
-    monkeypatch.setattr(base, "RESTARTS", 0)
+    monkeypatch.setattr(restarts, "RESTARTS", 0)
     with locked(folder, wait=False), pytest.raises(TrainingImpossible):
         LocalRunner().run(folder, nothing, nothing)
     assert "locks.py" in (folder / "log.txt").read_text()

@@ -8,7 +8,7 @@ from pt4al_backend.config.server import Device
 from pt4al_backend.jobs.dispatch import work
 from pt4al_backend.jobs.folder import CHECKPOINT, locked
 from pt4al_backend.jobs.network_job import NetworkJob
-from pt4al_backend.jobs.run.base import Ended, RestartingRunner
+from pt4al_backend.jobs.run.restarts import Ended, RestartingRunner
 from pt4al_backend.progress import Progress
 
 LOOK_SECONDS = 0.05

@@ -16,8 +16,9 @@ from pt4al_backend.config.server import JOB_STALL_SECONDS, Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG
-from pt4al_backend.jobs.run.base import Ended, OnTick, RestartingRunner, event_of, last_line, stalled
 from pt4al_backend.jobs.run.node import TICK_SECONDS, Silence, child_command, end, environment_of
+from pt4al_backend.jobs.run.restarts import Ended, RestartingRunner, event_of, last_line, stalled
+from pt4al_backend.jobs.run.runner import OnTick
 from pt4al_backend.processes import NOT_EXECUTABLE, NOT_FOUND, lines_of
 from pt4al_backend.progress import Report
 

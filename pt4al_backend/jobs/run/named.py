@@ -3,9 +3,9 @@
 import shlex
 
 from pt4al_backend.config import ServerSettings
-from pt4al_backend.jobs.run.base import RestartingRunner
 from pt4al_backend.jobs.run.local import LocalRunner
 from pt4al_backend.jobs.run.ray import RayRunner
+from pt4al_backend.jobs.run.restarts import RestartingRunner
 
 
 def runner_of(settings: ServerSettings) -> RestartingRunner:

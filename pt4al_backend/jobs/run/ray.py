@@ -15,8 +15,9 @@ from pt4al_backend.config.server import JOB_STALL_SECONDS, Device
 from pt4al_backend.errors import RunnerUnavailable
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import LOG, job_of
-from pt4al_backend.jobs.run.base import Ended, OnTick, RestartingRunner, event_of, last_line, stalled
 from pt4al_backend.jobs.run.node import STALLED, TICK_SECONDS, follow
+from pt4al_backend.jobs.run.restarts import Ended, RestartingRunner, event_of, last_line, stalled
+from pt4al_backend.jobs.run.runner import OnTick
 from pt4al_backend.progress import Report
 
 #: What Ray would do unasked: send facts on its use, and change which GPUs a task that needs none can see.

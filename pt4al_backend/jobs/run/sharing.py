@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pt4al_backend.config import ServerSettings
 from pt4al_backend.errors import ConfigError, StoreAway, StoreCorrupt
-from pt4al_backend.jobs.run.base import OnTick, Runner
+from pt4al_backend.jobs.run.runner import OnTick, Runner
 from pt4al_backend.jobs.shared_jobs import SharedJobs
 from pt4al_backend.jobs.spec import JobKind
 from pt4al_backend.progress import Report

@@ -1,12 +1,11 @@
-"""What all runners share: the interface, and the loop that starts a job again where it was killed."""
+"""Restarts: a job whose process was killed, or hung, is started again and goes on from its checkpoint."""
 
 import logging
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,6 +14,7 @@ from pt4al_backend.errors import StoreCorrupt, TrainingImpossible
 from pt4al_backend.jobs.failure import Failure
 from pt4al_backend.jobs.folder import CHECKPOINT, LOG, RESULT, job_of, result_of
 from pt4al_backend.jobs.head import learn_here
+from pt4al_backend.jobs.run.runner import OnTick
 from pt4al_backend.jobs.spec import RankSpec
 from pt4al_backend.learn.frozen.heads import warm_up
 from pt4al_backend.progress import Progress, Report
@@ -23,28 +23,7 @@ log = logging.getLogger(__name__)
 
 RESTARTS = 3  # of a process that was killed
 
-OnTick = Callable[[], None]
-
 _EVENT: TypeAdapter[Failure | Progress] = TypeAdapter(Failure | Progress)
-
-
-class Runner(Protocol):
-    """Brings jobs to their results, anywhere."""
-
-    def run(self, folder: Path, on_progress: Report, on_tick: OnTick) -> Path:
-        """Runs a job, or resumes it; returns the folder of its result, at once if it is there already.
-
-        Args:
-            folder: the job's (see ``folder``).
-            on_progress: called with the progress of the job.
-            on_tick: called about twice a second while the job runs; an error that it raises ends the job.
-
-        Raises:
-            TrainingImpossible: the job cannot be done; it says why.
-            StoreCorrupt: it cannot be done before a ``part`` of the project's files is made again.
-            RunnerUnavailable: what the settings name is not installed, or does not answer.
-        """
-        ...
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from pt4al_backend import artefacts
 from pt4al_backend.config import ProjectSettings, ServerSettings
-from pt4al_backend.engine.sharing.rows import share_rows
+from pt4al_backend.engine.sharing.frames_and_features import share_rows
 from pt4al_backend.images.frame_file import FrameFile
 from pt4al_backend.jobs.image_vectors import path_beside
 from pt4al_backend.jobs.shared_jobs import SharedJobs
