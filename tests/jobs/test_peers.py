@@ -42,7 +42,7 @@ def test_two_peers_learn_what_one_process_learns(tmp_path: Path, images: int) ->
     alone, together = tmp_path / "alone.pt", tmp_path / "together.pt"
     shared_training.train(alone, images)
     command = [*LAUNCHER, sys.executable, "-m", "tests.support.shared_training", str(together), str(images)]
-    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    subprocess.run(command, check=True, timeout=240)
     found, (expected,) = torch.load(together), torch.load(alone)
     for weights in found:
         torch.testing.assert_close(weights, expected)
