@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 from PIL import Image
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as NotInTime
 from rich.console import Console
 
 from pt4al_backend.demo.annotator import Annotator
@@ -25,6 +26,7 @@ from pt4al_backend.processes import wait_until
 ROUNDS = {"classification": 3, "segmentation": 2}
 WIDTH, HEIGHT = 1280, 800
 WAIT_MILLISECONDS = 60_000
+PANEL_MILLISECONDS = 15_000  # for a page to draw what is there: a map without a GPU takes seconds
 SETTLE_MILLISECONDS = 1_500  # for what fades in
 LARGEST_BYTES, COLOURS = 300_000, 256  # a picture with more bytes is reduced to these many colours, the rare ones among them
 TASKS_TRIED = 12
@@ -76,8 +78,12 @@ def _open_panel(page: Page, address: str, part: str) -> None:
 
     def is_there() -> bool:
         page.goto(address)
+        try:
+            page.locator(part).first.wait_for(state="attached", timeout=PANEL_MILLISECONDS)
+        except NotInTime:
+            return False
         page.wait_for_timeout(SETTLE_MILLISECONDS)
-        return page.locator(part).count() > 0
+        return True
 
     wait_until(is_there, WAIT_MILLISECONDS / 1000, f"{address} shows {part}")
 
