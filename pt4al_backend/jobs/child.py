@@ -154,6 +154,7 @@ def run(folder: Path, channel: Channel) -> int:
     except OSError as error:
         channel.send(Failure(f"{error.strerror or error}: {error.filename or folder}.", _remedy(error, folder)))
         return EXIT_ERROR
+    peers.leave()
     return 0
 
 

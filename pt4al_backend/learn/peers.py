@@ -30,6 +30,12 @@ def join() -> None:
         distributed.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
 
 
+def leave() -> None:
+    """Leaves the others, once all have done their work: a process that ends with open connections may abort as another ends."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 class _Work:
     """Whether this process is working alone for the moment (see ``by_first``)."""
 

@@ -41,3 +41,5 @@ def train(file: Path, images: int) -> None:
 if __name__ == "__main__":
     peers.join()
     train(Path(sys.argv[1]), int(sys.argv[2]))
+    peers.wait()
+    peers.leave()
