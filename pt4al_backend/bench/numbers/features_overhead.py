@@ -4,8 +4,6 @@ Random picks need each image's features once and a head in every round, as PT4AL
 encoder over turned images, the pretext losses of these, and a query by herding in every round.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from pt4al_backend.bench.numbers.pictures import CLASSES
 from pt4al_backend.bench.numbers.scoring import place, stored, whole
+from pt4al_backend.bench.numbers.stopwatch import seconds_of
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import ENCODER, Workbench
 from pt4al_backend.config import project_settings, server_settings
@@ -61,9 +60,9 @@ def measure(bench: Workbench) -> list[Line]:
         features = Features(encoder, digest, frames, shape, device, silent)
         features.compute_upright(rows[:1])  # warms up
         spent = Spent(
-            _seconds(partial(features.compute_upright, rows)),
-            _seconds(partial(features.compute_turned, rows)),
-            _seconds(partial(cross_fitted, rows, features.turned, np.random.default_rng(0))),
+            seconds_of(partial(features.compute_upright, rows)),
+            seconds_of(partial(features.compute_turned, rows)),
+            seconds_of(partial(cross_fitted, rows, features.turned, np.random.default_rng(0))),
         )
         upright = features.upright(rows)
     rounds = _rounds(upright, spent)
@@ -93,12 +92,6 @@ def _rounds(features: NDArray[np.float16], spent: Spent) -> int:
 
         sizes = Sizes(schedule.query, schedule.query + schedule.reserve)
         candidates, covered = (features[some].astype(np.float32) for some in (left, known))
-        spent.heads += _seconds(head)
-        spent.herding += _seconds(partial(herd, candidates, covered, weights[left], sizes, rng))
+        spent.heads += seconds_of(head)
+        spent.herding += seconds_of(partial(herd, candidates, covered, weights[left], sizes, rng))
     return schedule.rounds
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began

@@ -5,7 +5,6 @@ of wall clocks (CIFAR-10, one GPU) has 136 minutes for random picks and 216 for 
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from pt4al_backend import artefacts
 from pt4al_backend.bench.numbers.life import CONFIG
 from pt4al_backend.bench.numbers.pictures import CLASSES, Pictures
+from pt4al_backend.bench.numbers.stopwatch import seconds_of
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import ServerSettings, project_settings, server_settings
@@ -102,10 +102,10 @@ class Run:
     def __call__(self) -> Spent:
         """Ranks the pool, then trains and queries round by round."""
         self._rounds.start()
-        took = _seconds(lambda: self._ranking.rank(silent, _idle))
+        took = seconds_of(lambda: self._ranking.rank(silent, _idle))
         scoring = float(artefacts.manifest(self._folder / self._project.learner)["seconds"]["score"])
         self.spent.pretext, self.spent.scoring = took - scoring, scoring
-        self.spent.querying += _seconds(lambda: self._rounds.open_first(self._last_output))
+        self.spent.querying += seconds_of(lambda: self._rounds.open_first(self._last_output))
         for _ in range(self.rounds):
             self._round()
         self._store.close()
@@ -121,7 +121,7 @@ class Run:
         self.spent.scoring += closed.seconds["score"]
         self.spent.training += closed.seconds["train"]
         self.spent.starting += took - closed.seconds["score"] - closed.seconds["train"]
-        self.spent.querying += _seconds(lambda: self._rounds.open_next(scored, closed))
+        self.spent.querying += seconds_of(lambda: self._rounds.open_next(scored, closed))
 
     def _last_output(self) -> StoredOutput:
         return last_output(self._settings, self._project, self._options)
@@ -173,12 +173,6 @@ def measure(bench: Workbench) -> list[Line]:
             note="computed from the speeds above",
         ),
     ]
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _idle() -> None:

@@ -5,7 +5,6 @@ takes turns in one process, on copies of one network.
 """
 
 import copy
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from pt4al_backend.bench.numbers import released
 from pt4al_backend.bench.numbers.pictures import CLASSES
 from pt4al_backend.bench.numbers.scoring import decoded, place, stored, whole
+from pt4al_backend.bench.numbers.stopwatch import seconds_of
 from pt4al_backend.bench.numbers.table import Line
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import project_settings
@@ -151,13 +151,6 @@ def in_turns(*works: Callable[[], object]) -> list[list[float]]:
     for work in works:
         work()
     return [list(each) for each in zip(*([seconds_of(work) for work in works] for _ in range(REPEATS)), strict=True)]
-
-
-def seconds_of(work: Callable[[], object]) -> float:
-    """Wall clock."""
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 def _share_line(what: str, count: int, recipe: Recipe, ours: list[float], bare: list[float], of: str) -> Line:

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, make_url, text
 from pt4al_backend.bench.numbers.footprint import forget_peak, peak
 from pt4al_backend.bench.numbers.looking import CONFIG
 from pt4al_backend.bench.numbers.measuring import err
+from pt4al_backend.bench.numbers.stopwatch import seconds_of
 from pt4al_backend.bench.numbers.table import Line, number
 from pt4al_backend.bench.numbers.workbench import Workbench
 from pt4al_backend.config import server_settings
@@ -108,7 +109,7 @@ def _sync(folder: Path, url: str, token: str, project: int) -> list[Line]:
         row = store.project(project)
         assert row is not None  # noqa: S101 - just connected
         sync = Sync(store, client.LabelStudio(url, token), row, label_reader_for(settings, row, parse(CONFIG)))
-        first, again = _seconds(sync.increment), _seconds(sync.full)
+        first, again = seconds_of(sync.increment), seconds_of(sync.full)
     finally:
         store.close()
     return [Line("the first sync", first, "s"), Line("a full pass over them", again, "s")]
@@ -125,19 +126,13 @@ def _publish(folder: Path, url: str, token: str, project: int, ids: list[int], r
         same = {"project_id": project, "round": round_number, "kind": PickKind.QUERY, "label": "", "confidence": 0.5}
         chosen = ids[:: max(1, len(ids) // QUERY)][:QUERY]
         picks = [Pick(**same, task_id=i, position=k, score=k / QUERY) for k, i in enumerate(chosen)]
-        return _seconds(lambda: queue.publish(round_number, picks))
+        return seconds_of(lambda: queue.publish(round_number, picks))
     finally:
         store.close()
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    began = time.monotonic()
-    work()
-    return time.monotonic() - began
-
-
 def _median(work: Callable[[], object]) -> float:
-    return median(_seconds(work) for _ in range(5))
+    return median(seconds_of(work) for _ in range(5))
 
 
 def _settings(url: str) -> dict[str, str]:
